@@ -1,0 +1,135 @@
+"""What a segmentation method is to the benchmark, and how methods are found.
+
+A method is a class in one file. Its name in a study file is that of an entry point of the group
+``pambench.methods``, or directly ``package.module:Class``. The file imports its heavy libraries
+inside `Adapter.load` and `Adapter.segment`, so that listing methods imports no torch.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.masks import Mask
+    from benchmark.prompts import Kind, Prompt
+    from benchmark.volume import Volume
+
+GROUP = "pambench.methods"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodInfo:
+    """What is known of a method without running it.
+
+    ``prompts``: the kinds it accepts. ``version``: raised when the method's results change, since
+    it is part of their digest. ``sees_reference``: the marked exception for the oracle control.
+    """
+
+    summary: str
+    prompts: tuple["Kind", ...]
+    version: int = 1
+    gpu: bool = False
+    threads: int = 1
+    memory_mb: int = 1000
+    licence: str | None = None
+    citation: str | None = None
+    sees_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer to one prompt: a mask, or the reason why there is none.
+
+    ``mask``: bool (or 0 and 1) array (z, y, x) on the volume's grid; with ``offset`` (z, y, x) it
+    is a part of that grid. An empty mask is an answer; ``failure`` is for what could not be done.
+    """
+
+    mask: NDArray[Any] | None = None
+    offset: tuple[int, int, int] | None = None
+    failure: str | None = None
+
+
+class Adapter(ABC):
+    """A segmentation method. Subclasses set `info`, may set `Options`, and write `segment`."""
+
+    info: ClassVar[MethodInfo]
+
+    class Options(Settings):
+        """Options of the study file; a subclass declares its own, with defaults."""
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        """Check ``options`` against `Options`; a `UserError` names what is wrong."""
+        self.options = self.Options.read(dict(options or {}), f"options of {type(self).__name__}")
+
+    def with_options(self, options: Mapping[str, Any]) -> Self:
+        """Return a variant that shares what `load` made; ``options`` replace those given before."""
+        variant = copy(self)
+        merged = {**self.options.model_dump(exclude_unset=True), **options}
+        variant.options = self.Options.read(merged, f"options of {type(self).__name__}")
+        return variant
+
+    def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none
+        """Load the model once a job; ``device`` is ``cpu`` or ``cuda``. Variants share the result."""
+
+    @abstractmethod
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield one `Prediction` a prompt, in order.
+
+        All prompts of the scan come at once, so that work can be shared. ``volume.array`` is read
+        only. An exception counts as failure of the prompt that it was raised for.
+        """
+
+
+class ReferenceAdapter(Adapter):
+    """A control that is shown the truth (``sees_reference``); never a method."""
+
+    reference: Callable[["Prompt"], "Mask"]
+    """Set before `segment` is called: the reference mask of the object behind a prompt."""
+
+
+def available() -> dict[str, str]:
+    """Names of the registered methods and their ``module:Class``; imports none of them."""
+    found: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        if found.setdefault(point.name, point.value) != point.value:
+            raise UserError(
+                f"Two packages register the method {point.name!r}: {found[point.name]} and "
+                f"{point.value}. Name one of them as module:Class in the study file."
+            )
+    return found
+
+
+def find(name: str) -> type[Adapter]:
+    """Import the class of a method by its registered name or ``module:Class``."""
+    target = name if ":" in name else available().get(name)
+    if target is None:
+        raise UserError(
+            unknown_name("method", name, available())
+            + " A method in a file of your own is named module:Class."
+        )
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"The method {name!r} cannot be imported from {target} ({error}). "
+            "Run from the folder that holds the module, or install its package."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Adapter)):
+        raise UserError(f"{target} is no benchmark.adapter.Adapter; see docs/add-a-method.md.")
+    return found
+
+
+def slug(name: str) -> str:
+    """Short name of a method for folder names: the registered name, or the class in lower case."""
+    return name.rpartition(":")[2].lower()

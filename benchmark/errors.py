@@ -1,0 +1,19 @@
+"""Errors that are meant for the user, and suggestions for misspelt names."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the command line prints it without a traceback.
+
+    The message says what happened, what was expected, what was got, and the next step.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Message for the unknown ``name`` of a ``kind`` that suggests the nearest and lists all ``known``."""
+    names = sorted(known)
+    near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    hint = f" Did you mean: {', '.join(near)}?" if near else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}."

@@ -1,0 +1,191 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""Where the voxels of a scan lie: a file's own grid, the canonical one, and the way between them.
+
+Index order in a file is (x, y, z) as SimpleITK gives it; arrays are (z, y, x). World axes are LPS:
+x to the left, y to the back, z upward. A three-letter code such as "RAS" names the directions in
+which the index axes x, y and z of a file run. The canonical grid of a file is its own grid with
+axes permuted and reversed until the code is "LPS"; no voxel is interpolated, and an oblique grid
+stays as oblique as it was.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError, unknown_name
+
+Triple = tuple[float, float, float]
+
+VIEWS = ("axial", "coronal", "sagittal", "acquisition")
+_WORLD_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
+_REVERSED = "RAI"
+
+
+def view_axis(view: str, orientation: str) -> int:
+    """Canonical array axis (0 = z, 1 = y, 2 = x) to which the slices of ``view`` are perpendicular.
+
+    "acquisition" is the slowest axis of the file, the last letter of its ``orientation``, as in the
+    authors' scripts (github czifan/PAM, infer/infer.py). An unknown view is a `UserError`.
+    """
+    if view not in VIEWS:
+        raise UserError(unknown_name("view", view, VIEWS))
+    if view == "acquisition":
+        return 2 - _world_axes(orientation)[2]
+    return VIEWS.index(view)
+
+
+def round_spacing(mm: float) -> float:
+    """Round a spacing to 1e-4 mm, or to 4 digits where that would change it by more than 1 %.
+
+    Rounding makes distances that are equal on paper equal in floating point, so that a surface at
+    exactly the tolerance of a metric falls on one side in every file. The second rule is for
+    micrometre spacings: 0.0026 mm stays, 0.00263 mm is not rounded to 0.0026.
+    """
+    rounded = round(mm, 4)
+    return rounded if abs(rounded - mm) <= 0.01 * mm else float(f"{mm:.4g}")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Grid of a volume in its file's own orientation, unrounded.
+
+    ``size`` in voxels and ``spacing`` in mm are (x, y, z) in index order, ``origin`` is the centre
+    of the first voxel in LPS mm, ``direction`` the 3 x 3 cosines row by row (index axis = column).
+    """
+
+    size: tuple[int, int, int]
+    spacing: Triple
+    origin: Triple = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+    @classmethod
+    def canonical_of(cls, shape: tuple[int, ...], spacing: Triple) -> Self:
+        """Canonical grid at the world's origin; ``shape`` and ``spacing`` (mm) are (z, y, x)."""
+        z, y, x = shape
+        return cls(size=(x, y, z), spacing=spacing[::-1])
+
+    @cached_property
+    def orientation(self) -> str:
+        """Code of the nearest directions of the index axes x, y, z, e.g. "RAS"."""
+        from SimpleITK import DICOMOrientImageFilter  # late: this module is imported by light ones
+
+        return str(DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Canonical shape (z, y, x)."""
+        x, y, z = self.canonical.size
+        return z, y, x
+
+    @property
+    def rounded_spacing(self) -> Triple:
+        """Canonical spacing (z, y, x) in mm, rounded by `round_spacing`."""
+        x, y, z = (round_spacing(mm) for mm in self.canonical.spacing)
+        return z, y, x
+
+    @cached_property
+    def canonical(self) -> "Geometry":
+        """The same voxels on the LPS grid."""
+        axes = _world_axes(self.orientation)
+        order = [axes.index(world) for world in range(3)]
+        signs = np.array([-1 if letter in _REVERSED else 1 for letter in self.orientation])
+        size, spacing = np.array(self.size), np.array(self.spacing)
+        columns = np.array(self.direction).reshape(3, 3)
+        far_end = np.where(signs < 0, (size - 1) * spacing, 0.0)
+        return Geometry(
+            size=_triple(size[order].tolist()),
+            spacing=_triple(spacing[order].tolist()),
+            origin=_triple((np.array(self.origin) + columns @ far_end).tolist()),
+            direction=tuple((columns * signs)[:, order].ravel().tolist()),
+        )
+
+    def to_canonical(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View of a (..., z, y, x) ``array`` on this grid in canonical order."""
+        order, flipped = self._array_axes(array.ndim)
+        return np.flip(np.transpose(array, order), flipped)
+
+    def from_canonical(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View of a canonical (..., z, y, x) ``array`` on this grid: undoes `to_canonical`."""
+        if array.shape[-3:] != self.shape:
+            raise ValueError(f"canonical shape {array.shape[-3:]}, but the grid has {self.shape}")
+        order, flipped = self._array_axes(array.ndim)
+        return np.transpose(np.flip(array, flipped), np.argsort(order))
+
+    def _array_axes(self, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Order of the file's array axes on the canonical grid, and the axes to flip there."""
+        axes = _world_axes(self.orientation)
+        lead = ndim - 3
+        order = (lead + 2 - axes.index(2 - axis) for axis in range(3))
+        letters = zip(axes, self.orientation, strict=True)
+        flipped = (lead + 2 - world for world, letter in letters if letter in _REVERSED)
+        return (*range(lead), *order), tuple(flipped)
+
+
+class Gridded(Protocol):
+    """What lies on a grid: a volume, or a header."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Canonical shape (z, y, x)."""
+
+    @property
+    def spacing(self) -> Triple:
+        """Canonical spacing (z, y, x) in mm."""
+
+    @property
+    def native(self) -> Geometry | None:
+        """The file's own grid; None for what was made in memory."""
+
+
+def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
+    """None if ``a`` and ``b`` have the same canonical grid, else a sentence on what differs.
+
+    ``tolerance`` is a fraction of a voxel: how far a difference of spacing, origin or direction may
+    move any voxel. Files of different orientation can share a canonical grid. Origin and direction
+    are compared only where both come from files.
+    """
+    if a.shape != b.shape:
+        return f"The shape differs: {a.shape} and {b.shape} voxels (z, y, x)."
+    extent = np.array(a.shape)
+    drift = np.abs(np.array(a.spacing) / np.array(b.spacing) - 1) * extent
+    if drift.max() > tolerance:
+        return f"The spacing differs: {a.spacing} and {b.spacing} mm (z, y, x)."
+    if a.native is None or b.native is None:
+        return None
+    first, second = a.native.canonical, b.native.canonical
+    size, spacing = np.array(first.size), np.array(first.spacing)
+    rotation, other = (np.array(grid.direction).reshape(3, 3) for grid in (first, second))
+    apart = np.array(second.origin) - np.array(first.origin)
+    shift = np.abs(rotation.T @ apart / spacing).max()
+    if shift > tolerance:
+        return (
+            f"The origin differs by {shift:.3g} voxels: {_text(first.origin)} and "
+            f"{_text(second.origin)} mm (x, y, z; LPS)."
+        )
+    # the longest move of a voxel along each axis, whichever corner it is in
+    turn = (np.abs(rotation.T @ other - np.eye(3)) @ (size * spacing) / spacing).max()
+    if turn > tolerance:
+        return (
+            f"The direction differs, by up to {turn:.3g} voxels at a corner: "
+            f"{_text(first.direction)} and {_text(second.direction)}."
+        )
+    return None
+
+
+def _world_axes(orientation: str) -> list[int]:
+    axes = [_WORLD_AXIS.get(letter, -1) for letter in orientation]
+    if sorted(axes) != [0, 1, 2]:
+        raise ValueError(f"{orientation!r} is no orientation code such as 'LPS' or 'RAS'")
+    return axes
+
+
+def _triple(values: list[Any]) -> tuple[Any, Any, Any]:
+    x, y, z = values
+    return x, y, z
+
+
+def _text(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

@@ -1,0 +1,171 @@
+"""How regular an object is: box ratio, convex ratio, inverse rotational inertia, elongation.
+
+Box ratio, convex ratio and IRI of a 2D mask are the metrics of the paper (section 5.3.4), which
+takes them from BiomedParse (Zhao et al. 2024, arXiv 2405.12971). Code for them was not found in its
+repository: that IRI is normalised to 1 for a disc is inferred from its published values, and the
+hull of whole voxels is this project's choice. The 3D forms put volume in the place of area; they,
+elongation and surface to volume are this project's extension.
+
+A mask is taken as the union of its solid voxels throughout, not as a set of points: the hull
+encloses whole voxels, and moments include each voxel's own. So every value is defined for a single
+voxel, and box ratio, convex ratio and IRI never exceed 1.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations, product
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def shape_2d(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
+    """Shape of one slice of an object.
+
+    Args:
+        mask: bool (rows, columns).
+        spacing: (rows, columns) in mm; the paper counts pixels, which is (1, 1).
+
+    Returns:
+        box_ratio: area / area of the tightest box along the axes.
+        convex_ratio: area / area of the convex hull of all pixel corners.
+        iri: A^2 / (2 pi RI), RI the integral of the squared distance to the centroid over the
+            area A: 1 for a disc, 3/pi = 0.955 for a square, towards 0 the more it is spread out.
+        elongation: square root of the smallest over the largest principal second moment: 1 for a
+            disc or a square, b/a for an ellipse of semi-axes a > b.
+
+    Raises:
+        ValueError: the mask is empty, not bool or not 2D, or the spacing is not positive.
+    """
+    return _shape(mask, spacing, 2)
+
+
+def shape_3d(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> dict[str, float]:
+    """Shape of an object.
+
+    Args:
+        mask: bool (z, y, x).
+        spacing: (z, y, x) in mm.
+
+    Returns:
+        box_ratio, convex_ratio, elongation: as in `shape_2d`, by volume.
+        iri: RI of the ball of the same volume / RI, which for a volume V is
+            (3/5) V (3V / 4 pi)^(2/3) / RI: 1 for a ball, 0.924 for a cube.
+        surface_to_volume: area / volume in 1/mm, the area by the marching-cubes table of
+            google-deepmind/surface-distance, that is the weights of the surface metrics; the
+            steps between voxels make it some 9 % more than the area of a smooth ball.
+
+    Raises:
+        ValueError: the mask is empty, not bool or not 3D, or the spacing is not positive.
+    """
+    values = _shape(mask, spacing, 3)
+    volume = int(np.count_nonzero(mask)) * float(np.prod(spacing))
+    return values | {"surface_to_volume": _surface_area(_cropped(mask), spacing) / volume}
+
+
+def _shape(mask: NDArray[np.bool_], spacing: Sequence[float], dimensions: int) -> dict[str, float]:
+    if mask.dtype != np.bool_ or mask.ndim != dimensions:
+        raise ValueError(
+            f"Expected a bool mask in {dimensions}D, got {mask.dtype} of shape {mask.shape}."
+        )
+    if len(spacing) != dimensions or not all(0 < step < np.inf for step in spacing):
+        raise ValueError(
+            f"The spacing must be {dimensions} positive numbers (mm), got {tuple(spacing)}."
+        )
+    if not mask.any():
+        raise ValueError("The shape of an empty mask is undefined: leave the object out.")
+    mask = _cropped(mask)
+    voxels = int(np.count_nonzero(mask))
+    moments = _principal_moments(mask, spacing)
+    return {
+        "box_ratio": voxels / mask.size,
+        "convex_ratio": min(1.0, voxels / _hull_volume(mask)),  # qhull rounds the last digit
+        "iri": _round_moment(voxels * float(np.prod(spacing)), dimensions) / float(moments.sum()),
+        "elongation": float(np.sqrt(moments[0] / moments[-1])),
+    }
+
+
+def _cropped(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cut ``mask`` to its tightest box."""
+    filled = [np.flatnonzero(_marginal(mask, axis)) for axis in range(mask.ndim)]
+    return mask[tuple(slice(line[0], line[-1] + 1) for line in filled)]
+
+
+def _marginal(mask: NDArray[np.bool_], *kept: int) -> NDArray[np.int64]:
+    """Count the voxels of ``mask`` along all axes but the ``kept`` ones."""
+    others = tuple(axis for axis in range(mask.ndim) if axis not in kept)
+    counts: NDArray[np.int64] = mask.sum(axis=others, dtype=np.int64)
+    return counts
+
+
+def _principal_moments(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
+    """Second central moments per unit of volume along the principal axes, ascending, in mm^2."""
+    counts = [_marginal(mask, axis) for axis in range(mask.ndim)]
+    offsets = []
+    for count, step in zip(counts, spacing, strict=True):
+        position = np.arange(len(count)) * step
+        offsets.append(position - np.average(position, weights=count))
+    covariance = np.diag(
+        [
+            np.average(offset**2, weights=count) + step**2 / 12  # of the centres, of a voxel
+            for offset, count, step in zip(offsets, counts, spacing, strict=True)
+        ]
+    )
+    for i, j in combinations(range(mask.ndim), 2):
+        product_moment = offsets[i] @ _marginal(mask, i, j) @ offsets[j] / counts[0].sum()
+        covariance[i, j] = covariance[j, i] = product_moment
+    return np.asarray(np.linalg.eigvalsh(covariance), dtype=np.float64)
+
+
+def _round_moment(size: float, dimensions: int) -> float:
+    """Second moment about the centroid, per unit, of the disc or ball of ``size``, in mm^2."""
+    if dimensions == 2:
+        return size / (2 * pi)
+    return 3 / 5 * float((3 * size / (4 * pi)) ** (2 / 3))
+
+
+def _hull_volume(mask: NDArray[np.bool_]) -> float:
+    """Volume (2D: area), in voxels, of the convex hull of all voxel corners.
+
+    A corner between two others of its grid line is no vertex of the hull, so that the ends of the
+    lines are enough; there are few of them.
+    """
+    from scipy.spatial import ConvexHull
+
+    filled = mask.any(axis=-1)
+    lines, starts = mask[filled], np.argwhere(filled)
+    ends = lines.argmax(axis=1), mask.shape[-1] - lines[:, ::-1].argmax(axis=1)
+    corners = np.concatenate(
+        [
+            np.column_stack([starts + offset, end])
+            for offset in product((0, 1), repeat=mask.ndim - 1)
+            for end in ends
+        ]
+    )
+    for axis in range(mask.ndim):
+        corners = _ends_of_lines(corners, axis)
+    return float(ConvexHull(corners).volume)
+
+
+def _ends_of_lines(points: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
+    """Keep the first and the last of the ``points`` (n, d) on each grid line along ``axis``."""
+    others = [other for other in range(points.shape[1]) if other != axis]
+    points = points[np.lexsort([points[:, column] for column in (axis, *others)])]
+    changes = np.any(np.diff(points[:, others], axis=0) != 0, axis=1)
+    ends: NDArray[np.bool_] = np.append(True, changes) | np.append(changes, True)
+    return np.asarray(points[ends])
+
+
+def _surface_area(mask: NDArray[np.bool_], spacing: Sequence[float]) -> float:
+    """Marching-cubes area of a 3D mask in mm^2; beyond its border is background."""
+    from scipy.ndimage import correlate
+    from surface_distance.lookup_tables import (
+        ENCODE_NEIGHBOURHOOD_3D_KERNEL,
+        create_table_neighbour_code_to_surface_area,
+    )
+
+    padded = np.pad(mask, 1).astype(np.uint8)
+    codes = correlate(padded, ENCODE_NEIGHBOURHOOD_3D_KERNEL, mode="constant", cval=0)
+    areas = create_table_neighbour_code_to_surface_area(spacing)
+    occurrences = sum(np.bincount(plane.ravel(), minlength=256) for plane in codes)
+    return float(occurrences @ areas)

@@ -1,0 +1,129 @@
+"""Labels -> objects: what is to be segmented, decided before any method runs.
+
+``structure`` is the meaning of a label value, ``instance`` a connected component of it. The rule
+``keep-10-percent`` is the authors' (infer/infer.py, BasicDataset.get_image_mask): 26-connected
+components, kept from 10 % of the scan's largest component of that label on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from benchmark import masks
+from benchmark.catalogue import Dataset, Structure
+from benchmark.masks import Mask, Shape
+from benchmark.metrics.shape import shape_2d, shape_3d
+
+_SHAPE_2D = ("box_ratio", "convex_ratio", "iri", "elongation")
+_SHAPE_3D = (*_SHAPE_2D, "surface_to_volume")
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("scan", pa.string()),
+        ("patient", pa.string()),
+        ("object", pa.string()),
+        ("structure", pa.string()),
+        ("instance", pa.int32()),
+        *((name, pa.int32()) for name in masks.BOX_FIELDS),
+        ("voxels", pa.int64()),
+        ("volume_mm3", pa.float64()),
+        ("axis", pa.int32()),
+        ("largest_slice", pa.int32()),
+        ("extent", pa.int32()),
+        ("tolerance_mm", pa.float64()),
+        *((f"{name}_2d", pa.float64()) for name in _SHAPE_2D),
+        *((f"{name}_3d", pa.float64()) for name in _SHAPE_3D),
+    ]
+)
+"""A row an object. ``axis``: array axis of the view; ``largest_slice``: its index there;
+``extent``: number of slices that the object is on; the 2D shape is that on the largest slice."""
+
+REFERENCE_SCHEMA = pa.schema(
+    [
+        ("scan", pa.string()),
+        ("structure", pa.string()),
+        ("object", pa.string()),
+        *masks.COLUMNS,
+    ]
+)
+"""A row a mask. ``object`` is null for what belongs to the label but to no object kept."""
+
+_CONNECTED_26 = np.ones((3, 3, 3), dtype=bool)
+_KEPT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object (``instance`` from 1), or what is left of a label beside its objects (0)."""
+
+    structure: str
+    instance: int
+    mask: Mask
+    tolerance_mm: float | None
+
+
+def decompose(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Object]:
+    """Give the objects of a scan by label value, in raster order of their first voxel.
+
+    ``labels``: (z, y, x), values of the catalogue entry.
+    """
+    shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    boxes = ndimage.find_objects(labels.astype(np.int32, copy=False))
+    for value, structure in dataset.labels.items():
+        region = boxes[value - 1] if value <= len(boxes) else None
+        if region is None:
+            continue
+        start = (region[0].start, region[1].start, region[2].start)
+        yield from _instances(labels[region] == value, structure, dataset, start, shape)
+
+
+def _instances(
+    present: NDArray[np.bool_], structure: Structure, dataset: Dataset, start: Shape, shape: Shape
+) -> Iterator[Object]:
+    def made(instance: int, part: NDArray[np.bool_]) -> Object:
+        mask = Mask.of(part, offset=start, shape=shape)
+        return Object(structure.name, instance, mask, structure.nsd_tolerance_mm)
+
+    if not structure.instances:
+        yield made(1, present)
+        return
+    components, count = ndimage.label(present, structure=_CONNECTED_26)
+    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    least = _KEPT_SHARE * sizes.max() if dataset.components == "keep-10-percent" else 0
+    kept = np.flatnonzero(sizes >= least) + 1
+    for instance, component in enumerate(kept, start=1):
+        yield made(instance, components == component)
+    rest = present & ~np.isin(components, kept)
+    if rest.any():
+        yield made(0, rest)
+
+
+def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> dict[str, Any]:
+    """Give the measured columns of `SCHEMA` for an object.
+
+    ``spacing``: (z, y, x) in mm; ``axis``: array axis of the dataset's view.
+    """
+    mask = item.mask
+    others = tuple(a for a in range(3) if a != axis)
+    areas = mask.crop.sum(axis=others)
+    largest = len(areas) - 1 - int(areas[::-1].argmax())
+    plane = mask.crop.take(largest, axis=axis)
+    flat = shape_2d(plane, (spacing[others[0]], spacing[others[1]]))
+    solid = shape_3d(mask.crop, spacing)
+    return {
+        **dict(zip(masks.BOX_FIELDS, mask.box, strict=True)),
+        "voxels": mask.voxels,
+        "volume_mm3": mask.voxels * float(np.prod(spacing)),
+        "axis": axis,
+        "largest_slice": mask.box[2 * axis] + largest,
+        "extent": int(np.count_nonzero(areas)),
+        "tolerance_mm": item.tolerance_mm,
+        **{f"{name}_2d": flat[name] for name in _SHAPE_2D},
+        **{f"{name}_3d": solid[name] for name in _SHAPE_3D},
+    }

@@ -1,0 +1,102 @@
+"""What an imaging system makes of the tissue: blur, noise, shading and the range of its numbers.
+
+All functions take the values of one channel (z, y, x) after partial volume along the slices.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from benchmark.phantoms.canvas import smooth_noise
+from benchmark.phantoms.shapes import Field
+
+
+def ct(
+    rng: Generator,
+    hu: Field,
+    spacing: Sequence[float],
+    noise: float,
+    blur: float = 1.0,
+) -> NDArray[np.int16]:
+    """Computed tomography, HU: in-plane blur, grainy noise (sd ``noise``) that grows to the centre.
+
+    ``blur``: sigma of the point spread in mm. The noise grows to the centre, where most of the beam
+    is lost; its grain is that of a reconstruction kernel.
+    """
+    hu = _blur(hu, spacing, (0, blur, blur))
+    grain = smooth_noise(rng, hu.shape, (0.3, 0.65, 0.65))
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in hu.shape[1:])
+    dose = 0.75 + 0.35 * np.exp(-(y[:, None] ** 2 + x**2) / 0.4)
+    return np.asarray(np.clip(np.rint(hu + noise * dose * grain), -1024, 3071), np.int16)
+
+
+def mr(
+    rng: Generator,
+    signal: Field,
+    spacing: Sequence[float],
+    noise: float,
+    bias: float,
+    blur: float = 0.6,
+) -> NDArray[np.float32]:
+    """Magnetic resonance: coil shading, k-space blur, Rician noise; signal 1 becomes about 500.
+
+    ``noise``: sd in each of the two quadrature channels, as a share of signal 1; ``bias``: sd of
+    the logarithm of the shading; ``blur``: sigma, mm. Noise model: doi 10.1002/mrm.1910340618.
+    """
+    field = [np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape]
+    z, y, x = np.meshgrid(*field, indexing="ij", sparse=True)
+    a, b, c, d, e, f = rng.normal(size=6).tolist()
+    shading = a * z + b * y + c * x + d * y * x + e * (y * y - x * x) + f * (z * z - y * y)
+    shading = shading / shading.std()
+    signal = _blur(signal * np.exp(bias * shading), spacing, (blur, blur, blur))
+    real, imaginary = (noise * rng.standard_normal(signal.shape, np.float32) for _ in range(2))
+    return np.asarray(500 * np.hypot(signal + real, imaginary), np.float32)
+
+
+def pet(
+    rng: Generator,
+    suv: Field,
+    spacing: Sequence[float],
+    noise: float = 0.25,
+    fwhm: float = 6.0,
+) -> NDArray[np.float32]:
+    """Positron emission tomography, SUV: wide blur, correlated noise that grows with the uptake.
+
+    ``noise``: sd at SUV 1; the variance is proportional to the uptake, as that of counts.
+    """
+    sigma = fwhm / 2.355
+    seen = _blur(suv, spacing, (sigma, sigma, sigma))
+    grain = smooth_noise(rng, seen.shape, [0.6 * sigma / s for s in spacing])
+    return np.maximum(seen + noise * np.sqrt(np.maximum(seen, 0.05)) * grain, 0)
+
+
+def srx(
+    rng: Generator,
+    absorption: Field,
+    noise: float,
+    fringe: float = 0.2,
+    rings: float = 0.03,
+) -> NDArray[np.uint16]:
+    """Synchrotron X-ray microtomography: phase fringes at edges, ring artefacts, noise; 16 bit.
+
+    ``fringe``: weight of the edge enhancement that free-space propagation adds, a Laplacian
+    (doi 10.1046/j.1365-2818.2002.01010.x). ``rings``: sd of the detector's
+    fixed pattern, which reconstruction turns into circles about the axis of rotation (z).
+    """
+    image = ndimage.gaussian_filter(absorption, 0.6)
+    image = image - fringe * ndimage.laplace(image)
+    y, x = (np.arange(n, dtype=np.float32) for n in image.shape[1:])
+    # the axis of rotation lies off the crop, as in a region of a larger scan
+    radius = np.hypot(y[:, None] + 0.2 * len(y), x - 0.3 * len(x))
+    pattern = smooth_noise(rng, (image.shape[0], int(radius.max()) + 2), (20, 0.6))
+    image = image + rings * pattern[:, radius.astype(int)]
+    image = image + noise * smooth_noise(rng, image.shape, (0.5, 0.5, 0.5))
+    return np.asarray(np.clip(np.rint(20000 + 20000 * image), 0, 65535), np.uint16)
+
+
+def _blur(image: Field, spacing: Sequence[float], sigma: Sequence[float]) -> Field:
+    width = [s / mm for s, mm in zip(sigma, spacing, strict=True)]
+    return np.asarray(ndimage.gaussian_filter(image, width, mode="nearest"), np.float32)

@@ -1,0 +1,52 @@
+"""What a recipe makes, and how it is written: NIfTI files with a geometry of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
+
+from benchmark.files import atomic
+
+IDENTITY = np.eye(3)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Images (z, y, x), keyed by the folder they go to, and their label map (z, y, x), uint8.
+
+    The arrays are in LPS; the files are stored in ``orientation`` (e.g. RAS). ``origin`` (x, y, z)
+    is the centre of the first voxel, mm; ``spacing`` (z, y, x), mm. The columns of ``direction``
+    are the axes x, y, z of the scan in the patient: not the identity where slices were tilted.
+    """
+
+    images: Mapping[str, NDArray[np.generic]]
+    labels: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    orientation: str = "LPS"
+    direction: NDArray[np.float64] = field(default_factory=lambda: IDENTITY)
+
+    def save(self, root: Path, name: str) -> int:
+        """Write ``<root>/<folder>/<name>.nii.gz`` for images and labels; number of files."""
+        files = {**self.images, "labels": self.labels}
+        for folder, array in files.items():
+            image: Any = sitk.GetImageFromArray(array)
+            image.SetSpacing(self.spacing[::-1])
+            image.SetOrigin(self.origin)
+            image.SetDirection(self.direction.ravel().tolist())
+            image = sitk.DICOMOrient(image, self.orientation)  # type: ignore[no-untyped-call]
+            with atomic(root / folder / f"{name}.nii.gz") as path:
+                sitk.WriteImage(image, str(path), useCompression=True)
+        return len(files)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """All scans of a patient, keyed by what is appended to its name, and its row of the cohort."""
+
+    scans: Mapping[str, Scan]
+    record: Mapping[str, float | int] = field(default_factory=dict)

@@ -1,0 +1,137 @@
+"""Raw files -> images, objects and reference masks of one shard; a bad scan is set aside."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmark import objects, scans, volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.progress import progress
+from benchmark.scans import Scan
+from benchmark.sources import Status
+from benchmark.volume import Volume
+
+IMAGES = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("scan", pa.string()),
+        ("patient", pa.string()),
+        ("split", pa.string()),
+        ("collection", pa.string()),
+        ("modality", pa.string()),
+        ("channels", pa.list_(pa.string())),
+        ("images", pa.list_(pa.string())),
+        *((f"size_{axis}", pa.int32()) for axis in "zyx"),
+        *((f"spacing_{axis}", pa.float64()) for axis in "zyx"),
+        ("orientation", pa.string()),
+    ]
+)
+"""A row a scan, with no word of labels: all that a method's process is given beside prompts.
+
+``images``: a path a channel; sizes in voxels and spacing in mm are those of the canonical grid,
+``orientation`` is the file's."""
+
+FAILURES = pa.schema([(name, pa.string()) for name in ("dataset", "scan", "stage", "reason")])
+"""A row a scan, or a whole dataset (``scan`` null), that was set aside."""
+
+
+@dataclass
+class Prepared:
+    """Rows of the four tables of a shard."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    reference: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+def prepare(dataset: Dataset, status: Status, shard: int) -> Prepared:
+    """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with its reason."""
+    prepared = Prepared()
+
+    def set_aside(scan: str | None, stage: str, reason: str) -> None:
+        prepared.failures.append(
+            {"dataset": dataset.id, "scan": scan, "stage": stage, "reason": reason}
+        )
+
+    if status.state != "ready":
+        if shard == 0:
+            set_aside(None, "fetch", status.reason or status.state)
+        return prepared
+    try:
+        found = scans.find(dataset, Path(status.root))
+    except UserError as error:
+        if shard == 0:
+            set_aside(None, "prepare", str(error))
+        return prepared
+    mine = [scan for scan in found if scans.shard_of(scan.id, dataset.shards) == shard]
+    for scan in progress(mine, f"prepare {dataset.id}", "scan"):
+        try:
+            _add(prepared, dataset, scan)
+        except UserError as error:
+            set_aside(scan.id, "prepare", str(error))
+    return prepared
+
+
+def _add(prepared: Prepared, dataset: Dataset, scan: Scan) -> None:
+    image = volume.read(scan.images, modality=dataset.modality, channels=dataset.channels)
+    labels = _checked_labels(dataset, scan, image)
+    axis = volume.view_axis(dataset.view, image.orientation)
+    names = {"dataset": dataset.id, "scan": scan.id, "patient": scan.patient}
+    rows = []
+    for item in objects.decompose(labels, dataset):
+        kept = item.instance > 0
+        name = f"{scan.id}/{item.structure}/{item.instance}" if kept else None
+        mask = {"scan": scan.id, "structure": item.structure, "object": name, **item.mask.to_row()}
+        prepared.reference.append(mask)
+        if kept:
+            about = {"object": name, "structure": item.structure, "instance": item.instance}
+            rows.append({**names, **about, **objects.describe(item, image.spacing, axis)})
+    prepared.objects += rows
+    prepared.images.append({**names, **_describe(dataset, scan, image)})
+
+
+def _checked_labels(dataset: Dataset, scan: Scan, image: Volume) -> NDArray[np.integer[Any]]:
+    """Read the labels; refuse another geometry, an unknown value, and a scan with no object."""
+    labels = volume.read_labels(scan.label)
+    different = volume.same_grid(image, labels)
+    if different:
+        raise UserError(
+            f"Image and label of {scan.id} lie on different grids: {different}. A transform of the "
+            "label would be a guess, so the scan is set aside."
+        )
+    values = set(np.unique(labels.array).tolist()) - {0, *dataset.ignore}
+    unknown = sorted(values - set(dataset.labels))
+    if unknown:
+        known = ", ".join(str(value) for value in sorted(dataset.labels))
+        raise UserError(
+            f"The label of {scan.id} holds the values {unknown}, which the catalogue does not know "
+            f"(known: {known}). Name them under labels, or under ignore, of {dataset.id}."
+        )
+    if not values:
+        raise UserError(f"The label of {scan.id} is empty: there is nothing to segment.")
+    return labels.array
+
+
+def _describe(dataset: Dataset, scan: Scan, image: Volume) -> dict[str, Any]:
+    return {
+        "split": dataset.split,
+        "collection": dataset.collection or dataset.id,
+        "modality": dataset.modality,
+        "channels": list(dataset.channels),
+        "images": [str(path) for path in scan.images],
+        **dict(_by_axis("size", image.shape)),
+        **dict(_by_axis("spacing", image.spacing)),
+        "orientation": image.orientation,
+    }
+
+
+def _by_axis(name: str, values: tuple[Any, Any, Any]) -> Iterator[tuple[str, Any]]:
+    for axis, value in zip("zyx", values, strict=True):
+        yield f"{name}_{axis}", value

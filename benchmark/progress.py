@@ -1,0 +1,15 @@
+"""Progress bars on standard error: live on a terminal, a line now and then in a log file."""
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], what: str, unit: str) -> Iterable[T]:
+    """Iterate over ``items`` with a progress bar named ``what``, counted in ``unit``."""
+    interval = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(items, desc=what, unit=unit, mininterval=interval, leave=True)

@@ -1,0 +1,197 @@
+"""Objects -> prompts: derived once by a named, versioned rule, hashed, and shared by all methods.
+
+Guiding slice (rule ``largest-slice``): the slice of the dataset's view on which the object covers
+the most voxels, the last one of equals, as in the authors' scripts (infer/infer.py,
+BasicDataset.get_image_mask). A deviation d moves it along the object's non-empty slices by
+floor(|d| n) of their number n, clamped to the ends (infer/infer___slice_deviation.py). Unlike the
+scripts, boxes are half-open, so that the object's last row and column belong to them.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmark import masks, stages
+from benchmark.masks import Box, Mask, Shape
+
+RULE = "largest-slice"
+VERSION = stages.PROMPTS
+
+Kind = Literal["box2d", "mask2d", "box3d"]
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("scan", pa.string()),
+        ("object", pa.string()),
+        ("structure", pa.string()),
+        ("kind", pa.string()),
+        ("rule", pa.string()),
+        ("rule_version", pa.int32()),
+        ("axis", pa.int32()),
+        ("slice", pa.int32()),
+        ("deviation", pa.float64()),
+        ("effective_deviation", pa.float64()),
+        ("shift", pa.int32()),
+        *masks.COLUMNS,
+        ("views", pa.int32()),
+        ("clicks", pa.int32()),
+        ("hash", pa.string()),
+    ]
+)
+"""A row a prompt. ``deviation`` is what was asked, ``effective_deviation`` what took effect (a
+share of the object's slices), ``shift`` the same in slices; ``views`` and ``clicks`` are its cost."""
+
+
+@dataclass(frozen=True)
+class Box2D:
+    """A box on one slice.
+
+    ``axis``: array axis (0 = z, 1 = y, 2 = x) that the slice is perpendicular to; ``slice``: its
+    index; ``box``: half-open in (z, y, x), one voxel thick along ``axis``.
+    """
+
+    kind: ClassVar[Kind] = "box2d"
+    axis: int
+    slice: int
+    box: Box
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        return _hash(self.kind, self.axis, self.slice, self.box)
+
+
+@dataclass(frozen=True)
+class Mask2D:
+    """A mask on one slice; ``mask`` is one voxel thick along ``axis``."""
+
+    kind: ClassVar[Kind] = "mask2d"
+    axis: int
+    slice: int
+    mask: Mask
+
+    @property
+    def box(self) -> Box:
+        """Tight half-open box of the mask in (z, y, x), one voxel thick along ``axis``."""
+        return self.mask.box
+
+    @property
+    def plane(self) -> NDArray[np.bool_]:
+        """The mask on the whole slice: the grid's two other axes in their order."""
+        shape = tuple(n for axis, n in enumerate(self.mask.shape) if axis != self.axis)
+        plane = np.zeros(shape, dtype=bool)
+        rows, columns = (s for a, s in enumerate(masks.slices(self.box)) if a != self.axis)
+        plane[rows, columns] = self.mask.crop.squeeze(axis=self.axis)
+        return plane
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        bits = np.packbits(self.mask.crop).tobytes()
+        return _hash(self.kind, self.axis, self.slice, self.box, bits)
+
+
+@dataclass(frozen=True)
+class Box3D:
+    """A box in space, half-open in (z, y, x)."""
+
+    kind: ClassVar[Kind] = "box3d"
+    box: Box
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        return _hash(self.kind, None, None, self.box)
+
+
+Prompt = Box2D | Mask2D | Box3D
+KINDS: tuple[Kind, ...] = ("box2d", "mask2d", "box3d")
+
+
+def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """Give the rows of `SCHEMA` for one object, less the columns that name it.
+
+    ``reference``: the object's mask; ``axis``: the array axis of the dataset's view; ``deviations``:
+    signed shares of the object's slices. The 3D box does not depend on a slice: one row, at 0.
+    """
+    others = tuple(a for a in range(3) if a != axis)
+    areas = reference.crop.sum(axis=others)
+    filled = np.flatnonzero(areas)
+    largest = len(filled) - 1 - int(areas[filled][::-1].argmax())
+    for deviation in deviations:
+        steps = math.floor(round(abs(deviation) * len(filled), 9)) * (1 if deviation > 0 else -1)
+        position = min(max(largest + steps, 0), len(filled) - 1)
+        index = int(filled[position])
+        flat = Mask.of(
+            reference.crop.take([index], axis=axis),
+            offset=_offset(reference.box, axis, index),
+            shape=reference.shape,
+        )
+        place = index + reference.box[2 * axis]
+        moved = {
+            "axis": axis,
+            "slice": place,
+            "deviation": deviation,
+            "effective_deviation": (position - largest) / len(filled),
+            "shift": position - largest,
+        }
+        yield _row(Box2D(axis, place, flat.box), moved, views=1, clicks=2)
+        outline = _outline_clicks(flat.crop.squeeze(axis=axis))
+        yield _row(Mask2D(axis, place, flat), moved, views=1, clicks=outline)
+    unmoved = {"deviation": 0.0, "effective_deviation": 0.0, "shift": 0}
+    yield _row(Box3D(reference.box), unmoved, views=2, clicks=4)
+
+
+def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
+    """Read a prompt back from a row of `SCHEMA`, for a scan of ``shape`` (z, y, x)."""
+    z0, z1, y0, y1, x0, x1 = (int(row[name]) for name in masks.BOX_FIELDS)
+    box = (z0, z1, y0, y1, x0, x1)
+    match row["kind"]:
+        case "box2d":
+            return Box2D(int(row["axis"]), int(row["slice"]), box)
+        case "mask2d":
+            return Mask2D(int(row["axis"]), int(row["slice"]), Mask.from_row(row, shape))
+        case "box3d":
+            return Box3D(box)
+    raise ValueError(f"unknown kind of prompt {row['kind']!r}")
+
+
+def _row(prompt: Prompt, place: dict[str, Any], *, views: int, clicks: int) -> dict[str, Any]:
+    box = dict(zip(masks.BOX_FIELDS, prompt.box, strict=True))
+    content = prompt.mask.to_row() if isinstance(prompt, Mask2D) else box
+    return {
+        "kind": prompt.kind,
+        "rule": RULE,
+        "rule_version": VERSION,
+        **place,
+        **content,
+        "views": views,
+        "clicks": clicks,
+        "hash": prompt.hash,
+    }
+
+
+def _offset(box: Box, axis: int, index: int) -> Shape:
+    start = [box[0], box[2], box[4]]
+    start[axis] += index
+    return start[0], start[1], start[2]
+
+
+def _outline_clicks(plane: NDArray[np.bool_]) -> int:
+    """Corners of the polygons that follow the outline to within one voxel: what a hand clicks."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    contours = find_contours(np.pad(plane, 1).astype(np.float32), 0.5)
+    return sum(len(approximate_polygon(contour, tolerance=1.0)) - 1 for contour in contours)
+
+
+def _hash(*content: object) -> str:
+    return hashlib.sha256(repr((RULE, VERSION, *content)).encode()).hexdigest()[:16]

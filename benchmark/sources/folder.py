@@ -1,0 +1,21 @@
+"""What the sources that look at a folder share: listing it and telling whether it changed."""
+
+import hashlib
+from pathlib import Path
+
+
+def listing(folder: Path) -> list[Path]:
+    """All files below ``folder``, sorted; empty where there is no such folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def fingerprint(folder: Path) -> str:
+    """Digest of the names, sizes and times of the files below ``folder``; ``absent`` if none."""
+    files = listing(folder)
+    if not files:
+        return "absent"
+    digest = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,38 @@
+"""A folder of the user's own, indexed where it lies."""
+
+import os
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from benchmark.settings import Settings
+from benchmark.sources import folder
+from benchmark.sources.status import Status
+
+
+class LocalSource(Settings):
+    """``path``: the folder; ``~`` and environment variables such as ``$SCANS`` are expanded."""
+
+    tag: ClassVar = "local"
+    kind: Literal["local"]
+    path: str
+
+    @property
+    def root(self) -> Path:
+        """The folder after expansion."""
+        return Path(os.path.expandvars(self.path)).expanduser()
+
+    def fingerprint(self, raw: Path) -> str:
+        """Fingerprint of the user's folder."""
+        return folder.fingerprint(self.root)
+
+    def fetch(self, raw: Path) -> Status:
+        """Nothing is copied: the status points at the folder."""
+        files = len(folder.listing(self.root))
+        missing = f"There is no file below {self.root}. Put the images and labels there, then run again."
+        return Status(
+            state="ready" if files else "manual",
+            root=str(self.root),
+            fingerprint=self.fingerprint(raw),
+            files=files,
+            reason=None if files else missing,
+        )

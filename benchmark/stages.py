@@ -1,0 +1,9 @@
+"""Versions of the stages: raise one when a stage gives other results for the same input.
+
+They are part of the digests, so that results of an older version are not taken for new ones.
+"""
+
+PREPARE = 1
+PROMPTS = 1
+PREDICT = 1
+SCORE = 1

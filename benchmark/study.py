@@ -1,0 +1,229 @@
+"""The study file: what is run, and the digest of what each stage depends on.
+
+A digest names the folder of a stage's results. It covers what the stage depends on and nothing
+else, so that two studies share runs and a new colour in a plot reruns no inference.
+"""
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from benchmark import catalogue, stages, weights
+from benchmark.adapter import Adapter, find, slug
+from benchmark.catalogue import Dataset
+from benchmark.digest import digest
+from benchmark.errors import unknown_name
+from benchmark.metrics.empty import EmptyPolicy
+from benchmark.settings import Settings
+
+Preset = Literal["paper", "released", "rigorous"]
+
+_PRESETS: dict[Preset, dict[str, Any]] = {
+    "paper": {"reference": "label", "both_empty": "leave-out"},
+    "released": {"reference": "label", "both_empty": "perfect"},
+    "rigorous": {"reference": "kept", "both_empty": "leave-out"},
+}
+"""Where the paper's text, the authors' scripts and good practice differ in scoring."""
+
+
+class Method(Settings):
+    """A method of a study: an adapter, its weights, its options and the kind of prompt.
+
+    ``variants``: further settings run in the same job, each a set of options over ``options``.
+    """
+
+    adapter: str
+    prompt: Literal["box2d", "mask2d", "box3d"]
+    weights: str | None = None
+    options: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _fits_the_adapter(self) -> "Method":
+        cls = find(self.adapter)
+        if self.prompt not in cls.info.prompts:
+            accepted = ", ".join(cls.info.prompts)
+            raise ValueError(f"{self.adapter} takes {accepted}, not the prompt {self.prompt!r}")
+        adapter = cls(self.options)
+        for options in self.variants.values():
+            adapter.with_options(options)
+        if self.weights is not None:
+            weights.load(self.weights)
+        return self
+
+    @property
+    def adapter_class(self) -> type[Adapter]:
+        """The adapter's class."""
+        return find(self.adapter)
+
+
+class MetricSettings(Settings):
+    """How predictions are scored; what is null follows the protocol.
+
+    ``nsd_tolerance_mm``: where neither ``tolerances`` (by structure) nor the catalogue names one.
+    ``reference``: what the prediction of a structure (union of its objects') is held against, the
+    union of the ``kept`` objects or the whole ``label``. ``empty``: what undefined values become.
+    """
+
+    nsd_tolerance_mm: float = Field(default=2.0, gt=0)
+    tolerances: dict[str, float] = {}
+    reference: Literal["kept", "label"] | None = None
+    empty: EmptyPolicy | None = None
+
+
+class Budgets(Settings):
+    """``lost_share``: the study fails at its end when more scans or cells than this were lost.
+
+    ``timed_objects``: how many objects of a shard are segmented again, one by one, for the times.
+    """
+
+    lost_share: float = Field(default=0.2, ge=0, le=1)
+    timed_objects: int = Field(default=2, ge=0)
+
+
+class ReportSettings(Settings):
+    """What only the figures and the report depend on.
+
+    ``title``; ``colours``: a colour by method, where the style's own is not wanted; ``panels``: how
+    many objects are drawn as best, median and worst, each; ``panel_method``: by whose scores.
+    """
+
+    title: str = "PAM benchmark"
+    colours: dict[str, str] = {}
+    panels: int = Field(default=1, ge=0)
+    panel_method: str | None = None
+
+
+class Run(Settings):
+    """What a prediction depends on: the content of a run's ``settings.json``."""
+
+    stage: int = stages.PREDICT
+    adapter: str
+    version: int
+    prompt: Literal["box2d", "mask2d", "box3d"]
+    prompts: str
+    weights: str | None
+    weights_sha256: str | None
+    options: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    timed_objects: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Name of the run's folder: the adapter and the digest."""
+        return f"{slug(self.adapter)}-{digest(self.model_dump())}"
+
+
+class PromptRules(Settings):
+    """What the prompts depend on beside the objects."""
+
+    stage: int = stages.PROMPTS
+    deviations: tuple[float, ...]
+
+    @property
+    def id(self) -> str:
+        """Name of the prompts' folder."""
+        return digest(self.model_dump())
+
+
+class Scoring(Settings):
+    """What the scores depend on beside masks and references."""
+
+    stage: int = stages.SCORE
+    nsd_tolerance_mm: float
+    tolerances: dict[str, float]
+    reference: Literal["kept", "label"]
+    empty: EmptyPolicy
+
+    @property
+    def id(self) -> str:
+        """Name of the scores' folder."""
+        return digest(self.model_dump())
+
+
+class Study(Settings):
+    """A study file. Every key is explained in ``config/README.md``."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    protocol: Preset = "rigorous"
+    seed: int = 0
+    datasets: tuple[str, ...] = Field(min_length=1)
+    methods: dict[str, Method] = Field(min_length=1)
+    deviations: tuple[float, ...] = (0.0,)
+    metrics: MetricSettings = MetricSettings()
+    budgets: Budgets = Budgets()
+    report: ReportSettings = ReportSettings()
+
+    @field_validator("deviations")
+    @classmethod
+    def _holds_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if 0.0 not in value:
+            raise ValueError("must hold 0: the other deviations are compared with it")
+        if any(abs(v) > 1 for v in value):
+            raise ValueError("are shares of an object's slices, between -1 and 1")
+        return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        ids = [catalogue.load(name).id for name in self.datasets]
+        twice = {i for i in ids if ids.count(i) > 1}
+        if twice:
+            raise ValueError(f"datasets named twice: {', '.join(sorted(twice))}")
+        named = [*self.report.colours, self.report.panel_method or next(iter(self.methods))]
+        for name in named:
+            if name not in self.methods:
+                raise ValueError(unknown_name("method in report", name, self.methods))
+        return self
+
+    @cached_property
+    def entries(self) -> dict[str, Dataset]:
+        """The catalogue entries of the study by their id."""
+        loaded = (catalogue.load(name) for name in self.datasets)
+        return {entry.id: entry for entry in loaded}
+
+    @cached_property
+    def entry_names(self) -> dict[str, str]:
+        """By id, the name under which an entry is loaded again (id, or path of its file)."""
+        return {catalogue.load(name).id: name for name in self.datasets}
+
+    @property
+    def prompt_rules(self) -> PromptRules:
+        """What the prompts of this study depend on."""
+        return PromptRules(deviations=self.deviations)
+
+    @property
+    def scoring(self) -> Scoring:
+        """What the scores of this study depend on, with the protocol's switches filled in."""
+        preset = _PRESETS[self.protocol]
+        return Scoring(
+            nsd_tolerance_mm=self.metrics.nsd_tolerance_mm,
+            tolerances=self.metrics.tolerances,
+            reference=self.metrics.reference or preset["reference"],
+            empty=self.metrics.empty or EmptyPolicy(both_empty=preset["both_empty"]),
+        )
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """The run of each method of the study."""
+        return {name: self._run(method) for name, method in self.methods.items()}
+
+    def _run(self, method: Method) -> Run:
+        cls = method.adapter_class
+        options = dict(method.options)
+        if "protocol" in cls.Options.model_fields:
+            options.setdefault("protocol", self.protocol)
+        entry = weights.load(method.weights) if method.weights else None
+        return Run(
+            adapter=method.adapter,
+            version=cls.info.version,
+            prompt=method.prompt,
+            prompts=self.prompt_rules.id,
+            weights=method.weights,
+            weights_sha256=entry.sha256 if entry else None,
+            options=options,
+            variants=method.variants,
+            timed_objects=self.budgets.timed_objects,
+            seed=self.seed,
+        )

@@ -1,0 +1,251 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""The volume: pixels in canonical orientation with what a method may know of them; its files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
+
+from benchmark.dicomseries import inspect_series
+from benchmark.errors import UserError
+from benchmark.files import atomic
+from benchmark.geometry import Geometry, Triple, same_grid, view_axis
+from benchmark.imagefile import Contents, inspect, pixels, refusal
+
+__all__ = [
+    "Geometry",
+    "Header",
+    "Volume",
+    "read",
+    "read_header",
+    "read_labels",
+    "same_grid",
+    "to_native",
+    "view_axis",
+    "write",
+]
+
+WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
+_WHOLE = 1e-3  # a label may be this far from a whole number: scale factors are stored in float32
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan or a label map on its canonical grid (LPS).
+
+    ``array``: (z, y, x), or (c, z, y, x) for several channels, C-contiguous, in the data type of
+    the file. ``spacing``: (z, y, x) in mm, rounded when it was read. ``channels``: names, or empty.
+    ``native``: the file's own grid, None for volumes made in memory.
+    """
+
+    array: NDArray[Any]
+    spacing: Triple
+    modality: str = "unknown"
+    channels: tuple[str, ...] = ()
+    native: Geometry | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays and spacings of the wrong rank."""
+        if self.array.ndim not in (3, 4) or len(self.spacing) != 3 or min(self.spacing) <= 0:
+            raise ValueError(
+                f"a volume is (z, y, x) or (c, z, y, x) with three positive spacings, not "
+                f"{self.array.shape} with {self.spacing}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels (z, y, x)."""
+        z, y, x = self.array.shape[-3:]
+        return z, y, x
+
+    @property
+    def grey(self) -> NDArray[Any]:
+        """The first channel, (z, y, x)."""
+        return self.array if self.array.ndim == 3 else self.array[0]
+
+    @property
+    def diagonal_mm(self) -> float:
+        """Length of the diagonal of the grid, from outer corner to outer corner of its voxels."""
+        return float(np.linalg.norm(np.multiply(self.shape, self.spacing)))
+
+    @property
+    def orientation(self) -> str:
+        """Code of the file's index axes x, y, z, e.g. "RAS"; "LPS" if made in memory."""
+        return self.native.orientation if self.native else "LPS"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image file without its pixels: its grid and the number of channels."""
+
+    native: Geometry
+    channels: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Canonical shape (z, y, x)."""
+        return self.native.shape
+
+    @property
+    def spacing(self) -> Triple:
+        """Canonical spacing (z, y, x) in mm, rounded as that of the volume."""
+        return self.native.rounded_spacing
+
+    @property
+    def orientation(self) -> str:
+        """Code of the file's index axes x, y, z, e.g. "RAS"."""
+        return self.native.orientation
+
+
+def read_header(path: Path) -> Header:
+    """Read shape, spacing and orientation of a file, or of the DICOM series in a folder."""
+    contents = _inspect(path)
+    return Header(contents.grid, contents.channels)
+
+
+def read(
+    paths: Sequence[Path], *, modality: str = "unknown", channels: Sequence[str] = ()
+) -> Volume:
+    """Read a scan from one path a channel; a folder is a DICOM series.
+
+    A file of vectors gives a channel a component. A file with a fourth axis is taken for channels
+    only if ``channels`` names as many as there are (it could as well be a series in time).
+
+    Errors: a `UserError` for what is missing, unreadable, truncated, not 3D or not finite, for
+    channels on different grids and for a wrong number of names.
+    """
+    if not paths:
+        raise UserError("No image to read. Expected one path a channel; got none.")
+    found = [_inspect(path) for path in paths]
+    total = sum(contents.channels for contents in found)
+    for path, contents in zip(paths, found, strict=True):
+        if contents.volumes > 1 and len(channels) != total:
+            raise refusal(
+                path,
+                "more than one volume in the file",
+                expected="one volume, or the name of each as a channel",
+                got=f"shape {contents.size} (x, y, z, ...) and names {list(channels)}",
+                cause="channels or a series in time stored along a fourth axis",
+                step="name the channels in the order of the file, or give one volume of it",
+            )
+    if channels and len(channels) != total:
+        raise UserError(
+            f"{paths[0]}: the number of channels is not that of their names. Expected "
+            f"{len(channels)} ({', '.join(channels)}); got {total} from {len(paths)} path(s). "
+            "Next step: give one path or name a channel."
+        )
+    headers = [Header(contents.grid, contents.channels) for contents in found]
+    for path, header in zip(paths[1:], headers[1:], strict=True):
+        if difference := same_grid(headers[0], header):
+            raise refusal(
+                path,
+                f"not on the grid of the first channel, {paths[0]}",
+                expected="all channels of a scan on one grid",
+                got=difference.rstrip("."),
+                cause="channels that were not registered, or files of different scans",
+                step="resample the channels to one grid, or read them as scans of their own",
+            )
+    parts = [
+        contents.grid.to_canonical(pixels(path, contents))
+        for path, contents in zip(paths, found, strict=True)
+    ]
+    array = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Volume(
+        np.ascontiguousarray(array if total > 1 else array[0]),
+        headers[0].spacing,
+        modality,
+        tuple(channels),
+        headers[0].native,
+    )
+
+
+def read_labels(path: Path) -> Volume:
+    """Read a label map as whole numbers, (z, y, x).
+
+    Integers keep the data type of the file. Floats that are whole (to 1e-3) become a small integer
+    type that holds them; other values are a `UserError`.
+    """
+    volume = read([path])
+    array = volume.array
+    if array.ndim == 4:
+        raise refusal(
+            path,
+            "not a label map",
+            expected="one label a voxel",
+            got=f"{len(array)} channels",
+            cause="an image or a colour picture in the place of the labels",
+            step="check which file holds the labels",
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        whole = np.rint(array)
+        broken = np.abs(array - whole) > _WHOLE
+        if broken.any():
+            raise refusal(
+                path,
+                "not a label map",
+                expected="whole numbers",
+                got=f"{int(broken.sum())} other values, the first {array[broken][0]:.6g}",
+                cause="labels resampled with interpolation, or an image in their place",
+                step="check which file holds the labels; resample labels to the nearest neighbour",
+            )
+        low, high = int(whole.min()), int(whole.max())
+        array = whole.astype(np.result_type(np.min_scalar_type(low), np.min_scalar_type(high)))
+    return Volume(array, volume.spacing, native=volume.native)
+
+
+def to_native(array: NDArray[Any], native: Geometry) -> Any:
+    """Bring a canonical (z, y, x) or (c, z, y, x) ``array`` to a file's own grid.
+
+    Returns a `SimpleITK.Image` with the voxels, size, spacing, origin and direction of the file;
+    channels become components. The inverse of `read`, without interpolation. A shape that is not
+    that of ``native`` is a ValueError.
+    """
+    voxels = native.from_canonical(array)
+    if voxels.dtype == np.bool_:
+        voxels = voxels.astype(np.uint8)
+    vector = voxels.ndim == 4
+    image = sitk.GetImageFromArray(np.moveaxis(voxels, 0, -1) if vector else voxels, vector)
+    image.SetSpacing(native.spacing)
+    image.SetOrigin(native.origin)
+    image.SetDirection(native.direction)
+    return image
+
+
+def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
+    """Write a canonical ``array`` as NIfTI, MHA or NRRD; whole or not at all.
+
+    ``grid``: the file's own grid to bring it back to (`Volume.native`), or the spacing (z, y, x) in
+    mm of a volume made in memory, which is written as LPS with its origin at zero. bool is written
+    as uint8, 64-bit integers in a smaller type that holds them (viewers know few), others as is.
+    """
+    if not path.name.lower().endswith(WRITABLE):
+        raise UserError(
+            f"{path}: cannot write this format. Expected a name that ends in "
+            f"{', '.join(WRITABLE)}; got {path.name!r}. Next step: choose one of them."
+        )
+    if array.dtype in (np.int64, np.uint64):
+        low, high = np.min_scalar_type(array.min()), np.min_scalar_type(array.max())
+        array = array.astype(np.result_type(low, high))
+    native = grid if isinstance(grid, Geometry) else Geometry.canonical_of(array.shape[-3:], grid)
+    image = to_native(array, native)
+    with atomic(path) as temporary:
+        sitk.WriteImage(image, str(temporary), True)
+
+
+def _inspect(path: Path) -> Contents:
+    if path.is_dir():
+        return inspect_series(path)
+    if not path.exists():
+        raise refusal(
+            path,
+            "no such image",
+            expected="an image file, or a folder with one DICOM series",
+            got="nothing there",
+            cause="a misspelt path, or a dataset that was not fetched or unpacked",
+            step="check the path, or fetch the dataset again",
+        )
+    return inspect(path)

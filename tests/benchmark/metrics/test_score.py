@@ -1,0 +1,201 @@
+"""The parts together: every metric of an object, its description and the policy for empties."""
+
+import subprocess
+import sys
+from math import isnan, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from benchmark.metrics import METRICS, SHAPES, EmptyPolicy, fill_empty, score, table
+from benchmark.metrics.shape import shape_3d
+
+Mask = NDArray[np.bool_]
+
+UNIT = (1.0, 1.0, 1.0)
+shapes = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+pairs = shapes.flatmap(lambda s: st.tuples(arrays(np.bool_, s), arrays(np.bool_, s)))
+margin = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+def masks(with_reference: bool, with_prediction: bool) -> tuple[Mask, Mask]:
+    reference, prediction = np.zeros((2, 3, 4, 4), np.bool_)
+    reference[0, 1, 1:3], prediction[0, 1:3, 1] = with_reference, with_prediction
+    return reference, prediction
+
+
+@settings(deadline=None, max_examples=60)
+@given(pair=pairs, margins=st.tuples(margin, margin, margin))
+def test_values_depend_on_the_scan_not_on_the_crop(
+    pair: tuple[Mask, Mask], margins: tuple[tuple[int, int], ...]
+) -> None:
+    got = score(*pair, (2.0, 0.7, 1.1), grid_voxels=1000, tolerance_mm=1.0)
+    wider = [np.pad(mask, margins) for mask in pair]
+    again = score(wider[0], wider[1], (2.0, 0.7, 1.1), grid_voxels=1000, tolerance_mm=1.0)
+    assert list(got) == list(METRICS)
+    assert again == pytest.approx(got, rel=1e-12, nan_ok=True)
+    for name, value in got.items():
+        low, high = METRICS[name].range
+        assert isnan(value) or low <= value <= high
+
+
+def test_known_object() -> None:
+    """A cube of 10 moved by 2 slices of 3 mm."""
+    reference = np.zeros((12, 10, 10), np.bool_)
+    prediction = reference.copy()
+    reference[:10], prediction[2:] = True, True
+    got = score(reference, prediction, (3.0, 30.0, 30.0), grid_voxels=10_000, tolerance_mm=6.0)
+    assert got.pop("asd") < 6
+    assert got == pytest.approx(
+        {
+            "dsc": 0.8,
+            "jaccard": 800 / 1200,
+            "sensitivity": 0.8,
+            "specificity": 8800 / 9000,
+            "precision": 0.8,
+            "volume_ratio": 1.0,
+            "nsd": 1.0,
+            "hd95": 6.0,
+            "hd": 6.0,
+        }
+    )
+
+
+NOTHING = dict.fromkeys(METRICS, nan)
+
+
+@pytest.mark.parametrize(
+    ("with_reference", "with_prediction", "defined"),
+    [
+        (False, False, {"specificity": 1}),
+        (
+            True,
+            False,
+            {
+                "dsc": 0,
+                "jaccard": 0,
+                "sensitivity": 0,
+                "volume_ratio": 0,
+                "nsd": 0,
+                "specificity": 1,
+            },
+        ),
+        (
+            False,
+            True,
+            {"dsc": 0, "jaccard": 0, "precision": 0, "nsd": 0, "specificity": 98 / 100},
+        ),
+    ],
+)
+def test_empty_masks(
+    with_reference: bool, with_prediction: bool, defined: dict[str, float]
+) -> None:
+    pair = masks(with_reference, with_prediction)
+    got = score(*pair, UNIT, grid_voxels=100, tolerance_mm=1.0)
+    np.testing.assert_equal(got, NOTHING | defined)
+
+
+@pytest.mark.parametrize(
+    ("with_reference", "with_prediction", "policy", "filled"),
+    [
+        (True, False, EmptyPolicy(), {"hd95": 50, "hd": 50, "asd": 50}),
+        (False, True, EmptyPolicy(), {"hd95": 50, "hd": 50, "asd": 50}),
+        (True, False, EmptyPolicy(distance="leave-out"), {}),
+        (True, False, EmptyPolicy(distance="leave-out", both_empty="perfect"), {}),
+        (False, False, EmptyPolicy(), {}),
+        (
+            False,
+            False,
+            EmptyPolicy(both_empty="perfect"),
+            {
+                "dsc": 1,
+                "jaccard": 1,
+                "sensitivity": 1,
+                "precision": 1,
+                "volume_ratio": 1,
+                "nsd": 1,
+                "hd95": 0,
+                "hd": 0,
+                "asd": 0,
+            },
+        ),
+        (True, True, EmptyPolicy(both_empty="perfect"), {}),
+    ],
+)
+def test_policy_fills_what_it_names_and_nothing_else(
+    with_reference: bool, with_prediction: bool, policy: EmptyPolicy, filled: dict[str, float]
+) -> None:
+    pair = masks(with_reference, with_prediction)
+    raw = score(*pair, UNIT, grid_voxels=100, tolerance_mm=1.0)
+    kept = dict(raw)
+    got = fill_empty(
+        raw,
+        reference_empty=not with_reference,
+        prediction_empty=not with_prediction,
+        diagonal_mm=50.0,
+        policy=policy,
+    )
+    np.testing.assert_equal(got, raw | filled)
+    np.testing.assert_equal(raw, kept)
+
+
+def test_policy_leaves_a_score_that_failed_for_another_reason() -> None:
+    got = fill_empty(
+        {"hd": nan, "dsc": nan},
+        reference_empty=False,
+        prediction_empty=False,
+        diagonal_mm=50.0,
+        policy=EmptyPolicy(both_empty="perfect"),
+    )
+    assert all(isnan(value) for value in got.values())
+
+
+def test_policy_of_a_study_file_is_strict() -> None:
+    assert EmptyPolicy.read({"both_empty": "perfect"}, "study").distance == "diagonal"
+    with pytest.raises(UserError, match="Did you mean: distance"):
+        EmptyPolicy.read({"distances": "diagonal"}, "study")
+
+
+def test_descriptions_cover_what_is_computed() -> None:
+    assert set(SHAPES) == set(shape_3d(np.ones((1, 1, 1), np.bool_), UNIT))
+    assert [row["name"] for row in table()] == [*METRICS, *SHAPES]
+    rows = {row["name"]: row for row in table()}
+    assert rows["hd95"]["label"] == "HD95 (mm)"
+    assert (rows["hd95"]["better"], rows["dsc"]["better"]) == ("lower", "higher")
+    assert (rows["hd95"]["range"], rows["dsc"]["range"]) == ("0 to inf", "0 to 1")
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "spacing", "tolerance", "message"),
+    [
+        (np.ones((2, 2, 2), np.uint8), np.ones((2, 2, 2), bool), UNIT, 1.0, "reference.*uint8"),
+        (np.ones((2, 2), bool), np.ones((2, 2), bool), UNIT, 1.0, r"reference.*\(2, 2\)"),
+        (np.ones((2, 2, 2), bool), np.ones((2, 2, 3), bool), UNIT, 1.0, "same crop"),
+        (np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool), (1.0, 1.0), 1.0, "spacing"),
+        (np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool), (1.0, -1.0, 1.0), 1.0, "spacing"),
+        (np.ones((2, 2, 2), bool), np.ones((2, 2, 2), bool), UNIT, nan, "tolerance"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    reference: Mask,
+    prediction: Mask,
+    spacing: tuple[float, float, float],
+    tolerance: float,
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        score(reference, prediction, spacing, grid_voxels=100, tolerance_mm=tolerance)
+
+
+def test_import_is_light() -> None:
+    heavy = "{'scipy', 'pandas', 'skimage', 'torch', 'surface_distance'}"
+    code = f"import sys, benchmark.metrics; print(*({heavy} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.strip() == ""

@@ -1,0 +1,195 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""DICOM series written slice by slice with SimpleITK (GDCM)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from benchmark.errors import UserError
+from benchmark.volume import read, read_header, same_grid, to_native, write
+
+ARRAY = np.random.default_rng(0).integers(-1000, 1000, (6, 7, 8)).astype(np.int16)
+DIRECTIONS = {
+    "LPS": np.eye(3),
+    "PIR": np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]]),
+    "oblique": Rotation.from_euler("xyz", (12, -33, 100), degrees=True).as_matrix(),
+}
+
+
+def source(direction: NDArray[np.float64]) -> Any:
+    image = sitk.GetImageFromArray(ARRAY)
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-10.0, 20.0, 30.0))
+    image.SetDirection(direction.ravel())
+    return image
+
+
+def number(values: Sequence[float]) -> str:
+    return "\\".join(f"{value:.10g}" for value in values)
+
+
+def save_series(
+    folder: Path,
+    image: Any,
+    positions: Sequence[Sequence[float]] | None = None,
+    uid: str = "1.2.3.4",
+) -> list[Path]:
+    """Write a CT series in files whose names run against the order of the slices."""
+    folder.mkdir(exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    cosines = np.reshape(image.GetDirection(), (3, 3))
+    depth, files = image.GetDepth(), []
+    for k in range(depth):
+        place = positions[k] if positions else image.TransformIndexToPhysicalPoint((0, 0, k))
+        tags = {
+            "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
+            "0008|0018": f"{uid}.{k + 1}",
+            "0008|0060": "CT",
+            "0020|000d": "1.2.3",
+            "0020|000e": uid,
+            "0020|0032": number(place),
+            "0020|0037": number([*cosines[:, 0], *cosines[:, 1]]),
+            "0028|1052": "-1024",
+            "0028|1053": "1",
+        }
+        slice_ = image[:, :, k]
+        for tag, value in tags.items():
+            slice_.SetMetaData(tag, value)
+        files.append(folder / f"{uid}-{depth - k:03d}.dcm")
+        writer.SetFileName(str(files[-1]))
+        writer.Execute(slice_)
+    return files
+
+
+def upward(heights: Sequence[float], tilt: float = 0.0) -> list[tuple[float, float, float]]:
+    return [(0.0, tilt * z, z) for z in heights]
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_series_round_trip(tmp_path: Path, name: str) -> None:
+    image = source(DIRECTIONS[name])
+    save_series(tmp_path / "series", image)
+    volume = read([tmp_path / "series"])
+    oriented = sitk.DICOMOrient(image, "LPS")
+    assert np.array_equal(volume.array, sitk.GetArrayFromImage(oriented))
+    assert volume.spacing == tuple(round(mm, 4) for mm in reversed(oriented.GetSpacing()))
+    assert read_header(tmp_path / "series").native == volume.native
+
+    assert volume.native is not None
+    assert volume.native.size == image.GetSize()
+    assert volume.native.spacing == pytest.approx(image.GetSpacing(), abs=1e-8)
+    assert volume.native.origin == pytest.approx(image.GetOrigin(), abs=1e-8)
+    assert volume.native.direction == pytest.approx(image.GetDirection(), abs=1e-8)
+    assert np.array_equal(sitk.GetArrayFromImage(to_native(volume.array, volume.native)), ARRAY)
+
+    write(volume.array, volume.native, tmp_path / "converted.nii.gz")
+    converted = read([tmp_path / "converted.nii.gz"])
+    assert same_grid(volume, converted, tolerance=1e-5) is None
+    assert np.array_equal(converted.array, volume.array)
+
+
+def test_series_as_itk_stacks_it(tmp_path: Path) -> None:
+    files = save_series(tmp_path / "series", source(DIRECTIONS["oblique"]))
+    itk = sitk.ReadImage([str(file) for file in files])
+    native = read_header(tmp_path / "series").native
+    assert native.size == itk.GetSize()
+    assert native.spacing == pytest.approx(itk.GetSpacing(), abs=1e-8)
+    assert native.origin == pytest.approx(itk.GetOrigin())
+    assert native.direction == pytest.approx(itk.GetDirection())
+
+
+def test_slices_with_scales_of_their_own(tmp_path: Path) -> None:
+    files = save_series(tmp_path / "series", source(np.eye(3)))
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(files[3]))
+    reader.ReadImageInformation()
+    quarters = np.arange(56.0).reshape(7, 8) / 4
+    slice_ = sitk.GetImageFromArray(quarters)
+    slice_.SetSpacing((0.7, 0.8))
+    for tag in ("0008|0016", "0008|0018", "0008|0060", "0020|000d", "0020|000e"):
+        slice_.SetMetaData(tag, reader.GetMetaData(tag))
+    for tag in ("0020|0032", "0020|0037"):
+        slice_.SetMetaData(tag, reader.GetMetaData(tag))
+    stored = {"0028|0100": "16", "0028|0101": "16", "0028|0102": "15", "0028|0103": "1"}
+    for tag, value in {**stored, "0028|1052": "-10", "0028|1053": "0.25"}.items():
+        slice_.SetMetaData(tag, value)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    writer.SetFileName(str(files[3]))
+    writer.Execute(slice_)
+
+    array = read([tmp_path / "series"]).array
+    assert np.array_equal(array[3], quarters)
+    assert np.array_equal(np.delete(array, 3, axis=0), np.delete(ARRAY, 3, axis=0))
+
+
+def test_other_files_in_the_folder_are_no_matter(tmp_path: Path) -> None:
+    save_series(tmp_path / "series", source(np.eye(3)))
+    (tmp_path / "series" / "LICENSE").write_text("CC BY 4.0")
+    (tmp_path / "series" / "more").mkdir()
+    assert read([tmp_path / "series"]).shape == (6, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("positions", "message"),
+    [
+        (upward([0, 2, 4, 8, 10, 12]), "distances of 2 to 4 mm"),
+        (upward([0, 2, 4, 6.5, 8, 10]), r"distances of 1\.5 to 2\.5 mm"),
+        (upward([0, 0, 2, 2, 4, 4]), "distances of 0 to 2 mm"),
+        (upward([0, 0, 0, 0, 0, 0]), "distances of 0 to 0 mm"),
+        (upward([0, 2, 4, 6, 8, 10], tilt=0.2), "2 mm beside the first"),
+    ],
+)
+def test_irregular_series(
+    tmp_path: Path, positions: Sequence[Sequence[float]], message: str
+) -> None:
+    save_series(tmp_path / "series", source(np.eye(3)), positions)
+    for reading in (read_header, lambda path: read([path])):
+        with pytest.raises(UserError, match=rf"no regular grid.*{message}.*Next step"):
+            reading(tmp_path / "series")
+
+
+def test_small_unevenness_is_accepted(tmp_path: Path) -> None:
+    save_series(tmp_path / "series", source(np.eye(3)), upward([0, 2, 4.01, 5.99, 8, 10]))
+    assert read([tmp_path / "series"]).spacing == (2.0, 0.8, 0.7)
+
+
+@pytest.mark.parametrize("code", ["PIR", "turned"])
+def test_slice_of_another_direction(tmp_path: Path, code: str) -> None:
+    folder = tmp_path / "series"
+    files = save_series(folder, source(np.eye(3)))
+    turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # within the plane of the slices
+    other = source(DIRECTIONS.get(code, turned))
+    places = [source(np.eye(3)).TransformIndexToPhysicalPoint((0, 0, k)) for k in range(6)]
+    odd = save_series(tmp_path / "other", other, places)[2]
+    files[2].write_bytes(odd.read_bytes())
+    with pytest.raises(UserError, match="not parallel"):
+        read_header(folder)
+
+
+@pytest.mark.parametrize("which", [0, 3, 5])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.95])
+def test_truncated_slice(tmp_path: Path, which: int, share: float) -> None:
+    file = save_series(tmp_path / "series", source(np.eye(3)))[which]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UserError, match=r"unreadable|no regular grid"):
+        read([tmp_path / "series"])
+
+
+def test_two_series_or_none(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"not one DICOM series.*got 0 series"):
+        read_header(folder)
+    save_series(folder, source(np.eye(3)), uid="1.2.3.4")
+    save_series(folder, source(np.eye(3)), uid="1.2.3.5")
+    with pytest.raises(UserError, match=r"got 2 series: 1\.2\.3\.4.*folder of its own"):
+        read_header(folder)

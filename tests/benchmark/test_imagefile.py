@@ -1,0 +1,141 @@
+"""NIfTI files with odd headers and values, written by the byte offsets of the standard."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from benchmark.volume import read, read_header
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_not_finite_in_nifti(tmp_path: Path, order: str, kind: str, packed: bool) -> None:
+    values = np.linspace(-1, 1, 5 * 7 * 3).astype(order + kind)
+    values[[3, 104]] = np.nan, np.inf
+    code = {"f4": 16, "f8": 64}[kind]
+    plain = nifti_bytes(affine(), (2, 2, 3), (5, 7, 3), values=values, code=code, order=order)
+    path = tmp_path / ("image.nii.gz" if packed else "image.nii")
+    path.write_bytes(gzip.compress(plain) if packed else plain)
+    with pytest.raises(UserError, match="2 of 105 values NaN or infinite"):
+        read([path])
+    values[[3, 104]] = 0
+    plain = nifti_bytes(affine(), (2, 2, 3), (5, 7, 3), values=values, code=code, order=order)
+    path.write_bytes(gzip.compress(plain) if packed else plain)
+    assert np.array_equal(np.sort(read([path]).array.ravel()), np.sort(values))
+
+
+def test_not_an_image(tmp_path: Path) -> None:
+    for name in ("page.nii.gz", "page.mha", "page.html"):
+        (tmp_path / name).write_text("<html>please log in</html>")
+        with pytest.raises(UserError, match="unreadable image") as caught:
+            read_header(tmp_path / name)
+        assert "\n" not in str(caught.value)  # not the trace of ITK
+
+
+def nifti_bytes(
+    sform: NDArray[np.float64],
+    pixdim: tuple[float, ...],
+    dims: tuple[int, ...],
+    *,
+    units: int = 2,
+    values: NDArray[Any] | None = None,
+    code: int = 4,
+    order: str = "<",
+) -> bytes:
+    """A NIfTI-1 file by the byte offsets of the standard, with an sform and no qform."""
+    if values is None:
+        values = np.arange(np.prod(dims), dtype="<i2")
+    header = bytearray(352)
+    struct.pack_into(f"{order}i", header, 0, 348)
+    struct.pack_into(f"{order}8h", header, 40, len(dims), *dims, *[1] * (7 - len(dims)))
+    struct.pack_into(f"{order}2h", header, 70, code, 8 * values.itemsize)
+    struct.pack_into(f"{order}4f", header, 76, 1.0, *pixdim)
+    struct.pack_into(f"{order}3f", header, 108, 352.0, 1.0, 0.0)
+    header[123] = units  # 2 for millimetres, 3 for micrometres
+    struct.pack_into(f"{order}2h", header, 252, 0, 1)
+    struct.pack_into(f"{order}12f", header, 280, *sform.ravel())
+    header[344:348] = b"n+1\0"
+    return bytes(header) + values.tobytes()
+
+
+def nifti(
+    path: Path,
+    sform: NDArray[np.float64],
+    pixdim: tuple[float, ...],
+    dims: tuple[int, ...] = (5, 6, 7),
+    units: int = 2,
+) -> Path:
+    path.write_bytes(nifti_bytes(sform, pixdim, dims, units=units))
+    return path
+
+
+def affine(shear: float = 0.0, scale: tuple[float, ...] = (2.0, 2.0, 3.0)) -> NDArray[np.float64]:
+    matrix = np.diag([*scale, 1.0])[:3]
+    matrix[0, 2] = shear * scale[2]
+    return matrix
+
+
+@pytest.mark.parametrize("shear", [0.0, 1e-4, 0.003])
+def test_slightly_sheared_nifti_gets_the_nearest_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shear: float
+) -> None:
+    monkeypatch.delenv("ITK_NIFTI_SFORM_PERMISSIVE", raising=False)
+    path = nifti(tmp_path / "image.nii", affine(shear), (2, 2, 3))
+    before = dict(os.environ)
+    volume = read([path])
+    assert dict(os.environ) == before
+    assert volume.native == read_header(path).native
+    assert volume.spacing == (3, 2, 2)
+    assert volume.orientation == "RAS"
+    assert volume.native is not None
+    direction = np.reshape(volume.native.direction, (3, 3))
+    assert np.allclose(direction.T @ direction, np.eye(3), atol=1e-6)
+    assert np.allclose(direction, np.diag([-1, -1, 1]), atol=shear + 1e-9)
+
+
+@pytest.mark.parametrize("shear", [0.02, 0.5])
+def test_sheared_nifti_is_refused(tmp_path: Path, shear: float) -> None:
+    length = 3 * (1 + shear**2) ** 0.5  # of the sheared axis
+    path = nifti(tmp_path / "image.nii", affine(shear), (2, 2, length))
+    with pytest.raises(UserError, match=r"grid is sheared.*Next step: resample"):
+        read([path])
+
+
+@pytest.mark.parametrize("pixdim", [(2.0, 2.0, 5.0), (0.0, 2.0, 3.0), (1.0, 1.0, 1.0)])
+def test_contradicting_voxel_sizes(tmp_path: Path, pixdim: tuple[float, ...]) -> None:
+    path = nifti(tmp_path / "image.nii", affine(), pixdim)
+    with pytest.raises(UserError, match=r"contradicts itself.*\[2\.0, 2\.0, 3\.0\] against"):
+        read_header(path)
+
+
+def test_micrometres_become_millimetres(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "image.nii", affine(scale=(2.6, 2.6, 325)), (2.6, 2.6, 325), units=3)
+    assert read([path]).spacing == (0.325, 0.0026, 0.0026)
+
+
+@pytest.mark.parametrize("dims", [(5, 6), (0, 6, 7)])
+def test_not_a_volume(tmp_path: Path, dims: tuple[int, ...]) -> None:
+    path = nifti(tmp_path / "image.nii", affine(), (2, 2, 3), dims)
+    with pytest.raises(UserError, match=r"not a volume|unreadable image"):
+        read([path])
+
+
+def test_single_slice_is_a_volume(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "image.nii", affine(), (2, 2, 3), (5, 6, 1))
+    assert read([path]).shape == (1, 6, 5)
+
+
+def test_grid_that_is_not_finite(tmp_path: Path) -> None:
+    matrix = affine()
+    matrix[1, 3] = np.nan
+    path = nifti(tmp_path / "image.nii", matrix, (2, 2, 3))
+    with pytest.raises(UserError, match=r"no valid grid|unreadable image"):
+        read_header(path)

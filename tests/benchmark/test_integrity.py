@@ -1,0 +1,63 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""Truncated and damaged files, most of which ITK reads without complaint."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from benchmark.errors import UserError
+from benchmark.volume import read
+
+NOISE = np.random.default_rng(0).integers(-1000, 1000, (20, 30, 40)).astype(np.int16)
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+
+def noisy(path: Path) -> Path:
+    sitk.WriteImage(sitk.GetImageFromArray(NOISE), str(path), True)
+    return path
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.9, 0.999])
+def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
+    path = noisy(tmp_path / f"image{suffix}")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UserError, match=r"image\..*Expected .*; got .*Likely cause: .*Next step: "):
+        read([path])
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8, 9])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_last_bytes_missing(tmp_path: Path, suffix: str, missing: int) -> None:
+    path = noisy(tmp_path / f"image{suffix}")
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(UserError, match="truncated"):
+        read([path])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.7, 0.9, 0.9999])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_damaged_compression(tmp_path: Path, suffix: str, share: float) -> None:
+    path = noisy(tmp_path / f"image{suffix}")
+    damaged = bytearray(path.read_bytes())
+    damaged[int(len(damaged) * share)] ^= 0x55
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"truncated or damaged|unreadable"):
+        read([path])
+
+
+def test_gzip_in_several_members_is_whole(tmp_path: Path) -> None:
+    plain = noisy(tmp_path / "image.nii").read_bytes()
+    path = tmp_path / "members.nii.gz"
+    path.write_bytes(gzip.compress(plain[:9999]) + gzip.compress(plain[9999:]))
+    assert np.array_equal(read([path]).array, NOISE)
+
+
+def test_bytes_after_the_image_are_allowed(tmp_path: Path) -> None:
+    path = noisy(tmp_path / "image.nii")
+    path.write_bytes(path.read_bytes() + b"comment")
+    assert np.array_equal(read([path]).array, NOISE)
