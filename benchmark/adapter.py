@@ -79,7 +79,7 @@ class Adapter(ABC):
         return variant
 
     def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none
-        """Load the model once a job; ``device`` is ``cpu`` or ``cuda``. Variants share the result."""
+        """Load the model, once a job; variants share it. ``device``: ``cpu`` or ``cuda``."""
 
     @abstractmethod
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Grid of a DICOM series, and the checks that ITK does not make.
 
 ITK stacks whatever slices it can read, at the mean distance of those that it found: a missing,
@@ -8,7 +7,7 @@ doubled or unreadable slice, or a tilted gantry, gives a wrong volume and at mos
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry

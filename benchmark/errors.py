@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Message for the unknown ``name`` of a ``kind`` that suggests the nearest and lists all ``known``."""
+    """Message for an unknown ``name`` of a ``kind``: suggests the nearest, lists all ``known``."""
     names = sorted(known)
     near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     hint = f" Did you mean: {', '.join(near)}?" if near else ""

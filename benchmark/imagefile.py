@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Pixels and grid of an image file through SimpleITK; what cannot be trusted is a `UserError`."""
 
 import math
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError

@@ -100,7 +100,7 @@ class Mask:
         return self.inside((0, z, 0, y, 0, x))
 
     def to_row(self) -> dict[str, int | bytes]:
-        """Give the values of `COLUMNS`: the box, and the crop's bits packed and compressed (zstd)."""
+        """Give the values of `COLUMNS`: the box, and the packed bits of the crop (zstd)."""
         bits = pa.compress(np.packbits(self.crop).tobytes(), codec="zstd", asbytes=True)
         return {**dict(zip(BOX_FIELDS, self.box, strict=True)), "bits": bits}
 

@@ -113,7 +113,7 @@ def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> di
     others = tuple(a for a in range(3) if a != axis)
     areas = mask.crop.sum(axis=others)
     largest = len(areas) - 1 - int(areas[::-1].argmax())
-    plane = mask.crop.take(largest, axis=axis)
+    plane = mask.crop.take([largest], axis=axis).squeeze(axis=axis)
     flat = shape_2d(plane, (spacing[others[0]], spacing[others[1]]))
     solid = shape_3d(mask.crop, spacing)
     return {

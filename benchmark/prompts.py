@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 
 from benchmark import masks, stages
 from benchmark.masks import Box, Mask, Shape
+from benchmark.tables import records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RULE = "largest-slice"
 VERSION = stages.PROMPTS
@@ -47,7 +51,8 @@ SCHEMA = pa.schema(
     ]
 )
 """A row a prompt. ``deviation`` is what was asked, ``effective_deviation`` what took effect (a
-share of the object's slices), ``shift`` the same in slices; ``views`` and ``clicks`` are its cost."""
+share of the object's slices), ``shift`` the same in slices; ``views`` and ``clicks`` are the
+prompt's cost."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,9 @@ KINDS: tuple[Kind, ...] = ("box2d", "mask2d", "box3d")
 def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[dict[str, Any]]:
     """Give the rows of `SCHEMA` for one object, less the columns that name it.
 
-    ``reference``: the object's mask; ``axis``: the array axis of the dataset's view; ``deviations``:
-    signed shares of the object's slices. The 3D box does not depend on a slice: one row, at 0.
+    ``reference``: the object's mask; ``axis``: the array axis of the dataset's view;
+    ``deviations``: signed shares of the object's slices. The 3D box does not depend on a slice:
+    one row, at 0.
     """
     others = tuple(a for a in range(3) if a != axis)
     areas = reference.crop.sum(axis=others)
@@ -148,6 +154,22 @@ def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[
         yield _row(Mask2D(axis, place, flat), moved, views=1, clicks=outline)
     unmoved = {"deviation": 0.0, "effective_deviation": 0.0, "shift": 0}
     yield _row(Box3D(reference.box), unmoved, views=2, clicks=4)
+
+
+def of_shard(
+    images: "pd.DataFrame",
+    objects: "pd.DataFrame",
+    reference: "pd.DataFrame",
+    deviations: Sequence[float],
+) -> Iterator[dict[str, Any]]:
+    """Give the rows of `SCHEMA` for all objects of a shard, from its prepared tables."""
+    shapes = {row["scan"]: (row["size_z"], row["size_y"], row["size_x"]) for row in records(images)}
+    stored = {row["object"]: row for row in records(reference)}
+    for row in records(objects):
+        about = {key: row[key] for key in ("dataset", "scan", "object", "structure")}
+        mask = Mask.from_row(stored[row["object"]], shapes[row["scan"]])
+        for prompt in derive(mask, row["axis"], deviations):
+            yield {**about, **prompt}
 
 
 def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
@@ -190,7 +212,7 @@ def _outline_clicks(plane: NDArray[np.bool_]) -> int:
     from skimage.measure import approximate_polygon, find_contours
 
     contours = find_contours(np.pad(plane, 1).astype(np.float32), 0.5)
-    return sum(len(approximate_polygon(contour, tolerance=1.0)) - 1 for contour in contours)
+    return int(sum(len(approximate_polygon(contour, 1.0)) - 1 for contour in contours))
 
 
 def _hash(*content: object) -> str:

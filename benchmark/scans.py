@@ -29,8 +29,8 @@ def find(dataset: Dataset, root: Path) -> list[Scan]:
     found = dict(_match(root, first))
     if not found:
         raise UserError(
-            f"{dataset.id}: no image fits the pattern {first!r} below {root}. Check layout.image of "
-            "the catalogue entry against the names of the files."
+            f"{dataset.id}: no image fits the pattern {first!r} below {root}. Check layout.image "
+            "of the catalogue entry against the names of the files."
         )
     scans = []
     for scan in sorted(found):
@@ -48,8 +48,8 @@ def shard_of(scan: str, shards: int) -> int:
 def _match(root: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     # {scan} may stand several times, e.g. in {scan}/{scan}_ct.nii.gz, with one value
     parts = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split("{scan}")]
-    expression = parts[0] + "(?P<scan>[^/]+)" + parts[1] + "".join(
-        "(?P=scan)" + part for part in parts[2:]
+    expression = (
+        parts[0] + "(?P<scan>[^/]+)" + parts[1] + "".join("(?P=scan)" + part for part in parts[2:])
     )
     for path in sorted(root.glob(pattern.replace("{scan}", "*"))):
         matched = re.fullmatch(expression, path.relative_to(root).as_posix())
@@ -70,7 +70,7 @@ def _patient(dataset: Dataset, scan: str) -> str:
     matched = re.search(dataset.layout.patient, scan)
     if not matched or not matched.groups():
         raise UserError(
-            f"{dataset.id}: layout.patient {dataset.layout.patient!r} finds no group in the scan id "
-            f"{scan!r}. It is a regular expression whose first group is the patient."
+            f"{dataset.id}: layout.patient {dataset.layout.patient!r} finds no group in the scan "
+            f"id {scan!r}. It is a regular expression whose first group is the patient."
         )
     return matched[1]

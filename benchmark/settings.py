@@ -16,7 +16,7 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, content: Any, origin: str) -> Self:
-        """Validate ``content``; a `UserError` names ``origin``, each wrong key and what is allowed."""
+        """Validate ``content``; a `UserError` names ``origin``, each wrong key, what is allowed."""
         try:
             return cls.model_validate(content)
         except ValidationError as error:

@@ -48,7 +48,14 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise UserError(
             f"The table {path} cannot be read ({error}). Delete it; the next run makes it anew."
         ) from None
-    return table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows of a table as dictionaries."""
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    return rows
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """The volume: pixels in canonical orientation with what a method may know of them; its files."""
 
 from collections.abc import Sequence
@@ -7,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.dicomseries import inspect_series

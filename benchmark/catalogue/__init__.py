@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from benchmark import stages
+from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
 from benchmark.sources import AnySource
@@ -34,14 +36,12 @@ class Layout(Settings):
     """Where images and labels lie under the raw folder.
 
     Each is a path pattern in which ``{scan}`` stands for the scan's id (any text without a slash),
-    e.g. ``imagesTr/{scan}.nii.gz``; other parts may hold glob wildcards. A folder is read as a DICOM
-    series. Several patterns under ``image`` are the channels of one volume, in order. ``patient``
-    is a regular expression whose first group, searched in the scan id, is the patient's id.
+    e.g. ``imagesTr/{scan}.nii.gz``; other parts may hold the wildcard ``*``. A folder is read as a
+    DICOM series. Several patterns under ``image`` are the channels of one volume, in order.
+    ``patient`` is a regular expression; its first group, searched in the scan id, is the patient.
     """
 
-    image: Annotated[
-        tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
-    ]
+    image: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
     label: str
     patient: str = "(.*)"
 
@@ -86,6 +86,13 @@ class Dataset(Settings):
     homepage: str | None = None
     citation: str | None = None
     quirks: tuple[str, ...] = ()
+
+    def digest(self, stage: Literal["fetch", "prepare"]) -> str:
+        """Digest of what a stage depends on: of the whole entry, only the keys that it reads."""
+        if stage == "fetch":
+            return digest(self.source.model_dump())
+        told = {"name", "licence", "homepage", "citation", "quirks"}
+        return digest([stages.PREPARE, self.model_dump(mode="json", exclude=told)])
 
     @field_validator("labels")
     @classmethod

@@ -60,7 +60,7 @@ def scene(canvas: Canvas, rng: Generator, signals: Signals, ventricles: int = 0)
     canvas.paint(tube(curve(sinus, 14), 3.6), s.vessel)
     for side in (-1, 1):
         eye = (-44, -76, side * 32)
-        canvas.paint(ellipsoid(eye, (20, 24, 21)), s.fat)
+        canvas.paint(ellipsoid(eye, (20, 24, 21)) & skull.grown(5), s.fat)
         canvas.paint(ellipsoid(eye, (12, 12, 12)), s.fluid)
         canvas.paint(capsule((-44, -62, side * 30), (-40, -40, side * 20), 3, 3), s.grey)
     return inner.grown(-2.5)
@@ -90,7 +90,7 @@ def _cerebrum(canvas: Canvas, rng: Generator, s: Signals, room: Shape) -> None:
 
     cortex = Shape(folded, outer.low, outer.high)
     canvas.paint(cortex, s.grey, texture=0.02)
-    white = cortex.grown(-3.0)
+    white = cortex.grown(-2.3)
     canvas.paint(white, s.white, texture=0.02)
     callosum = capsule((27, -24, 0), (27, 26, 0), 4.5, 5.0)
     canvas.paint(callosum, s.white)

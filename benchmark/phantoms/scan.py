@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.files import atomic
@@ -38,7 +38,7 @@ class Scan:
             image.SetSpacing(self.spacing[::-1])
             image.SetOrigin(self.origin)
             image.SetDirection(self.direction.ravel().tolist())
-            image = sitk.DICOMOrient(image, self.orientation)  # type: ignore[no-untyped-call]
+            image = sitk.DICOMOrient(image, self.orientation)
             with atomic(root / folder / f"{name}.nii.gz") as path:
                 sitk.WriteImage(image, str(path), useCompression=True)
         return len(files)

@@ -28,7 +28,9 @@ class LocalSource(Settings):
     def fetch(self, raw: Path) -> Status:
         """Nothing is copied: the status points at the folder."""
         files = len(folder.listing(self.root))
-        missing = f"There is no file below {self.root}. Put the images and labels there, then run again."
+        missing = (
+            f"There is no file below {self.root}. Put the images and labels there, then run again."
+        )
         return Status(
             state="ready" if files else "manual",
             root=str(self.root),

@@ -10,7 +10,7 @@ from benchmark.sources.status import Status
 
 
 class PhantomSource(Settings):
-    """``recipe``: a name of `benchmark.phantoms.RECIPES`; ``scans`` (patients of a cohort); ``seed``."""
+    """``recipe``: one of `benchmark.phantoms.RECIPES`; ``scans``: or a cohort's patients."""
 
     tag: ClassVar = "phantom"
     kind: Literal["phantom"]
@@ -30,6 +30,4 @@ class PhantomSource(Settings):
 
         root = raw / "files"
         count = write(self.recipe, self.scans, self.seed, root)
-        return Status(
-            state="ready", root=str(root), fingerprint=self.fingerprint(raw), files=count
-        )
+        return Status(state="ready", root=str(root), fingerprint=self.fingerprint(raw), files=count)

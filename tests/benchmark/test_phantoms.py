@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
 from numpy.typing import NDArray

@@ -1,0 +1,23 @@
+# The whole benchmark on one page: each stage is a file of rules, each rule one call of `pambench`.
+# The study is that of the paper unless another file is given: snakemake --configfile config/demo.yaml
+
+if "study" not in config:
+
+    configfile: "config/paper.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{STUDY_FOLDER}/report.html",
+        f"{STUDY_FOLDER}/within-budget.json",

@@ -1,0 +1,239 @@
+"""Classical propagation: a mask on one slice, carried outward slice by slice, without learning.
+
+Both methods learn from the guiding slice alone how grey values speak for the object or against
+it (the ratio of two histograms: inside the mask, and around it), walk outward both ways, and stop
+where nothing speaks for the object any more. They differ in how one slice leads to the next.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.prompts import Mask2D, Prompt
+    from benchmark.volume import Volume
+
+Plane = NDArray[np.bool_]
+Grey = NDArray[np.float32]
+
+_BINS = 48
+_RING_MM = 15.0  # how far around the mask the surroundings are looked at
+_SMALLEST_SHARE = 0.02  # of the guiding mask's area: what is smaller ends the walk
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How much each grey value speaks for the object: log ratio of two smoothed histograms."""
+
+    low: float
+    high: float
+    evidence: Grey
+
+    @classmethod
+    def learn(cls, grey: Grey, inside: Plane, around: Plane) -> "Appearance":
+        """Learn from one slice: grey values inside the object and around it."""
+        from scipy import ndimage
+
+        low, high = np.percentile(grey[inside], (2, 98))
+        # Values of the object fill the middle third of the bins; the ends collect all others.
+        width = max(high - low, 0.5 * float(grey[inside | around].std()), 1e-6)
+        centre = (low + high) / 2
+        model = cls(centre - 1.5 * width, centre + 1.5 * width, np.zeros(_BINS, np.float32))
+        shares = []
+        for part in (inside, around):
+            counts = np.bincount(model.bins(grey[part]), minlength=_BINS).astype(np.float64)
+            smooth = ndimage.gaussian_filter1d(counts, 1.5, mode="nearest")
+            shares.append(smooth / max(smooth.sum(), 1.0))
+        # What was never seen is taken for background.
+        ratio = np.log((shares[0] + 1e-3) / (shares[1] + 1e-3 + 0.1 / _BINS))
+        return cls(model.low, model.high, np.clip(ratio, -3, 3).astype(np.float32))
+
+    def bins(self, grey: Grey) -> NDArray[np.intp]:
+        """Histogram bin of each grey value."""
+        scaled = (grey - self.low) * (_BINS / (self.high - self.low))
+        return np.clip(scaled, 0, _BINS - 1).astype(np.intp)
+
+    def of(self, grey: Grey) -> Grey:
+        """Evidence for the object in each pixel: positive for, negative against."""
+        found: Grey = self.evidence[self.bins(grey)]
+        return found
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known when the walk goes from one slice to the next.
+
+    ``before``, ``after``: grey values of the two slices; ``evidence`` of the next one, smoothed.
+    ``mask``: on the slice before. ``pixel``: in-plane spacing and ``distance``: to the next slice, in mm.
+    """
+
+    before: Grey
+    after: Grey
+    evidence: Grey
+    mask: Plane
+    pixel: tuple[float, float]
+    distance: float
+
+
+class SliceWalker(Adapter):
+    """The walk outward from the guiding slice; a subclass says how to take one `step`."""
+
+    class Options(Settings):
+        """``reach_mm``: how far the walk goes at most, each way; ``margin_mm``: how far the object
+        may grow beyond the guiding mask's box within the plane."""
+
+        reach_mm: float = Field(default=200.0, gt=0)
+        margin_mm: float = Field(default=25.0, gt=0)
+
+    options: Options
+
+    @abstractmethod
+    def step(self, step: Step) -> Plane:
+        """Give the mask on the next slice; an empty one ends the walk."""
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the propagated mask of each prompt, as a part of the grid."""
+        for prompt in prompts:
+            if prompt.kind != "mask2d":
+                raise TypeError(f"{type(self).__name__} takes mask2d prompts, not {prompt.kind}")
+            yield self._propagated(volume, prompt)
+
+    def _propagated(self, volume: "Volume", prompt: "Mask2D") -> Prediction:
+        if not prompt.mask.voxels:
+            return Prediction(failure="the guiding mask is empty")
+        axis = prompt.axis
+        reach = [self.options.margin_mm] * 3
+        reach[axis] = self.options.reach_mm
+        box = np.reshape(prompt.box, (3, 2))
+        steps = np.ceil(np.divide(reach, volume.spacing)).astype(int)
+        start = np.maximum(box[:, 0] - steps, 0)
+        stop = np.minimum(box[:, 1] + steps, volume.shape)
+        z, y, x = (slice(a, b) for a, b in zip(start.tolist(), stop.tolist(), strict=True))
+        stack = np.moveaxis(volume.grey[z, y, x], axis, 0).astype(np.float32)
+        rows, columns = (s for a, s in enumerate((z, y, x)) if a != axis)
+        found = self._walk(
+            stack,
+            prompt.slice - int(start[axis]),
+            prompt.plane[rows, columns],
+            [mm for a, mm in enumerate(volume.spacing) if a != axis],
+            volume.spacing[axis],
+        )
+        offset = (int(start[0]), int(start[1]), int(start[2]))
+        return Prediction(np.moveaxis(found, 0, axis), offset)
+
+    def _walk(
+        self, stack: Grey, first: int, guide: Plane, pixel: Sequence[float], distance: float
+    ) -> NDArray[np.bool_]:
+        from scipy import ndimage
+
+        ring = ndimage.distance_transform_edt(~guide, sampling=pixel)
+        around = ~guide & (ring <= max(_RING_MM, *pixel))
+        appearance = Appearance.learn(stack[first], guide, around)
+        found = np.zeros(stack.shape, dtype=bool)
+        found[first] = guide
+        smallest = max(1.0, _SMALLEST_SHARE * guide.sum())
+        for direction in (-1, 1):
+            end = len(stack) if direction > 0 else -1
+            mask = guide
+            for index in range(first + direction, end, direction):
+                before, after = stack[index - direction], stack[index]
+                evidence = ndimage.gaussian_filter(appearance.of(after), 0.8, mode="nearest")
+                mask = self.step(
+                    Step(before, after, evidence, mask, (pixel[0], pixel[1]), distance)
+                )
+                if mask.sum() < smallest:
+                    break
+                found[index] = mask
+        return found
+
+
+class RegionGrowth(SliceWalker):
+    """Seeded growth: pixels that look like the object and hang together with the slice before.
+
+    Leaks are held back by a bound on growth from slice to slice (``slope``, mm within the plane a
+    mm along the axis), by an opening that cuts thin bridges, and by a pull to the mask of the slice
+    before, which wins where grey values say nothing.
+    """
+
+    info = MethodInfo(
+        summary="seeded region growth, slice by slice, by the grey values of the guiding mask",
+        prompts=("mask2d",),
+        memory_mb=500,
+    )
+
+    class Options(SliceWalker.Options):
+        """``slope``: growth bound; ``pull``: weight of the slice before against grey values."""
+
+        slope: float = Field(default=0.7, gt=0)
+        pull: float = Field(default=0.5, ge=0)
+
+    options: Options
+
+    def step(self, step: Step) -> Plane:
+        """Grow into the next slice from where it looks like the object under the last mask."""
+        from scipy import ndimage
+
+        outside = ndimage.distance_transform_edt(~step.mask, sampling=step.pixel)
+        inside = ndimage.distance_transform_edt(step.mask, sampling=step.pixel)
+        bound = max(self.options.slope * step.distance, *step.pixel)
+        near = np.clip((inside - outside) / bound, -1, 1)
+        candidate = (step.evidence + self.options.pull * near > 0) & (outside <= bound)
+        opened = ndimage.binary_opening(candidate)
+        seeds = step.mask & (step.evidence > 0)
+        # An object as thin as the opening's kernel would vanish: then the bridges are the object.
+        allowed = opened if (opened & seeds).any() else candidate
+        grown = ndimage.binary_propagation(seeds & allowed, mask=allowed)
+        filled: Plane = ndimage.binary_fill_holes(grown)
+        return filled
+
+
+class FlowPropagation(SliceWalker):
+    """Dense optical flow (iterative Lucas-Kanade) from slice to slice carries the mask along.
+
+    The shape follows the motion of the image alone; grey values only decide where it ends: when
+    they speak against more than ``loss`` of the mask's area. Le Besnerais & Champagnat 2005, as in
+    `skimage.registration.optical_flow_ilk`.
+    """
+
+    info = MethodInfo(
+        summary="the guiding mask warped from slice to slice by dense optical flow",
+        prompts=("mask2d",),
+        memory_mb=500,
+        citation="doi:10.1109/ICIP.2005.1529706",
+    )
+
+    class Options(SliceWalker.Options):
+        """``radius``: of the flow's window, in pixels; ``loss``: share of the area that ends it."""
+
+        radius: int = Field(default=5, ge=1)
+        loss: float = Field(default=0.5, gt=0, le=1)
+
+    options: Options
+
+    def step(self, step: Step) -> Plane:
+        """Warp the mask along the flow to the next slice."""
+        from scipy import ndimage
+        from skimage.registration import optical_flow_ilk
+
+        low, high = np.percentile(step.before, (0.5, 99.5))
+        scale = max(float(high - low), 1e-6)
+        before, after = (
+            np.clip((grey - low) / scale, 0, 1).astype(np.float32)
+            for grey in (step.before, step.after)
+        )
+        flow = optical_flow_ilk(after, before, radius=self.options.radius, num_warp=3)
+        place: Any = np.indices(step.mask.shape, dtype=np.float32) + flow
+        soft = ndimage.map_coordinates(step.mask.astype(np.float32), place, order=1)
+        warped: Plane = soft >= 0.5
+        against = np.count_nonzero(step.evidence[warped] <= 0)
+        if against > self.options.loss * np.count_nonzero(warped):
+            return np.zeros_like(warped)
+        return warped

@@ -1,0 +1,111 @@
+"""Controls: what can be had without a method. They bound every table from below and above."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+
+if TYPE_CHECKING:
+    from benchmark.masks import Box, Mask
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+
+class Oracle(ReferenceAdapter):
+    """The reference itself: what a perfect method scores, and a check of the scoring."""
+
+    info = MethodInfo(
+        summary="the reference mask itself: the ceiling",
+        prompts=("box2d", "mask2d", "box3d"),
+        sees_reference=True,
+    )
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the reference of each prompt's object."""
+        for prompt in prompts:
+            reference = self.reference(prompt)
+            yield Prediction(reference.crop, _start(reference.box))
+
+
+class Empty(Adapter):
+    """Nothing at all: the floor."""
+
+    info = MethodInfo(
+        summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d")
+    )
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield an empty mask a prompt."""
+        for _ in prompts:
+            yield Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+
+
+class BoxFill(Adapter):
+    """Every voxel of the 3D box."""
+
+    info = MethodInfo(summary="every voxel of the 3D box", prompts=("box3d",))
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the filled box of each prompt."""
+        for prompt in prompts:
+            yield Prediction(np.ones(_size(prompt.box), dtype=bool), _start(prompt.box))
+
+
+class Ellipsoid(Adapter):
+    """The ellipsoid inscribed in the 3D box; a voxel belongs to it if its centre does."""
+
+    info = MethodInfo(summary="the ellipsoid inscribed in the 3D box", prompts=("box3d",))
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the inscribed ellipsoid of each prompt's box."""
+        for prompt in prompts:
+            yield Prediction(inscribed_ellipsoid(_size(prompt.box)), _start(prompt.box))
+
+
+class CopyMask(ReferenceAdapter):
+    """Extrusion: the guiding mask on every slice of the object's true extent along its axis.
+
+    The extent is taken from the reference, so that this control shows what knowing the shape of
+    one slice is worth when the ends are known too.
+    """
+
+    info = MethodInfo(
+        summary="the guiding mask on every slice of the object's true extent: extrusion",
+        prompts=("mask2d",),
+        sees_reference=True,
+    )
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the guiding mask of each prompt, copied along its axis."""
+        for prompt in prompts:
+            if prompt.kind != "mask2d":
+                raise TypeError(f"copy-mask takes mask2d prompts, not {prompt.kind}")
+            yield _extruded(prompt.mask, self.reference(prompt), prompt.axis)
+
+
+def inscribed_ellipsoid(size: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Ellipsoid that touches the six faces of a box of ``size`` (z, y, x) voxels, as a mask of it."""
+    squares = [((np.arange(n) + 0.5) / (n / 2) - 1) ** 2 for n in size]
+    z, y, x = np.ix_(*squares)
+    inside: NDArray[np.bool_] = z + y + x <= 1
+    return inside
+
+
+def _extruded(guide: "Mask", reference: "Mask", axis: int) -> Prediction:
+    first, stop = reference.box[2 * axis], reference.box[2 * axis + 1]
+    start = list(_start(guide.box))
+    start[axis] = first
+    copies = np.repeat(guide.crop, stop - first, axis=axis)
+    return Prediction(copies, (start[0], start[1], start[2]))
+
+
+def _size(box: "Box") -> tuple[int, int, int]:
+    z0, z1, y0, y1, x0, x1 = box
+    return z1 - z0, y1 - y0, x1 - x0
+
+
+def _start(box: "Box") -> tuple[int, int, int]:
+    return box[0], box[2], box[4]

@@ -1,0 +1,5 @@
+"""``python -m benchmark`` is ``pambench``."""
+
+from benchmark.cli import main
+
+main()

@@ -1,0 +1,293 @@
+"""The command line ``pambench``: a command a stage, and what a person asks for.
+
+Imports of a stage stand inside its command, so that ``--help`` and small jobs start at once.
+"""
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.study import Study
+
+COMMANDS = "pambench.commands"
+"""Entry points of further commands: each a `typer.Typer` whose commands are taken in."""
+
+app = typer.Typer(
+    help="Benchmark of promptable 3D medical image segmentation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+datasets = typer.Typer(help="What the catalogue holds.", no_args_is_help=True)
+methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
+app.add_typer(datasets, name="datasets")
+app.add_typer(methods, name="methods")
+
+Output = Annotated[Path, typer.Option(help="File to write.")]
+Input = Annotated[Path, typer.Option(help="File to read.")]
+Entry = Annotated[str, typer.Option(help="Catalogue id, or the path of an entry's YAML file.")]
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user is told without a traceback."""
+    for point in entry_points(group=COMMANDS):
+        app.registered_commands += point.load().registered_commands
+    try:
+        app()
+    except UserError as error:
+        print(f"pambench: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def settings(content: str, output: Output) -> None:
+    """Write the settings of a stage (JSON) to the folder of its results."""
+    import json
+
+    from benchmark.files import write_json
+
+    write_json(output, json.loads(content))
+
+
+@app.command()
+def fetch(dataset: Entry, output: Output) -> None:
+    """Fetch a dataset; always ends in a status file: ready, manual or failed, and why."""
+    from benchmark import catalogue
+    from benchmark.files import write_json
+
+    status = catalogue.load(dataset).source.fetch(output.parent)
+    write_json(output, status.model_dump())
+
+
+@app.command()
+def fetch_weights(weights: Entry, output: Output) -> None:
+    """Fetch the weights of a method and check their hash; always ends in a status file."""
+    from benchmark import weights as store
+    from benchmark.files import write_json
+
+    write_json(output, store.load(weights).fetch(output.parent).model_dump())
+
+
+@app.command()
+def prepare(
+    dataset: Entry,
+    status: Input,
+    shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")],
+    images: Output,
+    objects: Output,
+    reference: Output,
+    failures: Output,
+) -> None:
+    """Check the scans of a shard and find their objects; a bad scan is set aside."""
+    from benchmark import catalogue, prepare
+    from benchmark import objects as schemas
+    from benchmark.files import read_json
+    from benchmark.sources import Status
+    from benchmark.tables import write_table
+
+    got = prepare.prepare(
+        catalogue.load(dataset), Status.read(read_json(status), str(status)), shard
+    )
+    write_table(got.images, prepare.IMAGES, images)
+    write_table(got.objects, schemas.SCHEMA, objects)
+    write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
+    write_table(got.failures, prepare.FAILURES, failures)
+
+
+@app.command()
+def prompts(
+    settings: Input, images: Input, objects: Input, reference: Input, output: Output
+) -> None:
+    """Derive the prompts of a shard's objects."""
+    from benchmark import prompts
+    from benchmark.files import read_json
+    from benchmark.study import PromptRules
+    from benchmark.tables import read_table, write_table
+
+    rules = PromptRules.read(read_json(settings), str(settings))
+    rows = prompts.of_shard(
+        read_table(images), read_table(objects), read_table(reference), rules.deviations
+    )
+    write_table(rows, prompts.SCHEMA, output)
+
+
+@app.command()
+def predict(
+    settings: Input,
+    images: Input,
+    prompts: Input,
+    masks: Output,
+    times: Output,
+    weights_status: Annotated[Path | None, typer.Option(help="Status of the weights.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Reference masks, for a control that is marked to see them.")
+    ] = None,
+) -> None:
+    """Run a method over a shard: images and prompts in, masks out, no labels."""
+    from benchmark import inference
+    from benchmark import weights as store
+    from benchmark.device import device
+    from benchmark.files import read_json
+    from benchmark.sources import Status
+    from benchmark.study import Run
+    from benchmark.tables import read_table, write_table
+
+    run = Run.read(read_json(settings), str(settings))
+    found = Status.read(read_json(weights_status), "weights") if weights_status else None
+    where = device(run.adapter)
+    results = inference.predict(
+        run,
+        read_table(images),
+        read_table(prompts),
+        weights=found,
+        weights_file=store.load(run.weights).file if run.weights else None,
+        reference=read_table(reference) if reference else None,
+        device=where,
+    )
+    write_table(results.masks, inference.MASKS, masks, facts={"device": where})
+    write_table(results.times, inference.TIMES, times, facts={"device": where})
+
+
+@app.command()
+def score(
+    settings: Input,
+    metrics: Input,
+    images: Input,
+    objects: Input,
+    reference: Input,
+    prompts: Input,
+    masks: Input,
+    output: Output,
+) -> None:
+    """Score the masks of a shard against the references: the whole expected grid."""
+    from benchmark import scoring
+    from benchmark.files import read_json
+    from benchmark.study import Run, Scoring
+    from benchmark.tables import read_table, write_table
+
+    tables = (read_table(path) for path in (images, objects, reference, prompts, masks))
+    rows = scoring.score(
+        Run.read(read_json(settings), str(settings)),
+        Scoring.read(read_json(metrics), str(metrics)),
+        scoring.Inputs(*tables),
+    )
+    write_table(rows, scoring.SCHEMA, output)
+
+
+Folder = Annotated[Path, typer.Option(help="Folder of the study, such as results/demo.")]
+
+
+@app.command()
+def collect(study: Folder) -> None:
+    """Join the shards of a study to scores, times and failures, with the run record."""
+    from benchmark.collect import collect
+
+    collect(_study(study / "settings.json"), study)
+
+
+@app.command()
+def analyse(study: Folder) -> None:
+    """Compute the statistics of a study from its scores."""
+    from benchmark.analysis import analyse
+
+    content = _study(study / "settings.json")
+    controls = [n for n, m in content.methods.items() if m.adapter_class.info.sees_reference]
+    analyse(study / "scores.parquet", study / "statistics", controls=controls)
+
+
+@app.command()
+def check(study: Folder, output: Output) -> None:
+    """Fail where a study lost more scans or cells than its budget allows."""
+    from benchmark.collect import check
+    from benchmark.files import write_json
+    from benchmark.tables import read_table
+
+    budget = _study(study / "settings.json").budgets.lost_share
+    check(read_table(study / "scores.parquet"), read_table(study / "failures.parquet"), budget)
+    write_json(output, {"lost_share": budget, "within": True})
+
+
+@app.command()
+def check_adapter(
+    name: Annotated[str, typer.Argument(help="Registered name, or module:Class.")],
+    options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",
+    weights: Annotated[Path | None, typer.Option(help="File with the weights.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Run a method through the conformance checks and tell what is still wrong."""
+    import yaml
+
+    from benchmark.conformance import check
+
+    sys.path.insert(0, str(Path.cwd()))
+    findings = check(name, yaml.safe_load(options), device=device, weights=weights)
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command("metrics")
+def list_metrics() -> None:
+    """List the metrics: formula, unit, range, direction, source."""
+    from benchmark.metrics import table
+
+    for row in table():
+        print("\n".join(f"{key:>16}: {value}" for key, value in row.items()), end="\n\n")
+
+
+@methods.command("list")
+def list_methods() -> None:
+    """List the registered methods."""
+    from benchmark.adapter import available
+
+    for name, target in available().items():
+        print(f"{name:20} {target}")
+
+
+@methods.command("show")
+def show_method(name: str) -> None:
+    """Show what is known of a method, and its options with their defaults."""
+    from dataclasses import asdict
+
+    from benchmark.adapter import find
+
+    cls = find(name)
+    for key, value in asdict(cls.info).items():
+        print(f"{key:>16}: {', '.join(value) if isinstance(value, tuple) else value}")
+    for key, field in cls.Options.model_fields.items():
+        print(f"{'option':>16}: {key} = {field.default!r}")
+
+
+@datasets.command("list")
+def list_datasets() -> None:
+    """List the datasets of the catalogue."""
+    from benchmark import catalogue
+
+    for name in catalogue.names():
+        entry = catalogue.load(name)
+        print(f"{entry.id:6} {entry.split:9} {entry.modality:7} {entry.source.kind:8} {entry.name}")
+
+
+@datasets.command("show")
+def show_dataset(name: str) -> None:
+    """Show the entry of a dataset."""
+    import yaml
+
+    from benchmark import catalogue
+
+    content = catalogue.load(name).model_dump(mode="json")
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+
+
+def _study(path: Path) -> "Study":
+    from benchmark.files import read_json
+    from benchmark.study import Study
+
+    return Study.read(read_json(path), str(path))

@@ -1,0 +1,178 @@
+"""The shards of a study -> its three long tables and its run record."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark import paths, scoring, weights
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.inference import TIMES
+from benchmark.prepare import FAILURES
+from benchmark.record import run_record
+from benchmark.study import Run, Study
+from benchmark.tables import read_record, read_table, write_table
+
+SCORES = pa.schema(
+    [
+        pa.field("method", pa.string()),
+        *scoring.SCHEMA,
+        *((name, pa.string()) for name in ("split", "modality", "collection")),
+        pa.field("contaminated", pa.bool_()),
+    ]
+)
+"""`benchmark.scoring.SCHEMA` with the study's name of the method and the facts of the dataset.
+``contaminated``: the weights saw the dataset, or one of the same source collection, in training."""
+
+ALL_TIMES = pa.schema([pa.field("method", pa.string()), *TIMES])
+ALL_FAILURES = pa.schema(
+    [*FAILURES, *((name, pa.string()) for name in ("method", "object", "status"))]
+)
+"""What was set aside before any method (``method`` null), and the cells that are not ok."""
+
+
+def collect(study: Study, folder: Path) -> None:
+    """Write scores, times, failures and the record of ``study`` into ``folder``."""
+    scores = pd.concat(_scores(study), ignore_index=True)
+    write_table(scores, SCORES, folder / "scores.parquet")
+    times = [
+        read_table(_path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)).assign(
+            method=name
+        )
+        for name, run in study.runs.items()
+        for entry, shard in _shards(study)
+    ]
+    write_table(_concat(times, ALL_TIMES), ALL_TIMES, folder / "times.parquet")
+    set_aside = [
+        read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
+        for entry, shard in _shards(study)
+    ]
+    cells = scores[(scores["level"] == "object") & (scores["status"] != "ok")]
+    cells = cells.assign(stage="predict")[[n for n in ALL_FAILURES.names if n in (*cells, "stage")]]
+    failures = _concat([*set_aside, cells], ALL_FAILURES)
+    write_table(failures, ALL_FAILURES, folder / "failures.parquet")
+    write_json(folder / "record.json", _record(study, scores, failures))
+
+
+def check(scores: pd.DataFrame, failures: pd.DataFrame, lost_share: float) -> None:
+    """Raise a `UserError` where more than ``lost_share`` of the scans or of the cells were lost.
+
+    Datasets that wait for a person, and methods whose weights are absent, are no losses.
+    """
+    set_aside = failures[failures["method"].isna() & failures["scan"].notna()]
+    scans = set(zip(scores["dataset"], scores["scan"], strict=True))
+    lost = set(zip(set_aside["dataset"], set_aside["scan"], strict=True))
+    cells = scores[(scores["level"] == "object") & (scores["status"] != "skipped")]
+    failed = int((cells["status"] == "failed").sum())
+    for what, count, total in (
+        ("scans", len(lost), len(scans | lost)),
+        ("cells", failed, len(cells)),
+    ):
+        if total and count / total > lost_share:
+            raise UserError(
+                f"{count} of {total} {what} were lost, more than the budget of {lost_share:.0%} "
+                "(budgets.lost_share). The reasons stand in failures.parquet and in the report."
+            )
+
+
+def _scores(study: Study) -> Iterator[pd.DataFrame]:
+    for name, run in study.runs.items():
+        trained = weights.load(run.weights) if run.weights else None
+        for entry, shard in _shards(study):
+            part = read_table(
+                _path(
+                    paths.SCORES,
+                    run=run.id,
+                    scoring=study.scoring.id,
+                    dataset=entry.id,
+                    shard=shard,
+                )
+            )
+            yield part.assign(
+                method=name,
+                split=entry.split,
+                modality=entry.modality,
+                collection=entry.collection or entry.id,
+                contaminated=trained is not None and trained.contaminates(entry),
+            )
+
+
+def _times(study: Study) -> Iterator[pd.DataFrame]:
+    for name, run in study.runs.items():
+        for entry, shard in _shards(study):
+            path = _path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)
+            yield read_table(path).assign(method=name)
+
+
+def _shards(study: Study) -> Iterator[tuple[Dataset, int]]:
+    for entry in study.entries.values():
+        for shard in range(entry.shards):
+            yield entry, shard
+
+
+def _path(pattern: str, **fields: Any) -> Path:
+    return Path(pattern.format(**fields))
+
+
+def _concat(parts: list[pd.DataFrame], schema: pa.Schema) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return joined.reindex(columns=schema.names)
+
+
+def _record(study: Study, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+    return {
+        **run_record(),
+        "study": study.model_dump(mode="json"),
+        "scoring": study.scoring.model_dump(mode="json"),
+        "datasets": {
+            entry.id: _dataset(entry, scores, failures) for entry in study.entries.values()
+        },
+        "methods": {name: _method(study, name, run) for name, run in study.runs.items()},
+    }
+
+
+def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+    mine = scores[(scores["dataset"] == entry.id) & (scores["level"] == "object")]
+    lost = failures[failures["method"].isna() & (failures["dataset"] == entry.id)]
+    status = read_json(_path(paths.STATUS, dataset=entry.id))
+    return {
+        "name": entry.name,
+        "split": entry.split,
+        "modality": entry.modality,
+        "licence": entry.licence.spdx,
+        "redistributable": entry.licence.redistributable,
+        "homepage": entry.homepage,
+        "citation": entry.citation,
+        "state": status["state"],
+        "reason": status["reason"],
+        "scans": int(mine["scan"].nunique()),
+        "objects": int(mine["object"].nunique()),
+        "set_aside": int(lost["scan"].notna().sum()),
+    }
+
+
+def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
+    info = study.methods[name].adapter_class.info
+    first = next(_shards(study))
+    masks = _path(paths.MASKS, run=run.id, dataset=first[0].id, shard=first[1])
+    return {
+        "run": run.id,
+        "adapter": run.adapter,
+        "prompt": run.prompt,
+        "prompts": run.prompts,
+        "options": run.options,
+        "variants": run.variants,
+        "weights": run.weights,
+        "weights_sha256": run.weights_sha256,
+        "summary": info.summary,
+        "licence": info.licence,
+        "citation": info.citation,
+        "gpu": info.gpu,
+        "sees_reference": info.sees_reference,
+        "made_by": read_record(masks),
+    }

@@ -1,0 +1,251 @@
+"""A method over a shard: images and prompts in, compact masks and times out, never labels.
+
+Every prompt ends in a row: ``ok`` with a mask, ``failed`` or ``skipped`` with the reason. Times are
+taken apart from that, unbatched, object by object, on a seeded sample.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from benchmark import masks, prompts, volume
+from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
+from benchmark.digest import stable_hash
+from benchmark.errors import UserError
+from benchmark.masks import Mask, Shape
+from benchmark.progress import progress
+from benchmark.prompts import Prompt
+from benchmark.sources import Status
+from benchmark.study import Run
+from benchmark.tables import records
+from benchmark.volume import Volume
+
+_CELL = [
+    ("dataset", pa.string()),
+    ("scan", pa.string()),
+    ("object", pa.string()),
+    ("variant", pa.string()),
+]
+
+MASKS = pa.schema(
+    [
+        *_CELL,
+        ("deviation", pa.float64()),
+        ("prompt_hash", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        *masks.COLUMNS,
+    ]
+)
+"""A row a prediction; the mask is null unless ``status`` is ok."""
+
+TIMES = pa.schema(
+    [
+        *_CELL,
+        ("device", pa.string()),
+        *((f"{phase}_s", pa.float64()) for phase in ("load", "read", "segment")),
+    ]
+)
+"""A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prompt of a scan, as the prompts' table names it."""
+
+    object: str
+    deviation: float
+    prompt: Prompt
+
+
+@dataclass
+class Results:
+    """Rows of the two tables of a shard."""
+
+    masks: list[dict[str, Any]]
+    times: list[dict[str, Any]]
+
+
+def predict(
+    run: Run,
+    images: pd.DataFrame,
+    prompt_rows: pd.DataFrame,
+    *,
+    weights: Status | None = None,
+    weights_file: str | None = None,
+    reference: pd.DataFrame | None = None,
+    device: str = "cpu",
+) -> Results:
+    """Run a method and its variants over the scans of ``images``.
+
+    ``prompt_rows``: `benchmark.prompts.SCHEMA`, of any kinds; ``reference``:
+    `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it.
+    """
+    results = Results([], [])
+    mine = prompt_rows[prompt_rows["kind"] == run.prompt]
+    if weights is not None and weights.state != "ready":
+        reason = f"no weights: {weights.reason}"
+        for row in records(mine):
+            task = {"object": row["object"], "deviation": row["deviation"]}
+            for variant in ("", *run.variants):
+                cell = {"dataset": row["dataset"], "scan": row["scan"], "variant": variant, **task}
+                results.masks.append(
+                    {**cell, "prompt_hash": row["hash"], "status": "skipped", "reason": reason}
+                )
+        return results
+    adapter = find(run.adapter)(run.options)
+    start = perf_counter()
+    adapter.load(_weights_path(weights, weights_file), device)
+    loaded = perf_counter() - start
+    timed = _timed_sample(run, mine)
+    scans = records(images)
+    for image in progress(scans, f"{run.adapter} {run.prompt}", "scan"):
+        rows = mine[mine["scan"] == image["scan"]]
+        if len(rows):
+            scan = _ScanJob(run, adapter, image, rows, reference, results)
+            scan.segment()
+            scan.time(timed, loaded, device)
+    return results
+
+
+def _weights_path(status: Status | None, file: str | None) -> Path | None:
+    return Path(status.root) / file if status is not None and file is not None else None
+
+
+def _timed_sample(run: Run, rows: pd.DataFrame) -> set[str]:
+    """Objects whose times are taken: those of the smallest seeded hash, whatever their order."""
+    names = sorted(set(rows["object"]), key=lambda name: stable_hash(f"{run.seed}:{name}"))
+    return set(names[: run.timed_objects])
+
+
+class _ScanJob:
+    """One scan under one method: read once, all variants, all prompts."""
+
+    def __init__(
+        self,
+        run: Run,
+        adapter: Adapter,
+        image: dict[str, Any],
+        rows: pd.DataFrame,
+        reference: pd.DataFrame | None,
+        results: Results,
+    ) -> None:
+        self.run, self.adapter, self.image, self.results = run, adapter, image, results
+        self.shape: Shape = (image["size_z"], image["size_y"], image["size_x"])
+        self.tasks = [
+            Task(row["object"], row["deviation"], prompts.from_row(row, self.shape))
+            for row in records(rows)
+        ]
+        self.truth = self._truth(reference)
+
+    def _truth(self, reference: pd.DataFrame | None) -> dict[int, Mask]:
+        """Reference mask by the prompt itself (two objects may share a 3D box and so its hash)."""
+        if reference is None:
+            return {}
+        rows = {row["object"]: row for row in records(reference)}
+        return {
+            id(task.prompt): Mask.from_row(rows[task.object], self.shape) for task in self.tasks
+        }
+
+    def variants(self) -> Iterator[tuple[str, Adapter]]:
+        for name in ("", *self.run.variants):
+            variant = self.adapter.with_options(self.run.variants.get(name, {}))
+            if isinstance(variant, ReferenceAdapter):
+                variant.reference = lambda prompt: self.truth[id(prompt)]
+            yield name, variant
+
+    def read(self) -> Volume:
+        paths = [Path(path) for path in self.image["images"]]
+        read = volume.read(
+            paths, modality=self.image["modality"], channels=list(self.image["channels"])
+        )
+        read.array.flags.writeable = False
+        return read
+
+    def segment(self) -> None:
+        try:
+            scan = self.read()
+        except UserError as error:
+            for name in ("", *self.run.variants):
+                for task in self.tasks:
+                    self._keep(name, task, str(error))
+            return
+        for name, variant in self.variants():
+            answers = answer(variant, scan, [task.prompt for task in self.tasks])
+            for task, result in zip(self.tasks, answers, strict=True):
+                self._keep(name, task, result)
+
+    def _keep(self, variant: str, task: Task, result: Mask | str) -> None:
+        found = isinstance(result, Mask)
+        self.results.masks.append(
+            {
+                **self._cell(variant, task),
+                "deviation": task.deviation,
+                "prompt_hash": task.prompt.hash,
+                "status": "ok" if found else "failed",
+                **(result.to_row() if isinstance(result, Mask) else {"reason": result}),
+            }
+        )
+
+    def _cell(self, variant: str, task: Task) -> dict[str, Any]:
+        about = {"dataset": self.image["dataset"], "scan": self.image["scan"]}
+        return {**about, "object": task.object, "variant": variant}
+
+    def time(self, sample: set[str], loaded: float, device: str) -> None:
+        """Segment the sampled objects of the scan again, each from reading the image on."""
+        tasks = [t for t in self.tasks if t.object in sample and t.deviation == 0]
+        for task in tasks:
+            for name, variant in self.variants():
+                start = perf_counter()
+                try:
+                    scan = self.read()
+                    read = perf_counter()
+                    predictions = list(variant.segment(scan, [task.prompt]))
+                except Exception:  # the reason stands in the cell of the mask already
+                    continue
+                done = perf_counter()
+                if len(predictions) == 1 and predictions[0].failure is None:
+                    phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
+                    self.results.times.append(
+                        {**self._cell(name, task), "device": device, **phases}
+                    )
+
+
+def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask | str]:
+    """Give a mask or the reason of its failure for each prompt, whatever the adapter does.
+
+    When it raises, the prompts not yet answered are run one by one, so that each failure is put
+    down to the prompt that caused it.
+    """
+    answers: list[Mask | str] = []
+    try:
+        for prediction in islice(adapter.segment(scan, asked), len(asked)):
+            answers.append(_checked(prediction, scan.shape))
+    except Exception as error:
+        if len(asked) == 1:
+            return [f"{type(error).__name__}: {error}"]
+        for prompt in asked[len(answers) :]:
+            answers += answer(adapter, scan, [prompt])
+    missing = len(asked) - len(answers)
+    return answers + [f"no prediction for the prompt ({missing} missing)"] * missing
+
+
+def _checked(prediction: Prediction, shape: Shape) -> Mask | str:
+    if prediction.mask is None:
+        return prediction.failure or "neither a mask nor a reason was given"
+    array = np.asarray(prediction.mask)
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        return f"the mask must be bool or 0 and 1, got {array.dtype} up to {array.max()}"
+    if prediction.offset is None and array.shape != shape:
+        return f"the mask must have the shape {shape} of the volume, got {array.shape}"
+    try:
+        return Mask.of(array, offset=prediction.offset or (0, 0, 0), shape=shape)
+    except ValueError as error:
+        return str(error)

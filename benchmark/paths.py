@@ -1,0 +1,25 @@
+"""Where each artefact lies: the way of the data, readable from the names of the folders.
+
+Patterns for `str.format`, relative to the working directory; the Snakefile uses them as they are,
+with the fields as wildcards. A folder ``NAME.parquet`` holds the shards of one table.
+"""
+
+DATA = "data"
+RESULTS = "results"
+
+STATUS = f"{DATA}/{{dataset}}/raw/status.json"
+WEIGHTS_STATUS = f"{DATA}/weights/{{weights}}/status.json"
+IMAGES = f"{DATA}/{{dataset}}/images.parquet/{{shard}}.parquet"
+OBJECTS = f"{DATA}/{{dataset}}/objects.parquet/{{shard}}.parquet"
+REFERENCE = f"{DATA}/{{dataset}}/reference.parquet/{{shard}}.parquet"
+SET_ASIDE = f"{DATA}/{{dataset}}/failures.parquet/{{shard}}.parquet"
+
+SETTINGS = f"{RESULTS}/{{of}}/settings.json"
+PROMPTS = f"{RESULTS}/prompts/{{rules}}/{{dataset}}/{{shard}}.parquet"
+MASKS = f"{RESULTS}/runs/{{run}}/masks/{{dataset}}/{{shard}}.parquet"
+TIMES = f"{RESULTS}/runs/{{run}}/times/{{dataset}}/{{shard}}.parquet"
+SCORES = f"{RESULTS}/runs/{{run}}/scores-{{scoring}}/{{dataset}}/{{shard}}.parquet"
+
+STUDY = f"{RESULTS}/{{study}}"
+"""Folder of a study: settings.json, scores.parquet, times.parquet, failures.parquet, record.json,
+statistics/, tables/, figures/, report.html."""

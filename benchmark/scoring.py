@@ -1,0 +1,174 @@
+"""Masks x references -> scores: the whole expected grid, each cell ok, skipped or failed.
+
+Two levels. ``object``: a prediction against the object that it was asked for. ``structure``: the
+union of the predictions for a structure's objects in a scan, against the union of the kept objects
+or the whole label. A structure one of whose objects failed has failed: no part is left out in
+silence.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark import masks, metrics
+from benchmark.masks import Mask, Shape
+from benchmark.metrics.empty import fill_empty
+from benchmark.progress import progress
+from benchmark.study import Run, Scoring
+from benchmark.tables import records
+
+METRIC_NAMES = tuple(metrics.METRICS)
+
+SCHEMA = pa.schema(
+    [
+        *(
+            (name, pa.string())
+            for name in ("dataset", "scan", "patient", "level", "structure", "object", "variant")
+        ),
+        ("prompt", pa.string()),
+        *((name, pa.float64()) for name in ("deviation", "effective_deviation")),
+        ("shift", pa.int32()),
+        *((name, pa.string()) for name in ("status", "reason", "prompt_hash")),
+        *((name, pa.float64()) for name in METRIC_NAMES),
+    ]
+)
+"""A row a cell. ``object``, ``prompt_hash``, ``effective_deviation`` and ``shift`` are null at the
+structure level; metrics are null unless ``status`` is ok (and where the policy leaves them out)."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables of one shard."""
+
+    images: pd.DataFrame
+    objects: pd.DataFrame
+    reference: pd.DataFrame
+    prompts: pd.DataFrame
+    masks: pd.DataFrame
+
+
+def score(run: Run, settings: Scoring, inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """Score every cell that was expected of ``run`` in a shard: rows of `SCHEMA`."""
+    scans = records(inputs.images)
+    for image in progress(scans, f"score {run.adapter}", "scan"):
+        yield from _ScanScores(run, settings, inputs, image).rows()
+
+
+class _ScanScores:
+    """The cells of one scan."""
+
+    def __init__(self, run: Run, settings: Scoring, inputs: Inputs, image: dict[str, Any]) -> None:
+        scan = image["scan"]
+        self.run, self.settings, self.image = run, settings, image
+        self.shape: Shape = (image["size_z"], image["size_y"], image["size_x"])
+        self.spacing = (image["spacing_z"], image["spacing_y"], image["spacing_x"])
+        extent = [n * mm for n, mm in zip(self.shape, self.spacing, strict=True)]
+        self.diagonal_mm = sum(mm**2 for mm in extent) ** 0.5
+        self.objects = inputs.objects[inputs.objects["scan"] == scan].set_index("object")
+        self.reference = _of_scan(inputs.reference, scan)
+        expected = inputs.prompts
+        expected = expected[(expected["scan"] == scan) & (expected["kind"] == run.prompt)]
+        self.expected = records(expected)
+        self.predicted = {
+            (row["variant"], row["deviation"], row["object"]): row
+            for row in _of_scan(inputs.masks, scan)
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for variant in ("", *self.run.variants):
+            for row in self.expected:
+                yield self._object(variant, row)
+            for deviation in sorted({row["deviation"] for row in self.expected}):
+                for structure in dict.fromkeys(self.objects["structure"]):
+                    yield self._structure(variant, deviation, structure)
+
+    def _object(self, variant: str, asked: dict[str, Any]) -> dict[str, Any]:
+        name = asked["object"]
+        about = {
+            **self._about("object", variant, asked["deviation"], asked["structure"]),
+            "object": name,
+            "effective_deviation": asked["effective_deviation"],
+            "shift": asked["shift"],
+            "prompt_hash": asked["hash"],
+        }
+        cell = self._cell(variant, asked)
+        if cell["status"] != "ok":
+            return {**about, "status": cell["status"], "reason": cell["reason"]}
+        reference = [r for r in self.reference if r["object"] == name]
+        return {**about, **self._compare(reference, [cell], asked["structure"])}
+
+    def _structure(self, variant: str, deviation: float, structure: str) -> dict[str, Any]:
+        about = self._about("structure", variant, deviation, structure)
+        asked = [
+            row
+            for row in self.expected
+            if row["structure"] == structure and row["deviation"] == deviation
+        ]
+        cells = [self._cell(variant, row) for row in asked]
+        bad = [cell for cell in cells if cell["status"] != "ok"]
+        if bad:
+            count = f"{len(bad)} of {len(cells)} objects: " if len(cells) > 1 else ""
+            return {**about, "status": bad[0]["status"], "reason": f"{count}{bad[0]['reason']}"}
+        reference = [
+            row
+            for row in self.reference
+            if row["structure"] == structure
+            and (self.settings.reference == "label" or row["object"] is not None)
+        ]
+        return {**about, **self._compare(reference, cells, structure)}
+
+    def _about(self, level: str, variant: str, deviation: float, structure: str) -> dict[str, Any]:
+        return {
+            **{key: self.image[key] for key in ("dataset", "scan", "patient")},
+            "level": level,
+            "structure": structure,
+            "variant": variant,
+            "prompt": self.run.prompt,
+            "deviation": deviation,
+        }
+
+    def _cell(self, variant: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Find the prediction for a prompt; one that is missing, or not for it, has failed."""
+        cell = self.predicted.get((variant, asked["deviation"], asked["object"]))
+        if cell is None:
+            return {"status": "failed", "reason": "no row for this prompt in the masks"}
+        if cell["prompt_hash"] != asked["hash"]:
+            reason = f"made for the prompt {cell['prompt_hash']}, expected {asked['hash']}"
+            return {"status": "failed", "reason": reason}
+        return cell
+
+    def _compare(
+        self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
+    ) -> dict[str, Any]:
+        truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
+        found = Mask.union([Mask.from_row(row, self.shape) for row in predicted], self.shape)
+        box = masks.hull([truth.box, found.box])
+        values = metrics.score(
+            truth.inside(box),
+            found.inside(box),
+            self.spacing,
+            grid_voxels=self.shape[0] * self.shape[1] * self.shape[2],
+            tolerance_mm=self._tolerance(structure),
+        )
+        filled = fill_empty(
+            values,
+            reference_empty=truth.voxels == 0,
+            prediction_empty=found.voxels == 0,
+            diagonal_mm=self.diagonal_mm,
+            policy=self.settings.empty,
+        )
+        return {"status": "ok", **filled}
+
+    def _tolerance(self, structure: str) -> float:
+        """Tolerance of the study for the structure, else of the catalogue, else the default."""
+        if structure in self.settings.tolerances:
+            return self.settings.tolerances[structure]
+        named = self.objects.loc[self.objects["structure"] == structure, "tolerance_mm"].dropna()
+        return float(named.iloc[0]) if len(named) else self.settings.nsd_tolerance_mm
+
+
+def _of_scan(table: pd.DataFrame, scan: str) -> list[dict[str, Any]]:
+    return records(table[table["scan"] == scan])

@@ -1,0 +1,96 @@
+"""Fig. 4d: inference time by method, as box plots on a logarithmic axis."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.style import MM, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_ENOUGH_DATASETS = 5
+
+
+def unit(times: "pd.DataFrame") -> str:
+    """What a point is: a "dataset" (its mean, as in the paper) from five on, else an "object"."""
+    return "dataset" if times["dataset"].nunique() >= _ENOUGH_DATASETS else "object"
+
+
+def table(times: "pd.DataFrame") -> "pd.DataFrame":
+    """Seconds to segment one object: columns method, device, dataset, seconds; a row a point.
+
+    ``times``: rows of ``times.parquet``. The base variant counts, and what has a positive time (a
+    logarithm needs one). Devices are kept apart.
+    """
+    rows = times[(times["variant"] == "") & (times["segment_s"] > 0)]
+    rows = rows.rename(columns={"segment_s": "seconds"})
+    columns = ["method", "device", "dataset"]
+    if unit(times) == "dataset":
+        return rows.groupby(columns, sort=False)["seconds"].mean().reset_index()
+    return rows[[*columns, "seconds"]].reset_index(drop=True)
+
+
+def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
+    """Draw a box and its points for each method (and device); methods in the order of ``looks``."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        points = table(times)
+        groups = [
+            (method, str(device), group["seconds"].to_numpy(dtype=float))
+            for method in looks
+            for device, group in points[points["method"] == method].groupby("device", sort=False)
+        ]
+        if not groups:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No object was timed.")
+            return figure
+        figure = Figure(figsize=(WIDTH, (20 + 8 * len(groups)) * MM), layout="constrained")
+        axes = figure.subplots()
+        for place, (method, _, seconds) in enumerate(groups):
+            colour = looks[method].colour
+            axes.boxplot(
+                seconds,
+                positions=[place],
+                orientation="horizontal",
+                widths=0.55,
+                showfliers=False,
+                patch_artist=True,
+                boxprops={"facecolor": "white", "edgecolor": colour},
+                medianprops={"color": colour, "linewidth": 1.8},
+                whiskerprops={"color": colour},
+                capprops={"color": colour},
+            )
+            axes.plot(seconds, place + _spread(len(seconds)), "o", color=colour, ms=2.4, alpha=0.6)
+        axes.set_xscale("log")
+        labels = [f"{method} ({device}, n = {len(s)})" for method, device, s in groups]
+        axes.set_yticks(range(len(groups)), labels)
+        axes.set_ylim(len(groups) - 0.4, -0.6)
+        what = "mean of a dataset" if unit(times) == "dataset" else "one object"
+        axes.set_xlabel(f"seconds to segment an object (logarithmic; a point is {what})")
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        return figure
+
+
+def caption(times: "pd.DataFrame") -> str:
+    """Caption from the numbers: the medians, the unit and what is not in the time."""
+    points = table(times)
+    if points.empty:
+        return "Inference time: no object was timed."
+    medians = points.groupby(["method", "device"], sort=False)["seconds"].median()
+    listed = [f"{m} {value:.3g} s ({d})" for (m, d), value in medians.items()]
+    return (
+        "Time to segment one object, measured apart from the scoring run, one object at a time on a "
+        "seeded sample; loading the model and reading the image are not in it. Box: quartiles and "
+        f"median; whiskers: 1.5 times the interquartile range; a point is one {unit(times)}. "
+        f"Medians: {'; '.join(listed)}."
+    )
+
+
+def _spread(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Offsets that keep points apart, always the same ones: no chance in a figure."""
+    return 0.32 * ((np.arange(count) * 0.618034) % 1 - 0.5)

@@ -1,0 +1,170 @@
+"""Fig. 5a: what the methods drew: best, median and worst object, guiding slice and a cut across."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.panels import Answer, Case
+from reports.style import MM, TRUTH, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_COLUMNS = 6
+_FEWEST_COLUMNS = 4
+_EDGE = {0: "RL", 1: "RL", 2: "AP"}
+"""Letters at the left and right edge of a plane perpendicular to an axis of an LPS volume."""
+
+
+def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
+    """Draw a block a case: the reference with the prompt, then each method; two views of each."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        if not cases:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No panel: no scored object of a dataset whose licence allows images.")
+            return figure
+        panels = 1 + len(looks)
+        bands = -(-panels // _MOST_COLUMNS)
+        columns = max(-(-panels // bands), _FEWEST_COLUMNS)
+        heights = [_row_heights(case, columns) for case in cases]
+        block = [7 + bands * (9 + sum(pair)) for pair in heights]
+        figure = Figure(figsize=(WIDTH, (sum(block) + 2) * MM))
+        top = sum(block) + 2.0
+        for case, pair, height in zip(cases, heights, block, strict=True):
+            _block(figure, case, looks, columns, pair, top)
+            top -= height
+        return figure
+
+
+def caption(cases: Sequence[Case], method: str | None) -> str:
+    """Caption from the numbers: which objects, by whose score, and what the lines are."""
+    if not cases:
+        return "Qualitative panels: none, since no scored object may be shown."
+    listed = [
+        f"{case.rank}: {case.structure} of {case.dataset} (DSC {_score(case.answers, method)})"
+        for case in cases
+    ]
+    return (
+        f"Best, median and worst object by the DSC of {method}; {'; '.join(listed)}. Yellow: "
+        "reference; dashed white: prompt on the guiding slice; coloured: the method. Upper row: "
+        "guiding slice; lower row: perpendicular cut where the object is largest. Letters name the "
+        "patient's side (R right, L left, A front, P back). Grey values run from the 0.5th to the "
+        "99.5th percentile of the crop. Only datasets whose licence allows it are shown."
+    )
+
+
+def across(case: Case) -> tuple[int, int]:
+    """Axis and index of the perpendicular cut: where the truth covers most voxels (ties: first)."""
+    axis = 1 if case.axis == 0 else 0
+    areas = case.truth.sum(axis=tuple(a for a in range(3) if a != axis))
+    return axis, int(areas.argmax())
+
+
+def _score(answers: Mapping[str, Answer], method: str | None) -> str:
+    answer = answers.get(method or "")
+    return f"{answer.dsc:.3f}" if answer and answer.dsc is not None else "none"
+
+
+def _row_heights(case: Case, columns: int) -> tuple[float, float]:
+    """Millimetres of the two rows, so that pixels keep their true aspect; bounded for long ones."""
+    width = 180 / columns - 1.5
+
+    def height(axis: int) -> float:
+        sizes = np.multiply(case.image.shape, case.spacing)
+        rows, across_mm = np.delete(sizes, axis)
+        return float(np.clip(width * rows / across_mm, 0.35 * width, 1.25 * width))
+
+    return height(case.axis), height(across(case)[0])
+
+
+def _block(
+    figure: "Figure",
+    case: Case,
+    looks: Mapping[str, Look],
+    columns: int,
+    heights: tuple[float, float],
+    top: float,
+) -> None:
+    """Draw one case downward from ``top`` (mm above the lower edge of the figure)."""
+    total = figure.get_figheight() / MM
+    title = f"{case.rank.capitalize()}: {case.structure}, {case.dataset}"
+    figure.text(0.004, (top - 5) / total, title, fontsize=8, fontweight="bold", va="bottom")
+    low, high = np.percentile(case.image, [0.5, 99.5])
+    window = (float(low), float(max(high, low + 1e-6)))
+    width = 180 / columns
+    methods: list[str | None] = [None, *looks]
+    for i, method in enumerate(methods):
+        band, column = divmod(i, columns)
+        upper = top - 7 - band * (9 + sum(heights))
+        answer = case.answers.get(method) if method else None
+        colour = looks[method].colour if method else "black"
+        heading = "Reference and prompt" if method is None else _heading(method, answer, width)
+        left = (column * width + 0.75) / 180
+        figure.text(left, (upper - 6.4) / total, heading, color=colour, fontsize=6, va="bottom")
+        bottoms = (upper - 7 - heights[0], upper - 8 - sum(heights))
+        views = ((case.axis, case.index), across(case))
+        for (axis, index), bottom, height in zip(views, bottoms, heights, strict=True):
+            box = (left, bottom / total, (width - 1.5) / 180, height / total)
+            axes = figure.add_axes(box)
+            _plane(axes, case, axis, index, window)
+            if answer is not None and answer.mask is not None:
+                _outline(axes, answer.mask.take(index, axis=axis), colour, 1.1)
+            if method is None and axis == case.axis and case.prompt is not None:
+                _prompt(axes, case.prompt, axis)
+
+
+def _heading(method: str, answer: Answer | None, width: float) -> str:
+    name = textwrap.shorten(method, int(width * 0.72), placeholder="...")
+    if answer is not None and answer.dsc is not None:
+        return f"{name}\nDSC {answer.dsc:.3f}"
+    reason = answer.reason if answer is not None else "not run"
+    return f"{name}\n{textwrap.shorten(reason, int(width * 0.72), placeholder='...')}"
+
+
+def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, float]) -> None:
+    """Show a slice in the radiological way: patient's right on the left, head or front on top."""
+    spacing = np.delete(case.spacing, axis)
+    axes.imshow(
+        case.image.take(index, axis=axis),
+        cmap="gray",
+        vmin=window[0],
+        vmax=window[1],
+        aspect=spacing[0] / spacing[1],
+        origin="upper" if axis == 0 else "lower",
+        interpolation="nearest",
+    )
+    axes.set_facecolor("black")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_anchor("NW")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for letter, x, side in zip(_EDGE[axis], (0.02, 0.98), ("left", "right"), strict=True):
+        axes.text(x, 0.03, letter, transform=axes.transAxes, ha=side, fontsize=5.5, color="white")
+    _outline(axes, case.truth.take(index, axis=axis), TRUTH, 0.8)
+
+
+def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> None:
+    """Contour half-way between voxels inside and outside; padded, so that it closes at the edge."""
+    if plane.any():
+        rows, columns = plane.shape
+        place = (np.arange(-1, columns + 1), np.arange(-1, rows + 1))
+        axes.contour(
+            *place, np.pad(plane, 1).astype(float), [0.5], colors=[colour], linewidths=width
+        )
+
+
+def _prompt(axes: Any, box: tuple[int, ...], axis: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    (y0, y1), (x0, x1) = (box[2 * a : 2 * a + 2] for a in range(3) if a != axis)
+    axes.add_patch(
+        Rectangle(
+            (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor="white", lw=0.8, ls="--"
+        )
+    )

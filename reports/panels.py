@@ -1,0 +1,217 @@
+"""Which objects the qualitative panels show, and their pixels, cropped around the object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from benchmark.masks import Box, Mask, Shape, hull, slices
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+_MARGIN_MM = 12.0
+_KEYS = ["dataset", "scan", "object"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method gave for an object: its mask on the crop, or why there is none."""
+
+    mask: NDArray[np.bool_] | None
+    dsc: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An object with its surroundings.
+
+    ``image``: grey values (z, y, x); ``truth`` and the masks of ``answers`` are on the same grid;
+    ``spacing``: (z, y, x) in mm; ``axis``: array axis of the guiding slice, ``index`` its place in
+    the crop; ``prompt``: box of the 2D prompt in the crop, None where there is none.
+    """
+
+    rank: str
+    dataset: str
+    structure: str
+    object: str
+    image: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+    spacing: tuple[float, float, float]
+    axis: int
+    index: int
+    prompt: Box | None
+    answers: Mapping[str, Answer]
+
+
+def choose(
+    objects: "pd.DataFrame", method: str | None, count: int, shown: set[str]
+) -> "pd.DataFrame":
+    """Choose ``count`` best, median and worst objects by the DSC of ``method``; column ``rank``.
+
+    ``objects``: `Results.objects`; ``shown``: the datasets whose images may be shown. Of fewer
+    objects none is taken twice. Equal scores go by dataset and object.
+    """
+    rows = objects[(objects["method"] == method) & objects["dataset"].isin(list(shown))]
+    rows = rows[(rows["status"] == "ok") & rows["dsc"].notna()]
+    rows = rows.sort_values(["dsc", *_KEYS], ascending=[False, True, True, True])
+    middle = max((len(rows) - count) // 2, 0)
+    wanted = {
+        "best": range(count),
+        "worst": range(len(rows) - count, len(rows)),
+        "median": range(middle, middle + count),
+    }
+    ranks: dict[int, str] = {}
+    for rank, places in wanted.items():
+        for place in places:
+            if 0 <= place < len(rows):
+                ranks.setdefault(place, rank)
+    chosen = rows.iloc[sorted(ranks)].copy()
+    chosen["rank"] = [ranks[place] for place in sorted(ranks)]
+    return chosen
+
+
+def load(results: "Results", data: Path, root: Path) -> list[Case]:
+    """Load the cases of a study; ``data`` and ``root`` are the folders of datasets and results.
+
+    A case whose files cannot be read is left out: the rest of the report does not hang on it.
+    """
+    shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
+    count = int(results.report.get("panels", 1))
+    cases = []
+    for row in choose(results.objects, results.panel_method, count, shown).to_dict("records"):
+        try:
+            cases.append(_case(results, data, root, row))
+        except (UserError, OSError) as error:
+            print(f"Panel of {row['object']} left out: {error}")
+    return cases
+
+
+def _case(results: "Results", data: Path, root: Path, row: Mapping[Any, Any]) -> Case:
+    from benchmark import volume
+
+    dataset, scan, name = str(row["dataset"]), str(row["scan"]), str(row["object"])
+    folder = data / dataset
+    about = _one(folder / "images.parquet", scan=scan)
+    shape: Shape = (int(about["size_z"]), int(about["size_y"]), int(about["size_x"]))
+    spacing = (float(about["spacing_z"]), float(about["spacing_y"]), float(about["spacing_x"]))
+    truth = Mask.from_row(_one(folder / "reference.parquet", scan=scan, object=name), shape)
+    guide = _guide(root, dataset, name)
+    masks: dict[str, Mask] = {}
+    scores = results.objects
+    scores = scores[(scores["dataset"] == dataset) & (scores["object"] == name)]
+    by_method = {str(r["method"]): r for r in scores.to_dict("records")}
+    answers: dict[str, Answer] = {}
+    for method in results.methods:
+        mask, reason = _prediction(results, root, method, dataset, name, shape)
+        if mask is not None:
+            masks[method] = mask
+        scored = by_method.get(method, {})
+        dsc = float(scored["dsc"]) if scored.get("status") == "ok" else None
+        answers[method] = Answer(None, dsc, reason or str(scored.get("reason") or "not scored"))
+    box = _around(hull([truth.box, *_near(truth, masks.values(), spacing)]), spacing, shape)
+    image = volume.read(
+        [Path(path) for path in about["images"]],
+        modality=str(about["modality"]),
+        channels=[str(channel) for channel in about["channels"]],
+    )
+    axis = int(guide["axis"]) if guide else 0
+    areas = truth.crop.sum(axis=tuple(a for a in range(3) if a != axis))
+    place = int(guide["slice"]) if guide else truth.box[2 * axis] + int(areas.argmax())
+    return Case(
+        rank=str(row["rank"]),
+        dataset=dataset,
+        structure=str(row["structure"]),
+        object=name,
+        image=image.grey[slices(box)].astype(np.float32),
+        truth=_crop(truth, box),
+        spacing=spacing,
+        axis=axis,
+        index=place - box[2 * axis],
+        prompt=_shifted(guide, box) if guide else None,
+        answers={
+            m: Answer(_crop(masks[m], box) if m in masks else None, a.dsc, a.reason)
+            for m, a in answers.items()
+        },
+    )
+
+
+def _near(truth: Mask, others: Any, spacing: tuple[float, float, float]) -> list[Box]:
+    """Boxes of the predictions, cut where they leave the object by more than twice the margin."""
+    limit = _around(truth.box, spacing, truth.shape, times=2)
+    cut = []
+    for mask in others:
+        low = [max(a, b) for a, b in zip(mask.box[::2], limit[::2], strict=True)]
+        high = [min(a, b) for a, b in zip(mask.box[1::2], limit[1::2], strict=True)]
+        if all(a < b for a, b in zip(low, high, strict=True)):
+            cut.append((low[0], high[0], low[1], high[1], low[2], high[2]))
+    return cut
+
+
+def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, times: float = 1) -> Box:
+    span: list[int] = []
+    for axis in range(3):
+        margin = int(np.ceil(times * _MARGIN_MM / spacing[axis]))
+        span += [max(box[2 * axis] - margin, 0), min(box[2 * axis + 1] + margin, shape[axis])]
+    return span[0], span[1], span[2], span[3], span[4], span[5]
+
+
+def _crop(mask: Mask, box: Box) -> NDArray[np.bool_]:
+    whole = hull([mask.box, box])
+    offset = tuple(
+        slice(b - w, e - w) for w, b, e in zip(whole[::2], box[::2], box[1::2], strict=True)
+    )
+    return mask.inside(whole)[offset]
+
+
+def _shifted(row: Mapping[str, Any], box: Box) -> Box:
+    z, y, x = box[::2]
+    z0, z1, y0, y1, x0, x1 = (int(row[f]) for f in ("z0", "z1", "y0", "y1", "x0", "x1"))
+    return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
+
+
+def _guide(root: Path, dataset: str, name: str) -> dict[str, Any] | None:
+    """Row of the object's 2D box prompt without deviation; None where none was kept."""
+    for folder in sorted((root / "prompts").glob(f"*/{dataset}*")):
+        found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
+        if found:
+            return found[0]
+    return None
+
+
+def _prediction(
+    results: "Results", root: Path, method: str, dataset: str, name: str, shape: Shape
+) -> tuple[Mask | None, str]:
+    run = results.record.get("methods", {}).get(method, {}).get("run")
+    folder = root / "runs" / str(run) / "masks" / dataset
+    if not folder.exists():
+        return None, "no masks kept"
+    found = _rows(folder, object=name, variant="", deviation=0.0)
+    if not found:
+        return None, "not predicted"
+    row = found[0]
+    if row["status"] != "ok":
+        return None, str(row["reason"] or row["status"])
+    return Mask.from_row(row, shape), ""
+
+
+def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:
+    """Rows of a table or a folder of shards in which the columns have these values."""
+    import pyarrow.parquet as pq
+
+    filters = [(column, "=", value) for column, value in values.items()]
+    return list(pq.read_table(path, filters=filters).to_pylist())
+
+
+def _one(path: Path, **values: Any) -> dict[str, Any]:
+    found = _rows(path, **values)
+    if not found:
+        raise UserError(f"{path} holds no row with {values}; prepare the dataset again.")
+    return found[0]

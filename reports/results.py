@@ -1,0 +1,112 @@
+"""What the tables, figures and the report are made from: the folder of a study."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis import read_statistics
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's folder as `collect` and `analyse` left it; tables are read when asked for."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a folder that holds no study."""
+        if not (self.folder / "settings.json").exists():
+            raise UserError(
+                f"{self.folder} is not the folder of a study. Expected settings.json, record.json "
+                "and scores.parquet in it; got no settings.json. Likely the study was not run to "
+                "its end, or the path is that of another folder. Next step: run the study, then "
+                "name results/<study>."
+            )
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The study file."""
+        return dict(read_json(self.folder / "settings.json"))
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The run record, with what is known of datasets and methods."""
+        return dict(read_json(self.folder / "record.json"))
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report settings of the study file."""
+        return dict(self.settings.get("report", {}))
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """Methods in the order of the score table, which is that of the study file."""
+        named = self.overall["method"].unique().tolist()
+        rest = [m for m in self.record.get("methods", {}) if m not in named]
+        return tuple(dict.fromkeys([*named, *rest]))
+
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Methods that see the reference: controls of the suite, no methods."""
+        known = self.record.get("methods", {})
+        return tuple(m for m in self.methods if known.get(m, {}).get("sees_reference"))
+
+    @property
+    def datasets(self) -> dict[str, dict[str, Any]]:
+        """What the record knows of each dataset, by id."""
+        return dict(self.record.get("datasets", {}))
+
+    @property
+    def panel_method(self) -> str | None:
+        """By whose scores the qualitative panels are chosen."""
+        named = self.report.get("panel_method")
+        return named or next((m for m in self.methods if m not in self.controls), None)
+
+    @cached_property
+    def by_dataset(self) -> "pd.DataFrame":
+        """Averages by dataset, see `benchmark.analysis.aggregate.by_dataset`."""
+        return self._statistics("by_dataset")
+
+    @cached_property
+    def overall(self) -> "pd.DataFrame":
+        """Averages over the datasets, see `benchmark.analysis.aggregate.overall`."""
+        return self._statistics("overall")
+
+    @cached_property
+    def comparison(self) -> "pd.DataFrame":
+        """Paired comparison of the methods, see `benchmark.analysis.comparison`."""
+        return self._statistics("comparison")
+
+    @cached_property
+    def times(self) -> "pd.DataFrame":
+        """Times taken apart, one object at a time."""
+        return read_table(self.folder / "times.parquet")
+
+    @cached_property
+    def failures(self) -> "pd.DataFrame":
+        """What was set aside, by stage and reason."""
+        return read_table(self.folder / "failures.parquet")
+
+    @cached_property
+    def objects(self) -> "pd.DataFrame":
+        """Scores of single objects: base variant, deviation 0."""
+        from benchmark.analysis.aggregate import read_scores
+
+        more = ["object", "prompt_hash", "reason"]
+        return read_scores(self.folder / "scores.parquet", level="object", more=more)
+
+    def _statistics(self, name: str) -> "pd.DataFrame":
+        path = self.folder / "statistics" / f"{name}.csv"
+        if not path.exists():
+            raise UserError(
+                f"{path} is missing. Expected the statistics of the study; likely `pambench "
+                f"analyse` has not run. Next step: run it with the study, then this command again."
+            )
+        return read_statistics(path)

@@ -1,0 +1,109 @@
+"""One look for all figures: a method keeps its colour, marker and line wherever it is drawn."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.files import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MM = 1 / 25.4
+WIDTH = 180 * MM
+"""Inches: the full width of a page of the journal."""
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A3E9D", "#6B4E23")
+"""Told apart by colour-blind readers (Okabe and Ito, with purple and brown for yellow and black)."""
+
+CONTROL = "#8A8A8A"
+TRUTH = "#F0E442"
+"""Contour of the reference: the one colour of Okabe and Ito that no method has."""
+
+_MARKERS = "osD^vPX<>hd*"
+_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+_DOTTED = (0, (1, 1.5))
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    "font.size": 7.0,
+    "axes.titlesize": 7.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 7.0,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.dpi": 250,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pambench",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def looks(
+    methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
+) -> dict[str, Look]:
+    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey and dotted.
+
+    With more methods than colours, marker and line tell apart those of the same colour.
+    """
+    own = colours or {}
+    found: dict[str, Look] = {}
+    for control in controls:
+        found[control] = Look(own.get(control, CONTROL), "x", _DOTTED)
+    for i, method in enumerate(m for m in methods if m not in found):
+        colour = own.get(method, COLOURS[i % len(COLOURS)])
+        line = _LINES[i // len(COLOURS) % len(_LINES)]
+        found[method] = Look(colour, _MARKERS[i % len(_MARKERS)], line)
+    return {method: found[method] for method in methods}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw inside the block with the style; nothing of it stays behind."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def note(figure: "Figure", text: str) -> None:
+    """Say in the place of a figure why there is none."""
+    figure.text(0.5, 0.5, text, ha="center", va="center", color="#555555", fontsize=8, wrap=True)
+
+
+def save(figure: "Figure", stem: Path, caption: str) -> None:
+    """Write ``stem``.pdf, .svg, .png and the caption as .txt; equal figures give equal bytes."""
+    dateless: dict[str, dict[str, None]] = {
+        "pdf": {"CreationDate": None},
+        "svg": {"Date": None},
+        "png": {},
+    }
+    with styled():
+        for suffix, metadata in dateless.items():
+            with atomic(stem.with_name(f"{stem.name}.{suffix}")) as temporary:
+                figure.savefig(temporary, metadata=metadata)
+    with atomic(stem.with_name(f"{stem.name}.txt")) as temporary:
+        temporary.write_text(caption + "\n", encoding="utf-8")

@@ -1,0 +1,202 @@
+"""The paper's Table 1 and the DSC of each dataset, as csv, Markdown and LaTeX."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.comparison import COMPARED
+from benchmark.files import atomic
+from benchmark.metrics.definitions import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+SPLITS = {
+    "internal": "Internal datasets",
+    "external": "External datasets",
+    "phantom": "Generated phantoms",
+    "local": "Own data",
+    ALL: "All datasets",
+}
+HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datasets"}
+TABLE1 = COMPARED
+
+
+def table1(
+    overall: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str] = ()
+) -> "pd.DataFrame":
+    """Numbers of Table 1: a row a (split, method), mean and sd over datasets a metric, counts.
+
+    A split of the study comes as a block of its own; "all" only beside more than one. Controls that
+    see the reference come last in their block. ``n``: datasets with a DSC, of ``datasets``.
+    """
+    import pandas as pd
+
+    order = [m for m in methods if m not in controls] + list(controls)
+    splits = [split for split in overall["split"].unique() if split != ALL]
+    blocks = [*splits, ALL] if len(splits) > 1 else splits
+    found = []
+    for split in blocks:
+        for method in order:
+            rows = overall[(overall["split"] == split) & (overall["method"] == method)]
+            if rows.empty:
+                continue
+            by_metric = rows.set_index("metric")
+            counts = by_metric.loc["dsc"]
+            row = {"split": split, "method": method, "control": method in controls}
+            for metric in TABLE1:
+                for part in ("mean", "sd"):
+                    row[f"{metric}_{part}"] = by_metric.loc[metric, part]
+            for count in ("ok", "expected", "skipped", "failed", "n", "datasets", "contaminated"):
+                row[count] = int(counts[count])
+            found.append(row)
+    return pd.DataFrame(found)
+
+
+def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
+    """Index of the best mean of ``metric`` in each split, of methods scored on all its datasets."""
+    higher = METRICS[metric].higher_is_better
+    fair = numbers[~numbers["control"] & (numbers["n"] == numbers["datasets"])]
+    found: set[int] = set()
+    for _, block in fair.groupby("split"):
+        means = block[f"{metric}_mean"].round(digits(metric))
+        if len(means) > 1:
+            found |= set(means.index[means == (means.max() if higher else means.min())])
+    return found
+
+
+def digits(metric: str) -> int:
+    """Decimals in print: three for shares, two for millimetres."""
+    return 2 if METRICS[metric].unit == "mm" else 3
+
+
+def plus_minus(mean: float, sd: float, metric: str, sign: str = "±") -> str:
+    """Print mean and sd; a dash for no value, the mean alone for a single one."""
+    if mean != mean:
+        return "–"
+    text = f"{mean:.{digits(metric)}f}"
+    return text if sd != sd else f"{text} {sign} {sd:.{digits(metric)}f}"
+
+
+def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[str]]:
+    """Cells of Table 1 as text, a list a row: method, metrics, cells, datasets."""
+    leaders = {metric: best(numbers, metric) if len(numbers) else set() for metric in TABLE1}
+    rows = []
+    for index, row in numbers.iterrows():
+        cells = [f"{row['method']}{' (control)' if row['control'] else ''}"]
+        for metric in TABLE1:
+            text = plus_minus(row[f"{metric}_mean"], row[f"{metric}_sd"], metric)
+            cells.append(bold(text) if index in leaders[metric] else text)
+        rows.append([*cells, f"{row['ok']}/{row['expected']}", f"{row['n']}/{row['datasets']}"])
+    return rows
+
+
+def headings() -> list[str]:
+    """Column heads of Table 1."""
+    labels = [METRICS[metric].label for metric in TABLE1]
+    return [HEADINGS["method"], *labels, HEADINGS["cells"], HEADINGS["datasets"]]
+
+
+def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataFrame":
+    """Numbers of the second table: a row a (dataset, method) with DSC and counts, in order."""
+    rows = by_dataset[by_dataset["metric"] == "dsc"]
+    place = {method: i for i, method in enumerate(methods)}
+    first = {name: i for i, name in enumerate(rows["dataset"].unique())}
+    key = rows["dataset"].map(first) * len(place) + rows["method"].map(place)
+    columns = ["split", "dataset", "modality", "method", "mean", "sd", "n", "structures"]
+    columns += ["ok", "expected", "skipped", "failed", "contaminated"]
+    ordered = rows.loc[key.sort_values(kind="stable").index, columns]
+    return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
+
+
+def cell(mean: float, ok: int, expected: int, contaminated: int) -> str:
+    """DSC of a dataset in print: with its denominators where cells are missing, † if trained on."""
+    text = "–" if mean != mean else f"{mean:.3f}"
+    return text + (f" ({ok}/{expected})" if ok < expected else "") + ("†" if contaminated else "")
+
+
+def make(results: "Results") -> list[Path]:
+    """Write table1 and dsc_by_dataset into the study's folder ``tables``."""
+    folder = results.folder / "tables"
+    numbers = table1(results.overall, results.methods, results.controls)
+    made = _write(folder / "table1", numbers, _split_rows(numbers), headings())
+    long = per_dataset(results.by_dataset, results.methods)
+    wide: dict[str, list[str]] = {}
+    for row in long.itertuples():
+        cells = wide.setdefault(str(row.dataset), [str(row.dataset)] + ["–"] * len(results.methods))
+        text = cell(float(row.dsc_mean), int(row.ok), int(row.expected), int(row.contaminated))
+        cells[1 + results.methods.index(str(row.method))] = text
+    head = ["Dataset", *results.methods]
+    return made + _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head)
+
+
+def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
+    blocks: dict[str, list[list[str]]] = {}
+    if len(numbers):
+        rows = printed(numbers, lambda text: f"**{text}**")
+        for split, row in zip(numbers["split"], rows, strict=True):
+            blocks.setdefault(SPLITS.get(split, split), []).append(row)
+    return blocks
+
+
+def _write(
+    stem: Path, numbers: "pd.DataFrame", blocks: dict[str, list[list[str]]], head: Sequence[str]
+) -> list[Path]:
+    texts = {
+        "csv": numbers.to_csv(index=False, lineterminator="\n"),
+        "md": _markdown(blocks, head),
+        "tex": _latex(blocks, head),
+    }
+    made = []
+    for suffix, text in texts.items():
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        made.append(path)
+    return made
+
+
+def _markdown(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+
+    text = ""
+    for title, rows in blocks.items():
+        text += f"**{title}**\n\n" if title else ""
+        text += line(head) + line(["---", *["---:"] * (len(head) - 1)])
+        text += "".join(line(row) for row in rows) + "\n"
+    return text or "No scores.\n"
+
+
+_TEX = str.maketrans(
+    {
+        **{c: f"\\{c}" for c in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "–": "--",
+        "†": r"$^\dagger$",
+    }
+)
+
+
+def _latex(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
+    def escaped(text: str) -> str:
+        if text.startswith("**"):
+            return rf"\textbf{{{text.strip('*').translate(_TEX)}}}"
+        return text.translate(_TEX)
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(escaped(c) for c in cells) + r" \\" + "\n"
+
+    text = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}" + "\n\\toprule\n" + line(head)
+    for title, rows in blocks.items():
+        text += "\\midrule\n"
+        if title:
+            text += rf"\multicolumn{{{len(head)}}}{{l}}{{{escaped(title)}}} \\" + "\n"
+        text += "".join(line(row) for row in rows)
+    return text + "\\bottomrule\n\\end{tabular}\n"

@@ -1,0 +1,64 @@
+# All shards of the study -> its long tables, and from those the statistics.
+
+
+rule collect:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        status=[paths.STATUS.format(dataset=name) for name in DATASETS],
+        set_aside=shards(paths.SET_ASIDE),
+        scores=[
+            path
+            for run in RUNS
+            for path in shards(paths.SCORES, run=run, scoring=STUDY.scoring.id)
+        ],
+        times=[path for run in RUNS for path in shards(paths.TIMES, run=run)],
+    output:
+        scores=f"{STUDY_FOLDER}/scores.parquet",
+        times=f"{STUDY_FOLDER}/times.parquet",
+        failures=f"{STUDY_FOLDER}/failures.parquet",
+        record=f"{STUDY_FOLDER}/record.json",
+    log:
+        f"results/logs/{STUDY.study}/collect.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/collect.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench collect --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
+rule analyse:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
+    output:
+        expand(
+            f"{STUDY_FOLDER}/statistics/{{table}}.csv",
+            table=["by_structure", "by_dataset", "overall", "comparison"],
+        ),
+    log:
+        f"results/logs/{STUDY.study}/analyse.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/analyse.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench analyse --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
+rule check:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
+        failures=f"{STUDY_FOLDER}/failures.parquet",
+        report=f"{STUDY_FOLDER}/report.html",
+    output:
+        f"{STUDY_FOLDER}/within-budget.json",
+    log:
+        f"results/logs/{STUDY.study}/check.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/check.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench check --study {STUDY_FOLDER} --output {{output:q}} > {{log:q}} 2>&1"

@@ -1,0 +1,67 @@
+# The study, and what the rules of the stages need of it.
+
+import json
+import sys
+from pathlib import Path
+
+from benchmark import paths, weights
+from benchmark.adapter import find
+from benchmark.study import Study
+
+sys.path.insert(0, str(Path.cwd()))  # adapters of the user's own, named module:Class
+
+STUDY = Study.read(config, "the study file")
+STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
+RUNS = {run.id: run for run in STUDY.runs.values()}
+DATASETS = STUDY.entries
+WEIGHTS = {run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights}
+WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
+
+# Content of each settings.json by the folder it lies in: it is the digest's content, so a changed
+# one is another folder. That of the study itself is the exception, and all below it is cheap.
+SETTINGS = {
+    f"prompts/{STUDY.prompt_rules.id}": STUDY.prompt_rules,
+    STUDY.study: STUDY,
+    **{f"runs/{run.id}": run for run in RUNS.values()},
+    **{f"runs/{run.id}/scores-{STUDY.scoring.id}": STUDY.scoring for run in RUNS.values()},
+}
+
+# The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; set -euo pipefail; ")
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    shard=r"\d+",
+    run=r"[^/]+",
+    rules=r"[^/]+",
+    scoring=r"[^/]+",
+    weights=r"[^/]+",
+
+
+def shards(pattern, **fields):
+    """Paths of `pattern` for all shards of all datasets of the study."""
+    return [
+        pattern.format(dataset=name, shard=shard, **fields)
+        for name, entry in DATASETS.items()
+        for shard in range(entry.shards)
+    ]
+
+
+def entry_name(wildcards):
+    return STUDY.entry_names[wildcards.dataset]
+
+
+rule settings:
+    output:
+        paths.SETTINGS,
+    params:
+        content=lambda wildcards: json.dumps(SETTINGS[wildcards.of].model_dump(mode="json")),
+    log:
+        "results/logs/settings/{of}.log",
+    benchmark:
+        "results/logs/settings/{of}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "pambench settings {params.content:q} --output {output:q} > {log:q} 2>&1"

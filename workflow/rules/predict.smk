@@ -1,0 +1,56 @@
+# Images and prompts -> masks: one job is a shard under a method with all its variants and
+# deviations, so that the model is loaded once. No label is an input but for the marked controls.
+
+
+def information(wildcards):
+    """What is known of the method behind a run."""
+    return find(RUNS[wildcards.run].adapter).info
+
+
+def prompts_of_run(wildcards):
+    return paths.PROMPTS.format(
+        rules=RUNS[wildcards.run].prompts, dataset=wildcards.dataset, shard=wildcards.shard
+    )
+
+
+def weights_of_run(wildcards):
+    name = RUNS[wildcards.run].weights
+    return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
+
+
+def reference_of_run(wildcards):
+    seen = information(wildcards).sees_reference
+    return [paths.REFERENCE.format(**wildcards)] if seen else []
+
+
+rule predict:
+    input:
+        settings="results/runs/{run}/settings.json",
+        images=paths.IMAGES,
+        prompts=prompts_of_run,
+        weights=weights_of_run,
+        reference=reference_of_run,
+    output:
+        masks=paths.MASKS,
+        times=paths.TIMES,
+    params:
+        weights=lambda wildcards, input: (
+            f"--weights-status {input.weights}" if input.weights else ""
+        ),
+        reference=lambda wildcards, input: (
+            f"--reference {input.reference}" if input.reference else ""
+        ),
+    threads: lambda wildcards: information(wildcards).threads
+    resources:
+        gpu=lambda wildcards: int(information(wildcards).gpu),
+        mem_mb=lambda wildcards: information(wildcards).memory_mb,
+    log:
+        "results/logs/predict/{run}/{dataset}/{shard}.log",
+    benchmark:
+        "results/logs/predict/{run}/{dataset}/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "pambench predict --settings {input.settings:q} --images {input.images:q}"
+        " --prompts {input.prompts:q} {params.weights} {params.reference}"
+        " --masks {output.masks:q} --times {output.times:q} > {log:q} 2>&1"

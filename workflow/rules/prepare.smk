@@ -1,0 +1,26 @@
+# Raw files -> images, objects and reference masks, a shard of the scans at a time.
+
+
+rule prepare:
+    input:
+        status=paths.STATUS,
+    output:
+        images=paths.IMAGES,
+        objects=paths.OBJECTS,
+        reference=paths.REFERENCE,
+        failures=paths.SET_ASIDE,
+    params:
+        entry=entry_name,
+        digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),
+    resources:
+        mem_mb=4000,
+    log:
+        "results/logs/prepare/{dataset}/{shard}.log",
+    benchmark:
+        "results/logs/prepare/{dataset}/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "pambench prepare --dataset {params.entry:q} --status {input.status:q}"
+        " --shard {wildcards.shard} --images {output.images:q} --objects {output.objects:q}"
+        " --reference {output.reference:q} --failures {output.failures:q} > {log:q} 2>&1"

@@ -1,0 +1,62 @@
+# Statistics -> figures, tables and the report, one file that opens from the disk.
+
+FIGURES = ["fig4a", "fig4d", "fig5a"]
+
+
+rule figure:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        record=f"{STUDY_FOLDER}/record.json",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
+        times=f"{STUDY_FOLDER}/times.parquet",
+        statistics=f"{STUDY_FOLDER}/statistics/by_dataset.csv",
+    output:
+        expand(
+            f"{STUDY_FOLDER}/figures/{{{{figure}}}}.{{suffix}}", suffix=["pdf", "svg", "png"]
+        ),
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    log:
+        f"results/logs/{STUDY.study}/{{figure}}.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/{{figure}}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench figures --study {STUDY_FOLDER} --only {{wildcards.figure}} > {{log:q}} 2>&1"
+
+
+rule tables:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        statistics=f"{STUDY_FOLDER}/statistics/overall.csv",
+    output:
+        expand(f"{STUDY_FOLDER}/tables/table1.{{suffix}}", suffix=["csv", "md", "tex"]),
+    log:
+        f"results/logs/{STUDY.study}/tables.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/tables.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench tables --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
+rule report:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        record=f"{STUDY_FOLDER}/record.json",
+        failures=f"{STUDY_FOLDER}/failures.parquet",
+        statistics=f"{STUDY_FOLDER}/statistics/comparison.csv",
+        tables=f"{STUDY_FOLDER}/tables/table1.csv",
+        figures=expand(f"{STUDY_FOLDER}/figures/{{figure}}.svg", figure=FIGURES),
+    output:
+        f"{STUDY_FOLDER}/report.html",
+    log:
+        f"results/logs/{STUDY.study}/report.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/report.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench report --study {STUDY_FOLDER} > {{log:q}} 2>&1"
