@@ -1,0 +1,1 @@
+"""Adapters of methods to compare with: one file a method, and the controls."""

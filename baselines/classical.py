@@ -5,6 +5,7 @@ it (the ratio of two histograms: inside the mask, and around it), walk outward b
 where nothing speaks for the object any more. They differ in how one slice leads to the next.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
-from benchmark.settings import Settings
+from benchmark.prompts import Mask2D
 
 if TYPE_CHECKING:
-    from benchmark.prompts import Mask2D, Prompt
+    from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
 Plane = NDArray[np.bool_]
 Grey = NDArray[np.float32]
 
 _BINS = 48
-_RING_MM = 15.0  # how far around the mask the surroundings are looked at
 _SMALLEST_SHARE = 0.02  # of the guiding mask's area: what is smaller ends the walk
 
 
@@ -59,7 +59,8 @@ class Appearance:
     def bins(self, grey: Grey) -> NDArray[np.intp]:
         """Histogram bin of each grey value."""
         scaled = (grey - self.low) * (_BINS / (self.high - self.low))
-        return np.clip(scaled, 0, _BINS - 1).astype(np.intp)
+        found: NDArray[np.intp] = np.clip(scaled, 0, _BINS - 1).astype(np.intp)
+        return found
 
     def of(self, grey: Grey) -> Grey:
         """Evidence for the object in each pixel: positive for, negative against."""
@@ -72,7 +73,7 @@ class Step:
     """What is known when the walk goes from one slice to the next.
 
     ``before``, ``after``: grey values of the two slices; ``evidence`` of the next one, smoothed.
-    ``mask``: on the slice before. ``pixel``: in-plane spacing and ``distance``: to the next slice, in mm.
+    ``mask``: on the slice before. ``pixel``: in-plane spacing, ``distance``: to the next slice, mm.
     """
 
     before: Grey
@@ -86,9 +87,9 @@ class Step:
 class SliceWalker(Adapter):
     """The walk outward from the guiding slice; a subclass says how to take one `step`."""
 
-    class Options(Settings):
-        """``reach_mm``: how far the walk goes at most, each way; ``margin_mm``: how far the object
-        may grow beyond the guiding mask's box within the plane."""
+    class Options(Adapter.Options):
+        """``reach_mm``: how far the walk goes at most, each way; ``margin_mm``: what is looked at
+        around the mask of a slice."""
 
         reach_mm: float = Field(default=200.0, gt=0)
         margin_mm: float = Field(default=25.0, gt=0)
@@ -102,57 +103,63 @@ class SliceWalker(Adapter):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the propagated mask of each prompt, as a part of the grid."""
         for prompt in prompts:
-            if prompt.kind != "mask2d":
+            if not isinstance(prompt, Mask2D):
                 raise TypeError(f"{type(self).__name__} takes mask2d prompts, not {prompt.kind}")
             yield self._propagated(volume, prompt)
 
-    def _propagated(self, volume: "Volume", prompt: "Mask2D") -> Prediction:
+    def _propagated(self, volume: "Volume", prompt: Mask2D) -> Prediction:
         if not prompt.mask.voxels:
             return Prediction(failure="the guiding mask is empty")
-        axis = prompt.axis
-        reach = [self.options.margin_mm] * 3
-        reach[axis] = self.options.reach_mm
-        box = np.reshape(prompt.box, (3, 2))
-        steps = np.ceil(np.divide(reach, volume.spacing)).astype(int)
-        start = np.maximum(box[:, 0] - steps, 0)
-        stop = np.minimum(box[:, 1] + steps, volume.shape)
-        z, y, x = (slice(a, b) for a, b in zip(start.tolist(), stop.tolist(), strict=True))
-        stack = np.moveaxis(volume.grey[z, y, x], axis, 0).astype(np.float32)
-        rows, columns = (s for a, s in enumerate((z, y, x)) if a != axis)
-        found = self._walk(
-            stack,
-            prompt.slice - int(start[axis]),
-            prompt.plane[rows, columns],
-            [mm for a, mm in enumerate(volume.spacing) if a != axis],
-            volume.spacing[axis],
-        )
-        offset = (int(start[0]), int(start[1]), int(start[2]))
-        return Prediction(np.moveaxis(found, 0, axis), offset)
+        stack = np.moveaxis(volume.grey, prompt.axis, 0)
+        pixel = tuple(mm for axis, mm in enumerate(volume.spacing) if axis != prompt.axis)
+        planes = dict(self._walk(stack, prompt, (pixel[0], pixel[1]), volume.spacing[prompt.axis]))
+        first, stop = min(planes), max(planes) + 1
+        box = _window(np.any([*planes.values()], axis=0))
+        solid = np.stack([planes[index][box] for index in range(first, stop)])
+        offset = [box[0].start, box[1].start]
+        offset.insert(prompt.axis, first)
+        found = np.moveaxis(solid, 0, prompt.axis)
+        return Prediction(found, (offset[0], offset[1], offset[2]))
 
     def _walk(
-        self, stack: Grey, first: int, guide: Plane, pixel: Sequence[float], distance: float
-    ) -> NDArray[np.bool_]:
+        self, stack: NDArray[Any], prompt: Mask2D, pixel: tuple[float, float], distance: float
+    ) -> Iterator[tuple[int, Plane]]:
+        """Yield index and mask of each slice of ``stack`` (slice, row, column) that is reached."""
         from scipy import ndimage
 
-        ring = ndimage.distance_transform_edt(~guide, sampling=pixel)
-        around = ~guide & (ring <= max(_RING_MM, *pixel))
-        appearance = Appearance.learn(stack[first], guide, around)
-        found = np.zeros(stack.shape, dtype=bool)
-        found[first] = guide
+        guide = prompt.plane
+        yield prompt.slice, guide
+        margin = [math.ceil(max(self.options.margin_mm / mm, 2)) for mm in pixel]
+        window = _window(guide, margin)
+        grey = stack[prompt.slice][window].astype(np.float32)
+        appearance = Appearance.learn(grey, guide[window], ~guide[window])
         smallest = max(1.0, _SMALLEST_SHARE * guide.sum())
-        for direction in (-1, 1):
-            end = len(stack) if direction > 0 else -1
+        steps = int(self.options.reach_mm / distance)
+        last = min(prompt.slice + steps, len(stack) - 1)
+        for direction, end in ((1, last + 1), (-1, max(prompt.slice - steps, 0) - 1)):
             mask = guide
-            for index in range(first + direction, end, direction):
-                before, after = stack[index - direction], stack[index]
-                evidence = ndimage.gaussian_filter(appearance.of(after), 0.8, mode="nearest")
-                mask = self.step(
-                    Step(before, after, evidence, mask, (pixel[0], pixel[1]), distance)
+            for index in range(prompt.slice + direction, end, direction):
+                window = _window(mask, margin)
+                before, after = (
+                    stack[i][window].astype(np.float32) for i in (index - direction, index)
                 )
-                if mask.sum() < smallest:
+                evidence = ndimage.gaussian_filter(appearance.of(after), 0.8, mode="nearest")
+                reached = self.step(Step(before, after, evidence, mask[window], pixel, distance))
+                if reached.sum() < smallest:
                     break
-                found[index] = mask
-        return found
+                mask = np.zeros_like(guide)
+                mask[window] = reached
+                yield index, mask
+
+
+def _window(mask: Plane, margin: Sequence[int] = (0, 0)) -> tuple[slice, slice]:
+    """Box around the true pixels of ``mask``, widened by ``margin`` pixels within the plane."""
+    spans = []
+    for axis in (0, 1):
+        filled = np.flatnonzero(mask.any(axis=1 - axis))
+        stop = int(filled[-1]) + 1 + margin[axis]
+        spans.append(slice(max(int(filled[0]) - margin[axis], 0), min(stop, mask.shape[axis])))
+    return spans[0], spans[1]
 
 
 class RegionGrowth(SliceWalker):
@@ -172,7 +179,7 @@ class RegionGrowth(SliceWalker):
     class Options(SliceWalker.Options):
         """``slope``: growth bound; ``pull``: weight of the slice before against grey values."""
 
-        slope: float = Field(default=0.7, gt=0)
+        slope: float = Field(default=1.0, gt=0)
         pull: float = Field(default=0.5, ge=0)
 
     options: Options
@@ -183,7 +190,7 @@ class RegionGrowth(SliceWalker):
 
         outside = ndimage.distance_transform_edt(~step.mask, sampling=step.pixel)
         inside = ndimage.distance_transform_edt(step.mask, sampling=step.pixel)
-        bound = max(self.options.slope * step.distance, *step.pixel)
+        bound = self.options.slope * step.distance + max(step.pixel)
         near = np.clip((inside - outside) / bound, -1, 1)
         candidate = (step.evidence + self.options.pull * near > 0) & (outside <= bound)
         opened = ndimage.binary_opening(candidate)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.prompts import Mask2D
 
 if TYPE_CHECKING:
     from benchmark.masks import Box, Mask
@@ -33,9 +34,7 @@ class Oracle(ReferenceAdapter):
 class Empty(Adapter):
     """Nothing at all: the floor."""
 
-    info = MethodInfo(
-        summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d")
-    )
+    info = MethodInfo(summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d"))
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield an empty mask a prompt."""
@@ -81,13 +80,13 @@ class CopyMask(ReferenceAdapter):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the guiding mask of each prompt, copied along its axis."""
         for prompt in prompts:
-            if prompt.kind != "mask2d":
+            if not isinstance(prompt, Mask2D):
                 raise TypeError(f"copy-mask takes mask2d prompts, not {prompt.kind}")
             yield _extruded(prompt.mask, self.reference(prompt), prompt.axis)
 
 
 def inscribed_ellipsoid(size: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Ellipsoid that touches the six faces of a box of ``size`` (z, y, x) voxels, as a mask of it."""
+    """Mask (z, y, x) of the ellipsoid that touches the six faces of a box of ``size`` voxels."""
     squares = [((np.arange(n) + 0.5) / (n / 2) - 1) ** 2 for n in size]
     z, y, x = np.ix_(*squares)
     inside: NDArray[np.bool_] = z + y + x <= 1

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
-from benchmark.settings import Settings
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -24,9 +23,11 @@ class Template(Adapter):
     # ---- Blank 1: what is known of the method without running it ----------------------------
     # `prompts`: the kinds it takes, out of "box2d", "mask2d" and "box3d". Raise `version` whenever
     # its results change, so that old results are not taken for new ones.
-    info = MethodInfo(summary="(fill in: one line)", prompts=("box2d", "mask2d", "box3d"), version=1)
+    info = MethodInfo(
+        summary="(fill in: one line)", prompts=("box2d", "mask2d", "box3d"), version=1
+    )
 
-    class Options(Settings):
+    class Options(Adapter.Options):
         """Options of the study file: a typed field with a default each, e.g. ``level: int = 1``."""
 
     # ---- Blank 2: load the model, once a job ------------------------------------------------

@@ -6,6 +6,7 @@ inside `Adapter.load` and `Adapter.segment`, so that listing methods imports no 
 """
 
 import importlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -118,6 +119,8 @@ def find(name: str) -> type[Adapter]:
             + " A method in a file of your own is named module:Class."
         )
     module, _, attribute = target.partition(":")
+    if str(Path.cwd()) not in sys.path:  # a file of the user's own lies in the working directory
+        sys.path.append(str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

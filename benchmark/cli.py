@@ -225,7 +225,6 @@ def check_adapter(
 
     from benchmark.conformance import check
 
-    sys.path.insert(0, str(Path.cwd()))
     findings = check(name, yaml.safe_load(options), device=device, weights=weights)
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")

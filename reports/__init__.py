@@ -1,0 +1,1 @@
+"""What a reader sees: figures, tables and the report, made from a study's results."""

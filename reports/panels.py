@@ -165,10 +165,8 @@ def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, times: 
 
 def _crop(mask: Mask, box: Box) -> NDArray[np.bool_]:
     whole = hull([mask.box, box])
-    offset = tuple(
-        slice(b - w, e - w) for w, b, e in zip(whole[::2], box[::2], box[1::2], strict=True)
-    )
-    return mask.inside(whole)[offset]
+    edges = zip(whole[::2], box[::2], box[1::2], strict=True)
+    return mask.inside(whole)[tuple(slice(start - w, stop - w) for w, start, stop in edges)]
 
 
 def _shifted(row: Mapping[str, Any], box: Box) -> Box:

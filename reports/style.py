@@ -16,7 +16,7 @@ WIDTH = 180 * MM
 """Inches: the full width of a page of the journal."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A3E9D", "#6B4E23")
-"""Told apart by colour-blind readers (Okabe and Ito, with purple and brown for yellow and black)."""
+"""Told apart by colour-blind readers (Okabe and Ito; purple and brown for yellow and black)."""
 
 CONTROL = "#8A8A8A"
 TRUTH = "#F0E442"
@@ -26,7 +26,7 @@ _MARKERS = "osD^vPX<>hd*"
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "font.size": 7.0,
@@ -65,7 +65,7 @@ class Look:
 def looks(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
 ) -> dict[str, Look]:
-    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey and dotted.
+    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey.
 
     With more methods than colours, marker and line tell apart those of the same colour.
     """

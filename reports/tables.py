@@ -23,6 +23,8 @@ SPLITS = {
 }
 HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datasets"}
 TABLE1 = COMPARED
+NONE = "\N{EN DASH}"
+"""In print: no value."""
 
 
 def table1(
@@ -76,7 +78,7 @@ def digits(metric: str) -> int:
 def plus_minus(mean: float, sd: float, metric: str, sign: str = "±") -> str:
     """Print mean and sd; a dash for no value, the mean alone for a single one."""
     if mean != mean:
-        return "–"
+        return NONE
     text = f"{mean:.{digits(metric)}f}"
     return text if sd != sd else f"{text} {sign} {sd:.{digits(metric)}f}"
 
@@ -114,7 +116,7 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
 
 def cell(mean: float, ok: int, expected: int, contaminated: int) -> str:
     """DSC of a dataset in print: with its denominators where cells are missing, † if trained on."""
-    text = "–" if mean != mean else f"{mean:.3f}"
+    text = NONE if mean != mean else f"{mean:.3f}"
     return text + (f" ({ok}/{expected})" if ok < expected else "") + ("†" if contaminated else "")
 
 
@@ -125,10 +127,11 @@ def make(results: "Results") -> list[Path]:
     made = _write(folder / "table1", numbers, _split_rows(numbers), headings())
     long = per_dataset(results.by_dataset, results.methods)
     wide: dict[str, list[str]] = {}
-    for row in long.itertuples():
-        cells = wide.setdefault(str(row.dataset), [str(row.dataset)] + ["–"] * len(results.methods))
-        text = cell(float(row.dsc_mean), int(row.ok), int(row.expected), int(row.contaminated))
-        cells[1 + results.methods.index(str(row.method))] = text
+    for row in long.to_dict("records"):
+        dataset = str(row["dataset"])
+        cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.methods))
+        text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
+        cells[1 + results.methods.index(str(row["method"]))] = text
     head = ["Dataset", *results.methods]
     return made + _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head)
 
@@ -178,7 +181,7 @@ _TEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
-        "–": "--",
+        NONE: "--",
         "†": r"$^\dagger$",
     }
 )

@@ -1,9 +1,9 @@
 """Paired comparison of methods: is the difference between them larger than chance?
 
 The unit is the dataset: scans of one dataset are not independent samples of what a method meets.
-Both methods of a pair are averaged over the same cells, those in which both have a value. The paper
-("Statistics and reproducibility") takes the paired t-test or the Wilcoxon signed-rank test; both are given here, and
-each is corrected for the number of pairs (Holm) within its split and metric.
+Both methods of a pair are averaged over the same cells, those in which both have a value. The
+paper ("Statistics and reproducibility") takes the paired t-test or the Wilcoxon signed-rank test;
+both are given, each corrected for the number of pairs (Holm) within its split and metric.
 """
 
 from collections.abc import Iterator, Sequence

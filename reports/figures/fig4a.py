@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FEWEST_AXES = 3
+_CIRCLE_MM = 108
 _SPLITS = {
     "internal": "internal",
     "external": "external",
@@ -78,11 +79,11 @@ def _radar(
     from matplotlib.figure import Figure
 
     columns = min(len(looks), 4)
-    legend_mm = 6 + 4.2 * -(-len(looks) // columns)
-    height_mm = 138 + legend_mm
+    legend_mm = 4 + 4.2 * -(-len(looks) // columns)
+    height_mm = _CIRCLE_MM + 28 + legend_mm
     figure = Figure(figsize=(WIDTH, height_mm * MM))
-    size = 104 / height_mm
-    box = (0.5 - 104 / 360, (legend_mm + 16) / height_mm, 104 / 180, size)
+    left, bottom = 0.5 - _CIRCLE_MM / 360, (legend_mm + 14) / height_mm
+    box = (left, bottom, _CIRCLE_MM / 180, _CIRCLE_MM / height_mm)
     axes: Any = figure.add_axes(box, projection="polar")
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
@@ -104,9 +105,11 @@ def _radar(
             clip_on=False,
         )
     axes.set_ylim(0, 1)
-    axes.set_yticks([0.2, 0.4, 0.6, 0.8, 1.0])
+    axes.set_yticks([0.2, 0.4, 0.6, 0.8])
     axes.set_rlabel_position(180 / len(wide))
-    axes.tick_params(axis="y", labelsize=5.5, labelcolor="#555555")
+    axes.tick_params(axis="y", labelsize=5.5, labelcolor="#333333", zorder=5)
+    for label in axes.get_yticklabels():
+        label.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6})
     axes.set_xticks(angles, [])
     axes.spines["polar"].set_color("#BBBBBB")
     for angle, name in zip(angles, wide.index, strict=True):

@@ -1,9 +1,10 @@
 """Fig. 4d: inference time by method, as box plots on a logarithmic axis."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.style import MM, WIDTH, Look, note, styled
 
@@ -69,7 +70,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         labels = [f"{method} ({device}, n = {len(s)})" for method, device, s in groups]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.4, -0.6)
-        what = "mean of a dataset" if unit(times) == "dataset" else "one object"
+        what = "the mean of a dataset" if unit(times) == "dataset" else "one object"
         axes.set_xlabel(f"seconds to segment an object (logarithmic; a point is {what})")
         axes.grid(axis="x")
         axes.set_axisbelow(True)
@@ -81,16 +82,19 @@ def caption(times: "pd.DataFrame") -> str:
     points = table(times)
     if points.empty:
         return "Inference time: no object was timed."
-    medians = points.groupby(["method", "device"], sort=False)["seconds"].median()
-    listed = [f"{m} {value:.3g} s ({d})" for (m, d), value in medians.items()]
+    medians = points.groupby(["method", "device"], sort=False)["seconds"].median().reset_index()
+    listed = [
+        f"{row['method']} {row['seconds']:.3g} s ({row['device']})"
+        for row in medians.to_dict("records")
+    ]
     return (
-        "Time to segment one object, measured apart from the scoring run, one object at a time on a "
-        "seeded sample; loading the model and reading the image are not in it. Box: quartiles and "
-        f"median; whiskers: 1.5 times the interquartile range; a point is one {unit(times)}. "
+        "Time to segment one object, measured apart from the scoring run, one object at a time, "
+        "on a seeded sample; loading the model and reading the image are not in it. Box: quartiles "
+        f"and median; whiskers: 1.5 times the interquartile range; a point is one {unit(times)}. "
         f"Medians: {'; '.join(listed)}."
     )
 
 
-def _spread(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _spread(count: int) -> NDArray[np.floating[Any]]:
     """Offsets that keep points apart, always the same ones: no chance in a figure."""
     return 0.32 * ((np.arange(count) * 0.618034) % 1 - 0.5)

@@ -13,7 +13,7 @@ from reports.style import MM, TRUTH, WIDTH, Look, note, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_COLUMNS = 6
+_MOST_COLUMNS = 7
 _FEWEST_COLUMNS = 4
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 """Letters at the left and right edge of a plane perpendicular to an axis of an LPS volume."""
@@ -113,7 +113,7 @@ def _block(
             axes = figure.add_axes(box)
             _plane(axes, case, axis, index, window)
             if answer is not None and answer.mask is not None:
-                _outline(axes, answer.mask.take(index, axis=axis), colour, 1.1)
+                _outline(axes, answer.mask.take([index], axis=axis).squeeze(axis), colour, 1.1)
             if method is None and axis == case.axis and case.prompt is not None:
                 _prompt(axes, case.prompt, axis)
 
@@ -146,7 +146,7 @@ def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, fl
         spine.set_visible(False)
     for letter, x, side in zip(_EDGE[axis], (0.02, 0.98), ("left", "right"), strict=True):
         axes.text(x, 0.03, letter, transform=axes.transAxes, ha=side, fontsize=5.5, color="white")
-    _outline(axes, case.truth.take(index, axis=axis), TRUTH, 0.8)
+    _outline(axes, case.truth.take([index], axis=axis).squeeze(axis), TRUTH, 0.8)
 
 
 def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> None:
@@ -154,9 +154,11 @@ def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> 
     if plane.any():
         rows, columns = plane.shape
         place = (np.arange(-1, columns + 1), np.arange(-1, rows + 1))
-        axes.contour(
-            *place, np.pad(plane, 1).astype(float), [0.5], colors=[colour], linewidths=width
-        )
+        limits = axes.get_xlim(), axes.get_ylim()
+        padded = np.pad(plane, 1).astype(float)
+        axes.contour(*place, padded, [0.5], colors=[colour], linewidths=width)
+        axes.set_xlim(limits[0])
+        axes.set_ylim(limits[1])
 
 
 def _prompt(axes: Any, box: tuple[int, ...], axis: int) -> None:

@@ -8,13 +8,13 @@ from benchmark import paths, weights
 from benchmark.adapter import find
 from benchmark.study import Study
 
-sys.path.insert(0, str(Path.cwd()))  # adapters of the user's own, named module:Class
-
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
 RUNS = {run.id: run for run in STUDY.runs.values()}
 DATASETS = STUDY.entries
-WEIGHTS = {run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights}
+WEIGHTS = {
+    run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights
+}
 WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
 
 # Content of each settings.json by the folder it lies in: it is the digest's content, so a changed
@@ -23,7 +23,10 @@ SETTINGS = {
     f"prompts/{STUDY.prompt_rules.id}": STUDY.prompt_rules,
     STUDY.study: STUDY,
     **{f"runs/{run.id}": run for run in RUNS.values()},
-    **{f"runs/{run.id}/scores-{STUDY.scoring.id}": STUDY.scoring for run in RUNS.values()},
+    **{
+        f"runs/{run.id}/scores-{STUDY.scoring.id}": STUDY.scoring
+        for run in RUNS.values()
+    },
 }
 
 # The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.
@@ -55,13 +58,15 @@ def entry_name(wildcards):
 rule settings:
     output:
         paths.SETTINGS,
-    params:
-        content=lambda wildcards: json.dumps(SETTINGS[wildcards.of].model_dump(mode="json")),
     log:
         "results/logs/settings/{of}.log",
     benchmark:
         "results/logs/settings/{of}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        content=lambda wildcards: json.dumps(
+            SETTINGS[wildcards.of].model_dump(mode="json")
+        ),
     shell:
         "pambench settings {params.content:q} --output {output:q} > {log:q} 2>&1"

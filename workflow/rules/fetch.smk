@@ -5,20 +5,20 @@
 rule fetch:
     output:
         paths.STATUS,
-    params:
-        entry=entry_name,
-        digest=lambda wildcards: DATASETS[wildcards.dataset].digest("fetch"),
-        at_hand=lambda wildcards, output: DATASETS[wildcards.dataset].source.fingerprint(
-            Path(output[0]).parent
-        ),
-    resources:
-        downloads=1,
     log:
         "results/logs/fetch/{dataset}.log",
     benchmark:
         "results/logs/fetch/{dataset}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        downloads=1,
+    params:
+        entry=entry_name,
+        digest=lambda wildcards: DATASETS[wildcards.dataset].digest("fetch"),
+        at_hand=lambda wildcards, output: DATASETS[
+            wildcards.dataset
+        ].source.fingerprint(Path(output[0]).parent),
     shell:
         "pambench fetch --dataset {params.entry:q} --output {output:q} > {log:q} 2>&1"
 
@@ -26,19 +26,21 @@ rule fetch:
 rule fetch_weights:
     output:
         paths.WEIGHTS_STATUS,
-    params:
-        entry=lambda wildcards: WEIGHTS_BY_ID[wildcards.weights],
-        digest=lambda wildcards: WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].model_dump_json(),
-        at_hand=lambda wildcards, output: WEIGHTS[
-            WEIGHTS_BY_ID[wildcards.weights]
-        ].source.fingerprint(Path(output[0]).parent),
-    resources:
-        downloads=1,
     log:
         "results/logs/fetch-weights/{weights}.log",
     benchmark:
         "results/logs/fetch-weights/{weights}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        downloads=1,
+    params:
+        entry=lambda wildcards: WEIGHTS_BY_ID[wildcards.weights],
+        digest=lambda wildcards: WEIGHTS[
+            WEIGHTS_BY_ID[wildcards.weights]
+        ].model_dump_json(),
+        at_hand=lambda wildcards, output: WEIGHTS[
+            WEIGHTS_BY_ID[wildcards.weights]
+        ].source.fingerprint(Path(output[0]).parent),
     shell:
         "pambench fetch-weights --weights {params.entry:q} --output {output:q} > {log:q} 2>&1"

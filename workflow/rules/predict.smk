@@ -9,7 +9,9 @@ def information(wildcards):
 
 def prompts_of_run(wildcards):
     return paths.PROMPTS.format(
-        rules=RUNS[wildcards.run].prompts, dataset=wildcards.dataset, shard=wildcards.shard
+        rules=RUNS[wildcards.run].prompts,
+        dataset=wildcards.dataset,
+        shard=wildcards.shard,
     )
 
 
@@ -33,6 +35,16 @@ rule predict:
     output:
         masks=paths.MASKS,
         times=paths.TIMES,
+    log:
+        "results/logs/predict/{run}/{dataset}/{shard}.log",
+    benchmark:
+        "results/logs/predict/{run}/{dataset}/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: information(wildcards).threads
+    resources:
+        gpu=lambda wildcards: int(information(wildcards).gpu),
+        mem_mb=lambda wildcards: information(wildcards).memory_mb,
     params:
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
@@ -40,16 +52,6 @@ rule predict:
         reference=lambda wildcards, input: (
             f"--reference {input.reference}" if input.reference else ""
         ),
-    threads: lambda wildcards: information(wildcards).threads
-    resources:
-        gpu=lambda wildcards: int(information(wildcards).gpu),
-        mem_mb=lambda wildcards: information(wildcards).memory_mb,
-    log:
-        "results/logs/predict/{run}/{dataset}/{shard}.log",
-    benchmark:
-        "results/logs/predict/{run}/{dataset}/{shard}.tsv"
-    conda:
-        "../../environment.yml"
     shell:
         "pambench predict --settings {input.settings:q} --images {input.images:q}"
         " --prompts {input.prompts:q} {params.weights} {params.reference}"

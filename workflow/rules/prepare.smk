@@ -9,17 +9,17 @@ rule prepare:
         objects=paths.OBJECTS,
         reference=paths.REFERENCE,
         failures=paths.SET_ASIDE,
-    params:
-        entry=entry_name,
-        digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),
-    resources:
-        mem_mb=4000,
     log:
         "results/logs/prepare/{dataset}/{shard}.log",
     benchmark:
         "results/logs/prepare/{dataset}/{shard}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=4000,
+    params:
+        entry=entry_name,
+        digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),
     shell:
         "pambench prepare --dataset {params.entry:q} --status {input.status:q}"
         " --shard {wildcards.shard} --images {output.images:q} --objects {output.objects:q}"

@@ -9,14 +9,14 @@ rule prompts:
         reference=paths.REFERENCE,
     output:
         paths.PROMPTS,
-    resources:
-        mem_mb=2000,
     log:
         "results/logs/prompts/{rules}/{dataset}/{shard}.log",
     benchmark:
         "results/logs/prompts/{rules}/{dataset}/{shard}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=2000,
     shell:
         "pambench prompts --settings {input.settings:q} --images {input.images:q}"
         " --objects {input.objects:q} --reference {input.reference:q}"

@@ -12,14 +12,15 @@ rule figure:
         statistics=f"{STUDY_FOLDER}/statistics/by_dataset.csv",
     output:
         expand(
-            f"{STUDY_FOLDER}/figures/{{{{figure}}}}.{{suffix}}", suffix=["pdf", "svg", "png"]
+            f"{STUDY_FOLDER}/figures/{{{{figure}}}}.{{suffix}}",
+            suffix=["pdf", "svg", "png"],
         ),
-    wildcard_constraints:
-        figure="|".join(FIGURES),
     log:
         f"results/logs/{STUDY.study}/{{figure}}.log",
     benchmark:
         f"results/logs/{STUDY.study}/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     conda:
         "../../environment.yml"
     shell:

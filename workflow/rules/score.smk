@@ -12,14 +12,14 @@ rule score:
         masks=paths.MASKS,
     output:
         paths.SCORES,
-    resources:
-        mem_mb=2000,
     log:
         "results/logs/score/{run}/{scoring}/{dataset}/{shard}.log",
     benchmark:
         "results/logs/score/{run}/{scoring}/{dataset}/{shard}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=2000,
     shell:
         "pambench score --settings {input.settings:q} --metrics {input.metrics:q}"
         " --images {input.images:q} --objects {input.objects:q} --reference {input.reference:q}"

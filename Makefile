@@ -1,0 +1,43 @@
+# `make demo` and `make test` do all their own set-up on a bare checkout with Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= all
+
+.PHONY: help demo test check lock clean-demo
+
+help:  ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY)  ## Run the demonstration study; ends with results/demo/report.html.
+	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
+	@echo "The report: results/demo/report.html"
+
+test: $(READY) check  ## Run the static checks and all tests.
+	$(BIN)/pytest -n $(shell nproc 2>/dev/null || echo 2)
+
+check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lint.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock: $(READY)  ## Pin every version anew in requirements.lock.
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--upgrade-package torch==2.13.0 --output-file requirements.lock pyproject.toml
+	sed -i 's/^torch==2.13.0+cpu/torch==2.13.0/' requirements.lock
+
+clean-demo:  ## Remove the results of all studies and the generated datasets.
+	rm -rf results data/P??
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@

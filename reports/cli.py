@@ -1,0 +1,47 @@
+"""Command line of the reports; its commands stand beside those of the benchmark."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Figures, tables and the report of a study.", no_args_is_help=True)
+
+Study = Annotated[Path, typer.Option(help="Folder of the study: results/<study>.")]
+
+
+@app.command()
+def figures(
+    study: Study,
+    data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
+    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+    only: Annotated[str | None, typer.Option(help="Draw this figure only, e.g. fig4a.")] = None,
+) -> None:
+    """Draw the figures as PDF, SVG and PNG, each with its caption, into results/<study>/figures."""
+    from benchmark.errors import UserError, unknown_name
+    from reports.figures import FIGURES, make
+    from reports.results import Results
+
+    if only is not None and only not in FIGURES:
+        raise UserError(unknown_name("figure", only, FIGURES))
+    for stem in make(Results(study), data, results, only):
+        typer.echo(f"{stem}.pdf, .svg, .png")
+
+
+@app.command()
+def tables(study: Study) -> None:
+    """Write Table 1 and the DSC by dataset as csv, md and tex into results/<study>/tables."""
+    from reports.results import Results
+    from reports.tables import make
+
+    for path in make(Results(study)):
+        typer.echo(str(path))
+
+
+@app.command()
+def report(study: Study) -> None:
+    """Write results/<study>/report.html: one file that opens without a network."""
+    from reports.html import make
+    from reports.results import Results
+
+    typer.echo(str(make(Results(study))))

@@ -1,0 +1,239 @@
+"""A generated study: score, time and failure tables of any size, with pixels for the panels."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark import volume
+from benchmark.analysis import analyse
+from benchmark.files import write_json
+from benchmark.masks import Mask
+from benchmark.objects import REFERENCE_SCHEMA
+from benchmark.prepare import IMAGES
+from benchmark.prompts import SCHEMA, derive
+from benchmark.tables import write_table
+
+METRICS = ["dsc", "jaccard", "sensitivity", "specificity", "precision", "volume_ratio"]
+METRICS += ["nsd", "hd95", "hd", "asd"]
+SHAPE = (24, 60, 70)
+SPACING = (5.0, 2.0, 2.0)
+
+
+def make_study(
+    root: Path,
+    datasets: int = 3,
+    methods: int = 2,
+    *,
+    names: dict[str, str] | None = None,
+    scans: int = 2,
+    oracle: bool = True,
+    failing: bool = True,
+) -> Path:
+    """Write ``root``/results/generated and ``root``/data; returns the study's folder."""
+    rng = np.random.default_rng(7)
+    ids = [f"D{i + 1:02d}" for i in range(datasets)]
+    known = [f"PAM-{i}" if i % 2 else f"classic-{i}" for i in range(methods)]
+    known = [(names or {}).get(name, name) for name in known]
+    known += ["oracle"] if oracle else []
+    folder = root / "results" / "generated"
+    rows: list[dict[str, Any]] = []
+    times: list[dict[str, Any]] = []
+    for d, dataset in enumerate(ids):
+        split = "external" if datasets > 10 and d >= datasets * 3 // 4 else "internal"
+        split = "phantom" if datasets <= 10 else split
+        for s in range(scans):
+            for structure in ("liver", "lesion"):
+                shared = {
+                    "dataset": dataset,
+                    "split": split,
+                    "modality": ("CT", "MR")[d % 2],
+                    "collection": dataset,
+                    "scan": f"scan{s}",
+                    "patient": f"p{s}",
+                    "structure": structure,
+                    "variant": "",
+                    "deviation": 0.0,
+                    "effective_deviation": 0.0,
+                    "shift": 0,
+                }
+                hard = rng.normal(0, 0.1) - 0.1 * (structure == "lesion")
+                for m, method in enumerate(known):
+                    sees = method == "oracle"
+                    dsc = 1.0 if sees else float(np.clip(0.6 + 0.025 * m + hard, 0.01, 0.99))
+                    dsc = dsc if sees else float(np.clip(dsc + rng.normal(0, 0.05), 0.01, 0.99))
+                    bad = failing and not sees and rng.random() < 0.05
+                    far = 40 * (1 - dsc)
+                    values = (
+                        dsc,
+                        dsc / (2 - dsc),
+                        dsc,
+                        0.999,
+                        dsc,
+                        1.0,
+                        dsc,
+                        far,
+                        far * 1.2,
+                        far / 5,
+                    )
+                    for level in ("object", "structure"):
+                        rows.append(
+                            {
+                                **shared,
+                                "level": level,
+                                "object": f"scan{s}/{structure}/1" if level == "object" else None,
+                                "method": method,
+                                "prompt": ("box2d", "mask2d", "box3d")[m % 3],
+                                "status": "failed" if bad else "ok",
+                                "reason": "out of memory" if bad else None,
+                                "prompt_hash": "0" * 16,
+                                "contaminated": d == 1 and m == 0,
+                                **{
+                                    k: None if bad else v
+                                    for k, v in zip(METRICS, values, strict=True)
+                                },
+                            }
+                        )
+                    times.append(
+                        {
+                            **{k: shared[k] for k in ("dataset", "scan", "variant")},
+                            "object": f"scan{s}/{structure}/1",
+                            "method": method,
+                            "prompt": "box2d",
+                            "device": "cpu" if m % 2 else "cuda",
+                            "load_s": 1.0,
+                            "read_s": 0.1,
+                            "segment_s": float(np.exp(rng.normal(m / 2 - 2, 0.6))),
+                        }
+                    )
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
+    pd.DataFrame(times).to_parquet(folder / "times.parquet")
+    failures = [
+        ("D01", "scan9", "prepare", None, None, "The label of scan9 is empty: nothing there.", 1),
+        (
+            "D03",
+            None,
+            "fetch",
+            None,
+            None,
+            "Sign the agreement at the data's site.",
+            1,
+        ),
+        ("D02", "scan0", "predict", known[0], "scan0/liver/1", "out of memory", 3),
+    ]
+    columns = ["dataset", "scan", "stage", "method", "object", "reason", "count"]
+    pd.DataFrame(failures if failing else [], columns=columns).to_parquet(
+        folder / "failures.parquet"
+    )
+    _write_json(folder, ids, known, failing)
+    _pixels(root, ids[0], known)
+    controls = ["oracle"] if oracle else []
+    analyse(folder / "scores.parquet", folder / "statistics", controls=controls)
+    return folder
+
+
+def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -> None:
+    described = {
+        dataset: {
+            "name": f"A set of abdominal scans number {i + 1}",
+            "split": "phantom" if len(ids) <= 10 else "internal",
+            "modality": ("CT", "MR")[i % 2],
+            "licence": "CC-BY-4.0",
+            "redistributable": i == 0,
+            "state": "manual" if failing and i == 2 else "ready",
+            "scans": 2,
+            "objects": 4,
+            "homepage": "https://example.org/data",
+            "citation": "Doe et al. A data set. 2024.",
+        }
+        for i, dataset in enumerate(ids)
+    }
+    told: dict[str, dict[str, Any]] = {
+        method: {
+            "adapter": method,
+            "prompt": ("box2d", "mask2d", "box3d")[i % 3],
+            "weights": None,
+            "options": {},
+            "summary": "Carries the mask from slice to slice.",
+            "licence": "Apache-2.0",
+            "gpu": False,
+            "sees_reference": method == "oracle",
+            "run": f"run-{i}",
+        }
+        for i, method in enumerate(known)
+    }
+    report = {"title": "A generated study", "colours": {}, "panels": 1, "panel_method": None}
+    study = {"study": "generated", "protocol": "rigorous", "seed": 0, "report": report}
+    write_json(folder / "settings.json", study)
+    record = {"pambench": "0.1.0", "commit": "0" * 40, "dirty": True, "python": "3.11.2"}
+    record |= {"libraries": {"numpy": "2.0"}, "system": "Linux", "processor": "A processor"}
+    record |= {"study": "generated", "datasets": described, "methods": told}
+    write_json(folder / "record.json", record)
+
+
+def ball(centre: tuple[int, int, int], radius_mm: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    grid = np.indices(SHAPE).astype(float)
+    far = sum(((g - c) * s) ** 2 for g, c, s in zip(grid, centre, SPACING, strict=True))
+    return np.asarray(far <= radius_mm**2)
+
+
+def _pixels(root: Path, dataset: str, methods: list[str]) -> None:
+    rng = np.random.default_rng(1)
+    images, reference, prompts = [], [], []
+    masks: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
+    for s in range(2):
+        scan = f"scan{s}"
+        array = rng.normal(0, 20, SHAPE)
+        for structure, centre, radius in (("liver", (12, 32, 28), 34), ("lesion", (9, 22, 50), 13)):
+            name = f"{scan}/{structure}/1"
+            truth = ball(centre, radius)
+            array[truth] += 120
+            mask = Mask.of(truth)
+            row = {"scan": scan, "structure": structure, "object": name, **mask.to_row()}
+            reference.append(row)
+            about = {"dataset": dataset, "scan": scan, "object": name, "structure": structure}
+            prompts += [{**about, **found} for found in derive(mask, 0, [0.0])]
+            for i, method in enumerate(methods):
+                given = truth if method == "oracle" else ball(centre, radius + 2 * i - 4)
+                masks[method].append(
+                    {"scan": scan, "object": name, "variant": "", "deviation": 0.0}
+                    | {"prompt_hash": "0" * 16, "status": "ok", "reason": None}
+                    | Mask.of(given).to_row()
+                )
+        path = root / "data" / dataset / f"{scan}.nii.gz"
+        volume.write(array.astype(np.int16), SPACING, path)
+        images.append(
+            {"dataset": dataset, "scan": scan, "patient": scan, "modality": "CT", "channels": []}
+            | {"images": [str(path)], "orientation": "LPS"}
+            | {f"size_{a}": n for a, n in zip("zyx", SHAPE, strict=True)}
+            | {f"spacing_{a}": n for a, n in zip("zyx", SPACING, strict=True)}
+        )
+    write_table(images, IMAGES, root / "data" / dataset / "images.parquet" / "0.parquet")
+    folder = root / "data" / dataset / "reference.parquet"
+    write_table(reference, REFERENCE_SCHEMA, folder / "0.parquet")
+    write_table(prompts, SCHEMA, root / "results" / "prompts" / "abc" / dataset / "0.parquet")
+    for i, method in enumerate(methods):
+        target = root / "results" / "runs" / f"run-{i}" / "masks" / dataset / "0.parquet"
+        target.parent.mkdir(parents=True)
+        pd.DataFrame(masks[method]).to_parquet(target)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study of three datasets, two methods and the oracle."""
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def made() -> Callable[..., Path]:
+    """Give `make_study`."""
+    return make_study
+
+
+if __name__ == "__main__":  # to look at the figures: python conftest.py FOLDER DATASETS METHODS
+    make_study(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

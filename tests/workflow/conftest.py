@@ -1,0 +1,155 @@
+"""A small study in a folder of its own, and Snakemake to run it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmark import volume
+from benchmark.tables import read_table
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+SNAKEMAKE += ["--profile", str(ROOT / "profiles" / "default"), "--cores", "2", "--nocolor"]
+
+METHODS = '''
+"""Methods of a user's own, beside the study file."""
+
+import numpy as np
+
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+
+
+class Slab(Adapter):
+    """The guiding mask on its own slice and its neighbours."""
+
+    info = MethodInfo(summary="slab", prompts=("mask2d",))
+
+    class Options(Adapter.Options):
+        reach: int = 1
+
+    def segment(self, volume, prompts):
+        for prompt in prompts:
+            mask = np.zeros(volume.shape, dtype=bool)
+            near = slice(max(prompt.slice - self.options.reach, 0), prompt.slice + 2)
+            np.moveaxis(mask, prompt.axis, 0)[near] = prompt.plane
+            yield Prediction(mask)
+
+
+class Weighted(Slab):
+    """Needs weights; they are its reach."""
+
+    def load(self, weights, device):
+        self.reach = int(weights.read_text())
+
+
+class Raising(Adapter):
+    """Fails for every prompt."""
+
+    info = MethodInfo(summary="raising", prompts=("mask2d",))
+
+    def segment(self, volume, prompts):
+        raise RuntimeError("the network is on fire")
+        yield
+
+
+class WrongShape(Adapter):
+    """Answers on another grid."""
+
+    info = MethodInfo(summary="wrong shape", prompts=("mask2d",))
+
+    def segment(self, volume, prompts):
+        for _ in prompts:
+            yield Prediction(np.zeros((2, 3, 4), dtype=bool))
+'''
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A working directory with two local datasets, own methods and a study file."""
+
+    folder: Path
+
+    def write(self, name: str, content: Mapping[str, Any]) -> Path:
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(dict(content)))
+        return path
+
+    def study(self, name: str = "small", **changes: Any) -> Path:
+        content = {
+            "study": name,
+            "datasets": ["A.yaml", "B.yaml"],
+            "methods": {
+                "slab": {"adapter": "mymethods:Slab", "prompt": "mask2d"},
+                "box": {"adapter": "box-fill", "prompt": "box3d"},
+            },
+        }
+        return self.write(f"{name}.yaml", content | changes)
+
+    def command(self, study: Path, *arguments: str) -> list[str]:
+        config = ["--configfile", str(study), "--directory", str(self.folder)]
+        return [*SNAKEMAKE, *config, *arguments]
+
+    def run(self, study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(study, *arguments), capture_output=True, text=True, check=False
+        )
+
+    def rerun(self, study: Path) -> set[str]:
+        """Names of the rules that a run would start now."""
+        done = self.run(study, "--dry-run")
+        assert done.returncode == 0, done.stderr
+        lines = (done.stdout + done.stderr).splitlines()
+        starts = (line.split() for line in lines if line.startswith(("rule ", "localrule ")))
+        return {words[1].rstrip(":") for words in starts}
+
+    def scores(self, name: str = "small") -> Any:
+        return read_table(self.folder / "results" / name / "scores.parquet")
+
+    def add_scan(self, dataset: str, scan: str, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        z, y, x = np.ogrid[:8, :24, :24]
+        centre = rng.uniform(9, 14, size=2)
+        label = (((z - 4) / 3) ** 2 + ((y - centre[0]) / 6) ** 2 + ((x - centre[1]) / 5) ** 2) < 1
+        image = rng.normal(0, 10, label.shape).astype(np.float32) + 100 * label
+        for kind, array in (("images", image), ("labels", label.astype(np.uint8))):
+            path = self.folder / dataset / kind / f"{scan}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            volume.write(array, (3.0, 1.0, 1.0), path)
+
+
+@pytest.fixture(scope="session")
+def make_workplace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Workplace]:
+    """Give a function that makes a workplace with two datasets of two scans each."""
+
+    def make() -> Workplace:
+        place = Workplace(tmp_path_factory.mktemp("workplace"))
+        (place.folder / "mymethods.py").write_text(METHODS)
+        for name in ("A", "B"):
+            for number in (1, 2):
+                place.add_scan(name, f"case{number}", seed=number + 10 * (name == "B"))
+            place.write(f"{name}.yaml", entry(name))
+        return place
+
+    return make
+
+
+def entry(name: str) -> dict[str, Any]:
+    """Catalogue entry of a local dataset in the workplace."""
+    return {
+        "id": name,
+        "name": f"Local {name}",
+        "split": "local",
+        "modality": "CT",
+        "source": {"kind": "local", "path": name},
+        "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
+        "labels": {1: "lesion"},
+        "shards": 2 if name == "A" else 1,
+        "licence": {"redistributable": True},
+    }

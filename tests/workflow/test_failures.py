@@ -1,0 +1,68 @@
+"""Bad scans and bad methods are set aside with their reasons, and the study goes on."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from benchmark import volume
+from benchmark.tables import read_table
+from tests.workflow.conftest import Workplace
+
+pytestmark = pytest.mark.xdist_group("failures")
+
+
+def spoil(place: Workplace) -> None:
+    """Add a scan of each kind that cannot be used to dataset A."""
+    images, labels = place.folder / "A" / "images", place.folder / "A" / "labels"
+    for number, scan in enumerate(("truncated", "nan", "grids", "value", "empty")):
+        place.add_scan("A", scan, seed=50 + number)
+    whole = (images / "truncated.nii.gz").read_bytes()
+    (images / "truncated.nii.gz").write_bytes(whole[: len(whole) // 2])
+    spacing = (3.0, 1.0, 1.0)
+    volume.write(np.full((8, 24, 24), np.nan, np.float32), spacing, images / "nan.nii.gz")
+    volume.write(np.ones((8, 24, 25), np.uint8), spacing, labels / "grids.nii.gz")
+    volume.write(np.full((8, 24, 24), 7, np.uint8), spacing, labels / "value.nii.gz")
+    volume.write(np.zeros((8, 24, 24), np.uint8), spacing, labels / "empty.nii.gz")
+
+
+def test_all_is_set_aside_with_its_reason(make_workplace: Callable[[], Workplace]) -> None:
+    place = make_workplace()
+    spoil(place)
+    methods = {
+        "slab": {"adapter": "mymethods:Slab", "prompt": "mask2d"},
+        "raising": {"adapter": "mymethods:Raising", "prompt": "mask2d"},
+        "wrong shape": {"adapter": "mymethods:WrongShape", "prompt": "mask2d"},
+    }
+    study = place.study(methods=methods)
+    run = place.run(study)
+    assert run.returncode != 0
+    assert "lost, more than the budget of 20%" in run.stdout + run.stderr
+
+    folder = place.folder / "results" / "small"
+    failures = read_table(folder / "failures.parquet")
+    reasons = failures[failures["method"].isna()].set_index("scan")["reason"]
+    expected = {
+        "truncated": "truncated",
+        "nan": "NaN",
+        "grids": "different grids",
+        "value": "holds the values [7]",
+        "empty": "is empty",
+    }
+    assert set(reasons.index) == set(expected)
+    for scan, words in expected.items():
+        assert words in reasons[scan]
+
+    scores = place.scores().set_index("method")
+    assert set(scores["scan"]) == {"case1", "case2"}
+    assert set(scores.loc["slab", "status"]) == {"ok"}
+    for method, words in (("raising", "the network is on fire"), ("wrong shape", "(2, 3, 4)")):
+        assert set(scores.loc[method, "status"]) == {"failed"}
+        assert scores.loc[method, "reason"].str.contains(words, regex=False).all()
+        assert scores.loc[method, "dsc"].isna().all()
+    report = (folder / "report.html").read_text()
+    for words in ("the network is on fire", "holds the values [7]", "different grids"):
+        assert words in report
+
+    forgiving = place.study(methods=methods, budgets={"lost_share": 1.0})
+    assert place.run(forgiving).returncode == 0

@@ -1,0 +1,50 @@
+"""A workflow that is killed at any moment ends, run again, with the scores of an undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import Workplace
+
+pytestmark = pytest.mark.xdist_group("kills")
+
+
+def kill_after(place: Workplace, study: Path, outputs: int) -> bool:
+    """Start the workflow and kill it with all its jobs once ``outputs`` files are there.
+
+    Tells whether it was still running then.
+    """
+    log = place.folder / "killed.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            place.command(study), stdout=file, stderr=file, start_new_session=True
+        )
+        while process.poll() is None:
+            if sum(len(files) for _, _, files in os.walk(place.folder / "results")) >= outputs:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+    return False
+
+
+def test_killed_and_rerun_gives_the_scores_of_an_undisturbed_run(
+    make_workplace: Callable[[], Workplace],
+) -> None:
+    undisturbed, killed = make_workplace(), make_workplace()
+    run = undisturbed.run(undisturbed.study(), "results/small/scores.parquet")
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    study = killed.study()
+    moments = sorted(random.Random(7).sample(range(4, 60), 4))
+    assert [kill_after(killed, study, moment) for moment in moments].count(True) >= 3
+    assert killed.run(study, "--unlock").returncode == 0
+    run = killed.run(study)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    pd.testing.assert_frame_equal(killed.scores(), undisturbed.scores())

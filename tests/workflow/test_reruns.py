@@ -1,0 +1,97 @@
+"""What a change reruns: what depends on it, and nothing else."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.workflow.conftest import Workplace, entry
+
+pytestmark = pytest.mark.xdist_group("reruns")
+
+SLAB = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
+BOX = {"adapter": "box-fill", "prompt": "box3d"}
+INFERENCE = {"fetch", "prepare", "prompts", "predict"}
+
+
+@pytest.fixture(scope="module")
+def done(make_workplace: Callable[[], Workplace]) -> Workplace:
+    """A workplace whose study has been run."""
+    place = make_workplace()
+    run = place.run(place.study())
+    assert run.returncode == 0, run.stdout + run.stderr
+    return place
+
+
+def test_a_finished_study_has_nothing_to_do(done: Workplace) -> None:
+    assert done.rerun(done.study()) == set()
+    folder = done.folder / "results" / "small"
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert set(done.scores()["status"]) == {"ok"}
+
+
+def test_a_new_colour_reruns_no_inference_and_no_scoring(done: Workplace) -> None:
+    rules = done.rerun(done.study(report={"colours": {"slab": "#123456"}, "title": "Other"}))
+    assert "report" in rules
+    assert not rules & {*INFERENCE, "score"}
+
+
+def test_a_changed_metric_reruns_scoring_only(done: Workplace) -> None:
+    rules = done.rerun(done.study(metrics={"nsd_tolerance_mm": 1.0}))
+    assert "score" in rules
+    assert not rules & INFERENCE
+
+
+def test_a_second_study_shares_runs_and_scores(done: Workplace) -> None:
+    rules = done.rerun(done.study("second", methods={"another name": SLAB}))
+    assert "collect" in rules
+    assert not rules & {*INFERENCE, "score"}
+
+
+def test_an_option_reruns_its_method_alone(done: Workplace) -> None:
+    changed = done.study(methods={"slab": SLAB | {"options": {"reach": 2}}, "box": BOX})
+    text = done.run(changed, "--dry-run").stdout
+    predicted = [line for line in text.splitlines() if "output: results/runs" in line]
+    assert any("runs/slab-" in line and "/masks/" in line for line in predicted)
+    assert not any("runs/box-fill-" in line for line in predicted)
+
+
+def test_a_catalogue_entry_reruns_its_dataset_alone(done: Workplace) -> None:
+    done.write("B.yaml", entry("B") | {"homepage": "https://example.org"})
+    assert not done.rerun(done.study()) & {*INFERENCE, "score"}
+    done.write("B.yaml", entry("B") | {"labels": {1: {"name": "lesion", "instances": False}}})
+    text = done.run(done.study(), "--dry-run").stdout
+    made = [line for line in text.splitlines() if "output: data/" in line]
+    assert made
+    assert all("data/B/" in line for line in made)
+    done.write("B.yaml", entry("B"))
+    assert done.rerun(done.study()) == set()
+
+
+def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
+    weights = {
+        "id": "reach",
+        "name": "Reach",
+        "source": {"kind": "local", "path": "w"},
+        "file": "reach.txt",
+    }
+    done.write("reach.yaml", weights)
+    weighted = {"adapter": "mymethods:Weighted", "prompt": "mask2d", "weights": "reach.yaml"}
+    study = done.study("weighted", methods={"weighted": weighted, "slab": SLAB})
+    assert done.run(study).returncode == 0
+    scores = done.scores("weighted").set_index("method")
+    assert set(scores.loc["weighted", "status"]) == {"skipped"}
+    assert scores.loc["weighted", "reason"].str.contains("no weights: There is no file").all()
+    assert set(scores.loc["slab", "status"]) == {"ok"}
+
+    (done.folder / "w").mkdir()
+    (done.folder / "w" / "reach.txt").write_text("2")
+    done.add_scan("B", "case3", seed=33)
+    assert {"fetch", "fetch_weights", "prepare", "prompts", "predict"} <= done.rerun(study)
+    run = done.run(study)
+    assert run.returncode == 0, run.stdout + run.stderr
+    shown = run.stdout + run.stderr
+    assert "output: data/B/images.parquet" in shown
+    assert "output: data/A/images.parquet" not in shown
+    scores = done.scores("weighted")
+    assert set(scores["status"]) == {"ok"}
+    assert set(scores.loc[scores["dataset"] == "B", "scan"]) == {"case1", "case2", "case3"}
