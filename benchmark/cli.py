@@ -232,6 +232,20 @@ def check_adapter(
         raise typer.Exit(1)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option(help="Folder of a run below results/runs.")],
+    dataset: Annotated[str, typer.Option(help="Id of the dataset.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")],
+    variant: Annotated[str, typer.Option(help="Variant of the method, if it has any.")] = "",
+) -> None:
+    """Write a run's masks as NIfTI label maps on the images' own grids, for any viewer."""
+    from benchmark.export import export
+
+    for path in export(run, dataset, output, variant=variant):
+        print(path)
+
+
 @app.command("metrics")
 def list_metrics() -> None:
     """List the metrics: formula, unit, range, direction, source."""

@@ -37,16 +37,10 @@ ALL_FAILURES = pa.schema(
 
 def collect(study: Study, folder: Path) -> None:
     """Write scores, times, failures and the record of ``study`` into ``folder``."""
-    scores = pd.concat(_scores(study), ignore_index=True)
+    scores = _concat(list(_scores(study)), SCORES)
     write_table(scores, SCORES, folder / "scores.parquet")
-    times = [
-        read_table(_path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)).assign(
-            method=name
-        )
-        for name, run in study.runs.items()
-        for entry, shard in _shards(study)
-    ]
-    write_table(_concat(times, ALL_TIMES), ALL_TIMES, folder / "times.parquet")
+    times = _concat(list(_times(study)), ALL_TIMES)
+    write_table(times, ALL_TIMES, folder / "times.parquet")
     set_aside = [
         read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
         for entry, shard in _shards(study)

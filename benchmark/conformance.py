@@ -4,28 +4,25 @@ The volumes hold bright balls in noise. Nothing here judges how good a method is
 the balls is told as a hint alone, since a near-zero one is most often a mistake of axes.
 """
 
-import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import prompts as prompting
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter, find
+from benchmark.conformance_scenes import Scene, scenes
 from benchmark.errors import UserError
 from benchmark.masks import Mask
-from benchmark.prompts import KINDS, Kind, Prompt
-from benchmark.volume import Volume
+from benchmark.prompts import KINDS, Prompt
 
 _HEAVY = ("torch", "tensorflow", "jax")
-_SHAPE = (20, 28, 36)
-_BALLS = (((9, 10, 11), 6), ((10, 17, 25), 5), ((6, 20, 8), 4))  # centre and radius in voxels
 _SAME = 0.98  # DSC from which two runs of other batches are taken for the same answer
 
 
@@ -36,25 +33,6 @@ class Finding:
     name: str
     ok: bool
     detail: str
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A made volume and the masks of its objects; ``odd``: a failure with a reason will do."""
-
-    name: str
-    volume: Volume
-    masks: tuple[Mask, ...]
-    odd: bool = False
-
-    def prompts(self, kind: Kind, axis: int) -> list[tuple[Prompt, Mask]]:
-        """Give the prompt of each object and its mask."""
-        return [
-            (prompting.from_row(row, mask.shape), mask)
-            for mask in self.masks
-            for row in prompting.derive(mask, axis, [0.0])
-            if row["kind"] == kind
-        ]
 
 
 def check(
@@ -81,39 +59,34 @@ def check(
         findings.append(Finding(rule, wrong is None, wrong or good))
         return wrong is None
 
-    if not attempt("found", lambda: find(name) and None, f"{name} is an Adapter"):
+    if not attempt("found", partial(_found, name), f"{name} is an Adapter"):
         return findings
     cls = find(name)
-    attempt("import is light", lambda: _heavy(cls.__module__), "no deep-learning library loaded")
-    if not attempt("info", lambda: _info(cls), "all fields are valid"):
+    attempt("import is light", partial(_heavy, cls.__module__), "no deep-learning library loaded")
+    if not attempt("info", partial(_info, cls), "all fields are valid"):
         return findings
-    if not attempt("options", lambda: _options(cls, options), "read, shared by variants, strict"):
+    if not attempt("options", partial(_options, cls, options), "read, shared, strict"):
         return findings
     adapter = cls(options)
-    if not attempt("load", lambda: adapter.load(weights, device), f"loaded on {device}"):
+    if not attempt("load", partial(adapter.load, weights, device), f"loaded on {device}"):
         return findings
-    for scene in _scenes():
+    for scene in scenes():
+        plain = scene.name == "plain"
         for kind in cls.info.prompts:
-            every = scene.name == "plain" and kind != "box3d"
-            for axis in (0, 1, 2) if every else (0,):
-                cases = scene.prompts(kind, axis)
-                rule = f"{scene.name}, {kind}" + (f", axis {axis}" if every else "")
-                answers: list[Mask | None] = []
-                ok = attempt(rule, lambda: _answers(adapter, scene, cases, answers), "")  # noqa: B023
-                if ok:
-                    findings[-1] = replace(findings[-1], detail=_overlap(cases, answers))
-                if ok and scene.name == "plain" and axis == 0:
-                    attempt(
-                        f"deterministic, {kind}",
-                        lambda: _repeats(adapter, scene, cases, answers),  # noqa: B023
-                        "two runs are equal",
-                    )
-                    attempt(
-                        f"order, {kind}",
-                        lambda: _order(adapter, scene, cases, answers),  # noqa: B023
-                        "answers follow their prompts, whatever their order and number",
-                    )
+            for axis in (0, 1, 2) if plain and kind != "box3d" else (0,):
+                run = _Run(adapter, scene, scene.prompts(kind, axis))
+                where = f"{scene.name}, {kind}" + (f", axis {axis}" if plain else "")
+                if not attempt(where, run.first, ""):
+                    continue
+                findings[-1] = replace(findings[-1], detail=run.overlap())
+                if plain and axis == 0:
+                    attempt(f"two runs, {kind}", run.again, "are equal")
+                    attempt(f"order, {kind}", run.order, "answers follow their prompts")
     return findings
+
+
+def _found(name: str) -> None:
+    find(name)
 
 
 def _say(expected: str, got: str, step: str) -> str:
@@ -175,35 +148,77 @@ def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | Non
     return _say("an unknown option to be refused", "silence", step)
 
 
-def _segment(adapter: Adapter, scene: Scene, cases: Sequence[tuple[Prompt, Mask]]) -> Any:
-    if isinstance(adapter, ReferenceAdapter):
-        truth = {prompt.hash: mask for prompt, mask in cases}
-        adapter.reference = lambda prompt: truth[prompt.hash]
-    return list(adapter.segment(scene.volume, [prompt for prompt, _ in cases]))
+class _Run:
+    """The prompts of a scene under an adapter, and its answers (None for a failure)."""
 
+    def __init__(
+        self, adapter: Adapter, scene: Scene, cases: Sequence[tuple[Prompt, Mask]]
+    ) -> None:
+        self.adapter, self.scene, self.cases = adapter, scene, cases
+        self.answers: list[Mask | None] = []
 
-def _answers(
-    adapter: Adapter,
-    scene: Scene,
-    cases: Sequence[tuple[Prompt, Mask]],
-    answers: list[Mask | None],
-) -> str | None:
-    """Segment; fill ``answers`` (None for a failure); say what breaks the contract."""
-    before = scene.volume.array.copy()
-    given = _segment(adapter, scene, cases)
-    if not np.array_equal(before, scene.volume.array):
-        return _say("an unchanged volume", "other grey values", "work on a copy of volume.array")
-    if len(given) != len(cases):
-        step = "yield one Prediction a prompt, also where nothing is found"
-        return _say(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
-    for index, prediction in enumerate(given):
-        if wrong := _malformed(prediction, scene):
-            return f"Prompt {index}: {wrong}"
-        mask, offset = prediction.mask, prediction.offset or (0, 0, 0)
-        answers.append(
-            None if mask is None else Mask.of(mask, offset=offset, shape=scene.volume.shape)
-        )
-    return None
+    def first(self) -> str | None:
+        """Segment once and keep the answers; say what breaks the contract."""
+        return self._segment(self.cases, self.answers)
+
+    def again(self) -> str | None:
+        """Say whether a second run differs."""
+        answers: list[Mask | None] = []
+        if wrong := self._segment(self.cases, answers):
+            return wrong
+        lowest = min(_dsc(a, b) for a, b in zip(self.answers, answers, strict=True))
+        if lowest == 1:
+            return None
+        step = "seed whatever is random, and keep no state between calls"
+        return _say("equal masks in two runs", f"a DSC of {lowest:.4f} between them", step)
+
+    def order(self) -> str | None:
+        """Say whether the answers change with the order or the number of the prompts."""
+        turned: list[Mask | None] = []
+        alone: list[Mask | None] = []
+        wrong = self._segment(self.cases[::-1], turned)
+        for case in self.cases:
+            wrong = wrong or self._segment([case], alone)
+        if wrong:
+            return wrong
+        for others, how in ((turned[::-1], "in reversed order"), (alone, "one by one")):
+            for index, (first, second) in enumerate(zip(self.answers, others, strict=True)):
+                if (dsc := _dsc(first, second)) < _SAME:
+                    got = f"a DSC of {dsc:.3f} between both"
+                    step = "yield in the order of the prompts, and let no object change another"
+                    return _say(f"the mask of prompt {index} also with prompts {how}", got, step)
+        return None
+
+    def overlap(self) -> str:
+        """Tell how much was found, as a hint."""
+        pairs = zip(self.cases, self.answers, strict=True)
+        found = [_dsc(truth, mask) for (_, truth), mask in pairs if mask is not None]
+        if not found:
+            return "failed with a reason, as allowed here"
+        total = f"{len(found)} of {len(self.cases)} masks"
+        return f"{total}, mean DSC {sum(found) / len(found):.2f} with the made objects"
+
+    def _segment(
+        self, cases: Sequence[tuple[Prompt, Mask]], answers: list[Mask | None]
+    ) -> str | None:
+        volume = self.scene.volume
+        before = volume.array.copy()
+        truth = {id(prompt): mask for prompt, mask in cases}
+        if isinstance(self.adapter, ReferenceAdapter):
+            self.adapter.reference = lambda prompt: truth[id(prompt)]
+        given = list(self.adapter.segment(volume, [prompt for prompt, _ in cases]))
+        if not np.array_equal(before, volume.array):
+            return _say("an unchanged volume", "other grey values", "work on a copy of the array")
+        if len(given) != len(cases):
+            step = "yield one Prediction a prompt, also where nothing is found"
+            return _say(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
+        for index, prediction in enumerate(given):
+            if wrong := _malformed(prediction, self.scene):
+                return f"Prompt {index}: {wrong}"
+            mask, offset = prediction.mask, prediction.offset or (0, 0, 0)
+            found = None if mask is None else Mask.of(mask, offset=offset, shape=volume.shape)
+            answers.append(found)
+        return None
 
 
 def _malformed(prediction: object, scene: Scene) -> str | None:
@@ -240,113 +255,9 @@ def _is_binary(mask: NDArray[Any]) -> bool:
     return mask.dtype == np.bool_ or bool(np.isin(mask, (0, 1)).all())
 
 
-def _repeats(
-    adapter: Adapter,
-    scene: Scene,
-    cases: Sequence[tuple[Prompt, Mask]],
-    answers: Sequence[Mask | None],
-) -> str | None:
-    again: list[Mask | None] = []
-    if wrong := _answers(adapter, scene, cases, again):
-        return wrong
-    lowest = min(_dsc(a, b) for a, b in zip(answers, again, strict=True))
-    step = "seed whatever is random, and keep no state between calls"
-    return _say("equal masks in two runs", f"a DSC of {lowest:.4f}", step) if lowest < 1 else None
-
-
-def _order(
-    adapter: Adapter,
-    scene: Scene,
-    cases: Sequence[tuple[Prompt, Mask]],
-    answers: Sequence[Mask | None],
-) -> str | None:
-    turned: list[Mask | None] = []
-    alone: list[Mask | None] = []
-    wrong = _answers(adapter, scene, cases[::-1], turned)
-    for case in cases:
-        wrong = wrong or _answers(adapter, scene, [case], alone)
-    if wrong:
-        return wrong
-    for others, how in ((turned[::-1], "in reversed order"), (alone, "one by one")):
-        for index, (first, second) in enumerate(zip(answers, others, strict=True)):
-            if (dsc := _dsc(first, second)) < _SAME:
-                got = f"a DSC of {dsc:.3f} between both"
-                step = "yield in the order of the prompts, and let no object change another"
-                return _say(f"the mask of prompt {index} also with prompts {how}", got, step)
-    return None
-
-
-def _overlap(cases: Sequence[tuple[Prompt, Mask]], answers: Sequence[Mask | None]) -> str:
-    found = [
-        _dsc(truth, mask)
-        for (_, truth), mask in zip(cases, answers, strict=True)
-        if mask is not None
-    ]
-    if not found:
-        return "failed with a reason, as allowed here"
-    return (
-        f"{len(found)} of {len(cases)} masks, mean DSC {np.mean(found):.2f} with the made objects"
-    )
-
-
 def _dsc(first: Mask | None, second: Mask | None) -> float:
     if first is None or second is None:
         return float(first is second)
     total = first.voxels + second.voxels
     both = np.count_nonzero(first.dense() & second.dense())
     return 2 * both / total if total else 1.0
-
-
-def _scenes() -> Iterator[Scene]:
-    balls = [_ball(_SHAPE, centre, radius) for centre, radius in _BALLS]
-    yield _scene("plain", _SHAPE, balls)
-    yield _scene("whole numbers", _SHAPE, balls, dtype=np.int16)
-    flat = [
-        _ball((9, 30, 34), centre, r, (5, 1, 1))
-        for centre, r in (((4, 9, 10), 8), ((3, 20, 24), 7))
-    ]
-    yield _scene("anisotropic", (9, 30, 34), flat, spacing=(5, 1, 1))
-    corners = [_ball(_SHAPE, (0, 0, 0), 6), _ball(_SHAPE, (19, 27, 35), 6)]
-    yield _scene("border", _SHAPE, corners)
-    whole = np.ones((6, 9, 8), dtype=bool)
-    yield _scene("object fills the grid", whole.shape, [whole], odd=True)
-    slab = _ball((1, 28, 36), (0, 13, 16), 7)
-    yield _scene("one slice", (1, 28, 36), [slab], odd=True)
-    speck = _ball(_SHAPE, (10, 14, 18), 0)
-    yield _scene("one voxel", _SHAPE, [speck], odd=True)
-    yield _scene("two channels", _SHAPE, balls, channels=("first", "second"), odd=True)
-    constant = _scene("constant", _SHAPE, balls, odd=True)
-    array = np.zeros_like(constant.volume.array)
-    array.flags.writeable = False
-    yield replace(constant, volume=replace(constant.volume, array=array))
-
-
-def _ball(
-    shape: tuple[int, ...],
-    centre: tuple[int, int, int],
-    radius: float,
-    spacing: tuple[float, float, float] = (1, 1, 1),
-) -> NDArray[np.bool_]:
-    axes = ((np.arange(n) - c) * mm for n, c, mm in zip(shape, centre, spacing, strict=True))
-    z, y, x = np.ix_(*axes)
-    inside: NDArray[np.bool_] = z**2 + y**2 + x**2 <= radius**2
-    return inside
-
-
-def _scene(
-    name: str,
-    shape: tuple[int, ...],
-    objects: Sequence[NDArray[np.bool_]],
-    *,
-    spacing: tuple[float, float, float] = (2, 2, 2),
-    dtype: Any = np.float32,
-    channels: tuple[str, ...] = (),
-    odd: bool = False,
-) -> Scene:
-    noise = np.random.default_rng(0).normal(40, 12, (max(len(channels), 1), *shape))
-    for item in objects:
-        noise[:, item] += 100
-    array = noise.astype(dtype) if channels else noise[0].astype(dtype)
-    array.flags.writeable = False
-    masks = tuple(Mask.of(item) for item in objects)
-    return Scene(name, Volume(array, spacing, "CT", channels), masks, odd)

@@ -14,6 +14,7 @@ class UserError(Exception):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Message for an unknown ``name`` of a ``kind``: suggests the nearest, lists all ``known``."""
     names = sorted(known)
-    near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    spelt = {known_name.lower(): known_name for known_name in names}
+    near = [spelt[n] for n in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
     hint = f" Did you mean: {', '.join(near)}?" if near else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}."

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmark.errors import UserError
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -29,5 +31,14 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file; a `UserError` says where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"No such file: {path}. The step that writes it has not been run."
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not valid JSON ({error}). Delete it; the next run makes it anew."
+        ) from None

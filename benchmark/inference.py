@@ -222,19 +222,23 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
     """Give a mask or the reason of its failure for each prompt, whatever the adapter does.
 
     When it raises, the prompts not yet answered are run one by one, so that each failure is put
-    down to the prompt that caused it.
+    down to the prompt that caused it. So are all when the predictions are not as many as the
+    prompts, since then none can be paired with its prompt for sure.
     """
     answers: list[Mask | str] = []
     try:
-        for prediction in islice(adapter.segment(scan, asked), len(asked)):
+        for prediction in islice(adapter.segment(scan, asked), len(asked) + 1):
             answers.append(_checked(prediction, scan.shape))
+        if len(answers) != len(asked):
+            count = len(answers) if len(answers) < len(asked) else f"more than {len(asked)}"
+            answers.clear()
+            raise ValueError(f"expected {len(asked)} predictions, one a prompt; got {count}")
     except Exception as error:
         if len(asked) == 1:
             return [f"{type(error).__name__}: {error}"]
         for prompt in asked[len(answers) :]:
             answers += answer(adapter, scan, [prompt])
-    missing = len(asked) - len(answers)
-    return answers + [f"no prediction for the prompt ({missing} missing)"] * missing
+    return answers
 
 
 def _checked(prediction: Prediction, shape: Shape) -> Mask | str:

@@ -46,26 +46,33 @@ def bounding_box(array: NDArray[np.bool_]) -> Box:
     return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mask:
-    """A binary mask on a (z, y, x) grid of ``shape``, kept as the crop inside its tight ``box``."""
+    """A binary mask on a (z, y, x) grid of ``shape``, kept as the crop inside its tight ``box``.
+
+    ``crop`` is read only: a mask may be shared, and its prompt's hash must stay true.
+    """
 
     shape: Shape
     box: Box
     crop: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        """Lock the voxels."""
+        self.crop.flags.writeable = False
+
     @classmethod
     def of(cls, array: ArrayLike, *, offset: Shape = (0, 0, 0), shape: Shape | None = None) -> Self:
         """Take the mask from a (z, y, x) array; with ``offset`` the array is a part of ``shape``.
 
-        Raises ValueError where the part does not lie inside the grid.
+        The voxels are copied. Raises ValueError where the part does not lie inside the grid.
         """
         dense = np.asarray(array).astype(bool, copy=False)
         grid = shape or (dense.shape[0], dense.shape[1], dense.shape[2])
         if any(o < 0 or o + n > g for o, n, g in zip(offset, dense.shape, grid, strict=True)):
             raise ValueError(f"a part of shape {dense.shape} at {offset} leaves the grid {grid}")
         tight = bounding_box(dense)
-        crop = np.ascontiguousarray(dense[slices(tight)])
+        crop = dense[slices(tight)].copy()
         if tight == _EMPTY:
             return cls(grid, _EMPTY, crop)
         z, y, x = offset

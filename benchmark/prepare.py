@@ -84,16 +84,17 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan) -> None:
     labels = _checked_labels(dataset, scan, image)
     axis = volume.view_axis(dataset.view, image.orientation)
     names = {"dataset": dataset.id, "scan": scan.id, "patient": scan.patient}
-    rows = []
+    rows, reference = [], []
     for item in objects.decompose(labels, dataset):
         kept = item.instance > 0
         name = f"{scan.id}/{item.structure}/{item.instance}" if kept else None
         mask = {"scan": scan.id, "structure": item.structure, "object": name, **item.mask.to_row()}
-        prepared.reference.append(mask)
+        reference.append(mask)
         if kept:
             about = {"object": name, "structure": item.structure, "instance": item.instance}
             rows.append({**names, **about, **objects.describe(item, image.spacing, axis)})
     prepared.objects += rows
+    prepared.reference += reference
     prepared.images.append({**names, **_describe(dataset, scan, image)})
 
 

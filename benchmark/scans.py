@@ -48,9 +48,8 @@ def shard_of(scan: str, shards: int) -> int:
 def _match(root: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     # {scan} may stand several times, e.g. in {scan}/{scan}_ct.nii.gz, with one value
     parts = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split("{scan}")]
-    expression = (
-        parts[0] + "(?P<scan>[^/.][^/]*)" + parts[1] + "".join("(?P=scan)" + part for part in parts[2:])
-    )
+    again = "".join("(?P=scan)" + part for part in parts[2:])
+    expression = parts[0] + "(?P<scan>[^/.][^/]*)" + parts[1] + again
     for path in sorted(root.glob(pattern.replace("{scan}", "*"))):
         matched = re.fullmatch(expression, path.relative_to(root).as_posix())
         if matched:

@@ -116,7 +116,7 @@ class _ScanScores:
             row
             for row in self.reference
             if row["structure"] == structure
-            and (self.settings.reference == "label" or row["object"] is not None)
+            and (self.settings.reference == "label" or isinstance(row["object"], str))
         ]
         return {**about, **self._compare(reference, cells, structure)}
 

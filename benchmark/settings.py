@@ -1,7 +1,8 @@
 """The base of every file that a person writes: strict, with helpful refusals."""
 
 from pathlib import Path
-from typing import Any, Self
+from types import NoneType, UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +22,8 @@ class Settings(BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             raise UserError(f"{origin}: {_explain(cls, error)}") from None
+        except UserError as error:  # of a name that a validator looked up
+            raise UserError(f"{origin}: {error}") from None
 
 
 def load_yaml(path: Path) -> Any:
@@ -29,7 +32,7 @@ def load_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
 
 
@@ -48,20 +51,30 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """Find the nested model that ``location`` leads to, through lists, mappings and unions."""
-    current = model
+    current: Any = model
     for part in location:
-        field = current.model_fields.get(str(part))
-        if field is None:  # an index, a key of a mapping, or the tag of a union
-            continue
-        nested = [m for m in _models_in(field.annotation) if str(part) not in m.model_fields]
-        if not nested:
-            return None
-        tag = location[-1]
-        current = next((m for m in nested if getattr(m, "tag", None) == tag), nested[0])
-    return current
+        current = _inside(current, part)
+    return _model_in(current)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _inside(annotation: Any, part: int | str) -> Any:
+    """Type of what ``part`` (a field, an index, a key, the tag of a union) leads to."""
+    origin = get_origin(annotation)
+    arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
+    if origin is None:
+        model = _model_in(annotation)
+        field = model.model_fields.get(str(part)) if model else None
+        return field.annotation if field else None
+    if origin is Annotated:
+        return _inside(arguments[0], part)
+    if origin in (Union, UnionType):
+        tagged = [argument for argument in arguments if getattr(argument, "tag", None) == part]
+        return tagged[0] if tagged else _inside(arguments[0], part)
+    return arguments[1] if origin is dict else arguments[0]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model), None)

@@ -5,7 +5,7 @@ else, so that two studies share runs and a new colour in a plot reruns no infere
 """
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,6 +45,8 @@ class Method(Settings):
         if self.prompt not in cls.info.prompts:
             accepted = ", ".join(cls.info.prompts)
             raise ValueError(f"{self.adapter} takes {accepted}, not the prompt {self.prompt!r}")
+        if "" in self.variants:
+            raise ValueError("a variant needs a name: the method without one is the plain method")
         adapter = cls(self.options)
         for options in self.variants.values():
             adapter.with_options(options)
@@ -67,7 +69,7 @@ class MetricSettings(Settings):
     """
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
-    tolerances: dict[str, float] = {}
+    tolerances: dict[str, Annotated[float, Field(gt=0)]] = {}
     reference: Literal["kept", "label"] | None = None
     empty: EmptyPolicy | None = None
 
@@ -156,12 +158,19 @@ class Study(Settings):
     budgets: Budgets = Budgets()
     report: ReportSettings = ReportSettings()
 
+    @field_validator("study")
+    @classmethod
+    def _leaves_the_shared_folders(cls, value: str) -> str:
+        if value in ("runs", "prompts", "logs"):
+            raise ValueError(f"results/{value} holds what all studies share; take another name")
+        return value
+
     @field_validator("deviations")
     @classmethod
     def _holds_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0.0 not in value:
             raise ValueError("must hold 0: the other deviations are compared with it")
-        if any(abs(v) > 1 for v in value):
+        if not all(abs(v) <= 1 for v in value):  # NaN neither
             raise ValueError("are shares of an object's slices, between -1 and 1")
         return tuple(sorted(set(value)))
 
@@ -171,6 +180,10 @@ class Study(Settings):
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise ValueError(f"datasets named twice: {', '.join(sorted(twice))}")
+        structures = {s.name for entry in self.entries.values() for s in entry.labels.values()}
+        for name in self.metrics.tolerances:
+            if name not in structures:
+                raise ValueError(unknown_name("structure in metrics.tolerances", name, structures))
         named = [*self.report.colours, self.report.panel_method or next(iter(self.methods))]
         for name in named:
             if name not in self.methods:

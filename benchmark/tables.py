@@ -27,13 +27,14 @@ def write_table(
 
     The run record, with ``facts`` of the stage beside it, goes into the file's metadata.
     """
-    if isinstance(rows, pd.DataFrame):
-        table = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+    listed = rows if isinstance(rows, pd.DataFrame) else list(rows)
+    named = listed if isinstance(listed, pd.DataFrame) else {key for row in listed for key in row}
+    if extra := {str(name) for name in named} - set(schema.names):
+        raise ValueError(f"columns {sorted(extra)} are not in the schema of {path.name}")
+    if isinstance(listed, pd.DataFrame):
+        whole = listed.reindex(columns=schema.names)
+        table = pa.Table.from_pandas(whole, schema=schema, preserve_index=False)
     else:
-        listed = list(rows)
-        extra = {key for row in listed for key in row} - set(schema.names)
-        if extra:
-            raise ValueError(f"columns {sorted(extra)} are not in the schema of {path.name}")
         table = pa.Table.from_pylist(listed, schema=schema)
     record = json.dumps({**run_record(), **(facts or {})}, sort_keys=True).encode()
     with atomic(path) as temporary:

@@ -3,6 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from pydantic import Field
+
+from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
@@ -18,18 +21,20 @@ class Weights(Settings):
     ``trained_on``: catalogue ids or source collections that the model saw in training.
     """
 
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     name: str
     source: AnySource
     file: str
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     licence: Licence = Licence()
     trained_on: tuple[str, ...] = ()
     homepage: str | None = None
 
     def contaminates(self, dataset: Dataset) -> bool:
         """Whether the model saw the dataset, or another one of the same source collection."""
-        return dataset.id in self.trained_on or dataset.collection in self.trained_on
+        known = set(self.trained_on) & set(catalogue.names())
+        seen = {*self.trained_on, *(catalogue.load(name).collection for name in known)} - {None}
+        return dataset.id in seen or dataset.collection in seen
 
     def fetch(self, raw: Path) -> Status:
         """Fetch the file and check it; a wrong or missing file is a status with the reason."""
@@ -40,8 +45,11 @@ class Weights(Settings):
         if not path.is_file():
             reason = f"{path} is missing. Put the file there, then run again."
             return status.model_copy(update={"state": "manual", "reason": reason})
-        got = hashlib.sha256(path.read_bytes()).hexdigest()
-        if self.sha256 and got != self.sha256:
+        if self.sha256 is None:
+            return status
+        with path.open("rb") as file:
+            got = hashlib.file_digest(file, "sha256").hexdigest()
+        if got != self.sha256:
             reason = (
                 f"{path} has the sha256 {got}, expected {self.sha256}. The download is broken or "
                 "another version: delete it and get it again."

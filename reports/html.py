@@ -28,14 +28,14 @@ PROTOCOLS = {
 _SOURCES = {
     "phantom": "Generated phantoms: volumes made by a program, not patients. They show that the "
     "methods run and how they differ on known shapes, and say nothing of clinical performance.",
-    "internal": "Internal datasets: collections of which the training set of PAM took a part.",
-    "external": "External datasets: collections that no training of PAM has seen.",
+    "internal": "Internal datasets: collections from which, in the paper, PAM was trained.",
+    "external": "External datasets: collections that, in the paper, PAM was not trained on.",
     "local": "Own data of who ran the study.",
 }
 _FIGURES = {
     "fig4a": ("Overlap on each dataset", "svg"),
     "fig4d": ("Time to segment an object", "svg"),
-    "fig5a": ("Best, median and worst object", "png"),
+    "fig5a": ("Segmentations side by side", "png"),
 }
 _MIME = {"svg": "image/svg+xml", "png": "image/png"}
 

@@ -59,13 +59,16 @@ def table1(
 
 
 def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
-    """Index of the best mean of ``metric`` in each split, of methods scored on all its datasets."""
+    """Index of the best mean of ``metric`` in each split, of methods scored on all its datasets.
+
+    Where all are equal in print, none is best.
+    """
     higher = METRICS[metric].higher_is_better
     fair = numbers[~numbers["control"] & (numbers["n"] == numbers["datasets"])]
     found: set[int] = set()
     for _, block in fair.groupby("split"):
         means = block[f"{metric}_mean"].round(digits(metric))
-        if len(means) > 1:
+        if means.nunique() > 1:
             found |= set(means.index[means == (means.max() if higher else means.min())])
     return found
 

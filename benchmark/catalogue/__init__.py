@@ -94,11 +94,18 @@ class Dataset(Settings):
         told = {"name", "licence", "homepage", "citation", "quirks"}
         return digest([stages.PREPARE, self.model_dump(mode="json", exclude=told)])
 
+    @field_validator("id")
+    @classmethod
+    def _leaves_the_weights(cls, value: str) -> str:
+        if value == "weights":
+            raise ValueError("data/weights holds the weights of methods; take another id")
+        return value
+
     @field_validator("labels")
     @classmethod
     def _no_background(cls, value: dict[int, Structure]) -> dict[int, Structure]:
-        if 0 in value:
-            raise ValueError("0 is the background and cannot be a structure")
+        if min(value) < 1:
+            raise ValueError("structures are values from 1 on: 0 is the background")
         names = [s.name for s in value.values()]
         twice = {n for n in names if names.count(n) > 1}
         if twice:

@@ -1,6 +1,6 @@
 """Fig. 4d: inference time by method, as box plots on a logarithmic axis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _ENOUGH_DATASETS = 5
@@ -66,7 +67,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
                 capprops={"color": colour},
             )
             axes.plot(seconds, place + _spread(len(seconds)), "o", color=colour, ms=2.4, alpha=0.6)
-        axes.set_xscale("log")
+        _plain_log(axes, [second for _, _, seconds in groups for second in seconds])
         labels = [f"{method} ({device}, n = {len(s)})" for method, device, s in groups]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.4, -0.6)
@@ -93,6 +94,17 @@ def caption(times: "pd.DataFrame") -> str:
         f"and median; whiskers: 1.5 times the interquartile range; a point is one {unit(times)}. "
         f"Medians: {'; '.join(listed)}."
     )
+
+
+def _plain_log(axes: "Axes", seconds: Sequence[float]) -> None:
+    """Logarithmic axis with plain numbers; 1, 2 and 5 of each decade where decades are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    if max(seconds) < 300 * min(seconds):
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _spread(count: int) -> NDArray[np.floating[Any]]:

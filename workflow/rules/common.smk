@@ -55,18 +55,24 @@ def entry_name(wildcards):
     return STUDY.entry_names[wildcards.dataset]
 
 
-rule settings:
-    output:
-        paths.SETTINGS,
-    log:
-        "results/logs/settings/{of}.log",
-    benchmark:
-        "results/logs/settings/{of}.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        content=lambda wildcards: json.dumps(
-            SETTINGS[wildcards.of].model_dump(mode="json")
-        ),
-    shell:
-        "pambench settings {params.content:q} --output {output:q} > {log:q} 2>&1"
+def information(wildcards):
+    """What is known of the method behind a run."""
+    return find(RUNS[wildcards.run].adapter).info
+
+
+def prompts_of_run(wildcards):
+    return paths.PROMPTS.format(
+        rules=RUNS[wildcards.run].prompts,
+        dataset=wildcards.dataset,
+        shard=wildcards.shard,
+    )
+
+
+def weights_of_run(wildcards):
+    name = RUNS[wildcards.run].weights
+    return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
+
+
+def reference_of_run(wildcards):
+    seen = information(wildcards).sees_reference
+    return [paths.REFERENCE.format(**wildcards)] if seen else []

@@ -2,29 +2,6 @@
 # deviations, so that the model is loaded once. No label is an input but for the marked controls.
 
 
-def information(wildcards):
-    """What is known of the method behind a run."""
-    return find(RUNS[wildcards.run].adapter).info
-
-
-def prompts_of_run(wildcards):
-    return paths.PROMPTS.format(
-        rules=RUNS[wildcards.run].prompts,
-        dataset=wildcards.dataset,
-        shard=wildcards.shard,
-    )
-
-
-def weights_of_run(wildcards):
-    name = RUNS[wildcards.run].weights
-    return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
-
-
-def reference_of_run(wildcards):
-    seen = information(wildcards).sees_reference
-    return [paths.REFERENCE.format(**wildcards)] if seen else []
-
-
 rule predict:
     input:
         settings="results/runs/{run}/settings.json",

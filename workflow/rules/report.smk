@@ -13,7 +13,7 @@ rule figure:
     output:
         expand(
             f"{STUDY_FOLDER}/figures/{{{{figure}}}}.{{suffix}}",
-            suffix=["pdf", "svg", "png"],
+            suffix=["pdf", "svg", "png", "txt"],
         ),
     log:
         f"results/logs/{STUDY.study}/{{figure}}.log",
@@ -32,7 +32,11 @@ rule tables:
         settings=f"{STUDY_FOLDER}/settings.json",
         statistics=f"{STUDY_FOLDER}/statistics/overall.csv",
     output:
-        expand(f"{STUDY_FOLDER}/tables/table1.{{suffix}}", suffix=["csv", "md", "tex"]),
+        expand(
+            f"{STUDY_FOLDER}/tables/{{table}}.{{suffix}}",
+            table=["table1", "dsc_by_dataset"],
+            suffix=["csv", "md", "tex"],
+        ),
     log:
         f"results/logs/{STUDY.study}/tables.log",
     benchmark:

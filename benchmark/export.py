@@ -1,0 +1,52 @@
+"""Predicted masks -> NIfTI label maps on the grid of the image file, for any viewer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark import masks, paths, volume
+from benchmark.errors import UserError
+from benchmark.files import write_json
+from benchmark.masks import Mask
+from benchmark.progress import progress
+from benchmark.tables import read_table, records
+
+
+def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> list[Path]:
+    """Write ``<scan>.nii.gz`` and ``<scan>.json`` (value -> object) for each scan of a run.
+
+    ``run``: folder of a run below ``results/runs``; only predictions at deviation 0 are taken.
+    Where predictions overlap, the later object in the table wins. Raises `UserError` where there is
+    no such run, dataset or variant.
+    """
+    folder = run / "masks" / dataset
+    if not folder.is_dir():
+        known = sorted(p.name for p in (run / "masks").glob("*"))
+        raise UserError(f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}.")
+    found = read_table(folder)
+    found = found[(found["variant"] == variant) & (found["deviation"] == 0)]
+    if not len(found):
+        raise UserError(f"No masks of the variant {variant!r} in {folder}.")
+    images = read_table(Path(paths.IMAGES.format(dataset=dataset, shard=0)).parent)
+    return [
+        _export_scan(image, found[found["scan"] == image["scan"]], output)
+        for image in progress(records(images), f"export {dataset}", "scan")
+    ]
+
+
+def _export_scan(image: dict[str, Any], rows: pd.DataFrame, output: Path) -> Path:
+    shape = (image["size_z"], image["size_y"], image["size_x"])
+    labels = np.zeros(shape, dtype=np.uint16)
+    names = {}
+    for value, row in enumerate(records(rows), start=1):
+        names[value] = {"object": row["object"], "status": row["status"], "reason": row["reason"]}
+        if row["status"] == "ok":
+            mask = Mask.from_row(row, shape)
+            labels[masks.slices(mask.box)][mask.crop] = value
+    grid = volume.read_header(Path(image["images"][0])).native
+    path = output / f"{image['scan']}.nii.gz"
+    volume.write(labels, grid, path)
+    write_json(output / f"{image['scan']}.json", names)
+    return path

@@ -1,0 +1,118 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis.comparison import COLUMNS, compare, differences_test
+
+RNG = np.random.default_rng(3)
+SCORES = {
+    "a": RNG.uniform(0.6, 0.9, 9),
+    "b": RNG.uniform(0.5, 0.9, 9),
+    "c": RNG.uniform(0.2, 0.7, 9),
+}
+
+
+def rows(scores: dict[str, Any], **more: Any) -> pd.DataFrame:
+    found = []
+    for method, values in scores.items():
+        for i, value in enumerate(values):
+            missing = value is None or np.isnan(value)
+            found.append(
+                {
+                    **{"dataset": f"D{i}", "split": "internal", "scan": "1", "structure": "liver"},
+                    **{"method": method, "prompt": "box2d", "dsc": value},
+                    "status": "failed" if missing else "ok",
+                    **more,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def one(table: pd.DataFrame, a: str, b: str, test: str) -> dict[str, Any]:
+    pick = (table["method_a"] == a) & (table["method_b"] == b) & (table["split"] == "all")
+    found = table[pick & table["test"].str.startswith(test)].to_dict("records")
+    assert len(found) == 1
+    return {str(key): value for key, value in found[0].items()}
+
+
+@pytest.mark.parametrize(("a", "b"), [("a", "b"), ("a", "c"), ("b", "c")])
+def test_p_values_are_those_of_scipy(a: str, b: str) -> None:
+    table = compare(rows(SCORES), metrics=["dsc"])
+    wilcoxon = stats.wilcoxon(SCORES[a], SCORES[b])
+    paired = stats.ttest_rel(SCORES[a], SCORES[b])
+    assert one(table, a, b, "wilcoxon")["p"] == pytest.approx(wilcoxon.pvalue, rel=1e-9)
+    assert one(table, a, b, "wilcoxon")["statistic"] == pytest.approx(wilcoxon.statistic)
+    found = one(table, a, b, "paired t")
+    assert found["p"] == pytest.approx(paired.pvalue, rel=1e-6)
+    assert found["statistic"] == pytest.approx(paired.statistic, rel=1e-6)
+    assert found["difference"] == pytest.approx(SCORES[a].mean() - SCORES[b].mean())
+    assert (found["n"], found["unit"]) == (9, "dataset")
+
+
+def test_holm_in_closed_form() -> None:
+    table = compare(rows(SCORES), metrics=["dsc"])
+    family = table[(table["split"] == "all") & (table["test"] == "paired t")].sort_values("p")
+    raw = family["p"].tolist()
+    first = min(1, 3 * raw[0])
+    second = max(first, min(1, 2 * raw[1]))
+    assert family["p_holm"].tolist() == pytest.approx([first, second, max(second, raw[2])])
+    assert family["family"].tolist() == [3, 3, 3]
+
+
+def test_only_cells_that_both_have_are_averaged() -> None:
+    table = compare(rows({"a": [0.9, 0.8, 0.1], "b": [0.7, 0.7, None]}), metrics=["dsc"])
+    found = one(table, "a", "b", "paired t")
+    assert (found["n"], found["cells"]) == (2, 2)
+    assert found["mean_a"] == pytest.approx(0.85)
+
+
+def test_scans_and_structures_are_averaged_before_the_test() -> None:
+    first = rows({"a": [0.9, 0.5], "b": [0.5, 0.4]})
+    second = rows({"a": [0.7, 0.5], "b": [0.5, 0.4]}, scan="2")
+    third = rows({"a": [0.2, 0.1], "b": [0.1, 0.0]}, structure="tumour")
+    found = one(compare(pd.concat([first, second, third]), metrics=["dsc"]), "a", "b", "paired t")
+    assert (found["n"], found["cells"]) == (2, 6)
+    assert found["mean_a"] == pytest.approx(((0.8 + 0.2) / 2 + (0.5 + 0.1) / 2) / 2)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "test", "reason"),
+    [
+        ([0.5], [0.4], "wilcoxon", "n = 1"),
+        ([None], [0.4], "paired t", "n = 0"),
+        ([0.5, 0.6, 0.7], [0.5, 0.6, 0.7], "wilcoxon", "all differences are zero"),
+        ([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], "paired t", "all differences are equal"),
+    ],
+)
+def test_what_cannot_be_computed_says_why(a: Any, b: Any, test: str, reason: str) -> None:
+    found = one(compare(rows({"a": a, "b": b}), metrics=["dsc"]), "a", "b", test)
+    assert np.isnan(found["p"])
+    assert np.isnan(found["p_holm"])
+    assert found["reason"].startswith(reason)
+    assert found["family"] == 0
+
+
+def test_controls_take_no_part() -> None:
+    table = compare(rows(SCORES), controls=["c"], metrics=["dsc"])
+    assert set(table["method_a"]) | set(table["method_b"]) == {"a", "b"}
+
+
+def test_one_method_gives_an_empty_table_with_columns() -> None:
+    assert compare(rows({"a": [0.5]}), metrics=["dsc"]).columns.tolist() == list(COLUMNS)
+
+
+def test_splits_are_tested_apart_and_together() -> None:
+    inner = rows(SCORES)
+    outer = inner.assign(split="external", dataset="X" + inner["dataset"])
+    table = compare(pd.concat([inner, outer]), metrics=["dsc"])
+    sizes = table[table["method_a"] == "a"].groupby("split", sort=False)["n"].max()
+    assert sizes.to_dict() == {"internal": 9, "external": 9, "all": 18}
+
+
+def test_noise_of_summation_is_no_difference() -> None:
+    assert differences_test("wilcoxon signed-rank", np.array([1e-17, -2e-17]))[2] == (
+        "all differences are zero"
+    )

@@ -1,0 +1,65 @@
+"""Export against the label files themselves: the oracle's masks must lie where the labels lie."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from benchmark import catalogue, export, inference, objects, paths, prepare, prompts
+from benchmark.errors import UserError
+from benchmark.study import Run
+from benchmark.tables import read_table, write_table
+
+
+def oracle_run(dataset: str) -> Path:
+    """Run the oracle over a generated dataset in the working directory."""
+    entry = catalogue.load(dataset)
+    status = entry.source.fetch(Path(paths.STATUS.format(dataset=dataset)).parent)
+    done = prepare.prepare(entry, status, 0)
+    images, found, reference, derived = (
+        Path(name.format(dataset=dataset, shard=0, rules="r"))
+        for name in (paths.IMAGES, paths.OBJECTS, paths.REFERENCE, paths.PROMPTS)
+    )
+    write_table(done.images, prepare.IMAGES, images)
+    write_table(done.objects, objects.SCHEMA, found)
+    write_table(done.reference, objects.REFERENCE_SCHEMA, reference)
+    scans, items, truth = (read_table(path) for path in (images, found, reference))
+    write_table(prompts.of_shard(scans, items, truth, [0.0]), prompts.SCHEMA, derived)
+    run = Run(
+        adapter="oracle",
+        version=1,
+        prompt="mask2d",
+        prompts="r",
+        weights=None,
+        weights_sha256=None,
+        options={},
+        variants={},
+        timed_objects=0,
+        seed=0,
+    )
+    results = inference.predict(run, scans, read_table(derived), reference=truth)
+    masks = Path(paths.MASKS.format(run="oracle", dataset=dataset, shard=0))
+    write_table(results.masks, inference.MASKS, masks)
+    return masks.parents[2]
+
+
+@pytest.mark.parametrize("dataset", ["P02", "P05", "P08"])
+def test_the_oracle_lies_on_the_label_file(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = oracle_run(dataset)
+    written = export.export(run, dataset, tmp_path / "out")
+    labels = sorted((tmp_path / "data" / dataset / "raw" / "files" / "labels").iterdir())
+    assert [path.name for path in written] == [path.name for path in labels]
+    for ours, truth in zip(written, labels, strict=True):
+        got, expected = sitk.ReadImage(os.fspath(ours)), sitk.ReadImage(os.fspath(truth))
+        assert got.GetSize() == expected.GetSize()
+        np.testing.assert_allclose(got.GetOrigin(), expected.GetOrigin(), atol=1e-4)
+        np.testing.assert_allclose(got.GetDirection(), expected.GetDirection(), atol=1e-6)
+        kept = sitk.GetArrayFromImage(got) > 0
+        assert np.array_equal(kept, sitk.GetArrayFromImage(expected) > 0)
+    with pytest.raises(UserError, match=f"Datasets of this run: {dataset}"):
+        export.export(run, "other", tmp_path / "out")

@@ -1,0 +1,63 @@
+"""Files are whole or absent."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.files import atomic, read_json, write_json
+
+
+def test_atomic_replaces_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "scan.nii.gz"
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.name == path.name  # image writers go by the suffixes
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert [p.name for p in path.parent.iterdir()] == ["scan.nii.gz"]
+
+
+def test_atomic_keeps_the_old_file_after_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_the_same_whatever_the_order_of_keys(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": [1, None, "ü"]})
+    write_json(tmp_path / "b", {"a": [1, None, "ü"], "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read_json(tmp_path / "a") == {"a": [1, None, "ü"], "b": 1}
+
+
+def test_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No such file: .*absent\.json"):
+        read_json(tmp_path / "absent.json")
+    (tmp_path / "broken.json").write_text('{"a": ')
+    with pytest.raises(UserError, match=r"broken\.json is not valid JSON"):
+        read_json(tmp_path / "broken.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("p01", "P01"), ("P-01", "P01"), ("pam-2dbx", "PAM-2DBox"), ("Liver", "liver")],
+)
+def test_the_nearest_name_is_suggested_whatever_its_case(name: str, nearest: str) -> None:
+    message = unknown_name("thing", name, ["P01", "PAM-2DBox", "liver", "spleen"])
+    assert message.startswith(f"Unknown thing {name!r}. Did you mean: {nearest}")
+    assert message.endswith("Known: P01, PAM-2DBox, liver, spleen.")
+
+
+def test_no_suggestion_where_nothing_is_near() -> None:
+    assert unknown_name("thing", "xyz", ["liver"]) == "Unknown thing 'xyz'. Known: liver."
+    assert unknown_name("thing", "xyz", []) == "Unknown thing 'xyz'. Known: none."

@@ -1,0 +1,104 @@
+"""Strict settings: what is refused, and what the refusal says."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import pytest
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from benchmark.errors import UserError
+from benchmark.settings import Settings, load_yaml
+
+
+class Leaf(Settings):
+    colour: str = "red"
+    width: int = 1
+
+
+class Circle(Settings):
+    tag: ClassVar = "circle"
+    kind: Literal["circle"]
+    radius: float = 1
+
+
+class Square(Settings):
+    tag: ClassVar = "square"
+    kind: Literal["square"]
+    length: float = 1
+
+
+class Tree(Settings):
+    leaf: Leaf = Leaf()
+    maybe: Leaf | None = None
+    by_name: dict[str, Leaf] = {}
+    by_value: dict[int, Annotated[Leaf, BeforeValidator(lambda v: v)]] = {}
+    several: tuple[Leaf, ...] = ()
+    shape: Annotated[Circle | Square, Field(discriminator="kind")] | None = None
+    adapter: str = "x"
+
+    @field_validator("adapter")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "x":
+            raise UserError(f"Unknown adapter {value!r}.")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "nearest"),
+    [
+        ({"leav": {}}, "leav", "leaf"),
+        ({"leaf": {"color": 1}}, "leaf.color", "colour"),
+        ({"maybe": {"widht": 1}}, "maybe.widht", "width"),
+        ({"by_name": {"one": {"color": 1}}}, "by_name.one.color", "colour"),
+        # a key of a mapping may be spelt like a field of what it holds, or of its owner
+        ({"by_name": {"colour": {"color": 1}}}, "by_name.colour.color", "colour"),
+        ({"by_name": {"leaf": {"color": 1}}}, "by_name.leaf.color", "colour"),
+        ({"by_value": {"7": {"color": 1}}}, "by_value.7.color", "colour"),
+        ({"several": [{}, {"color": 1}]}, "several.1.color", "colour"),
+        ({"shape": {"kind": "square", "lenght": 1}}, "shape.square.lenght", "length"),
+        ({"shape": {"kind": "circle", "radios": 1}}, "shape.circle.radios", "radius"),
+    ],
+)
+def test_unknown_key_names_the_nearest(content: object, where: str, nearest: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Tree.read(content, "my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml: Unknown key")
+    assert f"Did you mean: {nearest}?" in message
+    assert message.endswith(f"(at {where})")
+
+
+def test_every_mistake_is_listed() -> None:
+    with pytest.raises(UserError) as caught:
+        Tree.read({"leaf": {"width": "wide"}, "several": 3, "nothing": 1}, "my.yaml")
+    message = str(caught.value)
+    assert "leaf.width: " in message
+    assert "(got 'wide')" in message
+    assert "several: " in message
+    assert "Unknown key 'nothing'" in message
+
+
+def test_a_name_that_a_validator_refuses_is_told_with_its_origin() -> None:
+    with pytest.raises(UserError, match=r"^my\.yaml: Unknown adapter 'y'\.$"):
+        Tree.read({"adapter": "y"}, "my.yaml")
+
+
+def test_settings_are_frozen() -> None:
+    tree = Tree()
+    with pytest.raises(ValidationError):
+        tree.adapter = "y"  # type: ignore[misc]
+
+
+def test_yaml_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No such file: .*absent\.yaml"):
+        load_yaml(tmp_path / "absent.yaml")
+    for content in (b"a: [1", b"\xff\xfe\xfa"):
+        (tmp_path / "broken.yaml").write_bytes(content)
+        with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML"):
+            load_yaml(tmp_path / "broken.yaml")
+
+
+def test_an_empty_file_is_told() -> None:
+    with pytest.raises(UserError, match=r"^my\.yaml: the whole: .*\(got None\)$"):
+        Tree.read(None, "my.yaml")

@@ -1,0 +1,76 @@
+"""Tables are written under their schema, whole or not at all."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.tables import read_record, read_table, records, write_table
+
+SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int32()), ("share", pa.float64())])
+
+
+def test_round_trip_of_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "0.parquet"
+    write_table([{"name": "x", "count": 1}, {"share": 0.5}], SCHEMA, path)
+    table = read_table(path)
+    assert list(table.columns) == ["name", "count", "share"]
+    first, second = records(table)
+    assert (first["name"], first["count"]) == ("x", 1)
+    assert pd.isna(first["share"])
+    assert second["name"] is None
+    assert second["share"] == 0.5
+
+
+def test_a_frame_and_rows_give_the_same_table(tmp_path: Path) -> None:
+    rows = [{"name": "x", "count": 1}, {"name": "y", "count": 2}]
+    write_table(rows, SCHEMA, tmp_path / "rows.parquet")
+    write_table(pd.DataFrame(rows)[["count", "name"]], SCHEMA, tmp_path / "frame.parquet")
+    pd.testing.assert_frame_equal(
+        read_table(tmp_path / "rows.parquet"), read_table(tmp_path / "frame.parquet")
+    )
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    write_table([], SCHEMA, tmp_path / "rows.parquet")
+    write_table(pd.DataFrame(), SCHEMA, tmp_path / "frame.parquet")
+    for name in ("rows", "frame"):
+        table = read_table(tmp_path / f"{name}.parquet")
+        assert list(table.columns) == SCHEMA.names
+        assert len(table) == 0
+
+
+@pytest.mark.parametrize("frame", [False, True])
+def test_an_unknown_column_is_an_error(tmp_path: Path, frame: bool) -> None:
+    rows = [{"name": "x"}, {"name": "y", "size": 1}]
+    with pytest.raises(ValueError, match=r"\['size'\] are not in the schema of a\.parquet"):
+        write_table(pd.DataFrame(rows) if frame else rows, SCHEMA, tmp_path / "a.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_shards_are_joined_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for shard in (10, 2, 0):
+        write_table([{"count": shard}], SCHEMA, tmp_path / "t.parquet" / f"{shard}.parquet")
+    assert read_table(tmp_path / "t.parquet")["count"].tolist() == [0, 2, 10]
+    assert list(read_table(tmp_path / "t.parquet", ["count"]).columns) == ["count"]
+
+
+def test_the_record_travels_with_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table([], SCHEMA, path, facts={"device": "cpu"})
+    record = read_record(path)
+    assert record["device"] == "cpu"
+    assert record["libraries"]["numpy"]
+    assert {"pambench", "commit", "dirty", "python", "system", "processor"} <= set(record)
+
+
+def test_a_table_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(UserError, match=r"a\.parquet cannot be read"):
+        read_table(path)
+    write_table([{"name": "x" * 1000}], SCHEMA, path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"a\.parquet cannot be read .* Delete it"):
+        read_table(path)

@@ -1,0 +1,110 @@
+"""What tests of several stages share: a small dataset of known content in a temporary folder."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from benchmark import prepare, prompts, volume
+from benchmark.catalogue import Dataset
+from benchmark.sources import Status
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
+
+SPACING = (3.0, 1.0, 1.5)
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def _labels() -> NDArray[np.uint8]:
+    """Label 1: a big and a middle component and a speck under 10 %; label 2: one block."""
+    labels = np.zeros((10, 16, 18), dtype=np.uint8)
+    labels[1:6, 1:7, 1:7] = 1
+    labels[2:5, 10:14, 2:6] = 1
+    labels[8, 1, 1] = 1
+    labels[3:9, 8:14, 9:16] = 2
+    return labels
+
+
+@pytest.fixture
+def labels() -> NDArray[np.uint8]:
+    return _labels()
+
+
+@pytest.fixture
+def entry() -> Callable[..., Dataset]:
+    """A catalogue entry over files images/<scan>.nii.gz and labels/<scan>.nii.gz."""
+
+    def make(root: Path = Path("nowhere"), **changed: Any) -> Dataset:
+        content: dict[str, Any] = {
+            "id": "T1",
+            "name": "Test",
+            "split": "local",
+            "modality": "CT",
+            "source": {"kind": "local", "path": str(root)},
+            "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
+            "labels": {1: "lesion", 2: {"name": "organ", "instances": False}},
+        }
+        return Dataset.read({**content, **changed}, "the test's entry")
+
+    return make
+
+
+@pytest.fixture
+def save_scan() -> Callable[..., None]:
+    """Write an image (its grey values follow the labels) and its label file below a folder."""
+
+    def save(root: Path, scan: str, labels: NDArray[Any] | None = None) -> None:
+        truth = _labels() if labels is None else labels
+        grey = (truth.astype(np.int16) * 100) - 50
+        volume.write(grey, SPACING, root / "images" / f"{scan}.nii.gz")
+        volume.write(truth, SPACING, root / "labels" / f"{scan}.nii.gz")
+
+    return save
+
+
+@pytest.fixture
+def ready() -> Callable[[Path], Status]:
+    def status(root: Path) -> Status:
+        return Status(state="ready", root=str(root), fingerprint="x")
+
+    return status
+
+
+class Shard:
+    """The tables of one prepared shard, as the stages read them from disk."""
+
+    def __init__(self, folder: Path, prepared: prepare.Prepared, deviations: tuple[float, ...]):
+        from benchmark import objects
+        from benchmark.tables import read_table, write_table
+
+        def through_file(rows: Any, schema: Any, name: str) -> Any:
+            path = folder / f"{name}.parquet"
+            write_table(rows, schema, path)
+            return read_table(path)
+
+        self.images = through_file(prepared.images, prepare.IMAGES, "images")
+        self.objects = through_file(prepared.objects, objects.SCHEMA, "objects")
+        self.reference = through_file(prepared.reference, objects.REFERENCE_SCHEMA, "reference")
+        rows = prompts.of_shard(self.images, self.objects, self.reference, deviations)
+        self.prompts = through_file(rows, prompts.SCHEMA, "prompts")
+
+
+@pytest.fixture
+def shard(
+    tmp_path: Path,
+    entry: Callable[..., Dataset],
+    save_scan: Callable[..., None],
+    ready: Callable[[Path], Status],
+) -> Shard:
+    """Two scans of the same content, prepared, with prompts at three deviations."""
+    raw = tmp_path / "raw"
+    for scan in ("a", "b"):
+        save_scan(raw, scan)
+    prepared = prepare.prepare(entry(raw), ready(raw), 0)
+    assert not prepared.failures
+    return Shard(tmp_path / "tables", prepared, (-0.2, 0.0, 0.4))

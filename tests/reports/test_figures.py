@@ -1,0 +1,178 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from reports import panels
+from reports.figures import fig4a, fig4d, fig5a, make
+from reports.panels import Answer, Case
+from reports.results import Results
+from reports.style import CONTROL, looks, save
+
+METHODS = ["first", "second"]
+
+
+def by_dataset(count: int, gap: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(count)
+    rows = [
+        {
+            "dataset": f"D{i}",
+            "split": "internal",
+            "method": m,
+            "metric": "dsc",
+            "mean": rng.random(),
+        }
+        for i in range(count)
+        for m in METHODS
+    ]
+    table = pd.DataFrame(rows, columns=["dataset", "split", "method", "metric", "mean"])
+    if gap:
+        table.loc[0, "mean"] = np.nan
+    return table
+
+
+def times(datasets: int) -> pd.DataFrame:
+    rows = [
+        {"dataset": f"D{d}", "method": m, "variant": "", "device": "cpu", "segment_s": s * (d + 1)}
+        for d in range(datasets)
+        for m, s in (("first", 0.1), ("first", 0.3), ("second", 2.0))
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "method", "variant", "device", "segment_s"])
+
+
+def case(**answers: Answer) -> Case:
+    truth = np.zeros((6, 8, 10), dtype=bool)
+    truth[2:4, 2:6, 3:7] = True
+    image = np.arange(truth.size, dtype=np.float32).reshape(truth.shape)
+    about: Any = {"rank": "best", "dataset": "D1", "structure": "liver", "object": "s/liver/1"}
+    place: Any = {"spacing": (5.0, 1.0, 1.0), "axis": 0, "index": 3, "prompt": (3, 4, 2, 6, 3, 7)}
+    return Case(image=image, truth=truth, answers=answers, **about, **place)
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(t.get_text() for t in figure.findobj(match=lambda a: hasattr(a, "get_text")))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_radar_holds_the_table(gap: bool) -> None:
+    table = by_dataset(5, gap)
+    figure = fig4a.draw(table, looks(METHODS), {})
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    for method in METHODS:
+        values = table.loc[table["method"] == method, "mean"].to_numpy()
+        shown = np.asarray(lines[method].get_ydata())
+        np.testing.assert_array_equal(shown, np.append(values, values[0]))
+        assert to_hex(lines[method].get_color()).upper() == looks(METHODS)[method].colour
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_than_three_datasets_are_dots_and_say_why(count: int) -> None:
+    table = by_dataset(count)
+    figure = fig4a.draw(table, looks(METHODS), {})
+    shown = [float(np.asarray(line.get_xdata())[0]) for line in figure.axes[0].get_lines()]
+    assert shown == table["mean"].tolist()
+    assert "needs three datasets" in texts(figure)
+
+
+def test_box_plot_holds_objects_or_means_of_datasets() -> None:
+    few, many = times(2), times(5)
+    points = figure_points(fig4d.draw(few, looks(METHODS)))
+    assert points == [[0.1, 0.3, 0.2, 0.6], [2.0, 4.0]]
+    points = figure_points(fig4d.draw(many, looks(METHODS)))
+    np.testing.assert_allclose(points[0], 0.2 * np.arange(1, 6))
+    np.testing.assert_allclose(points[1], 2.0 * np.arange(1, 6))
+
+
+def figure_points(figure: Figure) -> list[list[float]]:
+    lines = figure.axes[0].get_lines()
+    return [np.asarray(line.get_xdata()).tolist() for line in lines if line.get_marker() == "o"]
+
+
+def test_panels_show_image_reference_and_each_mask() -> None:
+    given = np.roll(case().truth, 1, axis=2)
+    shown = case(first=Answer(given, 0.75), second=Answer(None, None, "out of memory"))
+    figure = fig5a.draw([shown], looks(METHODS))
+    assert len(figure.axes) == 2 * 3
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), shown.image[3])
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), shown.image[:, 2])
+    assert [len(axes.collections) for axes in figure.axes] == [1, 1, 2, 2, 1, 1]
+    place = figure.axes[2].collections[1].get_paths()[0].vertices
+    low, high = np.asarray(place).min(axis=0), np.asarray(place).max(axis=0)
+    assert (low.tolist(), high.tolist()) == ([3.5, 1.5], [7.5, 5.5])  # x 4..7, y 2..5
+    assert "DSC 0.750" in texts(figure)
+    assert "out of memory" in texts(figure)
+
+
+@pytest.mark.parametrize("name", ["fig4a", "fig4d", "fig5a"])
+def test_no_rows_are_said_in_the_place_of_the_figure(name: str) -> None:
+    figures = {
+        "fig4a": lambda: fig4a.draw(by_dataset(0), looks(METHODS), {}),
+        "fig4d": lambda: fig4d.draw(times(0), looks(METHODS)),
+        "fig5a": lambda: fig5a.draw([], looks(METHODS)),
+    }
+    figure = figures[name]()
+    assert not figure.axes
+    assert texts(figure).startswith("No ")
+
+
+def test_a_method_keeps_its_look_beside_controls_and_own_colours() -> None:
+    plain, more = looks(METHODS), looks(["oracle", *METHODS], ["oracle"], {"second": "#123456"})
+    assert more["first"] == plain["first"]
+    assert more["oracle"].colour == CONTROL
+    assert more["second"].colour == "#123456"
+
+
+def test_twelve_methods_all_look_different() -> None:
+    given = looks([str(i) for i in range(12)])
+    assert len({(look.colour, str(look.line)) for look in given.values()}) == 12
+
+
+def test_choice_takes_best_median_and_worst_once_each() -> None:
+    objects = pd.DataFrame(
+        {
+            **{"dataset": "D", "scan": "s", "method": "m", "status": "ok"},
+            **{"object": list("abcde"), "dsc": [0.1, 0.9, 0.5, 0.7, 0.3]},
+        }
+    )
+    chosen = panels.choose(objects, "m", 1, {"D"})
+    assert dict(zip(chosen["rank"], chosen["object"], strict=True)) == {
+        "best": "b",
+        "median": "c",
+        "worst": "a",
+    }
+    assert len(panels.choose(objects.head(2), "m", 1, {"D"})) == 2
+    assert panels.choose(objects, "m", 1, {"other"}).empty
+    assert panels.choose(objects, "m", 0, {"D"}).empty
+
+
+def test_cases_are_loaded_from_redistributable_data_alone(study: Path) -> None:
+    results = Results(study)
+    root = study.parent
+    cases = panels.load(results, root.parent / "data", root)
+    assert {found.dataset for found in cases} == {"D01"}
+    for found in cases:
+        oracle = found.answers["oracle"].mask
+        assert oracle is not None
+        np.testing.assert_array_equal(oracle, found.truth)
+        inside = found.image[found.truth].mean() - found.image[~found.truth].mean()
+        assert inside > 50
+        assert found.truth.take(found.index, axis=found.axis).any()
+
+
+def test_files_are_the_same_each_time(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        save(fig4a.draw(by_dataset(4), looks(METHODS), {}), tmp_path / folder / "fig", "caption")
+    for suffix in ("pdf", "svg", "png", "txt"):
+        first, second = (tmp_path / f / f"fig.{suffix}" for f in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes()
+    assert "<text" in (tmp_path / "one" / "fig.svg").read_text(encoding="utf-8")
+
+
+def test_make_writes_what_was_asked_for(study: Path) -> None:
+    made = make(Results(study), study.parent.parent / "data", study.parent, "fig4d")
+    assert made == [study / "figures" / "fig4d"]
+    assert (study / "figures" / "fig4d.pdf").read_bytes().startswith(b"%PDF")

@@ -1,0 +1,128 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.analysis import analyse
+from benchmark.errors import UserError
+from reports import html
+from reports.cli import app
+from reports.results import Results
+
+_VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags balance; keeps ids, resources and the text outside scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def reported(study: Path) -> Reader:
+    options = ["--study", str(study)]
+    folders = ["--data", str(study.parent.parent / "data"), "--results", str(study.parent)]
+    for command in (["figures", *options, *folders], ["tables", *options], ["report", *options]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+    return read((study / "report.html").read_text(encoding="utf-8"))
+
+
+def test_opens_without_a_network(reported: Reader) -> None:
+    for tag, attributes in reported.tags:
+        for name in ("src", "srcset", "poster", "data"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+        assert tag not in {"link", "iframe", "object", "embed"}
+    policy = next(a["content"] for _, a in reported.tags if a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_figures_and_tables_are_named(reported: Reader) -> None:
+    images = [attributes for tag, attributes in reported.tags if tag == "img"]
+    assert len(images) == 3
+    assert all(attributes["alt"] for attributes in images)
+    kinds = [tag for tag, _ in reported.tags]
+    assert kinds.count("table") == kinds.count("caption") == 6
+    ids = [attributes["id"] for _, attributes in reported.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    inner = {str(a["href"])[1:] for t, a in reported.tags if t == "a" and str(a["href"])[0] == "#"}
+    assert inner <= set(ids)
+
+
+def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> None:
+    overall = Results(study).overall
+    rows = overall[(overall["metric"] == "dsc") & (overall["split"] == "all")]
+    assert f"{rows['ok'].sum()} of {rows['expected'].sum()} expected cells" in reported.text
+    for line in rows.to_dict("records"):
+        assert f"{line['mean']:.3f} ± {line['sd']:.3f}" in reported.text
+        assert f"{line['ok']}/{line['expected']}" in reported.text
+    for said in (
+        "oracle is a control, no method",
+        "Sign the agreement at the data's site.",
+        "out of memory",
+        "Generated phantoms: volumes made by a program",
+        "CC-BY-4.0",
+        "an outline on one slice",
+        "with local changes",
+    ):
+        assert said in re.sub(r"\s+", " ", reported.text)
+
+
+def test_names_are_escaped(made: Callable[..., Path], tmp_path: Path) -> None:
+    evil = '<script>alert("1")</script>'
+    folder = made(tmp_path, 1, 1, names={"classic-0": evil}, oracle=False)
+    text = html.render(Results(folder))
+    assert evil not in text
+    assert evil in read(text).text
+    assert [tag for tag, _ in read(text).tags].count("script") == 1
+
+
+def test_an_empty_study_gives_a_report(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made(tmp_path, 1, 1, failing=False)
+    for name in ("scores", "times"):
+        path = folder / f"{name}.parquet"
+        pd.read_parquet(path).head(0).to_parquet(path)
+    analyse(folder / "scores.parquet", folder / "statistics")
+    reader = read(html.render(Results(folder)))
+    assert "No scores." in reader.text
+    assert "run pambench figures" in reader.text
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"settings\.json"):
+        Results(tmp_path)
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0001, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
+def test_p_value(p: float, text: str) -> None:
+    assert html.p_value(p) == text

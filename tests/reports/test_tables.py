@@ -1,0 +1,81 @@
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.analysis import read_statistics
+from reports import tables
+from reports.results import Results
+
+
+def test_table_1_holds_the_statistics(study: Path) -> None:
+    results = Results(study)
+    numbers = tables.table1(results.overall, results.methods, results.controls)
+    assert numbers["method"].tolist() == ["classic-0", "PAM-1", "oracle"]
+    for row in numbers.to_dict("records"):
+        source = results.overall
+        source = source[(source["method"] == row["method"]) & (source["split"] == "phantom")]
+        for metric in tables.TABLE1:
+            line = source[source["metric"] == metric].iloc[0]
+            assert row[f"{metric}_mean"] == line["mean"]
+            assert row[f"{metric}_sd"] == line["sd"]
+            assert (row["ok"], row["expected"]) == (line["ok"], line["expected"])
+
+
+def test_files_hold_numbers_and_denominators(study: Path) -> None:
+    tables.make(Results(study))
+    folder = study / "tables"
+    written = read_statistics(folder / "table1.csv")
+    line = written.iloc[0]
+    text = f"{line['dsc_mean']:.3f} ± {line['dsc_sd']:.3f}"
+    assert text in (folder / "table1.md").read_text(encoding="utf-8")
+    latex = (folder / "table1.tex").read_text(encoding="utf-8")
+    assert text.replace("±", r"$\pm$") in latex
+    assert f"{line['ok']}/{line['expected']}" in latex
+    wide = (folder / "dsc_by_dataset.md").read_text(encoding="utf-8")
+    assert "†" in wide
+
+
+def block(*means: float, control: bool = False) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"split": "internal", "control": False, "n": 3, "datasets": 3, "dsc_mean": means}
+        | {"hd95_mean": means}
+    )
+
+
+def test_best_follows_the_direction_of_the_metric() -> None:
+    numbers = block(0.5, 0.9, 0.7)
+    assert tables.best(numbers, "dsc") == {1}
+    assert tables.best(numbers, "hd95") == {0}
+
+
+def test_best_leaves_out_controls_gaps_and_ties() -> None:
+    numbers = block(0.5, 0.9, 0.7, 1.0)
+    numbers.loc[3, "control"] = True
+    numbers.loc[1, "n"] = 2
+    assert tables.best(numbers, "dsc") == {2}
+    assert tables.best(block(0.5, 0.5), "dsc") == set()
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "metric", "text"),
+    [
+        (0.51234, 0.1, "dsc", "0.512 ± 0.100"),
+        (27.951, 39.774, "hd95", "27.95 ± 39.77"),
+        (0.5, math.nan, "dsc", "0.500"),
+        (math.nan, math.nan, "dsc", tables.NONE),
+    ],
+)
+def test_print(mean: float, sd: float, metric: str, text: str) -> None:
+    assert tables.plus_minus(mean, sd, metric) == text
+
+
+def test_cell_shows_what_is_missing_or_was_trained_on() -> None:
+    assert tables.cell(0.5, 4, 4, 0) == "0.500"
+    assert tables.cell(0.5, 3, 4, 1) == "0.500 (3/4)†"
+
+
+def test_nothing_gives_empty_tables() -> None:
+    empty = pd.DataFrame(columns=["split", "method", "metric"])
+    assert tables.table1(empty, []).empty

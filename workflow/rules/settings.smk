@@ -1,0 +1,18 @@
+# What a stage depends on, written beside its results: the content of the digest in their path.
+
+
+rule settings:
+    output:
+        paths.SETTINGS,
+    log:
+        "results/logs/settings/{of}.log",
+    benchmark:
+        "results/logs/settings/{of}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        content=lambda wildcards: json.dumps(
+            SETTINGS[wildcards.of].model_dump(mode="json")
+        ),
+    shell:
+        "pambench settings {params.content:q} --output {output:q} > {log:q} 2>&1"
