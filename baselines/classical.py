@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
-from benchmark.prompts import Mask2D
 
 if TYPE_CHECKING:
-    from benchmark.prompts import Prompt
+    from benchmark.prompts import Mask2D, Prompt
     from benchmark.volume import Volume
 
 Plane = NDArray[np.bool_]
@@ -102,12 +101,14 @@ class SliceWalker(Adapter):
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the propagated mask of each prompt, as a part of the grid."""
+        from benchmark.prompts import Mask2D
+
         for prompt in prompts:
             if not isinstance(prompt, Mask2D):
                 raise TypeError(f"{type(self).__name__} takes mask2d prompts, not {prompt.kind}")
             yield self._propagated(volume, prompt)
 
-    def _propagated(self, volume: "Volume", prompt: Mask2D) -> Prediction:
+    def _propagated(self, volume: "Volume", prompt: "Mask2D") -> Prediction:
         if not prompt.mask.voxels:
             return Prediction(failure="the guiding mask is empty")
         stack = np.moveaxis(volume.grey, prompt.axis, 0)
@@ -122,7 +123,7 @@ class SliceWalker(Adapter):
         return Prediction(found, (offset[0], offset[1], offset[2]))
 
     def _walk(
-        self, stack: NDArray[Any], prompt: Mask2D, pixel: tuple[float, float], distance: float
+        self, stack: NDArray[Any], prompt: "Mask2D", pixel: tuple[float, float], distance: float
     ) -> Iterator[tuple[int, Plane]]:
         """Yield index and mask of each slice of ``stack`` (slice, row, column) that is reached."""
         from scipy import ndimage

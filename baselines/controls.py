@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
-from benchmark.prompts import Mask2D
 
 if TYPE_CHECKING:
     from benchmark.masks import Box, Mask
@@ -79,6 +78,8 @@ class CopyMask(ReferenceAdapter):
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the guiding mask of each prompt, copied along its axis."""
+        from benchmark.prompts import Mask2D
+
         for prompt in prompts:
             if not isinstance(prompt, Mask2D):
                 raise TypeError(f"copy-mask takes mask2d prompts, not {prompt.kind}")

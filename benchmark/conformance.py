@@ -71,15 +71,15 @@ def check(
     if not attempt("load", partial(adapter.load, weights, device), f"loaded on {device}"):
         return findings
     for scene in scenes():
-        plain = scene.name == "plain"
         for kind in cls.info.prompts:
-            for axis in (0, 1, 2) if plain and kind != "box3d" else (0,):
+            every = scene.name == "plain" and kind != "box3d"
+            for axis in (0, 1, 2) if every else (0,):
                 run = _Run(adapter, scene, scene.prompts(kind, axis))
-                where = f"{scene.name}, {kind}" + (f", axis {axis}" if plain else "")
+                where = f"{scene.name}, {kind}" + (f", axis {axis}" if every else "")
                 if not attempt(where, run.first, ""):
                     continue
                 findings[-1] = replace(findings[-1], detail=run.overlap())
-                if plain and axis == 0:
+                if scene.name == "plain" and axis == 0:
                     attempt(f"two runs, {kind}", run.again, "are equal")
                     attempt(f"order, {kind}", run.order, "answers follow their prompts")
     return findings

@@ -69,7 +69,9 @@ class Mask:
         """
         dense = np.asarray(array).astype(bool, copy=False)
         grid = shape or (dense.shape[0], dense.shape[1], dense.shape[2])
-        if any(o < 0 or o + n > g for o, n, g in zip(offset, dense.shape, grid, strict=True)):
+        if dense.ndim != 3 or any(
+            o < 0 or o + n > g for o, n, g in zip(offset, dense.shape, grid, strict=True)
+        ):
             raise ValueError(f"a part of shape {dense.shape} at {offset} leaves the grid {grid}")
         tight = bounding_box(dense)
         crop = dense[slices(tight)].copy()

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from benchmark import masks, stages
 from benchmark.masks import Box, Mask, Shape
-from benchmark.tables import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,6 +162,8 @@ def of_shard(
     deviations: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
     """Give the rows of `SCHEMA` for all objects of a shard, from its prepared tables."""
+    from benchmark.tables import records
+
     shapes = {row["scan"]: (row["size_z"], row["size_y"], row["size_x"]) for row in records(images)}
     stored = {row["object"]: row for row in records(reference)}
     for row in records(objects):

@@ -221,7 +221,7 @@ def _failures(table: "pd.DataFrame") -> list[dict[str, Any]]:
         key = (str(row["stage"]), method, str(row["dataset"]), str(row["reason"]))
         start = dict(zip(("stage", "method", "dataset", "reason"), key, strict=True))
         group = found.setdefault(key, {**start, "count": 0, "where": []})
-        group["count"] += int(row["count"])
+        group["count"] += 1
         named: Sequence[Any] = (row["object"], row["scan"])
         place = next((name for name in named if isinstance(name, str)), None)
         if place is not None and place not in group["where"]:

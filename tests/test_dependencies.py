@@ -18,7 +18,9 @@ ONLY_CONDA = {"python", "pip"}
 def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
-    return [Requirement(text) for text in (*project["dependencies"], *(e for x in extras for e in x))]
+    return [
+        Requirement(text) for text in (*project["dependencies"], *(e for x in extras for e in x))
+    ]
 
 
 def pins() -> dict[str, str]:

@@ -133,4 +133,3 @@ def test_a_liver_takes_less_than_a_hundred_kilobytes(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
     back = Mask.from_row(records(read_table(path))[0], mask.shape)
     np.testing.assert_array_equal(back.dense(), rough)
-

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from benchmark.masks import Mask
-from benchmark.prompts import SCHEMA, Box2D, Box3D, Mask2D, derive, from_row
+from benchmark.prompts import SCHEMA, Box2D, Box3D, Mask2D, Prompt, derive, from_row
 from benchmark.tables import read_table, records, write_table
 
 Rows = list[dict[str, Any]]
@@ -136,7 +136,9 @@ def test_moves_are_clamped_to_the_ends_and_what_took_effect_is_kept(
 
 def test_hash_is_the_same_in_another_process() -> None:
     code = (
-        "import numpy as np; from benchmark.masks import Mask; from benchmark.prompts import derive;"
+        "import numpy as np\n"
+        "from benchmark.masks import Mask\n"
+        "from benchmark.prompts import derive\n"
         "a = np.zeros((4, 5, 6)); a[1:3, 2:4, 1:5] = 1; a[2, 2, 5] = 1;"
         "print(*(row['hash'] for row in derive(Mask.of(a), 0, [0.0])))"
     )
@@ -155,7 +157,7 @@ def test_another_place_or_content_has_another_hash() -> None:
     def mask2d(part: NDArray[np.bool_], offset: tuple[int, int, int]) -> Mask2D:
         return Mask2D(0, offset[0], Mask.of(part, offset=offset, shape=(9, 9, 9)))
 
-    different = [
+    different: list[Prompt] = [
         mask2d(plane, (2, 2, 2)),
         mask2d(holed, (2, 2, 2)),
         mask2d(plane, (2, 2, 3)),

@@ -87,7 +87,7 @@ def test_a_name_that_a_validator_refuses_is_told_with_its_origin() -> None:
 def test_settings_are_frozen() -> None:
     tree = Tree()
     with pytest.raises(ValidationError):
-        tree.adapter = "y"  # type: ignore[misc]
+        tree.adapter = "y"
 
 
 def test_yaml_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables are written under their schema, whole or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +45,7 @@ def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frame", [False, True])
 def test_an_unknown_column_is_an_error(tmp_path: Path, frame: bool) -> None:
-    rows = [{"name": "x"}, {"name": "y", "size": 1}]
+    rows: list[dict[str, Any]] = [{"name": "x"}, {"name": "y", "size": 1}]
     with pytest.raises(ValueError, match=r"\['size'\] are not in the schema of a\.parquet"):
         write_table(pd.DataFrame(rows) if frame else rows, SCHEMA, tmp_path / "a.parquet")
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("kills")
 def kill_after(place: Workplace, study: Path, outputs: int) -> bool:
     """Start the workflow and kill it with all its jobs once ``outputs`` files are there.
 
-    Tells whether it was still running then.
+    Tells whether it was still running then. It leaves Snakemake's lock behind.
     """
     log = place.folder / "killed.log"
     with log.open("w") as file:
@@ -41,9 +41,10 @@ def test_killed_and_rerun_gives_the_scores_of_an_undisturbed_run(
     assert run.returncode == 0, run.stdout + run.stderr
 
     study = killed.study()
-    moments = sorted(random.Random(7).sample(range(4, 60), 4))
-    assert [kill_after(killed, study, moment) for moment in moments].count(True) >= 3
-    assert killed.run(study, "--unlock").returncode == 0
+    moments = sorted(random.Random(7).sample(range(4, 50), 4))
+    for moment in moments:
+        assert kill_after(killed, study, moment)
+        assert killed.run(study, "--unlock").returncode == 0
     run = killed.run(study)
     assert run.returncode == 0, run.stdout + run.stderr
 

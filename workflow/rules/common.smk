@@ -55,6 +55,17 @@ def entry_name(wildcards):
     return STUDY.entry_names[wildcards.dataset]
 
 
+# Functions of wildcards alone: Snakemake does not compare params that are derived from outputs.
+def fingerprint_of_data(wildcards):
+    raw = Path(paths.STATUS.format(**wildcards)).parent
+    return DATASETS[wildcards.dataset].source.fingerprint(raw)
+
+
+def fingerprint_of_weights(wildcards):
+    raw = Path(paths.WEIGHTS_STATUS.format(**wildcards)).parent
+    return WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].source.fingerprint(raw)
+
+
 def information(wildcards):
     """What is known of the method behind a run."""
     return find(RUNS[wildcards.run].adapter).info

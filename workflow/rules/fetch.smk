@@ -16,9 +16,7 @@ rule fetch:
     params:
         entry=entry_name,
         digest=lambda wildcards: DATASETS[wildcards.dataset].digest("fetch"),
-        at_hand=lambda wildcards, output: DATASETS[
-            wildcards.dataset
-        ].source.fingerprint(Path(output[0]).parent),
+        at_hand=fingerprint_of_data,
     shell:
         "pambench fetch --dataset {params.entry:q} --output {output:q} > {log:q} 2>&1"
 
@@ -39,8 +37,6 @@ rule fetch_weights:
         digest=lambda wildcards: WEIGHTS[
             WEIGHTS_BY_ID[wildcards.weights]
         ].model_dump_json(),
-        at_hand=lambda wildcards, output: WEIGHTS[
-            WEIGHTS_BY_ID[wildcards.weights]
-        ].source.fingerprint(Path(output[0]).parent),
+        at_hand=fingerprint_of_weights,
     shell:
         "pambench fetch-weights --weights {params.entry:q} --output {output:q} > {log:q} 2>&1"

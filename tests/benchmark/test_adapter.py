@@ -1,0 +1,93 @@
+"""The registry: names, refusals, and that listing loads no heavy library."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+
+from baselines.classical import RegionGrowth
+from baselines.controls import Oracle
+from benchmark import adapter
+from benchmark.errors import UserError
+
+
+def test_methods_that_ship_are_registered_and_importable() -> None:
+    shipped = {"oracle", "empty", "box-fill", "ellipsoid", "copy-mask"}
+    shipped |= {"region-growth", "flow-propagation"}
+    assert shipped <= adapter.available().keys()
+    for name in shipped:
+        assert adapter.find(name).info.summary
+
+
+def test_a_name_and_its_module_and_class_are_the_same() -> None:
+    assert adapter.find("oracle") is adapter.find("baselines.controls:Oracle") is Oracle
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"'region-grwth'.*Did you mean: region-growth"):
+        adapter.find("region-grwth")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no.such.module:Class", "cannot be imported"),
+        ("baselines.controls:NoSuchClass", "cannot be imported"),
+        ("benchmark.adapter:find", "no benchmark.adapter.Adapter"),
+        ("benchmark.masks:Mask", "no benchmark.adapter.Adapter"),
+    ],
+)
+def test_what_is_no_adapter_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        adapter.find(name)
+
+
+def _registered(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
+    found = EntryPoints(EntryPoint(name, value, adapter.GROUP) for name, value in points)
+    monkeypatch.setattr(adapter, "entry_points", lambda group: found.select(group=group))
+
+
+def test_a_name_registered_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _registered(monkeypatch, ("twin", "one:A"), ("twin", "two:B"))
+    with pytest.raises(UserError, match=r"'twin': one:A and two:B"):
+        adapter.available()
+
+
+def test_the_same_registration_seen_twice_is_one_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    _registered(monkeypatch, ("twin", "one:A"), ("twin", "one:A"))
+    assert adapter.available() == {"twin": "one:A"}
+
+
+def test_finding_every_shipped_method_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from benchmark.adapter import available, find; "
+        "[find(name) for name in available()]; "
+        "print(*({'torch', 'skimage', 'SimpleITK', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_variants_merge_options_and_share_what_was_loaded() -> None:
+    base = RegionGrowth({"reach_mm": 50, "pull": 0})
+    setattr(base, "model", model := object())  # noqa: B010 - stands for what load made
+    variant = base.with_options({"reach_mm": 20})
+    assert (variant.options.reach_mm, variant.options.pull) == (20, 0)
+    assert base.options.reach_mm == 50
+    assert vars(variant)["model"] is model
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"reach": 5}, "Did you mean: reach_mm"), ({"reach_mm": -1}, "reach_mm.*greater than 0")],
+)
+def test_wrong_options_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        RegionGrowth(options)
+    with pytest.raises(UserError, match=message):
+        RegionGrowth().with_options(options)

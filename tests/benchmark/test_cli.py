@@ -1,0 +1,110 @@
+"""The command line: what it lists, and how it tells a mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmark import catalogue, cli
+from benchmark.errors import UserError
+
+HEAVY = ("torch", "pandas", "SimpleITK", "skimage", "scipy", "matplotlib", "snakemake")
+METHOD = "baselines.classical:RegionGrowth"
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmark", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_help_lists_the_commands() -> None:
+    result = invoke("--help")
+    assert result.exit_code == 0
+    for command in ("fetch", "prepare", "prompts", "predict", "score", "collect", "check-adapter"):
+        assert f"  {command} " in result.output
+
+
+def test_datasets() -> None:
+    result = invoke("datasets", "list")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == catalogue.names()
+    result = invoke("datasets", "show", "P01")
+    assert result.exit_code == 0
+    assert result.output.startswith("id: P01\n")
+    assert "name: liver" in result.output
+
+
+def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.adapter.available", lambda: {"growth": METHOD})
+    result = invoke("methods", "list")
+    assert result.output.split() == ["growth", METHOD]
+    for name in ("growth", METHOD):
+        result = invoke("methods", "show", name)
+        assert result.exit_code == 0
+        assert "prompts: mask2d" in result.output
+        assert "option: slope = " in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("datasets", "show", "p01"), "Did you mean: P01"),
+        (("methods", "show", "grow"), "Did you mean: growth"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr("benchmark.adapter.available", lambda: {"growth": METHOD})
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("datasets", "show", "P0l"), "pambench: Unknown dataset 'P0l'"),
+        (("collect", "--study", "results/nothing"), "No such file: results/nothing/settings.json"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_a_method_in_the_working_directory_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own_method.py").write_text(
+        "from benchmark.adapter import Adapter, MethodInfo\n"
+        "class Mine(Adapter):\n"
+        "    info = MethodInfo(summary='my own', prompts=('box2d',))\n"
+        "    def segment(self, volume, prompts): ...\n"
+    )
+    done = run("methods", "show", "own_method:Mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "summary: my own" in done.stdout
+
+
+def test_listing_is_light() -> None:
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "import benchmark.cli\n"
+        "for words in (['--help'], ['methods', 'list'], ['datasets', 'list']):\n"
+        "    assert CliRunner().invoke(benchmark.cli.app, words).exit_code == 0\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,197 @@
+"""From the shards of a study to its long tables, and whether too much was lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmark import inference, objects, paths, prepare, prompts, scoring
+from benchmark.catalogue import Dataset
+from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, check, collect
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.study import Study
+from benchmark.tables import read_table, write_table
+
+METHODS: dict[str, Any] = {
+    "fill": {"adapter": "baselines.controls:BoxFill", "prompt": "box3d", "weights": "net.yaml"},
+    "empty": {"adapter": "baselines.controls:Empty", "prompt": "mask2d"},
+    "twin": {"adapter": "baselines.controls:Empty", "prompt": "mask2d"},
+}
+WEIGHTS = {"id": "net", "name": "Net", "source": {"kind": "manual"}, "file": "net.pt"}
+
+
+def through(study: Study, with_weights: bool) -> None:
+    """Run the stages of a study in the working directory, as the workflow does."""
+    for entry in study.entries.values():
+        status = entry.source.fetch(Path(paths.STATUS.format(dataset=entry.id)).parent)
+        write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
+        for shard in range(entry.shards):
+            at = {"dataset": entry.id, "shard": shard}
+
+            def write(rows: Any, schema: Any, pattern: str, **fields: Any) -> pd.DataFrame:
+                path = Path(pattern.format(**fields))
+                write_table(rows, schema, path)
+                return read_table(path)
+
+            got = prepare.prepare(entry, status, shard)
+            images = write(got.images, prepare.IMAGES, paths.IMAGES, **at)
+            found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
+            reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
+            write(got.failures, prepare.FAILURES, paths.SET_ASIDE, **at)
+            rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
+            rules = study.prompt_rules.id
+            asked = write(rows, prompts.SCHEMA, paths.PROMPTS, rules=rules, **at)
+            for run in {run.id: run for run in study.runs.values()}.values():
+                of_run = {"run": run.id, **at}
+                weights = status if with_weights else status.model_copy(update={"state": "manual"})
+                done = inference.predict(
+                    run, images, asked, weights=weights if run.weights else None
+                )
+                masks = write(done.masks, inference.MASKS, paths.MASKS, **of_run)
+                write(done.times, inference.TIMES, paths.TIMES, **of_run)
+                inputs = scoring.Inputs(images, found, reference, asked, masks)
+                scores = scoring.score(run, study.scoring, inputs)
+                where = {"scoring": study.scoring.id, **of_run}
+                write(scores, scoring.SCHEMA, paths.SCORES, **where)
+
+
+Collected = Callable[..., Path]
+
+
+@pytest.fixture
+def collected(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: Callable[..., Dataset],
+    save_scan: Callable[..., None],
+) -> Collected:
+    """Run a study over two datasets of two shards each and collect it; its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*, bad: bool = False, with_weights: bool = True, absent: bool = False) -> Path:
+        for name in ("T1", "T2"):
+            for scan in ("a", "c", "d", "e"):
+                save_scan(tmp_path / name, scan)
+            made = entry(tmp_path / name, id=name, collection=f"from {name}", shards=2)
+            Path(f"{name}.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
+        if bad:
+            Path("T1/labels/a.nii.gz").unlink()
+        if absent:
+            Path("T2").rename("elsewhere")
+        Path("net.yaml").write_text(yaml.safe_dump({**WEIGHTS, "trained_on": ["from T2"]}))
+        content = {"study": "s", "datasets": ["T1.yaml", "T2.yaml"], "methods": METHODS}
+        study = Study.read(content, "study.yaml")
+        through(study, with_weights)
+        collect(study, Path("results/s"))
+        return Path("results/s")
+
+    return run
+
+
+def test_three_tables_and_the_record(collected: Collected) -> None:
+    folder = collected()
+    scores = read_table(folder / "scores.parquet")
+    assert list(scores.columns) == SCORES.names
+    # 3 methods x 2 datasets x 4 scans x (3 objects + 2 structures)
+    assert len(scores) == 3 * 2 * 4 * 5
+    assert set(scores["status"]) == {"ok"}
+    keys = ["method", "dataset", "scan", "level", "structure", "object", "variant", "deviation"]
+    assert not scores.duplicated(keys).any()
+    assert set(zip(scores["dataset"], scores["collection"], strict=True)) == {
+        ("T1", "from T1"),
+        ("T2", "from T2"),
+    }
+    times = read_table(folder / "times.parquet")
+    assert list(times.columns) == ALL_TIMES.names
+    assert set(times["method"]) == set(METHODS)
+    failures = read_table(folder / "failures.parquet")
+    assert list(failures.columns) == ALL_FAILURES.names
+    assert failures.empty
+    record = read_json(folder / "record.json")
+    assert record["datasets"]["T1"]["scans"] == 4
+    assert record["datasets"]["T1"]["objects"] == 12
+    assert record["datasets"]["T1"]["state"] == "ready"
+    assert record["methods"]["empty"]["run"] == record["methods"]["twin"]["run"]
+    assert record["methods"]["fill"]["weights"] == "net.yaml"
+    assert record["methods"]["fill"]["made_by"]["python"]
+    assert Study.read(record["study"], "record").study == "s"
+    check(scores, failures, 0.0)
+
+
+def test_cells_that_the_weights_saw_are_marked(collected: Collected) -> None:
+    scores = read_table(collected() / "scores.parquet")
+    seen = scores[scores["contaminated"].astype(bool)]
+    assert set(zip(seen["method"], seen["dataset"], strict=True)) == {("fill", "T2")}
+    assert len(seen) == 20
+
+
+def test_what_was_set_aside_is_listed(collected: Collected) -> None:
+    folder = collected(bad=True)
+    failures = read_table(folder / "failures.parquet")
+    (row,) = failures.to_dict("records")
+    assert (row["dataset"], row["scan"], row["stage"]) == ("T1", "a", "prepare")
+    assert "labels/a.nii.gz" in row["reason"]
+    assert pd.isna(row["method"])
+    assert read_json(folder / "record.json")["datasets"]["T1"]["set_aside"] == 1
+    scores = read_table(folder / "scores.parquet")
+    check(scores, failures, 1 / 8)
+    with pytest.raises(UserError, match=r"1 of 8 scans were lost, .*budget of 10%"):
+        check(scores, failures, 0.1)
+
+
+def test_a_method_without_weights_is_skipped_and_no_loss(collected: Collected) -> None:
+    folder = collected(with_weights=False)
+    scores, failures = (read_table(folder / f"{n}.parquet") for n in ("scores", "failures"))
+    assert set(scores.loc[scores["method"] == "fill", "status"]) == {"skipped"}
+    assert set(scores.loc[scores["method"] != "fill", "status"]) == {"ok"}
+    assert len(failures) == 2 * 4 * 3
+    assert set(failures["method"]) == {"fill"}
+    assert set(failures["stage"]) == {"predict"}
+    assert failures["object"].notna().all()
+    assert failures["reason"].str.startswith("no weights").all()
+    check(scores, failures, 0.0)
+
+
+def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> None:
+    folder = collected(absent=True)
+    scores, failures = (read_table(folder / f"{n}.parquet") for n in ("scores", "failures"))
+    assert set(scores["dataset"]) == {"T1"}
+    (row,) = failures.to_dict("records")
+    assert (row["dataset"], row["scan"], row["stage"]) == ("T2", None, "fetch")
+    record = read_json(folder / "record.json")["datasets"]["T2"]
+    assert (record["state"], record["scans"]) == ("manual", 0)
+    check(scores, failures, 0.0)
+
+
+def cells(**status: int) -> pd.DataFrame:
+    rows = [
+        {"dataset": "T1", "scan": "a", "level": level, "status": name}
+        for name, count in status.items()
+        for level in ["object"] * count + ["structure"]
+    ]
+    return pd.DataFrame(rows)
+
+
+NONE_SET_ASIDE = pd.DataFrame(columns=ALL_FAILURES.names)
+
+
+@pytest.mark.parametrize(
+    ("status", "share", "lost"),
+    [
+        ({"ok": 8, "failed": 2}, 0.2, False),
+        ({"ok": 8, "failed": 2}, 0.19, True),
+        ({"ok": 7, "failed": 3}, 0.2, True),
+        ({"ok": 1, "skipped": 99}, 0.0, False),
+        ({"ok": 1, "failed": 1, "skipped": 98}, 0.2, True),
+    ],
+)
+def test_the_budget_of_cells(status: dict[str, int], share: float, lost: bool) -> None:
+    if lost:
+        with pytest.raises(UserError, match=r"cells were lost.*lost_share"):
+            check(cells(**status), NONE_SET_ASIDE, share)
+    else:
+        check(cells(**status), NONE_SET_ASIDE, share)

@@ -1,0 +1,416 @@
+"""Whatever a method does, every prompt ends in a row that says what became of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from benchmark import stages
+from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.inference import MASKS, TIMES, Results, predict
+from benchmark.masks import Mask
+from benchmark.prompts import Mask2D, Prompt
+from benchmark.sources import Status
+from benchmark.study import Run
+from benchmark.tables import records, write_table
+from benchmark.volume import Volume
+
+SHAPE = (10, 16, 18)
+INFO = MethodInfo(summary="fake", prompts=("box2d", "mask2d", "box3d"))
+
+
+class Good(Adapter):
+    """The guiding mask, or the box filled; `level` thins it out."""
+
+    info = INFO
+    loads: ClassVar[list[tuple[Path | None, str]]] = []
+    calls: ClassVar[list[int]] = []
+
+    class Options(Adapter.Options):
+        level: int = 0
+
+    options: Options
+
+    def load(self, weights: Path | None, device: str) -> None:
+        self.loads.append((weights, device))
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        self.calls.append(len(prompts))
+        for number, prompt in enumerate(prompts):
+            yield self.one(volume, prompt, number)
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        mask = filled(prompt)
+        mask[:, : self.options.level] = False
+        return Prediction(mask)
+
+
+def filled(prompt: Prompt) -> NDArray[np.bool_]:
+    mask = np.zeros(SHAPE, dtype=bool)
+    z0, z1, y0, y1, x0, x1 = prompt.box
+    mask[z0:z1, y0:y1, x0:x1] = True
+    return mask
+
+
+class RaisesForOrgan(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
+            raise RuntimeError("out of luck")
+        return super().one(volume, prompt, number)
+
+
+class RaisesAtStart(Good):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        raise KeyError("no engine")
+
+
+class WrongShape(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(filled(prompt)[1:])
+
+
+class Flat(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(filled(prompt)[0, :9, :9], offset=(0, 0, 0))
+
+
+class Scores(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(filled(prompt) * 0.7)
+
+
+class Labels(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(filled(prompt).astype(np.uint8) * 255)
+
+
+class NotANumber(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(np.full(SHAPE, np.nan))
+
+
+class Bare(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return filled(prompt)  # type: ignore[return-value]
+
+
+class Nothing(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction()
+
+
+class Declines(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(failure="too small for me")
+
+
+class OutsideTheGrid(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(np.ones((2, 2, 2)), offset=(9, 0, 0))
+
+
+class Writes(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        volume.array[0] = 0
+        return Prediction(filled(prompt))
+
+
+class WritesPrompt(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        assert isinstance(prompt, Mask2D)
+        prompt.mask.crop[:] = True
+        return Prediction(filled(prompt))
+
+
+class Silent(Good):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from ()
+
+
+class Endless(Good):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        while True:
+            yield Prediction(filled(prompts[0]))
+
+
+class SkipsOrgan(Good):
+    """Passes over what it cannot do, so that later answers stand in the places of earlier ones."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        for prompt in prompts:
+            if not (prompt.box[0] >= 3 and prompt.box[4] == 9):
+                yield Prediction(filled(prompt))
+
+
+class Crops(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        z0, z1, y0, y1, x0, x1 = prompt.box
+        part = np.ones((z1 - z0, y1 - y0, x1 - x0), dtype=np.uint8)
+        return Prediction(part, offset=(z0, y0, x0))
+
+
+class OneBuffer(Good):
+    """Uses one array for all its answers."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        buffer = np.zeros(SHAPE, dtype=bool)
+        for prompt in prompts:
+            buffer[:] = filled(prompt)
+            yield Prediction(buffer)
+
+
+class Thresholds(Good):
+    """Everything above zero: shows which image was read."""
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        assert volume.modality == "CT"
+        return Prediction(volume.array > 0)
+
+
+class Truth(ReferenceAdapter):
+    info = MethodInfo(summary="truth", prompts=("box3d",), sees_reference=True)
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        for prompt in prompts:
+            yield Prediction(self.reference(prompt).dense())
+
+
+def run_of(adapter: type[Adapter], **changed: Any) -> Run:
+    content: dict[str, Any] = {
+        "stage": stages.PREDICT,
+        "adapter": f"{__name__}:{adapter.__name__}",
+        "version": 1,
+        "prompt": "box3d",
+        "prompts": "x",
+        "weights": None,
+        "weights_sha256": None,
+        "options": {},
+        "variants": {},
+        "timed_objects": 0,
+        "seed": 0,
+    }
+    return Run.read({**content, **changed}, "the test's run")
+
+
+@pytest.fixture
+def cells(shard: Any) -> Callable[..., list[dict[str, Any]]]:
+    """Run a fake method over the two scans; rows of its masks."""
+
+    def predicted(adapter: type[Adapter], **changed: Any) -> list[dict[str, Any]]:
+        return predict(run_of(adapter, **changed), shard.images, shard.prompts).masks
+
+    return predicted
+
+
+def status(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """By the object's name within its scan, in which ways its prompts ended."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["object"][2:], set()).add(row["status"])
+    return found
+
+
+def same_masks(rows: list[dict[str, Any]], prompts: pd.DataFrame) -> bool:
+    """Whether each mask is the box of the prompt that its row names."""
+    boxes = {
+        (row["object"], row["deviation"], row["hash"]): [row[n] for n in ("z0", "y1", "x0", "x1")]
+        for row in records(prompts)
+    }
+    return all(
+        [row[n] for n in ("z0", "y1", "x0", "x1")]
+        == boxes[row["object"], row["deviation"], row["prompt_hash"]]
+        for row in rows
+    )
+
+
+Cells = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.mark.parametrize("kind", ["box2d", "mask2d", "box3d"])
+def test_every_prompt_of_the_kind_has_a_row(cells: Cells, shard: Any, kind: str) -> None:
+    rows = cells(Good, prompt=kind)
+    expected = shard.prompts[shard.prompts["kind"] == kind]
+    assert [(r["object"], r["deviation"], r["prompt_hash"]) for r in rows] == list(
+        expected[["object", "deviation", "hash"]].itertuples(index=False, name=None)
+    )
+    assert status(rows) == {name: {"ok"} for name in ("lesion/1", "lesion/2", "organ/1")}
+    assert same_masks(rows, expected)
+
+
+def test_all_prompts_of_a_scan_come_at_once(cells: Cells) -> None:
+    Good.calls.clear()
+    cells(Good, prompt="box2d")
+    assert Good.calls == [9, 9]  # three objects, three deviations
+
+
+def test_only_the_prompt_that_raised_has_failed(cells: Cells, shard: Any) -> None:
+    rows = cells(RaisesForOrgan)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+    assert {row.get("reason") for row in rows} == {None, "RuntimeError: out of luck"}
+    assert same_masks([row for row in rows if row["status"] == "ok"], shard.prompts)
+
+
+BAD = [
+    (RaisesAtStart, "KeyError: 'no engine'"),
+    (WrongShape, "must have the shape (10, 16, 18) of the volume, got (9, 16, 18)"),
+    (Flat, "a part of shape (9, 9) at (0, 0, 0) leaves the grid (10, 16, 18)"),
+    (Scores, "must be bool or 0 and 1, got float64 up to 0.7"),
+    (Labels, "must be bool or 0 and 1, got uint8 up to 255"),
+    (NotANumber, "must be bool or 0 and 1, got float64 up to nan"),
+    (Bare, "AttributeError: "),
+    (Nothing, "neither a mask nor a reason was given"),
+    (Declines, "too small for me"),
+    (OutsideTheGrid, "a part of shape (2, 2, 2) at (9, 0, 0) leaves the grid (10, 16, 18)"),
+    (Writes, "read-only"),
+    (Silent, "expected 1 predictions, one a prompt; got 0"),
+    (Endless, "expected 1 predictions, one a prompt; got more than 1"),
+]
+
+
+@pytest.mark.parametrize(("adapter", "reason"), BAD, ids=lambda item: getattr(item, "__name__", ""))
+def test_what_is_no_answer_is_a_failure_with_its_reason(
+    cells: Cells, adapter: type[Adapter], reason: str
+) -> None:
+    rows = cells(adapter)
+    assert len(rows) == 6
+    for row in rows:
+        assert row["status"] == "failed"
+        assert reason in row["reason"]
+        assert "bits" not in row
+
+
+def test_the_guiding_mask_cannot_be_written(cells: Cells) -> None:
+    rows = cells(WritesPrompt, prompt="mask2d")
+    assert {row["status"] for row in rows} == {"failed"}
+    assert all("read-only" in row["reason"] for row in rows)
+
+
+def test_answers_that_cannot_be_paired_are_asked_for_again(cells: Cells, shard: Any) -> None:
+    rows = cells(SkipsOrgan)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+    assert same_masks([row for row in rows if row["status"] == "ok"], shard.prompts)
+
+
+@pytest.mark.parametrize("adapter", [Crops, OneBuffer])
+def test_parts_of_the_grid_and_reused_arrays(
+    cells: Cells, shard: Any, adapter: type[Adapter]
+) -> None:
+    rows = cells(adapter)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert same_masks(rows, shard.prompts)
+    for row, plain in zip(rows, cells(Good), strict=True):
+        mask, expected = Mask.from_row(row, SHAPE), Mask.from_row(plain, SHAPE)
+        np.testing.assert_array_equal(mask.dense(), expected.dense())
+
+
+def test_variants_share_what_was_loaded(shard: Any) -> None:
+    Good.loads.clear()
+    variants: dict[str, Any] = {"thin": {"level": 3}, "thinner": {"level": 5}}
+    run = run_of(Good, variants=variants, options={"level": 1}, timed_objects=1)
+    ready = Status(state="ready", root="somewhere", fingerprint="x")
+    got = predict(
+        run, shard.images, shard.prompts, weights=ready, weights_file="net.pt", device="cuda"
+    )
+    assert Good.loads == [(Path("somewhere/net.pt"), "cuda")]
+    assert {row["variant"] for row in got.masks} == {"", "thin", "thinner"}
+    of_lesion = [r for r in got.masks if r["object"] == "a/lesion/1"]
+    assert {row["variant"]: row["y0"] for row in of_lesion} == {"": 1, "thin": 3, "thinner": 5}
+
+
+def test_without_weights_every_cell_is_skipped(shard: Any) -> None:
+    Good.loads.clear()
+    absent = Status(state="manual", root="x", fingerprint="absent", reason="Sign the form.")
+    run = run_of(Good, variants={"thin": {"level": 3}}, prompt="mask2d", timed_objects=2)
+    got = predict(run, shard.images, shard.prompts, weights=absent)
+    assert not Good.loads
+    assert not got.times
+    assert len(got.masks) == 2 * 18
+    assert {(r["status"], r["reason"]) for r in got.masks} == {
+        ("skipped", "no weights: Sign the form.")
+    }
+    assert {r["prompt_hash"] for r in got.masks} == set(
+        shard.prompts.loc[shard.prompts["kind"] == "mask2d", "hash"]
+    )
+
+
+def test_an_image_that_cannot_be_read_fails_its_own_cells(shard: Any) -> None:
+    path = Path(shard.images["images"][0][0])
+    path.write_bytes(path.read_bytes()[:100])
+    run = run_of(Thresholds, variants={"thin": {}}, timed_objects=9)
+    got = predict(run, shard.images, shard.prompts)
+    for row in got.masks:
+        assert row["status"] == ("failed" if row["scan"] == "a" else "ok")
+        assert row["scan"] == "b" or "a.nii.gz" in row["reason"]
+    assert len(got.masks) == 12
+    assert {row["scan"] for row in got.times} == {"b"}
+
+
+def test_no_label_is_opened(shard: Any, tmp_path: Path) -> None:
+    for path in (tmp_path / "raw" / "labels").iterdir():
+        path.unlink()
+    for name in ("objects", "reference"):
+        (tmp_path / "tables" / f"{name}.parquet").unlink()
+    got = predict(run_of(Thresholds), shard.images, shard.prompts)
+    assert {row["status"] for row in got.masks} == {"ok"}
+
+
+def test_a_control_sees_the_reference_of_each_prompt(shard: Any) -> None:
+    got = predict(run_of(Truth), shard.images, shard.prompts, reference=shard.reference)
+    expected = {row["object"]: row["bits"] for row in records(shard.reference)}
+    assert [row["bits"] for row in got.masks] == [expected[r["object"]] for r in got.masks]
+    blind = predict(run_of(Truth), shard.images, shard.prompts)
+    assert {row["status"] for row in blind.masks} == {"failed"}
+
+
+def timed(shard: Any, **changed: Any) -> Results:
+    return predict(run_of(Good, prompt="box2d", **changed), shard.images, shard.prompts)
+
+
+def sample(results: Results) -> set[str]:
+    return {row["object"] for row in results.times}
+
+
+def test_the_timed_sample_is_seeded_and_does_not_depend_on_the_order(shard: Any) -> None:
+    two = sample(timed(shard, timed_objects=2))
+    assert len(two) == 2
+    run = run_of(Good, prompt="box2d", timed_objects=2)
+    assert sample(predict(run, shard.images[::-1], shard.prompts[::-1])) == two
+    assert two < sample(timed(shard, timed_objects=3))  # a larger sample holds the smaller
+    samples = {frozenset(sample(timed(shard, timed_objects=2, seed=seed))) for seed in range(8)}
+    assert len(samples) > 1
+    assert not timed(shard, timed_objects=0).times
+
+
+def test_times_are_taken_object_by_object(shard: Any) -> None:
+    Good.calls.clear()
+    run = run_of(Good, prompt="box2d", timed_objects=99, variants={"thin": {"level": 3}})
+    got = predict(run, shard.images, shard.prompts)
+    assert Good.calls == ([9, 9] + [1] * 6) * 2
+    cells = [(row["object"], row["variant"]) for row in got.times]
+    assert len(cells) == len(set(cells)) == 12
+    for row in got.times:
+        assert row["device"] == "cpu"
+        assert min(row["load_s"], row["read_s"], row["segment_s"]) >= 0
+
+
+def test_objects_that_fail_have_no_times(shard: Any) -> None:
+    got = predict(run_of(RaisesForOrgan, timed_objects=99), shard.images, shard.prompts)
+    assert sample(got) == {"a/lesion/1", "a/lesion/2", "b/lesion/1", "b/lesion/2"}
+    got = predict(run_of(Declines, timed_objects=99), shard.images, shard.prompts)
+    assert not got.times
+
+
+def test_the_rows_fit_their_tables(shard: Any, tmp_path: Path) -> None:
+    got = predict(run_of(RaisesForOrgan, timed_objects=9), shard.images, shard.prompts)
+    write_table(got.masks, MASKS, tmp_path / "masks.parquet")
+    write_table(got.times, TIMES, tmp_path / "times.parquet")
+
+
+def test_a_shard_without_scans(shard: Any) -> None:
+    got = predict(run_of(Good, timed_objects=2), shard.images[:0], shard.prompts[:0])
+    assert not got.masks
+    assert not got.times

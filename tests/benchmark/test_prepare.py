@@ -1,0 +1,193 @@
+"""A bad scan is set aside with a clear reason, and the rest goes on."""
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmark import objects, prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.masks import Mask
+from benchmark.prepare import IMAGES
+from benchmark.sources import Status
+
+Make = Callable[..., Dataset]
+Save = Callable[..., None]
+Ready = Callable[[Path], Status]
+Labels = NDArray[np.uint8]
+SPACING = (3.0, 1.0, 1.5)
+
+
+def truncated(root: Path, labels: Labels) -> None:
+    path = root / "images" / "bad.nii.gz"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def not_finite(root: Path, labels: Labels) -> None:
+    grey = labels.astype(np.float32)
+    grey[0, 0, 0] = np.nan
+    volume.write(grey, SPACING, root / "images" / "bad.nii.gz")
+
+
+def other_spacing(root: Path, labels: Labels) -> None:
+    volume.write(labels, (3.0, 1.0, 2.0), root / "labels" / "bad.nii.gz")
+
+
+def other_shape(root: Path, labels: Labels) -> None:
+    volume.write(labels[:-1], SPACING, root / "labels" / "bad.nii.gz")
+
+
+def unknown_value(root: Path, labels: Labels) -> None:
+    labels[0, 0, 0] = 7
+    volume.write(labels, SPACING, root / "labels" / "bad.nii.gz")
+
+
+def empty_label(root: Path, labels: Labels) -> None:
+    volume.write(labels * 0, SPACING, root / "labels" / "bad.nii.gz")
+
+
+def only_ignored(root: Path, labels: Labels) -> None:
+    volume.write(np.where(labels, 9, 0).astype(np.uint8), SPACING, root / "labels" / "bad.nii.gz")
+
+
+def missing_label(root: Path, labels: Labels) -> None:
+    (root / "labels" / "bad.nii.gz").unlink()
+
+
+def no_image(root: Path, labels: Labels) -> None:
+    (root / "images" / "bad.nii.gz").write_bytes(gzip.compress(b"<html>Not found</html>"))
+
+
+def fractions(root: Path, labels: Labels) -> None:
+    volume.write(labels * np.float32(0.5), SPACING, root / "labels" / "bad.nii.gz")
+
+
+MISTAKES = [
+    (truncated, r"images/bad\.nii\.gz: the file is truncated or damaged"),
+    (not_finite, r"images/bad\.nii\.gz: .*NaN or infinite"),
+    (other_spacing, "Image and label of bad lie on different grids: The spacing differs"),
+    (other_shape, "Image and label of bad lie on different grids: The shape differs"),
+    (unknown_value, r"The label of bad holds the values \[7\].*known: 1, 2.*ignore, of T1"),
+    (empty_label, "The label of bad is empty"),
+    (only_ignored, "The label of bad is empty"),
+    (missing_label, r"labels/bad\.nii\.gz: no such image"),
+    (no_image, r"images/bad\.nii\.gz: unreadable image"),
+    (fractions, r"labels/bad\.nii\.gz: not a label map"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), MISTAKES, ids=lambda m: getattr(m, "__name__", ""))
+def test_a_bad_scan_is_set_aside_and_the_rest_goes_on(
+    tmp_path: Path,
+    entry: Make,
+    save_scan: Save,
+    ready: Ready,
+    labels: Labels,
+    spoil: Callable[[Path, Labels], None],
+    reason: str,
+) -> None:
+    for scan in ("bad", "a", "z"):
+        save_scan(tmp_path, scan)
+    spoil(tmp_path, labels)
+    got = prepare.prepare(entry(tmp_path, ignore=[9]), ready(tmp_path), 0)
+    (failure,) = got.failures
+    assert {key: failure[key] for key in ("dataset", "scan", "stage")} == {
+        "dataset": "T1",
+        "scan": "bad",
+        "stage": "prepare",
+    }
+    assert re.search(reason, failure["reason"]), failure["reason"]
+    assert [row["scan"] for row in got.images] == ["a", "z"]
+    for rows in (got.objects, got.reference):
+        assert {row["scan"] for row in rows} == {"a", "z"}
+
+
+@pytest.mark.parametrize("state", ["manual", "failed"])
+def test_a_dataset_that_is_not_at_hand(entry: Make, state: Any) -> None:
+    status = Status(state=state, root="nowhere", fingerprint="absent", reason="Get it there.")
+    got = prepare.prepare(entry(shards=2), status, 0)
+    assert got.failures == [
+        {"dataset": "T1", "scan": None, "stage": "fetch", "reason": "Get it there."}
+    ]
+    assert not got.images
+    assert not prepare.prepare(entry(shards=2), status, 1).failures  # said once
+
+
+def test_a_layout_that_fits_nothing(tmp_path: Path, entry: Make, ready: Ready) -> None:
+    got = prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
+    (failure,) = got.failures
+    assert failure["scan"] is None
+    assert "no image fits the pattern" in failure["reason"]
+
+
+def test_each_scan_is_in_one_shard(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    names = [f"case{number}" for number in range(6)]
+    for name in names:
+        save_scan(tmp_path, name)
+    dataset = entry(tmp_path, shards=3)
+    found = [
+        row["scan"]
+        for shard in range(3)
+        for row in prepare.prepare(dataset, ready(tmp_path), shard).images
+    ]
+    assert sorted(found) == names
+
+
+def test_ignored_values_are_no_objects(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels
+) -> None:
+    labels[labels == 2] = 9
+    save_scan(tmp_path, "a", labels)
+    got = prepare.prepare(entry(tmp_path, ignore=[9]), ready(tmp_path), 0)
+    assert {row["structure"] for row in got.objects} == {"lesion"}
+    assert not got.failures
+
+
+def test_what_is_written_of_a_scan(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels
+) -> None:
+    save_scan(tmp_path, "a")
+    got = prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
+    (image,) = got.images
+    assert [image[f"size_{axis}"] for axis in "zyx"] == list(labels.shape)
+    assert [image[f"spacing_{axis}"] for axis in "zyx"] == list(SPACING)
+    assert image["images"] == [str(tmp_path / "images" / "a.nii.gz")]
+    assert (image["patient"], image["split"], image["collection"]) == ("a", "local", "T1")
+    assert [row["object"] for row in got.objects] == ["a/lesion/1", "a/lesion/2", "a/organ/1"]
+
+    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    for value, structure in ((1, "lesion"), (2, "organ")):
+        rows = [row for row in got.reference if row["structure"] == structure]
+        whole = Mask.union([Mask.from_row(row, shape) for row in rows], shape)
+        np.testing.assert_array_equal(whole.dense(), labels == value)
+    assert [row["object"] for row in got.reference] == [
+        "a/lesion/1",
+        "a/lesion/2",
+        None,
+        "a/organ/1",
+    ]
+    for row in got.objects:
+        (mask,) = [r for r in got.reference if r["object"] == row["object"]]
+        assert Mask.from_row(mask, shape).voxels == row["voxels"]
+    assert set(got.objects[0]) == set(objects.SCHEMA.names)
+
+
+def test_the_images_table_has_no_word_of_labels(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    """It is all that a method's process is given beside prompts."""
+    told = {"dataset", "scan", "patient", "split", "collection", "modality", "channels", "images"}
+    grid = {"orientation", *(f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx")}
+    assert set(IMAGES.names) == told | grid
+    save_scan(tmp_path, "a")
+    (image,) = prepare.prepare(entry(tmp_path), ready(tmp_path), 0).images
+    assert set(image) == set(IMAGES.names)
+    assert "label" not in repr({**image, "images": [Path(p).name for p in image["images"]]})
+    assert not any("labels" in path for path in image["images"])

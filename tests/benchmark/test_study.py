@@ -1,0 +1,200 @@
+"""The study file: what is refused, and what each digest covers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark.errors import UserError
+from benchmark.study import Study
+
+METHODS = {
+    "small": {"adapter": "baselines.classical:RegionGrowth", "prompt": "mask2d"},
+    "fill": {"adapter": "baselines.controls:BoxFill", "prompt": "box3d"},
+}
+BASE: dict[str, Any] = {"study": "test", "datasets": ["P01", "P02"], "methods": METHODS}
+
+
+def study(**changed: Any) -> Study:
+    return Study.read({**BASE, **changed}, "study.yaml")
+
+
+def with_method(**changed: Any) -> Study:
+    return study(methods={**METHODS, "small": {**METHODS["small"], **changed}})
+
+
+def digests(of: Study) -> dict[str, str]:
+    runs = {name: run.id for name, run in of.runs.items()}
+    return {"prompts": of.prompt_rules.id, "scoring": of.scoring.id, **runs}
+
+
+def changed(of: Study) -> set[str]:
+    """Names of the digests that differ from those of the study as it was."""
+    before, after = digests(study()), digests(of)
+    return {name for name in before if before[name] != after[name]}
+
+
+REFUSED = [
+    ({"method": {}}, "Unknown key 'method'. Did you mean: methods"),
+    ({"budgets": {"lost_shar": 0.1}}, "Did you mean: lost_share"),
+    ({"metrics": {"nsd_tolerance": 1}}, "Did you mean: nsd_tolerance_mm"),
+    ({"metrics": {"empty": {"distanc": "diagonal"}}}, "Did you mean: distance"),
+    ({"report": {"color": {}}}, "Did you mean: colours"),
+    ({"methods": {"prompt": {**METHODS["fill"], "option": {}}}}, "Did you mean: options"),
+    ({"datasets": ["P1"]}, "Unknown dataset 'P1'. Did you mean: P"),
+    ({"datasets": ["P01", "P01"]}, "datasets named twice: P01"),
+    ({"datasets": []}, "at least 1 item"),
+    ({"methods": {}}, "at least 1 item"),
+    ({"methods": {"a": {"adapter": "region-grow", "prompt": "box3d"}}}, "Unknown method"),
+    ({"methods": {"a": {"adapter": "nowhere:Net", "prompt": "box3d"}}}, "cannot be imported"),
+    ({"methods": {"a": {**METHODS["fill"], "prompt": "box"}}}, "'box2d', 'mask2d' or 'box3d'"),
+    ({"methods": {"a": {**METHODS["fill"], "prompt": "box2d"}}}, "BoxFill takes box3d, not"),
+    ({"methods": {"a": {**METHODS["small"], "options": {"slop": 1}}}}, "Did you mean: slope"),
+    (
+        {"methods": {"a": {**METHODS["small"], "variants": {"x": {"slop": 1}}}}},
+        "Did you mean: slope",
+    ),
+    ({"methods": {"a": {**METHODS["small"], "variants": {"": {}}}}}, "a variant needs a name"),
+    ({"methods": {"a": {**METHODS["fill"], "weights": "nothing"}}}, "Unknown weights 'nothing'"),
+    ({"deviations": [0.1]}, "must hold 0"),
+    ({"deviations": [0, 20]}, "between -1 and 1"),
+    ({"deviations": [0, float("nan")]}, "between -1 and 1"),
+    ({"metrics": {"tolerances": {"livr": 3}}}, "Did you mean: liver"),
+    ({"metrics": {"tolerances": {"liver": 0}}}, "greater than 0"),
+    ({"metrics": {"nsd_tolerance_mm": -1}}, "greater than 0"),
+    ({"report": {"colours": {"smal": "red"}}}, "Did you mean: small"),
+    ({"report": {"panel_method": "smal"}}, "Did you mean: small"),
+    ({"protocol": "papers"}, "'paper', 'released' or 'rigorous'"),
+    ({"study": "../x"}, "String should match pattern"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED)
+def test_a_mistake_is_refused_with_what_was_meant(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        study(**content)
+    assert str(caught.value).startswith("study.yaml: ")
+    assert message in str(caught.value)
+
+
+COVERED = [
+    ("the title", {"report": {"title": "x"}}, set()),
+    ("a colour", {"report": {"colours": {"small": "red"}}}, set()),
+    ("the name", {"study": "other"}, set()),
+    ("the datasets", {"datasets": ["P03"]}, set()),
+    ("a budget", {"budgets": {"lost_share": 0.5}}, set()),
+    ("the tolerance", {"metrics": {"nsd_tolerance_mm": 1}}, {"scoring"}),
+    ("a tolerance", {"metrics": {"tolerances": {"liver": 1}}}, {"scoring"}),
+    ("the empties", {"metrics": {"empty": {"distance": "leave-out"}}}, {"scoring"}),
+    ("the reference", {"metrics": {"reference": "label"}}, {"scoring"}),
+    ("the protocol", {"protocol": "paper"}, {"scoring"}),
+    ("the deviations", {"deviations": [0, 0.1]}, {"prompts", "small", "fill"}),
+    ("the timed objects", {"budgets": {"timed_objects": 5}}, {"small", "fill"}),
+    ("the seed", {"seed": 1}, {"small", "fill"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "covers"), [c[1:] for c in COVERED], ids=[c[0] for c in COVERED]
+)
+def test_a_digest_covers_what_its_stage_depends_on(
+    content: dict[str, Any], covers: set[str]
+) -> None:
+    assert changed(study(**content)) == covers
+
+
+def test_an_option_or_a_variant_changes_the_run_of_its_method_alone() -> None:
+    assert changed(with_method(options={"slope": 0.9})) == {"small"}
+    assert changed(with_method(variants={"steep": {"slope": 2.0}})) == {"small"}
+
+
+def test_the_version_of_an_adapter_is_part_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from baselines.controls import BoxFill
+
+    before = study().runs["fill"].id
+    monkeypatch.setattr(BoxFill, "info", replace(BoxFill.info, version=99))
+    assert study().runs["fill"].id != before
+
+
+def test_the_hash_of_the_weights_is_part_of_the_run(tmp_path: Path) -> None:
+    def run_with(sha256: str, name: str = "Net") -> str:
+        content = {
+            "id": "net",
+            "name": name,
+            "source": {"kind": "manual"},
+            "file": "net.pt",
+            "sha256": sha256,
+        }
+        path = tmp_path / "net.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return with_method(weights=str(path)).runs["small"].id
+
+    first = run_with("0" * 64)
+    assert first != study().runs["small"].id
+    assert run_with("1" * 64) != first
+    assert run_with("0" * 64, name="Another word for it") == first
+
+
+def test_a_method_under_another_name_shares_the_run() -> None:
+    renamed = study(methods={"other": METHODS["small"]})
+    assert renamed.runs["other"].id == study().runs["small"].id
+    assert study(study="second", datasets=["P05"]).runs["small"].id == study().runs["small"].id
+    assert study().runs["small"].id.startswith("regiongrowth-")
+
+
+def test_the_order_and_number_of_deviations_do_not_matter() -> None:
+    assert study(deviations=[0.1, 0, 0.1]).prompt_rules == study(deviations=[0, 0.1]).prompt_rules
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reference", "both_empty"),
+    [
+        ("paper", "label", "leave-out"),
+        ("released", "label", "perfect"),
+        ("rigorous", "kept", "leave-out"),
+    ],
+)
+def test_the_protocol_fills_in_the_scoring(protocol: str, reference: str, both_empty: str) -> None:
+    scoring = study(protocol=protocol).scoring
+    assert (scoring.reference, scoring.empty.both_empty) == (reference, both_empty)
+    other = "kept" if reference == "label" else "label"
+    assert study(protocol=protocol, metrics={"reference": other}).scoring.reference == other
+
+
+def test_a_protocol_reaches_a_method_that_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from baselines.controls import BoxFill
+    from benchmark.adapter import Adapter
+
+    class Options(Adapter.Options):
+        protocol: str = "rigorous"
+
+    monkeypatch.setattr(BoxFill, "Options", Options)
+    assert study(protocol="paper").runs["fill"].options == {"protocol": "paper"}
+    own = {"fill": {**METHODS["fill"], "options": {"protocol": "released"}}}
+    assert study(protocol="paper", methods=own).runs["fill"].options == {"protocol": "released"}
+    assert study(protocol="paper").runs["fill"].id != study().runs["fill"].id
+
+
+def test_a_study_is_the_same_after_a_trip_through_json() -> None:
+    whole = study(
+        deviations=[-0.1, 0],
+        metrics={"tolerances": {"liver": 3}, "empty": {"both_empty": "perfect"}},
+        methods={"small": {**METHODS["small"], "variants": {"steep": {"slope": 2.0}}}},
+    )
+    back = Study.read(whole.model_dump(mode="json"), "settings.json")
+    assert back == whole
+    assert digests(back) == digests(whole)
+
+
+def test_own_datasets_are_named_by_their_file(tmp_path: Path) -> None:
+    from benchmark import catalogue
+
+    content = {**catalogue.load("P01").model_dump(mode="json"), "id": "mine"}
+    path = tmp_path / "any.yaml"
+    path.write_text(yaml.safe_dump(content))
+    of = study(datasets=["P02", str(path)])
+    assert list(of.entries) == ["P02", "mine"]
+    assert of.entry_names == {"P02": "P02", "mine": str(path)}
