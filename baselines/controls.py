@@ -20,6 +20,7 @@ class Oracle(ReferenceAdapter):
     info = MethodInfo(
         summary="the reference mask itself: the ceiling",
         prompts=("box2d", "mask2d", "box3d"),
+        control=True,
         sees_reference=True,
     )
 
@@ -33,7 +34,9 @@ class Oracle(ReferenceAdapter):
 class Empty(Adapter):
     """Nothing at all: the floor."""
 
-    info = MethodInfo(summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d"))
+    info = MethodInfo(
+        summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d"), control=True
+    )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield an empty mask a prompt."""
@@ -44,7 +47,7 @@ class Empty(Adapter):
 class BoxFill(Adapter):
     """Every voxel of the 3D box."""
 
-    info = MethodInfo(summary="every voxel of the 3D box", prompts=("box3d",))
+    info = MethodInfo(summary="every voxel of the 3D box", prompts=("box3d",), control=True)
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the filled box of each prompt."""
@@ -55,7 +58,9 @@ class BoxFill(Adapter):
 class Ellipsoid(Adapter):
     """The ellipsoid inscribed in the 3D box; a voxel belongs to it if its centre does."""
 
-    info = MethodInfo(summary="the ellipsoid inscribed in the 3D box", prompts=("box3d",))
+    info = MethodInfo(
+        summary="the ellipsoid inscribed in the 3D box", prompts=("box3d",), control=True
+    )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the inscribed ellipsoid of each prompt's box."""
@@ -73,6 +78,7 @@ class CopyMask(ReferenceAdapter):
     info = MethodInfo(
         summary="the guiding mask on every slice of the object's true extent: extrusion",
         prompts=("mask2d",),
+        control=True,
         sees_reference=True,
     )
 

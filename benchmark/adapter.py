@@ -33,7 +33,9 @@ class MethodInfo:
     """What is known of a method without running it.
 
     ``prompts``: the kinds it accepts. ``version``: raised when the method's results change, since
-    it is part of their digest. ``sees_reference``: the marked exception for the oracle control.
+    it is part of their digest. ``control``: a bound to hold methods against, which looks at no
+    image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
+    that is shown the truth.
     """
 
     summary: str
@@ -44,6 +46,7 @@ class MethodInfo:
     memory_mb: int = 1000
     licence: str | None = None
     citation: str | None = None
+    control: bool = False
     sees_reference: bool = False
 
 

@@ -197,7 +197,7 @@ def analyse(study: Folder) -> None:
     from benchmark.analysis import analyse
 
     content = _study(study / "settings.json")
-    controls = [n for n, m in content.methods.items() if m.adapter_class.info.sees_reference]
+    controls = [n for n, m in content.methods.items() if m.adapter_class.info.control]
     analyse(study / "scores.parquet", study / "statistics", controls=controls)
 
 

@@ -167,6 +167,7 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "licence": info.licence,
         "citation": info.citation,
         "gpu": info.gpu,
+        "control": info.control,
         "sees_reference": info.sees_reference,
         "made_by": read_record(masks),
     }

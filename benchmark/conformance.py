@@ -130,6 +130,8 @@ def _info(cls: type[Adapter]) -> str | None:
             wrong.append(f"{field} is a whole number from 1 on, not {value!r}")
     if info.sees_reference != issubclass(cls, ReferenceAdapter):
         wrong.append("sees_reference is true for a ReferenceAdapter and for no other class")
+    if info.sees_reference and not info.control:
+        wrong.append("what sees the reference is a control, so control must be true")
     return _say("a valid info", "; ".join(wrong), "mend these fields") if wrong else None
 
 

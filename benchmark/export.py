@@ -24,7 +24,9 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> list[
     folder = run / "masks" / dataset
     if not folder.is_dir():
         known = sorted(p.name for p in (run / "masks").glob("*"))
-        raise UserError(f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}.")
+        raise UserError(
+            f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}."
+        )
     found = read_table(folder)
     found = found[(found["variant"] == variant) & (found["deviation"] == 0)]
     if not len(found):

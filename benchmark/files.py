@@ -25,9 +25,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as JSON with sorted keys, so that equal content gives equal bytes."""
+    """Write ``content`` as JSON, its keys in their order: that of methods is the order of plots."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

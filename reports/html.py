@@ -76,6 +76,9 @@ def content(results: "Results") -> dict[str, Any]:
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
         "weights": _weights(results),
         "controls": results.controls,
+        "seeing": [
+            m for m in results.controls if results.record["methods"][m].get("sees_reference")
+        ],
         "counts": _counts(results),
         "version": results.record.get("pambench") or "of unknown version",
         "commit": results.record.get("commit"),
@@ -266,7 +269,9 @@ def _methods(results: "Results") -> list[dict[str, Any]]:
             {
                 "name": method,
                 "summary": entry.get("summary") or "",
-                "told": f"{told}, and the reference itself" if method in results.controls else told,
+                "told": f"{told}, and the reference itself"
+                if entry.get("sees_reference")
+                else told,
                 "weights": plain(entry.get("weights")),
                 "options": plain(entry.get("options") or None),
                 "licence": plain(entry.get("licence")),

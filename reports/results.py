@@ -54,9 +54,9 @@ class Results:
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """Methods that see the reference: controls of the suite, no methods."""
+        """Bounds to hold methods against: they look at no image, and some at the reference."""
         known = self.record.get("methods", {})
-        return tuple(m for m in self.methods if known.get(m, {}).get("sees_reference"))
+        return tuple(m for m in self.methods if known.get(m, {}).get("control"))
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ TRUTH = "#F0E442"
 """Contour of the reference: the one colour of Okabe and Ito that no method has."""
 
 _MARKERS = "osD^vPX<>hd*"
+_CONTROL_MARKERS = "x+1|2_"
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
 
@@ -65,14 +66,16 @@ class Look:
 def looks(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
 ) -> dict[str, Look]:
-    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey.
+    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey,
+    told apart by their markers.
 
     With more methods than colours, marker and line tell apart those of the same colour.
     """
     own = colours or {}
     found: dict[str, Look] = {}
-    for control in controls:
-        found[control] = Look(own.get(control, CONTROL), "x", _DOTTED)
+    for i, control in enumerate(controls):
+        colour, marker = own.get(control, CONTROL), _CONTROL_MARKERS[i % len(_CONTROL_MARKERS)]
+        found[control] = Look(colour, marker, _DOTTED)
     for i, method in enumerate(m for m in methods if m not in found):
         colour = own.get(method, COLOURS[i % len(COLOURS)])
         line = _LINES[i // len(COLOURS) % len(_LINES)]

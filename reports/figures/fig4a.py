@@ -66,7 +66,7 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     if missing:
         text += f" {missing} of {wide.size} points are missing: no scored cell there."
     if controls:
-        text += f" Dotted grey: {', '.join(controls)}, shown the reference and so no method."
+        text += f" Dotted grey: the controls {', '.join(controls)}."
     return text
 
 

@@ -19,7 +19,8 @@ def invoke(*arguments: str) -> Result:
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmark", *arguments]
+    # -P: as the installed command, Python does not look in the working directory by itself
+    command = [sys.executable, "-P", "-m", "benchmark", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 

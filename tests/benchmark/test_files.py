@@ -33,11 +33,9 @@ def test_atomic_keeps_the_old_file_after_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_is_the_same_whatever_the_order_of_keys(tmp_path: Path) -> None:
+def test_json_comes_back_with_its_keys_in_their_order(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": [1, None, "ü"]})
-    write_json(tmp_path / "b", {"a": [1, None, "ü"], "b": 1})
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert read_json(tmp_path / "a") == {"a": [1, None, "ü"], "b": 1}
+    assert list(read_json(tmp_path / "a").items()) == [("b", 1), ("a", [1, None, "ü"])]
 
 
 def test_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -50,7 +48,13 @@ def test_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("p01", "P01"), ("P-01", "P01"), ("pam-2dbx", "PAM-2DBox"), ("Liver", "liver")],
+    [
+        ("p01", "P01"),
+        ("P-01", "P01"),
+        ("pam-2dbx", "PAM-2DBox"),
+        ("PAM2DBOX", "PAM-2DBox"),
+        ("Liver", "liver"),
+    ],
 )
 def test_the_nearest_name_is_suggested_whatever_its_case(name: str, nearest: str) -> None:
     message = unknown_name("thing", name, ["P01", "PAM-2DBox", "liver", "spleen"])

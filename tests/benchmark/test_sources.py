@@ -57,6 +57,9 @@ def test_the_fingerprint_follows_every_change(
     seen.append(look())
     os.utime(folder / "a", (1, 1))  # another content of the same size
     seen.append(look())
+    (folder / "a").write_text("123")  # another size at the same time
+    os.utime(folder / "a", (1, 1))
+    seen.append(look())
     (folder / "a").rename(folder / "c")
     seen.append(look())
     assert len(set(seen)) == len(seen)

@@ -162,6 +162,7 @@ def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -
             "summary": "Carries the mask from slice to slice.",
             "licence": "Apache-2.0",
             "gpu": False,
+            "control": method == "oracle",
             "sees_reference": method == "oracle",
             "run": f"run-{i}",
         }

@@ -137,7 +137,7 @@ def test_hull_equals_that_of_every_corner(mask: Mask) -> None:
 @given(mask=masks_2d | masks_3d)
 def test_moments_equal_those_of_scikit_image(mask: Mask) -> None:
     """Which takes voxels as points; a unit voxel adds 1/12 to each principal moment."""
-    eigenvalues = inertia_tensor_eigvals(mask.astype(float))  # type: ignore[no-untyped-call]
+    eigenvalues = inertia_tensor_eigvals(mask.astype(float))
     total = float(np.sum(eigenvalues))
     # In 3D the eigenvalues of the inertia tensor are sums of two moments.
     points = eigenvalues if mask.ndim == 2 else [total / 2 - value for value in eigenvalues]
@@ -169,8 +169,8 @@ def test_iri_equals_that_of_a_finer_grid_of_points(mask: Mask, step: tuple[float
 def test_area_equals_the_mesh_of_scikit_image(spacing: tuple[float, float, float]) -> None:
     """On a smooth object, where marching cubes has no ambiguous case."""
     mask = ellipsoid(6, 11, 8)
-    mesh = marching_cubes(mask.astype(float), 0.5, spacing=spacing, method="lorensen")  # type: ignore[no-untyped-call]
-    area = mesh_surface_area(*mesh[:2])  # type: ignore[no-untyped-call]
+    mesh = marching_cubes(mask.astype(float), 0.5, spacing=spacing, method="lorensen")
+    area = mesh_surface_area(*mesh[:2])
     expected = area / (mask.sum() * np.prod(spacing))
     assert shape_3d(mask, spacing)["surface_to_volume"] == pytest.approx(expected, rel=1e-5)
 

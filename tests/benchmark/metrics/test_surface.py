@@ -61,8 +61,8 @@ def cell_area(cell: bytes, spacing: Spacing) -> float:
     corners = np.frombuffer(cell, np.uint8).reshape(2, 2, 2).astype(float)
     if corners.sum() > 4:
         corners = 1 - corners
-    mesh = marching_cubes(corners, 0.5, spacing=spacing, method="lorensen")  # type: ignore[no-untyped-call]
-    return float(mesh_surface_area(*mesh[:2]))  # type: ignore[no-untyped-call]
+    mesh = marching_cubes(corners, 0.5, spacing=spacing, method="lorensen")
+    return float(mesh_surface_area(*mesh[:2]))
 
 
 def oracle_surface(mask: Mask, spacing: Spacing) -> tuple[NDArray[np.float64], Any]:

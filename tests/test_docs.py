@@ -1,0 +1,350 @@
+"""The documents tell what is so: their examples run, their keys are those of the code."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import numpy as np
+import pytest
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from benchmark import catalogue, paths, prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.settings import Settings
+from benchmark.study import _PRESETS, Study
+
+ROOT = Path(__file__).parents[1]
+DATASET = ROOT / "docs" / "add-a-dataset.md"
+STUDY = ROOT / "config" / "README.md"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    STUDY,
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+# A value of each key that differs from that of `base_study`, and of the page's entry.
+STUDY_CHANGES: dict[str, Any] = {
+    "study": "other",
+    "protocol": "released",
+    "seed": 1,
+    "datasets": ["P02"],
+    "methods.<name>.adapter": "mymethods:Other",
+    "methods.<name>.prompt": "mask2d",
+    "methods.<name>.weights": "weights.yaml",
+    "methods.<name>.options": {"size": 2},
+    "methods.<name>.variants": {"large": {"size": 3}},
+    "deviations": [0, 0.1],
+    "metrics.nsd_tolerance_mm": 1.0,
+    "metrics.tolerances": {"liver": 1.0},
+    "metrics.reference": "label",
+    "metrics.empty.distance": "leave-out",
+    "metrics.empty.both_empty": "perfect",
+    "budgets.lost_share": 0.5,
+    "budgets.timed_objects": 0,
+    "report.title": "Other",
+    "report.colours": {"m": "#000000"},
+    "report.panels": 2,
+    "report.panel_method": "m",
+}
+DATASET_CHANGES: dict[str, Any] = {
+    "id": "other",
+    "name": "Other",
+    "split": "external",
+    "modality": "MR",
+    "sequence": "T1",
+    "channels": ["T1", "T2"],
+    "view": "coronal",
+    "source": {"kind": "local", "path": "elsewhere"},
+    "layout.image": "other/{scan}.nii.gz",
+    "layout.label": "other/{scan}.nii.gz",
+    "layout.patient": "(.)",
+    "labels.<value>.name": "spleen",
+    "labels.<value>.instances": True,
+    "labels.<value>.nsd_tolerance_mm": 7.0,
+    "ignore": [9],
+    "components": "keep-all",
+    "shards": 2,
+    "licence.spdx": "MIT",
+    "licence.redistributable": True,
+    "licence.note": "none",
+    "collection": "other",
+    "homepage": "https://example.org",
+    "citation": "nobody",
+    "quirks": ["one"],
+}
+METHODS = """
+from benchmark.adapter import Adapter, MethodInfo
+
+class Sized(Adapter):
+    info = MethodInfo(summary="sized", prompts=("box3d", "mask2d"))
+
+    class Options(Adapter.Options):
+        size: int = 1
+
+    def segment(self, volume, prompts):
+        raise NotImplementedError
+
+class Other(Sized):
+    pass
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def files(page: Path) -> dict[str, str]:
+    """The YAML blocks that begin with the name of their file, by it."""
+    named = (re.match(r"# (\S+\.yaml)\n", block) for block in blocks(page, "yaml"))
+    return {match[1]: match.string for match in named if match}
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """Cells of the table whose head begins with the cell ``heading``, without its head."""
+    _, _, after = page.read_text().partition(f"\n| {heading} |")
+    assert after, f"no table {heading!r} in {page.name}"
+    table = after.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def documented(page: Path) -> dict[str, tuple[str, set[str]]]:
+    """Default as written and what the key enters, by the key."""
+    found = {
+        key.strip("`"): (default.strip("`"), set(enters.strip("| ").split(", ")) - {"none"})
+        for key, default, _, enters in rows(page, "key")
+    }
+    assert len(found) == len(rows(page, "key"))
+    return found
+
+
+def nested(annotation: Any) -> list[type[Settings]]:
+    """The settings that a field holds, itself or as values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in nested(part)]
+
+
+def keys(model: type[Settings], item: str, before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The keys of a file by their path; ``item`` stands for the keys of a mapping."""
+    for name, field in model.model_fields.items():
+        models = nested(field.annotation)
+        if len(models) == 1:
+            each = f"{item}." if get_origin(field.annotation) is dict else ""
+            yield from keys(models[0], item, f"{before}{name}.{each}")
+        else:
+            yield before + name, field
+
+
+def changed(content: Mapping[str, Any], path: str, value: Any, item: Any) -> dict[str, Any]:
+    """Copy of ``content`` with another value at ``path``."""
+    first, _, rest = path.partition(".")
+    key = item if first.startswith("<") else first
+    inner = changed(content.get(key) or {}, rest, value, item) if rest else value
+    return {**content, key: inner}
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, the home and the files of the page: two scans with a liver and two lesions."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for page in (DATASET, STUDY):
+        for name, text in files(page).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+    folder = tmp_path / "scans" / "liver"
+    labels = np.zeros((8, 20, 20), dtype=np.uint8)
+    labels[1:7, 2:18, 2:18] = 1
+    labels[2:4, 4:8, 4:8] = labels[4:6, 12:15, 12:15] = 2
+    labels[0, 0, 0] = 255
+    for scan in ("case01", "case02"):
+        volume.write(labels.astype(np.int16), (3.0, 1, 1), folder / f"images/{scan}.nii.gz")
+        volume.write(labels, (3.0, 1, 1), folder / f"labels/{scan}.nii.gz")
+    return folder
+
+
+def prepared(entry: Dataset) -> prepare.Prepared:
+    raw = Path(paths.STATUS.format(dataset=entry.id)).parent
+    return prepare.prepare(entry, entry.source.fetch(raw), 0)
+
+
+def test_the_page_leads_from_a_folder_to_objects(scans: Path) -> None:
+    got = prepared(catalogue.load("my/liver.yaml"))
+    assert not got.failures
+    assert [row["object"] for row in got.objects if row["scan"] == "case02"] == [
+        "case02/liver/1",
+        "case02/liver lesion/1",
+        "case02/liver lesion/2",
+    ]
+    assert {row["tolerance_mm"] for row in got.objects} == {None, 1.0}
+
+
+def spoil(folder: Path, what: str) -> None:
+    """Make ``case01`` one of the scans that the page says are set aside."""
+    image, label = (folder / kind / "case01.nii.gz" for kind in ("images", "labels"))
+    array = volume.read_labels(label).array
+    match what:
+        case "missing label":
+            label.unlink()
+        case "truncated":
+            image.write_bytes(image.read_bytes()[:-20])
+        case "NaN":
+            volume.write(np.full(array.shape, np.nan, np.float32), (3.0, 1, 1), image)
+        case "grid":
+            volume.write(array, (3.0, 1, 1.1), label)
+        case "unnamed value":
+            volume.write(array + 3 * (array == 2), (3.0, 1, 1), label)
+        case "no structure":
+            volume.write(array * (array == 255), (3.0, 1, 1), label)
+
+
+@pytest.mark.parametrize(
+    "what", ["missing label", "truncated", "NaN", "grid", "unnamed value", "no structure"]
+)
+def test_what_the_page_says_sets_a_scan_aside(scans: Path, what: str) -> None:
+    spoil(scans, what)
+    got = prepared(catalogue.load("my/liver.yaml"))
+    assert [row["scan"] for row in got.failures] == ["case01"]
+    assert {row["scan"] for row in got.objects} == {"case02"}
+
+
+def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
+    base = yaml.safe_load(files(DATASET)["my/liver.yaml"])
+    shown = [yaml.safe_load(b) for b in blocks(DATASET, "yaml") if b.startswith("source:")]
+    entries = [Dataset.read({**base, **block}, "the page") for block in shown]
+    assert [entry.source.kind for entry in entries] == ["manual", "phantom"]
+    waiting = prepared(entries[0])
+    assert "sign the agreement" in waiting.failures[0]["reason"]
+
+
+def test_the_page_names_every_kind_of_source() -> None:
+    models = nested(Dataset.model_fields["source"].annotation) or [
+        model for part in Dataset.model_fields["source"].metadata for model in nested(part)
+    ]
+    known = {get_args(m.model_fields["kind"].annotation)[0]: {*m.model_fields} for m in models}
+    told = {kind.strip("`"): {*re.findall(r"`(\w+)`", k)} for kind, k, _ in rows(DATASET, "kind")}
+    assert told == {kind: names - {"kind"} for kind, names in known.items()}
+
+
+@pytest.mark.parametrize("name", [*files(STUDY), *files(DATASET)])
+def test_studies_of_the_pages_are_valid(name: str, scans: Path) -> None:
+    content = yaml.safe_load(Path(name).read_text())
+    if "study" in content:
+        study = Study.read(content, name)
+        assert study.runs.keys() == content["methods"].keys()
+    else:
+        assert catalogue.load(name).id == content["id"]
+
+
+@pytest.mark.parametrize(
+    ("page", "model", "item"),
+    [(STUDY, Study, "<name>"), (DATASET, Dataset, "<value>")],
+    ids=["study", "dataset"],
+)
+def test_every_key_is_told_with_its_default(page: Path, model: type[Settings], item: str) -> None:
+    told = documented(page)
+    known = dict(keys(model, item))
+    assert told.keys() == known.keys()
+    for key, (default, _) in told.items():
+        value = known[key].default
+        if value is PydanticUndefined:
+            assert default == "required", key
+        else:
+            expected = list(value) if isinstance(value, tuple) else value
+            assert yaml.safe_load(default) == expected, key
+
+
+def study_digests(content: Mapping[str, Any]) -> dict[str, str]:
+    study = Study.read(content, "the test's study")
+    (run,) = study.runs.values()
+    return {"prompts": study.prompt_rules.id, "run": run.id, "scores": study.scoring.id}
+
+
+@pytest.mark.parametrize("key", [key for key, _ in keys(Study, "<name>")])
+def test_keys_of_a_study_enter_what_the_page_says(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mymethods_of_docs.py").write_text(METHODS)
+    source = {"kind": "local", "path": "."}
+    weights = {"id": "w", "name": "W", "source": source, "file": "w.bin"}
+    (tmp_path / "weights.yaml").write_text(yaml.safe_dump(weights))
+    base = {
+        "study": "base",
+        "datasets": ["P01"],
+        "methods": {"m": {"adapter": "mymethods_of_docs:Sized", "prompt": "box3d"}},
+    }
+    value = STUDY_CHANGES[key]
+    if key.endswith("adapter"):
+        value = "mymethods_of_docs:Other"
+    before, after = study_digests(base), study_digests(changed(base, key, value, "m"))
+    assert {name for name in before if before[name] != after[name]} == documented(STUDY)[key][1]
+
+
+@pytest.mark.parametrize("key", [key for key, _ in keys(Dataset, "<value>")])
+def test_keys_of_a_dataset_enter_what_the_page_says(key: str) -> None:
+    base = yaml.safe_load(files(DATASET)["my/liver.yaml"])
+    entries = [
+        Dataset.read(content, "the page")
+        for content in (base, changed(base, key, DATASET_CHANGES[key], 1))
+    ]
+    before, after = ({s: e.digest(s) for s in ("fetch", "prepare")} for e in entries)
+    assert {stage for stage in before if before[stage] != after[stage]} == documented(DATASET)[key][
+        1
+    ]
+
+
+def test_the_protocols_are_told() -> None:
+    told = {
+        row[0].strip("`"): [cell.strip("`| ") for cell in row[1:]]
+        for row in rows(STUDY, "protocol")
+    }
+    assert told == {name: [p["reference"], p["both_empty"]] for name, p in _PRESETS.items()}
+
+
+def test_the_readme_begins_with_demo_and_test() -> None:
+    text = "".join(blocks(ROOT / "README.md", "sh"))
+    places = [text.index(c) for c in ("make demo", "make test", "snakemake --cores 32")]
+    assert places == sorted(places)
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def test_commands_of_the_pages_exist() -> None:
+    from typer.main import get_command
+
+    from benchmark.cli import app
+    from reports.cli import app as reports
+
+    known = {*get_command(app).commands, *get_command(reports).commands}  # type: ignore[attr-defined]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text()
+        assert set(re.findall(r"(?:^|`)pambench ([a-z-]+)", text, re.MULTILINE)) <= known, page
+        assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets, page
+
+
+def test_files_of_the_pages_exist() -> None:
+    """Relative links, and paths into the tree that stand in the text."""
+    trees = "benchmark|config|docs|profiles|reports|tests|workflow|baselines"
+    for page in PAGES:
+        text = page.read_text()
+        links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+        local = [link for link in links if link and "://" not in link]
+        assert [link for link in local if not (page.parent / link).exists()] == [], page
+        named = re.findall(rf"[`\s]((?:{trees})/[\w/.-]*\w)[`\s]", text)
+        assert [path for path in named if not (ROOT / path).exists()] == [], page
+
+
+def test_the_citation_is_that_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert citation["preferred-citation"]["doi"] in (ROOT / "README.md").read_text()
