@@ -16,7 +16,7 @@ demo: $(READY)  ## Run the demonstration study; ends with results/demo/report.ht
 	@echo "The report: results/demo/report.html"
 
 test: $(READY) check  ## Run the static checks and all tests.
-	$(BIN)/pytest -n $(shell nproc 2>/dev/null || echo 2)
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lint.
 	$(BIN)/ruff check

@@ -91,18 +91,13 @@ def predict(
     results = Results([], [])
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
     if weights is not None and weights.state != "ready":
-        reason = f"no weights: {weights.reason}"
-        for row in records(mine):
-            task = {"object": row["object"], "deviation": row["deviation"]}
-            for variant in ("", *run.variants):
-                cell = {"dataset": row["dataset"], "scan": row["scan"], "variant": variant, **task}
-                results.masks.append(
-                    {**cell, "prompt_hash": row["hash"], "status": "skipped", "reason": reason}
-                )
-        return results
+        return _none(run, mine, "skipped", f"no weights: {weights.reason}")
     adapter = find(run.adapter)(run.options)
     start = perf_counter()
-    adapter.load(_weights_path(weights, weights_file), device)
+    try:
+        adapter.load(_weights_path(weights, weights_file), device)
+    except Exception as error:
+        return _none(run, mine, "failed", f"the model did not load: {_told(error)}")
     loaded = perf_counter() - start
     timed = _timed_sample(run, mine)
     scans = records(images)
@@ -113,6 +108,21 @@ def predict(
             scan.segment()
             scan.time(timed, loaded, device)
     return results
+
+
+def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
+    """Give the row of every prompt and variant where the method could not run at all."""
+    results = Results([], [])
+    for row in records(rows):
+        for variant in ("", *run.variants):
+            cell = {name: row[name] for name in ("dataset", "scan", "object", "deviation")}
+            about = {"variant": variant, "prompt_hash": row["hash"]}
+            results.masks.append({**cell, **about, "status": status, "reason": reason})
+    return results
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _weights_path(status: Status | None, file: str | None) -> Path | None:
@@ -235,7 +245,7 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
             raise ValueError(f"expected {len(asked)} predictions, one a prompt; got {count}")
     except Exception as error:
         if len(asked) == 1:
-            return [f"{type(error).__name__}: {error}"]
+            return [_told(error)]
         for prompt in asked[len(answers) :]:
             answers += answer(adapter, scan, [prompt])
     return answers

@@ -1,12 +1,15 @@
 """What the sources that look at a folder share: listing it and telling whether it changed."""
 
 import hashlib
+import os
 from pathlib import Path
 
 
 def listing(folder: Path) -> list[Path]:
-    """All files below ``folder``, sorted; empty where there is no such folder."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """All files below ``folder``, through links too, sorted; empty where there is none."""
+    walked = os.walk(folder, followlinks=True)
+    files = (Path(place) / name for place, _, names in walked for name in names)
+    return sorted(path for path in files if path.is_file())
 
 
 def fingerprint(folder: Path) -> str:

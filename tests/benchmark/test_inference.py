@@ -68,6 +68,11 @@ class RaisesAtStart(Good):
         raise KeyError("no engine")
 
 
+class DoesNotLoad(Good):
+    def load(self, weights: Path | None, device: str) -> None:
+        raise OSError("wrong format")
+
+
 class WrongShape(Good):
     def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
         return Prediction(filled(prompt)[1:])
@@ -335,6 +340,14 @@ def test_without_weights_every_cell_is_skipped(shard: Any) -> None:
     assert {r["prompt_hash"] for r in got.masks} == set(
         shard.prompts.loc[shard.prompts["kind"] == "mask2d", "hash"]
     )
+
+
+def test_a_model_that_does_not_load_fails_every_cell(shard: Any) -> None:
+    got = predict(run_of(DoesNotLoad, variants={"thin": {}}), shard.images, shard.prompts)
+    assert len(got.masks) == 2 * (shard.prompts["kind"] == "box3d").sum()
+    assert {(r["status"], r["reason"]) for r in got.masks} == {
+        ("failed", "the model did not load: OSError: wrong format")
+    }
 
 
 def test_an_image_that_cannot_be_read_fails_its_own_cells(shard: Any) -> None:

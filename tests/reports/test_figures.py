@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from reports import panels
 from reports.figures import fig4a, fig4d, fig5a, make
@@ -54,7 +55,8 @@ def case(**answers: Answer) -> Case:
 
 
 def texts(figure: Figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(match=lambda a: hasattr(a, "get_text")))  # type: ignore[attr-defined]
+    found = [artist for artist in figure.findobj(Text) if isinstance(artist, Text)]
+    return "\n".join(text.get_text() for text in found if text.get_text())
 
 
 @pytest.mark.parametrize("gap", [False, True])

@@ -60,7 +60,7 @@ def test_all_is_set_aside_with_its_reason(make_workplace: Callable[[], Workplace
         assert set(scores.loc[method, "status"]) == {"failed"}
         assert scores.loc[method, "reason"].str.contains(words, regex=False).all()
         assert scores.loc[method, "dsc"].isna().all()
-    report = (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text(encoding="utf-8")
     for words in ("the network is on fire", "holds the values [7]", "different grids"):
         assert words in report
 

@@ -1,4 +1,4 @@
-"""A workflow that is killed at any moment ends, run again, with the scores of an undisturbed one."""
+"""A workflow killed at any moment and run again ends with the scores of an undisturbed one."""
 
 import os
 import random

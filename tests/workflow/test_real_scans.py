@@ -1,4 +1,4 @@
-"""Two real scans as local datasets, from image to report, under the classical and control methods."""
+"""Two real scans as local datasets, from image to report, under classical methods and controls."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_real_scans_from_image_to_report(tmp_path: Path) -> None:
             "modality": modality,
             "source": {"kind": "local", "path": name},
             "layout": {"image": "image/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
-            "labels": yaml.safe_load((REAL / name / "labels.yaml").read_text()),
+            "labels": yaml.safe_load((REAL / name / "labels.yaml").read_text(encoding="utf-8")),
         }
         place.write(f"{name}.yaml", entry)
     methods = {name: {"adapter": name, "prompt": prompt} for name, prompt in METHODS.items()}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmark.analysis import TABLES, aggregate, analyse, read_statistics
 from benchmark.metrics.definitions import METRICS
+from benchmark.tables import records
 
 
 def row(
@@ -42,8 +43,8 @@ def dsc(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["metric"] == "dsc"].reset_index(drop=True)
 
 
-def keyed(table: pd.DataFrame, key: str) -> dict[str, dict[str, Any]]:
-    return {str(line[key]): dict(line) for line in dsc(table).to_dict("records")}
+def keyed(table: pd.DataFrame, key: str) -> dict[str, dict[Any, Any]]:
+    return {str(line[key]): line for line in records(dsc(table))}
 
 
 def test_means_by_hand() -> None:
