@@ -152,6 +152,7 @@ def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> di
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
     info = study.methods[name].adapter_class.info
+    trained = weights.load(run.weights) if run.weights else None
     first = next(_shards(study))
     masks = _path(paths.MASKS, run=run.id, dataset=first[0].id, shard=first[1])
     return {
@@ -162,7 +163,9 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "options": run.options,
         "variants": run.variants,
         "weights": run.weights,
+        "weights_name": trained.name if trained else None,
         "weights_sha256": run.weights_sha256,
+        "weights_trained_on": list(trained.trained_on) if trained else None,
         "summary": info.summary,
         "licence": info.licence,
         "citation": info.citation,

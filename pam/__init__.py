@@ -1,1 +1,1 @@
-"""The model of the paper; it is not implemented yet."""
+"""The model of the paper: networks and their checkpoints. Importing the package loads no torch."""

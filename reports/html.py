@@ -86,7 +86,7 @@ def content(results: "Results") -> dict[str, Any]:
         "blocks": _blocks(results),
         "headings": tables.headings(),
         "figures": {name: _figure(results.folder / "figures", name) for name in _FIGURES},
-        "methods": results.methods,
+        "columns": results.columns,
         "per_dataset": _per_dataset(results),
         "comparison": _comparison(results.comparison),
         "failures": _failures(results.failures),
@@ -100,13 +100,13 @@ def content(results: "Results") -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Print a value of a record: a mapping as pairs of name and text, a list joined by commas."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return [(str(key), plain(inner)) for key, inner in value.items()]
     if isinstance(value, list | tuple):
         return ", ".join(str(inner) for inner in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None or value == "" else str(value)
+    return "none" if value in (None, "", {}) else str(value)
 
 
 def p_value(p: float) -> str:
@@ -126,11 +126,21 @@ def _machine(record: dict[str, Any]) -> str:
 
 def _weights(results: "Results") -> list[tuple[str, Any]]:
     known = results.record.get("methods", {})
-    return [
-        (method, plain(known[method]["weights"]))
-        for method in results.methods
-        if known.get(method, {}).get("weights")
-    ]
+    described = ((method, _weights_of(known.get(method, {}))) for method in results.columns)
+    return [(method, weights) for method, weights in described if weights != "none"]
+
+
+def _weights_of(entry: dict[str, Any]) -> Any:
+    """Which weights, what they were trained on and their hash, as far as the record knows."""
+    weights = entry.get("weights")
+    if not isinstance(weights, str):
+        return plain(weights)
+    parts = [str(entry.get("weights_name") or weights)]
+    if entry.get("weights_trained_on"):
+        parts.append(f"trained on {plain(entry['weights_trained_on'])}")
+    if entry.get("weights_sha256"):
+        parts.append(f"SHA-256 {entry['weights_sha256'][:12]}")
+    return ", ".join(parts)
 
 
 def _counts(results: "Results") -> dict[str, int]:
@@ -180,7 +190,7 @@ def _figure(folder: Path, name: str) -> dict[str, str] | None:
 def _per_dataset(results: "Results") -> list[dict[str, Any]]:
     names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
     rows: dict[str, dict[str, Any]] = {}
-    for found in tables.per_dataset(results.by_dataset, results.methods).to_dict("records"):
+    for found in tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
         dataset = str(found["dataset"])
         start = {
             "dataset": dataset,
@@ -261,7 +271,7 @@ def _datasets(results: "Results") -> list[dict[str, Any]]:
 def _methods(results: "Results") -> list[dict[str, Any]]:
     known = results.record.get("methods", {})
     found = []
-    for method in results.methods:
+    for method in results.columns:
         entry = known.get(method, {})
         prompt = str(entry.get("prompt", "unknown"))
         told = PROMPTS.get(prompt, prompt)
@@ -272,7 +282,7 @@ def _methods(results: "Results") -> list[dict[str, Any]]:
                 "told": f"{told}, and the reference itself"
                 if entry.get("sees_reference")
                 else told,
-                "weights": plain(entry.get("weights")),
+                "weights": _weights_of(entry),
                 "options": plain(entry.get("options") or None),
                 "licence": plain(entry.get("licence")),
                 "control": method in results.controls,

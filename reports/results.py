@@ -59,6 +59,11 @@ class Results:
         return tuple(m for m in self.methods if known.get(m, {}).get("control"))
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Methods in the order of a table: the controls come last."""
+        return (*(m for m in self.methods if m not in self.controls), *self.controls)
+
+    @property
     def datasets(self) -> dict[str, dict[str, Any]]:
         """What the record knows of each dataset, by id."""
         return dict(self.record.get("datasets", {}))

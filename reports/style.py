@@ -23,7 +23,9 @@ TRUTH = "#F0E442"
 """Contour of the reference: the one colour of Okabe and Ito that no method has."""
 
 _MARKERS = "osD^vPX<>hd*"
-_CONTROL_MARKERS = "x+1|2_"
+CONTROL_MARKERS = "x+1|2_"
+"""Made of strokes: they need an edge to be seen."""
+
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
 
@@ -74,7 +76,7 @@ def looks(
     own = colours or {}
     found: dict[str, Look] = {}
     for i, control in enumerate(controls):
-        colour, marker = own.get(control, CONTROL), _CONTROL_MARKERS[i % len(_CONTROL_MARKERS)]
+        colour, marker = own.get(control, CONTROL), CONTROL_MARKERS[i % len(CONTROL_MARKERS)]
         found[control] = Look(colour, marker, _DOTTED)
     for i, method in enumerate(m for m in methods if m not in found):
         colour = own.get(method, COLOURS[i % len(COLOURS)])

@@ -128,14 +128,14 @@ def make(results: "Results") -> list[Path]:
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
     made = _write(folder / "table1", numbers, _split_rows(numbers), headings())
-    long = per_dataset(results.by_dataset, results.methods)
+    long = per_dataset(results.by_dataset, results.columns)
     wide: dict[str, list[str]] = {}
     for row in long.to_dict("records"):
         dataset = str(row["dataset"])
-        cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.methods))
+        cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.columns))
         text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
-        cells[1 + results.methods.index(str(row["method"]))] = text
-    head = ["Dataset", *results.methods]
+        cells[1 + results.columns.index(str(row["method"]))] = text
+    head = ["Dataset", *results.columns]
     return made + _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +54,9 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     wide = table(by_dataset, methods)
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
     text = (
-        f"DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of {len(wide.columns)} "
-        f"methods on {len(wide)} datasets: mean over the scans of a structure, then over the "
-        "structures of a dataset."
+        "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
+        f"{ranked.shape[1]} methods on {len(wide)} datasets: mean over the scans of a structure, "
+        "then over the structures of a dataset."
     )
     if ranked.shape[1] > 1 and len(ranked):
         wins = ranked.idxmax(axis=1).value_counts()
@@ -100,7 +100,7 @@ def _radar(
             linestyle=look.line,
             linewidth=0.9 if small else 1.2,
             markersize=2.2 if small else 3.6,
-            markeredgewidth=0.8 if look.marker == "x" else 0,
+            markeredgewidth=0.8 if look.marker in CONTROL_MARKERS else 0,
             label=method,
             clip_on=False,
         )

@@ -67,12 +67,12 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
                 capprops={"color": colour},
             )
             axes.plot(seconds, place + _spread(len(seconds)), "o", color=colour, ms=2.4, alpha=0.6)
-        _plain_log(axes, [second for _, _, seconds in groups for second in seconds])
+        _time_axis(axes, [second for _, _, seconds in groups for second in seconds])
         labels = [f"{method} ({device}, n = {len(s)})" for method, device, s in groups]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         what = "the mean of a dataset" if unit(times) == "dataset" else "one object"
-        axes.set_xlabel(f"seconds to segment an object (logarithmic; a point is {what})")
+        axes.set_xlabel(f"time to segment an object (logarithmic; a point is {what})")
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         return figure
@@ -85,7 +85,7 @@ def caption(times: "pd.DataFrame") -> str:
         return "Inference time: no object was timed."
     medians = points.groupby(["method", "device"], sort=False)["seconds"].median().reset_index()
     listed = [
-        f"{row['method']} {row['seconds']:.3g} s ({row['device']})"
+        f"{row['method']} {duration(row['seconds'])} ({row['device']})"
         for row in medians.to_dict("records")
     ]
     return (
@@ -96,14 +96,23 @@ def caption(times: "pd.DataFrame") -> str:
     )
 
 
-def _plain_log(axes: "Axes", seconds: Sequence[float]) -> None:
-    """Logarithmic axis with plain numbers; 1, 2 and 5 of each decade where decades are few."""
+def duration(seconds: float) -> str:
+    """Print a time with three significant places, in µs, ms or s."""
+    unit, factor = next(
+        (pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= 0.9999 * pair[1]), ("µs", 1e-6)
+    )
+    value = float(f"{seconds / factor:.3g}")
+    return f"{value:,.10g} {unit}"
+
+
+def _time_axis(axes: "Axes", seconds: Sequence[float]) -> None:
+    """Logarithmic axis with units of time; 1, 2 and 5 of each decade where decades are few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
     if max(seconds) < 300 * min(seconds):
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

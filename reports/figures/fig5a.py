@@ -156,17 +156,24 @@ def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> 
         place = (np.arange(-1, columns + 1), np.arange(-1, rows + 1))
         limits = axes.get_xlim(), axes.get_ylim()
         padded = np.pad(plane, 1).astype(float)
-        axes.contour(*place, padded, [0.5], colors=[colour], linewidths=width)
+        lines = axes.contour(*place, padded, [0.5], colors=[colour], linewidths=width)
+        if colour == TRUTH:
+            lines.set_path_effects(_halo(width))
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
+
+
+def _halo(width: float) -> list[Any]:
+    """Dark edge of a pale line, so that it shows on bright tissue as well as on dark."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    return [Stroke(linewidth=width + 0.6, foreground="black"), Normal()]
 
 
 def _prompt(axes: Any, box: tuple[int, ...], axis: int) -> None:
     from matplotlib.patches import Rectangle
 
     (y0, y1), (x0, x1) = (box[2 * a : 2 * a + 2] for a in range(3) if a != axis)
-    axes.add_patch(
-        Rectangle(
-            (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor="white", lw=0.8, ls="--"
-        )
-    )
+    style: Any = {"fill": False, "edgecolor": "white", "linewidth": 0.8, "linestyle": "--"}
+    start = (x0 - 0.5, y0 - 0.5)
+    axes.add_patch(Rectangle(start, x1 - x0, y1 - y0, path_effects=_halo(0.8), **style))

@@ -89,6 +89,14 @@ def test_box_plot_holds_objects_or_means_of_datasets() -> None:
     np.testing.assert_allclose(points[1], 2.0 * np.arange(1, 6))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(2.08e-5, "20.8 µs"), (0.001, "1 ms"), (0.0281, "28.1 ms"), (1.0, "1 s"), (1234.0, "1,230 s")],
+)
+def test_times_are_printed_with_units(seconds: float, text: str) -> None:
+    assert fig4d.duration(seconds) == text
+
+
 def figure_points(figure: Figure) -> list[list[float]]:
     lines = figure.axes[0].get_lines()
     return [np.asarray(line.get_xdata()).tolist() for line in lines if line.get_marker() == "o"]

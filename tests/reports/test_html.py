@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from benchmark.analysis import analyse
 from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
 from reports import html
 from reports.cli import app
 from reports.results import Results
@@ -121,6 +122,18 @@ def test_an_empty_study_gives_a_report(made: Callable[..., Path], tmp_path: Path
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"settings\.json"):
         Results(tmp_path)
+
+
+def test_the_weights_are_named_with_what_they_were_trained_on(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, 1, 1, failing=False)
+    record = read_json(folder / "record.json")
+    record["methods"]["classic-0"] |= {"weights": "small", "weights_sha256": "ab" * 32}
+    record["methods"]["classic-0"] |= {"weights_trained_on": ["generated shapes"]}
+    write_json(folder / "record.json", record)
+    text = read(html.render(Results(folder))).text
+    assert text.count("small, trained on generated shapes, SHA-256 abababababab") == 2
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.0001, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])

@@ -1,0 +1,189 @@
+"""Weights on disk: the released ``.pth`` files are read once and kept as safetensors.
+
+Nothing from a file is executed: pickles are read with ``weights_only``, and what needs more is
+refused. Every tensor of a file has its place in the network, and every parameter its tensor.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar, overload
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.files import atomic
+from pam.config import UNetConfig
+from pam.network import NETWORKS, Box2Mask, Network, PropMask
+
+HEADER = "pam"
+N = TypeVar("N", PropMask, Box2Mask)
+
+# From the names of the released files (github.com/czifan/PAM) to ours, applied in this order. Some
+# tensors have several names there, as modules hold each other twice; they end as one name here.
+_RENAMED = (
+    (r"(^|\.)(module\.)+", r"\1"),  # of data-parallel training, at any depth
+    (r"^proposing_stage\.", ""),
+    (r"^decoder\.encoder\.", "encoder."),  # the decoder holds the encoder
+    (r"\.all_modules\.0\.", ".conv."),  # a block holds its layers by name and in a row
+    (r"\.all_modules\.1\.", ".norm."),
+    (r"^((?:mask_)?encoder\.stages\.\d+)\.0\.convs\.", r"\1."),
+    (r"^(decoder\.stages\.\d+)\.convs\.", r"\1."),
+    (r"^decoder\.transpconvs\.", "decoder.ups."),
+    (r"^decoder\.seg_layers\.", "decoder.heads."),
+    (r"^cross_attns\.(\d+)\.fc_out\.", r"attentions.\1.out."),
+    (r"^cross_attns\.(\d+)\.(key|value)s\.", r"attentions.\1.\2."),
+    (r"^cross_attns\.(\d+)\.queries\.", r"attentions.\1.query."),
+)
+
+
+def canonical(key: str) -> str:
+    """Our name of a tensor of the released files; a name that is ours already stays."""
+    for pattern, name in _RENAMED:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+@overload
+def load_released(path: Path, kind: type[N], config: UNetConfig | None = None) -> N: ...
+@overload
+def load_released(path: Path, kind: str, config: UNetConfig | None = None) -> Network: ...
+def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = None) -> Network:
+    """Read a ``.pth`` file of the authors, bare or wrapped as ``model_state_dict``.
+
+    ``kind``: the class or its name, "propmask" or "box2mask"; ``config``: where the network is not
+    of the paper's size. Returns the network in float32, on the CPU, in evaluation mode. Raises
+    `UserError` for a file that cannot be read safely, and for tensors that are missing, unexpected,
+    of another shape, not finite, or given twice with different values.
+    """
+    network = _class_of(kind)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"No such file: {path}.") from None
+    except UnpicklingError as error:
+        raise UserError(
+            f"{path} was not read: it holds more than tensors ({_first_line(error)}), which could "
+            "run code, or it is damaged. Get it again from its authors, or save its state_dict() "
+            "alone."
+        ) from None
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        raise UserError(
+            f"{path} cannot be read as a file of torch.save ({_first_line(error)}). Get it again."
+        ) from None
+    if isinstance(content, Mapping):
+        content = content.get("model_state_dict", content)
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{path} holds no weights: expected names and their tensors.")
+    wrong = [repr(k) for k, x in content.items() if not (type(k) is str and isinstance(x, Tensor))]
+    if wrong:
+        raise UserError(f"{path} holds more than names and their tensors: {_some(wrong)}.")
+    filled: Network = _filled(network, config, _merged(content, path), path)
+    return filled
+
+
+def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = None) -> None:
+    """Read a released ``.pth`` file and write it as safetensors; errors as in `load_released`."""
+    save(load_released(source, kind, config), target)
+
+
+def save(network: Network, path: Path) -> None:
+    """Write the network as safetensors: our names, and kind and configuration in the header."""
+    header = {"kind": network.kind, "config": network.config.model_dump()}
+    tensors = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
+    with atomic(path) as temporary:
+        # One entry alone: the order of several would differ from run to run, and so the hash.
+        save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
+
+
+@overload
+def load(path: Path, kind: type[N]) -> N: ...
+@overload
+def load(path: Path, kind: None = None) -> Network: ...
+def load(path: Path, kind: type[N] | None = None) -> Network:
+    """Read a file of `save`: the network that its header describes, on the CPU, in evaluation mode.
+
+    ``kind``: the class that is expected. Raises `UserError` as `load_released` does.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network, values = _class_of(str(header["kind"])), header["config"]
+    except FileNotFoundError:
+        raise UserError(f"No such file: {path}.") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is no safetensors file ({error}). A released .pth file has to be converted "
+            "first; anything else is damaged: get it again."
+        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."
+            " Make it anew from the released file."
+        ) from None
+    if kind is not None and network is not kind:
+        raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
+    filled: Network = _filled(network, network.Config.read(values, str(path)), tensors, path)
+    return filled
+
+
+def _class_of(kind: type[Network] | str) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    if kind not in NETWORKS:
+        raise UserError(unknown_name("network", kind, NETWORKS))
+    return NETWORKS[kind]
+
+
+def _merged(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Give each tensor its one name; `UserError` where two of the same name are not equal."""
+    merged: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        known = merged.setdefault(canonical(key), tensor)
+        if known is not tensor and not torch.equal(known.float(), tensor.float()):
+            raise UserError(
+                f"{path}: {key} should be another name of {canonical(key)}, but their values "
+                "differ. The file is damaged or of another version of the model."
+            )
+    return merged
+
+
+def _filled(kind: type[N], config: Any, tensors: Mapping[str, Tensor], path: Path) -> N:
+    """Make the network of the tensors, if each has its place and each place its tensor."""
+    with torch.device("meta"):  # no memory, no random numbers: the values are the file's
+        network = kind(config)
+    places = network.state_dict()
+    both = places.keys() & tensors.keys()
+    found = {
+        "missing": places.keys() - both,
+        "unexpected": tensors.keys() - both,
+        "of another shape": [
+            f"{key} {tuple(tensors[key].shape)} for {tuple(places[key].shape)}"
+            for key in both
+            if tensors[key].shape != places[key].shape
+        ],
+        "not finite": [key for key in both if not tensors[key].isfinite().all()],
+    }
+    if any(found.values()):
+        faults = "; ".join(f"{len(x)} {what}: {_some(x)}" for what, x in found.items() if x)
+        raise UserError(
+            f"{path} does not fit a {network.kind} of {len(places)} tensors ({network.config}). "
+            f"{faults}. It may be of the other network, of another size, or damaged."
+        )
+    network.load_state_dict({key: x.float() for key, x in tensors.items()}, assign=True)
+    return network.eval()
+
+
+def _some(names: Iterable[str], shown: int = 5) -> str:
+    names = sorted(names)
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

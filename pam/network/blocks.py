@@ -1,0 +1,116 @@
+"""The U-Net that both networks are made of, and the cross-attention of PropMask.
+
+Layout of nnU-Net's plain 2-D network (Isensee et al., Nature Methods 2021): two blocks a stage, a
+strided convolution instead of pooling, a segmentation head at each resolution of the decoder.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CLASSES = 2  # background, foreground
+
+
+class Block(nn.Module):
+    """3x3 convolution, instance norm (affine, no running statistics), leaky ReLU of slope 0.01."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        """Make the layers; ``inputs`` and ``outputs`` are channels."""
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+        self.norm = nn.InstanceNorm2d(outputs, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
+        return F.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
+
+
+def _stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(Block(inputs, outputs, stride), Block(outputs, outputs))
+
+
+class Encoder(nn.Module):
+    """One channel to features at each resolution, the finest first."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        """Make the layers; ``widths``: channels of each stage of the encoder, the finest first."""
+        super().__init__()
+        first = _stage(1, widths[0])
+        self.stages = nn.ModuleList([first, *(_stage(a, b, stride=2) for a, b in pairwise(widths))])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map [B, 1, H, W] to [B, widths[i], H / 2^i, W / 2^i] for each stage i."""
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class Decoder(nn.Module):
+    """Features of all resolutions to logits of all but the coarsest (deep supervision)."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        """Make the layers; ``widths``: channels of each stage of the encoder, the finest first."""
+        super().__init__()
+        steps = list(pairwise(reversed(widths)))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in steps)
+        self.stages = nn.ModuleList(_stage(2 * b, b) for _, b in steps)
+        self.heads = nn.ModuleList(nn.Conv2d(b, CLASSES, 1) for _, b in steps)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Map the encoder's features to logits [B, 2, H / 2^i, W / 2^i], the finest first."""
+        *skips, x = features
+        logits = []
+        layers = zip(self.ups, self.stages, self.heads, reversed(skips), strict=True)
+        for up, stage, head, skip in layers:
+            x = stage(torch.cat((up(x), skip), dim=1))
+            logits.append(head(x))
+        return logits[::-1]
+
+
+class CrossAttention(nn.Module):
+    """What an adjacent slice takes from the mask of its guiding slice, by likeness of the images.
+
+    One head, no positional encoding; scores are divided by the root of the channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        """Make the layers for features of ``width`` channels."""
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def guide(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, 1, h*w, C] from features [B, C, h, w] of guiding image and mask."""
+        return self.key(_tokens(image, 1)), self.value(_tokens(mask, 1))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Features [B*N, C, h, w] of N adjacent slices a guide, with what they take added.
+
+        The slices of a guide form one long row of queries: the softmax is taken query by query,
+        so all of them attend to the one set of keys and values, and nothing is repeated.
+        """
+        rows, width, height, breadth = x.shape
+        queries = self.query(_tokens(x, rows // keys.shape[0]))
+        taken: Tensor = self.out(F.scaled_dot_product_attention(queries, keys, values))
+        return x + taken.reshape(rows, height * breadth, width).mT.reshape(x.shape)
+
+
+def _tokens(x: Tensor, slices: int) -> Tensor:
+    """Lay [B*slices, C, h, w] out as [B, 1 (head), slices*h*w, C]."""
+    return x.flatten(2).mT.reshape(x.shape[0] // slices, 1, -1, x.shape[1])
+
+
+def check_size(x: Tensor, multiple: int) -> None:
+    """Raise ValueError unless the last two axes suit a U-Net that halves them to size/multiple."""
+    if any(size % multiple or size < 2 * multiple for size in x.shape[-2:]):
+        raise ValueError(
+            f"an image of {x.shape[-2]} x {x.shape[-1]} pixels; height and width have to be "
+            f"multiples of {multiple}, and at least {2 * multiple}"
+        )

@@ -1,0 +1,86 @@
+"""PropMask: the mask of a guiding slice carried to slices beside it (paper, Methods)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pam.config import PropMaskConfig
+from pam.network.blocks import CrossAttention, Decoder, Encoder, check_size
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] a stage."""
+
+    size: int
+    stages: tuple[tuple[Tensor, Tensor], ...]
+
+
+class PropMask(nn.Module):
+    """A U-Net whose coarser features look up the guiding slice.
+
+    Queries come from an adjacent slice, keys from the guiding slice, values from its mask. The
+    coarsest stage is attended too, so that the input of the decoder itself is guided.
+    """
+
+    kind = "propmask"
+    Config = PropMaskConfig
+
+    def __init__(self, config: PropMaskConfig | None = None) -> None:
+        """Make the network with random weights; the paper's size by default."""
+        super().__init__()
+        self.config = config or PropMaskConfig()
+        widths = self.config.widths
+        self.encoder = Encoder(widths)
+        self.mask_encoder = Encoder(widths) if self.config.mask_encoder == "separate" else None
+        self.attentions = nn.ModuleList(CrossAttention(w) for w in self.config.attended_widths)
+        self.decoder = Decoder(widths)
+
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        """Compute once what all slices beside the guiding slices share.
+
+        ``image``: float [B, 1, H, W] in -1..1; ``mask``: 0 or 1, [B, 1, H, W], not rescaled.
+        Raises ValueError for shapes that differ or are no multiple of ``config.multiple``.
+        """
+        if image.shape != mask.shape:
+            raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ")
+        check_size(image, self.config.multiple)
+        of_mask = self.encoder if self.mask_encoder is None else self.mask_encoder
+        features = zip(self.encoder(image), of_mask(mask.to(image.dtype)), strict=True)
+        attended = list(features)[self.config.stages - self.config.attended :]
+        layers = cast(Iterable[CrossAttention], self.attentions)
+        pairs = zip(layers, attended, strict=True)
+        return Guide(len(image), tuple(layer.guide(*pair) for layer, pair in pairs))
+
+    def decode(self, adjacent: Tensor, guide: Guide, chunk: int | None = None) -> list[Tensor]:
+        """Segment N slices beside each of the B guiding slices.
+
+        ``adjacent``: float [B, N, 1, H, W] in -1..1. ``chunk``: how many slices of each guide are
+        computed at a time, all by default; it bounds the memory and changes the result by rounding
+        alone. Returns logits (background, foreground) [B, N, 2, H / 2^i, W / 2^i], the finest
+        first. Raises ValueError for a shape that does not fit the guide or the network.
+        """
+        if adjacent.ndim != 5 or adjacent.shape[0] != guide.size or not adjacent.shape[1]:
+            raise ValueError(
+                f"adjacent slices {tuple(adjacent.shape)}; expected [{guide.size}, N, 1, H, W]"
+            )
+        check_size(adjacent, self.config.multiple)
+        chunks = torch.split(adjacent, adjacent.shape[1] if chunk is None else chunk, dim=1)
+        parts = [self._decode(part, guide) for part in chunks]
+        return [torch.cat(scale, dim=1) for scale in zip(*parts, strict=True)]
+
+    def _decode(self, adjacent: Tensor, guide: Guide) -> list[Tensor]:
+        features = self.encoder(adjacent.flatten(0, 1))
+        first = self.config.stages - self.config.attended
+        for i, (attention, stage) in enumerate(zip(self.attentions, guide.stages, strict=True)):
+            features[first + i] = attention(features[first + i], *stage)
+        return [x.unflatten(0, adjacent.shape[:2]) for x in self.decoder(features)]
+
+    def forward(
+        self, image: Tensor, mask: Tensor, adjacent: Tensor, chunk: int | None = None
+    ) -> list[Tensor]:
+        """Encode the guiding slices and segment the slices beside them, in one call."""
+        return self.decode(adjacent, self.encode_guide(image, mask), chunk)

@@ -1,0 +1,165 @@
+"""PropMask: sizes, switches, and what is computed how often."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pam.config import PropMaskConfig
+from pam.network import PropMask
+
+SMALL = PropMaskConfig(channels=4, stages=4, max_channels=16, attended=3)
+
+
+def parameters(**config: Any) -> dict[str, int]:
+    with torch.device("meta"):
+        network = PropMask(PropMaskConfig(**config))
+    return {name: p.numel() for name, p in network.named_parameters()}
+
+
+def small(config: PropMaskConfig = SMALL) -> PropMask:
+    torch.manual_seed(0)
+    return PropMask(config)
+
+
+def inputs(guides: int = 2, slices: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    mask = torch.rand(guides, 1, 32, 48) > 0.7
+    return torch.randn(guides, 1, 32, 48), mask, torch.randn(guides, slices, 1, 32, 48)
+
+
+@pytest.mark.parametrize(
+    ("attended", "millions"), [(3, 32.417), (4, 32.482602), (5, 32.499)]
+)  # as counted in the released code with these settings
+def test_parameters(attended: int, millions: float) -> None:
+    total = sum(parameters(attended=attended).values())
+    assert total / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+def test_the_papers_size() -> None:
+    counts = parameters()
+    by_part: dict[str, int] = {}
+    for name, count in counts.items():
+        part = name.partition(".")[0]
+        by_part[part] = by_part.get(part, 0) + count
+    assert sum(counts.values()) == 32_482_602
+    assert by_part == {
+        "encoder": 9_437_280,
+        "mask_encoder": 9_437_280,
+        "decoder": 11_181_802,
+        "attentions": 2_426_240,
+    }
+
+
+def test_a_shared_mask_encoder_removes_the_encoder_of_its_own_and_nothing_else() -> None:
+    separate, shared = parameters(), parameters(mask_encoder="shared")
+    assert {n: c for n, c in separate.items() if not n.startswith("mask_encoder.")} == shared
+
+
+@torch.inference_mode()
+def test_a_shared_mask_encoder_is_the_images() -> None:
+    separate, shared = small(), small(SMALL.model_copy(update={"mask_encoder": "shared"}))
+    shared.load_state_dict(separate.state_dict(), strict=False)
+    assert separate.mask_encoder is not None
+    assert not torch.equal(shared(*inputs())[0], separate(*inputs())[0])
+    separate.mask_encoder.load_state_dict(separate.encoder.state_dict())
+    assert torch.equal(shared(*inputs())[0], separate(*inputs())[0])
+
+
+@pytest.mark.parametrize("attended", range(5))
+def test_the_scales_change_the_attentions_and_nothing_else(attended: int) -> None:
+    """R1 to R4: the attentions of the coarsest stages, each with 4 C^2 + C parameters."""
+    every, some = parameters(attended=6), parameters(attended=attended)
+    widths = (32, 64, 128, 256, 512, 512)[6 - attended :]
+    attentions = sum(c for n, c in some.items() if n.startswith("attentions."))
+    assert attentions == sum(4 * c * c + c for c in widths)
+    assert {n: c for n, c in some.items() if not n.startswith("attentions.")} == {
+        n: c for n, c in every.items() if not n.startswith("attentions.")
+    }
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("attended", [0, 1, 3])
+def test_the_mask_matters_if_any_scale_is_attended(attended: int) -> None:
+    network = small(SMALL.model_copy(update={"attended": attended}))
+    image, mask, adjacent = inputs()
+    same = torch.equal(network(image, mask, adjacent)[0], network(image, ~mask, adjacent)[0])
+    assert same == (attended == 0)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("chunk", [1, 2, 5, 9])
+def test_chunks_change_nothing(chunk: int) -> None:
+    network = small()
+    for got, whole in zip(network(*inputs(), chunk), network(*inputs()), strict=True):
+        torch.testing.assert_close(got, whole, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_each_slice_answers_to_its_own_guide_alone() -> None:
+    network = small()
+    image, mask, adjacent = inputs()
+    together = network(image, mask, adjacent)
+    assert [x.shape for x in together] == [(2, 5, 2, 32 >> i, 48 >> i) for i in range(3)]
+    for b in range(2):
+        for n in range(5):
+            one = slice(b, b + 1)
+            alone = network(image[one], mask[one], adjacent[one, n : n + 1])
+            for scale, whole in zip(alone, together, strict=True):
+                torch.testing.assert_close(scale[0, 0], whole[b, n], rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_guide_is_encoded_once_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small()
+    assert network.mask_encoder is not None
+    batches: dict[str, list[int]] = {"image": [], "mask": []}
+    network.encoder.register_forward_hook(lambda _, x, y: batches["image"].append(len(x[0])))
+    network.mask_encoder.register_forward_hook(lambda _, x, y: batches["mask"].append(len(x[0])))
+    seen: list[tuple[torch.Tensor, ...]] = []
+    attention = F.scaled_dot_product_attention
+
+    def spy(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        seen.append((queries, keys, values))
+        return attention(queries, keys, values)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    image, mask, adjacent = inputs()
+    guide = network.encode_guide(image, mask)
+    assert batches == {"image": [2], "mask": [2]}
+
+    network.decode(adjacent, guide, chunk=2)
+
+    assert batches == {"image": [2, 4, 4, 2], "mask": [2]}  # of 2 guides: 2, 2 and 1 slices each
+    for i, (queries, keys, values) in enumerate(seen):
+        own_keys, own_values = guide.stages[i % 3]
+        assert (keys.data_ptr(), values.data_ptr()) == (own_keys.data_ptr(), own_values.data_ptr())
+        pixels, slices = (32 * 48) >> 2 * (i % 3 + 1), (2, 2, 1)[i // 3]
+        assert keys.shape == values.shape == (2, 1, pixels, keys.shape[3])
+        assert queries.shape == (2, 1, slices * pixels, keys.shape[3])
+
+
+@pytest.mark.parametrize("mask_encoder", ["separate", "shared"])
+def test_every_parameter_is_trained(mask_encoder: str) -> None:
+    network = small(SMALL.model_copy(update={"mask_encoder": mask_encoder}))
+    sum((x * torch.randn_like(x)).sum() for x in network(*inputs())).backward()
+    untouched = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not untouched
+
+
+def test_shapes_that_do_not_fit() -> None:
+    network = small()
+    image, mask, adjacent = inputs()
+    with pytest.raises(ValueError, match="multiples of 8, and at least 16"):
+        network.encode_guide(image[..., :44], mask[..., :44])
+    with pytest.raises(ValueError, match="at least 16"):
+        network.encode_guide(image[..., :8], mask[..., :8])
+    with pytest.raises(ValueError, match="differ"):
+        network.encode_guide(image, mask[:1])
+    guide = network.encode_guide(image, mask)
+    for wrong in (adjacent[:1], adjacent[:, :0], adjacent[:, 0]):
+        with pytest.raises(ValueError, match=r"expected \[2, N, 1, H, W\]"):
+            network.decode(wrong, guide)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        network.decode(adjacent[..., :44], guide)
