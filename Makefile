@@ -12,7 +12,7 @@ help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## Run the demonstration study; ends with results/demo/report.html.
-	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
+	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules host
 	@echo "The report: results/demo/report.html"
 
 test: $(READY) check  ## Run the static checks and all tests.

@@ -107,7 +107,7 @@ def prompts(
     """Derive the prompts of a shard's objects."""
     from benchmark import prompts
     from benchmark.files import read_json
-    from benchmark.study import PromptRules
+    from benchmark.specs import PromptRules
     from benchmark.tables import read_table, write_table
 
     rules = PromptRules.read(read_json(settings), str(settings))
@@ -135,7 +135,7 @@ def predict(
     from benchmark.device import device
     from benchmark.files import read_json
     from benchmark.sources import Status
-    from benchmark.study import Run
+    from benchmark.specs import Run
     from benchmark.tables import read_table, write_table
 
     run = Run.read(read_json(settings), str(settings))
@@ -168,7 +168,7 @@ def score(
     """Score the masks of a shard against the references: the whole expected grid."""
     from benchmark import scoring
     from benchmark.files import read_json
-    from benchmark.study import Run, Scoring
+    from benchmark.specs import Run, Scoring
     from benchmark.tables import read_table, write_table
 
     tables = (read_table(path) for path in (images, objects, reference, prompts, masks))

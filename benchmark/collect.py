@@ -14,7 +14,8 @@ from benchmark.files import read_json, write_json
 from benchmark.inference import TIMES
 from benchmark.prepare import FAILURES
 from benchmark.record import run_record
-from benchmark.study import Run, Study
+from benchmark.specs import Run
+from benchmark.study import Study
 from benchmark.tables import read_record, read_table, write_table
 
 SCORES = pa.schema(

@@ -23,7 +23,7 @@ from benchmark.masks import Mask, Shape
 from benchmark.progress import progress
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
-from benchmark.study import Run
+from benchmark.specs import Run
 from benchmark.tables import records
 from benchmark.volume import Volume
 

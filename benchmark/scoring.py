@@ -17,7 +17,7 @@ from benchmark import masks, metrics
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.empty import fill_empty
 from benchmark.progress import progress
-from benchmark.study import Run, Scoring
+from benchmark.specs import Run, Scoring
 from benchmark.tables import records
 
 METRIC_NAMES = tuple(metrics.METRICS)

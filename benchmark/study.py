@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark import catalogue, stages, weights
-from benchmark.adapter import Adapter, find, slug
+from benchmark import catalogue, weights
+from benchmark.adapter import Adapter, find
 from benchmark.catalogue import Dataset
-from benchmark.digest import digest
 from benchmark.errors import unknown_name
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
+from benchmark.specs import PromptRules, Run, Scoring
 
 Preset = Literal["paper", "released", "rigorous"]
 
@@ -95,54 +95,6 @@ class ReportSettings(Settings):
     colours: dict[str, str] = {}
     panels: int = Field(default=1, ge=0)
     panel_method: str | None = None
-
-
-class Run(Settings):
-    """What a prediction depends on: the content of a run's ``settings.json``."""
-
-    stage: int = stages.PREDICT
-    adapter: str
-    version: int
-    prompt: Literal["box2d", "mask2d", "box3d"]
-    prompts: str
-    weights: str | None
-    weights_sha256: str | None
-    options: dict[str, Any]
-    variants: dict[str, dict[str, Any]]
-    timed_objects: int
-    seed: int
-
-    @property
-    def id(self) -> str:
-        """Name of the run's folder: the adapter and the digest."""
-        return f"{slug(self.adapter)}-{digest(self.model_dump())}"
-
-
-class PromptRules(Settings):
-    """What the prompts depend on beside the objects."""
-
-    stage: int = stages.PROMPTS
-    deviations: tuple[float, ...]
-
-    @property
-    def id(self) -> str:
-        """Name of the prompts' folder."""
-        return digest(self.model_dump())
-
-
-class Scoring(Settings):
-    """What the scores depend on beside masks and references."""
-
-    stage: int = stages.SCORE
-    nsd_tolerance_mm: float
-    tolerances: dict[str, float]
-    reference: Literal["kept", "label"]
-    empty: EmptyPolicy
-
-    @property
-    def id(self) -> str:
-        """Name of the scores' folder."""
-        return digest(self.model_dump())
 
 
 class Study(Settings):

@@ -1,25 +1,16 @@
 """The report: one HTML file that opens without a network, for readers who did not run the study."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
-from benchmark.analysis.comparison import COMPARED
 from benchmark.files import atomic
-from reports import tables
+from reports import sections, tables
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from reports.results import Results
 
-PROMPTS = {
-    "box2d": "a box on one slice",
-    "mask2d": "an outline on one slice",
-    "box3d": "a box in space",
-}
 PROTOCOLS = {
     "paper": "as the paper's text describes it",
     "released": "as the authors' released scripts do it",
@@ -65,7 +56,7 @@ def render(results: "Results") -> str:
 
 def content(results: "Results") -> dict[str, Any]:
     """Everything that the template shows."""
-    datasets = _datasets(results)
+    datasets = sections.datasets(results)
     splits = [str(s) for s in results.overall["split"].unique() if s != ALL]
     return {
         "title": results.report.get("title") or "PAM benchmark",
@@ -83,35 +74,19 @@ def content(results: "Results") -> dict[str, Any]:
         "version": results.record.get("pambench") or "of unknown version",
         "commit": results.record.get("commit"),
         "dirty": results.record.get("dirty"),
-        "blocks": _blocks(results),
+        "blocks": sections.blocks(results),
         "headings": tables.headings(),
         "figures": {name: _figure(results.folder / "figures", name) for name in _FIGURES},
         "columns": results.columns,
-        "per_dataset": _per_dataset(results),
-        "comparison": _comparison(results.comparison),
-        "failures": _failures(results.failures),
-        "about_methods": _methods(results),
+        "per_dataset": sections.per_dataset(results),
+        "comparison": sections.comparison(results.comparison),
+        "failures": sections.failures(results.failures),
+        "about_methods": sections.methods(results),
         "datasets": datasets,
-        "facts": plain(
+        "facts": sections.plain(
             {k: v for k, v in results.record.items() if k not in ("datasets", "methods")}
         ),
     }
-
-
-def plain(value: Any) -> Any:
-    """Print a value of a record: a mapping as pairs of name and text, a list joined by commas."""
-    if isinstance(value, dict) and value:
-        return [(str(key), plain(inner)) for key, inner in value.items()]
-    if isinstance(value, list | tuple):
-        return ", ".join(str(inner) for inner in value) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value in (None, "", {}) else str(value)
-
-
-def p_value(p: float) -> str:
-    """Print a P value: three significant places, and no zero."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _machine(record: dict[str, Any]) -> str:
@@ -126,21 +101,8 @@ def _machine(record: dict[str, Any]) -> str:
 
 def _weights(results: "Results") -> list[tuple[str, Any]]:
     known = results.record.get("methods", {})
-    described = ((method, _weights_of(known.get(method, {}))) for method in results.columns)
+    described = ((method, sections.weights_of(known.get(method, {}))) for method in results.columns)
     return [(method, weights) for method, weights in described if weights != "none"]
-
-
-def _weights_of(entry: dict[str, Any]) -> Any:
-    """Which weights, what they were trained on and their hash, as far as the record knows."""
-    weights = entry.get("weights")
-    if not isinstance(weights, str):
-        return plain(weights)
-    parts = [str(entry.get("weights_name") or weights)]
-    if entry.get("weights_trained_on"):
-        parts.append(f"trained on {plain(entry['weights_trained_on'])}")
-    if entry.get("weights_sha256"):
-        parts.append(f"SHA-256 {entry['weights_sha256'][:12]}")
-    return ", ".join(parts)
 
 
 def _counts(results: "Results") -> dict[str, int]:
@@ -157,25 +119,6 @@ def _counts(results: "Results") -> dict[str, int]:
     }
 
 
-def _blocks(results: "Results") -> list[dict[str, Any]]:
-    """Table 1 by split; the best of a column is marked with a leading star, taken off again."""
-    numbers = tables.table1(results.overall, results.methods, results.controls)
-    if numbers.empty:
-        return []
-    rows = tables.printed(numbers, lambda text: f"*{text}")
-    blocks: dict[str, dict[str, Any]] = {}
-    for number, row in zip(numbers.to_dict("records"), rows, strict=True):
-        title = tables.SPLITS.get(str(number["split"]), str(number["split"]))
-        block = blocks.setdefault(title, {"title": title, "rows": []})
-        block["rows"].append(
-            {
-                "control": number["control"],
-                "cells": [{"text": c.removeprefix("*"), "best": c.startswith("*")} for c in row],
-            }
-        )
-    return list(blocks.values())
-
-
 def _figure(folder: Path, name: str) -> dict[str, str] | None:
     title, suffix = _FIGURES[name]
     path = folder / f"{name}.{suffix}"
@@ -185,107 +128,3 @@ def _figure(folder: Path, name: str) -> dict[str, str] | None:
     caption = note.read_text(encoding="utf-8").strip() if note.exists() else title
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return {"title": title, "caption": caption, "source": f"data:{_MIME[suffix]};base64,{data}"}
-
-
-def _per_dataset(results: "Results") -> list[dict[str, Any]]:
-    names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
-    rows: dict[str, dict[str, Any]] = {}
-    for found in tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
-        dataset = str(found["dataset"])
-        start = {
-            "dataset": dataset,
-            "name": names.get(dataset, ""),
-            "split": found["split"],
-            "modality": found["modality"],
-            "expected": found["expected"],
-            "cells": {},
-        }
-        mean = float(found["dsc_mean"])
-        counts = (int(found[key]) for key in ("ok", "expected", "contaminated"))
-        text = tables.cell(mean, *counts)
-        rows.setdefault(dataset, start)["cells"][found["method"]] = {
-            "text": text,
-            "value": "" if mean != mean else f"{mean:.6f}",
-        }
-    return list(rows.values())
-
-
-def _comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """DSC over all datasets: a row a pair, with the P values of both tests after Holm."""
-    rows = table[(table["split"] == ALL) & (table["metric"] == COMPARED[0])]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows.to_dict("records"):
-        pair = (str(row["method_a"]), str(row["method_b"]))
-        start = {"a": pair[0], "b": pair[1], "n": row["n"], "cells": row["cells"]}
-        start["same_prompt"] = bool(row["same_prompt"])
-        difference = float(row["difference"])
-        start["difference"] = tables.NONE if difference != difference else f"{difference:+.3f}"
-        p = float(row["p_holm"])
-        text = f"not computable: {row['reason']}" if p != p else p_value(p)
-        found.setdefault(pair, start)[str(row["test"]).split()[0]] = text
-    return list(found.values())
-
-
-def _failures(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Group by stage, method, dataset and reason; count cells, and name the first few."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in table.to_dict("records"):
-        method = row["method"] if isinstance(row["method"], str) else "(data)"
-        key = (str(row["stage"]), method, str(row["dataset"]), str(row["reason"]))
-        start = dict(zip(("stage", "method", "dataset", "reason"), key, strict=True))
-        group = found.setdefault(key, {**start, "count": 0, "where": []})
-        group["count"] += 1
-        named: Sequence[Any] = (row["object"], row["scan"])
-        place = next((name for name in named if isinstance(name, str)), None)
-        if place is not None and place not in group["where"]:
-            group["where"].append(place)
-    return sorted(found.values(), key=lambda group: -group["count"])
-
-
-def _datasets(results: "Results") -> list[dict[str, Any]]:
-    """What is known of each dataset, with why it is not at hand, if it is not."""
-    table = results.failures
-    whole = table[table["scan"].isna() & table["method"].isna()]
-    reasons = {str(row["dataset"]): str(row["reason"]) for row in whole.to_dict("records")}
-    found = []
-    for name, entry in results.datasets.items():
-        licence = entry.get("licence")
-        spdx = licence.get("spdx") if isinstance(licence, dict) else licence
-        homepage = str(entry.get("homepage") or "")
-        found.append(
-            {
-                "id": name,
-                "name": "" if entry.get("name") == name else entry.get("name") or "",
-                "state": entry.get("state") or "ready",
-                "licence": spdx or "unknown",
-                "images": "allowed" if entry.get("redistributable") else "no",
-                "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
-                "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
-                **{key: entry.get(key) or "" for key in ("split", "modality", "citation")},
-                **{key: entry.get(key, tables.NONE) for key in ("scans", "objects")},
-            }
-        )
-    return found
-
-
-def _methods(results: "Results") -> list[dict[str, Any]]:
-    known = results.record.get("methods", {})
-    found = []
-    for method in results.columns:
-        entry = known.get(method, {})
-        prompt = str(entry.get("prompt", "unknown"))
-        told = PROMPTS.get(prompt, prompt)
-        found.append(
-            {
-                "name": method,
-                "summary": entry.get("summary") or "",
-                "told": f"{told}, and the reference itself"
-                if entry.get("sees_reference")
-                else told,
-                "weights": _weights_of(entry),
-                "options": plain(entry.get("options") or None),
-                "licence": plain(entry.get("licence")),
-                "control": method in results.controls,
-            }
-        )
-    return found

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from benchmark import catalogue, export, inference, objects, paths, prepare, prompts
 from benchmark.errors import UserError
-from benchmark.study import Run
+from benchmark.specs import Run
 from benchmark.tables import read_table, write_table
 
 

@@ -15,7 +15,7 @@ from benchmark.inference import MASKS, TIMES, Results, predict
 from benchmark.masks import Mask
 from benchmark.prompts import Mask2D, Prompt
 from benchmark.sources import Status
-from benchmark.study import Run
+from benchmark.specs import Run
 from benchmark.tables import records, write_table
 from benchmark.volume import Volume
 

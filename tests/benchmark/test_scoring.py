@@ -16,7 +16,7 @@ from benchmark.inference import MASKS, predict
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.scoring import METRIC_NAMES, Inputs, score
-from benchmark.study import Run, Scoring
+from benchmark.specs import Run, Scoring
 from benchmark.tables import read_table, write_table
 from benchmark.volume import Volume
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from benchmark.analysis import analyse
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import html
+from reports import html, sections
 from reports.cli import app
 from reports.results import Results
 
@@ -138,4 +138,4 @@ def test_the_weights_are_named_with_what_they_were_trained_on(
 
 @pytest.mark.parametrize(("p", "text"), [(0.0001, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
 def test_p_value(p: float, text: str) -> None:
-    assert html.p_value(p) == text
+    assert sections.p_value(p) == text

@@ -1,0 +1,60 @@
+"""What a stage depends on, and nothing else: the content of the settings.json beside its results.
+
+The digest of a spec names the folder of the results, so two studies share what is equal.
+"""
+
+from typing import Any, Literal
+
+from benchmark import stages
+from benchmark.adapter import slug
+from benchmark.digest import digest
+from benchmark.metrics.empty import EmptyPolicy
+from benchmark.settings import Settings
+
+
+class Run(Settings):
+    """What a prediction depends on: the content of a run's ``settings.json``."""
+
+    stage: int = stages.PREDICT
+    adapter: str
+    version: int
+    prompt: Literal["box2d", "mask2d", "box3d"]
+    prompts: str
+    weights: str | None
+    weights_sha256: str | None
+    options: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    timed_objects: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Name of the run's folder: the adapter and the digest."""
+        return f"{slug(self.adapter)}-{digest(self.model_dump())}"
+
+
+class PromptRules(Settings):
+    """What the prompts depend on beside the objects."""
+
+    stage: int = stages.PROMPTS
+    deviations: tuple[float, ...]
+
+    @property
+    def id(self) -> str:
+        """Name of the prompts' folder."""
+        return digest(self.model_dump())
+
+
+class Scoring(Settings):
+    """What the scores depend on beside masks and references."""
+
+    stage: int = stages.SCORE
+    nsd_tolerance_mm: float
+    tolerances: dict[str, float]
+    reference: Literal["kept", "label"]
+    empty: EmptyPolicy
+
+    @property
+    def id(self) -> str:
+        """Name of the scores' folder."""
+        return digest(self.model_dump())
