@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: help demo test check lock clean-demo
+.PHONY: help demo test check bench lock clean-demo
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
+	$(BIN)/python tests/bench/bench_metrics.py
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \

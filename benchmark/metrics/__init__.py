@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.definitions import METRICS, SHAPES, Family, Metric, table
 from benchmark.metrics.empty import EmptyPolicy, fill_empty
+from benchmark.metrics.engines import Engine
 from benchmark.metrics.overlap import confusion, overlap_metrics
 from benchmark.metrics.surface import surface_metrics
 
@@ -12,6 +13,7 @@ __all__ = [
     "METRICS",
     "SHAPES",
     "EmptyPolicy",
+    "Engine",
     "Family",
     "Metric",
     "fill_empty",
@@ -27,6 +29,7 @@ def score(
     *,
     grid_voxels: int,
     tolerance_mm: float,
+    engine: Engine = "auto",
 ) -> dict[str, float]:
     """Every metric of `METRICS`, in its order, for one object.
 
@@ -38,6 +41,9 @@ def score(
         spacing: (z, y, x) in mm.
         grid_voxels: voxels of the whole scan; gives specificity its true negatives.
         tolerance_mm: distance up to which NSD counts surfaces as the same.
+        engine: code that computes surface distances: the library that defines them
+            ("reference"), the same values faster ("numpy", "numba"), or whichever of these two
+            takes less time ("auto").
 
     Returns:
         Raw values, NaN where a metric is undefined (`fill_empty` applies the study's policy):
@@ -61,7 +67,7 @@ def score(
     """
     _check(reference, prediction, spacing, tolerance_mm)
     values = overlap_metrics(confusion(reference, prediction, grid_voxels))
-    values |= surface_metrics(reference, prediction, spacing, tolerance_mm)
+    values |= surface_metrics(reference, prediction, spacing, tolerance_mm, engine=engine)
     return {name: values[name] for name in METRICS}
 
 

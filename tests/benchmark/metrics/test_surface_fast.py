@@ -1,0 +1,307 @@
+"""The fast engines against the library that defines the values, and what chooses between them."""
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import surface_distance as sd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from benchmark.metrics import engines, score, surface_fast, surface_kernels, surface_numpy
+from benchmark.metrics.engines import Engine
+from benchmark.metrics.surface import percentile, surface_metrics
+
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+FAST: tuple[Engine, ...] = ("numpy", "numba")
+UNIT = (1.0, 1.0, 1.0)
+
+
+def assert_as_the_library(
+    reference: Mask, prediction: Mask, spacing: Spacing = UNIT, tolerance: float = 1.0
+) -> None:
+    expected = surface_metrics(reference, prediction, spacing, tolerance, engine="reference")
+    for engine in FAST:
+        got = surface_metrics(reference, prediction, spacing, tolerance, engine=engine)
+        assert got == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True), engine
+
+
+def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> Mask:
+    grid = np.indices(shape) - np.reshape(centre, (3, 1, 1, 1))
+    return np.asarray((grid**2).sum(axis=0) <= radius**2)
+
+
+# --- the same values ---
+
+small = st.integers(1, 7)
+shapes = st.one_of(
+    st.tuples(small, small, small),
+    st.tuples(st.just(1), small, small),
+    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(60, 140)),  # more than one word
+    st.tuples(st.integers(60, 90), st.integers(1, 2), st.integers(1, 2)),
+)
+steps = st.sampled_from([0.1, 0.5, 0.7, 1.0, 1.3, 5.0])
+fills = st.sampled_from([0.0, 0.01, 0.1, 0.5, 0.95, 1.0])
+
+
+@st.composite
+def masks(draw: st.DrawFn, shape: tuple[int, int, int]) -> Mask:
+    """Drawn voxel by voxel, or as thick as asked: empty, single voxels, full."""
+    if draw(st.booleans()) and np.prod(shape) < 200:
+        return draw(arrays(np.bool_, shape))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return rng.random(shape) < draw(fills)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    pair=shapes.flatmap(lambda shape: st.tuples(masks(shape), masks(shape))),
+    spacing=st.tuples(steps, steps, steps),
+    tolerance=st.sampled_from([0.0, 0.7, 1.0, 1.4, 2.1, 5.0]),
+    offsets=st.sampled_from([20, 2048]),
+    pairs=st.sampled_from([0, 50_000, 20_000_000]),
+)
+def test_random_masks(
+    pair: tuple[Mask, Mask], spacing: Spacing, tolerance: float, offsets: int, pairs: int
+) -> None:
+    """By rows, by all pairs, by the tree: small masks reach all three only at other limits."""
+    with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(surface_fast, "_OFFSETS", offsets)
+        limits.setattr(surface_fast, "_PAIRS", pairs)
+        assert_as_the_library(*pair, spacing, tolerance)
+
+
+SHAPE = (20, 24, 70)
+FULL = np.ones(SHAPE, np.bool_)
+HOLLOW = FULL.copy()
+HOLLOW[1:-1, 1:-1, 1:-1] = False
+BALL = ball(SHAPE, (9, 11, 30), 8)
+SHELL = BALL & ~ball(SHAPE, (9, 11, 30), 6)
+FIRST, LAST = np.zeros((2, *SHAPE), np.bool_)
+FIRST[0, 0, 0] = LAST[-1, -1, -1] = True
+SLICE = np.zeros(SHAPE, np.bool_)
+SLICE[7] = BALL[7]
+OBJECTS = {
+    "full": FULL,
+    "hollow": HOLLOW,
+    "ball": BALL,
+    "shell": SHELL,
+    "first voxel": FIRST,
+    "last voxel": LAST,
+    "ball and far voxel": BALL | LAST,
+    "slice": SLICE,
+    "empty": np.zeros(SHAPE, np.bool_),
+}
+every_two = pytest.mark.parametrize(
+    ("one", "other"), [(a, b) for a in OBJECTS for b in OBJECTS if a <= b]
+)
+
+
+@every_two
+def test_objects(one: str, other: str) -> None:
+    assert_as_the_library(OBJECTS[one], OBJECTS[other], (3.0, 0.7, 0.8), 2.0)
+
+
+@every_two
+@pytest.mark.parametrize("pairs", [0, 10**9], ids=["tree", "all pairs"])
+def test_corners_beyond_the_table_of_offsets(
+    monkeypatch: pytest.MonkeyPatch, one: str, other: str, pairs: int
+) -> None:
+    monkeypatch.setattr(surface_fast, "_OFFSETS", 20)
+    monkeypatch.setattr(surface_fast, "_PAIRS", pairs)
+    assert_as_the_library(OBJECTS[one], OBJECTS[other], (0.8, 1.3, 0.7), 2.0)
+
+
+def test_slabs_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surface_numpy, "_SLAB", 1)
+    assert_as_the_library(BALL, HOLLOW, (3.0, 0.7, 0.8))
+
+
+@pytest.mark.parametrize("engine", FAST)
+def test_layout_of_the_array_does_not_matter(engine: Engine) -> None:
+    expected = surface_metrics(BALL, SHELL | LAST, UNIT, 1.0, engine="reference")
+    wide = np.zeros((40, 24, 140), np.bool_)
+    wide[::2, :, ::2] = BALL
+    fixed = BALL.copy()
+    fixed.flags.writeable = False
+    for mask in (wide[::2, :, ::2], np.asfortranarray(BALL), fixed):
+        got = surface_metrics(mask, SHELL | LAST, UNIT, 1.0, engine=engine)
+        assert got == pytest.approx(expected, rel=1e-9)
+        back = surface_metrics(SHELL | LAST, mask, UNIT, 1.0, engine=engine)
+        assert back == pytest.approx(expected, rel=1e-9)
+
+
+def test_areas_are_those_of_the_library() -> None:
+    table = sd.lookup_tables.create_table_neighbour_code_to_surface_area
+    for spacing in ((1.0, 1.0, 1.0), (5.0, 0.7, 0.9)):
+        got = surface_numpy.corner_areas(spacing)
+        np.testing.assert_allclose(got, table(spacing), rtol=1e-15)
+
+
+def test_reference_is_the_library() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        distances = sd.compute_surface_distances(BALL, SHELL | LAST, UNIT)
+    values = score(
+        BALL, SHELL | LAST, UNIT, grid_voxels=BALL.size, tolerance_mm=1.0, engine="reference"
+    )
+    assert values["nsd"] == sd.compute_surface_dice_at_tolerance(distances, 1.0)
+    assert values["hd95"] == sd.compute_robust_hausdorff(distances, 95)
+
+
+# --- where the last bit counts ---
+
+
+def test_of_corners_equally_far_the_tolerance_sees_the_least() -> None:
+    """The same offset in another order is another number in the last bit."""
+    spacing = (0.7, 0.7, 0.7)
+    tied = np.array(list(permutations((1, 2, 3))))
+    lengths = surface_numpy.offset_length(tied, spacing)
+    least = float(lengths.min())
+    assert least < lengths.max() < least * (1 + 1e-12)
+    for order in permutations(range(len(tied)), 3):
+        corners = tied[list(order)]
+        expected = surface_numpy.offset_length(corners, spacing).min()
+        for place in (np.zeros(3, np.int64), np.array([5, 40, 300])):
+            got = surface_numpy.nearest_by_tree(place[None], place + corners, spacing, least)
+            assert (got[0] <= least) == (expected <= least)
+
+
+def library_percentile(distances: Any, areas: Any, share: float) -> float:
+    distances, areas = np.array(sorted(zip(distances, areas, strict=True))).T
+    found: float = sd.compute_robust_hausdorff(
+        {
+            "distances_gt_to_pred": distances,
+            "distances_pred_to_gt": distances,
+            "surfel_areas_gt": areas,
+            "surfel_areas_pred": areas,
+        },
+        100 * share,
+    )
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 7, 20_000])
+@pytest.mark.parametrize("distinct", [1, 5, 3000])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 1.0])
+def test_percentile_of_many(count: int, distinct: int, share: float) -> None:
+    rng = np.random.default_rng(count + distinct)
+    distances = np.sqrt(rng.integers(0, distinct, count))
+    for areas in (rng.uniform(0.1, 2, count), np.full(count, 0.1)):
+        expected = library_percentile(distances, areas, share)
+        assert percentile(distances, areas, share) == expected
+
+
+def test_percentile_on_the_very_boundary() -> None:
+    """95 % of the area lie within 1 mm by counting; which side it falls is rounding."""
+    distances = np.repeat([0.0, 1.0, 2.0], [9000, 10_000, 1000])
+    for area in (0.1, 0.3, 1 / 3, 0.7):
+        areas = np.full(20_000, area)
+        assert percentile(distances, areas, 0.95) == library_percentile(distances, areas, 0.95)
+
+
+# --- which engine ---
+
+
+def test_unknown_engine_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of auto, reference, numpy, numba, got cuda"):
+        surface_metrics(BALL, BALL, UNIT, 1.0, engine="cuda")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(engines, "_spent", 0)
+    monkeypatch.setattr(engines, "_numba_fails", False)
+    return monkeypatch
+
+
+def test_auto_turns_to_numba_when_there_is_enough_to_do(fresh: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+
+    def recorded(name: str, engine: Callable[..., Any]) -> Callable[..., Any]:
+        def record(*arguments: Any) -> Any:
+            used.append(name)
+            return engine(*arguments)
+
+        return record
+
+    for name, module in (("numpy", surface_numpy), ("numba", surface_fast)):
+        fresh.setattr(module, "surface_distances", recorded(name, module.surface_distances))
+    fresh.setattr(engines, "_WORTH_NUMBA", 2 * engines._VOXELS_AN_OBJECT)
+    values = [surface_metrics(BALL, LAST | SHELL, UNIT, 1.0) for _ in range(4)]
+    assert used == ["numpy", "numpy", "numba", "numba"]
+    assert all(value == pytest.approx(values[0], rel=1e-12) for value in values)
+
+
+@pytest.mark.parametrize("error", [ImportError("no numba"), OSError("disk full")])
+def test_auto_does_without_numba(fresh: pytest.MonkeyPatch, error: Exception) -> None:
+    expected = surface_metrics(BALL, SHELL, UNIT, 1.0, engine="numpy")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    fresh.setattr(surface_fast, "surface_distances", fail)
+    fresh.setattr(engines, "_WORTH_NUMBA", 0)
+    assert [surface_metrics(BALL, SHELL, UNIT, 1.0) for _ in range(2)] == [expected] * 2
+    with pytest.raises(type(error)):
+        surface_metrics(BALL, SHELL, UNIT, 1.0, engine="numba")
+
+
+ONE_OBJECT = """
+import sys, numpy, benchmark.metrics
+print("numba" in sys.modules, end=" ")
+mask = numpy.ones((3, 3, 3), bool)
+values = benchmark.metrics.score(
+    mask, mask & (numpy.arange(3) < 2), (1.0, 1.0, 1.0), grid_voxels=27, tolerance_mm=0.5,
+    engine=sys.argv[1],
+)
+print("numba" in sys.modules, values["hd"])
+"""
+
+
+def run_one(engine: Engine, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", ONE_OBJECT, engine],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | environment,
+    )
+
+
+def test_numba_is_imported_only_where_it_is_used() -> None:
+    assert run_one("auto").communicate()[0].split() == ["False", "False", "1.0"]
+
+
+def test_parallel_jobs_share_a_cache_outside_of_the_package(tmp_path: Path) -> None:
+    jobs = [run_one("numba", XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
+    assert [job.communicate()[0].split()[1:] for job in jobs] == [["True", "1.0"]] * 2
+    kept = {path for path in (tmp_path / "pambench" / "numba").rglob("*") if path.is_file()}
+    assert {path.suffix for path in kept} == {".nbi", ".nbc"}  # no file half written
+    stamps = {path: path.stat().st_mtime_ns for path in kept}
+    again = run_one("numba", XDG_CACHE_HOME=str(tmp_path))
+    assert again.communicate()[0].split()[1:] == ["True", "1.0"]
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps  # read, not compiled
+
+
+def test_without_a_folder_to_write_each_process_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(cache: bool = False, **_: object) -> Any:
+        def decorate(function: Any) -> Any:
+            if cache:  # as numba does where it finds no folder
+                raise RuntimeError("cannot cache function: no locator available")
+            return function
+
+        return decorate
+
+    monkeypatch.setattr(surface_kernels, "njit", njit)
+    assert surface_kernels._compiled(len) is len
