@@ -13,7 +13,7 @@ BOX = {"adapter": "box-fill", "prompt": "box3d"}
 INFERENCE = {"fetch", "prepare", "prompts", "predict"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def done(make_workplace: Callable[[], Workplace]) -> Workplace:
     """A workplace whose study has been run."""
     place = make_workplace()
