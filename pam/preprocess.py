@@ -1,0 +1,165 @@
+"""What the network is shown of a slice: intensity window, square crop, 256 grey levels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import UserError
+from pam.presets import Propagation
+from pam.resize import resize_linear, resize_nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A volume as the propagation reads it, for any number of prompts.
+
+    ``volume``: [z, y, x], kept as float32; the prompts lie on slices of the first axis, so for
+    another view move its axis there first. ``spacing``: (z, y, x) in mm. ``modality``: "CT" has
+    rules of its own. Raises `UserError` for another number of axes, an empty volume, values that
+    are not finite, or a spacing that is not positive.
+    """
+
+    volume: NDArray[Any]
+    spacing: tuple[float, float, float]
+    modality: str = ""
+
+    def __post_init__(self) -> None:
+        """Check everything once, here, so that no prompt meets a bad volume later."""
+        volume = np.asarray(self.volume)
+        if volume.ndim != 3 or not volume.size or volume.dtype.kind not in "biuf":
+            raise UserError(
+                f"A volume of shape {volume.shape} and type {volume.dtype}; expected numbers on "
+                "three axes, none of them empty. Give one channel of one time point."
+            )
+        volume = volume.astype(np.float32, copy=False)
+        if not np.isfinite(volume).all():
+            bad = int(volume.size - np.isfinite(volume).sum())
+            raise UserError(
+                f"{bad} of {volume.size} voxels are NaN or infinite; expected finite "
+                "intensities. Replace them first, for instance by the least finite value."
+            )
+        if len(self.spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing):
+            raise UserError(
+                f"Spacing {self.spacing}; expected three positive numbers (z, y, x), in mm."
+            )
+        object.__setattr__(self, "volume", volume)
+
+    @cached_property
+    def extremes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Least and greatest intensity of each slice, [z] each."""
+        return self.volume.min(axis=(1, 2)), self.volume.max(axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Square:
+    """The part of a slice that the network sees: first row, first column, side, in pixels."""
+
+    y: int
+    x: int
+    side: int
+
+    def inside(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the square that lie in an image of this size."""
+        rows = slice(self.y, min(self.y + self.side, height))
+        return rows, slice(self.x, min(self.x + self.side, width))
+
+
+def window(
+    image: NDArray[np.float32], mask: NDArray[np.bool_], modality: str, settings: Propagation
+) -> tuple[float, float]:
+    """Range of intensities that matters for an object: both ends.
+
+    ``image`` and ``mask``: guiding slice and prompt, [y, x]. Source: paper, Dynamic image
+    normalization; released code for the integers of CT. Raises `UserError` for a slice of one
+    intensity, unless the settings take that for a blank image.
+    """
+    low, high = _ends(image[mask], modality, settings)
+    if low == high and settings.flat_window == "slice":
+        low, high = _ends(image, modality, settings)
+        if low == high:
+            low, high = float(image.min()), float(image.max())
+        if low == high:
+            raise UserError(
+                f"Every pixel of the guiding slice is {low:g}: there is nothing to "
+                "segment by. Check that the prompt's slice lies inside the imaged region."
+            )
+    return low, high
+
+
+def _ends(values: NDArray[np.float32], modality: str, settings: Propagation) -> tuple[float, float]:
+    low, high = np.percentile(values, settings.percentiles)
+    if settings.integer_ct_window and modality == "CT":
+        centre, half = int((low + high) / 2), int(high - low) // 2
+        low, high = centre - half, centre + half
+    return float(low), float(high)
+
+
+def square_around(mask: NDArray[np.bool_], settings: Propagation) -> Square:
+    """Square crop around a mask [y, x] that is not empty (released code, dynamic crop)."""
+    starts, stops = [], []
+    for axis in (1, 0):
+        hits = np.flatnonzero(mask.any(axis=axis))
+        starts.append(int(hits[0]))
+        stops.append(int(hits[-1]) + settings.last_pixel)
+    longest = max(stop - start for start, stop in zip(starts, stops, strict=True))
+    side = max(int(settings.crop_ratio * longest), settings.min_crop)
+    corner = [
+        max((start + stop) // 2 - side // 2, 0) for start, stop in zip(starts, stops, strict=True)
+    ]
+    if settings.border == "shift":
+        corner = [
+            min(first, max(length - side, 0))
+            for first, length in zip(corner, mask.shape, strict=True)
+        ]
+    return Square(corner[0], corner[1], side)
+
+
+def images(
+    scan: Scan,
+    indices: Sequence[int],
+    square: Square,
+    limits: tuple[float, float],
+    settings: Propagation,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Cut, window and resize slices ``indices`` of a scan, [N, 1, size, size] float32 in -1..1.
+
+    The intensities pass through 256 grey levels, as the network was trained on them. Where the
+    square leaves the slice, it is black.
+    """
+    chosen = list(indices)
+    rows, columns = square.inside(*scan.volume.shape[1:])
+    raw = torch.from_numpy(np.ascontiguousarray(scan.volume[chosen, rows, columns])).to(device)
+    low, high = (torch.tensor(end, dtype=torch.float32, device=device) for end in limits)
+    if settings.stretch == "slice":
+        # Clipping keeps order: the extremes of a clipped slice are its clipped extremes.
+        least, greatest = (
+            torch.from_numpy(extreme[chosen]).to(device)[:, None, None].clamp(low, high)
+            for extreme in scan.extremes
+        )
+    else:
+        least, greatest = low, high
+    grey = (raw.clamp(low, high) - least) / (greatest - least + 1e-8) * 255
+    canvas = torch.zeros(len(chosen), square.side, square.side, dtype=torch.uint8, device=device)
+    canvas[:, : grey.shape[1], : grey.shape[2]] = grey.to(torch.uint8)
+    scaled = resize_linear(canvas, settings.size).to(torch.float32)
+    return ((scaled - 127.5) * torch.tensor(1 / 127.5, device=device))[:, None]
+
+
+def prompt_image(
+    mask: NDArray[np.bool_],
+    square: Square,
+    settings: Propagation,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Cut and resize a mask [y, x], to float32 0 or 1, [1, size, size]."""
+    inside = mask[square.inside(*mask.shape)]
+    canvas = torch.zeros(square.side, square.side, device=device)
+    canvas[: inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside).to(canvas)
+    return resize_nearest(canvas, settings.size)[None]

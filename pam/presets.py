@@ -1,0 +1,130 @@
+"""Every switch of PAM's propagation, and the named presets; knows no torch.
+
+Where the paper (npj Digital Medicine 2025, Methods and Algorithm 1), the released code
+(github.com/czifan/PAM, ``tutorials/3d-propagation.ipynb``) and good practice differ, a switch
+names the choice. ``docs/pam.md`` has the table of all switches by preset.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.settings import Settings
+
+
+class Propagation(Settings):
+    """How a mask is carried from its guiding slice through a scan; the default is `RIGOROUS`.
+
+    Window, from the pixels under the prompt, once an object:
+    ``percentiles``: its two ends. ``integer_ct_window``: in CT, truncate it to an integer centre
+    and width. ``stretch``: what becomes 0 to 255, the ends of the ``window``, or the extremes of
+    each ``slice`` after clipping. ``flat_window``: where both ends are equal, ``blank`` images, or
+    the percentiles of the whole guiding ``slice``.
+
+    Crop, a square around the guiding mask:
+    ``crop_ratio``: side over the longer side of the mask's box. ``min_crop``: least side, pixels.
+    ``crop_around``: pixels with any of the ``votes``, or those of the ``mask``, with most of them.
+    ``last_pixel``: whether the box counts its last row and column. ``border``: where the square
+    leaves the image at the right or bottom, ``pad`` it with 0, or ``shift`` it inward as far as it
+    goes (at the left and top it is always shifted). ``size``: pixels the network sees.
+
+    Rounds:
+    ``thickness``: reach of a round on either side, mm, in whole slices between ``min_slices`` and
+    ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
+    at its first empty slice; else both sides of each guiding slice. ``stop_low`` and
+    ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
+    ``stop_counts``, which are all ``votes`` or the ``mask``. ``count_padding``: where the two
+    guiding slices of a round have neighbour lists of unlike length, count the last prediction of
+    the shorter one as often as the batch of the released code repeats it.
+
+    Result:
+    ``average``: over the network's scales, ``logits`` or ``probabilities``. ``merge``: of what was
+    predicted more than once, the ``union`` or the ``majority``. ``connectivity``: of the
+    components (6 or 26 neighbours) that go if they do not touch the prompt; None keeps them all.
+    """
+
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    integer_ct_window: bool = False
+    stretch: Literal["slice", "window"] = "window"
+    flat_window: Literal["blank", "slice"] = "slice"
+    crop_ratio: float = Field(default=1.5, ge=1, le=10)
+    min_crop: int = Field(default=16, ge=2)
+    crop_around: Literal["votes", "mask"] = "mask"
+    last_pixel: bool = True
+    border: Literal["pad", "shift"] = "shift"
+    size: int = Field(default=224, ge=2, le=1024)
+    thickness: float = Field(default=20.0, gt=0, allow_inf_nan=False)
+    min_slices: int = Field(default=1, ge=0)
+    max_slices: int = Field(default=40, ge=1)
+    outward: bool = True
+    stop_low: int = Field(default=0, ge=0)
+    stop_high: int = Field(default=0, ge=0)
+    stop_counts: Literal["votes", "mask"] = "mask"
+    count_padding: bool = False
+    average: Literal["logits", "probabilities"] = "logits"
+    merge: Literal["union", "majority"] = "majority"
+    connectivity: Literal[6, 26] | None = 26
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles {low}, {high}; need 0 <= first < second <= 100")
+        if self.min_slices > self.max_slices:
+            raise ValueError(f"min_slices {self.min_slices} above max_slices {self.max_slices}")
+        return self
+
+    def reach(self, spacing: float) -> int:
+        """Slices predicted on either side of a guiding slice; ``spacing`` of slices in mm.
+
+        Raises `UserError` where the thickness holds no slice and ``min_slices`` is 0.
+        """
+        slices = max(min(int(self.thickness / spacing), self.max_slices), self.min_slices)
+        if slices == 0:
+            raise UserError(
+                f"Slices {spacing:g} mm apart cannot be reached within a propagation thickness of "
+                f"{self.thickness:g} mm: no slice would be predicted. Set `thickness` to at least "
+                f"{spacing:g}, or `min_slices` to 1 (as in the preset rigorous)."
+            )
+        return slices
+
+
+RIGOROUS = Propagation()
+RELEASED = Propagation(
+    integer_ct_window=True,
+    stretch="slice",
+    flat_window="blank",
+    crop_around="votes",
+    last_pixel=False,
+    border="pad",
+    min_slices=0,
+    outward=False,
+    stop_low=100,
+    stop_counts="votes",
+    count_padding=True,
+    merge="union",
+    connectivity=6,
+)
+PAPER = Propagation(
+    percentiles=(5.0, 95.0),
+    flat_window="blank",
+    border="pad",
+    min_slices=0,
+    outward=False,
+    stop_low=100,
+    stop_high=100,
+    average="probabilities",
+    merge="union",
+    connectivity=None,
+)
+
+PRESETS = {"paper": PAPER, "released": RELEASED, "rigorous": RIGOROUS}
+
+
+def preset(name: str) -> Propagation:
+    """Look a preset up by name; raises `UserError`, with what exists, for an unknown one."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise UserError(unknown_name("preset of the propagation", name, PRESETS)) from None

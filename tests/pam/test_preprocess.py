@@ -1,0 +1,120 @@
+"""Window, crop and images, by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from pam.preprocess import Scan, Square, images, prompt_image, square_around, window
+from pam.presets import PAPER, RELEASED, RIGOROUS
+
+SPACING = (2.0, 1.0, 1.0)
+
+
+def box(shape: tuple[int, int], y: slice, x: slice) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, np.bool_)
+    mask[y, x] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("volume", "spacing", "message"),
+    [
+        (np.zeros((3, 4)), SPACING, r"\(3, 4\).*three axes"),
+        (np.zeros((3, 0, 4)), SPACING, "none of them empty"),
+        (np.zeros((2, 2, 2), np.complex64), SPACING, "complex64"),
+        (np.array([[[0.0, np.nan], [np.inf, 1.0]]]), SPACING, "2 of 4 voxels are NaN"),
+        (np.zeros((2, 2, 2)), (0.0, 1.0, 1.0), "three positive numbers"),
+        (np.zeros((2, 2, 2)), (float("nan"), 1.0, 1.0), "three positive numbers"),
+        (np.zeros((2, 2, 2)), (1.0, 1.0), "three positive numbers"),
+    ],
+)
+def test_a_bad_volume(volume: NDArray[Any], spacing: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Scan(volume, spacing)
+
+
+def test_window_by_preset_and_modality() -> None:
+    image = np.arange(-100, 101, dtype=np.float32)[None] * np.float32(1.5)  # -150 .. 150
+    everywhere = np.ones(image.shape, np.bool_)
+    assert window(image, everywhere, "MR", RELEASED) == (-148.5, 148.5)
+    # centre 0, width 297, so 148 on either side
+    assert window(image, everywhere, "CT", RELEASED) == (-148, 148)
+    assert window(image, everywhere, "CT", RIGOROUS) == (-148.5, 148.5)
+    assert window(image, everywhere, "CT", PAPER) == (-135, 135)
+    # centre -75.75 becomes -75: towards zero
+    assert window(image, image <= 0, "CT", RELEASED) == (-149, -1)
+
+
+def test_window_of_an_object_of_one_intensity() -> None:
+    image = np.full((10, 10), 7, np.float32)
+    mask = box((10, 10), slice(2, 4), slice(2, 4))
+    image[6:] = [[9.0] * 10, [10.0] * 10, [11.0] * 10, [12.0] * 10]
+    assert window(image, mask, "MR", RELEASED) == (7, 7)
+    assert window(image, mask, "MR", RIGOROUS) == (7, 12)
+    image[:] = 7
+    image[9, 9] = 8  # beyond both percentiles
+    settings = RIGOROUS.model_copy(update={"percentiles": (5.0, 95.0)})
+    assert window(image, mask, "MR", settings) == (7, 8)
+    image[9, 9] = 7
+    with pytest.raises(UserError, match="is 7: there is nothing to segment by"):
+        window(image, mask, "MR", RIGOROUS)
+
+
+@pytest.mark.parametrize(
+    ("y", "x", "released", "rigorous"),
+    [
+        # rows 20..39 are 19 or 20 long, columns 30..39
+        (slice(20, 40), slice(30, 40), Square(15, 20, 28), Square(15, 20, 30)),
+        # at the top left, both shift; rows 0..19
+        (slice(0, 20), slice(2, 9), Square(0, 0, 28), Square(0, 0, 30)),
+        # at the bottom right, only rigorous does; the image is 64 x 80
+        (slice(44, 64), slice(70, 80), Square(39, 60, 28), Square(34, 50, 30)),
+        # one pixel: the least side
+        (slice(30, 31), slice(30, 31), Square(22, 22, 16), Square(22, 22, 16)),
+        # larger than the image
+        (slice(0, 64), slice(0, 80), Square(0, 0, 118), Square(0, 0, 120)),
+    ],
+)
+def test_square(y: slice, x: slice, released: Square, rigorous: Square) -> None:
+    mask = box((64, 80), y, x)
+    assert square_around(mask, RELEASED) == released
+    assert square_around(mask, RIGOROUS) == rigorous
+
+
+def test_images_in_grey_levels() -> None:
+    volume = np.zeros((3, 4, 4), np.float32)
+    volume[0] = np.linspace(-10, 20, 16).reshape(4, 4)  # beyond both ends of 0..10
+    volume[1] = 5.0
+    volume[1, 0, 0] = 0.0  # of 0..5 alone
+    scan = Scan(volume, SPACING)
+    limits = (0.0, 10.0)
+    whole = Square(0, 0, 4)
+
+    def grey(settings: Any, square: Square = whole) -> NDArray[Any]:
+        sized = settings.model_copy(update={"size": square.side})
+        shown = images(scan, (0, 1, 2), square, limits, sized)
+        assert shown.dtype == torch.float32
+        return (shown[:, 0].numpy() * 127.5 + 127.5).round(3)
+
+    stretched, windowed = grey(RELEASED), grey(RIGOROUS)
+    np.testing.assert_array_equal(stretched[0], np.trunc(volume[0].clip(0, 10) * 25.5))
+    np.testing.assert_array_equal(windowed[0], stretched[0])
+    assert stretched[1].max() == 255
+    assert windowed[1].max() == 127
+    assert not stretched[2].any()
+    # Two of three rows and columns lie outside: black, where the slice is 5.
+    outside = grey(RIGOROUS, Square(3, 3, 3))
+    assert outside[1].tolist() == [[127, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_prompt_image() -> None:
+    mask = box((8, 8), slice(4, 8), slice(6, 7))
+    settings = RIGOROUS.model_copy(update={"size": 8})
+    shown = prompt_image(mask, Square(6, 6, 4), settings)[0]
+    expected = np.zeros((8, 8))
+    expected[:4, :2] = 1
+    np.testing.assert_array_equal(shown.numpy(), expected)

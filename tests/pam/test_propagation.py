@@ -1,0 +1,339 @@
+"""Propagation against properties and by hand; `test_propagation_golden` has the recorded runs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import UserError
+from pam.config import PropMaskConfig
+from pam.network import PropMask
+from pam.preprocess import Scan
+from pam.presets import PAPER, PRESETS, RELEASED, RIGOROUS, Propagation
+from pam.propagation import advance, propagate, soft_vote
+from pam.rounds import State
+
+SIZE = 32
+
+
+def small(settings: Propagation, **changes: Any) -> Propagation:
+    return settings.model_copy(update={"size": SIZE, **changes})
+
+
+class Bright:
+    """A network that takes what lies in the window near the mask; notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Tensor:
+        assert image.shape == mask.shape == (len(image), 1, SIZE, SIZE)
+        return torch.nn.functional.max_pool2d(mask, 9, 1, 4)[:, None]
+
+    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
+        self.batches.append((adjacent.shape[0], adjacent.shape[1]))
+        foreground = (adjacent > -0.9) & (guide > 0.5)
+        score = 2 * foreground.float() - 1
+        return [torch.cat((-score, score), dim=2)]
+
+
+class All:
+    """A network that takes everything, or, on slices that are ``dark`` throughout, nothing."""
+
+    def encode_guide(self, image: Tensor, mask: Tensor) -> None:
+        pass
+
+    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
+        score = (adjacent.amax(dim=(3, 4), keepdim=True) > -1).float() - 0.5
+        return [torch.cat((-score, score), dim=2).expand(-1, -1, -1, SIZE, SIZE)]
+
+
+def ball(depth: int = 40) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A bright ellipsoid with some texture, off the centre, and its mask."""
+    z, y, x = np.ogrid[:depth, :48, :56]
+    mask = (z - 17) ** 2 / 100 + (y - 20) ** 2 / 64 + (x - 31) ** 2 / 144 <= 1
+    noise = np.random.default_rng(0).normal(0, 4, mask.shape)
+    return (100 * mask + noise).astype(np.float32), mask
+
+
+def dsc(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("thickness", [4.0, 20.0])
+def test_an_object_is_found(name: str, thickness: float) -> None:
+    volume, mask = ball()
+    settings = small(PRESETS[name], thickness=thickness, percentiles=(0.5, 99.5))
+    if name == "released":  # stretch of slices without the object is noise
+        settings = settings.model_copy(update={"stretch": "window"})
+    # From the whole slice, so that the background is dark.
+    scan = Scan(np.where(volume > 50, volume, 0), (1.0, 1.0, 1.0))
+    found = propagate(Bright(), scan, 17, mask[17], settings)
+    assert found.dtype == np.bool_
+    assert dsc(found, mask) > 0.9
+
+
+def test_outward_asks_once_a_slice_and_ends_with_the_object() -> None:
+    volume, mask = ball()
+    state = State(Scan(volume, (1.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS, thickness=4.0))
+    network = Bright()
+    while advance(network, state, chunk=3):
+        pass
+    assert state.counts.max() == 1
+    asked = np.flatnonzero(state.counts)
+    held = np.flatnonzero(state.result().any(axis=(1, 2)))
+    assert (asked[0], asked[-1]) == (held[0] - 1, held[-1] + 1)
+    assert network.batches[0] == (2, 3)  # both directions in one batch
+    assert max(n for _, n in network.batches) == 3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_chunk_does_not_matter(name: str) -> None:
+    volume, mask = ball()
+    scan = Scan(volume, (1.5, 1.0, 1.0))
+    settings = small(PRESETS[name])
+    first, *others = (
+        propagate(Bright(), scan, 5, mask[17], settings, chunk=chunk) for chunk in (1, 3, 100)
+    )
+    assert first.any(axis=(1, 2)).sum() > 5
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    with pytest.raises(ValueError, match="chunk 0"):
+        propagate(Bright(), scan, 5, mask[17], settings, chunk=0)
+
+
+@pytest.mark.parametrize("settings", [RIGOROUS, PAPER])
+def test_both_directions_are_alike(settings: Propagation) -> None:
+    volume, mask = ball()
+    scan, flipped = (Scan(v, (2.0, 1.0, 1.0)) for v in (volume, volume[::-1]))
+    found = propagate(Bright(), scan, 15, mask[15], small(settings))
+    mirrored = propagate(Bright(), flipped, 24, mask[15], small(settings))
+    assert found.sum() > mask[15].sum()
+    np.testing.assert_array_equal(mirrored[::-1], found)
+
+
+def test_any_view_is_an_axis_moved_to_the_front() -> None:
+    volume, mask = ball()
+    stored = np.ascontiguousarray(volume.transpose(1, 2, 0))
+    view = np.moveaxis(stored, 2, 0)
+    got = propagate(Bright(), Scan(view, (2, 1, 1)), 17, mask[17], small(RIGOROUS))
+    expected = propagate(Bright(), Scan(volume, (2, 1, 1)), 17, mask[17], small(RIGOROUS))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_an_empty_slice_ends_its_side() -> None:
+    volume = np.full((12, 20, 20), 100, np.float32)
+    volume[:, 9:11, 9:11] = 200
+    volume[8] = 0
+    prompt = volume[3] > 150
+    wide = {"percentiles": (0.0, 100.0), "flat_window": "slice"}
+    for chunk in (1, 4, 20):
+        settings = small(RIGOROUS, thickness=6.0, **wide)
+        state = State(Scan(volume, (1, 1, 1)), 3, prompt, settings)
+        while advance(All(), state, chunk=chunk):
+            pass
+        assert state.counts.tolist() == [1] * 9 + [0] * 3
+        assert state.result().any(axis=(1, 2)).tolist() == [True] * 8 + [False] * 4
+
+
+def votes(settings: Propagation) -> State:
+    """Slices 1 to 5 of 7 predicted once each, with 101 pixels at 1, and as many at 5."""
+    scan = Scan(np.random.default_rng(0).random((7, 20, 20)), (5, 1, 1))
+    prompt = np.zeros((20, 20), np.bool_)
+    prompt[:5, :5] = True
+    state = State(scan, 3, prompt, settings)
+    for z in (1, 2, 4, 5):
+        state.add(z, np.arange(400).reshape(20, 20) < 101)
+    state.rounds.append(())
+    return state
+
+
+def guides(state: State) -> list[int]:
+    return [lane.guide for lane in state.lanes()]
+
+
+def test_stop_areas() -> None:
+    for settings in (RELEASED, PAPER, RIGOROUS):
+        assert guides(votes(settings)) == [1, 5]
+    for settings, expected in ((RELEASED, [5]), (PAPER, []), (RIGOROUS, [1, 5])):
+        state = votes(settings)
+        state.votes[[1, 5], 0, 0] = 0  # 100 pixels
+        assert guides(state) == expected
+    # Votes are not pixels: 60 pixels twice are more than 100 votes.
+    for settings, expected in ((RELEASED, [1, 5]), (PAPER, [])):
+        state = votes(settings)
+        state.votes[[1, 5]] = 2 * (np.arange(400).reshape(20, 20) < 60)
+        state.counts[[1, 5]] = 2
+        assert guides(state) == expected
+
+
+def test_guiding_slices_that_predictions_disagree_on() -> None:
+    agreed = np.zeros((20, 20), np.bool_)
+    agreed[:2, :10] = True
+    shown = []
+
+    class Looks(Bright):
+        def encode_guide(self, image: Tensor, mask: Tensor) -> Tensor:
+            shown.append(mask[0, 0].numpy() > 0)
+            return super().encode_guide(image, mask)
+
+    for around, side in (("votes", 28), ("mask", 16)):
+        state = votes(small(RELEASED, crop_around=around))
+        state.add(1, agreed)  # of five rows and 20 columns
+        assert state.lanes()[0].square.side == side
+        assert advance(Looks(), state)
+        rows, columns = (np.flatnonzero(shown[-1].any(axis=axis)) for axis in (1, 0))
+        assert rows[-1] + 1 == pytest.approx(2 * SIZE / side, abs=1)
+        assert columns[-1] + 1 == pytest.approx(10 * SIZE / side, abs=1)
+
+    # Votes enough to go on, but nothing that most of them agree on.
+    state = votes(small(RELEASED, crop_around="mask"))
+    state.counts[1] += 1
+    assert guides(state) == [5]
+
+
+def test_the_first_and_last_slice_guide_nothing() -> None:
+    state = votes(RELEASED)
+    for z in (0, 6):
+        state.add(z, np.ones((20, 20), np.bool_))
+    assert guides(state) == []
+
+
+def test_lanes() -> None:
+    lanes = votes(RELEASED.model_copy(update={"thickness": 15.0})).lanes()
+    assert [lane.slices for lane in lanes] == [(0, 2, 3, 4), (2, 3, 4, 6)]
+    state = votes(RELEASED)
+    state.counts[1] = state.votes[1] = 0
+    lanes = state.lanes()
+    assert [len(lane.slices) for lane in lanes] == [6, 5]
+    assert [(lane.guide, lane.repeats) for lane in lanes] == [(2, 0), (5, 1)]
+    lanes = votes(RIGOROUS).lanes()
+    assert [lane.slices for lane in lanes] == [(0,), (6,)]
+
+
+def test_merging() -> None:
+    state = votes(RELEASED)
+    state.add(2, np.zeros((20, 20), np.bool_))
+    assert state.result()[2].any()
+    state.settings = state.settings.model_copy(update={"merge": "majority", "connectivity": None})
+    assert not state.result()[2].any()  # 1 of 2 is no majority
+    assert not state.mask(2).any()
+    assert state.result()[1].any()
+
+
+def test_components_that_do_not_touch_the_prompt_go() -> None:
+    def kept(connectivity: int | None) -> list[bool]:
+        state = votes(small(RELEASED, connectivity=connectivity))
+        state.votes[:3] = state.votes[4:] = 0
+        state.votes[4, 4, 4] = state.votes[5, 5, 5] = state.votes[0, 9, 9] = 1
+        result = state.result()
+        assert result[3].sum() == 25
+        return [bool(result[4, 4, 4]), bool(result[5, 5, 5]), bool(result[0, 9, 9])]
+
+    assert kept(6) == [True, False, False]
+    assert kept(26) == [True, True, False]
+    assert kept(None) == [True, True, True]
+
+
+def test_soft_vote() -> None:
+    def logits(*ahead: float) -> list[Tensor]:
+        return [
+            torch.tensor([-a / 2, a / 2]).reshape(1, 1, 2, 1, 1).expand(-1, -1, -1, n, n)
+            for a, n in zip(ahead, (SIZE, SIZE // 2, SIZE // 4), strict=True)
+        ]
+
+    # One scale is very sure, two lean to the other side.
+    one_sure = logits(10.0, -3.0, -3.0)
+    assert soft_vote(one_sure, small(RELEASED)).all()
+    assert not soft_vote(one_sure, small(PAPER)).any()
+    assert not soft_vote(logits(0.3, -0.2, -0.2), small(PAPER)).any()  # 0.57, 0.45, 0.45
+    assert soft_vote(logits(0.3, -0.1, -0.1), small(PAPER)).all()
+    tie = logits(0.0, 0.0, 0.0)
+    assert not soft_vote(tie, small(RELEASED)).any()
+    assert soft_vote(tie, small(RELEASED)).shape == (1, 1, SIZE, SIZE)
+
+
+def test_scales_are_aligned_at_their_corner_pixels() -> None:
+    ahead = torch.tensor([-1.0, -1.0, 3.0]).expand(3, 3)
+    coarse = torch.stack((torch.zeros(3, 3), ahead))[None, None]
+    # Column i lies at 2 i / 31, and the foreground begins beyond 1.25.
+    columns = soft_vote([coarse], small(RELEASED))[0, 0, 0]
+    assert columns.tolist() == [False] * 20 + [True] * 12
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_real_network(name: str) -> None:
+    torch.manual_seed(0)
+    network = PropMask(PropMaskConfig(channels=2, stages=4, attended=2)).eval()
+    volume, mask = ball(depth=16)
+    found = propagate(network, Scan(volume, (2, 1, 1), "CT"), 9, mask[9], small(PRESETS[name]))
+    assert found.shape == volume.shape
+    assert found[9][mask[9]].all()
+
+
+BAD: list[tuple[int, Any, str]] = [
+    (40, None, "slice 40 of a volume with slices 0 to 39"),
+    (-1, None, "slice -1"),
+    (3, np.zeros((48, 56)), "slice 3 is empty"),
+    (3, np.ones((56, 48)), r"\(56, 48\) pixels, a slice of the volume \(48, 56\)"),
+    (3, np.ones((1, 48, 56)), r"\(1, 48, 56\)"),
+    (3, np.full((48, 56), np.nan), "other than 0 and 1"),
+    (3, np.full((48, 56), 3), "other than 0 and 1"),
+]
+
+
+@pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize(("index", "prompt", "message"), BAD)
+def test_a_bad_prompt(settings: Propagation, index: int, prompt: Any, message: str) -> None:
+    volume, mask = ball()
+    with pytest.raises(UserError, match=message):
+        propagate(
+            Bright(),
+            Scan(volume, (1, 1, 1)),
+            index,
+            mask[17] if prompt is None else prompt,
+            small(settings),
+        )
+
+
+def test_thick_slices() -> None:
+    volume, mask = ball()
+    scan = Scan(volume, (25.0, 1.0, 1.0))
+    for settings in (RELEASED, PAPER):
+        with pytest.raises(UserError, match="25 mm apart"):
+            propagate(Bright(), scan, 17, mask[17], small(settings))
+    found = propagate(Bright(), scan, 17, mask[17], small(RIGOROUS))  # slice by slice
+    assert dsc(found, mask) > 0.9
+
+
+@pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
+def test_a_volume_of_one_slice_gives_the_prompt(settings: Propagation) -> None:
+    volume, mask = ball()
+    scan = Scan(volume[17:18], (30.0, 1.0, 1.0))
+    found = propagate(All(), scan, 0, mask[17], small(settings))
+    np.testing.assert_array_equal(found, mask[17:18])
+
+
+@pytest.mark.parametrize("index", [0, 5])
+@pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
+def test_a_prompt_on_the_first_or_last_slice(settings: Propagation, index: int) -> None:
+    volume, mask = ball()
+    scan = Scan(volume[14:20], (5.0, 1.0, 1.0))
+    found = propagate(Bright(), scan, index, mask[14 + index], small(settings))
+    assert found.any(axis=(1, 2)).all()
+
+
+def test_a_constant_volume() -> None:
+    scan = Scan(np.full((5, 20, 20), 3.0), (5, 1, 1), "CT")
+    prompt = np.zeros((20, 20), np.bool_)
+    prompt[5:10, 5:10] = True
+    with pytest.raises(UserError, match="nothing to segment by"):
+        propagate(Bright(), scan, 2, prompt, small(RIGOROUS))
+    for settings in (RELEASED, PAPER):  # black images, in which nothing is bright
+        found = propagate(Bright(), scan, 2, prompt, small(settings))
+        np.testing.assert_array_equal(found.sum(axis=(1, 2)), [0, 0, 25, 0, 0])

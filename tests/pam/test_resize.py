@@ -1,0 +1,41 @@
+"""Resizing: closed forms and torch in double precision; bits are held by the recorded images."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pam.resize import resize_linear, resize_nearest
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 520), st.integers(2, 520), st.integers(2, 300))
+def test_linear_is_within_a_grey_level_of_the_exact(height: int, width: int, size: int) -> None:
+    grey = np.random.default_rng(height * width).integers(0, 256, (1, 1, height, width), np.uint8)
+    image = torch.from_numpy(grey)
+
+    exact = F.interpolate(image.double(), (size, size), mode="bilinear", align_corners=False)
+
+    assert (resize_linear(image, size).double() - exact).abs().max() <= 1
+
+
+def test_linear_by_hand() -> None:
+    image = torch.tensor([[0, 1, 10, 20], [1, 0, 30, 41]] * 2, dtype=torch.uint8)
+    assert resize_linear(image, 4) is image
+    # means 0.5 and 25.25, rounded half up
+    assert resize_linear(image, 2).tolist() == [[1, 25], [1, 25]]
+    assert (resize_linear(torch.full((5, 9), 255, dtype=torch.uint8), 224) == 255).all()
+
+
+@pytest.mark.parametrize("size", [17, 96, 224])
+def test_nearest_takes_the_pixel_to_the_left(size: int) -> None:
+    for length in range(2, 900):
+        index = resize_nearest(torch.arange(length)[None].expand(2, -1), size)[0].numpy()
+        product = np.arange(size) * length
+        exact, remainder = product // size, product % size
+        np.testing.assert_array_equal(index[remainder != 0], exact[remainder != 0])
+        # In double precision, a whole number may come out a hair too small.
+        assert ((exact - index)[remainder == 0] <= 1).all()
+        assert (index <= exact).all()
