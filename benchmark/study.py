@@ -128,9 +128,9 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
-        ids = [catalogue.load(name).id for name in self.datasets]
-        twice = {i for i in ids if ids.count(i) > 1}
-        if twice:
+        if len(self.entries) < len(self.datasets):
+            ids = [catalogue.load(name).id for name in self.datasets]
+            twice = {i for i in ids if ids.count(i) > 1}
             raise ValueError(f"datasets named twice: {', '.join(sorted(twice))}")
         structures = {s.name for entry in self.entries.values() for s in entry.labels.values()}
         for name in self.metrics.tolerances:
@@ -151,7 +151,7 @@ class Study(Settings):
     @cached_property
     def entry_names(self) -> dict[str, str]:
         """By id, the name under which an entry is loaded again (id, or path of its file)."""
-        return {catalogue.load(name).id: name for name in self.datasets}
+        return dict(zip(self.entries, self.datasets, strict=True))
 
     @property
     def prompt_rules(self) -> PromptRules:

@@ -11,6 +11,7 @@ from benchmark.study import Study
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
 RUNS = {run.id: run for run in STUDY.runs.values()}
+METHODS = {run.id: find(run.adapter).info for run in RUNS.values()}
 DATASETS = STUDY.entries
 WEIGHTS = {
     run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights
@@ -66,11 +67,6 @@ def fingerprint_of_weights(wildcards):
     return WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].source.fingerprint(raw)
 
 
-def information(wildcards):
-    """What is known of the method behind a run."""
-    return find(RUNS[wildcards.run].adapter).info
-
-
 def prompts_of_run(wildcards):
     return paths.PROMPTS.format(
         rules=RUNS[wildcards.run].prompts,
@@ -85,5 +81,5 @@ def weights_of_run(wildcards):
 
 
 def reference_of_run(wildcards):
-    seen = information(wildcards).sees_reference
+    seen = METHODS[wildcards.run].sees_reference
     return [paths.REFERENCE.format(**wildcards)] if seen else []

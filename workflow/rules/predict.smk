@@ -18,10 +18,10 @@ rule predict:
         "results/logs/predict/{run}/{dataset}/{shard}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: information(wildcards).threads
+    threads: lambda wildcards: METHODS[wildcards.run].threads
     resources:
-        gpu=lambda wildcards: int(information(wildcards).gpu),
-        mem_mb=lambda wildcards: information(wildcards).memory_mb,
+        gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
+        mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
     params:
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
