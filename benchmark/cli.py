@@ -132,7 +132,7 @@ def predict(
     """Run a method over a shard: images and prompts in, masks out, no labels."""
     from benchmark import inference
     from benchmark import weights as store
-    from benchmark.device import device
+    from benchmark.device import device, facts
     from benchmark.files import read_json
     from benchmark.sources import Status
     from benchmark.specs import Run
@@ -140,18 +140,19 @@ def predict(
 
     run = Run.read(read_json(settings), str(settings))
     found = Status.read(read_json(weights_status), "weights") if weights_status else None
-    where = device(run.adapter)
-    results = inference.predict(
-        run,
-        read_table(images),
-        read_table(prompts),
-        weights=found,
-        weights_file=store.load(run.weights).file if run.weights else None,
-        reference=read_table(reference) if reference else None,
-        device=where,
-    )
-    write_table(results.masks, inference.MASKS, masks, facts={"device": where})
-    write_table(results.times, inference.TIMES, times, facts={"device": where})
+    with device(run.adapter, f"{run.adapter} on {images.parent.parent.name}") as where:
+        results = inference.predict(
+            run,
+            read_table(images),
+            read_table(prompts),
+            weights=found,
+            weights_file=store.load(run.weights).file if run.weights else None,
+            reference=read_table(reference) if reference else None,
+            device=where,
+        )
+        about = facts(where)
+    write_table(results.masks, inference.MASKS, masks, facts=about)
+    write_table(results.times, inference.TIMES, times, facts=about)
 
 
 @app.command()

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from benchmark import masks, prompts, volume
 from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
+from benchmark.device import release_memory
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
 from benchmark.masks import Mask, Shape
@@ -246,6 +247,7 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
     except Exception as error:
         if len(asked) == 1:
             return [_told(error)]
+        release_memory()
         for prompt in asked[len(answers) :]:
             answers += answer(adapter, scan, [prompt])
     return answers

@@ -1,0 +1,151 @@
+"""One GPU a job: a file lock a GPU, held as long as the process lives.
+
+``--resources gpu=4`` only limits how many jobs run at once: Snakemake gives none of them a GPU of
+its own. So a job takes the first visible GPU whose lock is free, before torch is imported, and
+sees only that one. The kernel frees the lock when the process ends, also by SIGKILL. Locks are
+named by the absolute id of a GPU, since indices are numbered anew in each process that sees only
+some. Under Slurm and Kubernetes the scheduler has done all this, and nothing is taken.
+"""
+
+import csv
+import fcntl
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+LOCKS = "PAMBENCH_GPU_LOCKS"
+"""Environment variable: folder of the locks, local to the machine (default: one a user in its
+temporary folder)."""
+WAIT = "PAMBENCH_GPU_WAIT"
+"""Environment variable: seconds to wait for a GPU before giving up (default 86,400)."""
+SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
+"""Environment variables whose presence says that a cluster hands out the GPUs."""
+
+_QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+_REPORT_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU by its absolute id: the UUID, or what ``CUDA_VISIBLE_DEVICES`` calls it."""
+
+    id: str
+
+    def lock(self, folder: Path) -> Path:
+        """File whose lock stands for the GPU."""
+        return folder / f"{self.id.replace('/', '-')}.lock"
+
+
+def visible(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
+    """List the GPUs this process may use; indices count in the order of the PCI bus."""
+    uuids = _uuids()
+    named = environment.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [Gpu(uuid) for uuid in uuids.values()]
+    gpus: list[Gpu] = []
+    for name in filter(None, map(str.strip, named.split(","))):
+        if name == "-1" or (uuids and name.isdigit() and name not in uuids):
+            break  # as CUDA does: what stands after an invalid one is not visible
+        gpus.append(Gpu(uuids.get(name, name)))
+    return gpus
+
+
+def _uuids() -> dict[str, str]:
+    """UUID of each GPU by its index on the PCI bus; empty where there is no driver."""
+    try:
+        listed = subprocess.run(_QUERY, check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {row[0].strip(): row[1].strip() for row in csv.reader(listed.stdout.splitlines()) if row}
+
+
+@contextmanager
+def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Iterator[Gpu | None]:
+    """Take one free GPU for this process and hide the others; None where there is none to take.
+
+    ``purpose`` is what those who wait are told of the holder; ``pause`` waits so many seconds.
+    Raises `UserError` when no GPU became free in time. Enter before torch is imported: CUDA
+    reads the environment once.
+    """
+    gpus = [] if any(name in os.environ for name in SCHEDULERS) else visible()
+    if not gpus:
+        yield None
+        return
+    gpu, lock = _take(gpus, purpose, pause)
+    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.id}
+    before = {name: os.environ.pop(name) for name in chosen if name in os.environ}
+    os.environ.update(chosen)
+    try:
+        yield gpu
+    finally:
+        for name in chosen:
+            del os.environ[name]
+        os.environ.update(before)
+        os.close(lock)
+
+
+def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tuple[Gpu, int]:
+    """Give the first GPU that is or becomes free, and the open file that holds its lock."""
+    folder = _folder()
+    limit = float(os.environ.get(WAIT, 86_400))
+    waited, told = 0.0, -_REPORT_EVERY_S
+    while True:
+        for gpu in gpus:
+            if (lock := _try(gpu.lock(folder), purpose)) is not None:
+                return gpu, lock
+        holders = "; ".join(f"{gpu.id}: {_holder(gpu.lock(folder))}" for gpu in gpus)
+        if waited >= limit:
+            raise UserError(
+                f"No GPU became free within {limit:.0f} s; expected one of {len(gpus)}. {holders}. "
+                "More jobs that need a GPU run than there are GPUs, or one of them hangs: give "
+                f"--resources gpu={len(gpus)}, end what hangs, or raise {WAIT}."
+            )
+        if waited - told >= _REPORT_EVERY_S:
+            print(f"waiting for a GPU since {waited:.0f} s; {holders}", file=sys.stderr)
+            told = waited
+        step = min(random.uniform(0.5, 2.0), limit - waited)
+        pause(step)
+        waited += step
+
+
+def _folder() -> Path:
+    named = os.environ.get(LOCKS)
+    folder = Path(named or Path(tempfile.gettempdir()) / f"pambench-gpus-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(
+            f"The folder of the GPU locks, {folder}, belongs to another user; "
+            f"name one of your own in {LOCKS}."
+        )
+    return folder
+
+
+def _try(path: Path, purpose: str) -> int | None:
+    """Lock the file and say who holds it; None if another process does."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    os.ftruncate(lock, 0)
+    os.write(lock, json.dumps({"pid": os.getpid(), "purpose": purpose}).encode())
+    return lock
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"{holder['purpose']} (process {holder['pid']})"
+    except (OSError, ValueError, KeyError):
+        return "a process that has just taken it"
