@@ -215,6 +215,14 @@ def check(study: Folder, output: Output) -> None:
 
 
 @app.command()
+def status(study: Folder) -> None:
+    """Tell how far a study is, running or finished: stages, and cells by method and dataset."""
+    from benchmark.status import summary
+
+    print(summary(_study(study / "settings.json"), Path()))
+
+
+@app.command()
 def check_adapter(
     name: Annotated[str, typer.Argument(help="Registered name, or module:Class.")],
     options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",

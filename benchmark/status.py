@@ -1,0 +1,138 @@
+"""How far a study is: shards done by stage, cells by method and dataset. Read from its files alone.
+
+It starts nothing and locks nothing, so it can be asked while the study runs.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import paths
+from benchmark.files import read_json
+from benchmark.study import Study
+from benchmark.tables import read_table
+
+STATES = ("ok", "skipped", "failed")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the workflow: how many of its files are there."""
+
+    name: str
+    done: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on a dataset: shards predicted, prompts answered by how it ended, and one reason.
+
+    ``asked``: prompts times variants as far as the prompts are known by now.
+    """
+
+    method: str
+    dataset: str
+    shards_done: int
+    shards: int
+    asked: int
+    states: dict[str, int]
+    reason: str | None
+
+    @property
+    def waiting(self) -> int:
+        """Prompts without an answer so far."""
+        return max(self.asked - sum(self.states.values()), 0)
+
+
+def stages(study: Study, root: Path) -> list[Stage]:
+    """Count the files of each stage below ``root``, the folder the workflow runs in."""
+    shards = list(_shards(study))
+    datasets = [{"dataset": name} for name in study.entries]
+    prompts = [{"rules": study.prompt_rules.id, **shard} for shard in shards]
+    runs = {run.id: run for run in study.runs.values()}
+    predicted = [{"run": run, **shard} for run in runs for shard in shards]
+    scored = [{"scoring": study.scoring.id, **one} for one in predicted]
+    found = [
+        _stage("fetch", paths.STATUS, datasets, root),
+        _stage("prepare", paths.IMAGES, shards, root),
+        _stage("prompts", paths.PROMPTS, prompts, root),
+        _stage("predict", paths.MASKS, predicted, root),
+        _stage("score", paths.SCORES, scored, root),
+    ]
+    folder = Path(paths.STUDY.format(study=study.study))
+    ends = (("collect", "scores.parquet"), ("report", "report.html"))
+    return found + [_stage(name, str(folder / file), [{}], root) for name, file in ends]
+
+
+def cells(study: Study, root: Path) -> list[Cell]:
+    """Count the answers of each method on each dataset below ``root``."""
+    found = []
+    for name, run in study.runs.items():
+        for dataset, entry in study.entries.items():
+            states: Counter[str] = Counter()
+            reasons: Counter[str] = Counter()
+            asked = done = 0
+            for shard in range(entry.shards):
+                where = {"dataset": dataset, "shard": shard}
+                prompts = root / paths.PROMPTS.format(rules=run.prompts, **where)
+                if prompts.exists():
+                    kinds = read_table(prompts, ["kind"])["kind"]
+                    asked += int((kinds == run.prompt).sum()) * (1 + len(run.variants))
+                masks = root / paths.MASKS.format(run=run.id, **where)
+                if masks.exists():
+                    rows = read_table(masks, ["status", "reason"])
+                    states.update(rows["status"])
+                    reasons.update(rows["reason"].dropna())
+                    done += 1
+            told = reasons.most_common(1)
+            counted = {state: states[state] for state in STATES}
+            reason = told[0][0] if told else _why_nothing(dataset, root)
+            found.append(Cell(name, dataset, done, entry.shards, asked, counted, reason))
+    return found
+
+
+def summary(study: Study, root: Path) -> str:
+    """Tell the state of a study as text: a line a stage, a line a method and dataset."""
+    lines = [f"study {study.study}", ""]
+    for stage in stages(study, root):
+        lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
+    rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
+    for cell in cells(study, root):
+        counts = [str(cell.states[state]) for state in STATES]
+        shards = f"{cell.shards_done}/{cell.shards}"
+        reason = " ".join((cell.reason or "").split())
+        rows.append((cell.method, cell.dataset, shards, *counts, str(cell.waiting), reason))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines.append("")
+    for row in rows:
+        padded = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        lines.append("  " + "  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _stage(name: str, pattern: str, fields: list[dict[str, Any]], root: Path) -> Stage:
+    there = sum((root / pattern.format(**each)).exists() for each in fields)
+    return Stage(name, there, len(fields))
+
+
+def _bar(stage: Stage, width: int = 30) -> str:
+    share = stage.done / stage.expected if stage.expected else 1.0
+    full = int(width * share)
+    return f"[{'#' * full}{'.' * (width - full)}] {share:4.0%}"
+
+
+def _shards(study: Study) -> Iterator[dict[str, Any]]:
+    for name, entry in study.entries.items():
+        for shard in range(entry.shards):
+            yield {"dataset": name, "shard": shard}
+
+
+def _why_nothing(dataset: str, root: Path) -> str | None:
+    status = root / paths.STATUS.format(dataset=dataset)
+    if not status.exists():
+        return None
+    content = read_json(status)
+    return None if content["state"] == "ready" else f"{content['state']}: {content['reason']}"

@@ -1,0 +1,84 @@
+"""How far a study is, from files that a made study left at each moment."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark import inference, paths, prepare, prompts
+from benchmark.catalogue import Dataset
+from benchmark.files import write_json
+from benchmark.sources import Status
+from benchmark.status import Cell, cells, stages, summary
+from benchmark.study import Study
+from benchmark.tables import write_table
+
+METHODS = {
+    "box": {"adapter": "box-fill", "prompt": "box3d"},
+    "slab": {"adapter": "copy-mask", "prompt": "mask2d"},
+}
+AT = {"dataset": "T1", "shard": 0}
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[..., Dataset]) -> Study:
+    monkeypatch.chdir(tmp_path)
+    made = entry(tmp_path / "T1", id="T1", shards=2)
+    Path("T1.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
+    content = {"study": "s", "datasets": ["T1.yaml"], "methods": METHODS}
+    return Study.read(content, "study.yaml")
+
+
+def done(study: Study) -> dict[str, tuple[int, int]]:
+    return {stage.name: (stage.done, stage.expected) for stage in stages(study, Path())}
+
+
+def masks(*statuses: str) -> list[dict[str, Any]]:
+    reasons = {"failed": "the network is on fire"}
+    return [{"dataset": "T1", "status": each, "reason": reasons.get(each)} for each in statuses]
+
+
+def test_a_study_that_was_not_started(study: Study) -> None:
+    assert done(study) == {
+        "fetch": (0, 1),
+        "prepare": (0, 2),
+        "prompts": (0, 2),
+        "predict": (0, 4),
+        "score": (0, 4),
+        "collect": (0, 1),
+        "report": (0, 1),
+    }
+    nothing = dict.fromkeys(("ok", "skipped", "failed"), 0)
+    assert cells(study, Path()) == [Cell(name, "T1", 0, 2, 0, nothing, None) for name in METHODS]
+
+
+def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) -> None:
+    status = Status(state="manual", root="", fingerprint="", reason="register first")
+    write_json(Path(paths.STATUS.format(dataset="T1")), status.model_dump())
+    assert done(study)["fetch"] == (1, 1)
+    assert {cell.reason for cell in cells(study, Path())} == {"manual: register first"}
+
+
+def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
+    write_table([], prepare.IMAGES, Path(paths.IMAGES.format(**AT)))
+    asked = [{"dataset": "T1", "kind": kind} for kind in ("box3d", "mask2d") for _ in range(5)]
+    where = Path(paths.PROMPTS.format(rules=study.prompt_rules.id, **AT))
+    write_table(asked, prompts.SCHEMA, where)
+    answered = masks("ok", "ok", "failed")
+    run = study.runs["box"].id
+    write_table(answered, inference.MASKS, Path(paths.MASKS.format(run=run, **AT)))
+
+    assert done(study)["predict"] == (1, 4)
+    box, slab = cells(study, Path())
+    assert (box.shards_done, box.asked, box.waiting) == (1, 5, 2)
+    assert box.states == {"ok": 2, "skipped": 0, "failed": 1}
+    assert box.reason == "the network is on fire"
+    assert (slab.shards_done, slab.asked, slab.waiting) == (0, 5, 5)
+
+
+def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:
+    lines = [line.split() for line in summary(study, Path()).splitlines()]
+    assert ["predict", "0", "of", "4"] in [line[:4] for line in lines]
+    assert ["box", "T1", "0/2", "0", "0", "0", "0"] in lines
