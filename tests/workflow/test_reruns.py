@@ -19,6 +19,8 @@ def done(make_workplace: Callable[[], Workplace]) -> Workplace:
     place = make_workplace()
     run = place.run(place.study())
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "jobs done (100%) in " in run.stderr  # the line of benchmark.workflow_progress
+    assert "Select jobs to execute" not in run.stderr  # in place of those of Snakemake
     return place
 
 

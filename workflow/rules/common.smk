@@ -4,9 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+from snakemake.logging import logger
+
 from benchmark import paths, weights
 from benchmark.adapter import find
 from benchmark.study import Study
+from benchmark.workflow_progress import take_over
 
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
@@ -29,6 +32,9 @@ SETTINGS = {
         for run in RUNS.values()
     },
 }
+
+if workflow.is_main_process:
+    take_over(logger)
 
 # The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; set -euo pipefail; ")

@@ -1,0 +1,129 @@
+"""One line that tells what runs, what waits, how far and how long still, as Snakemake goes along.
+
+Whole lines, at most one every few seconds on a terminal and two a minute in a log file, so that
+they can stand between other messages. Nothing of Snakemake is imported: its log records name their
+kind.
+"""
+
+import logging
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import TextIO
+
+EVERY_S = {True: 5.0, False: 30.0}
+"""Seconds between two lines, on a terminal and elsewhere."""
+
+
+class ProgressLine(logging.Handler):
+    """Logging handler for Snakemake's logger; ``clock`` gives seconds."""
+
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Write to ``stream`` (default: standard error)."""
+        super().__init__(logging.INFO)
+        self.stream = stream or sys.stderr
+        self.clock = clock
+        self.every = EVERY_S[self.stream.isatty()]
+        self.names: dict[int, tuple[str, str]] = {}
+        self.started: dict[int, float] = {}
+        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self.waiting: Counter[str] = Counter()
+        self.total = self.done = 0
+        self.begun = self.told = self.clock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in one record of the workflow, and write the line when it is due."""
+        handle = getattr(self, f"_{_event(record)}", None)
+        if handle is not None:
+            handle(record)
+
+    def line(self) -> str:
+        """Compose the line for now."""
+        passed = duration(self.clock() - self.begun)
+        share = self.done / self.total if self.total else 1.0
+        head = f"{self.done} of {self.total} jobs done ({share:.0%}) in {passed}"
+        if self.done == self.total:
+            return head
+        running = [self.names[job] for job in self.started if job in self.names]
+        rules = Counter(rule for rule, _ in running)
+        what = ", ".join(f"{count} {rule}" for rule, count in rules.items()) or "nothing"
+        if len(running) == 1:
+            what = " ".join(running[0]).strip()
+        waiting = self.total - self.done - len(self.started)
+        left = self.remaining()
+        tail = f"; about {duration(left)} left" if left is not None else ""
+        return f"{head}; running: {what}; waiting: {waiting}{tail}"
+
+    def remaining(self) -> float | None:
+        """Seconds still to go: mean time of each rule's jobs, at the parallelism so far."""
+        passed = self.clock() - self.begun
+        worked = sum(map(sum, self.seconds.values()))
+        known = sum(map(len, self.seconds.values()))
+        if not known or worked <= 0 or passed <= 0:
+            return None
+        ahead = 0.0
+        for rule, count in self.waiting.items():
+            times = self.seconds.get(rule)
+            ahead += count * (sum(times) / len(times) if times else worked / known)
+        return ahead / max(worked / passed, 1.0)
+
+    def _run_info(self, record: logging.LogRecord) -> None:
+        stats = dict(getattr(record, "stats", None) or {})
+        self.total = int(stats.pop("total", 0))
+        self.waiting = Counter({rule: int(count) for rule, count in stats.items()})
+        self.begun = self.told = self.clock()
+
+    def _job_info(self, record: logging.LogRecord) -> None:
+        wildcards = getattr(record, "wildcards", None) or {}
+        job = int(record.jobid)  # type: ignore[attr-defined]
+        rule = str(record.rule_name)  # type: ignore[attr-defined]
+        self.names[job] = (rule, " ".join(map(str, wildcards.values())))
+
+    def _job_started(self, record: logging.LogRecord) -> None:
+        now = self.clock()
+        self.started |= dict.fromkeys(record.jobs, now)  # type: ignore[attr-defined]
+
+    def _job_finished(self, record: logging.LogRecord) -> None:
+        job = int(record.job_id)  # type: ignore[attr-defined]
+        start = self.started.pop(job, None)
+        if start is not None and job in self.names:
+            rule = self.names[job][0]
+            self.seconds[rule].append(self.clock() - start)
+            self.waiting[rule] -= 1
+
+    def _job_error(self, record: logging.LogRecord) -> None:
+        self.started.pop(int(record.jobid), None)  # type: ignore[attr-defined]
+
+    def _progress(self, record: logging.LogRecord) -> None:
+        self.done, self.total = int(record.done), int(record.total)  # type: ignore[attr-defined]
+        now = self.clock()
+        if now - self.told >= self.every or self.done == self.total:
+            self.told = now
+            print(self.line(), file=self.stream, flush=True)
+
+
+def take_over(logger: logging.Logger) -> None:
+    """Put the line in place of what Snakemake's ``logger`` says of each job's coming and going."""
+    for handler in logger.handlers:
+        handler.addFilter(lambda record: not _is_replaced(record))
+    logger.addHandler(ProgressLine())
+
+
+def _is_replaced(record: logging.LogRecord) -> bool:
+    events = ("job_started", "job_finished", "progress")
+    return _event(record) in events or record.msg == "Select jobs to execute..."
+
+
+def _event(record: logging.LogRecord) -> str:
+    return str(getattr(record, "event", None) or "").rpartition(".")[2].lower()
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
