@@ -83,7 +83,11 @@ class Adapter(ABC):
         return variant
 
     def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none
-        """Load the model, once a job; variants share it. ``device``: ``cpu`` or ``cuda``."""
+        """Load the model, once a job; variants share it.
+
+        ``weights``: the file of the entry in the study file or, where it has several, their folder;
+        None without an entry. ``device``: ``cpu`` or ``cuda``.
+        """
 
     @abstractmethod
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

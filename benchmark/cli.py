@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark import weights_cli
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ datasets = typer.Typer(help="What the catalogue holds.", no_args_is_help=True)
 methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.add_typer(methods, name="methods")
+app.add_typer(weights_cli.app, name="weights")
 
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Input = Annotated[Path, typer.Option(help="File to read.")]
@@ -68,10 +70,11 @@ def fetch(dataset: Entry, output: Output) -> None:
 @app.command()
 def fetch_weights(weights: Entry, output: Output) -> None:
     """Fetch the weights of a method and check their hash; always ends in a status file."""
-    from benchmark import weights as store
+    from benchmark import weights_store
     from benchmark.files import write_json
+    from benchmark.weights import load
 
-    write_json(output, store.load(weights).fetch(output.parent).model_dump())
+    write_json(output, weights_store.fetch(load(weights), output.parent, weights).model_dump())
 
 
 @app.command()
@@ -130,23 +133,23 @@ def predict(
     ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
-    from benchmark import inference
-    from benchmark import weights as store
+    from benchmark import inference, weights_store
     from benchmark.device import device, facts
     from benchmark.files import read_json
-    from benchmark.sources import Status
     from benchmark.specs import Run
     from benchmark.tables import read_table, write_table
 
     run = Run.read(read_json(settings), str(settings))
-    found = Status.read(read_json(weights_status), "weights") if weights_status else None
+    found = weights_store.read_status(weights_status) if weights_status else None
     with device(run.adapter, f"{run.adapter} on {images.parent.parent.name}") as where:
         results = inference.predict(
             run,
             read_table(images),
             read_table(prompts),
             weights=found,
-            weights_file=store.load(run.weights).file if run.weights else None,
+            weights_path=weights_store.handed(found, weights_status.parent)
+            if found and weights_status
+            else None,
             reference=read_table(reference) if reference else None,
             device=where,
         )

@@ -17,6 +17,7 @@ from benchmark.record import run_record
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_record, read_table, write_table
+from benchmark.weights_store import read_status
 
 SCORES = pa.schema(
     [
@@ -153,7 +154,6 @@ def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> di
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
     info = study.methods[name].adapter_class.info
-    trained = weights.load(run.weights) if run.weights else None
     first = next(_shards(study))
     masks = _path(paths.MASKS, run=run.id, dataset=first[0].id, shard=first[1])
     return {
@@ -163,10 +163,7 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "prompts": run.prompts,
         "options": run.options,
         "variants": run.variants,
-        "weights": run.weights,
-        "weights_name": trained.name if trained else None,
-        "weights_sha256": run.weights_sha256,
-        "weights_trained_on": list(trained.trained_on) if trained else None,
+        **_weights(run),
         "summary": info.summary,
         "licence": info.licence,
         "citation": info.citation,
@@ -174,4 +171,23 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "control": info.control,
         "sees_reference": info.sees_reference,
         "made_by": read_record(masks),
+    }
+
+
+def _weights(run: Run) -> dict[str, Any]:
+    """What is known of a run's weights, if it has any."""
+    entry = weights.load(run.weights) if run.weights else None
+    if entry is None:
+        return {"weights": None}
+    trained = entry.trained_on
+    status = read_status(_path(paths.WEIGHTS_STATUS, weights=entry.id))
+    return {
+        "weights": run.weights,
+        "weights_name": entry.name,
+        "weights_state": status.state,
+        "weights_reason": status.reason,
+        "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
+        "weights_licence": entry.licence.spdx,
+        "weights_trained_on": [*trained.datasets, *trained.others] if trained else None,
+        "weights_trained_on_source": trained.source if trained else None,
     }

@@ -80,7 +80,7 @@ def predict(
     prompt_rows: pd.DataFrame,
     *,
     weights: Status | None = None,
-    weights_file: str | None = None,
+    weights_path: Path | None = None,
     reference: pd.DataFrame | None = None,
     device: str = "cpu",
 ) -> Results:
@@ -96,7 +96,7 @@ def predict(
     adapter = find(run.adapter)(run.options)
     start = perf_counter()
     try:
-        adapter.load(_weights_path(weights, weights_file), device)
+        adapter.load(weights_path, device)
     except Exception as error:
         return _none(run, mine, "failed", f"the model did not load: {_told(error)}")
     loaded = perf_counter() - start
@@ -124,10 +124,6 @@ def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _weights_path(status: Status | None, file: str | None) -> Path | None:
-    return Path(status.root) / file if status is not None and file is not None else None
 
 
 def _timed_sample(run: Run, rows: pd.DataFrame) -> set[str]:

@@ -136,6 +136,9 @@ class Study(Settings):
         for name in self.metrics.tolerances:
             if name not in structures:
                 raise ValueError(unknown_name("structure in metrics.tolerances", name, structures))
+        for method in self.methods.values():
+            if method.weights is not None:
+                weights.load(method.weights).check_datasets(self.entries.values())
         named = [*self.report.colours, self.report.panel_method or next(iter(self.methods))]
         for name in named:
             if name not in self.methods:

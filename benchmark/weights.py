@@ -1,61 +1,127 @@
-"""Weights of methods: an entry of their own, fetched like a dataset, checked by hash."""
+"""Weights of methods: one registry of what they are, where they lie and what they were trained on.
 
-import hashlib
+An entry is a YAML file of ``catalogue/weights``, or a user's own; ``docs/weights.md`` explains each
+key. `benchmark.weights_store` fetches, checks and converts what an entry names.
+"""
+
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
+from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
-from benchmark.sources import AnySource, Status
+from benchmark.sources import AnySource
 
 _WEIGHTS = Path(__file__).parent / "catalogue" / "weights"
+_PAPER = frozenset(f"D{number:02}" for number in range(1, 45))  # its datasets, also those not here
+
+
+class Converter(Settings):
+    """What makes safetensors of a published file: ``function(source, target, **arguments)``."""
+
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    arguments: dict[str, Any] = {}
+
+
+class File(Settings):
+    """A file of an entry; ``size`` (bytes) and hashes are null where none is published."""
+
+    path: str = Field(min_length=1)
+    size: int | None = Field(default=None, ge=1)
+    md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    convert: Converter | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_the_folder(cls, value: str) -> str:
+        if Path(value).is_absolute() or ".." in Path(value).parts:
+            raise ValueError("is a path below the folder of the weights")
+        return value
+
+
+class TrainedOn(Settings):
+    """What a model saw in training: ``source`` says where that is told.
+
+    ``datasets``: ids of the catalogue or of the study, or source collections; ``others``: what is
+    not in the catalogue, in words.
+    """
+
+    datasets: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    source: str = Field(min_length=1)
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, dict) else value
+
+
+def _spelled_out(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
 
 
 class Weights(Settings):
-    """Published weights.
+    """Published weights. ``trained_on`` is null where nobody has told it.
 
-    ``file``: the path below the source's folder; ``sha256``: null where none is published;
-    ``trained_on``: catalogue ids or source collections that the model saw in training.
+    ``source``: one address or several, tried in their order.
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     name: str
-    source: AnySource
-    file: str
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    about: str | None = None
+    source: Annotated[tuple[AnySource, ...], BeforeValidator(_several)] = Field(min_length=1)
+    files: tuple[Annotated[File, BeforeValidator(_spelled_out)], ...] = Field(min_length=1)
     licence: Licence = Licence()
-    trained_on: tuple[str, ...] = ()
+    trained_on: TrainedOn | None = None
     homepage: str | None = None
+
+    @property
+    def file(self) -> str | None:
+        """What an adapter is handed: the one file, or None for the folder of several."""
+        return self.files[0].path if len(self.files) == 1 else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Published hash; of several files the digest of theirs, None where one has none."""
+        hashes = [file.sha256 for file in self.files]
+        return hashes[0] if len(hashes) == 1 else digest(hashes) if all(hashes) else None
+
+    @property
+    def fetch_digest(self) -> str:
+        """Digest of what a fetch depends on."""
+        return digest([part.model_dump(mode="json") for part in (*self.source, *self.files)])
 
     def contaminates(self, dataset: Dataset) -> bool:
         """Whether the model saw the dataset, or another one of the same source collection."""
-        known = set(self.trained_on) & set(catalogue.names())
-        seen = {*self.trained_on, *(catalogue.load(name).collection for name in known)} - {None}
+        told = set(self.trained_on.datasets) if self.trained_on else set()
+        known = told & set(catalogue.names())
+        seen = {*told, *(catalogue.load(name).collection for name in known)} - {None}
         return dataset.id in seen or dataset.collection in seen
 
-    def fetch(self, raw: Path) -> Status:
-        """Fetch the file and check it; a wrong or missing file is a status with the reason."""
-        status = self.source.fetch(raw)
-        if status.state != "ready":
-            return status
-        path = Path(status.root) / self.file
-        if not path.is_file():
-            reason = f"{path} is missing. Put the file there, then run again."
-            return status.model_copy(update={"state": "manual", "reason": reason})
-        if self.sha256 is None:
-            return status
-        with path.open("rb") as file:
-            got = hashlib.file_digest(file, "sha256").hexdigest()
-        if got != self.sha256:
-            reason = (
-                f"{path} has the sha256 {got}, expected {self.sha256}. The download is broken or "
-                "another version: delete it and get it again."
+    def check_datasets(self, own: Iterable[Dataset] = ()) -> None:
+        """Refuse names in ``trained_on`` that no dataset or collection has; ``own``: a user's."""
+        told = set(self.trained_on.datasets) if self.trained_on else set()
+        known = {*catalogue.names(), *_PAPER, *(entry.id for entry in own)}
+        if told <= known:
+            return
+        known |= _collections() | {entry.collection for entry in own if entry.collection}
+        for name in sorted(told - known):
+            raise UserError(
+                f"Weights {self.id!r}, trained_on: {unknown_name('dataset', name, known)} What is "
+                "in no catalogue is told under trained_on.others."
             )
-            return status.model_copy(update={"state": "failed", "reason": reason})
-        return status
+
+
+@cache
+def _collections() -> frozenset[str]:
+    loaded = (catalogue.load(name).collection for name in catalogue.names())
+    return frozenset(name for name in loaded if name)
 
 
 def names() -> list[str]:
@@ -70,4 +136,7 @@ def load(name: str) -> Weights:
         raise UserError(
             unknown_name("weights", name, names()) + " Own weights are named by a YAML file."
         )
-    return Weights.read(load_yaml(path), str(path))
+    entry = Weights.read(load_yaml(path), str(path))
+    if entry.id != path.stem and path.parent == _WEIGHTS:
+        raise UserError(f"{path}: the id is {entry.id!r}, but the file is named {path.stem!r}.")
+    return entry

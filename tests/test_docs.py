@@ -282,7 +282,7 @@ def test_keys_of_a_study_enter_what_the_page_says(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "methods_of_docs.py").write_text(METHODS)
     source = {"kind": "local", "path": "."}
-    weights = {"id": "w", "name": "W", "source": source, "file": "w.bin"}
+    weights = {"id": "w", "name": "W", "source": source, "files": ["w.bin"]}
     (tmp_path / "weights.yaml").write_text(yaml.safe_dump(weights))
     base = {
         "study": "base",

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from benchmark.sources.local import LocalSource
 from benchmark.sources.manual import ManualSource
+from benchmark.sources.packaged import PackagedSource
 from benchmark.sources.phantom import PhantomSource
 from benchmark.sources.status import Status
 
@@ -33,6 +34,8 @@ class Source(Protocol):
         ...
 
 
-AnySource = Annotated[LocalSource | ManualSource | PhantomSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    LocalSource | ManualSource | PackagedSource | PhantomSource, Field(discriminator="kind")
+]
 
 __all__ = ["AnySource", "Source", "Status"]

@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmark import inference, objects, paths, prepare, prompts, scoring
+from benchmark import (
+    inference,
+    objects,
+    paths,
+    prepare,
+    prompts,
+    scoring,
+    weights,
+    weights_store,
+)
 from benchmark.catalogue import Dataset
 from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, check, collect
 from benchmark.errors import UserError
@@ -21,11 +30,14 @@ METHODS: dict[str, Any] = {
     "empty": {"adapter": "baselines.controls:Empty", "prompt": "mask2d"},
     "twin": {"adapter": "baselines.controls:Empty", "prompt": "mask2d"},
 }
-WEIGHTS = {"id": "net", "name": "Net", "source": {"kind": "manual"}, "file": "net.pt"}
+WEIGHTS = {"id": "net", "name": "Net", "source": {"kind": "manual"}, "files": ["net.pt"]}
+TRAINED_ON = {"datasets": ["from T2"], "others": ["a private one"], "source": "its card"}
 
 
 def through(study: Study, with_weights: bool) -> None:
     """Run the stages of a study in the working directory, as the workflow does."""
+    store = Path(paths.WEIGHTS_STATUS.format(weights="net"))
+    write_json(store, weights_store.fetch(weights.load("net.yaml"), store.parent).model_dump())
     for entry in study.entries.values():
         status = entry.source.fetch(Path(paths.STATUS.format(dataset=entry.id)).parent)
         write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
@@ -47,10 +59,8 @@ def through(study: Study, with_weights: bool) -> None:
             asked = write(rows, prompts.SCHEMA, paths.PROMPTS, rules=rules, **at)
             for run in {run.id: run for run in study.runs.values()}.values():
                 of_run = {"run": run.id, **at}
-                weights = status if with_weights else status.model_copy(update={"state": "manual"})
-                done = inference.predict(
-                    run, images, asked, weights=weights if run.weights else None
-                )
+                have = status if with_weights else status.model_copy(update={"state": "manual"})
+                done = inference.predict(run, images, asked, weights=have if run.weights else None)
                 masks = write(done.masks, inference.MASKS, paths.MASKS, **of_run)
                 write(done.times, inference.TIMES, paths.TIMES, **of_run)
                 inputs = scoring.Inputs(images, found, reference, asked, masks)
@@ -82,7 +92,7 @@ def collected(
             Path("T1/labels/a.nii.gz").unlink()
         if absent:
             Path("T2").rename("elsewhere")
-        Path("net.yaml").write_text(yaml.safe_dump({**WEIGHTS, "trained_on": ["from T2"]}))
+        Path("net.yaml").write_text(yaml.safe_dump({**WEIGHTS, "trained_on": TRAINED_ON}))
         content = {"study": "s", "datasets": ["T1.yaml", "T2.yaml"], "methods": METHODS}
         study = Study.read(content, "study.yaml")
         through(study, with_weights)
@@ -117,6 +127,9 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert record["datasets"]["T1"]["state"] == "ready"
     assert record["methods"]["empty"]["run"] == record["methods"]["twin"]["run"]
     assert record["methods"]["fill"]["weights"] == "net.yaml"
+    assert record["methods"]["fill"]["weights_trained_on"] == ["from T2", "a private one"]
+    assert record["methods"]["fill"]["weights_state"] == "manual"
+    assert "pambench weights fetch net" in record["methods"]["fill"]["weights_reason"]
     assert record["methods"]["fill"]["made_by"]["python"]
     assert Study.read(record["study"], "record").study == "s"
     check(scores, failures, 0.0)

@@ -317,9 +317,8 @@ def test_variants_share_what_was_loaded(shard: Any) -> None:
     variants: dict[str, Any] = {"thin": {"level": 3}, "thinner": {"level": 5}}
     run = run_of(Good, variants=variants, options={"level": 1}, timed_objects=1)
     ready = Status(state="ready", root="somewhere", fingerprint="x")
-    got = predict(
-        run, shard.images, shard.prompts, weights=ready, weights_file="net.pt", device="cuda"
-    )
+    path = Path("somewhere/net.pt")
+    got = predict(run, shard.images, shard.prompts, weights=ready, weights_path=path, device="cuda")
     assert Good.loads == [(Path("somewhere/net.pt"), "cuda")]
     assert {row["variant"] for row in got.masks} == {"", "thin", "thinner"}
     of_lesion = [r for r in got.masks if r["object"] == "a/lesion/1"]

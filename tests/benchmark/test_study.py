@@ -125,8 +125,7 @@ def test_the_hash_of_the_weights_is_part_of_the_run(tmp_path: Path) -> None:
             "id": "net",
             "name": name,
             "source": {"kind": "manual"},
-            "file": "net.pt",
-            "sha256": sha256,
+            "files": [{"path": "net.pt", "sha256": sha256}],
         }
         path = tmp_path / "net.yaml"
         path.write_text(yaml.safe_dump(content))

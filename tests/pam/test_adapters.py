@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import conformance, weights
+from benchmark import conformance, weights, weights_store
 from benchmark.adapter import find
 from benchmark.errors import UserError
 from benchmark.masks import Mask
@@ -71,5 +71,5 @@ def test_weights_are_needed_and_named() -> None:
     with pytest.raises(UserError, match="weights: pam-propmask"):
         Pam2DMask().load(None, "cpu")
     entry = weights.load("pam-propmask")
-    assert entry.fetch(Path("nowhere")).state == "manual"
+    assert weights_store.fetch(entry, Path("nowhere")).state == "manual"
     assert find("pam-2dmask") is Pam2DMask

@@ -74,7 +74,7 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
         "id": "reach",
         "name": "Reach",
         "source": {"kind": "local", "path": "w"},
-        "file": "reach.txt",
+        "files": ["reach.txt"],
     }
     done.write("reach.yaml", weights)
     weighted = {"adapter": "mymethods:Weighted", "prompt": "mask2d", "weights": "reach.yaml"}
@@ -97,3 +97,4 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     scores = done.scores("weighted")
     assert set(scores["status"]) == {"ok"}
     assert set(scores.loc[scores["dataset"] == "B", "scan"]) == {"case1", "case2", "case3"}
+    assert done.rerun(study) == set()

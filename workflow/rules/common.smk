@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import paths, weights
+from benchmark import paths, weights, weights_store
 from benchmark.adapter import find
 from benchmark.study import Study
 from benchmark.workflow_progress import take_over
@@ -70,7 +70,7 @@ def fingerprint_of_data(wildcards):
 
 def fingerprint_of_weights(wildcards):
     raw = Path(paths.WEIGHTS_STATUS.format(**wildcards)).parent
-    return WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].source.fingerprint(raw)
+    return weights_store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
 
 
 def prompts_of_run(wildcards):

@@ -1,0 +1,42 @@
+"""Files that an installed package brings along."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from benchmark.settings import Settings
+from benchmark.sources import folder
+from benchmark.sources.status import Status
+
+
+class PackagedSource(Settings):
+    """``package``: the name that is imported; ``folder``: the files' folder in it."""
+
+    tag: ClassVar = "packaged"
+    kind: Literal["packaged"]
+    package: str
+    folder: str
+
+    @property
+    def root(self) -> Path:
+        """The folder in the package, which is found without importing it."""
+        spec = find_spec(self.package)
+        places = spec.submodule_search_locations if spec else None
+        return Path(next(iter(places or ["."]))) / self.folder
+
+    def fingerprint(self, raw: Path) -> str:
+        """Names and sizes: installing the same package again is no news."""
+        files = folder.listing(self.root)
+        return "; ".join(f"{path.name} {path.stat().st_size}" for path in files) or "absent"
+
+    def fetch(self, raw: Path) -> Status:
+        """Nothing is copied: the status points at the folder in the package."""
+        files = len(folder.listing(self.root))
+        missing = f"The package {self.package} has no file in {self.folder}: install it anew."
+        return Status(
+            state="ready" if files else "failed",
+            root=str(self.root),
+            fingerprint=self.fingerprint(raw),
+            files=files,
+            reason=None if files else missing,
+        )
