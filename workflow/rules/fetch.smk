@@ -34,9 +34,7 @@ rule fetch_weights:
         downloads=1,
     params:
         entry=lambda wildcards: WEIGHTS_BY_ID[wildcards.weights],
-        digest=lambda wildcards: WEIGHTS[
-            WEIGHTS_BY_ID[wildcards.weights]
-        ].fetch_digest,
+        digest=lambda wildcards: WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].fetch_digest,
         at_hand=fingerprint_of_weights,
     shell:
         "pambench fetch-weights --weights {params.entry:q} --output {output:q} > {log:q} 2>&1"
