@@ -220,7 +220,8 @@ def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
     base = yaml.safe_load(files(DATASET)["my/liver.yaml"])
     shown = [yaml.safe_load(b) for b in blocks(DATASET, "yaml") if b.startswith("source:")]
     entries = [Dataset.read({**base, **block}, "the page") for block in shown]
-    assert [entry.source.kind for entry in entries] == ["manual", "phantom"]
+    kinds = [entry.source.kind for entry in entries]
+    assert kinds == ["manual", "phantom", "zenodo", "idc", "combined"]
     waiting = prepared(entries[0])
     assert "sign the agreement" in waiting.failures[0]["reason"]
 

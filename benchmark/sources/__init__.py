@@ -8,8 +8,8 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
+from benchmark.sources.combined import CombinedSource, Part
 from benchmark.sources.local import LocalSource
-from benchmark.sources.manual import ManualSource
 from benchmark.sources.packaged import PackagedSource
 from benchmark.sources.phantom import PhantomSource
 from benchmark.sources.status import Status
@@ -35,7 +35,8 @@ class Source(Protocol):
 
 
 AnySource = Annotated[
-    LocalSource | ManualSource | PackagedSource | PhantomSource, Field(discriminator="kind")
+    Part | CombinedSource | LocalSource | PackagedSource | PhantomSource,
+    Field(discriminator="kind"),
 ]
 
 __all__ = ["AnySource", "Source", "Status"]

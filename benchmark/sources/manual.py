@@ -5,16 +5,21 @@ from typing import ClassVar, Literal
 
 from benchmark.settings import Settings
 from benchmark.sources import folder
+from benchmark.sources.files import File
 from benchmark.sources.status import Status
 
 
 class ManualSource(Settings):
-    """``page``: where to get it; ``steps``: what to do there, in order."""
+    """``page``: where to get it; ``steps``: what to do there, in order.
+
+    ``files``: the names of what a person gets there, with what is known to check them by.
+    """
 
     tag: ClassVar = "manual"
     kind: Literal["manual"]
     page: str | None = None
     steps: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
 
     def fingerprint(self, raw: Path) -> str:
         """Fingerprint of what a person has put into the raw folder."""

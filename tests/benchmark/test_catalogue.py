@@ -27,7 +27,7 @@ REFUSED = [
     ({"layout": {**LAYOUT, "images": "x"}}, "Did you mean: image"),
     ({"source": {"kind": "local", "pth": "x"}}, "Did you mean: path"),
     ({"source": {"kind": "manual", "step": []}}, "Did you mean: steps"),
-    ({"source": {"kind": "ftp"}}, "'local', 'manual'"),
+    ({"source": {"kind": "ftp"}}, "'http', 'zenodo'"),
     ({"labels": {1: {"name": "a", "instance": True}}}, "Did you mean: instances"),
     ({"labels": {0: "background"}}, "0 is the background"),
     ({"labels": {-1: "outside"}}, "from 1 on"),

@@ -1,0 +1,77 @@
+"""Reading what a server answers: what its status means, and whether it sent a page for a file."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from benchmark.sources.patience import DownloadError, InterruptedDownloadError
+
+if TYPE_CHECKING:
+    from requests import Response
+
+T = TypeVar("T")
+_BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
+
+
+def host_of(url: str) -> str:
+    """Name of the host of an address."""
+    return urlsplit(url).hostname or url
+
+
+def shown(url: str) -> str:
+    """Address for messages: without query, which may hold a signature or a token."""
+    return f"{urlsplit(url).scheme}://{host_of(url)}{urlsplit(url).path}"
+
+
+def asking(url: str, action: Callable[[], T]) -> T:
+    """Call what asks a server: its errors become our own, told without a whole address."""
+    import requests
+    import urllib3
+
+    try:
+        return action()
+    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError):
+        raise DownloadError(
+            f"{host_of(url)} shows no valid certificate, so nothing is taken from it. Check the "
+            "clock and the certificates of this machine, and its proxy."
+        ) from None
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        broken = f"the connection to {host_of(url)} broke ({type(error).__name__})"
+        raise InterruptedDownloadError(broken) from None
+    except requests.RequestException as error:
+        told = f"{shown(url)} cannot be asked ({type(error).__name__})."
+        raise DownloadError(f"{told} Check the address in the entry.") from None
+
+
+def check_status(response: "Response", url: str) -> None:
+    """Refuse an answer that is no success: as interrupted where trying again may help."""
+    status = response.status_code
+    if status in _BUSY:
+        raise InterruptedDownloadError(f"{host_of(url)} answered {status}", _retry_after(response))
+    if status not in (200, 206):
+        raise DownloadError(f"{shown(url)} answered {status}. {_advice(status)}")
+
+
+def is_page(block: bytes) -> bool:
+    """Whether the first bytes of a file are those of a web page."""
+    return block[:512].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _retry_after(response: "Response") -> float | None:
+    value = response.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    with suppress(ValueError):
+        return parsedate_to_datetime(value).timestamp() - time.time()
+    return None
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return "It needs an account, an agreement or a token, or this network may not have it."
+    if status in (404, 410):
+        return "The file has moved or is gone: look at the dataset's page for its new place."
+    return "Open the address in a browser to see why."

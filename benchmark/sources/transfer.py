@@ -1,0 +1,175 @@
+"""A transfer over HTTP: resumed after a break, checked, placed only when complete."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.progress import byte_bar
+from benchmark.sources.answers import asking, check_status, host_of, is_page, shown
+from benchmark.sources.checks import Expected, give_receipt
+from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+_BLOCK = 1 << 20
+_TIMEOUT = (30, 60)
+_PART = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_ASKING = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One file on its way; its bytes and the server's mark of its version lie beside the target."""
+
+    url: str
+    target: Path
+    expected: Expected
+    headers: Mapping[str, str]
+    session: "Session"
+    patience: Patience
+
+    @property
+    def part(self) -> Path:
+        """What came so far."""
+        return self.target.parent / f".{self.target.name}.part"
+
+    @property
+    def mark(self) -> Path:
+        """The server's name for the version that is on its way."""
+        return self.target.parent / f".{self.target.name}.part.json"
+
+    @property
+    def done(self) -> int:
+        """Bytes that are there already."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def run(self) -> None:
+        """Transfer, check and place the file; what an earlier run began is begun anew if it fails.
+
+        Raises `DownloadError`.
+        """
+        for resumed in (self.done > 0, False):
+            self.patience.persist(self.target.name, self._once, lambda: self.done)
+            difference, hashes = self.expected.check(self.part)
+            if difference is None:
+                return self._place(hashes)
+            self._discard()
+            if not resumed:
+                break
+            print(f"{self.target.name}: {difference}; beginning anew", file=sys.stderr)
+        raise DownloadError(
+            f"{self.target.name} from {shown(self.url)} is not the published file: {difference}. "
+            "It was deleted. The transfer was damaged (run again), or another version is served "
+            "now (then look at the page of the data, and correct the entry)."
+        )
+
+    def _place(self, hashes: Mapping[str, str]) -> None:
+        with self.part.open("rb") as file:
+            os.fsync(file.fileno())
+        give_receipt(self.part, self.target, hashes)
+        self.part.replace(self.target)
+        self.mark.unlink(missing_ok=True)
+
+    def _once(self) -> None:
+        if self.expected.size is not None and self.done >= self.expected.size:
+            return  # complete, or too long: the check tells
+        asking(self.url, self._ask_and_receive)
+
+    def _ask_and_receive(self) -> None:
+        headers = {**_ASKING, **self.headers, **self._going_on()}
+        answer = self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT)
+        with closing(answer):
+            if answer.status_code == 416:  # nothing left: complete, or not what the server has
+                if answer.headers.get("Content-Range") == f"bytes */{self.done}":
+                    return
+                self._discard()
+                raise InterruptedDownloadError(f"{host_of(self.url)} has another file by now")
+            check_status(answer, self.url)
+            if answer.headers.get("Content-Type", "").startswith("text/html"):
+                self._refuse_page()
+            total = self._begin(answer)
+            self._check_total(total)
+            self._receive(answer, total)
+
+    def _going_on(self) -> dict[str, str]:
+        """Headers that ask for the rest, if it can be told that it is the same file's."""
+        mark = json.loads(self.mark.read_text(encoding="utf-8")) if self.mark.exists() else {}
+        if not self.done or not (mark or self.expected.hashes):
+            return {}
+        return {"Range": f"bytes={self.done}-", **mark}
+
+    def _begin(self, answer: "Response") -> int | None:
+        """Keep what is there if the answer goes on from it, otherwise drop it; return the total."""
+        length = answer.headers.get("Content-Length", "")
+        start, total = 0, int(length) if length.isdigit() else None
+        if answer.status_code == 206:
+            told = re.fullmatch(
+                r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "")
+            )
+            start = int(told[1]) if told else -1
+            total = int(told[2]) if told and told[2] != "*" else None
+        if start != self.done:
+            self._discard()
+            if start:
+                raise InterruptedDownloadError(f"{host_of(self.url)} sent another part than asked")
+        strong = answer.headers.get("ETag", "W/")
+        version = answer.headers.get("Last-Modified") if strong.startswith("W/") else strong
+        if version:
+            self.mark.write_text(json.dumps({"If-Range": version}), encoding="utf-8")
+        return total
+
+    def _check_total(self, total: int | None) -> None:
+        if total is None:
+            return
+        if self.expected.size is not None and total != self.expected.size:
+            raise DownloadError(
+                f"{shown(self.url)} has {total:,} bytes, but {self.expected.size:,} were published:"
+                " another version, or a page in place of the file. Nothing was taken."
+            )
+        free, needed = shutil.disk_usage(self.target.parent).free, total - self.done
+        if free < needed:
+            raise DownloadError(
+                f"{self.target.name} needs {needed:,} more bytes, but only {free:,} are free in "
+                f"{self.target.parent}. Make room, or put a link to a larger disk in its place, "
+                "then run again."
+            )
+
+    def _receive(self, answer: "Response", total: int | None) -> None:
+        begun, came = self.patience.clock(), 0
+        bar = byte_bar(self.target.name, total, self.done)
+        with self.part.open("ab") as file, closing(bar):
+            # read1 gives what is there: a server that drips is noticed before a block is full
+            while block := answer.raw.read1(_BLOCK):
+                if not file.tell() and is_page(block):
+                    self._refuse_page()
+                file.write(block)
+                bar.update(len(block))
+                came += len(block)
+                passed = self.patience.clock() - begun
+                if passed >= self.patience.window:
+                    if came < self.patience.slowest * passed:
+                        raise InterruptedDownloadError(f"{host_of(self.url)} only drips")
+                    begun, came = self.patience.clock(), 0
+        if total is not None and self.done < total:
+            broken = f"{host_of(self.url)} broke off after {self.done:,} of {total:,} bytes"
+            raise InterruptedDownloadError(broken)
+
+    def _refuse_page(self) -> None:
+        if self.target.suffix.lower() not in (".html", ".htm"):
+            raise DownloadError(
+                f"{shown(self.url)} answered with a web page in place of {self.target.name}: the "
+                "file needs a login or a click, its quota is used up, or it has moved. Open the "
+                "address in a browser to see which."
+            )
+
+    def _discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.mark.unlink(missing_ok=True)
