@@ -20,5 +20,6 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        STATISTICS,
         f"{STUDY_FOLDER}/report.html",
         f"{STUDY_FOLDER}/within-budget.json",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark import weights_cli
+from benchmark.analysis.commands import app as analyse
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
 app.add_typer(datasets, name="datasets")
 app.add_typer(methods, name="methods")
 app.add_typer(weights_cli.app, name="weights")
+app.add_typer(analyse, name="analyse")
 
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Input = Annotated[Path, typer.Option(help="File to read.")]
@@ -193,16 +195,6 @@ def collect(study: Folder) -> None:
     from benchmark.collect import collect
 
     collect(_study(study / "settings.json"), study)
-
-
-@app.command()
-def analyse(study: Folder) -> None:
-    """Compute the statistics of a study from its scores."""
-    from benchmark.analysis import analyse
-
-    content = _study(study / "settings.json")
-    controls = [n for n, m in content.methods.items() if m.adapter_class.info.control]
-    analyse(study / "scores.parquet", study / "statistics", controls=controls)
 
 
 @app.command()

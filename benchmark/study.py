@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark import catalogue, weights
 from benchmark.adapter import Adapter, find
+from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
 from benchmark.metrics.empty import EmptyPolicy
@@ -108,6 +109,7 @@ class Study(Settings):
     deviations: tuple[float, ...] = (0.0,)
     metrics: MetricSettings = MetricSettings()
     budgets: Budgets = Budgets()
+    analysis: AnalysisSettings = AnalysisSettings()
     report: ReportSettings = ReportSettings()
 
     @field_validator("study")
@@ -171,6 +173,13 @@ class Study(Settings):
             reference=self.metrics.reference or preset["reference"],
             empty=self.metrics.empty or EmptyPolicy(both_empty=preset["both_empty"]),
         )
+
+    @property
+    def statistics(self) -> AnalysisSettings:
+        """What the statistics of this study depend on, with the controls of its methods."""
+        controls = [name for name, m in self.methods.items() if m.adapter_class.info.control]
+        named = dict.fromkeys([*self.analysis.controls, *controls])
+        return self.analysis.model_copy(update={"controls": tuple(named)})
 
     @cached_property
     def runs(self) -> dict[str, Run]:

@@ -1,34 +1,50 @@
-"""Scores -> statistics: the four tables that every figure and the report are drawn from."""
+"""Tables -> statistics: tidy tables that the figures, the report and the ledger are drawn from.
 
-from collections.abc import Sequence
+Each analysis is a pure function of tables and settings, a rule of the workflow and a subcommand.
+The columns of each table it gives stand in ``docs/analyses.md``.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("by_structure", "by_dataset", "overall", "comparison")
+    from benchmark.analysis.settings import AnalysisSettings
 
 
-def analyse(scores: Path, output: Path, *, controls: Sequence[str] = ()) -> None:
-    """Write by_structure.csv, by_dataset.csv, overall.csv and comparison.csv into ``output``.
+class Analysis(NamedTuple):
+    """``module``: below this package, with a function ``analyse(tables, settings)``."""
 
-    ``scores``: the study's ``scores.parquet``, a file or a folder of shards. ``controls``: methods
-    that see the reference; they are averaged like the others and left out of the comparison.
+    module: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+
+
+ANALYSES = {
+    "averages": Analysis("aggregate", ("scores",), ("by_structure", "by_dataset", "overall")),
+    "comparison": Analysis(
+        "comparison", ("scores",), ("comparison", "comparison_by_dataset", "mixed_model")
+    ),
+}
+
+
+def analyse(
+    name: str, inputs: Mapping[str, Path], output: Path, settings: "AnalysisSettings"
+) -> None:
+    """Run an analysis on the tables of ``inputs``; write each table it gives to ``output``/T.csv.
+
+    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet.
     """
-    from benchmark.analysis import aggregate, comparison
+    from benchmark.analysis import frames
 
-    rows = aggregate.read_scores(scores, level="structure")
-    by_structure = aggregate.by_structure(rows)
-    by_dataset = aggregate.by_dataset(by_structure)
-    results = {
-        "by_structure": by_structure,
-        "by_dataset": by_dataset,
-        "overall": aggregate.overall(by_dataset),
-        "comparison": comparison.compare(rows, controls=controls),
-    }
-    for name in TABLES:
-        _write(results[name], output / f"{name}.csv")
+    analysis = ANALYSES[name]
+    tables = {key: frames.READERS[key](inputs[key]) for key in analysis.takes}
+    found = import_module(f"{__name__}.{analysis.module}").analyse(tables, settings)
+    for table in analysis.gives:
+        _write(found[table], output / f"{table}.csv")
 
 
 def read_statistics(path: Path) -> "pd.DataFrame":

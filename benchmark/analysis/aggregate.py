@@ -7,11 +7,17 @@ many scans weighs no more than one with few. What has no value is left out of a 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from benchmark.metrics.definitions import METRICS
-from benchmark.tables import read_table
+from benchmark.analysis import bootstrap, frames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmark.analysis.settings import AnalysisSettings
 
 ALL = "all"
 """Name of the ``split`` that holds every dataset of the study."""
@@ -20,21 +26,30 @@ COUNTS = ("ok", "expected", "skipped", "failed", "contaminated")
 """Cells (a structure of a scan) that were scored, that there are, and why the others were not;
 ``contaminated``: cells of data that the method's weights were trained on."""
 
-CELL = ("dataset", "scan", "structure", "method")
-
-_COLUMNS = ("split", "modality", *CELL, "prompt", "status", "contaminated", *METRICS)
 _DATASET = ["split", "dataset", "modality"]
 _METHOD = ["method", "prompt"]
+_SUMMARY = {"std": "sd", "count": "n"}
+
+
+def analyse(
+    tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Average ``tables["scores"]``: by_structure, by_dataset, overall; see ``docs/analyses.md``."""
+    rows = frames.base(tables["scores"], "structure")
+    structures = by_structure(rows)
+    means = by_dataset(structures)
+    datasets, whole = _intervals(rows, means, overall(means), settings)
+    return {"by_structure": structures, "by_dataset": datasets, "overall": whole}
 
 
 def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataFrame:
     """Read the rows of one ``level`` ("structure" or "object"): base variant, deviation 0.
 
-    ``more``: columns beside those that the averages need.
+    ``more``: columns beside those that the statistics need.
     """
-    table = read_table(path, ["level", "variant", "deviation", *_COLUMNS, *more])
-    kept = (table["level"] == level) & (table["variant"] == "") & (table["deviation"] == 0)
-    return table.loc[kept, [*_COLUMNS, *more]].reset_index(drop=True)
+    table = frames.read(path, [*frames.COLUMNS, *more])
+    frames.require(table, more, str(path))
+    return frames.base(frames.scores(table, str(path)), level)
 
 
 def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
@@ -51,8 +66,10 @@ def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
         }
     )
     counts = flags.groupby(keys, sort=False, dropna=False)[list(COUNTS)].sum().reset_index()
-    long = rows.melt(keys, list(METRICS), var_name="metric")
-    return _summary(long, [*keys, "metric"], "value").merge(counts, on=keys, how="left")
+    groups = rows.groupby(keys, sort=False, dropna=False)[frames.metrics_of(rows)]
+    wide = groups.agg(["mean", "std", "count"]).rename_axis(columns=["metric", None])  # type: ignore[list-item]
+    long = wide.stack("metric", future_stack=True).reset_index()
+    return long.rename(columns=_SUMMARY).merge(counts, on=keys, how="left")
 
 
 def by_dataset(structures: pd.DataFrame) -> pd.DataFrame:
@@ -88,8 +105,55 @@ def _next_level(table: pd.DataFrame, keys: list[str], units: str) -> pd.DataFram
 def _summary(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     """Mean, sample standard deviation (missing for one value) and number of values of a group."""
     groups = table.groupby(keys, sort=False, dropna=False)[value]
+    return groups.agg(["mean", "std", "count"]).reset_index().rename(columns=_SUMMARY)
+
+
+def _intervals(
+    rows: pd.DataFrame, datasets: pd.DataFrame, whole: pd.DataFrame, settings: "AnalysisSettings"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add bootstrap intervals, and what was resampled for them, to both tables."""
+    methods, metrics = rows["method"].unique().tolist(), frames.metrics_of(rows)
+    drawn = bootstrap.dataset_replicates(rows, methods, metrics, settings.resamples, settings.seed)
+    facts = rows.drop_duplicates("dataset").set_index("dataset")
+    patients = rows.groupby("dataset")["patient"].nunique().to_dict()
+    inner = {
+        name: (*bootstrap.interval(values, settings.tail), {"patients": patients[name]})
+        for name, values in drawn.items()
+    }
+    outer = {}
+    for split in [*facts["split"].unique(), ALL] if drawn else []:
+        named = [d for d in drawn if split in (ALL, facts.at[d, "split"])]
+        collections = {d: str(facts.at[d, "collection"]) for d in named}
+        values = bootstrap.overall_replicates(
+            {d: drawn[d] for d in named}, collections, settings.seed
+        )
+        units = {
+            "collections": len(set(collections.values())),
+            "datasets": len(named),
+            "patients": sum(patients[d] for d in named),
+        }
+        outer[split] = (*bootstrap.interval(values, settings.tail), units)
+    places = {name: i for names in (methods, metrics) for i, name in enumerate(names)}
     return (
-        groups.agg(["mean", "std", "count"])
-        .reset_index()
-        .rename(columns={"std": "sd", "count": "n"})
+        _with_intervals(datasets, datasets["dataset"], inner, places),
+        _with_intervals(whole, whole["split"], outer, places),
     )
+
+
+def _with_intervals(
+    table: pd.DataFrame,
+    group: "pd.Series[str]",
+    found: "dict[str, tuple[bootstrap.Array, bootstrap.Array, dict[str, int]]]",
+    places: dict[str, int],
+) -> pd.DataFrame:
+    """``resampled``: the units that were drawn; with one unit of each there is no interval."""
+    ends: dict[str, list[float]] = {"low": [], "high": []}
+    resampled = []
+    for name, method, metric in zip(group, table["method"], table["metric"], strict=True):
+        low, high, units = found[name]
+        place = places[method], places[metric]
+        drawn = any(count > 1 for count in units.values())
+        ends["low"].append(low[place] if drawn else np.nan)
+        ends["high"].append(high[place] if drawn else np.nan)
+        resampled.append(", ".join(f"{count} {unit}" for unit, count in units.items()))
+    return table.assign(**ends, resampled=resampled)

@@ -1,137 +1,127 @@
 """Paired comparison of methods: is the difference between them larger than chance?
 
-The unit is the dataset: scans of one dataset are not independent samples of what a method meets.
-Both methods of a pair are averaged over the same cells, those in which both have a value. The
-paper ("Statistics and reproducibility") takes the paired t-test or the Wilcoxon signed-rank test;
-both are given, each corrected for the number of pairs (Holm) within its split and metric.
+Three units. Dataset means, as in the paper: scans of one dataset are no independent samples of
+what a method meets. Scans within each dataset, for who asks about that dataset. And a mixed model
+of all scan means (`benchmark.analysis.mixed`). Both methods of a pair are averaged over the same
+cells, those in which both have a value. The paper ("Statistics and reproducibility") takes the
+paired t-test where the differences look normal, else the Wilcoxon signed-rank test: both are given
+and its choice is marked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.analysis.aggregate import ALL, CELL, dataset_means
+from benchmark.analysis import frames, mixed
+from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.grid import Grid
+from benchmark.analysis.paired import TESTS, holm, normality, paired_test, papers_choice
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+Array = NDArray[np.float64]
 
 COMPARED = ("dsc", "sensitivity", "specificity", "hd95", "nsd", "asd")
 """The metrics of the paper's Table 1."""
 
-COLUMNS = (
-    "split",
-    "metric",
-    "method_a",
-    "method_b",
-    "prompt_a",
-    "prompt_b",
-    "same_prompt",
-    "unit",
-    "n",
-    "cells",
-    "mean_a",
-    "mean_b",
-    "difference",
-    "test",
-    "statistic",
-    "p",
-    "p_holm",
-    "family",
-    "reason",
-)
-"""``n``: datasets; ``cells``: (scan, structure) pairs behind them; ``difference``: a less b;
-``family``: P values corrected together; ``reason``: why there is no P value."""
-
-TESTS = ("wilcoxon signed-rank", "paired t")
+_PAIR = ("method_a", "method_b", "prompt_a", "prompt_b", "same_prompt")
+_NUMBERS = ("unit", "n", "cells", "mean_a", "mean_b", "difference", "wins_a", "ties", "wins_b")
+_TEST = ("test", "chosen", "normality_p", "statistic", "p", "p_holm", "family", "family_of")
+_INTERVAL = ("low", "high", "effect", "effect_name", "reason")
+COLUMNS = ("split", "metric", *_PAIR, *_NUMBERS, *_TEST, *_INTERVAL)
+BY_DATASET = ("dataset", *COLUMNS[1:])
 
 
-def compare(
-    rows: pd.DataFrame, *, controls: Sequence[str] = (), metrics: Sequence[str] = COMPARED
-) -> pd.DataFrame:
-    """Compare every pair of methods; a row a (split, metric, pair, test), see `COLUMNS`.
-
-    ``rows``: structure level, as `aggregate.read_scores` gives them. ``controls``: methods that see
-    the reference and take no part.
-    """
-    compared = rows[~rows["method"].isin(list(controls))]
-    found: list[dict[str, Any]] = []
-    for a, b in combinations(compared["method"].unique().tolist(), 2):
-        found += _pair(compared, a, b, metrics)
-    table = pd.DataFrame(found, columns=list(COLUMNS))
-    return table if table.empty else _corrected(table, [*rows["split"].unique(), ALL], metrics)
-
-
-def differences_test(test: str, differences: NDArray[np.float64]) -> tuple[float, float, str]:
-    """Statistic, two-sided P value and, where there is none (both NaN), the reason."""
-    from scipy import stats
-
-    values = np.round(differences, 12)  # equal means that were summed in another order
-    if len(values) < 2:
-        return np.nan, np.nan, f"n = {len(values)}: a paired test needs at least two datasets"
-    if not values.any():
-        return np.nan, np.nan, "all differences are zero"
-    if test == "wilcoxon signed-rank":
-        result = stats.wilcoxon(values)
-    elif np.ptp(values) <= 1e-9 * np.abs(values).max():
-        return np.nan, np.nan, "all differences are equal: they have no variance"
-    else:
-        result = stats.ttest_1samp(values, 0.0)
-    return float(result.statistic), float(result.pvalue), ""
-
-
-def _pair(rows: pd.DataFrame, a: str, b: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
-    ok = rows[rows["status"] == "ok"]
-    keys = [key for key in CELL if key != "method"]
-    sides = (ok.loc[ok["method"] == name, [*keys, "split", *metrics]] for name in (a, b))
-    joined = next(sides).merge(
-        next(sides).drop(columns="split"), on=keys, suffixes=("_a", "_b"), validate="one_to_one"
-    )
-    kinds = rows.drop_duplicates("method").set_index("method")["prompt"]
-    about = {
-        "method_a": a,
-        "method_b": b,
-        "prompt_a": kinds[a],
-        "prompt_b": kinds[b],
-        "same_prompt": bool(kinds[a] == kinds[b]),
-        "unit": "dataset",
+def analyse(
+    tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Compare the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
+    rows = frames.base(tables["scores"], "structure")
+    metrics = [name for name in COMPARED if name in rows]
+    grid = Grid.of(rows, metrics, without=settings.controls)
+    return {
+        "comparison": compare(grid, tail=settings.tail),
+        "comparison_by_dataset": compare_scans(grid, tail=settings.tail),
+        "mixed_model": mixed.compare(grid, settings),
     }
-    for metric in metrics:
-        columns = [f"{metric}_a", f"{metric}_b"]
-        cells = joined.dropna(subset=columns)
-        means = dataset_means(cells, ["split", "dataset"], columns)
-        sizes = cells["split"].value_counts()
-        for split in [*rows["split"].unique(), ALL]:
-            part = means if split == ALL else means[means["split"] == split]
-            values = (part[columns[0]] - part[columns[1]]).to_numpy(dtype=np.float64)
-            numbers = {
-                "n": len(values),
-                "cells": len(cells) if split == ALL else int(sizes.get(split, 0)),
-                "mean_a": part[columns[0]].mean(),
-                "mean_b": part[columns[1]].mean(),
-                "difference": values.mean() if len(values) else np.nan,
-            }
-            for test in TESTS:
-                statistic, p, reason = differences_test(test, values)
-                outcome = {"test": test, "statistic": statistic, "p": p, "reason": reason}
-                yield {"split": split, "metric": metric, **about, **numbers, **outcome}
 
 
-def _corrected(table: pd.DataFrame, splits: list[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Add Holm's P values within (split, metric, test); order by split and metric."""
-    from statsmodels.stats.multitest import multipletests
+def compare(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
+    """Compare every pair of methods over dataset means; a row a (split, metric, pair, test)."""
+    splits = grid.datasets["split"]
+    groups = {name: (splits == name).to_numpy() for name in frames.order(splits)}
+    groups[ALL] = np.ones(len(splits), dtype=bool)
+    found = [
+        {"split": split, **row}
+        for metric in grid.values
+        for pair in combinations(range(len(grid.methods)), 2)
+        for split, row in _rows(grid, metric, pair, "dataset", groups, tail)
+    ]
+    named = "pairs of methods within split, metric and test"
+    table = holm(pd.DataFrame(found, columns=list(COLUMNS)), ["split", "metric", "test"], named)
+    return _ordered(table, {"split": list(groups), "metric": list(grid.values)})
 
-    table = table.copy()
-    for _, family in table.groupby(["split", "metric", "test"], sort=False):
-        known = family.index[family["p"].notna()]
-        table.loc[family.index, "family"] = len(known)
-        if len(known):
-            table.loc[known, "p_holm"] = multipletests(table.loc[known, "p"], method="holm")[1]
-    table["family"] = table["family"].astype(int)
-    order = {"split": splits, "metric": list(metrics)}
-    return table.sort_values(
-        ["split", "metric"],
-        key=lambda column: column.map({v: i for i, v in enumerate(order[str(column.name)])}),
-        kind="stable",
-        ignore_index=True,
-    )
+
+def compare_scans(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
+    """Compare every pair of methods over the scans of each dataset."""
+    names = grid.scans["dataset"].to_numpy()
+    groups = {name: names == name for name in grid.datasets["dataset"]}
+    found = [
+        {"dataset": dataset, **row}
+        for metric in grid.values
+        for pair in combinations(range(len(grid.methods)), 2)
+        for dataset, row in _rows(grid, metric, pair, "scan", groups, tail)
+    ]
+    named = "pairs of methods and datasets within metric and test"
+    table = holm(pd.DataFrame(found, columns=list(BY_DATASET)), ["metric", "test"], named)
+    return _ordered(table, {"dataset": list(groups), "metric": list(grid.values)})
+
+
+def _rows(
+    grid: Grid,
+    metric: str,
+    pair: tuple[int, int],
+    unit: str,
+    groups: Mapping[str, NDArray[np.bool_]],
+    tail: float,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    both = grid.values[metric][:, pair]
+    both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
+    counted = np.isfinite(both[:, 0])
+    means = grid.dataset_means(both) if unit == "dataset" else grid.scan_means(both)
+    a, b = (grid.methods[i] for i in pair)
+    kinds = {"prompt_a": grid.prompts[a], "prompt_b": grid.prompts[b]}
+    about: dict[str, Any] = {"metric": metric, "method_a": a, "method_b": b, **kinds, "unit": unit}
+    about["same_prompt"] = kinds["prompt_a"] == kinds["prompt_b"]
+    places = grid.cells["split" if unit == "dataset" else "dataset"].to_numpy()
+    for name, members in groups.items():
+        known = means[members & np.isfinite(means[:, 0])]
+        differences = np.round(known[:, 0] - known[:, 1], 12)
+        normal = normality(differences)
+        numbers = {
+            "n": len(known),
+            "cells": int((counted & ((places == name) | (name == ALL))).sum()),
+            "mean_a": known[:, 0].mean() if len(known) else np.nan,
+            "mean_b": known[:, 1].mean() if len(known) else np.nan,
+            "difference": differences.mean() if len(known) else np.nan,
+            "wins_a": int((differences > 0).sum()),
+            "ties": int((differences == 0).sum()),
+            "wins_b": int((differences < 0).sum()),
+            "normality_p": normal,
+        }
+        for test in TESTS:
+            outcome = paired_test(test, differences, unit=unit, tail=tail)
+            chosen = test == papers_choice(normal)
+            yield name, {**about, **numbers, "test": test, "chosen": chosen, **vars(outcome)}
+
+
+def _ordered(table: pd.DataFrame, orders: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    for name, values in orders.items():
+        table[f"_{name}"] = table[name].map({value: i for i, value in enumerate(values)})
+    keys = [f"_{name}" for name in orders]
+    return table.sort_values(keys, kind="stable", ignore_index=True).drop(columns=keys)

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmark import volume
-from benchmark.analysis import analyse
+from benchmark.analysis import ANALYSES, analyse
+from benchmark.analysis.settings import AnalysisSettings
 from benchmark.files import write_json
 from benchmark.masks import Mask
 from benchmark.objects import REFERENCE_SCHEMA
@@ -132,9 +133,16 @@ def make_study(
     )
     _write_json(folder, ids, known, failing)
     _pixels(root, ids[0], known)
-    controls = ["oracle"] if oracle else []
-    analyse(folder / "scores.parquet", folder / "statistics", controls=controls)
+    statistics(folder, controls=("oracle",) if oracle else ())
     return folder
+
+
+def statistics(folder: Path, **settings: Any) -> None:
+    """Run every analysis on the tables of a study's folder."""
+    chosen = AnalysisSettings(resamples=100, **settings)
+    for name, analysis in ANALYSES.items():
+        inputs = {table: folder / f"{table}.parquet" for table in analysis.takes}
+        analyse(name, inputs, folder / "statistics", chosen)
 
 
 def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -> None:

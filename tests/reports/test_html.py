@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.analysis import analyse
+from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from reports import html, sections
@@ -113,7 +114,9 @@ def test_an_empty_study_gives_a_report(made: Callable[..., Path], tmp_path: Path
     for name in ("scores", "times"):
         path = folder / f"{name}.parquet"
         pd.read_parquet(path).head(0).to_parquet(path)
-    analyse(folder / "scores.parquet", folder / "statistics")
+    inputs = {"scores": folder / "scores.parquet"}
+    for name in ("averages", "comparison"):
+        analyse(name, inputs, folder / "statistics", AnalysisSettings())
     reader = read(html.render(Results(folder)))
     assert "No scores." in reader.text
     assert "run pambench figures" in reader.text

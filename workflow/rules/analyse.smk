@@ -27,23 +27,35 @@ rule collect:
         f"pambench collect --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
 
-rule analyse:
-    input:
-        settings=f"{STUDY_FOLDER}/settings.json",
-        scores=f"{STUDY_FOLDER}/scores.parquet",
-    output:
-        expand(
-            f"{STUDY_FOLDER}/statistics/{{table}}.csv",
-            table=["by_structure", "by_dataset", "overall", "comparison"],
-        ),
-    log:
-        f"results/logs/{STUDY.study}/analyse.log",
-    benchmark:
-        f"results/logs/{STUDY.study}/analyse.tsv"
-    conda:
-        "../../environment.yml"
-    shell:
-        f"pambench analyse --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+STATISTICS = [
+    f"{STUDY_FOLDER}/statistics/{table}.csv"
+    for analysis in ANALYSES.values()
+    for table in analysis.gives
+]
+
+for ANALYSIS, OF in ANALYSES.items():
+
+    rule:
+        name:
+            f"analyse_{ANALYSIS}"
+        input:
+            **{table: f"{STUDY_FOLDER}/{table}.parquet" for table in OF.takes},
+            settings=f"{STUDY_FOLDER}/settings.json",
+        output:
+            expand(f"{STUDY_FOLDER}/statistics/{{table}}.csv", table=OF.gives),
+        log:
+            f"results/logs/{STUDY.study}/analyse-{ANALYSIS}.log",
+        benchmark:
+            f"results/logs/{STUDY.study}/analyse-{ANALYSIS}.tsv"
+        conda:
+            "../../environment.yml"
+        params:
+            tables=" ".join(
+                f"--{table} {STUDY_FOLDER}/{table}.parquet" for table in OF.takes
+            ),
+        shell:
+            f"pambench analyse {ANALYSIS} --settings {{input.settings:q}} {{params.tables}}"
+            f" --out {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"
 
 
 rule check:

@@ -8,6 +8,7 @@ from snakemake.logging import logger
 
 from benchmark import paths, weights, weights_store
 from benchmark.adapter import find
+from benchmark.analysis import ANALYSES
 from benchmark.study import Study
 from benchmark.workflow_progress import take_over
 

@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.analysis.comparison import COLUMNS, compare, differences_test
+from benchmark.analysis import comparison
+from benchmark.analysis.comparison import COLUMNS
+from benchmark.analysis.grid import Grid
+from benchmark.analysis.paired import paired_test
 
 RNG = np.random.default_rng(3)
 SCORES = {
@@ -23,12 +26,16 @@ def rows(scores: dict[str, Any], **more: Any) -> pd.DataFrame:
             found.append(
                 {
                     **{"dataset": f"D{i}", "split": "internal", "scan": "1", "structure": "liver"},
-                    **{"method": method, "prompt": "box2d", "dsc": value},
+                    **{"method": method, "prompt": "box2d", "dsc": value, "modality": "CT"},
                     "status": "failed" if missing else "ok",
                     **more,
                 }
             )
     return pd.DataFrame(found)
+
+
+def compare(table: pd.DataFrame, controls: Any = ()) -> pd.DataFrame:
+    return comparison.compare(Grid.of(table, ["dsc"], without=controls))
 
 
 def one(table: pd.DataFrame, a: str, b: str, test: str) -> dict[str, Any]:
@@ -40,7 +47,7 @@ def one(table: pd.DataFrame, a: str, b: str, test: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("a", "b"), [("a", "b"), ("a", "c"), ("b", "c")])
 def test_p_values_are_those_of_scipy(a: str, b: str) -> None:
-    table = compare(rows(SCORES), metrics=["dsc"])
+    table = compare(rows(SCORES))
     wilcoxon = stats.wilcoxon(SCORES[a], SCORES[b])
     paired = stats.ttest_rel(SCORES[a], SCORES[b])
     assert one(table, a, b, "wilcoxon")["p"] == pytest.approx(wilcoxon.pvalue, rel=1e-9)
@@ -53,7 +60,7 @@ def test_p_values_are_those_of_scipy(a: str, b: str) -> None:
 
 
 def test_holm_in_closed_form() -> None:
-    table = compare(rows(SCORES), metrics=["dsc"])
+    table = compare(rows(SCORES))
     family = table[(table["split"] == "all") & (table["test"] == "paired t")].sort_values("p")
     raw = family["p"].tolist()
     first = min(1, 3 * raw[0])
@@ -63,7 +70,7 @@ def test_holm_in_closed_form() -> None:
 
 
 def test_only_cells_that_both_have_are_averaged() -> None:
-    table = compare(rows({"a": [0.9, 0.8, 0.1], "b": [0.7, 0.7, None]}), metrics=["dsc"])
+    table = compare(rows({"a": [0.9, 0.8, 0.1], "b": [0.7, 0.7, None]}))
     found = one(table, "a", "b", "paired t")
     assert (found["n"], found["cells"]) == (2, 2)
     assert found["mean_a"] == pytest.approx(0.85)
@@ -73,7 +80,7 @@ def test_scans_and_structures_are_averaged_before_the_test() -> None:
     first = rows({"a": [0.9, 0.5], "b": [0.5, 0.4]})
     second = rows({"a": [0.7, 0.5], "b": [0.5, 0.4]}, scan="2")
     third = rows({"a": [0.2, 0.1], "b": [0.1, 0.0]}, structure="tumour")
-    found = one(compare(pd.concat([first, second, third]), metrics=["dsc"]), "a", "b", "paired t")
+    found = one(compare(pd.concat([first, second, third])), "a", "b", "paired t")
     assert (found["n"], found["cells"]) == (2, 6)
     assert found["mean_a"] == pytest.approx(((0.8 + 0.2) / 2 + (0.5 + 0.1) / 2) / 2)
 
@@ -88,7 +95,7 @@ def test_scans_and_structures_are_averaged_before_the_test() -> None:
     ],
 )
 def test_what_cannot_be_computed_says_why(a: Any, b: Any, test: str, reason: str) -> None:
-    found = one(compare(rows({"a": a, "b": b}), metrics=["dsc"]), "a", "b", test)
+    found = one(compare(rows({"a": a, "b": b})), "a", "b", test)
     assert np.isnan(found["p"])
     assert np.isnan(found["p_holm"])
     assert found["reason"].startswith(reason)
@@ -96,23 +103,22 @@ def test_what_cannot_be_computed_says_why(a: Any, b: Any, test: str, reason: str
 
 
 def test_controls_take_no_part() -> None:
-    table = compare(rows(SCORES), controls=["c"], metrics=["dsc"])
+    table = compare(rows(SCORES), controls=["c"])
     assert set(table["method_a"]) | set(table["method_b"]) == {"a", "b"}
 
 
 def test_one_method_gives_an_empty_table_with_columns() -> None:
-    assert compare(rows({"a": [0.5]}), metrics=["dsc"]).columns.tolist() == list(COLUMNS)
+    assert compare(rows({"a": [0.5]})).columns.tolist() == list(COLUMNS)
 
 
 def test_splits_are_tested_apart_and_together() -> None:
     inner = rows(SCORES)
     outer = inner.assign(split="external", dataset="X" + inner["dataset"])
-    table = compare(pd.concat([inner, outer]), metrics=["dsc"])
+    table = compare(pd.concat([inner, outer]))
     sizes = table[table["method_a"] == "a"].groupby("split", sort=False)["n"].max()
     assert sizes.to_dict() == {"internal": 9, "external": 9, "all": 18}
 
 
 def test_noise_of_summation_is_no_difference() -> None:
-    assert differences_test("wilcoxon signed-rank", np.array([1e-17, -2e-17]))[2] == (
-        "all differences are zero"
-    )
+    found = paired_test("wilcoxon signed-rank", np.array([1e-17, -2e-17]), unit="dataset")
+    assert found.reason == "all differences are zero"

@@ -1,0 +1,106 @@
+"""Hierarchical bootstrap of the averages: objects lie in patients, datasets in collections.
+
+Two datasets of one source collection hold much of the same, and so do two scans of a patient. So
+collections are drawn with replacement, in each of them datasets, and in each of those patients
+with all their scans (Davison and Hinkley 1997, section 3.8). All methods and metrics see the same
+draws, so that differences between methods may be taken draw by draw. Intervals are percentiles.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Random numbers of what is named; they depend on nothing else in the table."""
+    return np.random.default_rng([seed, *(crc32(name.encode()) for name in names)])
+
+
+def dataset_replicates(
+    rows: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], resamples: int, seed: int
+) -> dict[str, Array]:
+    """Give each dataset's mean in each draw of its patients: (resamples, methods, metrics).
+
+    ``rows``: structure level; the mean is that over the scans of a structure, then over the
+    structures. NaN where no row of the draw has a value.
+    """
+    return {
+        str(dataset): _draws(part, methods, metrics, resamples, generator(seed, str(dataset)))
+        for dataset, part in rows.groupby("dataset", sort=True)
+    }
+
+
+def _draws(
+    rows: pd.DataFrame,
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    resamples: int,
+    rng: np.random.Generator,
+) -> Array:
+    patient, patients = pd.factorize(rows["patient"], sort=True)
+    structure, structures = pd.factorize(rows["structure"], sort=True)
+    method = pd.Index(methods).get_indexer(pd.Index(rows["method"]))
+    cell = (patient * len(structures) + structure) * len(methods) + method
+    shape = (len(patients), len(structures) * len(methods))
+    weights = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), resamples)
+    weights = weights.astype(np.float64)
+    found = np.empty((resamples, len(methods), len(metrics)))
+    for i, metric in enumerate(metrics):
+        values = rows[metric].to_numpy(dtype=np.float64)
+        known = np.isfinite(values)
+        sums = np.bincount(cell[known], values[known], minlength=shape[0] * shape[1])
+        counts = np.bincount(cell[known], minlength=shape[0] * shape[1])
+        means = ratio(weights @ sums.reshape(shape), weights @ counts.reshape(shape))
+        found[:, :, i] = mean(means.reshape(resamples, len(structures), len(methods)), axis=1)
+    return found
+
+
+def overall_replicates(
+    replicates: dict[str, Array], collections: dict[str, str], seed: int
+) -> Array:
+    """Give the mean over datasets in each draw of collections, datasets and patients.
+
+    ``replicates``: as `dataset_replicates` gives them; ``collections``: that of each dataset.
+    """
+    names = sorted(replicates)
+    stacked = np.stack([replicates[name] for name in names], axis=1)
+    resamples = len(stacked)
+    groups = [
+        np.array([i for i, name in enumerate(names) if collections[name] == collection])
+        for collection in sorted({collections[name] for name in names})
+    ]
+    rng = generator(seed, "collections")
+    found = np.empty((resamples, *stacked.shape[2:]))
+    for draw in range(resamples):
+        chosen = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
+        datasets = np.concatenate([rng.choice(group, len(group)) for group in chosen])
+        inner = rng.integers(resamples, size=len(datasets))
+        found[draw] = mean(stacked[inner, datasets], axis=0)
+    return found
+
+
+def interval(replicates: Array, tail: float) -> tuple[Array, Array]:
+    """Give the ends of the percentile interval over the first axis; NaN where nothing is known."""
+    known = np.isfinite(replicates).any(axis=0)
+    safe = np.where(known, replicates, 0.0)
+    low, high = np.nanquantile(safe, (tail, 1 - tail), axis=0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def mean(values: Array, axis: int) -> Array:
+    """Mean of what is known along ``axis``; NaN where nothing is."""
+    known = np.isfinite(values)
+    return ratio(np.where(known, values, 0.0).sum(axis), known.sum(axis))
+
+
+def ratio(above: NDArray[Any], below: NDArray[Any]) -> Array:
+    """Divide; NaN where ``below`` is zero."""
+    found = np.full(above.shape, np.nan)
+    np.divide(above, below, out=found, where=below > 0)
+    return found

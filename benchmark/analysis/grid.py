@@ -1,0 +1,93 @@
+"""The cells of a score table as arrays, methods side by side: what paired statistics work on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.analysis.bootstrap import ratio
+
+Array = NDArray[np.float64]
+_CELL = ["dataset", "scan", "structure"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Structures of scans (cells) by methods.
+
+    ``cells``: a row a cell with dataset, scan, structure, split, modality; ``values``: by metric
+    (cells, methods), NaN where a method has none.
+    """
+
+    methods: tuple[str, ...]
+    prompts: dict[str, str]
+    cells: pd.DataFrame
+    values: dict[str, Array]
+
+    @classmethod
+    def of(
+        cls, rows: pd.DataFrame, metrics: Sequence[str], *, without: Sequence[str] = ()
+    ) -> "Grid":
+        """Arrange ``rows`` (structure level, a row a cell and method), less methods ``without``."""
+        kept = rows[~rows["method"].isin(list(without))]
+        code, methods = pd.factorize(kept["method"])
+        cell = kept.groupby(_CELL, sort=True).ngroup().to_numpy()
+        first = np.unique(cell, return_index=True)[1]
+        cells = kept.iloc[first][[*_CELL, "split", "modality"]].reset_index(drop=True)
+        ok = (kept["status"] == "ok").to_numpy()
+        values = {}
+        for metric in metrics:
+            values[metric] = np.full((len(cells), len(methods)), np.nan)
+            values[metric][cell[ok], code[ok]] = kept[metric].to_numpy(dtype=np.float64)[ok]
+        kinds = kept.drop_duplicates("method").set_index("method")["prompt"].to_dict()
+        return cls(tuple(methods), {str(k): str(v) for k, v in kinds.items()}, cells, values)
+
+    @cached_property
+    def datasets(self) -> pd.DataFrame:
+        """A row a dataset: its name (``dataset``) and ``split``, in the order of the means."""
+        return self.cells.drop_duplicates("dataset")[["dataset", "split"]].reset_index(drop=True)
+
+    @cached_property
+    def scans(self) -> pd.DataFrame:
+        """A row a scan: ``dataset``, ``scan`` and ``split``, in the order of the means."""
+        table = self.cells.drop_duplicates(["dataset", "scan"])
+        return table[["dataset", "scan", "split"]].reset_index(drop=True)
+
+    def dataset_means(self, values: Array) -> Array:
+        """Average (cells, k) over scans, then over structures: (datasets, k)."""
+        return _means(_means(values, self._structure), self._dataset_of_structure)
+
+    def scan_means(self, values: Array) -> Array:
+        """Average (cells, k) over the structures of a scan: (scans, k)."""
+        return _means(values, self._scan)
+
+    @cached_property
+    def _structure(self) -> NDArray[np.intp]:
+        return _codes(self.cells, ["dataset", "structure"])
+
+    @cached_property
+    def _scan(self) -> NDArray[np.intp]:
+        return _codes(self.cells, ["dataset", "scan"])
+
+    @cached_property
+    def _dataset_of_structure(self) -> NDArray[np.intp]:
+        first = np.unique(self._structure, return_index=True)[1]
+        return _codes(self.cells, ["dataset"])[first]
+
+
+def _codes(cells: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:
+    return np.asarray(cells.groupby(keys, sort=True).ngroup().to_numpy(), dtype=np.intp)
+
+
+def _means(values: Array, group: NDArray[np.intp]) -> Array:
+    """Mean of what is known of each column in each group; NaN where nothing is."""
+    count = int(group.max()) + 1 if len(group) else 0
+    columns = []
+    for column in values.T:
+        known = np.isfinite(column)
+        sums = np.bincount(group[known], column[known], minlength=count)
+        columns.append(ratio(sums, np.bincount(group[known], minlength=count)))
+    return np.stack(columns, axis=1) if columns else np.empty((count, 0))

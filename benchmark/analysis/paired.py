@@ -1,0 +1,156 @@
+"""Paired tests of differences, their intervals and effect sizes; why there is none, if so."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+WILCOXON, PAIRED_T = "wilcoxon signed-rank", "paired t"
+TESTS = (WILCOXON, PAIRED_T)
+
+NORMAL = 0.05
+"""Shapiro-Wilk P above which differences look normal."""
+
+_EXACT = 50
+"""From so many differences on, R's ``wilcox.test`` takes the normal approximation; so do we."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``low``, ``high``: interval of the difference; ``reason``: why there is no P value."""
+
+    statistic: float = np.nan
+    p: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    effect: float = np.nan
+    effect_name: str = ""
+    reason: str = ""
+
+
+def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025) -> Outcome:
+    """Two-sided test that ``differences`` are centred at zero.
+
+    Paired t: interval of the mean, Cohen's d_z. Wilcoxon: interval of the pseudomedian (as R's
+    ``wilcox.test``, from the Walsh averages), matched-pairs rank-biserial correlation.
+    """
+    from scipy import stats
+
+    values = tidy(differences)
+    if len(values) < 2:
+        return Outcome(reason=f"n = {len(values)}: a paired test needs at least two {unit}s")
+    if not values.any():
+        return Outcome(reason="all differences are zero")
+    if test == WILCOXON:
+        result = stats.wilcoxon(values)
+        low, high = _pseudomedian_interval(values, tail)
+        ends = (low, high, _rank_biserial(values), "rank-biserial")
+    elif constant(values):
+        return Outcome(reason="all differences are equal: they have no variance")
+    else:
+        result = stats.ttest_1samp(values, 0.0)
+        half = stats.t.ppf(1 - tail, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+        d_z = float(values.mean() / values.std(ddof=1))
+        ends = (float(values.mean() - half), float(values.mean() + half), d_z, "Cohen's d_z")
+    return Outcome(float(result.statistic), float(result.pvalue), *ends)
+
+
+def normality(differences: Array) -> float:
+    """P value of the Shapiro-Wilk test; NaN for fewer than three values or no variance."""
+    from scipy import stats
+
+    values = tidy(differences)
+    if len(values) < 3 or constant(values):
+        return np.nan
+    with np.errstate(all="ignore"):
+        return float(stats.shapiro(values[:5000]).pvalue)  # its P value is for up to 5000
+
+
+def papers_choice(normality_p: float) -> str:
+    """The paper's rule: the paired t-test where differences look normal, else Wilcoxon's."""
+    return PAIRED_T if normality_p > NORMAL else WILCOXON
+
+
+def tidy(values: Array) -> Array:
+    """Drop the noise of sums that were taken in another order."""
+    return np.round(values, 12)
+
+
+def constant(values: Array) -> bool:
+    """Tell whether ``values`` have no variance worth the name."""
+    return bool(np.ptp(values) <= 1e-9 * np.abs(values).max()) if len(values) else True
+
+
+def holm(table: pd.DataFrame, family: list[str], named: str) -> pd.DataFrame:
+    """Add Holm's P values within each ``family`` of rows: p_holm, family (its size), family_of.
+
+    Rows without a P value do not count. ``named``: what a family is, in words.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    table = table.assign(p_holm=np.nan, family=0, family_of=named)
+    groups = table.groupby(family, sort=False) if family else [((), table)]
+    for _, rows in groups:
+        known = rows.index[rows["p"].notna()]
+        table.loc[rows.index, "family"] = len(known)
+        if len(known):
+            table.loc[known, "p_holm"] = multipletests(rows.loc[known, "p"], method="holm")[1]
+    return table
+
+
+def _rank_biserial(values: Array) -> float:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.abs(values[values != 0]))
+    signs = np.sign(values[values != 0])
+    return float((ranks * signs).sum() / ranks.sum())
+
+
+def _pseudomedian_interval(values: Array, tail: float) -> tuple[float, float]:
+    """Interval from the sorted Walsh averages; NaN where n is too small for the level."""
+    from scipy import stats
+
+    n = len(values)
+    if n > 300:
+        return _by_search(values, tail)
+    i, j = np.triu_indices(n)
+    walsh = np.sort((values[i] + values[j]) / 2)
+    if n < _EXACT:
+        cumulative = np.cumsum(_signed_rank_counts(n)) / 2.0**n
+        rank = int(np.searchsorted(cumulative, tail))
+        if rank == 0 and cumulative[0] > tail:
+            return np.nan, np.nan
+        rank = max(rank, 1)
+    else:
+        spread = (n * (n + 1) * (2 * n + 1) / 24) ** 0.5
+        rank = max(int(n * (n + 1) / 4 - stats.norm.isf(tail) * spread), 1)
+    return float(walsh[rank - 1]), float(walsh[len(walsh) - rank])
+
+
+def _signed_rank_counts(n: int) -> Array:
+    """How many subsets of 1..n have each sum."""
+    counts = np.ones(1)
+    for rank in range(1, n + 1):
+        counts = np.pad(counts, (0, rank)) + np.pad(counts, (rank, 0))
+    return counts
+
+
+def _by_search(values: Array, tail: float) -> tuple[float, float]:
+    """The same without all Walsh averages: shifts at which the statistic is at either quantile."""
+    from scipy import optimize, stats
+
+    n = len(values)
+    aim = stats.norm.isf(tail) * (n * (n + 1) * (2 * n + 1) / 6) ** 0.5
+
+    def excess(shift: float, wanted: float) -> float:
+        moved = values - shift
+        return float((stats.rankdata(np.abs(moved)) * np.sign(moved)).sum()) - wanted
+
+    ends = [
+        optimize.brentq(excess, values.min() - 1, values.max() + 1, args=(wanted,), xtol=1e-9)
+        for wanted in (aim, -aim)
+    ]
+    return float(ends[0]), float(ends[1])

@@ -1,0 +1,27 @@
+"""The key ``analysis`` of a study file: what the statistics depend on."""
+
+from pydantic import Field
+
+from benchmark.settings import Settings
+
+
+class AnalysisSettings(Settings):
+    """What the statistics depend on beside their tables.
+
+    ``resamples``: of every bootstrap; ``confidence``: level of every interval; ``margin``: the
+    difference of DSC below which two settings of a method count as equivalent; ``mixed_scans``: so
+    many scans of a dataset, drawn by the seed, enter the mixed model; ``controls``: methods that
+    enter no comparison and no ranking (a study adds those that its adapters mark).
+    """
+
+    seed: int = 0
+    resamples: int = Field(default=1000, ge=100)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    margin: float = Field(default=0.02, gt=0)
+    mixed_scans: int = Field(default=20, ge=2)
+    controls: tuple[str, ...] = ()
+
+    @property
+    def tail(self) -> float:
+        """Share of a distribution beyond either end of an interval."""
+        return (1 - self.confidence) / 2

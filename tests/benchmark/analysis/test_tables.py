@@ -1,0 +1,140 @@
+"""Each table of each analysis has the columns that ``docs/analyses.md`` tells, whatever goes in."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.analysis import ANALYSES, analyse, frames, read_statistics
+from benchmark.analysis.settings import AnalysisSettings
+from benchmark.cli import app
+from benchmark.errors import UserError
+
+PAGE = Path(__file__).parents[3] / "docs" / "analyses.md"
+SETTINGS = AnalysisSettings(resamples=100)
+ON_SCORES = [name for name, analysis in ANALYSES.items() if analysis.takes == ("scores",)]
+
+
+def documented() -> dict[str, list[str]]:
+    found = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 3 and " " in cells[2].strip("`"):
+            for name in re.findall(r"`(\w+)`", cells[0]):
+                found[name] = cells[2].strip("`").split()
+    return found
+
+
+def scores(datasets: int = 4, methods: int = 3, **more: Any) -> pd.DataFrame:
+    """The least a table of other origin must have, with two metrics."""
+    rng = np.random.default_rng(5)
+    rows = [
+        {"dataset": f"D{d}", "scan": f"s{s}", "structure": structure, "method": f"m{m}"}
+        for d in range(datasets)
+        for s in range(3)
+        for structure in ("liver", "lesion")
+        for m in range(methods)
+    ]
+    values: dict[str, Any] = {n: rng.uniform(0.3, 0.9, len(rows)) for n in ("dsc", "nsd")}
+    return pd.DataFrame(rows).assign(**(values | more))
+
+
+BAD = {
+    "nothing": scores().head(0),
+    "one row": scores().head(1),
+    "one dataset": scores(1),
+    "one method": scores(methods=1),
+    "no value": scores(dsc=np.nan, nsd=np.nan),
+    "no variance": scores(dsc=0.5, nsd=0.5),
+    "good": scores(),
+}
+
+
+@pytest.mark.parametrize("name", ON_SCORES)
+@pytest.mark.parametrize("what", BAD)
+def test_tables_have_their_columns_and_no_silent_gap(name: str, what: str, tmp_path: Path) -> None:
+    BAD[what].to_csv(tmp_path / "scores.csv", index=False)
+    analyse(name, {"scores": tmp_path / "scores.csv"}, tmp_path, SETTINGS)
+    for table in ANALYSES[name].gives:
+        found = read_statistics(tmp_path / f"{table}.csv")
+        assert found.columns.tolist() == documented()[table]
+        if "p" in found:
+            assert (found["p"].isna() == found["reason"].notna()).all()
+            assert found["p"].dropna().between(0, 1).all()
+
+
+@pytest.mark.parametrize("name", ON_SCORES)
+def test_each_is_a_subcommand(name: str, tmp_path: Path) -> None:
+    scores().to_parquet(tmp_path / "scores.parquet")
+    (tmp_path / "my.yaml").write_text("resamples: 100\n")
+    arguments = ["--scores", tmp_path / "scores.parquet", "--settings", tmp_path / "my.yaml"]
+    arguments += ["--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, ["analyse", name, *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == set(ANALYSES[name].gives)
+
+
+def test_every_analysis_is_a_subcommand() -> None:
+    text = CliRunner().invoke(app, ["analyse", "--help"]).output
+    assert all(name in text for name in ANALYSES)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (scores().drop(columns="method"), "lacks the column 'method'"),
+        (scores().rename(columns={"structure": "structures"}), "Did you mean: structures"),
+        (scores().drop(columns=["dsc", "nsd"]), "no metric"),
+        (scores(dsc="high"), "'dsc' is not numeric"),
+        (pd.concat([scores(), scores().tail(2)]), "2 rows whose key occurs before"),
+        (scores(status="done"), "got 'done'"),
+    ],
+)
+def test_a_bad_table_is_an_error_that_says_so(table: pd.DataFrame, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        frames.scores(table)
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such table"):
+        frames.read_scores(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("name", ON_SCORES)
+def test_order_of_rows_does_not_matter(name: str) -> None:
+    """But for the order of methods, which is that of their first row."""
+    table = scores()
+    shuffled = table.sample(frac=1, random_state=1)
+    shuffled = shuffled.sort_values("method", kind="stable")
+    found = [run(name, frames.scores(t.reset_index(drop=True))) for t in (table, shuffled)]
+    for key in ANALYSES[name].gives:
+        first, second = (ordered(tables[key]) for tables in found)
+        pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ON_SCORES)
+def test_names_of_methods_do_not_matter(name: str) -> None:
+    names = {"m0": "zebra", "m1": "a b, c", "m2": "NA"}
+    table = scores()
+    renamed = table.assign(method=table["method"].map(names))
+    first, second = (run(name, frames.scores(t)) for t in (table, renamed))
+    for key in ANALYSES[name].gives:
+        pd.testing.assert_frame_equal(first[key].replace(names), second[key])
+
+
+def run(name: str, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    from importlib import import_module
+
+    module = import_module(f"benchmark.analysis.{ANALYSES[name].module}")
+    found: dict[str, pd.DataFrame] = module.analyse({"scores": table}, SETTINGS)
+    return found
+
+
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    named = [c for c in table if table[c].dtype == object]
+    rounded = table.round(9)
+    return rounded.sort_values([str(c) for c in (*named, *rounded.columns)]).reset_index(drop=True)
