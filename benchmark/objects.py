@@ -5,7 +5,8 @@
 components, kept from 10 % of the scan's largest component of that label on.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,14 @@ SCHEMA = pa.schema(
         ("largest_slice", pa.int32()),
         ("extent", pa.int32()),
         ("tolerance_mm", pa.float64()),
+        ("label_note", pa.string()),
         *((f"{name}_2d", pa.float64()) for name in _SHAPE_2D),
         *((f"{name}_3d", pa.float64()) for name in _SHAPE_3D),
     ]
 )
 """A row an object. ``axis``: array axis of the view; ``largest_slice``: its index there;
-``extent``: number of slices that the object is on; the 2D shape is that on the largest slice."""
+``extent``: number of slices that the object is on; the 2D shape is that on the largest slice;
+``label_note``: what was done to the label to bring it onto the image."""
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -68,40 +71,69 @@ class Object:
     tolerance_mm: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Voxels of a structure: those in ``present``, a part of the grid that begins at ``start``.
+
+    ``whole``: they are one object as they are; otherwise the structure tells how to divide them.
+    """
+
+    structure: Structure
+    present: NDArray[np.bool_]
+    start: Shape = (0, 0, 0)
+    whole: bool = False
+
+
 def decompose(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Object]:
     """Give the objects of a scan by label value, in raster order of their first voxel.
 
     ``labels``: (z, y, x), values of the catalogue entry.
     """
     shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    return divide(regions(labels, dataset), dataset, shape)
+
+
+def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Region]:
+    """Give the voxels of each structure, or of each value that is an instance of one."""
     boxes = ndimage.find_objects(labels.astype(np.int32, copy=False))
-    for value, structure in dataset.labels.items():
-        region = boxes[value - 1] if value <= len(boxes) else None
-        if region is None:
-            continue
-        start = (region[0].start, region[1].start, region[2].start)
-        yield from _instances(labels[region] == value, structure, dataset, start, shape)
+    meanings = {value: (structure, False) for value, structure in dataset.labels.items()}
+    for first, structure in dataset.labels.items():
+        if structure.instances == "values":
+            meanings = {value: (structure, True) for value in range(first, len(boxes) + 1)}
+    for value, (structure, whole) in meanings.items():
+        box = boxes[value - 1] if value <= len(boxes) else None
+        if box is not None and value not in dataset.ignore:
+            start = (box[0].start, box[1].start, box[2].start)
+            yield Region(structure, labels[box] == value, start, whole)
 
 
-def _instances(
-    present: NDArray[np.bool_], structure: Structure, dataset: Dataset, start: Shape, shape: Shape
-) -> Iterator[Object]:
-    def made(instance: int, part: NDArray[np.bool_]) -> Object:
-        mask = Mask.of(part, offset=start, shape=shape)
-        return Object(structure.name, instance, mask, structure.nsd_tolerance_mm)
+def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[Object]:
+    """Give the objects of ``found`` on a grid of ``shape``; regions may overlap."""
+    counts: Counter[str] = Counter()
+    for region in found:
+        structure = region.structure
+        for kept, part in _components(region, dataset):
+            counts[structure.name] += kept
+            instance = counts[structure.name] if kept else 0
+            mask = Mask.of(part, offset=region.start, shape=shape)
+            yield Object(structure.name, instance, mask, structure.nsd_tolerance_mm)
 
-    if not structure.instances:
-        yield made(1, present)
+
+def _components(region: Region, dataset: Dataset) -> Iterator[tuple[bool, NDArray[np.bool_]]]:
+    """Parts of a region, and whether each is an object."""
+    present = region.present
+    if region.whole or not region.structure.instances:
+        yield True, present
         return
     components, count = ndimage.label(present, structure=_CONNECTED_26)
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
     least = _KEPT_SHARE * sizes.max() if dataset.components == "keep-10-percent" else 0
     kept = np.flatnonzero(sizes >= least) + 1
-    for instance, component in enumerate(kept, start=1):
-        yield made(instance, components == component)
+    for component in kept:
+        yield True, components == component
     rest = present & ~np.isin(components, kept)
     if rest.any():
-        yield made(0, rest)
+        yield False, rest
 
 
 def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ RESULTS = "results"
 
 STATUS = f"{DATA}/{{dataset}}/raw/status.json"
 WEIGHTS_STATUS = f"{DATA}/weights/{{weights}}/status.json"
+CONVERTED = f"{DATA}/{{dataset}}/converted"
 IMAGES = f"{DATA}/{{dataset}}/images.parquet/{{shard}}.parquet"
 OBJECTS = f"{DATA}/{{dataset}}/objects.parquet/{{shard}}.parquet"
 REFERENCE = f"{DATA}/{{dataset}}/reference.parquet/{{shard}}.parquet"

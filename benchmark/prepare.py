@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from benchmark import objects, scans, volume
+from benchmark import conversion, labels, objects, paths, scans, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.progress import progress
@@ -23,6 +21,7 @@ IMAGES = pa.schema(
         ("scan", pa.string()),
         ("patient", pa.string()),
         ("split", pa.string()),
+        ("part", pa.string()),
         ("collection", pa.string()),
         ("modality", pa.string()),
         ("channels", pa.list_(pa.string())),
@@ -34,8 +33,8 @@ IMAGES = pa.schema(
 )
 """A row a scan, with no word of labels: all that a method's process is given beside prompts.
 
-``images``: a path a channel; sizes in voxels and spacing in mm are those of the canonical grid,
-``orientation`` is the file's."""
+``part``: train or validation, for methods that learn; ``images``: a path a channel; sizes in
+voxels and spacing in mm are those of the canonical grid, ``orientation`` is the file's."""
 
 FAILURES = pa.schema([(name, pa.string()) for name in ("dataset", "scan", "stage", "reason")])
 """A row a scan, or a whole dataset (``scan`` null), that was set aside."""
@@ -51,9 +50,16 @@ class Prepared:
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
-def prepare(dataset: Dataset, status: Status, shard: int) -> Prepared:
-    """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with its reason."""
+def prepare(
+    dataset: Dataset, status: Status, shard: int, converted: Path | None = None
+) -> Prepared:
+    """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with its reason.
+
+    ``converted``: folder of the images that cannot be indexed where they lie, by itself that of
+    the dataset in `benchmark.paths`.
+    """
     prepared = Prepared()
+    folder = converted or Path(paths.CONVERTED.format(dataset=dataset.id))
 
     def set_aside(scan: str | None, stage: str, reason: str) -> None:
         prepared.failures.append(
@@ -73,60 +79,51 @@ def prepare(dataset: Dataset, status: Status, shard: int) -> Prepared:
     mine = [scan for scan in found if scans.shard_of(scan.id, dataset.shards) == shard]
     for scan in progress(mine, f"prepare {dataset.id}", "scan"):
         try:
-            _add(prepared, dataset, scan)
+            _add(prepared, dataset, scan, folder)
         except UserError as error:
             set_aside(scan.id, "prepare", str(error))
     return prepared
 
 
-def _add(prepared: Prepared, dataset: Dataset, scan: Scan) -> None:
-    image = volume.read(scan.images, modality=dataset.modality, channels=dataset.channels)
-    labels = _checked_labels(dataset, scan, image)
+def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
+    left_out = scan.layout.unlabelled == "leave-out"
+    if left_out and labels.missing(scan):
+        return
+    paths, image = conversion.image_of(dataset, scan, converted)
+    if image.native is None:
+        raise ValueError("an image that was read has a grid of its own")
+    found = labels.read(dataset, scan, image.native)
+    if not found.regions:
+        if left_out:
+            return
+        raise UserError(f"The label of {scan.id} is empty: there is nothing to segment.")
     axis = volume.view_axis(dataset.view, image.orientation)
     names = {"dataset": dataset.id, "scan": scan.id, "patient": scan.patient}
     rows, reference = [], []
-    for item in objects.decompose(labels, dataset):
+    for item in objects.divide(found.regions, dataset, image.shape):
         kept = item.instance > 0
         name = f"{scan.id}/{item.structure}/{item.instance}" if kept else None
         mask = {"scan": scan.id, "structure": item.structure, "object": name, **item.mask.to_row()}
         reference.append(mask)
         if kept:
             about = {"object": name, "structure": item.structure, "instance": item.instance}
-            rows.append({**names, **about, **objects.describe(item, image.spacing, axis)})
+            measured = objects.describe(item, image.spacing, axis)
+            rows.append({**names, **about, **measured, "label_note": found.note})
     prepared.objects += rows
     prepared.reference += reference
-    prepared.images.append({**names, **_describe(dataset, scan, image)})
+    prepared.images.append({**names, **_describe(dataset, scan, paths, image)})
 
 
-def _checked_labels(dataset: Dataset, scan: Scan, image: Volume) -> NDArray[np.integer[Any]]:
-    """Read the labels; refuse another geometry, an unknown value, and a scan with no object."""
-    labels = volume.read_labels(scan.label)
-    different = volume.same_grid(image, labels)
-    if different:
-        raise UserError(
-            f"Image and label of {scan.id} lie on different grids: {different}. A transform of the "
-            "label would be a guess, so the scan is set aside."
-        )
-    values = set(np.unique(labels.array).tolist()) - {0, *dataset.ignore}
-    unknown = sorted(values - set(dataset.labels))
-    if unknown:
-        known = ", ".join(str(value) for value in sorted(dataset.labels))
-        raise UserError(
-            f"The label of {scan.id} holds the values {unknown}, which the catalogue does not know "
-            f"(known: {known}). Name them under labels, or under ignore, of {dataset.id}."
-        )
-    if not values:
-        raise UserError(f"The label of {scan.id} is empty: there is nothing to segment.")
-    return labels.array
-
-
-def _describe(dataset: Dataset, scan: Scan, image: Volume) -> dict[str, Any]:
+def _describe(
+    dataset: Dataset, scan: Scan, paths: tuple[Path, ...], image: Volume
+) -> dict[str, Any]:
     return {
         "split": dataset.split,
+        "part": scans.part_of(dataset, scan.patient),
         "collection": dataset.collection or dataset.id,
         "modality": dataset.modality,
-        "channels": list(dataset.channels),
-        "images": [str(path) for path in scan.images],
+        "channels": list(image.channels),
+        "images": [str(path) for path in paths],
         **dict(_by_axis("size", image.shape)),
         **dict(_by_axis("spacing", image.spacing)),
         "orientation": image.orientation,

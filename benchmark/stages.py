@@ -3,7 +3,7 @@
 They are part of the digests, so that results of an older version are not taken for new ones.
 """
 
-PREPARE = 1
+PREPARE = 2
 PROMPTS = 1
 PREDICT = 1
 SCORE = 1

@@ -19,12 +19,14 @@ __all__ = [
     "Geometry",
     "Header",
     "Volume",
+    "inspect_path",
     "read",
     "read_header",
     "read_labels",
     "same_grid",
     "to_native",
     "view_axis",
+    "whole_numbers",
     "write",
 ]
 
@@ -102,7 +104,7 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Read shape, spacing and orientation of a file, or of the DICOM series in a folder."""
-    contents = _inspect(path)
+    contents = inspect_path(path)
     return Header(contents.grid, contents.channels)
 
 
@@ -119,7 +121,7 @@ def read(
     """
     if not paths:
         raise UserError("No image to read. Expected one path a channel; got none.")
-    found = [_inspect(path) for path in paths]
+    found = [inspect_path(path) for path in paths]
     total = sum(contents.channels for contents in found)
     for path, contents in zip(paths, found, strict=True):
         if contents.volumes > 1 and len(channels) != total:
@@ -179,21 +181,31 @@ def read_labels(path: Path) -> Volume:
             cause="an image or a colour picture in the place of the labels",
             step="check which file holds the labels",
         )
-    if not np.issubdtype(array.dtype, np.integer):
-        whole = np.rint(array)
-        broken = np.abs(array - whole) > _WHOLE
-        if broken.any():
-            raise refusal(
-                path,
-                "not a label map",
-                expected="whole numbers",
-                got=f"{int(broken.sum())} other values, the first {array[broken][0]:.6g}",
-                cause="labels resampled with interpolation, or an image in their place",
-                step="check which file holds the labels; resample labels to the nearest neighbour",
-            )
-        low, high = int(whole.min()), int(whole.max())
-        array = whole.astype(np.result_type(np.min_scalar_type(low), np.min_scalar_type(high)))
-    return Volume(array, volume.spacing, native=volume.native)
+    return Volume(whole_numbers(path, array), volume.spacing, native=volume.native)
+
+
+def whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.integer[Any]]:
+    """Give labels as integers: floats that are whole (to 1e-3) become a small integer type.
+
+    ``path`` is named in the `UserError` for other values.
+    """
+    if np.issubdtype(array.dtype, np.integer):
+        return array
+    whole = np.rint(array)
+    broken = np.abs(array - whole) > _WHOLE
+    if broken.any():
+        raise refusal(
+            path,
+            "not a label map",
+            expected="whole numbers",
+            got=f"{int(broken.sum())} other values, the first {array[broken][0]:.6g}",
+            cause="labels resampled with interpolation, or an image in their place",
+            step="check which file holds the labels; resample labels to the nearest neighbour",
+        )
+    low, high = int(whole.min()), int(whole.max())
+    kind = np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
+    integers: NDArray[np.integer[Any]] = whole.astype(kind)
+    return integers
 
 
 def to_native(array: NDArray[Any], native: Geometry) -> Any:
@@ -235,7 +247,8 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
         sitk.WriteImage(image, str(temporary), True)
 
 
-def _inspect(path: Path) -> Contents:
+def inspect_path(path: Path) -> Contents:
+    """Read the header of a file, or of the DICOM series in a folder; no pixels."""
     if path.is_dir():
         return inspect_series(path)
     if not path.exists():

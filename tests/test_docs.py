@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from benchmark import catalogue, paths, prepare, volume
 from benchmark.catalogue import Dataset
+from benchmark.catalogue.layout import Layout
 from benchmark.settings import Settings
 from benchmark.study import _PRESETS, Study
 
@@ -68,8 +69,21 @@ DATASET_CHANGES: dict[str, Any] = {
     "source": {"kind": "local", "path": "elsewhere"},
     "layout.image": "other/{scan}.nii.gz",
     "layout.label": "other/{scan}.nii.gz",
+    "layout.series.modality": "MR",
+    "layout.series.description": "axial",
+    "layout.series.segmentation": "final",
+    "layout.series.grid": "PT",
+    "layout.scan": "x-{scan}",
     "layout.patient": "(.)",
+    "layout.where": {"scan": "case.*"},
+    "layout.each_channel": True,
+    "layout.unlabelled": "leave-out",
+    "layout.block": [64, 64, 64],
+    "layout.image_transforms": [{"name": "linear", "intercept": -1000}],
+    "layout.label_transforms": ["onto-image"],
+    "layout.unverified": "folders",
     "labels.<value>.name": "spleen",
+    "labels.<value>.key": "Spleen",
     "labels.<value>.instances": True,
     "labels.<value>.nsd_tolerance_mm": 7.0,
     "ignore": [9],
@@ -79,6 +93,8 @@ DATASET_CHANGES: dict[str, Any] = {
     "licence.redistributable": True,
     "licence.note": "none",
     "collection": "other",
+    "overlaps": ["P01"],
+    "registration": "a form",
     "homepage": "https://example.org",
     "citation": "nobody",
     "quirks": ["one"],
@@ -234,8 +250,21 @@ def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
 
 @pytest.mark.parametrize("page", [DATASET, STUDY], ids=lambda page: page.parent.name)
 def test_no_example_goes_unchecked(page: Path) -> None:
-    sources = [block for block in blocks(page, "yaml") if block.startswith("source:")]
-    assert len(files(page)) + len(sources) == len(blocks(page, "yaml"))
+    parts = [b for b in blocks(page, "yaml") if b.startswith(("source:", "layout:"))]
+    assert len(files(page)) + len(parts) == len(blocks(page, "yaml"))
+
+
+def test_the_layouts_of_the_page_are_valid(scans: Path) -> None:
+    base = yaml.safe_load(files(DATASET)["my/liver.yaml"])
+    shown = [yaml.safe_load(b) for b in blocks(DATASET, "yaml") if b.startswith("layout:")]
+    assert [Dataset.read({**base, **block}, "the page") for block in shown]
+
+
+def test_the_page_names_every_transform() -> None:
+    models = nested(Layout.model_fields["label_transforms"].annotation)
+    known = {model.tag: {*model.model_fields} - {"name"} for model in models}  # type: ignore[attr-defined]
+    told = {n.strip("`"): {*re.findall(r"`(\w+)`", k)} for n, k, _ in rows(DATASET, "transform")}
+    assert told == known
 
 
 def test_the_page_names_every_kind_of_source() -> None:
@@ -304,6 +333,9 @@ def test_keys_of_a_study_enter_what_the_page_says(
 @pytest.mark.parametrize("key", [key for key, _ in keys(Dataset, "<value>")])
 def test_keys_of_a_dataset_enter_what_the_page_says(key: str) -> None:
     base = yaml.safe_load(files(DATASET)["my/liver.yaml"])
+    if key.startswith("layout.series"):
+        base["layout"] = {"series": {"modality": "CT"}}
+    base["channels"] = ["venous"]
     entries = [
         Dataset.read(content, "the page")
         for content in (base, changed(base, key, DATASET_CHANGES[key], 1))

@@ -1,11 +1,12 @@
 """The catalogue: one YAML a dataset, strictly checked, and the code that loads them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from benchmark import stages
+from benchmark.catalogue.layout import Layout
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
@@ -13,18 +14,25 @@ from benchmark.sources import AnySource
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
+_TOLD = ("name", "licence", "homepage", "citation", "quirks", "registration", "overlaps")
+"""Keys that are told to people and enter no stage."""
+
 _DATASETS = Path(__file__).parent / "datasets"
 
 
 class Structure(Settings):
     """What one label value means.
 
-    ``instances``: each connected component is an object of its own (the authors' way); otherwise
-    all voxels of the value are one object. ``nsd_tolerance_mm``: where the study names none.
+    ``instances``: each connected component is an object of its own (the authors' way); false: all
+    voxels of the value are one object; ``values``: each value from this one on is an object of the
+    structure; ``files``: each file is one. ``key``: what stands for the structure in the names of
+    label files (``{structure}``) or as the label of a DICOM segment, with ``*`` for any text; by
+    itself the name. ``nsd_tolerance_mm``: where the study names none.
     """
 
     name: str
-    instances: bool = True
+    key: str | None = None
+    instances: bool | Literal["values", "files"] = True
     nsd_tolerance_mm: float | None = Field(default=None, gt=0)
 
 
@@ -32,26 +40,8 @@ def _spelled_out(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class Layout(Settings):
-    """Where images and labels lie under the raw folder.
-
-    Each is a path pattern in which ``{scan}`` stands for the scan's id (any text without a slash),
-    e.g. ``imagesTr/{scan}.nii.gz``; other parts may hold the wildcard ``*``. A folder is read as a
-    DICOM series. Several patterns under ``image`` are the channels of one volume, in order.
-    ``patient`` is a regular expression; its first group, searched in the scan id, is the patient.
-    """
-
-    image: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
-    label: str
-    patient: str = "(.*)"
-
-    @field_validator("image", "label")
-    @classmethod
-    def _names_the_scan(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for pattern in (value,) if isinstance(value, str) else value:
-            if "{scan}" not in pattern:
-                raise ValueError(f"the pattern {pattern!r} lacks {{scan}}")
-        return value
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, dict | Layout) else value
 
 
 class Licence(Settings):
@@ -76,13 +66,15 @@ class Dataset(Settings):
     channels: tuple[str, ...] = ()
     view: View = "axial"
     source: AnySource
-    layout: Layout
+    layout: Annotated[tuple[Layout, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
     labels: dict[int, Annotated[Structure, BeforeValidator(_spelled_out)]] = Field(min_length=1)
-    ignore: tuple[int, ...] = ()
+    ignore: tuple[int | str, ...] = ()
     components: Literal["keep-10-percent", "keep-all"] = "keep-10-percent"
     shards: int = Field(default=1, ge=1, le=64)
     licence: Licence = Licence()
     collection: str | None = None
+    overlaps: tuple[str, ...] = ()
+    registration: str | None = None
     homepage: str | None = None
     citation: str | None = None
     quirks: tuple[str, ...] = ()
@@ -91,7 +83,8 @@ class Dataset(Settings):
         """Digest of what a stage depends on: of the whole entry, only the keys that it reads."""
         if stage == "fetch":
             return digest(self.source.model_dump())
-        told = {"name", "licence", "homepage", "citation", "quirks"}
+        told: dict[str, Any] = dict.fromkeys(_TOLD, True)
+        told["layout"] = {"__all__": {"unverified"}}
         return digest([stages.PREPARE, self.model_dump(mode="json", exclude=told)])
 
     @field_validator("id")
@@ -111,6 +104,15 @@ class Dataset(Settings):
         if twice:
             raise ValueError(f"structures named twice: {', '.join(sorted(twice))}")
         return value
+
+    @model_validator(mode="after")
+    def _values_stand_alone(self) -> "Dataset":
+        by_value = [s.name for s in self.labels.values() if s.instances == "values"]
+        if by_value and len(self.labels) > 1:
+            raise ValueError(f"{by_value[0]}: instances by value leave no values for others")
+        if any(layout.each_channel for layout in self.layout) and not self.channels:
+            raise ValueError("each_channel needs the names of the channels")
+        return self
 
 
 def names() -> list[str]:

@@ -53,7 +53,7 @@ def test_short_forms(entry: Make) -> None:
     got = entry(labels={1: "liver"}, layout=LAYOUT)
     assert got.labels[1].name == "liver"
     assert got.labels[1].instances
-    assert got.layout.image == ("{scan}.nii",)
+    assert got.layout[0].image == ("{scan}.nii",)
     assert not got.licence.redistributable  # unless known
 
 

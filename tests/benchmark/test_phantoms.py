@@ -234,15 +234,16 @@ def test_labels_are_those_of_the_catalogue_and_large_enough(dataset: str) -> Non
 @pytest.mark.parametrize("dataset", SCENES)
 def test_files_hold_what_was_made_with_one_geometry(dataset: str, tmp_path: Path) -> None:
     entry, scan = catalogue.load(dataset), first(dataset)
-    assert scan.save(tmp_path, "one") == len(entry.layout.image) + 1
-    label: Any = sitk.ReadImage(str(tmp_path / entry.layout.label.format(scan="one")))
+    assert scan.save(tmp_path, "one") == len(entry.layout[0].image) + 1
+    assert entry.layout[0].label
+    label: Any = sitk.ReadImage(str(tmp_path / entry.layout[0].label.format(scan="one")))
     assert label.GetSpacing()[::-1] == pytest.approx(
         np.array(SPACING[dataset])[_axes(label.GetDirection())], rel=1e-6
     )
     coded: Any = sitk.DICOMOrientImageFilter
     code = coded.GetOrientationFromDirectionCosines(label.GetDirection())
     assert code == ORIENTATION.get(dataset, "LPS")
-    for pattern, expected in zip(entry.layout.image, scan.images.values(), strict=True):
+    for pattern, expected in zip(entry.layout[0].image, scan.images.values(), strict=True):
         image: Any = sitk.ReadImage(str(tmp_path / pattern.format(scan="one")))
         assert image.GetSize() == label.GetSize()
         assert image.GetOrigin() == label.GetOrigin()

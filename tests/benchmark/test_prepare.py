@@ -75,7 +75,7 @@ MISTAKES = [
     (unknown_value, r"The label of bad holds the values \[7\].*known: 1, 2.*ignore, of T1"),
     (empty_label, "The label of bad is empty"),
     (only_ignored, "The label of bad is empty"),
-    (missing_label, r"labels/bad\.nii\.gz: no such image"),
+    (missing_label, r"labels/bad\.nii\.gz: no such label"),
     (no_image, r"images/bad\.nii\.gz: unreadable image"),
     (fractions, r"labels/bad\.nii\.gz: not a label map"),
 ]
@@ -183,7 +183,8 @@ def test_the_images_table_has_no_word_of_labels(
     tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
 ) -> None:
     """It is all that a method's process is given beside prompts."""
-    told = {"dataset", "scan", "patient", "split", "collection", "modality", "channels", "images"}
+    about = {"dataset", "scan", "patient", "split", "part", "collection"}
+    told = about | {"modality", "channels", "images"}
     grid = {"orientation", *(f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx")}
     assert set(IMAGES.names) == told | grid
     save_scan(tmp_path, "a")

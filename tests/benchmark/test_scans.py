@@ -58,16 +58,15 @@ def test_hidden_files_are_no_scans(tmp_path: Path, entry: Make) -> None:
 
 def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
     touch(tmp_path, "images/p01_pre.nii.gz", "images/p01_post.nii.gz")
-    layout = entry().layout.model_dump()
+    layout = entry().layout[0].model_dump()
     dataset = entry(layout={**layout, "patient": "^(p[0-9]+)_"})
     assert [(scan.id, scan.patient) for scan in find(dataset, tmp_path)] == [
         ("p01_post", "p01"),
         ("p01_pre", "p01"),
     ]
     assert find(entry(), tmp_path)[0].patient == "p01_post"  # by itself, the scan's id
-    for pattern in ("q([0-9]+)", "p[0-9]+"):
-        with pytest.raises(UserError, match=r"layout\.patient .* finds no group in .*'p01_post'"):
-            find(entry(layout={**layout, "patient": pattern}), tmp_path)
+    with pytest.raises(UserError, match=r"layout\.patient .* finds no group in .*'p01_post'"):
+        find(entry(layout={**layout, "patient": "q([0-9]+)"}), tmp_path)
 
 
 def test_no_file_fits(tmp_path: Path, entry: Make) -> None:

@@ -1,0 +1,100 @@
+"""Where the files of a dataset lie, how image and label pair up, and what is done to both."""
+
+import re
+import string
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, field_validator, model_validator
+
+from benchmark.settings import Settings
+from benchmark.transforms import AnyTransform
+
+
+def placeholders(pattern: str) -> set[str]:
+    """Names in braces of a path pattern."""
+    return {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
+
+
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+Expression = Annotated[str, BeforeValidator(_expression)]
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Series(Settings):
+    """Images that are DICOM series, found below the raw folder by what their headers say.
+
+    ``modality``: DICOM's code; ``description``: regular expression, searched in the series'
+    description; ``segmentation``: the same for that of the segmentations; ``grid``: modality of the
+    series of the same study to whose grid the image is brought (linear interpolation).
+    """
+
+    modality: str
+    description: Expression | None = None
+    segmentation: Expression | None = None
+    grid: str | None = None
+
+
+class Layout(Settings):
+    """Where images and labels lie under the raw folder. Keys: ``docs/add-a-dataset.md``.
+
+    ``image``: path patterns, one a channel. A name in braces stands for text without a slash,
+    ``*`` for any within a name, ``**/`` for any folders. ``{structure}`` in ``label`` is the key of
+    a structure: a file each. Or ``series``: DICOM series found by their headers; without ``label``
+    the masks are the DICOM segmentations that refer to them.
+    """
+
+    image: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    series: Series | None = None
+    label: str | None = None
+    scan: str | None = None
+    patient: Expression = "(.*)"
+    where: dict[str, Expression] = {}
+    each_channel: bool = False
+    unlabelled: Literal["set-aside", "leave-out"] = "set-aside"
+    block: tuple[int, int, int] | None = None
+    image_transforms: tuple[AnyTransform, ...] = ()
+    label_transforms: tuple[AnyTransform, ...] = ()
+    unverified: str | None = None
+
+    @field_validator("patient")
+    @classmethod
+    def _has_a_group(cls, value: str) -> str:
+        if not re.compile(value).groups:
+            raise ValueError(f"{value!r} has no group in round brackets: the first is the patient")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Layout":
+        if bool(self.image) == bool(self.series):
+            raise ValueError("give either image (path patterns) or series (DICOM headers)")
+        if self.image and self.label is None:
+            raise ValueError("label is missing: the pattern of the label of an image")
+        given = {"patient", "study", "series"} if self.series else placeholders(self.image[0])
+        given |= placeholders(self.label or "")
+        for pattern in (*self.image, self.id_template):
+            for name in placeholders(pattern):
+                if name not in given or name == "structure":
+                    raise ValueError(f"{{{name}}} of {pattern!r} stands in no path of the scan")
+        if self.image and not placeholders(self.image[0]):
+            raise ValueError(f"the pattern {self.image[0]!r} lacks {{scan}}")
+        for pattern in (*self.image[1:], self.label or "{scan}"):
+            if self.image and not placeholders(pattern) & placeholders(self.image[0]):
+                raise ValueError(f"the pattern {pattern!r} lacks {{scan}}, so nothing pairs it")
+        if unknown := set(self.where) - given:
+            raise ValueError(f"where names {sorted(unknown)}, which stand in no path of the scan")
+        return self
+
+    @property
+    def id_template(self) -> str:
+        """What the id of a scan is made of."""
+        return self.scan or ("{patient}" if self.series else "{scan}")

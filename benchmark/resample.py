@@ -1,0 +1,32 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""Pixels brought to another grid in the patient's space."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from benchmark.geometry import Geometry
+from benchmark.transforms import Raster
+
+
+def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:
+    """Resample every channel to ``grid``: to the nearest neighbour, or linearly.
+
+    Outside, a label (nearest) is 0 and an image its least value.
+    """
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.size)
+    resampler.SetOutputSpacing(grid.spacing)
+    resampler.SetOutputOrigin(grid.origin)
+    resampler.SetOutputDirection(grid.direction)
+    resampler.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
+    parts = []
+    for channel in raster.array:
+        image = sitk.GetImageFromArray(
+            channel.astype(np.uint8) if channel.dtype == bool else channel
+        )
+        image.SetSpacing(raster.grid.spacing)
+        image.SetOrigin(raster.grid.origin)
+        image.SetDirection(raster.grid.direction)
+        resampler.SetDefaultPixelValue(0.0 if nearest else float(channel.min()))
+        parts.append(sitk.GetArrayFromImage(resampler.Execute(image)))
+    return Raster(raster.path, np.stack(parts), grid)
