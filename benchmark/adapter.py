@@ -82,6 +82,18 @@ class Adapter(ABC):
         variant.options = self.Options.read(merged, f"options of {type(self).__name__}")
         return variant
 
+    def at_hand(self) -> str:
+        """Tell in few characters what is there of things outside the study that it depends on.
+
+        They are in no digest; a change of this makes the predictions anew. Cheap: called whenever
+        the workflow is read.
+        """
+        return ""
+
+    def missing(self) -> str | None:
+        """Say what has to be got before the method can run here; its cells are skipped so long."""
+        return None
+
     def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none
         """Load the model, once a job; variants share it.
 

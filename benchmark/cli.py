@@ -12,7 +12,7 @@ import typer
 
 from benchmark import weights_cli
 from benchmark.analysis.commands import app as analyse
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from benchmark.study import Study
@@ -223,16 +223,21 @@ def check_adapter(
     options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",
     weights: Annotated[Path | None, typer.Option(help="File with the weights.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    prompt: Annotated[str | None, typer.Option(help="The only kind of prompt to check.")] = None,
 ) -> None:
     """Run a method through the conformance checks and tell what is still wrong."""
     import yaml
 
     from benchmark.conformance import check
+    from benchmark.prompts import KINDS
 
-    findings = check(name, yaml.safe_load(options), device=device, weights=weights)
-    for finding in findings:
+    kinds = [kind for kind in KINDS if prompt in (None, kind)]
+    if not kinds:
+        raise UserError(unknown_name("kind of prompt", str(prompt), KINDS))
+    found = check(name, yaml.safe_load(options), device=device, weights=weights, kinds=kinds)
+    for finding in found:
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
-    if not all(finding.ok for finding in findings):
+    if not all(finding.ok for finding in found):
         raise typer.Exit(1)
 
 

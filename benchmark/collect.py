@@ -47,7 +47,8 @@ def collect(study: Study, folder: Path) -> None:
         read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
         for entry, shard in _shards(study)
     ]
-    cells = scores[(scores["level"] == "object") & (scores["status"] != "ok")]
+    cells = _asked(scores)
+    cells = cells[cells["status"] != "ok"]
     cells = cells.assign(stage="predict")[[n for n in ALL_FAILURES.names if n in (*cells, "stage")]]
     failures = _concat([*set_aside, cells], ALL_FAILURES)
     write_table(failures, ALL_FAILURES, folder / "failures.parquet")
@@ -62,7 +63,8 @@ def check(scores: pd.DataFrame, failures: pd.DataFrame, lost_share: float) -> No
     set_aside = failures[failures["method"].isna() & failures["scan"].notna()]
     scans = set(zip(scores["dataset"], scores["scan"], strict=True))
     lost = set(zip(set_aside["dataset"], set_aside["scan"], strict=True))
-    cells = scores[(scores["level"] == "object") & (scores["status"] != "skipped")]
+    cells = _asked(scores)
+    cells = cells[cells["status"] != "skipped"]
     failed = int((cells["status"] == "failed").sum())
     for what, count, total in (
         ("scans", len(lost), len(scans | lost)),
@@ -73,6 +75,11 @@ def check(scores: pd.DataFrame, failures: pd.DataFrame, lost_share: float) -> No
                 f"{count} of {total} {what} were lost, more than the budget of {lost_share:.0%} "
                 "(budgets.lost_share). The reasons stand in failures.parquet and in the report."
             )
+
+
+def _asked(scores: pd.DataFrame) -> pd.DataFrame:
+    """Cells of one prompt each: objects, and structures that were asked for by name."""
+    return scores[(scores["level"] == "object") | (scores["prompt"] == "structure")]
 
 
 def _scores(study: Study) -> Iterator[pd.DataFrame]:

@@ -26,7 +26,11 @@ class Scene:
     odd: bool = False
 
     def prompts(self, kind: Kind, axis: int) -> list[tuple[Prompt, Mask]]:
-        """Give the prompt of each object and its mask."""
+        """Give the prompt of each object and its mask; of a structure, all objects together."""
+        if kind == "structure":
+            shape = self.volume.shape
+            row = prompting.name("ball", shape) | {"structure": "ball"}
+            return [(prompting.from_row(row, shape), Mask.union(self.masks, shape))]
         return [
             (prompting.from_row(row, mask.shape), mask)
             for mask in self.masks

@@ -5,7 +5,7 @@ taken apart from that, unbatched, object by object, on a seeded sample.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -94,6 +94,8 @@ def predict(
     if weights is not None and weights.state != "ready":
         return _none(run, mine, "skipped", f"no weights: {weights.reason}")
     adapter = find(run.adapter)(run.options)
+    if reason := adapter.missing():
+        return _none(run, mine, "skipped", reason)
     start = perf_counter()
     try:
         adapter.load(weights_path, device)
@@ -174,7 +176,7 @@ class _ScanJob:
             paths, modality=self.image["modality"], channels=list(self.image["channels"])
         )
         read.array.flags.writeable = False
-        return read
+        return replace(read, dataset=self.image["dataset"], scan=self.image["scan"])
 
     def segment(self) -> None:
         try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RULE = "largest-slice"
 VERSION = stages.PROMPTS
 
-Kind = Literal["box2d", "mask2d", "box3d"]
+Kind = Literal["box2d", "mask2d", "box3d", "structure"]
 
 SCHEMA = pa.schema(
     [
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 )
 """A row a prompt. ``deviation`` is what was asked, ``effective_deviation`` what took effect (a
 share of the object's slices), ``shift`` the same in slices; ``views`` and ``clicks`` are the
-prompt's cost."""
+prompt's cost. ``object`` of a prompt that names a structure is ``<scan>/<structure>``."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,28 @@ class Box3D:
         return _hash(self.kind, None, None, self.box)
 
 
-Prompt = Box2D | Mask2D | Box3D
-KINDS: tuple[Kind, ...] = ("box2d", "mask2d", "box3d")
+@dataclass(frozen=True)
+class StructureName:
+    """A structure by its name alone, for methods that know it: one prompt for all of its objects.
+
+    ``box``: the whole grid, since nothing is told of the place.
+    """
+
+    kind: ClassVar[Kind] = "structure"
+    structure: str
+    box: Box
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of rule, kind and content."""
+        return _hash(self.kind, None, None, self.structure)
+
+
+Prompt = Box2D | Mask2D | Box3D | StructureName
+KINDS: tuple[Kind, ...] = ("box2d", "mask2d", "box3d", "structure")
+
+
+_UNMOVED: Mapping[str, Any] = {"deviation": 0.0, "effective_deviation": 0.0, "shift": 0}
 
 
 def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[dict[str, Any]]:
@@ -151,8 +171,7 @@ def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[
         yield _row(Box2D(axis, place, flat.box), moved, views=1, clicks=2)
         outline = _outline_clicks(flat.crop.squeeze(axis=axis))
         yield _row(Mask2D(axis, place, flat), moved, views=1, clicks=outline)
-    unmoved = {"deviation": 0.0, "effective_deviation": 0.0, "shift": 0}
-    yield _row(Box3D(reference.box), unmoved, views=2, clicks=4)
+    yield _row(Box3D(reference.box), _UNMOVED, views=2, clicks=4)
 
 
 def of_shard(
@@ -161,7 +180,10 @@ def of_shard(
     reference: "pd.DataFrame",
     deviations: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of `SCHEMA` for all objects of a shard, from its prepared tables."""
+    """Give the rows of `SCHEMA` for all objects of a shard, from its prepared tables.
+
+    After them come those that name a structure, one for all of its objects in a scan.
+    """
     from benchmark.tables import records
 
     shapes = {row["scan"]: (row["size_z"], row["size_y"], row["size_x"]) for row in records(images)}
@@ -171,6 +193,17 @@ def of_shard(
         mask = Mask.from_row(stored[row["object"]], shapes[row["scan"]])
         for prompt in derive(mask, row["axis"], deviations):
             yield {**about, **prompt}
+    named = dict.fromkeys((r["dataset"], r["scan"], r["structure"]) for r in records(objects))
+    for dataset, scan, structure in named:
+        about = {"dataset": dataset, "scan": scan, "structure": structure}
+        yield {**about, "object": f"{scan}/{structure}", **name(structure, shapes[scan])}
+
+
+def name(structure: str, shape: Shape) -> dict[str, Any]:
+    """Give the row of `SCHEMA` that names a structure of a scan, less the columns that name it."""
+    z, y, x = shape
+    prompt = StructureName(structure, (0, z, 0, y, 0, x))
+    return _row(prompt, dict(_UNMOVED), views=0, clicks=0)
 
 
 def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
@@ -184,10 +217,12 @@ def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
             return Mask2D(int(row["axis"]), int(row["slice"]), Mask.from_row(row, shape))
         case "box3d":
             return Box3D(box)
+        case "structure":
+            return StructureName(row["structure"], box)
     raise ValueError(f"unknown kind of prompt {row['kind']!r}")
 
 
-def _row(prompt: Prompt, place: dict[str, Any], *, views: int, clicks: int) -> dict[str, Any]:
+def _row(prompt: Prompt, place: Mapping[str, Any], *, views: int, clicks: int) -> dict[str, Any]:
     box = dict(zip(masks.BOX_FIELDS, prompt.box, strict=True))
     content = prompt.mask.to_row() if isinstance(prompt, Mask2D) else box
     return {

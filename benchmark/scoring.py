@@ -3,7 +3,8 @@
 Two levels. ``object``: a prediction against the object that it was asked for. ``structure``: the
 union of the predictions for a structure's objects in a scan, against the union of the kept objects
 or the whole label. A structure one of whose objects failed has failed: no part is left out in
-silence.
+silence. What was asked for by the name of a structure has no objects and is scored at this level
+alone.
 """
 
 from collections.abc import Iterator
@@ -79,8 +80,9 @@ class _ScanScores:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for variant in ("", *self.run.variants):
-            for row in self.expected:
-                yield self._object(variant, row)
+            if self.run.prompt != "structure":
+                for row in self.expected:
+                    yield self._object(variant, row)
             for deviation in sorted({row["deviation"] for row in self.expected}):
                 for structure in dict.fromkeys(self.objects["structure"]):
                     yield self._structure(variant, deviation, structure)

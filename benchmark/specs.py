@@ -18,7 +18,7 @@ class Run(Settings):
     stage: int = stages.PREDICT
     adapter: str
     version: int
-    prompt: Literal["box2d", "mask2d", "box3d"]
+    prompt: Literal["box2d", "mask2d", "box3d", "structure"]
     prompts: str
     weights: str | None
     weights_sha256: str | None

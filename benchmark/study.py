@@ -35,7 +35,7 @@ class Method(Settings):
     """
 
     adapter: str
-    prompt: Literal["box2d", "mask2d", "box3d"]
+    prompt: Literal["box2d", "mask2d", "box3d", "structure"]
     weights: str | None = None
     options: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}

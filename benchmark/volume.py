@@ -40,7 +40,8 @@ class Volume:
 
     ``array``: (z, y, x), or (c, z, y, x) for several channels, C-contiguous, in the data type of
     the file. ``spacing``: (z, y, x) in mm, rounded when it was read. ``channels``: names, or empty.
-    ``native``: the file's own grid, None for volumes made in memory.
+    ``native``: the file's own grid, None for volumes made in memory. ``dataset`` and ``scan``: ids
+    in the catalogue and the dataset, empty outside of a study.
     """
 
     array: NDArray[Any]
@@ -48,6 +49,8 @@ class Volume:
     modality: str = "unknown"
     channels: tuple[str, ...] = ()
     native: Geometry | None = None
+    dataset: str = ""
+    scan: str = ""
 
     def __post_init__(self) -> None:
         """Refuse arrays and spacings of the wrong rank."""

@@ -191,7 +191,12 @@ def _prediction(
     folder = root / "runs" / str(run) / "masks" / dataset
     if not folder.exists():
         return None, "no masks kept"
-    found = _rows(folder, object=name, variant="", deviation=0.0)
+    whole = name.rpartition("/")[0]  # of a method that is asked for the structure by its name
+    found = [
+        row
+        for asked in (name, whole)
+        for row in _rows(folder, object=asked, variant="", deviation=0.0)
+    ]
     if not found:
         return None, "not predicted"
     row = found[0]

@@ -72,7 +72,9 @@ class Results:
     def panel_method(self) -> str | None:
         """By whose scores the qualitative panels are chosen."""
         named = self.report.get("panel_method")
-        return named or next((m for m in self.methods if m not in self.controls), None)
+        known = self.record.get("methods", {})
+        scored = (m for m in self.methods if known.get(m, {}).get("prompt") != "structure")
+        return named or next((m for m in scored if m not in self.controls), None)
 
     @cached_property
     def by_dataset(self) -> "pd.DataFrame":

@@ -16,6 +16,7 @@ PROMPTS = {
     "box2d": "a box on one slice",
     "mask2d": "an outline on one slice",
     "box3d": "a box in space",
+    "structure": "the name of the structure",
 }
 
 

@@ -20,6 +20,7 @@ from benchmark.study import _PRESETS, Study
 
 ROOT = Path(__file__).parents[1]
 DATASET = ROOT / "docs" / "add-a-dataset.md"
+OUTSIDE = ROOT / "docs" / "external-methods.md"
 STUDY = ROOT / "config" / "README.md"
 PAGES = [
     ROOT / "README.md",
@@ -246,6 +247,12 @@ def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
     assert kinds == ["manual", "phantom", "zenodo", "idc", "combined"]
     waiting = prepared(entries[0])
     assert "sign the agreement" in waiting.failures[0]["reason"]
+
+
+@pytest.mark.parametrize("name", files(OUTSIDE))
+def test_studies_with_methods_from_outside_are_valid(name: str) -> None:
+    content = yaml.safe_load(files(OUTSIDE)[name])
+    assert Study.read(content, name).runs.keys() == content["methods"].keys()
 
 
 @pytest.mark.parametrize("page", [DATASET, STUDY], ids=lambda page: page.parent.name)

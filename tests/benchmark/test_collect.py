@@ -182,11 +182,18 @@ def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> N
 
 def cells(**status: int) -> pd.DataFrame:
     rows = [
-        {"dataset": "T1", "scan": "a", "level": level, "status": name}
+        {"dataset": "T1", "scan": "a", "level": level, "status": name, "prompt": prompt}
         for name, count in status.items()
-        for level in ["object"] * count + ["structure"]
+        for level, prompt in [("object", "box3d")] * count + [("structure", "box3d")]
     ]
     return pd.DataFrame(rows)
+
+
+def test_cells_without_objects_count_in_the_budget() -> None:
+    lost = cells(failed=1)
+    check(lost.assign(prompt="box3d", level="structure"), NONE_SET_ASIDE, 0.5)
+    with pytest.raises(UserError, match="cells were lost"):
+        check(lost.assign(prompt="structure", level="structure"), NONE_SET_ASIDE, 0.5)
 
 
 NONE_SET_ASIDE = pd.DataFrame(columns=ALL_FAILURES.names)

@@ -187,6 +187,18 @@ def test_round_trip_through_a_table(tmp_path: Path, axis: int) -> None:
         assert read["effective_deviation"] == row["effective_deviation"]
 
 
+def test_a_structure_is_asked_for_once_a_scan_and_tells_no_place(shard: Any) -> None:
+    rows = records(shard.prompts[shard.prompts["kind"] == "structure"])
+    assert [(row["scan"], row["object"]) for row in rows] == [
+        (scan, f"{scan}/{structure}") for scan in ("a", "b") for structure in ("lesion", "organ")
+    ]
+    asked = [from_row(row, (10, 16, 18)) for row in rows]
+    assert {prompt.box for prompt in asked} == {(0, 10, 0, 16, 0, 18)}
+    assert [prompt.hash for prompt in asked] == [row["hash"] for row in rows]
+    assert len({prompt.hash for prompt in asked}) == 2
+    assert {(row["views"], row["clicks"], row["deviation"]) for row in rows} == {(0, 0, 0.0)}
+
+
 def test_unknown_kind_of_prompt() -> None:
     row = next(derive(column([1]), 0, [0.0]))
     with pytest.raises(ValueError, match="'points'"):

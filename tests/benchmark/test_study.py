@@ -48,7 +48,10 @@ REFUSED = [
     ({"methods": {}}, "at least 1 item"),
     ({"methods": {"a": {"adapter": "region-grow", "prompt": "box3d"}}}, "Unknown method"),
     ({"methods": {"a": {"adapter": "nowhere:Net", "prompt": "box3d"}}}, "cannot be imported"),
-    ({"methods": {"a": {**METHODS["fill"], "prompt": "box"}}}, "'box2d', 'mask2d' or 'box3d'"),
+    (
+        {"methods": {"a": {**METHODS["fill"], "prompt": "box"}}},
+        "'box3d' or 'structure'",
+    ),
     ({"methods": {"a": {**METHODS["fill"], "prompt": "box2d"}}}, "BoxFill takes box3d, not"),
     ({"methods": {"a": {**METHODS["small"], "options": {"slop": 1}}}}, "Did you mean: slope"),
     (

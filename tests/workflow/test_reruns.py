@@ -1,9 +1,13 @@
 """What a change reruns: what depends on it, and nothing else."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
+import yaml
 
+from benchmark.study import Study
+from benchmark.tables import read_table
 from tests.workflow.conftest import Workplace, entry
 
 pytestmark = pytest.mark.xdist_group("reruns")
@@ -98,3 +102,22 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     assert set(scores["status"]) == {"ok"}
     assert set(scores.loc[scores["dataset"] == "B", "scan"]) == {"case1", "case2", "case3"}
     assert done.rerun(study) == set()
+
+
+def test_predictions_made_elsewhere_are_read_when_they_appear(
+    done: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)
+    made = done.folder / "made"
+    options = {"files": "made/{dataset}/{scan}", "labels": {1: "lesion"}}
+    outside = {"adapter": "external", "prompt": "structure", "options": options}
+    study = done.study("outside", datasets=["A.yaml"], methods={"outside": outside})
+    (run,) = Study.read(yaml.safe_load(study.read_text()), "the test's study").runs.values()
+    masks = done.folder / "results" / "runs" / run.id / "masks" / "A"
+    for status in ("skipped", "ok"):
+        ended = done.run(study, "--until", "predict")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert set(read_table(masks)["status"]) == {status}
+        if status == "skipped":
+            shutil.copytree(done.folder / "A" / "labels", made / "A")
+            assert {"predict", "fetch", "prepare", "prompts"} & done.rerun(study) == {"predict"}

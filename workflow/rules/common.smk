@@ -1,5 +1,6 @@
 # The study, and what the rules of the stages need of it.
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -72,6 +73,11 @@ def fingerprint_of_data(wildcards):
 def fingerprint_of_weights(wildcards):
     raw = Path(paths.WEIGHTS_STATUS.format(**wildcards)).parent
     return weights_store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
+
+
+@functools.cache
+def at_hand(run):
+    return find(RUNS[run].adapter)(RUNS[run].options).at_hand()
 
 
 def prompts_of_run(wildcards):

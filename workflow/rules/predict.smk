@@ -23,6 +23,7 @@ rule predict:
         gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
         mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
     params:
+        at_hand=lambda wildcards: at_hand(wildcards.run),
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),

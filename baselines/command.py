@@ -1,0 +1,89 @@
+"""A method in another environment or a container: called as a process, with files in and out."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from baselines import exchange, process
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+
+if TYPE_CHECKING:
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+
+def _words(value: object) -> object:
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+class Command(Adapter):
+    """Runs a program on a folder that holds the image and the prompts; reads the masks it leaves.
+
+    The format of the folder is that of `baselines.exchange` and docs/external-methods.md.
+    """
+
+    info = MethodInfo(
+        summary="a program of another environment or a container, files in and out",
+        prompts=("box2d", "mask2d", "box3d", "structure"),
+        gpu=True,
+    )
+
+    class Options(Adapter.Options):
+        """``command``: the program and its arguments, a text or a list; no shell reads it.
+
+        ``{folder}`` stands for the folder of a scan, ``{weights}`` for the file of the weights and
+        ``{device}`` for cpu or cuda. ``keep_running``: the program is started once, and is told the
+        folders line by line. ``timeout_s``: for one scan. ``env``: further environment variables.
+        """
+
+        command: Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]
+        keep_running: bool = False
+        timeout_s: float = Field(default=3600, gt=0)
+        env: Mapping[str, str] = {}
+
+        @model_validator(mode="after")
+        def _is_told_the_folder(self) -> "Command.Options":
+            if self.keep_running == any("{folder}" in word for word in self.command):
+                raise ValueError(
+                    "command holds {folder} unless keep_running is true: then it reads the folders "
+                    "from its standard input"
+                )
+            return self
+
+    options: Options
+
+    def missing(self) -> str | None:
+        """Ask for the program where it is not there."""
+        name = self.options.command[0]
+        return None if process.program(self.options.command) else f"no program {name} here"
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Keep what the command is told; programs that stay are started by the first scan."""
+        self.told = {"weights": str(weights or ""), "device": device}
+        self.servers: dict[tuple[str, ...], process.Server] = {}
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Hand all prompts of the scan over at once."""
+        yield from exchange.exchange(volume, prompts, self.told["device"], self._run)
+
+    def _run(self, folder: Path) -> None:
+        options = self.options
+        values = {**self.told, "folder": str(folder)}
+        command = tuple(_filled(word, values) for word in options.command)
+        if not options.keep_running:
+            process.run(command, timeout_s=options.timeout_s, env=options.env)
+            return
+        if command not in self.servers:
+            self.servers[command] = process.Server(
+                command, timeout_s=options.timeout_s, env=options.env
+            )
+        self.servers[command].ask(str(folder))
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word

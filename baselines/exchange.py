@@ -1,0 +1,103 @@
+"""The exchange with a method in another program: a folder a scan, files in and files out.
+
+docs/external-methods.md describes the format for those who write the other side.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.adapter import Prediction
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+VERSION = 1
+_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+
+def exchange(
+    volume: "Volume", prompts: Sequence["Prompt"], device: str, run: Callable[[Path], None]
+) -> Iterator[Prediction]:
+    """Write the folder of a scan, have ``run`` do the work in it, and yield what it left.
+
+    An exception of ``run`` is a failure of every prompt, with its message; so is, of one prompt, a
+    mask that is missing, broken or on another grid.
+    """
+    with tempfile.TemporaryDirectory(prefix="pambench-") as name:
+        folder = Path(name)
+        write(folder, volume, prompts, device)
+        try:
+            run(folder)
+            told = folder / "failures.json"
+            failures = read_json(told) if told.is_file() else {}
+        except (RuntimeError, UserError) as error:
+            for _ in prompts:
+                yield Prediction(failure=str(error))
+            return
+        image = _header(folder)
+        for number in range(len(prompts)):
+            if str(number) in failures:
+                yield Prediction(failure=str(failures[str(number)]))
+                continue
+            try:
+                yield Prediction(_mask(folder / "masks", str(number), image))
+            except UserError as error:
+                yield Prediction(failure=str(error).replace(f"{folder}/", ""))
+
+
+def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: str) -> None:
+    """Write ``job.json``, the image (a file a channel), masks of prompts; make ``masks/``."""
+    from benchmark import volume as volumes
+    from benchmark.prompts import Mask2D
+
+    grid = volume.native.canonical if volume.native else volume.spacing
+    channels = [volume.array] if volume.array.ndim == 3 else list(volume.array)
+    images = []
+    for number, channel in enumerate(channels):
+        images.append(f"image_{number:04d}.nii.gz")
+        volumes.write(channel, grid, folder / images[-1])
+    asked = []
+    for number, prompt in enumerate(prompts):
+        about: dict[str, Any] = {"id": number, "kind": prompt.kind, "box": list(prompt.box)}
+        for field in ("axis", "slice", "structure"):
+            if hasattr(prompt, field):
+                about[field] = getattr(prompt, field)
+        if isinstance(prompt, Mask2D):
+            about["mask"] = f"prompt_{number}.nii.gz"
+            volumes.write(prompt.mask.dense(), grid, folder / about["mask"])
+        asked.append(about)
+    content = {
+        "version": VERSION,
+        "images": images,
+        "modality": volume.modality,
+        "channels": list(volume.channels),
+        "shape": list(volume.shape),
+        "spacing": list(volume.spacing),
+        "device": device,
+        "prompts": asked,
+    }
+    write_json(folder / "job.json", content)
+    (folder / "masks").mkdir()
+
+
+def _header(folder: Path) -> Any:
+    from benchmark.volume import read_header
+
+    return read_header(folder / "image_0000.nii.gz")
+
+
+def _mask(folder: Path, name: str, image: Any) -> Any:
+    from benchmark import volume as volumes
+
+    found = [path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    if not found:
+        raise UserError(f"no mask: masks/{name}.nii.gz was not written")
+    mask = volumes.read_labels(found[0])
+    if difference := volumes.same_grid(image, mask):
+        raise UserError(f"masks/{found[0].name} is not on the grid of the image. {difference}")
+    return mask.array != 0

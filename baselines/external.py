@@ -1,0 +1,186 @@
+"""Predictions made elsewhere: a folder of masks that enters every table as a method of its own."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import field_validator
+
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".seg.nrrd", ".nrrd")
+
+
+class External(Adapter):
+    """Reads label maps, a file a scan, or masks, a file a structure.
+
+    A file that is missing, unreadable or on another grid than its image is a failure of what was
+    asked of it: nothing is resampled, since that would be a guess.
+    """
+
+    info = MethodInfo(
+        summary="predictions made elsewhere, read from a folder", prompts=("structure",)
+    )
+
+    class Options(Adapter.Options):
+        """``files``: pattern of the paths, with ``{scan}`` in it, and ``{dataset}`` if wanted.
+
+        ``~`` and environment variables are expanded; a suffix that is left off is found. With
+        ``{structure}`` each file is the mask of one. ``labels``: value -> structure of the label
+        maps; by default the names of the segments (.seg.nrrd), else the values of the dataset.
+        """
+
+        files: str = "predictions/{dataset}/{scan}"
+        labels: Mapping[int, str] | None = None
+
+        @field_validator("files")
+        @classmethod
+        def _names_the_scan(cls, value: str) -> str:
+            if "{scan}" not in value:
+                raise ValueError(f"the pattern {value!r} lacks {{scan}}")
+            return value
+
+    options: Options
+
+    def at_hand(self) -> str:
+        """Fingerprint of the folder."""
+        from benchmark.sources.folder import fingerprint
+
+        return fingerprint(self._root)
+
+    def missing(self) -> str | None:
+        """Ask for the folder where there is none."""
+        if self._root.is_dir():
+            return None
+        return f"no folder {self._root}; put the predictions there, then run again"
+
+    @property
+    def _pattern(self) -> str:
+        return os.path.expandvars(self.options.files)
+
+    @property
+    def _root(self) -> Path:
+        """The folder above the first placeholder."""
+        return Path(self._pattern.partition("{")[0] + "x").expanduser().parent
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Yield the voxels of each structure; a label map is read once for all of them."""
+        from benchmark.prompts import StructureName
+
+        maps: dict[Path, Labels] = {}
+        for prompt in prompts:
+            assert isinstance(prompt, StructureName)
+            try:
+                path = self._path(volume, prompt.structure)
+                if path not in maps:
+                    maps[path] = read(path, volume)
+                yield Prediction(self._mask(maps[path], volume, prompt.structure, path))
+            except UserError as error:
+                yield Prediction(failure=str(error))
+
+    def _path(self, volume: "Volume", structure: str) -> Path:
+        pattern = self._pattern
+        for field, value in (
+            ("dataset", volume.dataset),
+            ("scan", volume.scan),
+            ("structure", structure),
+        ):
+            pattern = pattern.replace(f"{{{field}}}", value)
+        path = Path(pattern).expanduser()
+        found = [path] if path.is_file() else []
+        found += [p for suffix in SUFFIXES if (p := path.with_name(path.name + suffix)).is_file()]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UserError(f"no prediction: there is no file {path}")
+        raise UserError(f"several predictions: {', '.join(p.name for p in found)} in {path.parent}")
+
+    def _mask(
+        self, labels: "Labels", volume: "Volume", structure: str, path: Path
+    ) -> NDArray[np.bool_]:
+        if "{structure}" in self.options.files:
+            return np.asarray(np.any(labels.array != 0, axis=0))
+        places: list[Place]
+        names = self.options.labels
+        if names is not None:
+            places = [(None, value) for value, name in names.items() if name == structure]
+        elif labels.segments:
+            places = [place for name, place in labels.segments.items() if name == structure]
+        else:
+            places = _values_of_dataset(volume.dataset, structure)
+        if not places:
+            told = [*(names.values() if names else labels.segments)]
+            raise UserError(f"{path} has no {structure!r}; it names {', '.join(told) or 'nothing'}")
+        found = np.zeros(volume.shape, dtype=bool)
+        for layer, value in places:
+            part = labels.array if layer is None else labels.array[layer : layer + 1]
+            found |= np.any(part == value, axis=0)
+        return found
+
+
+Place = tuple[int | None, int]
+"""Layer (None: any) and value of a structure in a file."""
+
+
+class Labels(NamedTuple):
+    """A label file: layers (c, z, y, x) of whole numbers, and its segments by name, if it has."""
+
+    array: NDArray[np.integer[Any]]
+    segments: Mapping[str, Place]
+
+
+def read(path: Path, volume: "Volume") -> Labels:
+    """Read a label file; a `UserError` where it is broken or not on the grid of ``volume``.
+
+    Segments are those of 3D Slicer's .seg.nrrd: SegmentN_Name, _Layer and _LabelValue.
+    """
+    from benchmark import volume as volumes
+
+    if path.name.endswith(".seg.nrrd"):
+        found = volumes.read([path])
+        array, segments = found.array, _segments(path)
+    else:
+        found = volumes.read_labels(path)
+        array, segments = found.array, {}
+    if difference := volumes.same_grid(volume, found):
+        raise UserError(f"{path} is not on the grid of its image. {difference}")
+    return Labels(array if array.ndim == 4 else array[None], segments)
+
+
+def _segments(path: Path) -> dict[str, Place]:
+    from benchmark.imagefile import open_header
+
+    reader = open_header(path)
+    keys = set(reader.GetMetaDataKeys())
+    segments: dict[str, Place] = {}
+    for key in sorted(key for key in keys if key.startswith("Segment") and key.endswith("_Name")):
+        segment = key.removesuffix("_Name")
+
+        def number(field: str, default: int, segment: str = segment) -> int:
+            name = f"{segment}_{field}"
+            return int(reader.GetMetaData(name)) if name in keys else default
+
+        segments[reader.GetMetaData(key)] = (number("Layer", 0), number("LabelValue", 1))
+    return segments
+
+
+def _values_of_dataset(dataset: str, structure: str) -> list[Place]:
+    """Values of the catalogue's entry; a user's own dataset is not known by its id."""
+    from benchmark import catalogue
+
+    try:
+        entry = catalogue.load(dataset)
+    except UserError:
+        raise UserError(
+            f"the values of {dataset or 'this volume'} are not known here; name them under "
+            "options.labels, as value: structure"
+        ) from None
+    return [(None, value) for value, named in entry.labels.items() if named.name == structure]

@@ -1,0 +1,165 @@
+"""A program of another environment: run once, or kept running; what went wrong becomes a reason."""
+
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+_TOLD = 3  # lines of a program's errors that go into a reason
+
+
+class ProcessError(RuntimeError):
+    """A program did not do its work; the message says why, with the end of what it printed."""
+
+
+def run(
+    command: Sequence[str], *, timeout_s: float | None, env: Mapping[str, str] | None = None
+) -> None:
+    """Run ``command`` to its end; a `ProcessError` tells the exit code, or that time ran out."""
+    with tempfile.TemporaryFile() as said:
+        process = _start(command, env, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        try:
+            code = process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(f"no end after {timeout_s:g} s{_tail(said)}") from None
+        finally:
+            _kill(process)
+        if code:
+            raise ProcessError(f"{reason(code)}{_tail(said)}")
+
+
+def reason(code: int) -> str:
+    """Say what an exit code means, by the customs of shells and containers."""
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        return "killed (exit code 137), most likely for want of memory"
+    if number == signal.SIGSEGV:
+        return "crashed (segmentation fault)"
+    return {
+        124: "out of its own time (exit code 124)",
+        126: "not executable (exit code 126)",
+        127: "not found (exit code 127)",
+    }.get(code, f"exit code {code}")
+
+
+class Server:
+    """A program that stays: a line in on its standard input, a line out when it is done.
+
+    Its answer is ``done``, or ``error`` and a reason; other lines of its output are let pass. It
+    ends when its input does, and is started anew after a failure.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, timeout_s: float | None, env: Mapping[str, str] | None
+    ) -> None:
+        """Start nothing yet; ``timeout_s``: for one answer."""
+        self.command, self.timeout_s, self.env = command, timeout_s, env
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, line: str) -> None:
+        """Send ``line`` and wait for the answer; a `ProcessError` where it is not ``done``."""
+        process = self._running()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(f"{line}\n".encode())
+            process.stdin.flush()
+            answer = self._answer()
+        except (OSError, queue.Empty) as error:
+            late = isinstance(error, queue.Empty)
+            what = f"no answer after {self.timeout_s:g} s" if late else "its input was closed"
+            raise self._failure(what) from None
+        if answer is None:
+            raise self._failure(f"it ended without an answer: {reason(process.wait())}")
+        word, _, why = answer.partition(" ")
+        if word == "error":
+            raise ProcessError(why or "error without a reason")
+
+    def stop(self) -> None:
+        """End the program, if it runs."""
+        if self._process is not None:
+            _kill(self._process)
+            self._said.close()
+            self._process = None
+
+    def _failure(self, what: str) -> ProcessError:
+        told = _tail(self._said)
+        self.stop()
+        return ProcessError(what + told)
+
+    def __del__(self) -> None:
+        """Leave no program behind."""
+        self.stop()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
+            self._lines: queue.Queue[str | None] = queue.Queue()
+            self._process = _start(
+                self.command,
+                self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+            Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
+        return self._process
+
+    def _answer(self) -> str | None:
+        while (line := self._lines.get(timeout=self.timeout_s)) is not None:
+            if line.split(" ")[0] in ("done", "error"):
+                return line
+        return None
+
+
+def _read(process: subprocess.Popen[bytes], lines: "queue.Queue[str | None]") -> None:
+    assert process.stdout is not None
+    with process.stdout, suppress(ValueError):
+        for line in process.stdout:
+            lines.put(line.decode(errors="replace").strip())
+    lines.put(None)
+
+
+def _start(
+    command: Sequence[str], env: Mapping[str, str] | None, **streams: Any
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(command),
+            env={**os.environ, **(env or {})},
+            start_new_session=True,  # so that its children can be ended with it
+            **streams,
+        )
+    except OSError as error:
+        raise ProcessError(f"{command[0]} cannot be started: {error.strerror}") from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the program and all it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+
+
+def _tail(said: IO[bytes]) -> str:
+    said.seek(0, os.SEEK_END)
+    said.seek(max(said.tell() - 4000, 0))
+    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
+    told = [line for line in lines if line][-_TOLD:]
+    return f": {' / '.join(told)}" if told else ""
+
+
+def program(command: Sequence[str]) -> Path | None:
+    """Find the file that a command starts, on the search path or by its path; None if absent."""
+    import shutil
+
+    found = shutil.which(command[0])
+    return Path(found) if found else None

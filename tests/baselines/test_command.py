@@ -1,0 +1,223 @@
+"""A program as a method: what goes in, what comes out, and what each way to fail is told as."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from baselines import process
+from baselines.command import Command
+from benchmark import volume
+from benchmark.adapter import Prediction
+from benchmark.conformance import check
+from benchmark.errors import UserError
+from benchmark.masks import Mask
+from benchmark.prompts import Box3D, Mask2D, Prompt, StructureName
+from benchmark.volume import Volume
+
+DOCS = Path(__file__).parents[2] / "docs" / "external-methods.md"
+BOX = (1, 3, 1, 4, 2, 5)
+
+COPY = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import SimpleITK as sitk
+def work(folder):
+    folder = Path(folder)
+    job = json.loads((folder / "job.json").read_text())
+    image = sitk.ReadImage(str(folder / "image_0000.nii.gz"))
+    for prompt in job["prompts"]:
+        z0, z1, y0, y1, x0, x1 = prompt["box"]
+        mask = np.zeros(job["shape"], np.uint8)
+        mask[z0:z1, y0:y1, x0:x1] = 1
+        if "mask" in prompt:
+            mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / prompt["mask"])))
+        made = sitk.GetImageFromArray(mask)
+        made.CopyInformation(image)
+        sitk.WriteImage(made, str(folder / "masks" / f"{prompt['id']}.nii.gz"))
+"""
+ONCE = COPY + "work(sys.argv[1])\n"
+STAYS = (
+    COPY
+    + """
+print("loaded", sys.argv[1:], flush=True)
+starts = Path(sys.argv[1])
+starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+for line in sys.stdin:
+    work(line.strip())
+    print("done", flush=True)
+"""
+)
+
+
+def scan() -> Volume:
+    array = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    array.flags.writeable = False
+    return Volume(array, (3.0, 1.0, 1.5), "CT")
+
+
+def method(tmp_path: Path, source: str, *arguments: str, **options: Any) -> Command:
+    path = tmp_path / "program.py"
+    path.write_text(source, encoding="utf-8")
+    words = [sys.executable, str(path), *arguments]
+    made = Command({"command": shlex.join(words), "timeout_s": 120, **options})
+    made.load(None, "cpu")
+    return made
+
+
+def ask(adapter: Command, *prompts: Prompt) -> list[Prediction]:
+    return list(adapter.segment(scan(), prompts or [Box3D(BOX)]))
+
+
+def test_masks_come_back_for_every_kind_of_prompt(tmp_path: Path) -> None:
+    flat = np.zeros((4, 5, 6), bool)
+    flat[2, 1:3, 1:5] = flat[2, 4, 1] = True
+    prompts = (
+        Box3D(BOX),
+        Mask2D(0, 2, Mask.of(flat)),
+        StructureName("liver", (0, 4, 0, 5, 0, 6)),
+    )
+    box, mask, whole = ask(method(tmp_path, ONCE, "{folder}"), *prompts)
+    assert box.mask is not None
+    assert mask.mask is not None
+    assert whole.mask is not None
+    assert np.argwhere(box.mask).min(axis=0).tolist() == [1, 1, 2]
+    assert box.mask.sum() == 2 * 3 * 3
+    assert np.array_equal(mask.mask, flat)
+    assert whole.mask.all()
+
+
+def test_the_folder_holds_what_the_page_says(tmp_path: Path) -> None:
+    keep = tmp_path / "kept"
+    source = f"import shutil, sys; shutil.copytree(sys.argv[1], {str(keep)!r})"
+    ask(method(tmp_path, source, "{folder}"), StructureName("liver", (0, 4, 0, 5, 0, 6)))
+    job = json.loads((keep / "job.json").read_text(encoding="utf-8"))
+    (row,) = re.findall(r"\| `job.json` \| (.*) \|", DOCS.read_text(encoding="utf-8"))
+    assert set(job) == set(re.findall(r"`(\w+)`", row))
+    assert job["prompts"][0]["structure"] == "liver"
+    image = sitk.ReadImage(str(keep / job["images"][0]))
+    assert np.array_equal(sitk.GetArrayFromImage(image), scan().array)
+    assert image.GetSpacing() == (1.5, 1.0, 3.0)
+    assert [path.name for path in keep.iterdir() if path.is_dir()] == ["masks"]
+
+
+def test_each_channel_is_a_file(tmp_path: Path) -> None:
+    keep = tmp_path / "kept"
+    source = f"import shutil, sys; shutil.copytree(sys.argv[1], {str(keep)!r})"
+    array = np.stack([np.zeros((2, 3, 4)), np.ones((2, 3, 4))]).astype(np.float32)
+    several = Volume(array, (1.0, 1.0, 1.0), "MR", ("T1", "T2"))
+    list(method(tmp_path, source, "{folder}").segment(several, [Box3D((0, 1, 0, 1, 0, 1))]))
+    assert volume.read([keep / "image_0001.nii.gz"]).array.min() == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("raise SystemExit('no such model')", r"exit code 1: no such model"),
+        ("import os; os._exit(127)", r"not found \(exit code 127\)"),
+        ("import os; os._exit(137)", r"137\), most likely for want of memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", r"want of memory"),
+        ("pass", r"no mask: masks/0.nii.gz was not written"),
+        (
+            "import sys; open(sys.argv[1] + '/failures.json', 'w').write('{\"0\": \"too faint\"}')",
+            "^too faint$",
+        ),
+        (
+            "import sys; open(sys.argv[1] + '/masks/0.nii.gz', 'w').write('?')",
+            r"^masks/0.nii.gz: unreadable",
+        ),
+    ],
+)
+def test_each_way_to_fail_has_its_reason(tmp_path: Path, source: str, expected: str) -> None:
+    (failed,) = ask(method(tmp_path, source, "{folder}"))
+    assert failed.mask is None
+    assert re.search(expected, str(failed.failure))
+
+
+def test_a_mask_on_another_grid_fails_alone(tmp_path: Path) -> None:
+    spoil = ONCE + (
+        "sitk.WriteImage(sitk.Image(2, 2, 2, sitk.sitkUInt8), sys.argv[1] + '/masks/1.nii.gz')\n"
+    )
+    good, bad = ask(method(tmp_path, spoil, "{folder}"), Box3D(BOX), Box3D(BOX))
+    assert good.failure is None
+    assert "masks/1.nii.gz is not on the grid of the image" in str(bad.failure)
+
+
+def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: Path) -> None:
+    told = tmp_path / "child"
+    source = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(told)!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    (failed,) = ask(method(tmp_path, source, "{folder}", timeout_s=2.0))
+    assert "no end after 2 s" in str(failed.failure)
+    state = Path(f"/proc/{told.read_text()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_program_that_stays_is_started_once_and_shared_by_variants(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    adapter = method(tmp_path, STAYS, str(starts), keep_running=True)
+    for one in (adapter, adapter, adapter.with_options({"timeout_s": 60})):
+        assert [answer.failure for answer in ask(one)] == [None]
+    assert starts.read_text() == "x"
+
+
+def test_a_program_that_stays_is_started_anew_after_its_end(tmp_path: Path) -> None:
+    source = "import sys\nfor line in sys.stdin:\n    sys.exit('out of luck')\n"
+    adapter = method(tmp_path, source, keep_running=True)
+    for _ in range(2):
+        (failed,) = ask(adapter)
+        assert "ended without an answer: exit code 1: out of luck" in str(failed.failure)
+
+
+def test_a_program_that_stays_tells_errors_and_is_ended_when_late(tmp_path: Path) -> None:
+    source = "for line in open(0): print('error scan too large', flush=True)\n"
+    (failed,) = ask(method(tmp_path, source, keep_running=True))
+    assert failed.failure == "scan too large"
+    source = "import time\nfor line in open(0): time.sleep(600)\n"
+    adapter = method(tmp_path, source, keep_running=True, timeout_s=1.0)
+    (late,) = ask(adapter)
+    assert "no answer after 1 s" in str(late.failure)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"command": "tool"}, "holds {folder} unless"),
+        ({"command": "tool {folder}", "keep_running": True}, "holds {folder} unless"),
+        ({"command": []}, "command"),
+        ({}, "command"),
+    ],
+)
+def test_commands_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Command(options)
+
+
+def test_a_program_that_is_not_here_is_asked_for() -> None:
+    assert Command({"command": "no-such-program {folder}"}).missing() == (
+        "no program no-such-program here"
+    )
+    with pytest.raises(process.ProcessError, match="cannot be started"):
+        process.run(["no-such-program"], timeout_s=1)
+
+
+def test_the_program_of_the_page_conforms(tmp_path: Path) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "program.py"
+    path.write_text(source, encoding="utf-8")
+    (failed, *_) = ask(method(tmp_path, source, "{folder}"))
+    assert failed.failure is None
+    command = shlex.join([sys.executable, str(path), "{folder}"])
+    findings = check("command", {"command": command}, kinds=("box3d",))
+    assert [finding for finding in findings if not finding.ok] == []
