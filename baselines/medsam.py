@@ -1,0 +1,128 @@
+"""MedSAM: a 2D network over the slices of a 3D box (Ma et al. 2024, Nature Communications 15:654).
+
+As the paper of PAM runs it: every slice of the box by itself, with the same rectangle, stacked. A
+slice is embedded once for all objects of the scan; only the small mask decoder runs for each.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from baselines.medsam_slices import Job, Rectangle, Slices
+from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.masks import Box
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+_THICK = 1.5  # an axis whose slices are this much further apart than pixels is that of the slices
+
+
+class MedSAM(Adapter):
+    """Slice by slice, under one box in space."""
+
+    info = MethodInfo(
+        summary="MedSAM: a 2D network on each slice of the 3D box",
+        prompts=("box3d",),
+        gpu=True,
+        memory_mb=8000,
+        licence="Apache-2.0",
+        citation="doi:10.1038/s41467-024-44824-z",
+    )
+
+    class Options(Adapter.Options):
+        """Options; the defaults are what the paper of PAM describes.
+
+        ``slice_box``: ``3d`` gives every slice the rectangle of the 3D box; ``propagate`` gives it
+        to the middle slice alone, and each next slice outward the box of the mask before, widened
+        by ``margin`` pixels of the network's image (the authors' LiteMedSAM script).
+        ``window``: level and width of CT in HU. ``axis``: of the slices; null is z, or the axis
+        with the far thickest slices. ``batch``: slices embedded at a time. ``precision`` of the
+        embedding: null is bfloat16 on a GPU and float32 elsewhere.
+        """
+
+        slice_box: Literal["3d", "propagate"] = "3d"
+        margin: float = Field(default=5.0, ge=0)
+        window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
+        axis: Literal[0, 1, 2] | None = None
+        batch: int = Field(default=4, ge=1)
+        precision: Literal["float32", "bfloat16"] | None = None
+
+    options: Options
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        from baselines import medsam_network
+
+        if weights is None:
+            raise UserError("MedSAM needs weights: say weights: medsam-vit-b in the study file.")
+        self.network = medsam_network.load(weights).to(device)
+        self.device = device
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Segment all objects; a slice that several of them need is embedded once."""
+        axis = slice_axis(volume, self.options.axis)
+        jobs = [Job(dict(self.rectangles(prompt, axis))) for prompt in prompts]
+        slices = Slices(self, volume, axis)
+        if self.options.slice_box == "3d":
+            slices.at_once(jobs)
+        else:
+            slices.outward(jobs)
+        for job in jobs:
+            yield job.prediction(axis)
+
+    def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
+        """Yield slices and what is told of the object there."""
+        box = prompt.box
+        for index in range(box[2 * axis], box[2 * axis + 1]):
+            yield index, _rectangle(box, axis)
+
+
+class MedSAMPerSlice(ReferenceAdapter, MedSAM):
+    """MedSAM with the tight box of the reference on every slice, which no user draws: a bound.
+
+    The authors' comparison scripts do so: they visit only slices that hold the object.
+    """
+
+    info = MethodInfo(
+        summary="MedSAM under the true box of every slice: an upper bound",
+        prompts=("box3d",),
+        gpu=True,
+        memory_mb=8000,
+        licence="Apache-2.0",
+        citation="doi:10.1038/s41467-024-44824-z",
+        control=True,
+        sees_reference=True,
+    )
+
+    def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
+        """Yield the slices that hold the object with its tight rectangle."""
+        reference = self.reference(prompt)
+        start = [reference.box[0], reference.box[2], reference.box[4]]
+        corner = [n for a, n in enumerate(start) if a != axis]
+        for index, plane in enumerate(np.moveaxis(reference.crop, axis, 0)):
+            rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+            if len(rows):
+                (y, x), (y0, y1), (x0, x1) = corner, rows[[0, -1]], columns[[0, -1]]
+                tight = float(x + x0), float(y + y0), float(x + x1), float(y + y1)
+                yield start[axis] + index, tight
+
+
+def slice_axis(volume: "Volume", chosen: int | None) -> int:
+    """Array axis along which slices lie: z, or the one whose slices are by far the thickest."""
+    if chosen is not None:
+        return chosen
+    thickest = int(np.argmax(volume.spacing))
+    others = [mm for axis, mm in enumerate(volume.spacing) if axis != thickest]
+    return thickest if volume.spacing[thickest] >= _THICK * max(others) else 0
+
+
+def _rectangle(box: "Box", axis: int) -> Rectangle:
+    """Rectangle of a half-open box in space on its slices."""
+    (y0, y1), (x0, x1) = ((box[2 * a], box[2 * a + 1]) for a in range(3) if a != axis)
+    return float(x0), float(y0), float(x1 - 1), float(y1 - 1)

@@ -1,0 +1,145 @@
+"""MedSAM's network: transformers' `SamModel`, with the published weights through a map of names.
+
+Source of names and sizes: github.com/bowang-lab/MedSAM (segment_anything/build_sam.py, vit_b). The
+transformer of the mask decoder has LayerNorms of eps 1e-5 there, 1e-6 in transformers.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines import tensors
+from benchmark.settings import Settings
+
+KIND = "medsam"
+
+
+class SamSize(Settings):
+    """What the network is built from; the default is ViT-B as published (93,735,728 parameters).
+
+    ``image``: pixels a side; ``attends_all``: layers whose attention has no window.
+    """
+
+    image: int = 1024
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    attends_all: tuple[int, ...] = (2, 5, 8, 11)
+    window: int = 14
+    channels: int = 256
+    decoder_mlp: int = 2048
+    decoder_heads: int = 8
+    iou_hidden: int = 256
+
+
+# From the published names to those of transformers, applied in this order.
+_RENAMED = (
+    (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
+    (r"^image_encoder\.blocks\.(\d+)\.norm", r"vision_encoder.layers.\1.layer_norm"),
+    (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
+    (r"^image_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
+    (r"^image_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
+    (r"^image_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
+    (r"^image_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
+    (r"^image_encoder\.", "vision_encoder."),
+    (
+        r"\.pe_layer\.positional_encoding_gaussian_matrix$",
+        ".shared_embedding.positional_embedding",
+    ),
+    (r"\.point_embeddings\.", ".point_embed."),
+    (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
+    (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
+    (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
+    (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
+    (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
+    (r"\.output_upscaling\.0\.", ".upscale_conv1."),
+    (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
+    (r"\.output_upscaling\.3\.", ".upscale_conv2."),
+    (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+    (r"^(mask_decoder\.transformer\.layers\.\d+)\.norm", r"\1.layer_norm"),
+    # Heads of three layers: the first and the last have names of their own.
+    (r"(mlps\.\d+|iou_prediction_head)\.layers\.0\.", r"\1.proj_in."),
+    (r"(mlps\.\d+|iou_prediction_head)\.layers\.1\.", r"\1.layers.0."),
+    (r"(mlps\.\d+|iou_prediction_head)\.layers\.2\.", r"\1.proj_out."),
+)
+_POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
+
+
+def renamed(key: str) -> str:
+    """Name in transformers of a tensor of the published file."""
+    for pattern, name in _RENAMED:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+def build(size: SamSize) -> Any:
+    """Make the network without values (on the meta device)."""
+    from transformers import SamConfig, SamModel
+
+    config = SamConfig(
+        vision_config={
+            "hidden_size": size.width,
+            "output_channels": size.channels,
+            "num_hidden_layers": size.depth,
+            "num_attention_heads": size.heads,
+            "image_size": size.image,
+            "patch_size": size.patch,
+            "global_attn_indexes": list(size.attends_all),
+            "window_size": size.window,
+            "num_pos_feats": size.channels // 2,
+            "mlp_dim": 4 * size.width,
+        },
+        prompt_encoder_config={
+            "hidden_size": size.channels,
+            "image_size": size.image,
+            "patch_size": size.patch,
+        },
+        mask_decoder_config={
+            "hidden_size": size.channels,
+            "mlp_dim": size.decoder_mlp,
+            "num_attention_heads": size.decoder_heads,
+            "iou_head_hidden_dim": size.iou_hidden,
+        },
+    )
+    with torch.device("meta"):  # no memory, no random numbers: the values are the file's
+        network = SamModel(config)
+    for module in network.mask_decoder.transformer.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-5
+    return network
+
+
+def of_published(published: Mapping[str, Tensor], size: SamSize, path: Path) -> Any:
+    """Fill the network with tensors under their published names; `UserError` if they do not fit."""
+    content = tensors.renamed(published, renamed, path)
+    if _POSITIONS in content:  # transformers holds it a second time, for the image
+        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+    network = build(size)
+    tensors.fill(network, content, path)
+    return network
+
+
+def load(path: Path) -> Any:
+    """Read ``medsam_vit_b.pth`` as published, or what `convert` made of it; float32, on the CPU."""
+    if path.suffix != ".safetensors":
+        return of_published(tensors.read_pickle(path), SamSize(), path)
+    content, size = tensors.read_safetensors(path, KIND)
+    network = build(SamSize.read(size, str(path)))
+    tensors.fill(network, content, path)
+    return network
+
+
+def save(network: nn.Module, size: SamSize, path: Path) -> None:
+    """Write the network as safetensors, with its size in the header."""
+    content: dict[str, Any] = network.state_dict()
+    tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), content)
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write the published file as safetensors."""
+    save(load(source), SamSize(), target)

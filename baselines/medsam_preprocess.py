@@ -1,0 +1,52 @@
+"""What MedSAM is shown, as its authors' scripts prepare it (github.com/bowang-lab/MedSAM).
+
+``pre_CT_MR.py`` brings the whole volume to 0..255, ``MedSAM_Inference.py`` a slice to the network's
+square (the aspect ratio is not kept, nothing is padded) and to 0..1.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOWS = {"soft-tissue": (40.0, 400.0), "chest": (-600.0, 1500.0), "brain": (40.0, 80.0)}
+"""Level and width of the CT windows that the authors name."""
+
+Grey8 = NDArray[np.uint8]
+
+
+def to_uint8(grey: NDArray[np.generic], modality: str, window: tuple[float, float]) -> Grey8:
+    """Bring a volume (z, y, x) to 0..255.
+
+    CT: clipped to ``window`` (level, width). All else: clipped to the percentiles 0.5 and 99.5 of
+    the voxels above 0, stretched, and what was exactly 0 stays 0. A volume of one value, or without
+    a voxel above 0, is black.
+    """
+    values = np.asarray(grey)
+    if modality == "CT":
+        level, width = window
+        clipped = np.clip(values.astype(np.float64), level - width / 2, level + width / 2)
+    else:
+        positive = values[values > 0]
+        if not positive.size:
+            return np.zeros(values.shape, np.uint8)
+        clipped = np.clip(values, np.percentile(positive, 0.5), np.percentile(positive, 99.5))
+    low, high = clipped.min(), clipped.max()
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    stretched = (clipped - low) / (high - low) * 255.0
+    if modality != "CT":
+        stretched[values == 0] = 0
+    whole: Grey8 = stretched.astype(np.uint8)
+    return whole
+
+
+def to_square(plane: Grey8, size: int) -> NDArray[np.float32]:
+    """Resize a slice (y, x) to ``size`` pixels a side by cubic splines, then stretch it to 0..1."""
+    from skimage.transform import resize
+
+    scaled = resize(plane, (size, size), order=3, preserve_range=True, anti_aliasing=True)
+    whole: Grey8 = scaled.astype(np.uint8)
+    low, high = int(whole.min()), int(whole.max())
+    stretched: NDArray[np.float32] = ((whole - np.float64(low)) / max(high - low, 1e-8)).astype(
+        np.float32
+    )
+    return stretched

@@ -1,0 +1,166 @@
+"""Slices of a scan under a 2D network: embedded once for all objects, decoded for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.adapter import Prediction
+
+if TYPE_CHECKING:
+    from baselines.medsam import MedSAM
+    from benchmark.volume import Volume
+
+Plane = NDArray[np.bool_]
+Rectangle = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of a slice; the last pixels belong to it, as in the authors' scripts."""
+
+
+@dataclass
+class Job:
+    """An object: its rectangle on each slice that it is looked for, and the masks found."""
+
+    rectangles: dict[int, Rectangle]
+    planes: dict[int, tuple[tuple[int, int], Plane]] = field(default_factory=dict)
+
+    def keep(self, index: int, plane: Plane) -> None:
+        """Keep the part of a slice's mask that is not empty."""
+        rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+        if len(rows):
+            start = int(rows[0]), int(columns[0])
+            part = plane[start[0] : rows[-1] + 1, start[1] : columns[-1] + 1]
+            self.planes[index] = start, part.copy()
+
+    def box_on(self, index: int) -> Rectangle | None:
+        """Tight rectangle of the mask on a slice, None where it is empty."""
+        if index not in self.planes:
+            return None
+        (y, x), part = self.planes[index]
+        return float(x), float(y), float(x + part.shape[1] - 1), float(y + part.shape[0] - 1)
+
+    def prediction(self, axis: int) -> Prediction:
+        """Stack the masks; the slices lie along ``axis``."""
+        if not self.planes:
+            return Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+        first, last = min(self.planes), max(self.planes)
+        starts = np.array([start for start, _ in self.planes.values()])
+        stops = np.array([np.add(start, part.shape) for start, part in self.planes.values()])
+        low = starts.min(axis=0)
+        solid = np.zeros((last - first + 1, *(stops.max(axis=0) - low)), dtype=bool)
+        for index, (start, part) in self.planes.items():
+            y, x = np.subtract(start, low)
+            solid[index - first, y : y + part.shape[0], x : x + part.shape[1]] = part
+        offset = [int(low[0]), int(low[1])]
+        offset.insert(axis, first)
+        return Prediction(np.moveaxis(solid, 0, axis), (offset[0], offset[1], offset[2]))
+
+
+class Slices:
+    """The slices of a scan as the network sees them."""
+
+    def __init__(self, method: "MedSAM", volume: "Volume", axis: int) -> None:
+        """Take network and options from ``method``; nothing is computed yet."""
+        self.network, self.device, self.options = method.network, method.device, method.options
+        self.volume, self.axis = volume, axis
+        self.size: int = method.network.config.vision_config.image_size
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """The whole volume in 0..255, slices first."""
+        from baselines.medsam_preprocess import WINDOWS, to_uint8
+
+        chosen = self.options.window
+        window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
+        moved = np.moveaxis(self.volume.grey, self.axis, 0)
+        return to_uint8(moved, self.volume.modality, window)
+
+    def at_once(self, jobs: Sequence[Job]) -> None:
+        """Every slice for itself, a batch of them at a time."""
+        wanted = sorted({index for job in jobs for index in job.rectangles})
+        for start in range(0, len(wanted), self.options.batch):
+            batch = wanted[start : start + self.options.batch]
+            embedded = dict(zip(batch, self.embed(batch), strict=True))
+            asked = [
+                (index, job, job.rectangles[index])
+                for index in batch
+                for job in jobs
+                if index in job.rectangles
+            ]
+            self.decode(embedded, asked)
+
+    def outward(self, jobs: Sequence[Job]) -> None:
+        """From the middle slice of each object on, upward and then downward.
+
+        The embeddings of all slices are kept on the device: 4 MB each at full size.
+        """
+        wanted = sorted({index for job in jobs for index in job.rectangles})
+        batches = (
+            wanted[start : start + self.options.batch]
+            for start in range(0, len(wanted), self.options.batch)
+        )
+        embedded = {
+            index: one
+            for batch in batches
+            for index, one in zip(batch, self.embed(batch), strict=True)
+        }
+        middles = [(min(job.rectangles) + max(job.rectangles)) // 2 for job in jobs]
+        for step, order in ((1, wanted), (-1, wanted[::-1])):
+            for index in order:
+                self.decode(
+                    embedded,
+                    [
+                        (index, job, self._carried(job, index, step, middle))
+                        for job, middle in zip(jobs, middles, strict=True)
+                        if index in job.rectangles
+                        and (index >= middle if step == 1 else index < middle)
+                    ],
+                )
+
+    def _carried(self, job: Job, index: int, step: int, middle: int) -> Rectangle:
+        """Box of the mask before, widened; the given one on the middle slice or after nothing."""
+        before = job.box_on(index - step) if index != middle else None
+        if before is None:
+            return job.rectangles[index]
+        height, width = self.grey.shape[1:]
+        x, y = (self.options.margin * n / self.size for n in (width, height))
+        x0, y0, x1, y1 = before
+        return max(x0 - x, 0.0), max(y0 - y, 0.0), min(x1 + x, width), min(y1 + y, height)
+
+    def embed(self, indices: Sequence[int]) -> Any:
+        """Embeddings (n, channels, h, w) of slices."""
+        import torch
+
+        from baselines.medsam_preprocess import to_square
+
+        planes = np.stack([to_square(self.grey[index], self.size) for index in indices])
+        images = torch.from_numpy(planes)[:, None].expand(-1, 3, -1, -1).to(self.device)
+        default = "bfloat16" if self.device == "cuda" else "float32"
+        half = (self.options.precision or default) == "bfloat16"
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+            return self.network.get_image_embeddings(images).float()
+
+    def decode(self, embedded: dict[int, Any], asked: Sequence[tuple[int, Job, Rectangle]]) -> None:
+        """Decode rectangles on their slices, a few at a time, and keep the masks."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        height, width = self.grey.shape[1:]
+        scale = np.array([width, height, width, height]) / self.size
+        for start in range(0, len(asked), 16):
+            part = asked[start : start + 16]
+            corners = np.array([rectangle for _, _, rectangle in part]) / scale
+            boxes = torch.from_numpy(corners.astype(np.float32))[:, None].to(self.device)
+            with torch.inference_mode():
+                low = self.network(
+                    image_embeddings=torch.stack([embedded[index] for index, _, _ in part]),
+                    input_boxes=boxes,
+                    multimask_output=False,
+                ).pred_masks[:, 0]
+                # Probabilities are interpolated, not logits.
+                soft = interpolate(low.sigmoid(), (height, width), mode="bilinear")
+                masks = (soft[:, 0] > 0.5).cpu().numpy()
+            for (index, job, _), mask in zip(part, masks, strict=True):
+                job.keep(index, mask)

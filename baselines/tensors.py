@@ -1,0 +1,120 @@
+"""Published weights -> a module of a library: read safely, renamed by a map, every tensor placed.
+
+Nothing from a file is executed: pickles are read with ``weights_only``, and what needs more is
+refused. Every tensor of a file has its place in the module, and every place its tensor.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from benchmark.files import atomic
+
+Tensors = dict[str, Tensor]
+HEADER = "pambench"
+
+
+def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
+    """Read a file of `torch.save`: names and their tensors, bare or below the key ``wrapper``.
+
+    Raises `UserError` for a file that is missing, damaged, or holds more than tensors.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"No such file: {path}.") from None
+    except UnpicklingError as error:
+        raise UserError(
+            f"{path} was not read: it holds more than tensors ({_first_line(error)}), which could "
+            "run code, or it is damaged. Get it again from its authors."
+        ) from None
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        raise UserError(
+            f"{path} cannot be read as a file of torch.save ({_first_line(error)}). Get it again."
+        ) from None
+    if wrapper is not None and isinstance(content, Mapping):
+        content = content.get(wrapper, content)
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{path} holds no weights: expected names and their tensors.")
+    wrong = [repr(k) for k, x in content.items() if not (type(k) is str and isinstance(x, Tensor))]
+    if wrong:
+        raise UserError(f"{path} holds more than names and their tensors: {_some(wrong)}.")
+    return dict(content)
+
+
+def read_safetensors(path: Path, kind: str) -> tuple[Tensors, Any]:
+    """Read a file of `write_safetensors`: tensors, and the configuration of the ``kind``."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"No such file: {path}.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is no safetensors file ({error}). Get it again.") from None
+    if header.get("kind") != kind:
+        raise UserError(
+            f"{path} holds no {kind}: its header says {header.get('kind')!r}. Make it with: "
+            "pambench weights convert."
+        )
+    return tensors, header["config"]
+
+
+def write_safetensors(path: Path, kind: str, config: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors with kind and configuration in the header."""
+    header = json.dumps({"kind": kind, "config": config})
+    with atomic(path) as temporary:
+        save_file({k: x.contiguous() for k, x in tensors.items()}, temporary, {HEADER: header})
+
+
+def renamed(published: Mapping[str, Tensor], name: Callable[[str], str], path: Path) -> Tensors:
+    """Rename tensors by ``name``; `UserError` where two would have the same name."""
+    content: Tensors = {}
+    for key, tensor in published.items():
+        if content.setdefault(name(key), tensor) is not tensor:
+            raise UserError(f"{path} holds {name(key)} twice. It is of another model, or damaged.")
+    return content
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give ``module`` (made on any device, also meta) the tensors of its state dict as float32.
+
+    Raises `UserError` for tensors that are missing, unexpected, of another shape or not finite.
+    """
+    places = module.state_dict()
+    both = places.keys() & tensors.keys()
+    found = {
+        "missing": places.keys() - both,
+        "unexpected": tensors.keys() - both,
+        "of another shape": [
+            f"{key} {tuple(tensors[key].shape)} for {tuple(places[key].shape)}"
+            for key in both
+            if tensors[key].shape != places[key].shape
+        ],
+        "not finite": [key for key in both if not tensors[key].isfinite().all()],
+    }
+    if any(found.values()):
+        faults = "; ".join(f"{len(x)} {what}: {_some(x)}" for what, x in found.items() if x)
+        raise UserError(
+            f"{path} does not fit a {type(module).__name__} of {len(places)} tensors. {faults}. "
+            "It may be of another model, of another size, or damaged."
+        )
+    module.load_state_dict({key: x.float() for key, x in tensors.items()}, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def _some(names: Iterable[str], shown: int = 5) -> str:
+    names = sorted(names)
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
