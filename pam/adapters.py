@@ -1,97 +1,159 @@
-"""PAM as a method of a study."""
+"""PAM as a method of a study, from a mask; from boxes in `pam.box_adapters`."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
-from pam.presets import Propagation, preset
+from pam import presets
+from pam.box_presets import Conversion
+from pam.presets import Propagation, Protocol
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
     from pam.preprocess import Scan
+    from pam.rounds import State
+
+S = TypeVar("S", Propagation, Conversion)
+PAPER = "doi:10.1038/s41746-025-02087-y"
 
 
-class Pam2DMask(Adapter):
-    """The guiding mask carried through the scan by PropMask (paper, Algorithm 1).
+class Pam(Adapter):
+    """What PAM's methods share: propagation, with the prompts of a view batched together."""
 
-    Weights: the authors' ``.pth`` file, or a safetensors file of `pam.checkpoints.save`.
-    """
-
-    info = MethodInfo(
-        summary="PAM: the guiding mask carried from slice to slice by cross-attention",
-        prompts=("mask2d",),
-        gpu=True,
-        memory_mb=4000,
-        citation="doi:10.1038/s41746-025-02087-y",
-    )
+    needs_boxes: ClassVar[bool] = False
 
     class Options(Adapter.Options):
-        """``protocol``: the preset of the propagation, by default that of the study.
+        """``protocol``: the preset of all switches, by default that of the study.
 
-        ``propagation``: single switches of `pam.presets.Propagation` over the preset. ``chunk``:
-        how many slices of each direction pass the network at a time; it bounds the memory.
+        ``propagation``: single switches of `pam.presets.Propagation` over the preset. ``batch``:
+        how many slices pass the network at a time; it bounds the memory. ``objects``: how many
+        objects of a scan are on their way together.
         """
 
-        protocol: Literal["paper", "released", "rigorous"] = "rigorous"
+        protocol: Protocol = "rigorous"
         propagation: Mapping[str, Any] = {}
-        chunk: int = Field(default=4, ge=1)
+        batch: int = Field(default=8, ge=1)
+        objects: int = Field(default=8, ge=1)
 
-        @property
-        def settings(self) -> Propagation:
-            """The preset with the single switches."""
-            content = preset(self.protocol).model_dump() | dict(self.propagation)
+        def propagating(self, trained: Mapping[str, Any]) -> Propagation:
+            """Merge preset, what the weights were ``trained`` for, and single switches."""
+            content = presets.preset(self.protocol).model_dump() | {**trained, **self.propagation}
             return Propagation.read(content, "options.propagation")
 
         @model_validator(mode="after")
-        def _switches_exist(self) -> "Pam2DMask.Options":
-            _ = self.settings
+        def _switches_exist(self) -> "Pam.Options":
+            self.propagating({})
             return self
 
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
-        from pam import checkpoints
-        from pam.network import PropMask
+        """Read the networks onto ``device``; a `UserError` tells what is wrong with the files."""
+        from pam import files
+        from pam.network import Box2Mask, PropMask
 
         if weights is None:
-            raise UserError("PAM needs weights: say weights: pam-propmask in the study file.")
-        released = weights.suffix != ".safetensors"
-        read = checkpoints.load_released if released else checkpoints.load
-        self.network: PropMask = read(weights, PropMask).to(device)
+            raise UserError("PAM needs weights: say weights: pam-released in the study file.")
         self.device = device
+        self.network: PropMask = files.read(weights, PropMask).to(device)
+        if self.needs_boxes:
+            self.box_network: Box2Mask = files.read(weights, Box2Mask).to(device)
+
+    @property
+    def propagation(self) -> Propagation:
+        """The switches in force."""
+        config = self.network.config
+        return fitting(self.options.propagating(config.inference), config.multiple)
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Segment prompt by prompt; slices are read once for all prompts of a view."""
-        from benchmark.prompts import Mask2D
-        from pam.propagation import propagate
-
+        """Segment prompts of the same view together; a view's slices are read once for all."""
         scans: dict[int, Scan] = {}
+        for axis, group in groupby(prompts, key=lambda prompt: self._axis(volume, prompt)):
+            asked = list(group)
+            for start in range(0, len(asked), self.options.objects):
+                part = asked[start : start + self.options.objects]
+                try:
+                    if axis not in scans:
+                        scans[axis] = _along(volume, axis)
+                except UserError as error:
+                    yield from (Prediction(failure=str(error)) for _ in part)
+                else:
+                    yield from self._together(scans[axis], axis, part)
+
+    def _together(
+        self, scan: "Scan", axis: int, prompts: Sequence["Prompt"]
+    ) -> Iterator[Prediction]:
+        from pam.propagation import carry
+
+        answers: list[list[State] | UserError] = []
         for prompt in prompts:
-            assert isinstance(prompt, Mask2D)
-            axis = prompt.axis
             try:
-                if axis not in scans:
-                    scans[axis] = _along(volume, axis)
-                mask = propagate(
-                    self.network,
-                    scans[axis],
-                    prompt.slice,
-                    prompt.plane,
-                    self.options.settings,
-                    device=self.device,
-                    chunk=self.options.chunk,
-                )
+                answers.append(self._states(scan, axis, prompt))
             except UserError as error:
-                yield Prediction(failure=str(error))
+                answers.append(error)
+        states = [s for answer in answers if not isinstance(answer, UserError) for s in answer]
+        carry(self.network, states, device=self.device, batch=self.options.batch)
+        for answer in answers:
+            if isinstance(answer, UserError):
+                yield Prediction(failure=str(answer))
             else:
-                yield Prediction(np.moveaxis(mask, 0, axis))
+                yield Prediction(np.moveaxis(self._merged(answer), 0, axis))
+
+    def _axis(self, volume: "Volume", prompt: "Prompt") -> int:
+        from benchmark.prompts import Box2D, Mask2D
+
+        assert isinstance(prompt, Box2D | Mask2D)
+        return prompt.axis
+
+    @abstractmethod
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+        """What is to be carried for a prompt; a `UserError` says why it cannot be."""
+
+    def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
+        (state,) = states
+        return state.result()
+
+
+class Pam2DMask(Pam):
+    """The guiding mask carried through the scan by PropMask (paper, Algorithm 1).
+
+    Weights: PropMask, as the authors' ``.pth`` or a safetensors file of `pam.checkpoints.save`.
+    """
+
+    info = MethodInfo(
+        summary="PAM: the guiding mask carried from slice to slice by cross-attention",
+        prompts=("mask2d",),
+        version=2,
+        gpu=True,
+        memory_mb=4000,
+        citation=PAPER,
+    )
+
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+        from benchmark.prompts import Mask2D
+        from pam.rounds import State
+
+        assert isinstance(prompt, Mask2D)
+        return [State(scan, prompt.slice, prompt.plane, self.propagation)]
+
+
+def fitting(settings: S, multiple: int) -> S:
+    """Give ``settings`` back if the network's size in pixels suits it; else a `UserError`."""
+    if settings.size % multiple or settings.size < 2 * multiple:
+        raise UserError(
+            f"size {settings.size}; these weights need a multiple of {multiple} pixels, and at "
+            f"least {2 * multiple}. Leave the size out to take the one that they were trained at."
+        )
+    return settings
 
 
 def _along(volume: "Volume", axis: int) -> "Scan":

@@ -62,6 +62,20 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
     of another shape, not finite, or given twice with different values.
     """
     network = _class_of(kind)
+    filled: Network = _filled(network, config, _merged(_released(path), path), path)
+    return filled
+
+
+def kind_of(path: Path) -> str:
+    """Tell which network a file holds, "propmask" or "box2mask"; errors as in `load`."""
+    if path.suffix == ".safetensors":
+        return str(_described(path)[0].kind)
+    names = map(canonical, _released(path))
+    return "propmask" if any(name.startswith("attentions.") for name in names) else "box2mask"
+
+
+def _released(path: Path) -> Mapping[str, Tensor]:
+    """Names and tensors of a ``.pth`` file."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -83,8 +97,7 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
     wrong = [repr(k) for k, x in content.items() if not (type(k) is str and isinstance(x, Tensor))]
     if wrong:
         raise UserError(f"{path} holds more than names and their tensors: {_some(wrong)}.")
-    filled: Network = _filled(network, config, _merged(content, path), path)
-    return filled
+    return content
 
 
 def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = None) -> None:
@@ -110,11 +123,20 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
 
     ``kind``: the class that is expected. Raises `UserError` as `load_released` does.
     """
+    network, values, tensors = _described(path)
+    if kind is not None and network is not kind:
+        raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
+    filled: Network = _filled(network, network.Config.read(values, str(path)), tensors, path)
+    return filled
+
+
+def _described(path: Path) -> tuple[Any, Any, dict[str, Tensor]]:
+    """Class, configuration and tensors of a file of `save`."""
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network, values = _class_of(str(header["kind"])), header["config"]
+        return _class_of(str(header["kind"])), header["config"], tensors
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
     except (SafetensorError, OSError) as error:
@@ -127,10 +149,6 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
             f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."
             " Make it anew from the released file."
         ) from None
-    if kind is not None and network is not kind:
-        raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
-    filled: Network = _filled(network, network.Config.read(values, str(path)), tensors, path)
-    return filled
 
 
 def _class_of(kind: type[Network] | str) -> Any:

@@ -1,7 +1,8 @@
 """What the network is shown of a slice: intensity window, square crop, 256 grey levels."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from pam.presets import Propagation
 from pam.resize import resize_linear, resize_nearest
+from pam.windows import CLINICAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Scan:
     volume: NDArray[Any]
     spacing: tuple[float, float, float]
     modality: str = ""
+    integer: bool = field(init=False)  # the image was one of integers
+    _tensors: dict[str, Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check everything once, here, so that no prompt meets a bad volume later."""
@@ -37,7 +41,8 @@ class Scan:
                 f"A volume of shape {volume.shape} and type {volume.dtype}; expected numbers on "
                 "three axes, none of them empty. Give one channel of one time point."
             )
-        volume = volume.astype(np.float32, copy=False)
+        object.__setattr__(self, "integer", volume.dtype.kind != "f")
+        volume = np.ascontiguousarray(volume, np.float32)
         if not np.isfinite(volume).all():
             bad = int(volume.size - np.isfinite(volume).sum())
             raise UserError(
@@ -49,6 +54,15 @@ class Scan:
                 f"Spacing {self.spacing}; expected three positive numbers (z, y, x), in mm."
             )
         object.__setattr__(self, "volume", volume)
+
+    def on(self, device: str | torch.device) -> Tensor:
+        """Give the volume on a device; it is carried there once. To be read only."""
+        key = str(device)
+        if key not in self._tensors:
+            with warnings.catch_warnings():  # of arrays that are read only, as this tensor is
+                warnings.simplefilter("ignore", UserWarning)
+                self._tensors[key] = torch.from_numpy(self.volume).to(device)
+        return self._tensors[key]
 
     @cached_property
     def extremes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,7 +85,10 @@ class Square:
 
 
 def window(
-    image: NDArray[np.float32], mask: NDArray[np.bool_], modality: str, settings: Propagation
+    image: NDArray[np.floating[Any]],
+    mask: NDArray[np.bool_],
+    modality: str,
+    settings: Propagation,
 ) -> tuple[float, float]:
     """Range of intensities that matters for an object: both ends.
 
@@ -79,6 +96,8 @@ def window(
     normalization; released code for the integers of CT. Raises `UserError` for a slice of one
     intensity, unless the settings take that for a blank image.
     """
+    if settings.normalisation != "dynamic":
+        return CLINICAL[settings.normalisation]
     low, high = _ends(image[mask], modality, settings)
     if low == high and settings.flat_window == "slice":
         low, high = _ends(image, modality, settings)
@@ -92,12 +111,17 @@ def window(
     return low, high
 
 
-def _ends(values: NDArray[np.float32], modality: str, settings: Propagation) -> tuple[float, float]:
+def _ends(values: NDArray[Any], modality: str, settings: Propagation) -> tuple[float, float]:
     low, high = np.percentile(values, settings.percentiles)
     if settings.integer_ct_window and modality == "CT":
-        centre, half = int((low + high) / 2), int(high - low) // 2
-        low, high = centre - half, centre + half
+        low, high = integer_window(low, high)
     return float(low), float(high)
+
+
+def integer_window(low: float, high: float) -> tuple[float, float]:
+    """Round a window as the released code does: an integer centre and half of an integer width."""
+    centre, half = int((low + high) / 2), int(high - low) // 2
+    return centre - half, centre + half
 
 
 def square_around(mask: NDArray[np.bool_], settings: Propagation) -> Square:
@@ -135,21 +159,39 @@ def images(
     """
     chosen = list(indices)
     rows, columns = square.inside(*scan.volume.shape[1:])
-    raw = torch.from_numpy(np.ascontiguousarray(scan.volume[chosen, rows, columns])).to(device)
+    raw = scan.on(device)[:, rows, columns][chosen]
     low, high = (torch.tensor(end, dtype=torch.float32, device=device) for end in limits)
+    least, greatest = low, high
     if settings.stretch == "slice":
         # Clipping keeps order: the extremes of a clipped slice are its clipped extremes.
         least, greatest = (
             torch.from_numpy(extreme[chosen]).to(device)[:, None, None].clamp(low, high)
             for extreme in scan.extremes
         )
-    else:
-        least, greatest = low, high
-    grey = (raw.clamp(low, high) - least) / (greatest - least + 1e-8) * 255
+    grey = grey_levels(raw.clamp(low, high), least, greatest, settings.arithmetic, scan.integer)
     canvas = torch.zeros(len(chosen), square.side, square.side, dtype=torch.uint8, device=device)
-    canvas[:, : grey.shape[1], : grey.shape[2]] = grey.to(torch.uint8)
-    scaled = resize_linear(canvas, settings.size).to(torch.float32)
-    return ((scaled - 127.5) * torch.tensor(1 / 127.5, device=device))[:, None]
+    canvas[:, : grey.shape[1], : grey.shape[2]] = grey
+    return network_input(canvas, settings.size)
+
+
+def grey_levels(
+    image: Tensor, low: Tensor, high: Tensor, arithmetic: str, integer: bool = False
+) -> Tensor:
+    """Spread float32 images between ``low`` and ``high`` over 0 to 255, truncated, uint8.
+
+    ``arithmetic``: as in `Propagation`; an image of one intensity is black.
+    """
+    if arithmetic == "float32":
+        return ((image - low) / (high - low + 1e-8) * 255).to(torch.uint8)
+    if integer:
+        image, low, high = image.double(), low.double(), high.double()
+    return ((image - low) / (high - low) * 255).nan_to_num(0).to(torch.uint8)
+
+
+def network_input(grey: Tensor, size: int) -> Tensor:
+    """Resize uint8 [N, h, w] to what a network takes, [N, 1, size, size] float32 in -1..1."""
+    scaled = resize_linear(grey, size).to(torch.float32)
+    return ((scaled - 127.5) * torch.tensor(1 / 127.5, device=grey.device))[:, None]
 
 
 def prompt_image(

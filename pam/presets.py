@@ -1,8 +1,9 @@
 """Every switch of PAM's propagation, and the named presets; knows no torch.
 
-Where the paper (npj Digital Medicine 2025, Methods and Algorithm 1), the released code
-(github.com/czifan/PAM, ``tutorials/3d-propagation.ipynb``) and good practice differ, a switch
-names the choice. ``docs/pam.md`` has the table of all switches by preset.
+Where the paper (npj Digital Medicine 2025, Methods and Algorithm 1), the code released by its
+authors (github.com/czifan/PAM: their evaluation, ``infer/infer.py`` at 5f342f0, and
+``tutorials/3d-propagation.ipynb`` at 67af4c9) and good practice differ, a switch names the choice.
+``docs/pam.md`` has the table of all switches by preset.
 """
 
 from typing import Literal, Self
@@ -11,16 +12,19 @@ from pydantic import Field, model_validator
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings
+from pam.windows import Normalisation
 
 
 class Propagation(Settings):
     """How a mask is carried from its guiding slice through a scan; the default is `RIGOROUS`.
 
     Window, from the pixels under the prompt, once an object:
+    ``normalisation``: ``dynamic``, or a fixed clinical window, which needs none of the next four.
     ``percentiles``: its two ends. ``integer_ct_window``: in CT, truncate it to an integer centre
     and width. ``stretch``: what becomes 0 to 255, the ends of the ``window``, or the extremes of
-    each ``slice`` after clipping. ``flat_window``: where both ends are equal, ``blank`` images, or
-    the percentiles of the whole guiding ``slice``.
+    each ``slice`` after clipping. ``arithmetic``: of grey levels, ``float32`` with 1e-8 added to
+    the divisor, or ``native``: without, and in float64 for images of integers. ``flat_window``:
+    where both ends are equal, ``blank`` images, or the percentiles of the whole guiding ``slice``.
 
     Crop, a square around the guiding mask:
     ``crop_ratio``: side over the longer side of the mask's box. ``min_crop``: least side, pixels.
@@ -44,9 +48,11 @@ class Propagation(Settings):
     components (6 or 26 neighbours) that go if they do not touch the prompt; None keeps them all.
     """
 
+    normalisation: Normalisation = "dynamic"
     percentiles: tuple[float, float] = (0.5, 99.5)
     integer_ct_window: bool = False
     stretch: Literal["slice", "window"] = "window"
+    arithmetic: Literal["float32", "native"] = "float32"
     flat_window: Literal["blank", "slice"] = "slice"
     crop_ratio: float = Field(default=1.5, ge=1, le=10)
     min_crop: int = Field(default=16, ge=2)
@@ -91,7 +97,7 @@ class Propagation(Settings):
 
 
 RIGOROUS = Propagation()
-RELEASED = Propagation(
+TUTORIAL = Propagation(
     integer_ct_window=True,
     stretch="slice",
     flat_window="blank",
@@ -106,6 +112,9 @@ RELEASED = Propagation(
     merge="union",
     connectivity=6,
 )
+RELEASED = TUTORIAL.model_copy(
+    update={"arithmetic": "native", "crop_ratio": 1.25, "max_slices": 10, "stop_low": 0}
+)
 PAPER = Propagation(
     percentiles=(5.0, 95.0),
     flat_window="blank",
@@ -119,7 +128,8 @@ PAPER = Propagation(
     connectivity=None,
 )
 
-PRESETS = {"paper": PAPER, "released": RELEASED, "rigorous": RIGOROUS}
+PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": TUTORIAL, "rigorous": RIGOROUS}
+Protocol = Literal["paper", "released", "tutorial", "rigorous"]
 
 
 def preset(name: str) -> Propagation:

@@ -4,9 +4,9 @@ The mask goes to the slices within reach; the outermost predicted slices become 
 slices, until the volume or the object ends on both sides.
 """
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,14 +20,20 @@ from pam.presets import RIGOROUS, Propagation
 from pam.resize import resize_nearest
 from pam.rounds import Lane, State
 
+Guide = tuple[Tensor, ...]
+Device = str | torch.device
+
 
 class Network(Protocol):
     """What `propagate` asks of a network; `pam.network.PropMask` is one."""
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> Any:
-        """Read guiding slices in -1..1 and their masks of 0 and 1, [B, 1, H, W] each."""
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        """Read B guiding slices in -1..1 and their masks of 0 and 1, [B, 1, H, W] each.
 
-    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
+        Returns tensors [B, ...], which are put together with those of other guides.
+        """
+
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
         """Logits [B, N, 2, h, w] at any number of scales for slices [B, N, 1, H, W]."""
 
 
@@ -38,95 +44,138 @@ def propagate(
     prompt: NDArray[np.bool_],
     settings: Propagation = RIGOROUS,
     *,
-    device: str | torch.device = "cpu",
-    chunk: int = 4,
+    device: Device = "cpu",
+    batch: int = 8,
 ) -> NDArray[np.bool_]:
     """Segment an object in 3-D from its mask on one slice; returns bool [z, y, x].
 
     ``index``: guiding slice, counted on the first axis. ``prompt``: its mask [y, x], 0 or 1.
-    ``device``: where the network is. ``chunk``: how many slices of each direction pass the network
-    at a time; it bounds the memory and changes the result by rounding alone.
+    ``device``: where the network is. ``batch``: how many slices pass the network at a time, both
+    directions together; it bounds the memory and changes the result by rounding alone.
 
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
     """
     state = State(scan, index, prompt, settings)
-    while advance(network, state, device=device, chunk=chunk):
-        pass
+    carry(network, [state], device=device, batch=batch)
     return state.result()
+
+
+def carry(
+    network: Network, states: Sequence[State], *, device: Device = "cpu", batch: int = 8
+) -> None:
+    """Carry any number of masks as far as they go, batched together; they may be of one scan."""
+    going = list(states)
+    while going:
+        going = advance(network, going, device=device, batch=batch)
 
 
 @torch.inference_mode()
 def advance(
-    network: Network, state: State, *, device: str | torch.device = "cpu", chunk: int = 4
-) -> bool:
-    """Do one round, both directions in one batch; False if there was nothing left to do."""
-    if chunk < 1:
-        raise ValueError(f"chunk {chunk}; at least one slice has to pass the network at a time")
-    active = lanes = state.lanes()
-    if not lanes:
-        return False
-    state.rounds.append(lanes)
-    # Votes of this round must not reach the prompts of guides encoded again within it.
-    prompts = {lane.guide: state.mask(lane.guide) for lane in lanes}
-    encoded, guide = 0, None
-    while active:
-        if len(active) != encoded:  # a direction has ended: the other goes on alone
-            guide = _encode(network, state, active, prompts, device)
-            encoded = len(active)
-        number = min(chunk, *(len(lane.slices) for lane in active))
-        adjacent = [_images(state, lane, lane.slices[:number], device) for lane in active]
-        logits = network.decode(torch.stack(adjacent), guide)
-        foreground = soft_vote(logits, state.settings)
-        left = (_count(state, *pair, number) for pair in zip(active, foreground, strict=True))
-        active = tuple(lane for lane in left if lane.slices)
-    return True
+    network: Network, states: Sequence[State], *, device: Device = "cpu", batch: int = 8
+) -> list[State]:
+    """Do one round of each of ``states``; returns those that had something left to do.
 
-
-def soft_vote(logits: Sequence[Tensor], settings: Propagation) -> Tensor:
-    """Merge the scales [B, N, 2, h, w] of a network, to bool [B, N, size, size].
-
-    The sum over scales of how far the foreground is ahead has the sign of the difference of the
-    means; a tie is background. Source: paper, soft voting; released code for the logits.
+    All directions of all objects are batched together. As one comes to its end, the next one takes
+    its place; a guiding slice is encoded once.
     """
-    size = (settings.size, settings.size)
-    ahead = []
+    if batch < 1:
+        raise ValueError(f"batch {batch}; at least one slice has to pass the network at a time")
+    waiting: deque[_Run] = deque()
+    going = []
+    for state in states:
+        if lanes := state.lanes():
+            state.rounds.append(lanes)
+            going.append(state)
+            waiting.extend(_Run(state, lane) for lane in lanes)
+    active: list[_Run] = []
+    guide: Guide = ()
+    while waiting or active:
+        if waiting and len(active) < batch:
+            entering = [waiting.popleft() for _ in range(min(len(waiting), batch - len(active)))]
+            _encode(network, entering, device)
+            active += entering
+            guide = _together(active)
+        number = min(max(batch // len(active), 1), *(len(run.slices) for run in active))
+        adjacent = torch.stack([run.images(run.slices[:number], device) for run in active])
+        settings = active[0].state.settings
+        size = (settings.size, settings.size)
+        ahead = lead(network.decode(adjacent, guide), size, settings.average)
+        for run, leading in zip(active, ahead, strict=True):
+            run.count(leading)
+        if not all(run.slices for run in active):
+            active = [run for run in active if run.slices]
+            guide = _together(active)
+    return going
+
+
+class _Run:
+    """A lane of an object on its way through a round."""
+
+    guide: Guide  # set by _encode
+
+    def __init__(self, state: State, lane: Lane) -> None:
+        self.state, self.lane, self.slices = state, lane, lane.slices
+
+    def images(self, slices: Sequence[int], device: Device) -> Tensor:
+        state = self.state
+        return preprocess.images(
+            state.scan, slices, self.lane.square, state.limits, state.settings, device
+        )
+
+    def prompt(self, device: Device) -> Tensor:
+        settings = self.state.settings
+        return preprocess.prompt_image(self.lane.mask, self.lane.square, settings, device)
+
+    def count(self, ahead: Tensor) -> None:
+        """Count the next slices of the lane; ``ahead``: `lead` of each, [N, size, size]."""
+        state, square = self.state, self.lane.square
+        masks = resize_nearest(ahead > 0, square.side).cpu().numpy()
+        shares = None
+        if state.soft:
+            likely = probability(ahead, state.settings.average)
+            shares = resize_nearest(likely, square.side).cpu().numpy()
+        done, self.slices = self.slices[: len(ahead)], self.slices[len(ahead) :]
+        for i, z in enumerate(done):
+            last = not self.slices and i == len(done) - 1
+            times = 1 + (self.lane.repeats if last else 0)
+            state.add(z, masks[i], None if shares is None else shares[i], square, times)
+            if state.settings.outward and not state.mask(z).any():
+                self.slices = ()
+                return
+
+
+def _encode(network: Network, runs: Sequence[_Run], device: Device) -> None:
+    images = torch.cat([run.images((run.lane.guide,), device) for run in runs])
+    masks = torch.stack([run.prompt(device) for run in runs])
+    guide = network.encode_guide(images, masks)
+    for i, run in enumerate(runs):
+        run.guide = tuple(part[i : i + 1] for part in guide)
+
+
+def _together(runs: Sequence[_Run]) -> Guide:
+    if not runs:
+        return ()
+    return tuple(torch.cat(parts) for parts in zip(*(run.guide for run in runs), strict=True))
+
+
+def lead(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tensor:
+    """Merge the scales [B, N, 2, h, w] of a network: by how much the foreground leads, on average.
+
+    Float [B, N, *size], of the ``logits`` or of the ``probabilities``. Above 0 is foreground, a
+    tie is background. Source: paper, soft voting; released code for the logits.
+    """
+    scales = []
     for scale in logits:
         difference = (scale[:, :, 1] - scale[:, :, 0]).float()
-        if settings.average == "probabilities":
+        if average == "probabilities":
             difference = difference.sigmoid() - 0.5
         if difference.shape[-2:] != size:
             difference = F.interpolate(difference, size, mode="bilinear", align_corners=True)
-        ahead.append(difference)
-    return torch.stack(ahead).sum(dim=0) > 0
+        scales.append(difference)
+    return torch.stack(scales).mean(dim=0)
 
 
-def _encode(
-    network: Network,
-    state: State,
-    lanes: Sequence[Lane],
-    prompts: dict[int, NDArray[np.bool_]],
-    device: str | torch.device,
-) -> Any:
-    images = [_images(state, lane, (lane.guide,), device) for lane in lanes]
-    masks = [
-        preprocess.prompt_image(prompts[lane.guide], lane.square, state.settings, device)
-        for lane in lanes
-    ]
-    return network.encode_guide(torch.cat(images), torch.stack(masks))
-
-
-def _images(state: State, lane: Lane, slices: Sequence[int], device: str | torch.device) -> Tensor:
-    return preprocess.images(state.scan, slices, lane.square, state.limits, state.settings, device)
-
-
-def _count(state: State, lane: Lane, foreground: Tensor, number: int) -> Lane:
-    """Count the first ``number`` slices of a lane; returns what is left of it."""
-    masks = resize_nearest(foreground, lane.square.side).cpu().numpy()
-    left = lane.slices[number:]
-    for i, z in enumerate(lane.slices[:number]):
-        last = not left and i == number - 1
-        state.add(z, masks[i], lane.square, 1 + (lane.repeats if last else 0))
-        if state.settings.outward and not state.mask(z).any():
-            return replace(lane, slices=())
-    return replace(lane, slices=left)
+def probability(ahead: Tensor, average: str) -> Tensor:
+    """Turn what `lead` gives into the probability of the foreground."""
+    return ahead.sigmoid() if average == "logits" else ahead + 0.5

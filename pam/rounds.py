@@ -15,11 +15,12 @@ from pam.presets import Propagation
 
 @dataclass(frozen=True)
 class Lane:
-    """A guiding slice, the square cut around its mask, and the slices still to be predicted."""
+    """A guiding slice and its mask [y, x], the square around it, the slices still to predict."""
 
     guide: int
     square: Square
     slices: tuple[int, ...]
+    mask: NDArray[np.bool_]
     repeats: int = 0  # how many times more the last slice counts
 
 
@@ -27,43 +28,81 @@ class Lane:
 class State:
     """An object on its way through a scan.
 
-    ``index``, ``prompt``: guiding slice and its mask bool [y, x]. ``votes`` uint16 [z, y, x]: how
-    often a voxel was foreground, ``counts`` int [z]: of how many predictions, the prompt being
-    the first. ``rounds``: the lanes of each round so far.
+    ``index``, ``prompt``: guiding slice and its mask bool [y, x]. ``box``: where foreground may be,
+    half-open (z, z, y, y, x, x), everywhere by default. ``first``: the mask that votes begin with
+    in place of the prompt. ``votes`` uint16 [z, y, x]: how often a voxel was foreground, ``counts``
+    int [z]: of how many predictions, the prompt being the first. ``shares`` float32 [z, y, x], kept
+    if ``soft``: the sum of their probabilities. ``rounds``: the lanes of each round so far.
     """
 
     scan: Scan
     index: int
     prompt: NDArray[np.bool_]
     settings: Propagation
+    box: tuple[int, int, int, int, int, int] | None = None
+    first: NDArray[np.bool_] | None = None
+    soft: bool = False
     votes: NDArray[np.uint16] = field(init=False)
+    shares: NDArray[np.float32] | None = field(init=False, default=None)
     counts: NDArray[np.int64] = field(init=False)
     rounds: list[tuple[Lane, ...]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Start with the prompt as the first vote."""
-        self.prompt = _checked(self.scan, self.index, self.prompt)
+        depth, height, width = self.scan.volume.shape
+        self.prompt = checked(self.scan, self.index, self.prompt)
         image = self.scan.volume[self.index]
+        if self.settings.arithmetic == "native" and self.scan.integer:
+            image = image.astype(np.float64)
         self.limits = preprocess.window(image, self.prompt, self.scan.modality, self.settings)
-        depth = len(self.scan.volume)
         self.reach = self.settings.reach(self.scan.spacing[0]) if depth > 1 else 0
+        low, high, *plane = self.box or (0, depth, 0, height, 0, width)
+        self.depths = range(low, high)
+        self.plane = slice(plane[0], plane[1]), slice(plane[2], plane[3])
         self.votes = np.zeros(self.scan.volume.shape, np.uint16)
         self.counts = np.zeros(depth, np.int64)
-        self.add(self.index, self.prompt)
+        if self.soft:
+            self.shares = np.zeros(self.scan.volume.shape, np.float32)
+        first = self.prompt if self.first is None else self.first
+        self.add(self.index, first, first)
 
     def add(
-        self, z: int, mask: NDArray[np.bool_], square: Square | None = None, n: int = 1
+        self,
+        z: int,
+        mask: NDArray[np.bool_],
+        share: NDArray[Any] | None = None,
+        square: Square | None = None,
+        n: int = 1,
     ) -> None:
-        """Count a prediction of slice ``z`` ``n`` times; ``mask`` fills the slice or the square."""
-        where = square.inside(*self.prompt.shape) if square else (slice(None), slice(None))
-        part = self.votes[z][where]
-        part += (n * mask[: part.shape[0], : part.shape[1]]).astype(np.uint16)
+        """Count a prediction of slice ``z`` ``n`` times.
+
+        ``mask`` and its probability ``share`` fill the slice, or the square.
+        """
+        height, width = self.prompt.shape
+        square = square or Square(0, 0, max(height, width))
+        rows, columns = (
+            slice(max(a.start, b.start), min(a.stop, b.stop))
+            for a, b in zip(square.inside(height, width), self.plane, strict=True)
+        )
+        inner = (
+            slice(rows.start - square.y, rows.stop - square.y),
+            slice(columns.start - square.x, columns.stop - square.x),
+        )
+        if rows.start < rows.stop and columns.start < columns.stop:
+            self.votes[z, rows, columns] += (n * mask[inner]).astype(np.uint16)
+            if self.shares is not None and share is not None:
+                self.shares[z, rows, columns] += n * share[inner].astype(np.float32)
         self.counts[z] += n
 
     def mask(self, z: int) -> NDArray[np.bool_]:
         """What most predictions of a slice agree on, bool [y, x]."""
         agreed: NDArray[np.bool_] = self.votes[z] > self.counts[z] / 2
         return agreed
+
+    def probability(self) -> NDArray[np.float32]:
+        """Float32 [z, y, x]: mean of the predictions of each slice, 0 where there is none."""
+        assert self.shares is not None
+        return self.shares / np.maximum(self.counts, 1).astype(np.float32)[:, None, None]
 
     def lanes(self) -> tuple[Lane, ...]:
         """Work of the next round: none if the object or the volume ends on both sides."""
@@ -81,22 +120,25 @@ class State:
         seen = self.counts.nonzero()[0]
         low, high = int(seen[0]), int(seen[-1])
         ends = []
-        if low > 0 and self._area(low) > self.settings.stop_low:
+        if low > self.depths.start and self._area(low) > self.settings.stop_low:
             ends.append((low, -1))
-        if high < len(self.counts) - 1 and self._area(high) > self.settings.stop_high:
+        if high < self.depths.stop - 1 and self._area(high) > self.settings.stop_high:
             ends.append((high, 1))
         return ends
 
     def _lane(self, guide: int, side: int) -> Lane:
-        around = range(max(guide - self.reach, 0), min(guide + self.reach + 1, len(self.counts)))
-        slices = [z for z in around if z != guide]
+        first = max(guide - self.reach, self.depths.start)
+        slices = [z for z in range(first, min(guide + self.reach + 1, self.depths.stop))]
+        slices.remove(guide)
         if self.settings.outward:  # the nearest first
             slices = [z for z in slices[::side] if (z - guide) * side > 0]
-        return Lane(
-            guide, preprocess.square_around(self._region(guide), self.settings), tuple(slices)
-        )
+        square = preprocess.square_around(self._region(guide), self.settings)
+        mask = self.mask(guide) if self.rounds else self.prompt
+        return Lane(guide, square, tuple(slices), mask)
 
     def _region(self, z: int) -> NDArray[np.bool_]:
+        if not self.rounds:
+            return self.prompt
         return self.votes[z] > 0 if self.settings.crop_around == "votes" else self.mask(z)
 
     def _area(self, z: int) -> int:
@@ -111,20 +153,28 @@ class State:
             merged = self.votes > (self.counts / 2)[:, None, None]
         if self.settings.connectivity is None:
             return merged
-        found = ndimage.find_objects(merged.view(np.int8))
-        if not found:
-            return merged
-        box = found[0]  # labels take four bytes a voxel
         seed = np.zeros_like(merged)
-        seed[self.index] = self.prompt
-        diagonal = 1 if self.settings.connectivity == 6 else 3
-        labels, _ = ndimage.label(merged[box], ndimage.generate_binary_structure(3, diagonal))
-        kept = np.zeros_like(merged)
-        kept[box] = merged[box] & np.isin(labels, np.unique(labels[seed[box]]))
-        return kept
+        seed[self.index] = self.prompt if self.first is None else self.first
+        return touching(merged, seed, self.settings.connectivity)
 
 
-def _checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
+def touching(
+    mask: NDArray[np.bool_], seed: NDArray[np.bool_], connectivity: int
+) -> NDArray[np.bool_]:
+    """Keep components (6 or 26 neighbours) of a mask [z, y, x] that hold a voxel of ``seed``."""
+    found = ndimage.find_objects(mask.view(np.int8))
+    if not found:
+        return mask
+    box = found[0]  # labels take four bytes a voxel
+    diagonal = 1 if connectivity == 6 else 3
+    labels, _ = ndimage.label(mask[box], ndimage.generate_binary_structure(3, diagonal))
+    kept = np.zeros_like(mask)
+    kept[box] = mask[box] & np.isin(labels, np.unique(labels[seed[box]]))
+    return kept
+
+
+def checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
+    """Give a prompt [y, x] as bool, if it is a mask on a slice of the scan; else a `UserError`."""
     depth, *plane = scan.volume.shape
     if not 0 <= index < depth:
         raise UserError(

@@ -1,7 +1,6 @@
 """PropMask: the mask of a guiding slice carried to slices beside it (paper, Methods)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,13 +9,8 @@ from torch import Tensor, nn
 from pam.config import PropMaskConfig
 from pam.network.blocks import CrossAttention, Decoder, Encoder, check_size
 
-
-@dataclass(frozen=True)
-class Guide:
-    """Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] a stage."""
-
-    size: int
-    stages: tuple[tuple[Tensor, Tensor], ...]
+Guide = tuple[Tensor, ...]
+"""Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] of each stage."""
 
 
 class PropMask(nn.Module):
@@ -53,7 +47,7 @@ class PropMask(nn.Module):
         attended = list(features)[self.config.stages - self.config.attended :]
         layers = cast(Iterable[CrossAttention], self.attentions)
         pairs = zip(layers, attended, strict=True)
-        return Guide(len(image), tuple(layer.guide(*pair) for layer, pair in pairs))
+        return tuple(part for layer, pair in pairs for part in layer.guide(*pair))
 
     def decode(self, adjacent: Tensor, guide: Guide, chunk: int | None = None) -> list[Tensor]:
         """Segment N slices beside each of the B guiding slices.
@@ -63,9 +57,10 @@ class PropMask(nn.Module):
         alone. Returns logits (background, foreground) [B, N, 2, H / 2^i, W / 2^i], the finest
         first. Raises ValueError for a shape that does not fit the guide or the network.
         """
-        if adjacent.ndim != 5 or adjacent.shape[0] != guide.size or not adjacent.shape[1]:
+        guides = {len(part) for part in guide} or {len(adjacent)}
+        if adjacent.ndim != 5 or guides != {len(adjacent)} or not adjacent.shape[1]:
             raise ValueError(
-                f"adjacent slices {tuple(adjacent.shape)}; expected [{guide.size}, N, 1, H, W]"
+                f"adjacent slices {tuple(adjacent.shape)}; expected [{max(guides)}, N, 1, H, W]"
             )
         check_size(adjacent, self.config.multiple)
         chunks = torch.split(adjacent, adjacent.shape[1] if chunk is None else chunk, dim=1)
@@ -75,8 +70,9 @@ class PropMask(nn.Module):
     def _decode(self, adjacent: Tensor, guide: Guide) -> list[Tensor]:
         features = self.encoder(adjacent.flatten(0, 1))
         first = self.config.stages - self.config.attended
-        for i, (attention, stage) in enumerate(zip(self.attentions, guide.stages, strict=True)):
-            features[first + i] = attention(features[first + i], *stage)
+        stages = zip(self.attentions, guide[::2], guide[1::2], strict=True)
+        for i, (attention, keys, values) in enumerate(stages, first):
+            features[i] = attention(features[i], keys, values)
         return [x.unflatten(0, adjacent.shape[:2]) for x in self.decoder(features)]
 
     def forward(

@@ -189,5 +189,5 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         in run(app, ["weights", "verify", "net.yaml"]).output
     )
     listed = run(app, ["weights", "list"]).output
-    assert "pam-propmask: PAM, PropMask" in listed
+    assert "pam-released: PAM, PropMask" in listed
     assert "not looked for yet" in listed

@@ -1,40 +1,77 @@
-"""PAM as a method, with a small network of random weights: the contract, not the quality."""
+"""PAM as three methods, with small networks of random weights: the contract, not the quality."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from benchmark import conformance, weights, weights_store
+from benchmark import prompts as prompting
 from benchmark.adapter import find
 from benchmark.errors import UserError
 from benchmark.masks import Mask
-from benchmark.prompts import Mask2D
+from benchmark.prompts import Mask2D, Prompt
 from benchmark.volume import Volume
 from pam import checkpoints
 from pam.adapters import Pam2DMask
-from pam.config import PropMaskConfig
-from pam.network import PropMask
+from pam.box2mask import guiding_mask
+from pam.box_adapters import spread
+from pam.config import Box2MaskConfig, PropMaskConfig
+from pam.network import Box2Mask, PropMask
 from pam.preprocess import Scan
 from pam.presets import RELEASED
-from pam.propagation import propagate
+from pam.propagation import carry, propagate
+from pam.rounds import State
 
 SIZE = {"size": 32}
+METHODS = ("pam-2dmask", "pam-2dbox", "pam-3dbox")
+SPACING = (3.0, 2.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both networks, made for 32 x 32 pixels."""
     torch.manual_seed(3)
-    torch.set_num_threads(1)
-    network = PropMask(PropMaskConfig(channels=4, stages=3, max_channels=8, attended=2))
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    checkpoints.save(network, path)
+    path = tmp_path_factory.mktemp("weights")
+    unet: dict[str, Any] = {"channels": 4, "stages": 3, "max_channels": 8, "inference": SIZE}
+    checkpoints.save(PropMask(PropMaskConfig(attended=2, **unet)), path / "prop.safetensors")
+    checkpoints.save(Box2Mask(Box2MaskConfig(**unet)), path / "box.safetensors")
     return path
 
 
-def test_it_meets_the_contract(file: Path) -> None:
-    findings = conformance.check("pam-2dmask", {"propagation": SIZE}, weights=file)
+@pytest.fixture
+def file(folder: Path) -> Path:
+    return folder / "prop.safetensors"
+
+
+def scene() -> tuple[Volume, NDArray[np.bool_]]:
+    """A bright cuboid in noise, and where it is."""
+    array = np.random.default_rng(5).normal(size=(20, 24, 28)).astype(np.float32)
+    inside = np.zeros(array.shape, np.bool_)
+    inside[6:14, 8:16, 8:18] = True
+    return Volume(array + 4 * inside, SPACING, "CT"), inside
+
+
+def prompts(inside: NDArray[np.bool_], kind: str, axis: int = 0) -> list[Prompt]:
+    rows = prompting.derive(Mask.of(inside), axis, [0.0])
+    return [prompting.from_row(row, inside.shape) for row in rows if row["kind"] == kind]
+
+
+def loaded(name: str, folder: Path, options: dict[str, Any] | None = None) -> Any:
+    adapter: Any = find(name)(options)
+    adapter.load(folder, "cpu")
+    return adapter
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"), [*((name, "rigorous") for name in METHODS), ("pam-2dbox", "released")]
+)
+def test_they_meet_the_contract(folder: Path, name: str, protocol: str) -> None:
+    options = {"protocol": protocol, "batch": 32}
+    findings = conformance.check(name, options, weights=folder)
     assert [f"{f.name}: {f.detail}" for f in findings if not f.ok] == []
 
 
@@ -67,9 +104,118 @@ def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
         Pam2DMask({"propagation": {"thicknes": 10}})
 
 
-def test_weights_are_needed_and_named() -> None:
-    with pytest.raises(UserError, match="weights: pam-propmask"):
-        Pam2DMask().load(None, "cpu")
-    entry = weights.load("pam-propmask")
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_are_needed_and_named(name: str) -> None:
+    with pytest.raises(UserError, match="weights: pam-released"):
+        find(name)().load(None, "cpu")
+    entry = weights.load("pam-released")
+    assert len(entry.files) == 2
     assert weights_store.fetch(entry, Path("nowhere")).state == "manual"
-    assert find("pam-2dmask") is Pam2DMask
+
+
+def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it(
+    folder: Path,
+) -> None:
+    adapter = loaded("pam-2dbox", folder, {"protocol": "paper", "propagation": {"size": 64}})
+    assert (adapter.propagation.size, adapter.conversion.size) == (64, 32)
+    assert adapter.propagation.percentiles == (5, 95)
+    wrong = adapter.with_options({"box2mask": {"size": 30}})
+    volume, inside = scene()
+    (answer,) = wrong.segment(volume, prompts(inside, "box2d"))
+    assert "size 30; these weights need a multiple of 4" in answer.failure
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_box_is_the_mask_that_box2mask_makes_of_it(folder: Path, axis: int) -> None:
+    volume, inside = scene()
+    (prompt,) = prompts(inside, "box2d", axis)
+    adapter = loaded("pam-2dbox", folder)
+    (answer,) = adapter.segment(volume, [prompt])
+
+    view = np.moveaxis(volume.array, axis, 0)
+    order = [axis, *(a for a in range(3) if a != axis)]
+    scan = Scan(view, tuple(SPACING[a] for a in order), "CT")  # type: ignore[arg-type]
+    box: Any = np.array(prompt.box).reshape(3, 2)[order[1:]].ravel().tolist()
+    mask = guiding_mask(adapter.box_network, scan, prompt.slice, box, adapter.conversion)  # type: ignore[union-attr]
+    expected = propagate(adapter.network, scan, prompt.slice, mask, adapter.propagation)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(answer.mask, np.moveaxis(expected, 0, axis))
+
+
+def test_the_true_mask_stays_under_released_alone(folder: Path) -> None:
+    """The authors' script leaves it on the guiding slice; no other protocol does."""
+    volume, inside = scene()
+    corner = np.zeros_like(inside)
+    corner[10, 8:16, 8:18] = True
+    corner[10, 9:16, 9:18] = False  # a box of which Box2Mask can hardly find this edge
+    options = {"box2mask": {"by": "full-box"}}
+    for protocol, leaks in (("released", True), ("paper", False), ("rigorous", False)):
+        adapter = loaded("pam-2dbox", folder, {"protocol": protocol, **options})
+        (of_mask,), (of_box,) = (
+            adapter.segment(volume, prompts(corner, kind)) for kind in ("mask2d", "box2d")
+        )
+        assert (of_mask.mask != of_box.mask).any() == leaks
+        if leaks:
+            assert of_mask.mask[10][corner[10]].all()
+
+
+def test_a_box_in_space_holds_the_object(folder: Path) -> None:
+    volume, inside = scene()
+    (prompt,) = prompts(inside, "box3d")
+    for axis in (None, 1, 2):
+        options = {"axis": axis, "guides": 2, "box2mask": {"by": "full-box"}}
+        (answer,) = loaded("pam-3dbox", folder, options).segment(volume, [prompt])
+        assert answer.mask.any()
+        assert not answer.mask[~inside].any()
+
+
+def test_probabilities_are_voted(folder: Path) -> None:
+    """By hand: the mean over the guiding slices of what each of them gives alone."""
+    volume, inside = scene()
+    (prompt,) = prompts(inside, "box3d")
+    adapter = loaded("pam-3dbox", folder, {"guides": 3, "propagation": {"connectivity": None}})
+    scan = Scan(volume.array, SPACING, "CT")
+    total = np.zeros(inside.shape)
+    assert spread(6, 14, 3, 0.5) == [8, 10, 11]
+    for index in (8, 10, 11):
+        mask = adapter._mask(scan, 0, index, prompt.box)
+        state = State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True)
+        carry(adapter.network, [state])
+        assert state.votes[:6].max() == 0
+        assert state.votes[14:].max() == 0
+        np.testing.assert_array_equal(state.probability()[index], mask)
+        total += state.probability()
+    (answer,) = adapter.segment(volume, [prompt])
+    np.testing.assert_array_equal(answer.mask, total / 3 > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "guides", "span", "expected"),
+    [
+        (0, 9, 3, 0.5, [2, 4, 6]),
+        (0, 9, 3, 1.0, [0, 4, 8]),
+        (4, 13, 1, 1.0, [8]),
+        (4, 5, 5, 1.0, [4]),
+        (0, 2, 5, 1.0, [0, 1]),
+    ],
+)
+def test_guiding_slices_of_a_box(
+    low: int, high: int, guides: int, span: float, expected: list[int]
+) -> None:
+    assert spread(low, high, guides, span) == expected
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_objects_together_are_as_objects_alone(folder: Path, name: str) -> None:
+    volume, inside = scene()
+    other = np.zeros_like(inside)
+    other[9:17, 3:12, 15:26] = True
+    kind = find(name).info.prompts[0]
+    asked = [p for mask in (inside, other, inside & other) for p in prompts(mask, kind)]
+    adapter = loaded(name, folder)
+    together = list(adapter.segment(volume, asked))
+    assert len(together) == 3
+    for options in ({"objects": 1}, {"objects": 2, "batch": 3}, {"batch": 64}):
+        answers = list(adapter.with_options(options).segment(volume, asked))
+        for answer, expected in zip(answers, together, strict=True):
+            assert answer.mask.any()
+            assert (answer.mask != expected.mask).mean() <= 1e-4

@@ -104,6 +104,7 @@ def test_conversion(tmp_path: Path, network: PropMask, released: State) -> None:
                 "channels": 4,
                 "stages": 3,
                 "max_channels": 8,
+                "inference": {},
                 "attended": 2,
                 "mask_encoder": "separate",
             },

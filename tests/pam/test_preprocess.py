@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from pam.preprocess import Scan, Square, images, prompt_image, square_around, window
-from pam.presets import PAPER, RELEASED, RIGOROUS
+from pam.presets import PAPER, RIGOROUS, TUTORIAL
 
 SPACING = (2.0, 1.0, 1.0)
 
@@ -40,20 +40,20 @@ def test_a_bad_volume(volume: NDArray[Any], spacing: Any, message: str) -> None:
 def test_window_by_preset_and_modality() -> None:
     image = np.arange(-100, 101, dtype=np.float32)[None] * np.float32(1.5)  # -150 .. 150
     everywhere = np.ones(image.shape, np.bool_)
-    assert window(image, everywhere, "MR", RELEASED) == (-148.5, 148.5)
+    assert window(image, everywhere, "MR", TUTORIAL) == (-148.5, 148.5)
     # centre 0, width 297, so 148 on either side
-    assert window(image, everywhere, "CT", RELEASED) == (-148, 148)
+    assert window(image, everywhere, "CT", TUTORIAL) == (-148, 148)
     assert window(image, everywhere, "CT", RIGOROUS) == (-148.5, 148.5)
     assert window(image, everywhere, "CT", PAPER) == (-135, 135)
     # centre -75.75 becomes -75: towards zero
-    assert window(image, image <= 0, "CT", RELEASED) == (-149, -1)
+    assert window(image, image <= 0, "CT", TUTORIAL) == (-149, -1)
 
 
 def test_window_of_an_object_of_one_intensity() -> None:
     image = np.full((10, 10), 7, np.float32)
     mask = box((10, 10), slice(2, 4), slice(2, 4))
     image[6:] = [[9.0] * 10, [10.0] * 10, [11.0] * 10, [12.0] * 10]
-    assert window(image, mask, "MR", RELEASED) == (7, 7)
+    assert window(image, mask, "MR", TUTORIAL) == (7, 7)
     assert window(image, mask, "MR", RIGOROUS) == (7, 12)
     image[:] = 7
     image[9, 9] = 8  # beyond both percentiles
@@ -81,7 +81,7 @@ def test_window_of_an_object_of_one_intensity() -> None:
 )
 def test_square(y: slice, x: slice, released: Square, rigorous: Square) -> None:
     mask = box((64, 80), y, x)
-    assert square_around(mask, RELEASED) == released
+    assert square_around(mask, TUTORIAL) == released
     assert square_around(mask, RIGOROUS) == rigorous
 
 
@@ -100,7 +100,7 @@ def test_images_in_grey_levels() -> None:
         assert shown.dtype == torch.float32
         return (shown[:, 0].numpy() * 127.5 + 127.5).round(3)
 
-    stretched, windowed = grey(RELEASED), grey(RIGOROUS)
+    stretched, windowed = grey(TUTORIAL), grey(RIGOROUS)
     np.testing.assert_array_equal(stretched[0], np.trunc(volume[0].clip(0, 10) * 25.5))
     np.testing.assert_array_equal(windowed[0], stretched[0])
     assert stretched[1].max() == 255

@@ -1,18 +1,21 @@
 """Settings of the propagation: presets, checks, reach."""
 
+from typing import get_args
+
 import pytest
 
 from benchmark.errors import UserError
-from pam.presets import PAPER, PRESETS, RELEASED, RIGOROUS, Propagation, preset
+from pam.presets import PAPER, PRESETS, RELEASED, RIGOROUS, TUTORIAL, Propagation, Protocol, preset
 
 
 def test_presets_differ_where_their_sources_do() -> None:
     def differing(a: Propagation, b: Propagation) -> set[str]:
         return {k for k, v in a.model_dump().items() if v != b.model_dump()[k]}
 
-    assert PRESETS == {"paper": PAPER, "released": RELEASED, "rigorous": RIGOROUS}
+    assert {preset(name) == PRESETS[name] for name in get_args(Protocol)} == {True}
     assert preset("released") is RELEASED
-    assert differing(PAPER, RELEASED) == {
+    assert differing(RELEASED, TUTORIAL) == {"arithmetic", "crop_ratio", "max_slices", "stop_low"}
+    assert differing(PAPER, TUTORIAL) == {
         *("percentiles", "integer_ct_window", "stretch", "crop_around", "last_pixel"),
         *("stop_high", "stop_counts", "count_padding", "average", "connectivity"),
     }
@@ -28,8 +31,9 @@ def test_an_unknown_preset_is_told_its_neighbour() -> None:
     ("spacing", "slices"), [(0.4, 40), (0.5, 40), (3.0, 6), (6.67, 2), (20.0, 1)]
 )
 def test_reach(spacing: float, slices: int) -> None:
-    assert RELEASED.reach(spacing) == slices
-    assert RELEASED.model_copy(update={"max_slices": 10}).reach(spacing) == min(slices, 10)
+    assert TUTORIAL.reach(spacing) == slices
+    assert RELEASED.reach(spacing) == min(slices, 10)
+    assert TUTORIAL.model_copy(update={"max_slices": 10}).reach(spacing) == min(slices, 10)
 
 
 def test_slices_further_apart_than_the_thickness() -> None:

@@ -13,8 +13,8 @@ from benchmark.errors import UserError
 from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.preprocess import Scan
-from pam.presets import PAPER, PRESETS, RELEASED, RIGOROUS, Propagation
-from pam.propagation import advance, propagate, soft_vote
+from pam.presets import PAPER, PRESETS, RIGOROUS, TUTORIAL, Propagation
+from pam.propagation import Guide, advance, carry, lead, probability, propagate
 from pam.rounds import State
 
 SIZE = 32
@@ -30,13 +30,13 @@ class Bright:
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> Tensor:
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
         assert image.shape == mask.shape == (len(image), 1, SIZE, SIZE)
-        return torch.nn.functional.max_pool2d(mask, 9, 1, 4)[:, None]
+        return (torch.nn.functional.max_pool2d(mask, 9, 1, 4)[:, None],)
 
-    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
         self.batches.append((adjacent.shape[0], adjacent.shape[1]))
-        foreground = (adjacent > -0.9) & (guide > 0.5)
+        foreground = (adjacent > -0.9) & (guide[0] > 0.5)
         score = 2 * foreground.float() - 1
         return [torch.cat((-score, score), dim=2)]
 
@@ -44,10 +44,10 @@ class Bright:
 class All:
     """A network that takes everything, or, on slices that are ``dark`` throughout, nothing."""
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> None:
-        pass
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        return ()
 
-    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
         score = (adjacent.amax(dim=(3, 4), keepdim=True) > -1).float() - 0.5
         return [torch.cat((-score, score), dim=2).expand(-1, -1, -1, SIZE, SIZE)]
 
@@ -69,7 +69,7 @@ def dsc(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 def test_an_object_is_found(name: str, thickness: float) -> None:
     volume, mask = ball()
     settings = small(PRESETS[name], thickness=thickness, percentiles=(0.5, 99.5))
-    if name == "released":  # stretch of slices without the object is noise
+    if name in ("released", "tutorial"):  # stretch of slices without the object is noise
         settings = settings.model_copy(update={"stretch": "window"})
     # From the whole slice, so that the background is dark.
     scan = Scan(np.where(volume > 50, volume, 0), (1.0, 1.0, 1.0))
@@ -82,8 +82,7 @@ def test_outward_asks_once_a_slice_and_ends_with_the_object() -> None:
     volume, mask = ball()
     state = State(Scan(volume, (1.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS, thickness=4.0))
     network = Bright()
-    while advance(network, state, chunk=3):
-        pass
+    carry(network, [state], batch=6)
     assert state.counts.max() == 1
     asked = np.flatnonzero(state.counts)
     held = np.flatnonzero(state.result().any(axis=(1, 2)))
@@ -93,18 +92,18 @@ def test_outward_asks_once_a_slice_and_ends_with_the_object() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_chunk_does_not_matter(name: str) -> None:
+def test_the_batch_does_not_matter(name: str) -> None:
     volume, mask = ball()
     scan = Scan(volume, (1.5, 1.0, 1.0))
     settings = small(PRESETS[name])
     first, *others = (
-        propagate(Bright(), scan, 5, mask[17], settings, chunk=chunk) for chunk in (1, 3, 100)
+        propagate(Bright(), scan, 5, mask[17], settings, batch=batch) for batch in (1, 3, 100)
     )
     assert first.any(axis=(1, 2)).sum() > 5
     for other in others:
         np.testing.assert_array_equal(first, other)
-    with pytest.raises(ValueError, match="chunk 0"):
-        propagate(Bright(), scan, 5, mask[17], settings, chunk=0)
+    with pytest.raises(ValueError, match="batch 0"):
+        propagate(Bright(), scan, 5, mask[17], settings, batch=0)
 
 
 @pytest.mark.parametrize("settings", [RIGOROUS, PAPER])
@@ -132,11 +131,10 @@ def test_an_empty_slice_ends_its_side() -> None:
     volume[8] = 0
     prompt = volume[3] > 150
     wide = {"percentiles": (0.0, 100.0), "flat_window": "slice"}
-    for chunk in (1, 4, 20):
+    for batch in (1, 4, 20):
         settings = small(RIGOROUS, thickness=6.0, **wide)
         state = State(Scan(volume, (1, 1, 1)), 3, prompt, settings)
-        while advance(All(), state, chunk=chunk):
-            pass
+        carry(All(), [state], batch=batch)
         assert state.counts.tolist() == [1] * 9 + [0] * 3
         assert state.result().any(axis=(1, 2)).tolist() == [True] * 8 + [False] * 4
 
@@ -158,14 +156,14 @@ def guides(state: State) -> list[int]:
 
 
 def test_stop_areas() -> None:
-    for settings in (RELEASED, PAPER, RIGOROUS):
+    for settings in (TUTORIAL, PAPER, RIGOROUS):
         assert guides(votes(settings)) == [1, 5]
-    for settings, expected in ((RELEASED, [5]), (PAPER, []), (RIGOROUS, [1, 5])):
+    for settings, expected in ((TUTORIAL, [5]), (PAPER, []), (RIGOROUS, [1, 5])):
         state = votes(settings)
         state.votes[[1, 5], 0, 0] = 0  # 100 pixels
         assert guides(state) == expected
     # Votes are not pixels: 60 pixels twice are more than 100 votes.
-    for settings, expected in ((RELEASED, [1, 5]), (PAPER, [])):
+    for settings, expected in ((TUTORIAL, [1, 5]), (PAPER, [])):
         state = votes(settings)
         state.votes[[1, 5]] = 2 * (np.arange(400).reshape(20, 20) < 60)
         state.counts[[1, 5]] = 2
@@ -178,36 +176,36 @@ def test_guiding_slices_that_predictions_disagree_on() -> None:
     shown = []
 
     class Looks(Bright):
-        def encode_guide(self, image: Tensor, mask: Tensor) -> Tensor:
+        def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
             shown.append(mask[0, 0].numpy() > 0)
             return super().encode_guide(image, mask)
 
     for around, side in (("votes", 28), ("mask", 16)):
-        state = votes(small(RELEASED, crop_around=around))
+        state = votes(small(TUTORIAL, crop_around=around))
         state.add(1, agreed)  # of five rows and 20 columns
         assert state.lanes()[0].square.side == side
-        assert advance(Looks(), state)
+        assert advance(Looks(), [state])
         rows, columns = (np.flatnonzero(shown[-1].any(axis=axis)) for axis in (1, 0))
         assert rows[-1] + 1 == pytest.approx(2 * SIZE / side, abs=1)
         assert columns[-1] + 1 == pytest.approx(10 * SIZE / side, abs=1)
 
     # Votes enough to go on, but nothing that most of them agree on.
-    state = votes(small(RELEASED, crop_around="mask"))
+    state = votes(small(TUTORIAL, crop_around="mask"))
     state.counts[1] += 1
     assert guides(state) == [5]
 
 
 def test_the_first_and_last_slice_guide_nothing() -> None:
-    state = votes(RELEASED)
+    state = votes(TUTORIAL)
     for z in (0, 6):
         state.add(z, np.ones((20, 20), np.bool_))
     assert guides(state) == []
 
 
 def test_lanes() -> None:
-    lanes = votes(RELEASED.model_copy(update={"thickness": 15.0})).lanes()
+    lanes = votes(TUTORIAL.model_copy(update={"thickness": 15.0})).lanes()
     assert [lane.slices for lane in lanes] == [(0, 2, 3, 4), (2, 3, 4, 6)]
-    state = votes(RELEASED)
+    state = votes(TUTORIAL)
     state.counts[1] = state.votes[1] = 0
     lanes = state.lanes()
     assert [len(lane.slices) for lane in lanes] == [6, 5]
@@ -217,7 +215,7 @@ def test_lanes() -> None:
 
 
 def test_merging() -> None:
-    state = votes(RELEASED)
+    state = votes(TUTORIAL)
     state.add(2, np.zeros((20, 20), np.bool_))
     assert state.result()[2].any()
     state.settings = state.settings.model_copy(update={"merge": "majority", "connectivity": None})
@@ -228,7 +226,7 @@ def test_merging() -> None:
 
 def test_components_that_do_not_touch_the_prompt_go() -> None:
     def kept(connectivity: int | None) -> list[bool]:
-        state = votes(small(RELEASED, connectivity=connectivity))
+        state = votes(small(TUTORIAL, connectivity=connectivity))
         state.votes[:3] = state.votes[4:] = 0
         state.votes[4, 4, 4] = state.votes[5, 5, 5] = state.votes[0, 9, 9] = 1
         result = state.result()
@@ -247,22 +245,29 @@ def test_soft_vote() -> None:
             for a, n in zip(ahead, (SIZE, SIZE // 2, SIZE // 4), strict=True)
         ]
 
+    def found(logits: Sequence[Tensor], average: str) -> Tensor:
+        return lead(logits, (SIZE, SIZE), average) > 0
+
     # One scale is very sure, two lean to the other side.
     one_sure = logits(10.0, -3.0, -3.0)
-    assert soft_vote(one_sure, small(RELEASED)).all()
-    assert not soft_vote(one_sure, small(PAPER)).any()
-    assert not soft_vote(logits(0.3, -0.2, -0.2), small(PAPER)).any()  # 0.57, 0.45, 0.45
-    assert soft_vote(logits(0.3, -0.1, -0.1), small(PAPER)).all()
+    assert found(one_sure, "logits").all()
+    assert not found(one_sure, "probabilities").any()
+    assert not found(logits(0.3, -0.2, -0.2), "probabilities").any()  # 0.57, 0.45, 0.45
+    assert found(logits(0.3, -0.1, -0.1), "probabilities").all()
     tie = logits(0.0, 0.0, 0.0)
-    assert not soft_vote(tie, small(RELEASED)).any()
-    assert soft_vote(tie, small(RELEASED)).shape == (1, 1, SIZE, SIZE)
+    assert not found(tie, "logits").any()
+    assert found(tie, "logits").shape == (1, 1, SIZE, SIZE)
+    for average, expected in (("logits", torch.tensor(4 / 3).sigmoid()), ("probabilities", None)):
+        mean = torch.tensor([10.0, -3.0, -3.0]).sigmoid().mean() if expected is None else expected
+        got = probability(lead(one_sure, (SIZE, SIZE), average), average)
+        torch.testing.assert_close(got, mean.expand_as(got))
 
 
 def test_scales_are_aligned_at_their_corner_pixels() -> None:
     ahead = torch.tensor([-1.0, -1.0, 3.0]).expand(3, 3)
     coarse = torch.stack((torch.zeros(3, 3), ahead))[None, None]
     # Column i lies at 2 i / 31, and the foreground begins beyond 1.25.
-    columns = soft_vote([coarse], small(RELEASED))[0, 0, 0]
+    columns = lead([coarse], (SIZE, SIZE), "logits")[0, 0, 0] > 0
     assert columns.tolist() == [False] * 20 + [True] * 12
 
 
@@ -304,7 +309,7 @@ def test_a_bad_prompt(settings: Propagation, index: int, prompt: Any, message: s
 def test_thick_slices() -> None:
     volume, mask = ball()
     scan = Scan(volume, (25.0, 1.0, 1.0))
-    for settings in (RELEASED, PAPER):
+    for settings in (TUTORIAL, PAPER):
         with pytest.raises(UserError, match="25 mm apart"):
             propagate(Bright(), scan, 17, mask[17], small(settings))
     found = propagate(Bright(), scan, 17, mask[17], small(RIGOROUS))  # slice by slice
@@ -334,6 +339,6 @@ def test_a_constant_volume() -> None:
     prompt[5:10, 5:10] = True
     with pytest.raises(UserError, match="nothing to segment by"):
         propagate(Bright(), scan, 2, prompt, small(RIGOROUS))
-    for settings in (RELEASED, PAPER):  # black images, in which nothing is bright
+    for settings in (TUTORIAL, PAPER):  # black images, in which nothing is bright
         found = propagate(Bright(), scan, 2, prompt, small(settings))
         np.testing.assert_array_equal(found.sum(axis=(1, 2)), [0, 0, 25, 0, 0])

@@ -1,4 +1,4 @@
-"""Preset `released` against recorded runs of the released code: nothing may differ."""
+"""Preset `tutorial` against recorded runs of the released code: nothing may differ."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pam import checkpoints
 from pam.preprocess import Scan
-from pam.presets import RELEASED
-from pam.propagation import Network, advance
+from pam.presets import TUTORIAL
+from pam.propagation import Guide, Network, advance, carry
 from pam.rounds import State
 
 Golden = dict[str, NDArray[Any]]
@@ -38,9 +38,9 @@ class Case:
         self.index = int(self["guiding_z"])
         self.prompt = self.bits("prompt_packbits", self.shape)[self.index]
         self.scan = Scan(volume, (float(self["spacing_z"]), 1.0, 1.0), str(self["modality"]))
-        most = json.loads(str(self["params"])).get("maxZ", RELEASED.max_slices)
+        most = json.loads(str(self["params"])).get("maxZ", TUTORIAL.max_slices)
         self.state = State(
-            self.scan, self.index, self.prompt, RELEASED.model_copy(update={"max_slices": most})
+            self.scan, self.index, self.prompt, TUTORIAL.model_copy(update={"max_slices": most})
         )
 
     def __getitem__(self, key: str) -> NDArray[Any]:
@@ -66,7 +66,7 @@ class Case:
         crops = [(x.start, y.start, x.stop, y.stop) for y, x in inside]
         np.testing.assert_array_equal(crops, self[f"r{r}_crop"])
 
-        seen = list(network.seen.values())
+        seen = network.seen
         masks = np.stack([mask for _, mask, _ in seen])
         np.testing.assert_array_equal(masks, self.bits(f"r{r}_guiding_prp", masks.shape))
         assert digest([image for image, _, _ in seen]) == str(self[f"r{r}_guiding_x_u8_sha256"])
@@ -87,31 +87,30 @@ class Recorder:
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.seen: dict[bytes, tuple[Any, Any, list[Any]]] = {}
+        self.seen: list[tuple[Any, Any, list[Any]]] = []
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> Any:
-        shown = [(i.numpy(), m[0].numpy()) for i, m in zip(image, mask, strict=True)]
-        self.keys = [i.tobytes() + m.tobytes() for i, m in shown]
-        for key, (i, m) in zip(self.keys, shown, strict=True):
-            self.seen.setdefault(key, (i, m, []))
-        return self.inner.encode_guide(image, mask)
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        numbers = torch.arange(len(self.seen), len(self.seen) + len(image))
+        self.seen += [(i.numpy(), m[0].numpy(), []) for i, m in zip(image, mask, strict=True)]
+        return (numbers, *self.inner.encode_guide(image, mask))
 
-    def decode(self, adjacent: Tensor, guide: Any) -> Sequence[Tensor]:
-        self.asked = [(list(self.seen).index(k), len(self.seen[k][2])) for k in self.keys]
-        for key, images in zip(self.keys, adjacent, strict=True):
-            self.seen[key][2].extend(images.numpy())
-        logits: Sequence[Tensor] = self.inner.decode(adjacent, guide)
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
+        numbers, *inner = guide
+        self.asked = [(number, len(self.seen[number][2])) for number in numbers.tolist()]
+        for (number, _), images in zip(self.asked, adjacent, strict=True):
+            self.seen[number][2].extend(images.numpy())
+        logits: Sequence[Tensor] = self.inner.decode(adjacent, tuple(inner))
         return logits
 
 
 class Threshold:
     """The stand-in that the runs were recorded with: bright and near the mask, at two scales."""
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> Tensor:
-        return F.max_pool2d(mask, 25, 1, 12)
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        return (F.max_pool2d(mask, 25, 1, 12),)
 
-    def decode(self, adjacent: Tensor, guide: Tensor) -> Sequence[Tensor]:
-        fine = 2 * ((adjacent > 0.1) & (guide[:, None] > 0.5)).float() - 1
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
+        fine = 2 * ((adjacent > 0.1) & (guide[0][:, None] > 0.5)).float() - 1
         scales = (fine, 1.37 * F.avg_pool3d(fine, (1, 2, 2)))
         return [torch.cat((-d / 2, d / 2), dim=2) for d in scales]
 
@@ -122,10 +121,10 @@ class Replay:
     recorder: Recorder
     masks: NDArray[np.bool_]
 
-    def encode_guide(self, image: Tensor, mask: Tensor) -> None:
-        pass
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        return ()
 
-    def decode(self, adjacent: Tensor, guide: None) -> Sequence[Tensor]:
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
         count = adjacent.shape[1]
         answers = [self.masks[b, first : first + count] for b, first in self.recorder.asked]
         score = torch.from_numpy(np.stack(answers))[:, :, None].float() - 0.5
@@ -143,9 +142,9 @@ def test_the_logic(recorded: Golden, name: str) -> None:
     case = Case(recorded, name)
     for r in range(case.rounds):
         recorder = Recorder(Threshold())
-        assert advance(recorder, case.state)
+        assert advance(recorder, [case.state])
         case.check_round(recorder, r)
-    assert not advance(Recorder(Threshold()), case.state)
+    assert not advance(Recorder(Threshold()), [case.state])
     case.check_votes()
 
 
@@ -156,9 +155,9 @@ def test_the_masks_of_the_full_network(recorded: Golden) -> None:
         replay.recorder = Recorder(replay)
         shape = (*case[f"r{r}_adjacent_ids"].shape, 224, 224)
         replay.masks = case.bits(f"r{r}_pred", shape)
-        assert advance(replay.recorder, case.state, chunk=3)
+        assert advance(replay.recorder, [case.state], batch=6)
         case.check_round(replay.recorder, r)
-    assert not advance(replay, case.state)
+    assert not advance(replay, [case.state])
     case.check_votes()
 
 
@@ -181,8 +180,7 @@ def test_the_full_network_itself(
     path.unlink()  # 130 MB
 
     case = Case(recorded, "propagate_ct")
-    while advance(network, case.state):
-        pass
+    carry(network, [case.state])
 
     np.testing.assert_array_equal(case.state.counts, case["num"])
     expected = case.bits("result_packbits", case.shape)

@@ -1,0 +1,163 @@
+"""PAM from boxes: Box2Mask gives the guiding masks that are carried through the scan."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from benchmark.adapter import MethodInfo
+from benchmark.errors import UserError
+from pam import box_presets
+from pam.adapters import PAPER, Pam, fitting
+from pam.box_presets import Conversion
+
+if TYPE_CHECKING:
+    from benchmark.masks import Box
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+    from pam.preprocess import Scan
+    from pam.rounds import State
+
+
+class _PamBox(Pam):
+    """The two that start from a box; Box2Mask lies beside PropMask."""
+
+    needs_boxes = True
+
+    class Options(Pam.Options):
+        """``box2mask``: single switches of `pam.box_presets.Conversion` over the preset."""
+
+        box2mask: Mapping[str, Any] = {}
+
+        def converting(self, trained: Mapping[str, Any]) -> Conversion:
+            """Merge preset, what the weights were ``trained`` for, and single switches."""
+            preset = box_presets.preset(self.protocol).model_dump()
+            return Conversion.read(preset | {**trained, **self.box2mask}, "options.box2mask")
+
+        @model_validator(mode="after")
+        def _box_switches_exist(self) -> "_PamBox.Options":
+            self.converting({})
+            return self
+
+    options: Options
+
+    @property
+    def conversion(self) -> Conversion:
+        """The switches in force."""
+        config = self.box_network.config
+        return fitting(self.options.converting(config.inference), config.multiple)
+
+    def _mask(self, scan: "Scan", axis: int, index: int, box: "Box") -> NDArray[np.bool_]:
+        from pam.box2mask import guiding_mask
+
+        y0, y1, x0, x1 = (end for i, end in enumerate(box) if i // 2 != axis)
+        return guiding_mask(
+            self.box_network,
+            scan,
+            index,
+            (y0, y1, x0, x1),
+            self.conversion,
+            device=self.device,
+            batch=self.options.batch,
+        )
+
+
+class Pam2DBox(_PamBox):
+    """A box on a slice turned into a mask by Box2Mask, and that carried on as by `Pam2DMask`.
+
+    A mask prompt is reduced to its box. Only under the protocol ``released`` the mask itself stays
+    in the result on the guiding slice, since the authors' evaluation script leaves it there.
+    """
+
+    info = MethodInfo(
+        summary="PAM: a box on a slice turned into a mask by Box2Mask, and carried on as such",
+        prompts=("box2d", "mask2d"),
+        gpu=True,
+        memory_mb=4000,
+        citation=PAPER,
+    )
+
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+        from benchmark.prompts import Box2D, Mask2D
+        from pam.rounds import State, checked
+
+        assert isinstance(prompt, Box2D | Mask2D)
+        first = None
+        if isinstance(prompt, Mask2D):
+            truth = checked(scan, prompt.slice, prompt.plane)
+            first = truth if self.options.protocol == "released" else None
+        mask = self._mask(scan, axis, prompt.slice, prompt.box)
+        return [State(scan, prompt.slice, mask, self.propagation, first=first)]
+
+
+class Pam3DBox(_PamBox):
+    """A box in space: Box2Mask on several of its slices, each carried through the box, a vote.
+
+    The paper says as much, and not how many slices or which: see ``docs/pam.md``.
+    """
+
+    info = MethodInfo(
+        summary="PAM: a box in space, several of its slices carried through it, and a vote",
+        prompts=("box3d",),
+        gpu=True,
+        memory_mb=4000,
+        citation=PAPER,
+    )
+
+    class Options(_PamBox.Options):
+        """``guides``: how many slices of the box start a propagation, evenly spread over the
+        middle ``span`` of its depth. ``axis``: what the slices are perpendicular to (0, 1, 2 for
+        z, y, x); by default the axis of the largest spacing, the first of equals.
+        """
+
+        guides: int = Field(default=3, ge=1)
+        span: float = Field(default=0.5, ge=0, le=1)
+        axis: Literal[0, 1, 2] | None = None
+
+    options: Options
+
+    def _axis(self, volume: "Volume", prompt: "Prompt") -> int:
+        if self.options.axis is not None:
+            return self.options.axis
+        return int(np.argmax(volume.spacing))
+
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+        from pam.rounds import State
+
+        order = axis, *(a for a in range(3) if a != axis)
+        (low, high), (y0, y1), (x0, x1) = (
+            (prompt.box[2 * a], prompt.box[2 * a + 1]) for a in order
+        )
+        if low >= high:
+            raise UserError(f"The box {prompt.box} has no depth. Boxes are half-open.")
+        box = (low, high, y0, y1, x0, x1)
+        states = []
+        for index in spread(low, high, self.options.guides, self.options.span):
+            mask = self._mask(scan, axis, index, prompt.box)
+            states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
+        return states
+
+    def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
+        from pam.rounds import touching
+
+        mean = sum(state.probability() for state in states) / np.float32(len(states))
+        mask: NDArray[np.bool_] = np.asarray(mean > 0.5)
+        connectivity = states[0].settings.connectivity
+        if connectivity is None:
+            return mask
+        seed = np.zeros_like(mask)
+        for state in states:
+            seed[state.index] |= state.prompt
+        return touching(mask, seed, connectivity)
+
+
+def spread(low: int, high: int, guides: int, span: float) -> list[int]:
+    """Slices of ``low`` to ``high`` (half-open) evenly spread over their middle ``span``.
+
+    At most ``guides`` of them, each once, in order.
+    """
+    middle, half = (low + high - 1) / 2, (high - low - 1) / 2 * span
+    places = np.linspace(middle - half, middle + half, guides) if guides > 1 else [middle]
+    return sorted({int(np.floor(place + 0.5)) for place in places})

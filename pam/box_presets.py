@@ -1,0 +1,102 @@
+"""Every switch of the way from a box to its guiding mask, and the named presets; knows no torch.
+
+Sources: paper (npj Digital Medicine 2025, Methods, Box2Mask module and Dynamic image
+normalization); released code (github.com/czifan/PAM at 5f342f0, ``infer/infer.py``).
+``docs/pam.md`` has the table of all switches by preset.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.settings import Settings
+from pam.windows import Normalisation
+
+Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
+class Conversion(Settings):
+    """How a box on a slice becomes the mask that the propagation starts from.
+
+    ``by``: the network ``box2mask``; or, for ablations without it, the ``full-box``, or an
+    ``adaptive`` threshold (Otsu's, on the side that is rarer at the border of the box).
+
+    What the network sees:
+    ``size``: pixels, height and width. ``last_pixel``: whether the box's last row and column
+    belong to it. ``box_ratio``: sides of the crop over those of the box; the mask stays inside the
+    box. ``halved``: round the crop to int16 and resize it to half of ``size`` first; windows are
+    taken from that. ``stretch``: what becomes 0 to 255, the ends of the ``window``, or the extremes
+    of the ``crop`` after clipping. ``integer_window``: truncate windows to an integer centre and
+    width.
+
+    First estimate:
+    ``normalisation``: ``dynamic``, the two passes described here, or a fixed clinical window, which
+    needs one. ``lower``, ``upper``: percentiles of the crop; a candidate window is any pair.
+    ``estimate``: pixels that most candidates agree on in the ``vote`` of all scales, or the
+    ``pool`` of the foregrounds of all candidates at half the size, repetitions counting.
+    ``least_pixels``: candidates that find fewer do not enter the pool.
+
+    Final pass:
+    ``percentiles``: of the estimate, the final window. ``empty_estimate``: in place of them where
+    nothing was found, the percentiles 5 and 95 of the whole ``crop``, or the CT window that the
+    released code takes (``soft-tissue``, centre 50 and width 350). ``average``: over the scales,
+    ``logits`` or ``probabilities``. Where the final pass finds nothing, the mask is the whole box.
+    """
+
+    by: Literal["box2mask", "full-box", "adaptive"] = "box2mask"
+    size: int = Field(default=224, ge=2, le=1024)
+    last_pixel: bool = True
+    box_ratio: float = Field(default=1.0, ge=1, le=4)
+    halved: bool = False
+    stretch: Literal["window", "crop"] = "window"
+    integer_window: bool = False
+    normalisation: Normalisation = "dynamic"
+    lower: tuple[Percentile, ...] = Field(default=(5, 10, 15, 20), min_length=1)
+    upper: tuple[Percentile, ...] = Field(default=(90, 95), min_length=1)
+    estimate: Literal["vote", "pool"] = "vote"
+    least_pixels: int = Field(default=1, ge=1)
+    percentiles: tuple[Percentile, Percentile] = (0.5, 99.5)
+    empty_estimate: Literal["crop", "soft-tissue"] = "crop"
+    average: Literal["logits", "probabilities"] = "logits"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if max(self.lower) >= min(self.upper):
+            raise ValueError(f"lower percentiles {self.lower} reach the upper ones {self.upper}")
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(f"percentiles {self.percentiles}; need first < second")
+        if self.estimate == "pool" and not self.halved:
+            raise ValueError("estimate pool is taken at half the size: it needs halved")
+        return self
+
+
+RIGOROUS = Conversion()
+PAPER = Conversion(
+    lower=tuple(range(5, 21)),
+    upper=tuple(range(90, 96)),
+    percentiles=(5, 95),
+    average="probabilities",
+)
+RELEASED = Conversion(
+    last_pixel=False,
+    halved=True,
+    stretch="crop",
+    integer_window=True,
+    lower=tuple(range(5, 21)),
+    upper=tuple(range(90, 96)),
+    estimate="pool",
+    least_pixels=10,
+    empty_estimate="soft-tissue",
+)
+
+# The tutorial of the authors takes masks only.
+PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": RELEASED, "rigorous": RIGOROUS}
+
+
+def preset(name: str) -> Conversion:
+    """Look a preset up by name; raises `UserError`, with what exists, for an unknown one."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise UserError(unknown_name("preset of Box2Mask", name, PRESETS)) from None

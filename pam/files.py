@@ -1,0 +1,53 @@
+"""Which file holds which network: who needs both names one of them, or their folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from benchmark.errors import UserError
+from pam import checkpoints
+from pam.network import Box2Mask, PropMask
+
+N = TypeVar("N", PropMask, Box2Mask)
+_SUFFIXES = (".safetensors", ".pth")  # the first one wins where a network lies there as both
+
+
+def read(weights: Path, kind: type[N]) -> N:
+    """Read the network of ``kind`` from the file ``weights``, from beside it, or from a folder.
+
+    Files are safetensors of `pam.checkpoints.save`, or the authors' ``.pth``. Raises `UserError`
+    where none or several hold such a network, and as `pam.checkpoints.load` does.
+    """
+    if not weights.exists():
+        raise UserError(f"No such file or folder: {weights}.")
+    found = list(_holding(weights, kind))
+    if len(found) != 1:
+        folder = weights if weights.is_dir() else weights.parent
+        names = ", ".join(path.name for path in found)
+        raise UserError(
+            f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
+            f"{': ' + names if names else ''}. "
+            + ("Leave one of them there." if found else "Put its .safetensors or .pth file there.")
+        )
+    (path,) = found
+    if path.suffix == ".safetensors":
+        return checkpoints.load(path, kind)
+    return checkpoints.load_released(path, kind)
+
+
+def _holding(weights: Path, kind: type[PropMask] | type[Box2Mask]) -> Iterator[Path]:
+    """Give the files that hold a network of ``kind``: ``weights`` itself goes before others."""
+    if weights.is_file():
+        if checkpoints.kind_of(weights) == kind.kind:
+            yield weights
+            return
+        weights = weights.parent
+    for suffix in _SUFFIXES:
+        found = [
+            path
+            for path in sorted(weights.glob(f"*{suffix}"))
+            if checkpoints.kind_of(path) == kind.kind
+        ]
+        yield from found
+        if found:
+            return
