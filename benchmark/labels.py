@@ -13,6 +13,7 @@ from benchmark import dicomseg, objects, rasters, scans
 from benchmark.catalogue import Dataset, Structure
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
+from benchmark.masks import Mask
 from benchmark.objects import Region
 from benchmark.scans import Scan
 from benchmark.transforms import OntoImage, Raster
@@ -80,7 +81,7 @@ def _of_segments(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
         structure = _named(dataset, scan, segment.label)
         if structure is not None and segment.mask.any():
             resampled |= segment.resampled
-            found.append((structure, np.ascontiguousarray(grid.to_canonical(segment.mask))))
+            found.append((structure, Mask.of(grid.to_canonical(segment.mask))))
     return Labels(tuple(_joined(dataset, found)), RESAMPLED if resampled else None)
 
 
@@ -95,19 +96,19 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
         array, note = _on_image(scan, rasters.read(file, scan.region), grid)
         notes.add(note)
         if array.any():
-            found.append((structure, array != 0))
+            found.append((structure, Mask.of(array != 0)))
     note = next(iter(notes - {None}), None)
     return Labels(tuple(_joined(dataset, found)), note)
 
 
-def _joined(dataset: Dataset, found: list[tuple[Structure, NDArray[np.bool_]]]) -> Iterator[Region]:
+def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
     """Regions in the order of the entry: all that one structure has, or each file on its own."""
     for structure in dataset.labels.values():
         masks = [mask for of, mask in found if of == structure]
-        if structure.instances == "files":
-            yield from (Region(structure, mask, whole=True) for mask in masks)
-        elif masks:
-            yield Region(structure, np.logical_or.reduce(masks))
+        alone = structure.instances == "files"
+        for mask in masks if alone or not masks else [Mask.union(masks, masks[0].shape)]:
+            z, _, y, _, x, _ = mask.box
+            yield Region(structure, mask.crop, (z, y, x), whole=alone)
 
 
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:

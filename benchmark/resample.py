@@ -11,7 +11,8 @@ from benchmark.transforms import Raster
 def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:
     """Resample every channel to ``grid``: to the nearest neighbour, or linearly.
 
-    Outside, a label (nearest) is 0 and an image its least value.
+    Outside, a label (nearest) is 0 and an image its least value. Whole numbers stay whole: they are
+    rounded, where ITK would cut them off.
     """
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(grid.size)
@@ -28,5 +29,9 @@ def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:
         image.SetOrigin(raster.grid.origin)
         image.SetDirection(raster.grid.direction)
         resampler.SetDefaultPixelValue(0.0 if nearest else float(channel.min()))
-        parts.append(sitk.GetArrayFromImage(resampler.Execute(image)))
+        resampler.SetOutputPixelType(sitk.sitkUnknown if nearest else sitk.sitkFloat32)
+        moved = sitk.GetArrayFromImage(resampler.Execute(image))
+        if not nearest and channel.dtype.kind in "iu":
+            moved = np.rint(moved).astype(channel.dtype)
+        parts.append(moved)
     return Raster(raster.path, np.stack(parts), grid)

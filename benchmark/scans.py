@@ -94,6 +94,7 @@ def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict
             expression += f"(?P<{name}>{where.get(name, '[^/.][^/]*')})"
             seen.add(name)
         glob += "*" if name is not None else ""
+    glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # only a whole name may be **
     for path in sorted(root.glob(glob)):
         if matched := re.fullmatch(expression, path.relative_to(root).as_posix()):
             yield matched.groupdict()

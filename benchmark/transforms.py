@@ -183,6 +183,25 @@ class OntoImage(Settings):
         return onto(raster, image, nearest=True)
 
 
+class ImageGrid(Settings):
+    """The label has the voxels of the image, in its order; what the header says is not trusted."""
+
+    tag: ClassVar = "image-grid"
+    name: Literal["image-grid"]
+
+    def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
+        """Take the grid of the image; a `UserError` where the shape differs."""
+        if image is None:
+            return raster
+        if raster.array.shape[:0:-1] != image.size:
+            raise UserError(
+                f"{raster.path}: the label has not the voxels of the image. Expected "
+                f"{image.size} (x, y, z); got {raster.array.shape[:0:-1]}. Likely cause: the label "
+                "of another series. Next step: leave the scan out, or find the series."
+            )
+        return replace(raster, grid=image)
+
+
 def _axis(letter: str) -> int:
     return "zyx".index(letter) - 3
 
@@ -193,7 +212,16 @@ def _spelled_out(value: object) -> object:
 
 AnyTransform = Annotated[
     Annotated[
-        Binary | Channel | Flip | GreyValues | Linear | OntoImage | Permute | Spacing | Suv,
+        Binary
+        | Channel
+        | Flip
+        | GreyValues
+        | ImageGrid
+        | Linear
+        | OntoImage
+        | Permute
+        | Spacing
+        | Suv,
         Field(discriminator="name"),
     ],
     BeforeValidator(_spelled_out),

@@ -1,0 +1,75 @@
+"""Every dataset of the paper, as a small tree in its published layout, goes through `prepare`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import catalogue, prepare, volume
+from benchmark.masks import Mask
+from benchmark.sources import Status
+from tests.benchmark.published.files import CODES, DECOYS, FILES
+from tests.benchmark.published.quirks import QUIRKS
+from tests.benchmark.published.tree import Tree, grey, scene
+
+DATASETS = [f"D{number:02d}" for number in range(1, 45)]
+
+
+def build(name: str, root: Path) -> Tree:
+    tree = Tree(root)
+    if name in QUIRKS:
+        QUIRKS[name](tree)
+        return tree
+    structures, scans = FILES[name]
+    names = dict(enumerate(structures, start=1))
+    labels = scene(*names)
+    for image, label, scan, patient in scans:
+        tree.pair(image, label, labels, CODES.get(name, "LPS"))
+        tree.expect(scan, labels, names, patient=patient)
+    for decoy in DECOYS.get(name, []):
+        tree.image(decoy, grey(labels))
+    return tree
+
+
+def test_every_dataset_of_the_paper_has_a_tree() -> None:
+    assert sorted({*FILES, *QUIRKS}) == DATASETS
+    assert not {*FILES} & {*QUIRKS}
+    assert set(DATASETS) <= set(catalogue.names())
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Path) -> None:
+    entry = catalogue.load(name)
+    tree = build(name, tmp_path / "raw")
+    status = Status(state="ready", root=str(tree.root), fingerprint="x")
+    before = {path: path.read_bytes() for path in tree.root.rglob("*") if path.is_file()}
+    got = prepare.Prepared()
+    for shard in range(entry.shards):
+        part = prepare.prepare(entry, status, shard, tmp_path / "converted")
+        for kind in ("images", "objects", "reference", "failures"):
+            getattr(got, kind).extend(getattr(part, kind))
+    assert {row["scan"] for row in got.failures} == tree.set_aside, got.failures
+    assert {row["scan"] for row in got.images} == set(tree.scans)
+    for row in got.images:
+        expected = tree.scans[row["scan"]]
+        read = volume.read(
+            [Path(path) for path in row["images"]], channels=row["channels"], modality="x"
+        )
+        np.testing.assert_allclose(read.grey, expected.image, rtol=1e-6, atol=2e-4)
+        assert row["patient"] == (expected.patient or row["scan"])
+        assert row["modality"] == entry.modality
+        assert row["split"] == entry.split
+        shape = tuple(row[f"size_{axis}"] for axis in "zyx")
+        assert shape == expected.image.shape
+        objects = [item for item in got.objects if item["scan"] == row["scan"]]
+        masks = {
+            str(m["object"]).partition("/")[2]: Mask.from_row(m, shape).dense()
+            for m in got.reference
+            if m["scan"] == row["scan"]
+        }
+        assert set(masks) == set(expected.objects)
+        assert {item["object"].partition("/")[2] for item in objects} == set(expected.objects)
+        for item, mask in expected.objects.items():
+            np.testing.assert_array_equal(masks[item], mask, err_msg=item)
+        assert {item["label_note"] is not None for item in objects} == {expected.note}
+    assert {p: p.read_bytes() for p in tree.root.rglob("*") if p.is_file()} == before
