@@ -1,0 +1,126 @@
+"""Reading of zip, tar and 7z; what is done with the members is the guard's decision."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import BadGzipFile
+from pathlib import Path
+from typing import Any
+
+from benchmark.archives.guard import ArchiveError, Guard, PasswordError
+
+_BLOCK = 1 << 20
+
+
+def pour(archive: Path, password: str | None, guard: Guard) -> None:
+    """Write all members that the guard accepts. Raises `ArchiveError` or `PasswordError`."""
+    name = archive.name.lower()
+    read = _zip if name.endswith(".zip") else _seven if name.endswith(".7z") else _tar
+    with _told(archive, password):
+        read(archive, password, guard)
+
+
+@contextmanager
+def _told(archive: Path, password: str | None) -> Iterator[None]:
+    """Errors of the libraries as our own."""
+    from py7zr.exceptions import ArchiveError as SevenError
+    from py7zr.exceptions import PasswordRequired
+    from pyzipper.zipfile import BadZipFile
+
+    libraries = (BadZipFile, tarfile.TarError, SevenError, NotImplementedError)
+    damaged = (*libraries, lzma.LZMAError, zlib.error, BadGzipFile, EOFError)
+    try:
+        yield
+    except PasswordRequired:
+        raise PasswordError(f"{archive.name} asks for a password.") from None
+    except RuntimeError as error:  # what zipfile raises for a password
+        if "password" not in str(error).lower():
+            raise
+        raise PasswordError(f"{archive.name} asks for a password, or for another one.") from None
+    except damaged as error:
+        if password is not None:  # 7z cannot tell a wrong one from damage
+            raise PasswordError(f"{archive.name} is damaged, or its password is another.") from None
+        raise ArchiveError(
+            f"{archive.name} is damaged, or of a form that is not known ({error}). Delete it and "
+            "get it again."
+        ) from None
+
+
+def _zip(archive: Path, password: str | None, guard: Guard) -> None:
+    from pyzipper import AESZipFile
+
+    secret = password.encode() if password else None
+    with AESZipFile(archive) as opened:
+        for info in opened.infolist():
+            target = guard.accept(info.filename, _kind(info.external_attr >> 16, info.is_dir()))
+            if target is not None:
+                with opened.open(info, pwd=secret) as source, guard.open(target) as sink:
+                    shutil.copyfileobj(source, sink, _BLOCK)
+
+
+def _kind(mode: int, is_folder: bool) -> str:
+    """What a member is by its Unix mode, which is zero where the archive tells none."""
+    if is_folder or stat.S_ISDIR(mode):
+        return "folder"
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "a device"
+
+
+def _tar(archive: Path, password: str | None, guard: Guard) -> None:
+    with tarfile.open(archive, "r|*") as opened:
+        for info in opened:
+            kind = "folder" if info.isdir() else "file" if info.isfile() else "a device"
+            target = guard.accept(info.name, "a link" if info.issym() or info.islnk() else kind)
+            if target is not None and (source := opened.extractfile(info)) is not None:
+                with source, guard.open(target) as sink:
+                    shutil.copyfileobj(source, sink, _BLOCK)
+
+
+def _seven(archive: Path, password: str | None, guard: Guard) -> None:
+    from py7zr import SevenZipFile
+    from py7zr.io import Py7zIO, WriterFactory
+
+    class Writer(Py7zIO):
+        def __init__(self, sink: Any) -> None:
+            self.sink, self.written = sink, 0
+
+        def write(self, s: bytes | bytearray) -> int:
+            self.written += len(s)
+            return int(self.sink.write(s))
+
+        def read(self, size: int | None = None) -> bytes:
+            return b""
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return 0
+
+        def flush(self) -> None:
+            pass
+
+        def size(self) -> int:
+            return self.written
+
+        def close(self) -> None:
+            self.sink.close()
+
+    class Factory(WriterFactory):
+        def create(self, filename: str) -> Py7zIO:
+            return Writer(guard.open(targets[filename]))
+
+    folder, wanted, targets = guard.folder.resolve(), [], {}
+    with archive.open("rb") as file, SevenZipFile(file, password=password) as opened:
+        for info in opened.list():
+            kind = "folder" if info.is_directory else "file" if info.is_file else "a device"
+            target = guard.accept(info.filename, "a link" if info.is_symlink else kind)
+            if target is not None and not info.uncompressed:
+                guard.open(target).close()
+            elif target is not None:
+                wanted.append(info.filename)
+                targets[(folder / info.filename).as_posix()] = target
+        if wanted:
+            opened.extract(folder, wanted, factory=Factory())
