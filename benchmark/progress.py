@@ -15,9 +15,14 @@ def progress(items: Iterable[T], what: str, unit: str) -> Iterable[T]:
     return tqdm(items, desc=what, unit=unit, mininterval=interval, leave=True)
 
 
-def byte_bar(what: str, total: int | None, done: int = 0) -> "tqdm[Any]":
-    """Bar that counts bytes up to ``total``, of which ``done`` are there already."""
-    interval = 0.1 if sys.stderr.isatty() else 30.0
+def byte_bar(what: str, total: int | None, done: int = 0, *, quiet: bool = False) -> "tqdm[Any]":
+    """Bar that counts bytes up to ``total``, of which ``done`` are there; ``quiet``: not shown."""
     return tqdm(
-        desc=what, total=total, initial=done, unit="B", unit_scale=True, mininterval=interval
+        desc=what,
+        total=total,
+        initial=done,
+        unit="B",
+        unit_scale=True,
+        mininterval=0.1 if sys.stderr.isatty() else 30.0,
+        disable=quiet,
     )

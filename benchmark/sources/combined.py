@@ -4,15 +4,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.errors import UserError
 from benchmark.sources.dataverse import DataverseSource
 from benchmark.sources.drive import DriveSource
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.figshare import FigshareSource
 from benchmark.sources.github import GitHubSource
 from benchmark.sources.http import HttpSource
 from benchmark.sources.huggingface import HuggingFaceSource
 from benchmark.sources.idc import IdcSource
 from benchmark.sources.manual import ManualSource
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import ByHandError, Got, Place
 from benchmark.sources.synapse import SynapseSource
 from benchmark.sources.zenodo import ZenodoSource
 
@@ -30,9 +32,31 @@ Part = (
 )
 
 
-class CombinedSource(Remote):
+class CombinedSource(Fetched):
     """``parts``: the sources; their files lie side by side in one folder."""
 
     tag: ClassVar = "combined"
     kind: Literal["combined"]
     parts: tuple[Annotated[Part, Field(discriminator="kind")], ...] = Field(min_length=2)
+
+    def at_hand(self, place: Place) -> str:
+        """What is at hand of each part."""
+        return "; ".join(part.at_hand(place) for part in self.parts)
+
+    def gather(self, place: Place) -> list[Got]:
+        """Gather every part, also where another one is missing; all reasons are told."""
+        got: list[Got] = []
+        by_hand: list[str] = []
+        failed: list[str] = []
+        for part in self.parts:
+            try:
+                got += part.gather(place)
+            except ByHandError as error:
+                by_hand.append(str(error))
+            except UserError as error:
+                failed.append(str(error))
+        if failed:
+            raise UserError(" ".join([*failed, *by_hand]))
+        if by_hand:
+            raise ByHandError(" ".join(by_hand))
+        return got

@@ -1,14 +1,18 @@
 """Datasets of a Dataverse, with the hashes that it publishes."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import Got, Place
+from benchmark.sources.records import Published, ask, choose, download_all, told
+
+_ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
 
 
-class DataverseSource(Remote):
+class DataverseSource(Fetched):
     """``server``: its host name; ``doi``: of the dataset; ``files``: which of its files.
 
     ``version``: such as ``1.0``; null takes the latest one, where the version is not known. The
@@ -21,3 +25,28 @@ class DataverseSource(Remote):
     doi: str = Field(pattern=r"^10\.\d+/\S+$")
     version: str | None = Field(default=None, pattern=r"^\d+\.\d+$")
     files: tuple[File, ...] = Field(min_length=1)
+
+    def gather(self, place: Place) -> list[Got]:
+        """Ask for the files of the version, and download those of the entry one by one."""
+        where = f"{self.server}, doi:{self.doi}"
+        version = self.version or ":latest-published"
+        dataset = f"{self._api}/datasets/:persistentId/versions/{version}/files"
+        content = ask(place, f"{dataset}?persistentId=doi:{self.doi}")
+        chosen = choose(self.files, told(where, lambda: self._published(content)), where)
+        store = f"dataverse/{self.doi.replace('/', '_')}-{self.version or 'latest'}"
+        return download_all(place, store, chosen)
+
+    @property
+    def _api(self) -> str:
+        return f"https://{self.server}/api"
+
+    def _published(self, content: Any) -> list[Published]:
+        found = []
+        for file in content["data"]:
+            data, folder = file["dataFile"], file.get("directoryLabel")
+            name = f"{folder}/{file['label']}" if folder else str(file["label"])
+            checksum = data["checksum"]
+            hashes = {_ALGORITHMS[checksum["type"]]: str(checksum["value"])}
+            url = f"{self._api}/access/datafile/{int(data['id'])}"
+            found.append(Published(name, url, int(data["filesize"]), hashes))
+        return found

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.sources.checks import Expected, already_there
-from benchmark.sources.patience import DownloadError, Patience
+from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
 from benchmark.sources.transfer import Transfer
 
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["DownloadError", "Patience", "download", "locked"]
+__all__ = ["DownloadError", "InterruptedDownloadError", "Patience", "download", "locked"]
 
 
 def download(
@@ -27,6 +27,7 @@ def download(
     headers: Mapping[str, str] | None = None,
     session: "Session | None" = None,
     patience: Patience | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Download ``url`` to ``target``; return ``target``, which is then complete and checked.
 
@@ -35,6 +36,7 @@ def download(
     exists only once it is complete; until then the bytes lie beside it in ``.<name>.part``, and a
     later call goes on where the last one stopped. Two processes may ask for the same file: one
     waits for the other. ``headers`` are sent, and never written or shown.
+    ``quiet`` shows no bar.
 
     Raises `DownloadError` when the file cannot be had, or is not the one that was expected.
     """
@@ -46,7 +48,8 @@ def download(
         if already_there(target, expected):
             return target
         with nullcontext(session) if session else requests.Session() as asking:
-            Transfer(url, target, expected, headers or {}, asking, patience or Patience()).run()
+            kept = patience or Patience()
+            Transfer(url, target, expected, headers or {}, asking, kept, quiet).run()
     return target
 
 

@@ -1,11 +1,20 @@
 """Files that their owners share on Google Drive."""
 
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from benchmark.sources.answers import is_page
+from benchmark.sources.checks import Expected, already_there, give_receipt
+from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import Got, Place, spared
+
+HOST = "drive.google.com"
 
 
 class DriveFile(File):
@@ -20,9 +29,55 @@ class DriveFile(File):
         return self
 
 
-class DriveSource(Remote):
+class DriveSource(Fetched):
     """``files``: the files and their ids."""
 
     tag: ClassVar = "drive"
     kind: Literal["drive"]
     files: tuple[DriveFile, ...] = Field(min_length=1)
+
+    def gather(self, place: Place) -> Iterator[Got]:
+        """Download the files with gdown, and check them."""
+        for file in self.files:
+            got = Got(place.downloads / "drive" / file.id / file.name, file.name, file)
+            with locked(got.path):
+                if not spared(got) and not already_there(got.path, _expected(file)):
+                    with place.turn(HOST):
+                        place.patience.persist(file.name, partial(_download, file, got.path))
+            yield got
+
+
+def _expected(file: DriveFile) -> Expected:
+    return Expected(file.size, file.hashes)
+
+
+def _download(file: DriveFile, target: Path) -> None:
+    import gdown
+    import requests
+    from gdown.exceptions import DownloadError as RefusedError
+
+    arriving = target.parent / f".{target.name}.arriving"
+    page = f"https://{HOST}/file/d/{file.id}/view"
+    by_hand = f"Try again in a day, or open {page} in a browser and save the file as {target}."
+    try:
+        gdown.download(id=file.id, output=str(arriving), resume=True, use_cookies=False)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        broken = f"the connection to {HOST} broke ({type(error).__name__})"
+        raise InterruptedDownloadError(broken) from None
+    except (RefusedError, requests.RequestException):
+        raise DownloadError(
+            f"Google Drive does not hand out {file.name}: too many have fetched it lately, or it "
+            f"is no longer shared. {by_hand}"
+        ) from None
+    if arriving.stat().st_size < 1 << 20 and is_page(arriving.read_bytes()):
+        arriving.unlink()
+        raise DownloadError(f"Google Drive sent a web page in place of {file.name}. {by_hand}")
+    difference, hashes = _expected(file).check(arriving)
+    if difference is not None:
+        arriving.unlink()
+        raise DownloadError(
+            f"{file.name} from Google Drive is not the published file: {difference}. It was "
+            f"deleted. {by_hand}"
+        )
+    give_receipt(arriving, target, hashes)
+    arriving.replace(target)

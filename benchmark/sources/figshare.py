@@ -1,14 +1,18 @@
 """Articles of Figshare, with the hashes that it publishes."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import Got, Place
+from benchmark.sources.records import Published, ask, choose, download_all, told
+
+API = "https://api.figshare.com/v2/articles"
 
 
-class FigshareSource(Remote):
+class FigshareSource(Fetched):
     """``article``: its number; ``version``: of the article; ``files``: which of its files."""
 
     tag: ClassVar = "figshare"
@@ -16,3 +20,22 @@ class FigshareSource(Remote):
     article: int = Field(ge=1)
     version: int = Field(ge=1)
     files: tuple[File, ...] = Field(min_length=1)
+
+    def gather(self, place: Place) -> list[Got]:
+        """Ask for the files of the version, and download those of the entry."""
+        where = f"Figshare article {self.article}, version {self.version}"
+        content = ask(place, f"{API}/{self.article}/versions/{self.version}")
+        chosen = choose(self.files, told(where, lambda: _published(content)), where)
+        return download_all(place, f"figshare/{self.article}-{self.version}", chosen)
+
+
+def _published(content: Any) -> list[Published]:
+    return [
+        Published(
+            str(file["name"]),
+            str(file["download_url"]),
+            int(file["size"]),
+            {"md5": str(file["computed_md5"])},
+        )
+        for file in content["files"]
+    ]

@@ -13,14 +13,15 @@ SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.b
 """Names of archives; they are unpacked unless the entry says otherwise."""
 
 
-def _below(value: str) -> str:
+def below(value: str) -> str:
+    """``value`` as a path that stays below the folder it starts from; `ValueError` otherwise."""
     path = PurePosixPath(value)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in value:
         raise ValueError("must be a path below a folder: not empty, not absolute, no '..', no '\\'")
     return path.as_posix()
 
 
-Below = Annotated[str, AfterValidator(_below)]
+Below = Annotated[str, AfterValidator(below)]
 """A relative path that stays below the folder it starts from."""
 
 
@@ -75,3 +76,9 @@ class File(Settings):
 def is_archive(name: str) -> bool:
     """Whether a file of this name is taken for an archive."""
     return name.lower().endswith(SUFFIXES)
+
+
+def without_suffix(name: str) -> str:
+    """Name of an archive without what makes it one."""
+    longest = max((s for s in SUFFIXES if name.lower().endswith(s)), key=len, default="")
+    return name[: len(name) - len(longest)]

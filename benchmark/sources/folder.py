@@ -2,19 +2,30 @@
 
 import hashlib
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
-def listing(folder: Path) -> list[Path]:
-    """All files below ``folder``, through links too, sorted; empty where there is none."""
-    walked = os.walk(folder, followlinks=True)
-    files = (Path(place) / name for place, _, names in walked for name in names)
-    return sorted(path for path in files if path.is_file())
+def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
+    """All files below ``folder``, through links too, sorted; empty where there is none.
+
+    ``without``: names below the folder (with ``/``) that are passed over, with what is in them.
+    """
+    return sorted(path for path in _walk(folder, set(without)) if path.is_file())
 
 
-def fingerprint(folder: Path) -> str:
+def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder, followlinks=True):
+        below = Path(place).relative_to(folder)
+        if without:
+            folders[:] = [n for n in folders if (below / n).as_posix() not in without]
+            names = [n for n in names if (below / n).as_posix() not in without]
+        yield from (Path(place) / name for name in names)
+
+
+def fingerprint(folder: Path, without: Collection[str] = ()) -> str:
     """Digest of the names, sizes and times of the files below ``folder``; ``absent`` if none."""
-    files = listing(folder)
+    files = listing(folder, without)
     if not files:
         return "absent"
     digest = hashlib.sha256()

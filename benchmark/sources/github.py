@@ -1,14 +1,22 @@
 """Single files of a GitHub repository at a pinned commit."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
 
 from pydantic import Field
 
+from benchmark.sources.download import DownloadError
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import Got, Place
+from benchmark.sources.records import Published, ask, choose, download_all, told
+
+API = "https://api.github.com/repos"
+FILES = "https://raw.githubusercontent.com"
+_LINK = "120000"
 
 
-class GitHubSource(Remote):
+class GitHubSource(Fetched):
     """``repo``: ``owner/name``; ``commit``: a whole hash; ``files``: which of its files.
 
     Each file is checked against the hash under which git itself keeps it.
@@ -19,3 +27,24 @@ class GitHubSource(Remote):
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     files: tuple[File, ...] = Field(min_length=1)
+
+    def gather(self, place: Place) -> list[Got]:
+        """Ask for the tree of the commit, and download the files of the entry one by one."""
+        where = f"GitHub {self.repo} at {self.commit[:10]}"
+        content = ask(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
+        if content.get("truncated"):
+            raise DownloadError(f"{where} has more files than GitHub lists: take its archive.")
+        chosen = choose(self.files, told(where, lambda: self._published(content)), where)
+        return download_all(place, f"github/{self.repo}/{self.commit[:12]}", chosen)
+
+    def _published(self, content: Any) -> list[Published]:
+        return [
+            Published(
+                str(file["path"]),
+                f"{FILES}/{self.repo}/{self.commit}/{quote(file['path'])}",
+                int(file["size"]),
+                {"git": str(file["sha"])},
+            )
+            for file in content["tree"]
+            if file["type"] == "blob" and file["mode"] != _LINK
+        ]

@@ -1,14 +1,21 @@
 """Repositories of Hugging Face at a pinned revision."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.download import DownloadError, InterruptedDownloadError
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import ByHandError, Got, Place
+from benchmark.sources.records import Published, choose, download_all
+from benchmark.sources.secrets import token
+
+HOST = "huggingface.co"
+TOKEN = "HF_TOKEN"
 
 
-class HuggingFaceSource(Remote):
+class HuggingFaceSource(Fetched):
     """``repo``: ``owner/name``; ``revision``: a whole commit hash; ``files``: which of its files.
 
     A repository that asks for an account takes the token in the variable ``HF_TOKEN``.
@@ -20,3 +27,59 @@ class HuggingFaceSource(Remote):
     type: Literal["dataset", "model"] = "dataset"
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     files: tuple[File, ...] = Field(min_length=1)
+
+    @property
+    def page(self) -> str:
+        """Where the repository is looked at, and its terms are accepted."""
+        return f"https://{HOST}/{'datasets/' if self.type == 'dataset' else ''}{self.repo}"
+
+    def at_hand(self, place: Place) -> str:
+        """Whether there is a token: the repository may ask for one."""
+        return "remote, with a token" if token(TOKEN) else "remote"
+
+    def gather(self, place: Place) -> list[Got]:
+        """Ask for the files of the revision, and download those of the entry."""
+        with place.turn(HOST):
+            published = place.patience.persist(self.page, self._published)
+        chosen = choose(self.files, published, f"{self.page} at {self.revision[:10]}")
+        store = f"huggingface/{self.type}s/{self.repo}/{self.revision[:12]}"
+        return download_all(place, store, chosen)
+
+    def _published(self) -> list[Published]:
+        from huggingface_hub import HfApi, hf_hub_url
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+        from huggingface_hub.hf_api import RepoFile
+
+        library: Any = HfHubHTTPError.__mro__[1]  # error of the http library of this version
+        secret = token(TOKEN)
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        where: Any = {"revision": self.revision, "repo_type": self.type}
+        try:
+            # False: no other token than that of the variable, such as one of an earlier login
+            tree = HfApi(token=secret or False).list_repo_tree(self.repo, recursive=True, **where)
+            files = [item for item in tree if isinstance(item, RepoFile)]
+        except (GatedRepoError, RepositoryNotFoundError):
+            raise ByHandError(
+                f"1. Open {self.page} with an account, and accept its terms. 2. Make a token that "
+                f"may read, and export {TOKEN}. 3. Run again."
+            ) from None
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status in (408, 429) or status >= 500:
+                raise InterruptedDownloadError(f"{HOST} answered {status}") from None
+            raise DownloadError(
+                f"{self.page} answered {status}: look at it in a browser."
+            ) from None
+        except (OSError, library) as error:
+            broken = f"the connection to {HOST} broke ({type(error).__name__})"
+            raise InterruptedDownloadError(broken) from None
+        return [
+            Published(
+                item.path,
+                hf_hub_url(self.repo, item.path, **where),
+                item.size,
+                {"sha256": item.lfs.sha256} if item.lfs else {"git": item.blob_id},
+                headers,
+            )
+            for item in files
+        ]

@@ -1,13 +1,47 @@
 """DICOM series of the NCI Imaging Data Commons, chosen in its pinned index."""
 
-from typing import ClassVar, Literal
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.sources.remote import Remote
+from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
+from benchmark.sources.fetched import Fetched
+from benchmark.sources.files import File, below
+from benchmark.sources.place import Got, Place
+
+HOST = "s3.amazonaws.com"
+_TEMPLATE = "%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
 
 
-class IdcSource(Remote):
+@dataclass(frozen=True)
+class Series:
+    """A series of the index: where it is put, and by what it is checked."""
+
+    uid: str
+    patient: str
+    study: str
+    modality: str
+    instances: int
+    bytes: int
+
+    @property
+    def folder(self) -> str:
+        """Its folder below that of the collection."""
+        return below(f"{self.patient}/{self.study}/{self.modality}_{self.uid}")
+
+    def is_in(self, root: Path) -> bool:
+        """Whether all its files are there, by their number and their size together."""
+        folder = root / self.folder
+        sizes = [file.stat().st_size for file in folder.iterdir()] if folder.is_dir() else []
+        return len(sizes) == self.instances and sum(sizes) == self.bytes
+
+
+class IdcSource(Fetched):
     """Series of a collection, as ``<collection>/<patient>/<study UID>/<modality>_<series UID>/``.
 
     ``index``: release of the IDC whose index chooses the series. ``series``: how many series of
@@ -31,3 +65,96 @@ class IdcSource(Remote):
         if any(count is not None and count < 1 for count in value.values()):
             raise ValueError("a modality has one series or more, or null where that is not known")
         return value
+
+    def chosen(self) -> list[Series]:
+        """The series that the entry means, from the index that is installed; no network.
+
+        Raises `DownloadError` for the index of another release, and for other numbers of series
+        than the entry tells.
+        """
+        import idc_index_data
+        import pyarrow.parquet as pq
+
+        installed = idc_index_data.__version__
+        if int(installed.partition(".")[0]) != self.index:
+            raise DownloadError(
+                f"The series are chosen in the index of IDC release {self.index}, but "
+                f"idc-index-data {installed} is installed. Run: pip install "
+                f"'idc-index-data=={self.index}.*'"
+            )
+        columns = {
+            "SeriesInstanceUID": "uid", "PatientID": "patient", "StudyInstanceUID": "study",
+            "Modality": "modality", "instanceCount": "instances", "series_size_MB": "bytes",
+            "SeriesDescription": "description", "analysis_result_id": "by",
+        }  # fmt: skip
+        path = idc_index_data.IDC_INDEX_PARQUET_FILEPATH
+        rows = pq.read_table(
+            path, columns=list(columns), filters=[("collection_id", "==", self.collection)]
+        ).to_pylist()
+        found = []
+        for row in rows:
+            told = {columns[name]: value for name, value in row.items()}
+            if self._means(told.pop("description"), told.pop("by"), told):
+                found.append(Series(**{**told, "bytes": round(told["bytes"] * 1e6)}))
+        self._check_numbers(found)
+        return sorted(found, key=lambda series: series.folder)
+
+    def _means(self, description: str | None, by: str | None, told: dict[str, str]) -> bool:
+        modality = told["modality"]
+        described = self.descriptions.get(modality)
+        return (
+            modality in self.series
+            and (by is None or by in self.analysis_results)
+            and fnmatchcase(told["patient"], self.patients)
+            and (described is None or description in described)
+        )
+
+    def _check_numbers(self, found: Sequence[Series]) -> None:
+        numbers = Counter(series.modality for series in found)
+        for modality, number in self.series.items():
+            if numbers[modality] != (number or numbers[modality]) or not numbers[modality]:
+                raise DownloadError(
+                    f"IDC release {self.index} has {numbers[modality]} {modality} series of "
+                    f"{self.collection} that fit, but the entry knows of {number or 'some'}. "
+                    "Correct the entry (patients, descriptions, series)."
+                )
+
+    def gather(self, place: Place) -> list[Got]:
+        """Download the series that are not there yet with idc-index, and count their files."""
+        root, series = place.downloads / "idc" / self.collection, self.chosen()
+
+        def once() -> None:
+            missing = [one for one in series if not one.is_in(root)]
+            if missing:
+                _download(missing, root)
+                missing = [one for one in missing if not one.is_in(root)]
+            if missing:
+                raise InterruptedDownloadError(
+                    f"{len(missing)} of {len(series)} series did not arrive whole (first: "
+                    f"{missing[0].uid})"
+                )
+
+        with locked(root), place.turn(HOST):
+            what = f"IDC {self.collection}"
+            place.patience.persist(what, once, lambda: _bytes_there(series, root))
+        return [Got(root, self.collection, File(name=self.collection))]
+
+
+def _bytes_there(series: Sequence[Series], root: Path) -> int:
+    return sum(one.bytes for one in series if one.is_in(root))
+
+
+def _download(series: Sequence[Series], root: Path) -> None:
+    from idc_index.index import IDCClient, IDCClientInsufficientDiskSpaceError
+
+    client: Any = IDCClient
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        client().download_from_selection(
+            str(root),
+            seriesInstanceUID=[one.uid for one in series],
+            dirTemplate=_TEMPLATE,
+            use_s5cmd_sync=True,
+        )
+    except IDCClientInsufficientDiskSpaceError as error:
+        raise DownloadError(f"{root}: {error} Make room there, then run again.") from None

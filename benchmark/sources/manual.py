@@ -1,18 +1,20 @@
 """Data that a person has to get by hand: an account, a form, an agreement."""
 
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
-from benchmark.settings import Settings
-from benchmark.sources import folder
-from benchmark.sources.files import File
-from benchmark.sources.status import Status
+from benchmark.sources.checks import Expected
+from benchmark.sources.fetched import Fetched
+from benchmark.sources.files import File, without_suffix
+from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, spared
 
 
-class ManualSource(Settings):
+class ManualSource(Fetched):
     """``page``: where to get it; ``steps``: what to do there, in order.
 
-    ``files``: the names of what a person gets there, with what is known to check them by.
+    ``files``: the names of what a person gets there, with what is known to check them by. Archives
+    among them are unpacked; where no file is named, all that lie there.
     """
 
     tag: ClassVar = "manual"
@@ -21,19 +23,69 @@ class ManualSource(Settings):
     steps: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
 
-    def fingerprint(self, raw: Path) -> str:
+    def at_hand(self, place: Place) -> str:
         """Fingerprint of what a person has put into the raw folder."""
-        return folder.fingerprint(raw / "files")
+        return place.by_hand
 
-    def fetch(self, raw: Path) -> Status:
-        """Ready when files lie in ``<raw>/files``; otherwise the steps are the reason."""
-        root = raw / "files"
-        files = len(folder.listing(root))
-        steps = "; ".join(self.steps) or f"get the data from {self.page or 'its owners'}"
-        return Status(
-            state="ready" if files else "manual",
-            root=str(root),
-            fingerprint=self.fingerprint(raw),
-            files=files,
-            reason=None if files else f"To be done by hand: {steps}; unpack into {root}.",
+    def gather(self, place: Place) -> Iterator[Got]:
+        """Check what a person has put there; what is no archive lies where it is to lie."""
+        names = [path.relative_to(place.files).as_posix() for path in place.own_files]
+        missing = [_wanted(file, names) for file in self.files if not _is_there(file, names, place)]
+        if missing or not (self.files or names):
+            raise ByHandError(f"To be done by hand: {numbered(self.told(place, missing))}")
+        for file in self.files:
+            for name in _fitting(file, names):
+                _check(file, place, name)
+        for file in self.files or [File(name=name) for name in names if "/" not in name]:
+            for name in _fitting(file, names) or [file.name]:
+                got = _got(file, name, place)
+                if is_unpacked(got) and (got.path.is_file() or spared(got)):
+                    yield got
+
+    def told(self, place: Place, missing: Sequence[str] = ()) -> list[str]:
+        """What a person has to do, step by step."""
+        steps = list(self.steps) or [f"get the data from {self.page or 'their owners'}"]
+        what = ", ".join(missing or [file.name for file in self.files]) or "the files"
+        return [*steps, f"put {what} into {place.files} (archives are unpacked for you)"]
+
+
+def numbered(steps: Sequence[str]) -> str:
+    """Steps in one line."""
+    return " ".join(f"{number}. {step}." for number, step in enumerate(steps, 1))
+
+
+def _got(file: File, name: str, place: Place) -> Got:
+    return Got(place.files / name, name, file, unpacked=place.raw / "unpacked" / name)
+
+
+def _fitting(file: File, names: Sequence[str]) -> list[str]:
+    return [name for name in names if fnmatchcase(name, file.name)]
+
+
+def _wanted(file: File, names: Sequence[str]) -> str:
+    """A name that is missing, for a person."""
+    if file.count is None:
+        return file.name
+    found = len(_fitting(file, names))
+    return f"{file.count} files like {file.name}, of which {found} are there,"
+
+
+def _is_there(file: File, names: Sequence[str], place: Place) -> bool:
+    """Whether the file is there, or what it unpacks to: done by a person, or before."""
+    if found := len(_fitting(file, names)):
+        return file.count in (None, found)
+    folder = without_suffix(file.name) + "/"
+    opened = is_unpacked(_got(file, file.name, place)) and any(n.startswith(folder) for n in names)
+    return opened or spared(_got(file, file.name, place))
+
+
+def _check(file: File, place: Place, name: str) -> None:
+    path, expected = place.files / name, Expected(file.size, file.hashes)
+    difference = None
+    if expected.size is not None or expected.hashes:
+        difference, _ = expected.check(path)
+    if difference is not None:
+        raise ByHandError(
+            f"{path} is not the published file: {difference}. Get it again: the download was "
+            "damaged, or it is another version."
         )

@@ -1,14 +1,24 @@
 """Files of Synapse, for whom an account has the access to them."""
 
-from typing import ClassVar, Literal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.manual import numbered
+from benchmark.sources.place import ByHandError, Got, Place
+from benchmark.sources.records import Published, choose
+from benchmark.sources.secrets import token
+
+HOST = "www.synapse.org"
+TOKEN = "SYNAPSE_AUTH_TOKEN"
 
 
-class SynapseSource(Remote):
+class SynapseSource(Fetched):
     """``entity``: a file or a folder; ``page``: where access is asked for; ``files``: which files.
 
     The token is taken from the variable ``SYNAPSE_AUTH_TOKEN``.
@@ -19,3 +29,61 @@ class SynapseSource(Remote):
     entity: str = Field(pattern=r"^syn\d+$")
     page: str | None = None
     files: tuple[File, ...] = Field(min_length=1)
+
+    def at_hand(self, place: Place) -> str:
+        """Whether the client and the token are there."""
+        client = "client" if find_spec("synapseclient") else "no client"
+        return f"{client}, {'token' if token(TOKEN) else 'no token'}"
+
+    def told(self) -> list[str]:
+        """What a person has to do, step by step."""
+        page = self.page or f"https://{HOST}/Synapse:{self.entity}"
+        client = "install its client: pip install synapseclient"
+        return [
+            f"ask for access at {page} with an account of Synapse",
+            f"make a token that may view and download, and export {TOKEN}",
+            *([] if find_spec("synapseclient") else [client]),
+            "run again",
+        ]
+
+    def gather(self, place: Place) -> list[Got]:
+        """Download the entity with the client of Synapse, which checks each file."""
+        secret = token(TOKEN)
+        if secret is None or not find_spec("synapseclient"):
+            raise ByHandError(f"To be done by hand: {numbered(self.told())}")
+        root = place.downloads / "synapse" / self.entity
+        with locked(root), place.turn(HOST):
+            place.patience.persist(self.entity, lambda: self._download(root, secret))
+        there = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        names = [path.relative_to(root).as_posix() for path in there]
+        published = [Published(name, HOST) for name in names]
+        chosen = choose(self.files, published, f"Synapse {self.entity}")
+        return [Got(root / one.name, one.name, file) for file, one in chosen]
+
+    def _download(self, root: Path, secret: str) -> None:
+        import synapseclient
+        import synapseutils
+        from synapseclient.core import exceptions
+
+        root.mkdir(parents=True, exist_ok=True)
+        client: Any = synapseclient.Synapse(silent=True)
+        try:
+            client.login(authToken=secret, silent=True)
+            synapseutils.syncFromSynapse(client, self.entity, path=str(root), manifest="suppress")
+        except (
+            exceptions.SynapseAuthenticationError,
+            exceptions.SynapseUnmetAccessRestrictions,
+        ):
+            raise ByHandError(
+                f"The token in {TOKEN} has no access to {self.entity}: {numbered(self.told())}"
+            ) from None
+        except exceptions.SynapseHTTPError as error:
+            status = getattr(error.response, "status_code", 0)
+            if status in (429, 500, 502, 503, 504):
+                raise InterruptedDownloadError(f"{HOST} answered {status}") from None
+            raise DownloadError(
+                f"{HOST} answered {status} for {self.entity}: look at {self.page or HOST}."
+            ) from None
+        except OSError as error:
+            broken = f"the connection to {HOST} broke ({type(error).__name__})"
+            raise InterruptedDownloadError(broken) from None

@@ -35,6 +35,7 @@ class Transfer:
     headers: Mapping[str, str]
     session: "Session"
     patience: Patience
+    quiet: bool = False
 
     @property
     def part(self) -> Path:
@@ -144,7 +145,7 @@ class Transfer:
 
     def _receive(self, answer: "Response", total: int | None) -> None:
         begun, came = self.patience.clock(), 0
-        bar = byte_bar(self.target.name, total, self.done)
+        bar = byte_bar(self.target.name, total, self.done, quiet=self.quiet)
         with self.part.open("ab") as file, closing(bar):
             # read1 gives what is there: a server that drips is noticed before a block is full
             while block := answer.raw.read1(_BLOCK):

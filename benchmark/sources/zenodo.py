@@ -1,17 +1,44 @@
 """Records of Zenodo, with the hashes that it publishes."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
 
 from pydantic import Field
 
+from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
-from benchmark.sources.remote import Remote
+from benchmark.sources.place import Got, Place
+from benchmark.sources.records import Published, ask, choose, download_all, told
+
+API = "https://zenodo.org/api/records"
+FILES = "https://zenodo.org/records"
 
 
-class ZenodoSource(Remote):
+class ZenodoSource(Fetched):
     """``record``: its number, that of one version; ``files``: which of its files."""
 
     tag: ClassVar = "zenodo"
     kind: Literal["zenodo"]
     record: int = Field(ge=1)
     files: tuple[File, ...] = Field(min_length=1)
+
+    def gather(self, place: Place) -> list[Got]:
+        """Download the files; the record is asked only for what the entry does not tell."""
+        if all(file.hashes for file in self.files):
+            chosen = [(file, Published(file.name, self._address(file.name))) for file in self.files]
+        else:
+            where = f"Zenodo record {self.record}"
+            content = ask(place, f"{API}/{self.record}")
+            chosen = list(choose(self.files, told(where, lambda: self._published(content)), where))
+        return download_all(place, f"zenodo/{self.record}", chosen)
+
+    def _published(self, content: Any) -> list[Published]:
+        found = []
+        for file in content["files"]:
+            algorithm, _, value = file["checksum"].partition(":")
+            name, hashes = str(file["key"]), {algorithm: value}
+            found.append(Published(name, self._address(name), int(file["size"]), hashes))
+        return found
+
+    def _address(self, name: str) -> str:
+        return f"{FILES}/{self.record}/files/{quote(name)}?download=1"

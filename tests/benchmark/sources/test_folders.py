@@ -86,9 +86,12 @@ def test_local_folders_know_variables_and_home(
 
 def test_the_steps_to_take_by_hand_are_the_reason(tmp_path: Path) -> None:
     source = ManualSource(kind="manual", page="https://example.org", steps=("sign", "download"))
-    reason = source.fetch(tmp_path).reason
-    assert reason == f"To be done by hand: sign; download; unpack into {tmp_path / 'files'}."
-    reason = ManualSource(kind="manual", page="https://example.org").fetch(tmp_path).reason
+    reason = source.fetch(tmp_path / "raw").reason
+    assert reason == (
+        "To be done by hand: 1. sign. 2. download. 3. put the files into "
+        f"{tmp_path / 'raw' / 'files'} (archives are unpacked for you)."
+    )
+    reason = ManualSource(kind="manual", page="https://example.org").fetch(tmp_path / "raw").reason
     assert reason is not None
     assert "https://example.org" in reason
 

@@ -1,0 +1,129 @@
+"""What all sources share whose files are fetched, checked, unpacked and laid out for a dataset."""
+
+import sys
+import traceback
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import Field
+
+from benchmark.archives import PasswordError, unpack
+from benchmark.digest import digest
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.settings import Settings
+from benchmark.sources import folder
+from benchmark.sources.checks import sha256_of
+from benchmark.sources.download import Patience, locked
+from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, unpacked_to
+from benchmark.sources.secrets import hidden, token
+from benchmark.sources.status import Status
+from benchmark.sources.tree import Tree, grow, plant
+
+
+class Fetched(Settings):
+    """``about_gb``: size of the whole in GB (10^9 bytes) where no exact sizes are known."""
+
+    about_gb: float | None = Field(default=None, gt=0)
+
+    @abstractmethod
+    def gather(self, place: Place) -> Iterable[Got]:
+        """Get the files, and say where they are.
+
+        Raises `ByHandError` for what a person has to do, and `UserError` for what went wrong.
+        """
+
+    def at_hand(self, place: Place) -> str:
+        """Tell what is there that the fetch depends on beside the network: a token, own files."""
+        return "remote"
+
+    def fingerprint(self, raw: Path) -> str:
+        """What is at hand; another one after a failed fetch, so that it is tried again."""
+        place, last = Place(raw), self._last(raw)
+        now = self.at_hand(place)
+        if last.get("state") == "ready" and last["hand"] == place.by_hand and place.whole:
+            return str(last["fingerprint"])
+        if last.get("state") in ("ready", "failed"):
+            return f"{now}, again {last['tries']}"
+        return now
+
+    def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
+        """Get the files, unpack them and link them below ``<raw>/files``; never raises for them."""
+        place = Place(raw, patience or Patience())
+        before, tries = self.fingerprint(raw), self._last(raw).get("tries", 0) + 1
+        root, state, reason = str(place.files), "ready", None
+        try:
+            with locked(raw / "fetch"):
+                plant(lay_out(self.gather(place)), place.files, place.links)
+        except ByHandError as error:
+            state, reason = "manual", str(error)
+        except UserError as error:
+            state, reason = "failed", str(error)
+        except Exception as error:  # whatever it is, the workflow goes on without this dataset
+            state, reason = "failed", f"{type(error).__name__}: {error}"
+            print(hidden(traceback.format_exc()), file=sys.stderr)
+        memory = {"state": state, "fingerprint": before, "tries": tries, "hand": place.by_hand}
+        write_json(raw / "fetched.json", {**_memory(raw), self._key: memory})
+        return Status.model_validate(
+            {
+                "state": state,
+                "root": root,
+                "fingerprint": before,
+                "files": len(folder.listing(place.files)) if state == "ready" else 0,
+                "reason": hidden(reason) if reason else None,
+            }
+        )
+
+    @property
+    def _key(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    def _last(self, raw: Path) -> dict[str, Any]:
+        return dict(_memory(raw).get(self._key, {}))
+
+
+def lay_out(gathered: Iterable[Got]) -> Tree:
+    """Unpack what is to be unpacked; return where each file and folder is to lie."""
+    tree: Tree = {}
+    for got in list(gathered):
+        into = PurePosixPath(got.entry.into or "")
+        if not is_unpacked(got):
+            grow(tree, into / got.name, got.path)
+        elif got.entry.into:
+            grow(tree, into, _unpack(got))
+        else:
+            for inner in sorted(_unpack(got).iterdir()):
+                grow(tree, PurePosixPath(inner.name), inner)
+    return tree
+
+
+def _unpack(got: Got) -> Path:
+    password, target = got.entry.password, unpacked_to(got)
+    if got.entry.password_variable:
+        password = token(got.entry.password_variable)
+    if not got.path.exists():  # deleted to save room; the marker stands for it
+        return target
+    try:
+        with locked(target):
+            return unpack(
+                got.path,
+                target,
+                sha256=sha256_of(got.path),
+                members=got.entry.members,
+                password=password,
+            )
+    except PasswordError as error:
+        if got.entry.password_variable is None:
+            raise
+        raise ByHandError(
+            f"{error} Ask for it where the data come from, then export "
+            f"{got.entry.password_variable} and run again."
+        ) from None
+
+
+def _memory(raw: Path) -> dict[str, Any]:
+    """How the last fetch of each source ended; beside the status, which a new run deletes."""
+    path = raw / "fetched.json"
+    return dict(read_json(path)) if path.is_file() else {}

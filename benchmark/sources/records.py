@@ -1,0 +1,122 @@
+"""Files of a published record: chosen by name, downloaded, checked by what is published."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmark.errors import unknown_name
+from benchmark.progress import progress
+from benchmark.sources.answers import asking, check_status, host_of, shown
+from benchmark.sources.download import DownloadError, download
+from benchmark.sources.files import File, below
+from benchmark.sources.place import Got, Place, spared
+
+_MANY = 20
+_TIMEOUT = (30, 60)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file as its host publishes it: where it is, its size in bytes, hashes by algorithm."""
+
+    name: str
+    url: str
+    size: int | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def choose(
+    files: Iterable[File], published: Sequence[Published], where: str
+) -> Iterator[tuple[File, Published]]:
+    """The published files that an entry names; each once, under the first name that fits.
+
+    Raises `DownloadError` where a name fits none, another number than the entry says, or a file
+    whose published hash or size is not that of the entry.
+    """
+    taken: set[str] = set()
+    for file in files:
+        fitting = [one for one in published if fnmatchcase(one.name, file.name)]
+        if not file.many:
+            fitting = [one for one in published if one.name == file.name]
+        if not fitting:
+            known = unknown_name("file", file.name, [one.name for one in published[:50]])
+            raise DownloadError(f"{where} has no such file. {known}")
+        if file.count not in (None, len(fitting)):
+            raise DownloadError(
+                f"{where} has {len(fitting)} files like {file.name!r}, but the entry knows of "
+                f"{file.count}: the record has changed. Look at its page, and correct the entry."
+            )
+        for one in fitting:
+            if one.name not in taken:
+                taken.add(one.name)
+                _agree(file, one, where)
+                yield file, one
+
+
+def _agree(file: File, one: Published, where: str) -> None:
+    known = {**file.hashes, **({"size": file.size} if file.size else {})}
+    told = {**one.hashes, **({"size": one.size} if one.size else {})}
+    for name in known.keys() & told.keys():
+        if known[name] != told[name]:
+            raise DownloadError(
+                f"{where} publishes {one.name} with the {name} {told[name]}, but the entry knows "
+                f"{known[name]}: another version. Look at its page, and correct the entry."
+            )
+
+
+def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Published]]) -> list[Got]:
+    """Download what was chosen below ``store`` of the downloads, one after the other."""
+    import requests
+
+    folder, every, got = place.downloads / below(store), list(chosen), []
+    many = len(every) > _MANY
+    with requests.Session() as session:
+        for file, one in progress(every, store, "file") if many else every:
+            here = Got(folder / below(one.name), one.name, file)
+            got.append(here)
+            if spared(here):
+                continue
+            with place.turn(host_of(one.url)):
+                download(
+                    one.url,
+                    here.path,
+                    size=file.size or one.size,
+                    hashes={**one.hashes, **file.hashes},
+                    headers=one.headers,
+                    session=session,
+                    patience=place.patience,
+                    quiet=many,
+                )
+    return got
+
+
+def ask(place: Place, url: str, headers: Mapping[str, str] | None = None) -> Any:
+    """The JSON that an address answers with. Raises `DownloadError`."""
+    import requests
+
+    def once() -> Any:
+        answer = requests.get(url, headers=dict(headers or {}), timeout=_TIMEOUT)
+        check_status(answer, url)
+        try:
+            return answer.json()
+        except requests.exceptions.JSONDecodeError:
+            raise DownloadError(
+                f"{shown(url)} answered with something else than JSON: its interface has changed, "
+                "or a page of the network is in between. Open the address in a browser to see."
+            ) from None
+
+    with place.turn(host_of(url)):
+        return place.patience.persist(shown(url), lambda: asking(url, once))
+
+
+def told(where: str, read: Callable[[], list[Published]]) -> list[Published]:
+    """What ``read`` makes of an answer; an answer of another form is told as such."""
+    try:
+        return read()
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DownloadError(
+            f"{where} answered in a form that is not known ({type(error).__name__}: {error}). Its "
+            "interface has changed: get the files by hand, and report it."
+        ) from None

@@ -1,0 +1,21 @@
+"""Tokens and passwords: taken from the environment, never shown and never written."""
+
+import os
+import re
+
+TOKENS = ("SYNAPSE_AUTH_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_SECRET = re.compile(r"TOKEN|PASSWORD|SECRET|PASSWD|API_KEY")
+_QUERY = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\")]+")
+
+
+def token(variable: str) -> str | None:
+    """A token of the environment; null where it is not set or empty."""
+    return os.environ.get(variable, "").strip() or None
+
+
+def hidden(text: str) -> str:
+    """``text`` without the values of secret variables and without the queries of addresses."""
+    values = [v for n, v in os.environ.items() if _SECRET.search(n.upper()) and len(v) >= 4]
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return _QUERY.sub(r"\1", text)

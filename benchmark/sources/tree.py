@@ -1,0 +1,72 @@
+"""The folder of a dataset: links to what was downloaded or unpacked, beside own files."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+
+Tree = dict[str, "Path | Tree"]
+
+
+def grow(tree: Tree, where: PurePosixPath, real: Path) -> None:
+    """Put ``real`` at ``where``; folders of the same name are joined.
+
+    Raises `UserError` where two files would lie at the same place.
+    """
+    node = tree
+    for part in where.parts[:-1]:
+        node = _opened(node, part, where)
+    if where.name not in node:
+        node[where.name] = real
+    elif real.is_dir():
+        _opened(node, where.name, where)
+        for child in sorted(real.iterdir()):
+            grow(tree, where / child.name, child)
+    elif node[where.name] != real:
+        raise UserError(
+            f"Two sources of the dataset have a file {str(where)!r}. Give one of them a folder of "
+            "its own (key 'into' of the file in the entry)."
+        )
+
+
+def _opened(node: Tree, part: str, where: PurePosixPath) -> Tree:
+    """The folder ``part`` of a node; a link in its place becomes a folder of links."""
+    child = node.setdefault(part, {})
+    if isinstance(child, Path):
+        if not child.is_dir():
+            raise UserError(f"{str(where)!r} would lie in {part!r}, which is a file.")
+        child = node[part] = {inner.name: inner for inner in sorted(child.iterdir())}
+    return child
+
+
+def plant(tree: Tree, root: Path, record: Path) -> None:
+    """Make the links of ``tree`` below ``root``, and remove those of ``record`` made before.
+
+    What a person has put there stays, and wins where it has the name of a link.
+    """
+    for name in linked(record):
+        path = root / name
+        if path.is_symlink():
+            path.unlink()
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(record, sorted(_plant(tree, root, PurePosixPath())))
+
+
+def _plant(tree: Tree, root: Path, below: PurePosixPath) -> Iterable[str]:
+    for name, child in tree.items():
+        path = root / below / name
+        if isinstance(child, Path) and path.is_dir() and child.is_dir():
+            child = {inner.name: inner for inner in sorted(child.iterdir())}
+        if isinstance(child, dict):
+            path.mkdir(exist_ok=True)
+            yield from _plant(child, root, below / name)
+        elif not os.path.lexists(path):
+            path.symlink_to(os.path.relpath(child.absolute(), path.parent.absolute()))
+            yield (below / name).as_posix()
+
+
+def linked(record: Path) -> list[str]:
+    """Names of the links that were made, below the root."""
+    return list(read_json(record)) if record.is_file() else []

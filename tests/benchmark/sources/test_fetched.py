@@ -1,0 +1,287 @@
+"""From an entry to the folder of a dataset: every fetch ends in a status, shared files once."""
+
+import io
+import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.settings import Settings
+from benchmark.sources import AnySource, Status
+from benchmark.sources.http import HttpSource
+from benchmark.sources.place import Place
+from tests.benchmark.sources.conftest import Naps, Server, broken, status
+
+
+class Entry(Settings):
+    source: AnySource
+
+
+def source(kind: str, **content: Any) -> Any:
+    return Entry.read({"source": {"kind": kind, **content}}, "the entry").source
+
+
+def zipped(**files: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as opened:
+        for name, data in files.items():
+            opened.writestr(name.replace("__", "/"), data)
+    return made.getvalue()
+
+
+IMAGES = zipped(top__images__a=b"image", top__images__b=b"image b")
+LABELS = zipped(top__labels__a=b"label")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "D1" / "raw"
+
+
+def content(root: Path | str) -> dict[str, bytes]:
+    from benchmark.sources.folder import listing
+
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in listing(Path(root))}
+
+
+def put(server: Server, **pages: bytes) -> list[dict[str, Any]]:
+    """Put archives on the server; return their files as an entry names them."""
+    made = [(server.put(f"/{name}.zip", data), name) for name, data in pages.items()]
+    return [{"url": f"{server.address}/{name}.zip", "sha256": page.sha256} for page, name in made]
+
+
+def test_archives_lie_unpacked_side_by_side(server: Server, raw: Path) -> None:
+    files = put(server, images=IMAGES, labels=LABELS)
+    page = server.put("/about.csv", b"1,2")
+    files.append({"url": f"{server.address}/about.csv", "md5": page.md5, "into": "tables"})
+    got = source("http", files=files).fetch(raw)
+    assert (got.state, got.reason, got.files) == ("ready", None, 4)
+    assert got.root == str(raw / "files")
+    assert content(got.root) == {
+        "top/images/a": b"image",
+        "top/images/b": b"image b",
+        "top/labels/a": b"label",
+        "tables/about.csv": b"1,2",
+    }
+
+
+def test_the_way_of_the_entry_with_an_archive(server: Server, raw: Path) -> None:
+    (file,) = put(server, images=IMAGES)
+    changed: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "into": ({"into": "a/b"}, ["a/b/top/images/a", "a/b/top/images/b"]),
+        "members": ({"members": ["*/a"]}, ["top/images/a"]),
+        "unpack": ({"unpack": False}, ["images.zip"]),
+        "name": ({"name": "other.dat"}, ["other.dat"]),
+        "name, unpack": ({"name": "other.zip", "unpack": True}, ["top/images/a", "top/images/b"]),
+    }
+    for name, (keys, names) in changed.items():
+        got = source("http", files=[{**file, **keys}]).fetch(raw)
+        assert list(content(got.root)) == names, name
+
+
+def test_a_second_fetch_downloads_nothing(server: Server, raw: Path) -> None:
+    made = source("http", files=put(server, images=IMAGES))
+    first = made.fetch(raw)
+    asked = len(server.requests)
+    assert made.fetch(raw) == first
+    assert len(server.requests) == asked
+    for path in (raw.parents[1] / "downloads").rglob("images.zip"):
+        path.unlink()  # to save room: what was unpacked stands for it
+    assert made.fetch(raw) == first
+    assert len(server.requests) == asked
+
+
+def test_datasets_share_a_download(server: Server, raw: Path) -> None:
+    made = source("http", files=put(server, images=IMAGES))
+    other = raw.parents[1] / "D2" / "raw"
+    go = threading.Event()
+    server.pages["/images.zip"].waits_for = go
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(made.fetch, place) for place in (raw, other)]
+        go.set()
+        states = [job.result().state for job in jobs]
+    assert states == ["ready", "ready"]
+    assert len(server.requests) == 1
+    first, second = (sorted((place / "files").rglob("*")) for place in (raw, other))
+    assert [p.resolve() for p in first] == [p.resolve() for p in second]
+
+
+def test_the_folder_can_be_moved(server: Server, raw: Path, tmp_path: Path) -> None:
+    source("http", files=put(server, images=IMAGES)).fetch(raw)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert (tmp_path / "moved/D1/raw/files/top/images/a").read_bytes() == b"image"
+
+
+def test_one_file_in_place_of_another_is_told(server: Server, raw: Path) -> None:
+    files = put(server, images=IMAGES, more=zipped(top__images__a=b"another"))
+    got = source("http", files=files).fetch(raw)
+    assert got.state == "failed"
+    assert "Two sources of the dataset have a file 'top/images/a'" in str(got.reason)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"sha256": "0" * 64}, "is not the published file"),
+        ({"url": "{}/gone.zip"}, "answered 404"),
+        ({"url": "http://127.0.0.1:1/a.zip"}, "the connection to 127.0.0.1 broke"),
+        ({"name": "a.7z"}, "is damaged, or of a form that is not known"),
+        ({"members": ["*.mha"]}, "holds no file like *.mha"),
+        ({"size": 1}, "but 1 were published"),
+    ],
+)
+def test_what_fails_ends_in_a_status(
+    server: Server, raw: Path, naps: Naps, keys: dict[str, Any], reason: str
+) -> None:
+    (file,) = put(server, images=IMAGES)
+    keys = {k: v.format(server.address) if k == "url" else v for k, v in keys.items()}
+    got = source("http", files=[{**file, **keys}]).fetch(raw, naps.patience)
+    assert (got.state, got.files) == ("failed", 0)
+    assert reason in str(got.reason)
+    assert not content(got.root)
+
+
+def test_an_error_that_nobody_thought_of(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
+
+    def fail(self: HttpSource, place: Place) -> None:
+        raise ZeroDivisionError("with s3cr3t-value at https://example.org/a?signature=abc")
+
+    monkeypatch.setattr(HttpSource, "gather", fail)
+    got = source("http", files=[{"url": "https://example.org/a"}]).fetch(raw)
+    assert got.reason == "ZeroDivisionError: with *** at https://example.org/a"
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "s3cr3t" not in shown
+    assert "signature" not in shown
+
+
+def test_the_fingerprint_asks_again_only_after_a_failure(
+    server: Server, raw: Path, naps: Naps
+) -> None:
+    made = source("http", files=put(server, images=IMAGES))
+    seen = [made.fingerprint(raw)]
+    server.pages["/images.zip"].tricks += [status(404), status(404)]
+    for expected in ("failed", "failed", "ready"):
+        assert made.fetch(raw, naps.patience).state == expected
+        seen.append(made.fingerprint(raw))
+    first, second, third, ready = seen
+    assert len({first, second, third}) == 3  # each failure is tried again by the next run
+    assert ready == third  # what a fetch has put there is no news
+    server.pages.clear()
+    (raw / "files" / "top").unlink()
+    assert made.fingerprint(raw) != ready  # but what is gone is
+    assert made.fetch(raw).state == "ready"
+    assert made.fingerprint(raw) == made.fingerprint(raw)
+
+
+def test_deleted_downloads_are_fetched_again(server: Server, raw: Path) -> None:
+    import shutil
+
+    made = source("http", files=put(server, images=IMAGES))
+    made.fetch(raw)
+    ready = made.fingerprint(raw)
+    shutil.rmtree(raw.parents[1] / "downloads")
+    assert made.fingerprint(raw) != ready
+    assert made.fetch(raw).state == "ready"
+    assert content(raw / "files")["top/images/a"] == b"image"
+
+
+def test_a_killed_fetch_counts_for_nothing(server: Server, raw: Path, naps: Naps) -> None:
+    made = source("http", files=put(server, images=IMAGES))
+    before = made.fingerprint(raw)
+    server.pages["/images.zip"].tricks += [broken(10)]
+
+    def killed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    from benchmark.sources.download import Patience
+
+    with pytest.raises(KeyboardInterrupt):
+        made.fetch(raw, Patience(sleep=killed))
+    assert made.fingerprint(raw) == before
+    assert not (raw / "files").exists()
+    assert made.fetch(raw).state == "ready"
+    assert server.requests[-1][1]["Range"] == "bytes=10-"
+
+
+def test_two_turns_at_a_host(tmp_path: Path) -> None:
+    from benchmark.sources.download import Patience
+
+    waits: list[float] = []
+    left = threading.Event()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        first.close() if len(waits) == 1 else left.set()
+
+    from contextlib import ExitStack
+
+    first = ExitStack()
+    place = Place(tmp_path / "data/D1/raw", Patience(sleep=wait))
+    other = Place(tmp_path / "data/D2/raw", place.patience)
+    with ExitStack() as second:
+        first.enter_context(place.turn("a.org"))
+        second.enter_context(other.turn("a.org"))
+        with place.turn("b.org"):
+            assert not waits
+        with other.turn("a.org"):  # the third has to wait until the first is done
+            assert waits == [1.0]
+
+
+def test_combined_sources_lie_side_by_side(server: Server, raw: Path) -> None:
+    images, labels = put(server, images=IMAGES, labels=LABELS)
+    parts = [{"kind": "http", "files": [images]}, {"kind": "http", "files": [labels]}]
+    got = source("combined", parts=parts).fetch(raw)
+    assert sorted(content(got.root)) == ["top/images/a", "top/images/b", "top/labels/a"]
+
+
+def test_a_combined_source_gets_what_it_can(server: Server, raw: Path) -> None:
+    images, labels = put(server, images=IMAGES, labels=LABELS)
+    manual = {"kind": "manual", "steps": ["sign"], "files": [{"name": "labels.zip"}]}
+    made = source("combined", parts=[manual, {"kind": "http", "files": [images]}])
+    got: Status = made.fetch(raw)
+    assert got.state == "manual"
+    assert "1. sign. 2. put labels.zip into" in str(got.reason)
+    assert len(server.requests) == 1  # the other part is there already
+    before = made.fingerprint(raw)
+    assert before == made.fingerprint(raw)
+    (raw / "files").mkdir(parents=True, exist_ok=True)
+    (raw / "files" / "labels.zip").write_bytes(LABELS)
+    assert made.fingerprint(raw) != before
+    got = made.fetch(raw)
+    assert got.state == "ready"
+    assert content(got.root).keys() >= {"top/images/a", "top/images/b", "top/labels/a"}
+    failing = {"kind": "http", "files": [{**labels, "url": f"{server.address}/gone"}]}
+    got = source("combined", parts=[failing, {**manual, "files": [{"name": "x"}]}]).fetch(raw)
+    assert got.state == "failed"
+    assert "answered 404" in str(got.reason)
+    assert "put x into" in str(got.reason)
+
+
+def test_the_password_of_an_archive(
+    server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyzipper
+
+    made = io.BytesIO()
+    with pyzipper.AESZipFile(made, "w", encryption=pyzipper.WZ_AES) as opened:
+        opened.setpassword(b"open-sesame")
+        opened.writestr("a.txt", b"content")
+    (file,) = put(server, locked=made.getvalue())
+    asking = source("http", files=[{**file, "password_variable": "ZIP_PASSWORD"}])
+    got = asking.fetch(raw)
+    assert got.state == "manual"
+    assert "export ZIP_PASSWORD and run again" in str(got.reason)
+    monkeypatch.setenv("ZIP_PASSWORD", "open-sesame")
+    assert asking.fetch(raw).state == "ready"
+    published = source("http", files=[{**file, "password": "open-sesame"}])
+    assert content(published.fetch(raw).root) == {"a.txt": b"content"}
+    assert "open-sesame" not in capsys.readouterr().err
+    for path in raw.parents[1].rglob("*"):
+        assert not path.is_file() or b"open-sesame" not in path.read_bytes()
