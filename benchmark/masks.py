@@ -8,42 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-Shape = tuple[int, int, int]
-Box = tuple[int, int, int, int, int, int]
-"""Half-open: (z0, z1, y0, y1, x0, x1) in voxels of the canonical grid."""
+from benchmark.boxes import EMPTY, Crop, inside, relative
+from benchmark.boxes import Box as Box
+from benchmark.boxes import hull as hull
+from benchmark.boxes import slices as slices
 
+Shape = tuple[int, int, int]
 BOX_FIELDS = ("z0", "z1", "y0", "y1", "x0", "x1")
 COLUMNS = [*((name, pa.int32()) for name in BOX_FIELDS), ("bits", pa.binary())]
 """Columns that hold a mask in a table; see `Mask.to_row`."""
-
-_EMPTY: Box = (0, 0, 0, 0, 0, 0)
-
-
-def slices(box: Box) -> tuple[slice, slice, slice]:
-    """Index of ``box`` into a (z, y, x) array."""
-    z0, z1, y0, y1, x0, x1 = box
-    return slice(z0, z1), slice(y0, y1), slice(x0, x1)
-
-
-def hull(boxes: Sequence[Box]) -> Box:
-    """Smallest box around all ``boxes`` that are not empty; (0, 0, 0, 0, 0, 0) if none is."""
-    solid = np.array([box for box in boxes if box != _EMPTY])
-    if not len(solid):
-        return _EMPTY
-    low, high = solid[:, ::2].min(axis=0).tolist(), solid[:, 1::2].max(axis=0).tolist()
-    return low[0], high[0], low[1], high[1], low[2], high[2]
-
-
-def bounding_box(array: NDArray[np.bool_]) -> Box:
-    """Tight half-open box around the true voxels of a (z, y, x) array; zeros if there is none."""
-    spans: list[int] = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        filled = np.flatnonzero(array.any(axis=others))
-        if not len(filled):
-            return _EMPTY
-        spans += [int(filled[0]), int(filled[-1]) + 1]
-    return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +46,11 @@ class Mask:
             o < 0 or o + n > g for o, n, g in zip(offset, dense.shape, grid, strict=True)
         ):
             raise ValueError(f"a part of shape {dense.shape} at {offset} leaves the grid {grid}")
-        tight = bounding_box(dense)
-        crop = dense[slices(tight)].copy()
-        if tight == _EMPTY:
-            return cls(grid, _EMPTY, crop)
-        z, y, x = offset
-        z0, z1, y0, y1, x0, x1 = tight
-        return cls(grid, (z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x), crop)
+        crop, box = Crop.of(dense)
+        if box != EMPTY:
+            z, y, x = offset
+            box = relative(box, (-z, 0, -y, 0, -x, 0))
+        return cls(grid, box, crop.copy())
 
     @classmethod
     def union(cls, masks: Sequence["Mask"], shape: Shape) -> Self:
@@ -88,7 +59,7 @@ class Mask:
         crop = np.zeros(tuple(s.stop - s.start for s in slices(box)), dtype=bool)
         for mask in masks:
             if mask.voxels:
-                crop[slices(_relative(mask.box, box))] |= mask.crop
+                crop[slices(relative(mask.box, box))] |= mask.crop
         return cls(shape, box, crop)
 
     @property
@@ -98,10 +69,7 @@ class Mask:
 
     def inside(self, box: Box) -> NDArray[np.bool_]:
         """Return the mask as a dense array over ``box``, which must contain the mask's own box."""
-        dense = np.zeros(tuple(s.stop - s.start for s in slices(box)), dtype=bool)
-        if self.voxels:
-            dense[slices(_relative(self.box, box))] = self.crop
-        return dense
+        return inside(self, box)
 
     def dense(self) -> NDArray[np.bool_]:
         """Return the mask as a dense array over the whole grid."""
@@ -122,9 +90,3 @@ class Mask:
         packed = pa.decompress(row["bits"], (count + 7) // 8, codec="zstd", asbytes=True)
         flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
         return cls(shape, (z0, z1, y0, y1, x0, x1), flat.astype(bool).reshape(extent))
-
-
-def _relative(box: Box, origin: Box) -> Box:
-    z, y, x = origin[::2]
-    z0, z1, y0, y1, x0, x1 = box
-    return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x

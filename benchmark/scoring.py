@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import masks, metrics
+from benchmark import metrics
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.empty import fill_empty
 from benchmark.progress import progress
@@ -77,6 +77,7 @@ class _ScanScores:
             (row["variant"], row["deviation"], row["object"]): row
             for row in _of_scan(inputs.masks, scan)
         }
+        self.compared: dict[tuple[tuple[int, ...], ...], dict[str, float]] = {}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for variant in ("", *self.run.variants):
@@ -145,24 +146,31 @@ class _ScanScores:
     def _compare(
         self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
     ) -> dict[str, Any]:
+        # A structure of one object is compared once, though it is a cell at both levels.
+        key = tuple(id(row) for row in reference), tuple(id(row) for row in predicted)
+        if key not in self.compared:
+            self.compared[key] = self._metrics(reference, predicted, structure)
+        return {"status": "ok", **self.compared[key]}
+
+    def _metrics(
+        self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
+    ) -> dict[str, float]:
         truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
         found = Mask.union([Mask.from_row(row, self.shape) for row in predicted], self.shape)
-        box = masks.hull([truth.box, found.box])
-        values = metrics.score(
-            truth.inside(box),
-            found.inside(box),
+        values = metrics.score_masks(
+            truth,
+            found,
             self.spacing,
             grid_voxels=self.shape[0] * self.shape[1] * self.shape[2],
             tolerance_mm=self._tolerance(structure),
         )
-        filled = fill_empty(
+        return fill_empty(
             values,
             reference_empty=truth.voxels == 0,
             prediction_empty=found.voxels == 0,
             diagonal_mm=self.diagonal_mm,
             policy=self.settings.empty,
         )
-        return {"status": "ok", **filled}
 
     def _tolerance(self, structure: str) -> float:
         """Tolerance of the study for the structure, else of the catalogue, else the default."""

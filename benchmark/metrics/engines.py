@@ -1,14 +1,18 @@
-"""Which code computes surface distances: their values do not depend on it, only the time does."""
+"""Which code compares two masks: the values do not depend on it, only the time does."""
 
-from typing import Literal
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeVar, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.boxes import Box, Boxed
 from benchmark.metrics import surface_numpy
-from benchmark.metrics.surface_numpy import Distances, Spacing
+from benchmark.metrics.surface import Spacing
+from benchmark.metrics.surface_numpy import Counts
 
 Engine = Literal["auto", "reference", "numpy", "numba"]
+T = TypeVar("T")
 
 # To import numba and to load the compiled code costs a process 0.3 s of CPU time (3 s where it is
 # not compiled yet). The numpy engine takes 1 to 2 ms an object and 20 ns a voxel of its crop, the
@@ -23,46 +27,65 @@ _spent = 0
 _numba_fails = False
 
 
-def surface_distances(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    spacing: Spacing,
-    tolerance_mm: float,
-    engine: Engine,
-) -> tuple[Distances, Distances]:
-    """As `benchmark.metrics.surface_numpy.surface_distances`, by any ``engine`` but the reference.
+class Code(Protocol):
+    """What an engine is: a module with these functions; ``Any`` is its own form of a mask."""
+
+    @staticmethod
+    def of_mask(mask: Boxed) -> Any:
+        """Take a mask, which has its tightest box as ``box`` here too."""
+
+    @staticmethod
+    def counts(reference: Any, prediction: Any) -> Counts:
+        """Count the voxels of both, of the reference and of the prediction."""
+
+    @staticmethod
+    def surface_metrics(
+        reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
+    ) -> dict[str, float]:
+        """NSD, HD95, HD and ASD, of masks that are not empty."""
+
+
+def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
+    """Do ``work`` by the code of an ``engine``; ``cost``: about how many voxels it looks at.
 
     Raises:
+        ValueError: an ``engine`` of another name.
         ImportError: engine "numba" where numba is not installed; "auto" then stays with numpy.
     """
     global _numba_fails
-    masks = reference, prediction
-    if engine == "numba":
-        return _by_numba(*masks, spacing, tolerance_mm)
-    if engine == "auto" and _numba_is_worth_it(reference.size):
+    if engine not in get_args(Engine):
+        raise ValueError(f"The engine must be one of {', '.join(get_args(Engine))}, got {engine}.")
+    if engine == "reference":
+        from benchmark.metrics import surface_reference
+
+        return work(_code(surface_reference))
+    if engine == "numba" or (engine == "auto" and _numba_is_worth_it(cost)):
         try:
-            return _by_numba(*masks, spacing, tolerance_mm)
+            from benchmark.metrics import surface_fast
+
+            return work(_code(surface_fast))
         except (ImportError, OSError):  # not installed; a full disk where its cache lies
+            if engine == "numba":
+                raise
             _numba_fails = True
-    return surface_numpy.surface_distances(*masks, spacing, tolerance_mm)
+    return work(_code(surface_numpy))
 
 
-def _by_numba(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    spacing: Spacing,
-    tolerance_mm: float,
-) -> tuple[Distances, Distances]:
-    from benchmark.metrics import surface_fast
-
-    return surface_fast.surface_distances(reference, prediction, spacing, tolerance_mm)
+def cost(reference: Box, prediction: Box) -> int:
+    """Estimate, in voxels, what it takes to compare two masks in these boxes."""
+    sides = (np.diff(np.reshape(box, (3, 2)), axis=1).prod() for box in (reference, prediction))
+    return _VOXELS_AN_OBJECT + int(sum(sides)) // 2
 
 
-def _numba_is_worth_it(voxels: int) -> bool:
+def _code(module: ModuleType) -> Code:
+    return cast(Code, module)
+
+
+def _numba_is_worth_it(cost: int) -> bool:
     global _spent
     if _numba_fails:
         return False
     if _spent < _WORTH_NUMBA:
-        _spent += voxels + _VOXELS_AN_OBJECT
+        _spent += cost
         return False
     return True

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from math import nan
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 @dataclass(frozen=True)
 class Confusion:
@@ -17,17 +14,12 @@ class Confusion:
     true_negatives: int
 
 
-def confusion(
-    reference: NDArray[np.bool_], prediction: NDArray[np.bool_], grid_voxels: int
-) -> Confusion:
-    """Count voxels of two bool masks of one shape, crops of a scan of ``grid_voxels`` voxels.
+def confusion(both: int, in_reference: int, in_prediction: int, grid_voxels: int) -> Confusion:
+    """Complete the counts of two masks, parts of a scan of ``grid_voxels`` voxels.
 
     Raises:
         ValueError: the scan is smaller than the union of the two masks.
     """
-    both = int(np.count_nonzero(reference & prediction))
-    in_reference = int(np.count_nonzero(reference))
-    in_prediction = int(np.count_nonzero(prediction))
     outside = grid_voxels - (in_reference + in_prediction - both)
     if outside < 0:
         raise ValueError(

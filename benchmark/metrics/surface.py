@@ -1,62 +1,18 @@
 """Metrics of the distance between two surfaces, in mm."""
 
-from math import nan
-from typing import get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics import engines
-from benchmark.metrics.engines import Engine
+Spacing = tuple[float, float, float]
+Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Distance (mm) of each surface corner to the other surface, and its area (mm^2)."""
 
-__all__ = ["Engine", "percentile", "surface_metrics"]
 
+def from_distances(directed: tuple[Distances, Distances], tolerance_mm: float) -> dict[str, float]:
+    """NSD, HD95, HD and ASD of the distances of both surfaces, none empty.
 
-def surface_metrics(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    spacing: tuple[float, float, float],
-    tolerance_mm: float,
-    *,
-    engine: Engine = "auto",
-) -> dict[str, float]:
-    """NSD, HD95, HD and ASD of two bool masks (z, y, x) of one shape; ``spacing`` in mm.
-
-    The surface of a mask is the set of voxel corners that touch both foreground and background;
-    each weighs as much as the marching-cubes area of its 2 x 2 x 2 voxels. Beyond the border of
-    the array is background. A distance runs from a corner to the nearest surface corner of the
-    other mask; corners of a slanted surface form a layer about a voxel thick, which takes up to
-    half a voxel off the distance between smooth surfaces. Semantics and values are those of
-    google-deepmind/surface-distance, and so is the comparison with the tolerance:
-    ``distance <= tolerance_mm`` in float64, without slack.
-
-    NSD counts both surfaces, as it was introduced; the paper's text names the predicted one only.
-
-    ``engine``: "reference" is that library; "numpy" and "numba" give its values, faster; "auto"
-    is whichever of these two is faster here (`benchmark.metrics.engines`).
-
-    With both masks empty all are NaN; with one empty NSD is 0 and the distances are NaN.
-
-    Raises:
-        ValueError: an ``engine`` of another name.
-        ImportError: engine "numba" where numba is not installed.
+    A distance is compared with the tolerance in float64, without slack.
     """
-    if engine not in get_args(Engine):
-        raise ValueError(f"The engine must be one of {', '.join(get_args(Engine))}, got {engine}.")
-    filled = [mask.any(axis=(1, 2)) for mask in (reference, prediction)]
-    if not all(slices.any() for slices in filled):
-        nsd = 0.0 if any(slices.any() for slices in filled) else nan
-        return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan}
-    if engine == "reference":
-        from benchmark.metrics import surface_reference
-
-        return surface_reference.surface_metrics(reference, prediction, spacing, tolerance_mm)
-
-    slices = np.flatnonzero(filled[0] | filled[1])
-    held = slice(slices[0], slices[-1] + 1)  # spares the engines the rest of a large scan
-    directed = engines.surface_distances(
-        reference[held], prediction[held], spacing, tolerance_mm, engine
-    )
     totals = [float(areas.sum()) for _, areas in directed]
     within = [float(areas[distances <= tolerance_mm].sum()) for distances, areas in directed]
     means = [

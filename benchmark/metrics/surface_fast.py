@@ -13,35 +13,67 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.surface_kernels import (
-    Words,
-    all_pairs,
-    box,
-    by_rows,
-    corners,
-    surface_rows,
-)
-from benchmark.metrics.surface_numpy import Distances, Spacing, corner_areas, nearest_by_tree
+from benchmark.boxes import Box, Boxed
+from benchmark.labelmap import Label
+from benchmark.metrics import surface_kernels as kernels
+from benchmark.metrics.surface import Distances, Spacing, from_distances
+from benchmark.metrics.surface_kernels import Words
+from benchmark.metrics.surface_numpy import Counts, corner_areas, nearest_by_tree
 
+_STEPS = 200  # steps that all corners of a word are tried with at once
 _OFFSETS = 2048  # rows looked at for a corner before it is left to all pairs or the tree
 _PAIRS = 20_000_000  # pairs of corners up to which looking at all beats building a tree
 
 
+class Bits(NamedTuple):
+    """A mask: bit x of a row of ``words`` is voxel x of its box; an empty row on each side."""
+
+    words: Words  # (nz + 2, ny + 2, nx // 64 + 1)
+    box: Box
+
+
 class Surface(NamedTuple):
-    """A surface in its own box of corners."""
+    """A surface in its own box of corners, with `kernels.MARGIN` around it."""
 
     rows: Words  # (nz, ny, words): bit x of a row is set where corner (z, y, x) is of the surface
     ends: NDArray[np.int32]  # (nz, ny, 2): first and last corner of a row; first > last if empty
     corners: NDArray[np.int32]  # (n, 3), raster order
     areas: NDArray[np.float64]  # (n,), mm^2
-    origin: NDArray[np.int32]  # (3,), of the box in the array
+    origin: tuple[int, int, int]  # of the box on the grid
+
+
+def of_mask(mask: Boxed) -> Bits:
+    """Pack a mask; that of a label by its runs, without a look at its voxels."""
+    nz, ny, nx = (stop - start for start, stop in zip(mask.box[::2], mask.box[1::2], strict=True))
+    words = np.zeros((nz + 2, ny + 2, nx // 64 + 1), np.uint64)
+    if isinstance(mask, Label):
+        kernels.fill(mask.starts, mask.stops, mask.labels.shape, mask.box, words)
+    else:
+        bits = np.packbits(mask.crop, axis=2, bitorder="little")
+        words.view(np.uint8)[1:-1, 1:-1, : bits.shape[2]] = bits
+    return Bits(words, mask.box)
+
+
+def counts(reference: Bits, prediction: Bits) -> Counts:
+    """As `benchmark.metrics.surface_numpy.counts`."""
+    shift = _apart(reference.box, prediction.box)
+    return (
+        kernels.shared(reference.words, prediction.words, shift),
+        kernels.ones(reference.words),
+        kernels.ones(prediction.words),
+    )
+
+
+def surface_metrics(
+    reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
+) -> dict[str, float]:
+    """NSD, HD95, HD and ASD."""
+    directed = surface_distances(reference, prediction, spacing, tolerance_mm)
+    return from_distances(directed, tolerance_mm)
 
 
 def surface_distances(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    spacing: Spacing,
-    tolerance_mm: float,
+    reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
 ) -> tuple[Distances, Distances]:
     """As `benchmark.metrics.surface_numpy.surface_distances`."""
     here, there = (_surface(mask, spacing) for mask in (reference, prediction))
@@ -51,46 +83,67 @@ def surface_distances(
     )
 
 
-def _surface(mask: NDArray[np.bool_], spacing: Spacing) -> Surface:
-    voxels = np.ascontiguousarray(mask).view(np.uint8)
-    voxels.flags.writeable = False  # one type for the compiler, whatever the caller's array is
-    low, high = box(voxels)
-    inside = tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))
-    nz, ny, nx = (int(size) for size in high - low)
-    packed = np.zeros((nz + 2, ny + 2, 8 * (nx // 64 + 1)), np.uint8)
-    bits = np.packbits(mask[inside], axis=2, bitorder="little")
-    packed[1:-1, 1:-1, : bits.shape[2]] = bits
-    words = packed.view("<u8")
-    rows, ends, count = surface_rows(words)
-    found, codes = corners(words, rows, count)
-    return Surface(rows, ends, found, corner_areas(spacing)[codes], low)
+def _apart(one: Box, other: Box) -> tuple[int, int, int]:
+    """Give what has to be added to a place in the first box to name it in the other."""
+    return one[0] - other[0], one[2] - other[2], one[4] - other[4]
+
+
+def _surface(mask: Bits, spacing: Spacing) -> Surface:
+    rows, ends, count = kernels.surface_rows(mask.words)
+    found, codes = kernels.corners(mask.words, rows, count)
+    z0, _, y0, _, x0, _ = mask.box
+    origin = z0 - kernels.MARGIN, y0 - kernels.MARGIN, x0 - 64
+    return Surface(rows, ends, found, corner_areas(spacing)[codes], origin)
 
 
 def _nearest(
     here: Surface, there: Surface, spacing: Spacing, tolerance_mm: float
 ) -> NDArray[np.float64]:
-    queries = here.corners + (here.origin - there.origin)
+    squared = np.empty(len(here.corners))
+    shift = tuple(a - b for a, b in zip(here.origin, there.origin, strict=True))
+    steps, lengths = _steps(spacing, _STEPS)
+    left = kernels.by_steps(here.rows, here.ends, there.rows, shift, steps, lengths, squared)
+    if len(left):
+        queries = here.corners[left] + np.array(shift, np.int32)
+        squared[left] = _far(queries, there, spacing, tolerance_mm)
+    return np.sqrt(squared)
+
+
+def _far(
+    queries: NDArray[np.int32], there: Surface, spacing: Spacing, tolerance_mm: float
+) -> NDArray[np.float64]:
+    """Squared distance of each of ``queries`` (n, 3), seen from the box of ``there``."""
     squared = np.empty(len(queries))
     if len(queries) * len(there.corners) <= _PAIRS // 100:
-        all_pairs(queries, there.corners, spacing, squared)
-        return np.sqrt(squared)
+        kernels.all_pairs(queries, there.corners, spacing, squared)
+        return squared
     offsets, in_plane = _offsets(spacing[0], spacing[1], _OFFSETS)
-    solved = by_rows(queries, there.rows, there.ends, offsets, in_plane, spacing, squared)
-    distances = np.sqrt(squared)
-    if not solved.all():
-        left = np.flatnonzero(~solved)
-        if len(left) * len(there.corners) <= _PAIRS:
-            rest = np.empty(len(left))
-            all_pairs(queries[left], there.corners, spacing, rest)
-            distances[left] = np.sqrt(rest)
-        else:
-            distances[left] = nearest_by_tree(
-                queries[left].astype(np.int64),
-                there.corners.astype(np.int64),
-                spacing,
-                tolerance_mm,
-            )
-    return distances
+    solved = kernels.by_rows(queries, there.rows, there.ends, offsets, in_plane, spacing, squared)
+    left = np.flatnonzero(~solved)
+    if len(left) * len(there.corners) <= _PAIRS:
+        rest = np.empty(len(left))
+        kernels.all_pairs(queries[left], there.corners, spacing, rest)
+        squared[left] = rest
+    else:
+        far = queries[left].astype(np.int64), there.corners.astype(np.int64)
+        squared[left] = nearest_by_tree(*far, spacing, tolerance_mm) ** 2
+    return squared
+
+
+@lru_cache(maxsize=64)
+def _steps(spacing: Spacing, number: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The ``number`` shortest steps (n, 3) on the grid, and their squares in mm^2."""
+    z, y, x = np.mgrid[
+        -kernels.REACH : kernels.REACH + 1,
+        -kernels.REACH : kernels.REACH + 1,
+        -kernels.REACH : kernels.REACH + 1,
+    ]
+    squared = (z * spacing[0]) ** 2 + (y * spacing[1]) ** 2 + (x * spacing[2]) ** 2
+    # Beyond this length steps are missing that reach farther along the finest axis.
+    whole = squared < (min(spacing) * (kernels.REACH + 1)) ** 2
+    order = np.argsort(squared[whole], kind="stable")[:number]
+    steps = np.stack([axis[whole][order] for axis in (z, y, x)], axis=1).astype(np.int32)
+    return steps, squared[whole][order]
 
 
 @lru_cache(maxsize=64)

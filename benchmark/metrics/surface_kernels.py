@@ -11,9 +11,13 @@ from numba.core import config as numba_config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from benchmark.metrics.surface_numpy import Spacing
+from benchmark.boxes import Box
+from benchmark.metrics.surface import Spacing
 
 Words = NDArray[np.uint64]
+Shift = tuple[int, ...]
+REACH = 4  # voxels a step of `by_steps` goes along an axis at most
+MARGIN = 2 * REACH  # empty rows around a surface; along x a word before and two after it
 F = TypeVar("F", bound=Callable[..., Any])
 
 config: Any = numba_config  # its settings are made at run time
@@ -37,77 +41,113 @@ def _compiled(function: F) -> F:
         config.CACHE_DIR = named
 
 
-def _zeros(instruction: str) -> Any:
-    """Count the zeros of a word that is not 0, by an ``instruction`` of LLVM."""
+def _bits(instruction: str) -> Any:
+    """Count bits of a word by an ``instruction`` of LLVM; zeros only of a word that is not 0."""
 
     @intrinsic
     def count(_: Any, word: Any) -> Any:
         def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            not_zero = context.get_constant(types.boolean, 1)
-            return getattr(builder, instruction)(arguments[0], not_zero)
+            not_zero = [context.get_constant(types.boolean, 1)] if instruction != "ctpop" else []
+            return getattr(builder, instruction)(arguments[0], *not_zero)
 
         return types.int64(types.uint64), emit
 
     return count
 
 
-_trailing_zeros, _leading_zeros = _zeros("cttz"), _zeros("ctlz")
+_trailing_zeros, _leading_zeros, _population = map(_bits, ("cttz", "ctlz", "ctpop"))
 
 
 @_compiled
-def box(voxels: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """First voxel and last + 1 along each axis; of whole rows first, as most are empty."""
-    nz, ny, nx = voxels.shape
-    low = np.array([nz, ny, nx], dtype=np.int32)
-    high = np.zeros(3, dtype=np.int32)
-    columns = np.zeros(nx, dtype=np.uint8)
-    for z in range(nz):
-        for y in range(ny):
-            row = voxels[z, y]
-            any_voxel = np.uint8(0)
-            for x in range(nx):
-                any_voxel |= row[x]
-            if any_voxel:
-                low[0], high[0] = min(low[0], z), max(high[0], z + 1)
-                low[1], high[1] = min(low[1], y), max(high[1], y + 1)
-                for x in range(nx):
-                    columns[x] |= row[x]
-    for x in range(nx):
-        if columns[x]:
-            low[2], high[2] = min(low[2], x), max(high[2], x + 1)
-    return low, high
+def _from(row: Words, start: int) -> np.uint64:
+    """64 bits of a row from bit ``start`` on, which may lie outside of it."""
+    w, shift = start >> 6, np.uint64(start & 63)
+    word = np.uint64(0)
+    if 0 <= w < len(row):
+        word = row[w] >> shift
+    if shift and 0 <= w + 1 < len(row):
+        word |= row[w + 1] << (np.uint64(64) - shift)
+    return word
+
+
+@_compiled
+def fill(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], shape: Shift, box: Box, words: Words
+) -> None:
+    """Set the bits of runs of voxels; places in a flat array of ``shape``, ``words`` of ``box``."""
+    _, ny, nx = shape
+    for run in range(len(starts)):
+        row = starts[run] // nx
+        z, y = row // ny - box[0] + 1, row % ny - box[2] + 1
+        first = starts[run] - row * nx - box[4]
+        last = stops[run] - row * nx - box[4] - 1
+        for w in range(first >> 6, (last >> 6) + 1):
+            word = ~np.uint64(0)
+            if w == first >> 6:
+                word &= ~np.uint64(0) << np.uint64(first & 63)
+            if w == last >> 6:
+                word &= ~np.uint64(0) >> np.uint64(63 - (last & 63))
+            words[z, y, w] |= word
+
+
+@_compiled
+def ones(words: Words) -> int:
+    """Count the bits that are set."""
+    count = 0
+    for word in words.ravel():
+        count += _population(word)
+    return count
+
+
+@_compiled
+def shared(words: Words, others: Words, shift: Shift) -> int:
+    """Count the bits set in both; ``shift`` leads from a place in one to that in the other."""
+    count = 0
+    for z in range(words.shape[0]):
+        other_z = z + shift[0]
+        if not 0 <= other_z < others.shape[0]:
+            continue
+        for y in range(words.shape[1]):
+            other_y = y + shift[1]
+            if not 0 <= other_y < others.shape[1]:
+                continue
+            for w in range(words.shape[2]):
+                word = words[z, y, w]
+                if word:
+                    count += _population(word & _from(others[other_z, other_y], 64 * w + shift[2]))
+    return count
 
 
 @_compiled
 def surface_rows(words: Words) -> tuple[Words, NDArray[np.int32], int]:
-    """Rows of surface corners, their ends and the number of corners.
+    """Rows of surface corners in their `MARGIN`, their ends and the number of corners.
 
     ``words`` are the voxels, (nz + 2, ny + 2, words), with an empty row on each side.
     """
     nz, ny, nw = words.shape[0] - 1, words.shape[1] - 1, words.shape[2]
     one, last = np.uint64(1), np.uint64(63)
-    rows = np.empty((nz, ny, nw), dtype=np.uint64)
-    ends = np.empty((nz, ny, 2), dtype=np.int32)
+    rows = np.zeros((nz + 2 * MARGIN, ny + 2 * MARGIN, nw + 3), dtype=np.uint64)
+    ends = np.empty((nz + 2 * MARGIN, ny + 2 * MARGIN, 2), dtype=np.int32)
+    ends[..., 0], ends[..., 1] = 64 * (nw + 3), -1
     count = 0
     for z in range(nz):
         for y in range(ny):
             carried_any = carried_all = np.uint64(0)
-            first_corner, last_corner = 64 * nw, -1
+            first_corner, last_corner = 64 * (nw + 3), -1
             for w in range(nw):
                 a, b = words[z, y, w], words[z, y + 1, w]
                 c, d = words[z + 1, y, w], words[z + 1, y + 1, w]
                 some, every = a | b | c | d, a & b & c & d
                 word = (some | some << one | carried_any) & ~(every & (every << one | carried_all))
                 carried_any, carried_all = some >> last, every >> last
-                rows[z, y, w] = word
                 if word:
+                    rows[z + MARGIN, y + MARGIN, w + 1] = word
                     if last_corner < 0:
-                        first_corner = 64 * w + _trailing_zeros(word)
-                    last_corner = 64 * w + 63 - _leading_zeros(word)
-                    while word:
-                        word &= word - one
-                        count += 1
-            ends[z, y, 0], ends[z, y, 1] = first_corner, last_corner
+                        first_corner = 64 * (w + 1) + _trailing_zeros(word)
+                    last_corner = 64 * (w + 1) + 63 - _leading_zeros(word)
+                    count += _population(word)
+            ends[z + MARGIN, y + MARGIN, 0] = first_corner
+            ends[z + MARGIN, y + MARGIN, 1] = last_corner
     return rows, ends, count
 
 
@@ -119,10 +159,10 @@ def corners(words: Words, rows: Words, count: int) -> tuple[NDArray[np.int32], N
     one, last = np.uint64(1), np.uint64(63)
     around = np.empty(8, dtype=np.uint64)
     found = 0
-    for z in range(rows.shape[0]):
-        for y in range(rows.shape[1]):
-            for w in range(rows.shape[2]):
-                word = rows[z, y, w]
+    for z in range(words.shape[0] - 1):
+        for y in range(words.shape[1] - 1):
+            for w in range(words.shape[2]):
+                word = rows[z + MARGIN, y + MARGIN, w + 1]
                 if not word:
                     continue
                 for pair in range(4):
@@ -136,11 +176,75 @@ def corners(words: Words, rows: Words, count: int) -> tuple[NDArray[np.int32], N
                     code = np.uint64(0)
                     for voxel in range(8):
                         code = code << one | ((around[voxel] >> bit) & one)
-                    corners[found, 0], corners[found, 1] = z, y
-                    corners[found, 2] = 64 * w + np.int64(bit)
+                    corners[found, 0], corners[found, 1] = z + MARGIN, y + MARGIN
+                    corners[found, 2] = 64 * (w + 1) + np.int64(bit)
                     codes[found] = code
                     found += 1
     return corners, codes
+
+
+@_compiled
+def by_steps(
+    rows: Words,
+    ends: NDArray[np.int32],
+    others: Words,
+    shift: Shift,
+    steps: NDArray[np.int32],
+    lengths: NDArray[np.float64],
+    squared: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Try all corners of a word at once with one step after the other, the shortest first.
+
+    Fill ``squared`` with the squared distance in mm^2 of the corners of ``rows`` that meet one of
+    the ``others``; return the numbers of the corners left. ``shift`` leads from a place in
+    ``rows`` to that in ``others``, whose margin spares the steps a look where they end.
+    """
+    nz, ny, nw = others.shape
+    flat = others.ravel()
+    one = np.uint64(1)
+    words_on = np.empty(len(steps), dtype=np.int64)
+    bits_on = np.empty(len(steps), dtype=np.uint64)
+    for step in range(len(steps)):
+        dz, dy, x = steps[step, 0], steps[step, 1], shift[2] + steps[step, 2]
+        words_on[step] = (dz * ny + dy) * nw + (x >> 6)
+        bits_on[step] = x & 63
+    low, high = (shift[2] - REACH) >> 6, ((shift[2] + REACH) >> 6) + 1
+    left = np.empty(len(squared), dtype=np.int64)
+    count = first = 0
+    for z in range(rows.shape[0]):
+        other_z = z + shift[0]
+        for y in range(rows.shape[1]):
+            if ends[z, y, 1] < 0:
+                continue
+            other_y = y + shift[1]
+            near = REACH <= other_z < nz - REACH and REACH <= other_y < ny - REACH
+            for w in range(ends[z, y, 0] >> 6, (ends[z, y, 1] >> 6) + 1):
+                word = rows[z, y, w]
+                if not word:
+                    continue
+                unsolved = word
+                if near and w + low >= 0 and w + high < nw:
+                    start = (other_z * ny + other_y) * nw + w
+                    for step in range(len(steps)):
+                        place, bits = start + words_on[step], bits_on[step]
+                        after = flat[place + 1] << one << (np.uint64(63) - bits)
+                        met = unsolved & (flat[place] >> bits | after)
+                        if not met:
+                            continue
+                        unsolved ^= met
+                        while met:
+                            bit = met & (~met + one)
+                            met ^= bit
+                            squared[first + _population(word & (bit - one))] = lengths[step]
+                        if not unsolved:
+                            break
+                while unsolved:
+                    bit = unsolved & (~unsolved + one)
+                    unsolved ^= bit
+                    left[count] = first + _population(word & (bit - one))
+                    count += 1
+                first += _population(word)
+    return left[:count].copy()
 
 
 @_compiled

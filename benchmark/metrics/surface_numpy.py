@@ -7,12 +7,37 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Spacing = tuple[float, float, float]
-Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Distance (mm) of each surface corner to the other surface, and its area (mm^2)."""
+from benchmark.boxes import EMPTY, Boxed, Crop, overlap, relative, slices
+from benchmark.metrics.surface import Distances, Spacing, from_distances
+
+Counts = tuple[int, int, int]
+"""Voxels of both masks, of the reference, of the prediction."""
 
 _SLAB = 1 << 20  # corners coded at a time: bounds the memory and stays in the processor's cache
 _NEAR_TIE = 1e-9  # relative; far above the rounding of a distance, far below a voxel
+
+
+def of_mask(mask: Boxed) -> Boxed:
+    """Cut the voxels out once."""
+    return Crop(mask.crop, mask.box)
+
+
+def counts(reference: Boxed, prediction: Boxed) -> Counts:
+    """Count the voxels of both, of the reference and of the prediction."""
+    shared = overlap(reference.box, prediction.box)
+    both = 0
+    if shared != EMPTY:
+        parts = [mask.crop[slices(relative(shared, mask.box))] for mask in (reference, prediction)]
+        both = int(np.count_nonzero(parts[0] & parts[1]))
+    return both, int(np.count_nonzero(reference.crop)), int(np.count_nonzero(prediction.crop))
+
+
+def surface_metrics(
+    reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
+) -> dict[str, float]:
+    """NSD, HD95, HD and ASD."""
+    directed = surface_distances(reference, prediction, spacing, tolerance_mm)
+    return from_distances(directed, tolerance_mm)
 
 
 class Surface(NamedTuple):
@@ -26,14 +51,14 @@ class Surface(NamedTuple):
 
 
 def surface_distances(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
+    reference: Boxed,
+    prediction: Boxed,
     spacing: Spacing,
     tolerance_mm: float,
 ) -> tuple[Distances, Distances]:
     """Distances of the corners of the reference and of the prediction, in raster order.
 
-    The masks are bool (z, y, x), not empty. ``tolerance_mm`` names the distance at which the last
+    The masks are not empty. ``tolerance_mm`` names the distance at which the last
     bit counts, as it is compared with the distances.
     """
     here, there = (_surface(mask, spacing) for mask in (reference, prediction))
@@ -43,20 +68,10 @@ def surface_distances(
     )
 
 
-def _surface(mask: NDArray[np.bool_], spacing: Spacing) -> Surface:
-    box = _box(mask)
-    corners, codes = zip(*_slabs(np.pad(mask[box], 1).view(np.uint8)), strict=True)
-    origin = [side.start for side in box]
+def _surface(mask: Boxed, spacing: Spacing) -> Surface:
+    corners, codes = zip(*_slabs(np.pad(mask.crop, 1).view(np.uint8)), strict=True)
+    origin = mask.box[::2]
     return Surface(np.concatenate(corners) + origin, corner_areas(spacing)[np.concatenate(codes)])
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    box: tuple[slice, ...] = ()
-    for axis in range(mask.ndim):  # each axis looks only at what the axes before it left
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask[box].any(axis=others))
-        box += (slice(int(filled[0]), int(filled[-1]) + 1),)
-    return box
 
 
 def _slabs(padded: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:

@@ -1,24 +1,28 @@
-"""Surface distances by the library that defines them, google-deepmind/surface-distance."""
+"""Surface metrics by the library that defines them, google-deepmind/surface-distance."""
 
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
+
+from benchmark.boxes import Boxed, hull, inside
+from benchmark.metrics.surface import Spacing
+from benchmark.metrics.surface_numpy import counts, of_mask
+
+__all__ = ["counts", "of_mask", "surface_metrics"]
 
 
 def surface_metrics(
-    reference: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    spacing: tuple[float, float, float],
-    tolerance_mm: float,
+    reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD and ASD of two bool masks (z, y, x), neither empty."""
+    """NSD, HD95, HD and ASD of two masks, neither empty."""
     import surface_distance as sd
 
+    box = hull([reference.box, prediction.box])
+    masks = inside(reference, box), inside(prediction, box)
     with warnings.catch_warnings():
         # The released package reaches scipy through names that scipy has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        distances = sd.compute_surface_distances(reference, prediction, spacing)
+        distances = sd.compute_surface_distances(*masks, spacing)
     return {
         "nsd": float(sd.compute_surface_dice_at_tolerance(distances, tolerance_mm)),
         "hd95": float(sd.compute_robust_hausdorff(distances, 95)),

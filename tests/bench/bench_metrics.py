@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from benchmark.metrics.surface import Engine, surface_metrics
+from benchmark.metrics import Engine, surface_metrics
 
 Mask = NDArray[np.bool_]
 Pair = tuple[Mask, Mask, tuple[float, float, float]]

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmark.masks import COLUMNS, Mask, bounding_box, hull, slices
+from benchmark.boxes import Crop
+from benchmark.masks import COLUMNS, Mask, hull, slices
 from benchmark.tables import read_table, records, write_table
 
 Dense = NDArray[np.bool_]
@@ -64,7 +65,7 @@ def test_a_part_that_leaves_the_grid(offset: tuple[int, int, int]) -> None:
 @given(ARRAYS)
 def test_the_box_is_tight_and_half_open(array: Dense) -> None:
     found = np.argwhere(array)
-    box = bounding_box(array)
+    box = Crop.of(array).box
     if len(found):
         np.testing.assert_array_equal(box[::2], found.min(axis=0))
         np.testing.assert_array_equal(box[1::2], found.max(axis=0) + 1)
@@ -78,7 +79,7 @@ def test_union_and_hull(arrays: list[Dense]) -> None:
     dense = np.any(arrays, axis=0)
     union = Mask.union(parts, parts[0].shape)
     np.testing.assert_array_equal(union.dense(), dense)
-    assert union.box == hull([part.box for part in parts]) == bounding_box(dense)
+    assert union.box == hull([part.box for part in parts]) == Crop.of(dense).box
     for part, array in zip(parts, arrays, strict=True):
         np.testing.assert_array_equal(part.inside(union.box), array[slices(union.box)])
 

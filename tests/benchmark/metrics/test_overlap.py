@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from benchmark.metrics.overlap import Confusion, confusion, overlap_metrics
+from benchmark.boxes import Crop
+from benchmark.metrics import surface_numpy
+from benchmark.metrics.overlap import Confusion, overlap_metrics
+from benchmark.metrics.overlap import confusion as complete
 
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)).flatmap(
     lambda shape: st.tuples(arrays(np.bool_, shape), arrays(np.bool_, shape))
 )
+
+
+def confusion(
+    reference: NDArray[np.bool_], prediction: NDArray[np.bool_], grid_voxels: int
+) -> Confusion:
+    return complete(*surface_numpy.counts(Crop.of(reference), Crop.of(prediction)), grid_voxels)
 
 
 def voxels(mask: NDArray[np.bool_]) -> set[int]:

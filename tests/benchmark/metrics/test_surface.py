@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from skimage.measure import marching_cubes, mesh_surface_area
 
-from benchmark.metrics.surface import surface_metrics
+from benchmark.metrics import surface_metrics
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]

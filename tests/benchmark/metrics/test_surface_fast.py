@@ -17,9 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from benchmark.metrics import engines, score, surface_fast, surface_kernels, surface_numpy
+from benchmark.boxes import Crop
+from benchmark.metrics import (
+    engines,
+    score,
+    surface_fast,
+    surface_kernels,
+    surface_metrics,
+    surface_numpy,
+)
 from benchmark.metrics.engines import Engine
-from benchmark.metrics.surface import percentile, surface_metrics
+from benchmark.metrics.surface import percentile
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
@@ -69,14 +77,21 @@ def masks(draw: st.DrawFn, shape: tuple[int, int, int]) -> Mask:
     pair=shapes.flatmap(lambda shape: st.tuples(masks(shape), masks(shape))),
     spacing=st.tuples(steps, steps, steps),
     tolerance=st.sampled_from([0.0, 0.7, 1.0, 1.4, 2.1, 5.0]),
+    steps=st.sampled_from([1, 20, 200]),
     offsets=st.sampled_from([20, 2048]),
     pairs=st.sampled_from([0, 50_000, 20_000_000]),
 )
 def test_random_masks(
-    pair: tuple[Mask, Mask], spacing: Spacing, tolerance: float, offsets: int, pairs: int
+    pair: tuple[Mask, Mask],
+    spacing: Spacing,
+    tolerance: float,
+    steps: int,
+    offsets: int,
+    pairs: int,
 ) -> None:
-    """By rows, by all pairs, by the tree: small masks reach all three only at other limits."""
+    """By steps, by rows, by all pairs, by the tree: small masks reach all only at other limits."""
     with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(surface_fast, "_STEPS", steps)
         limits.setattr(surface_fast, "_OFFSETS", offsets)
         limits.setattr(surface_fast, "_PAIRS", pairs)
         assert_as_the_library(*pair, spacing, tolerance)
@@ -118,6 +133,7 @@ def test_objects(one: str, other: str) -> None:
 def test_corners_beyond_the_table_of_offsets(
     monkeypatch: pytest.MonkeyPatch, one: str, other: str, pairs: int
 ) -> None:
+    monkeypatch.setattr(surface_fast, "_STEPS", 1)
     monkeypatch.setattr(surface_fast, "_OFFSETS", 20)
     monkeypatch.setattr(surface_fast, "_PAIRS", pairs)
     assert_as_the_library(OBJECTS[one], OBJECTS[other], (0.8, 1.3, 0.7), 2.0)
@@ -237,8 +253,9 @@ def test_auto_turns_to_numba_when_there_is_enough_to_do(fresh: pytest.MonkeyPatc
         return record
 
     for name, module in (("numpy", surface_numpy), ("numba", surface_fast)):
-        fresh.setattr(module, "surface_distances", recorded(name, module.surface_distances))
-    fresh.setattr(engines, "_WORTH_NUMBA", 2 * engines._VOXELS_AN_OBJECT)
+        fresh.setattr(module, "surface_metrics", recorded(name, module.surface_metrics))
+    cost = engines.cost(Crop.of(BALL).box, Crop.of(LAST | SHELL).box)
+    fresh.setattr(engines, "_WORTH_NUMBA", 2 * cost)
     values = [surface_metrics(BALL, LAST | SHELL, UNIT, 1.0) for _ in range(4)]
     assert used == ["numpy", "numpy", "numba", "numba"]
     assert all(value == pytest.approx(values[0], rel=1e-12) for value in values)
@@ -251,7 +268,7 @@ def test_auto_does_without_numba(fresh: pytest.MonkeyPatch, error: Exception) ->
     def fail(*_: object) -> None:
         raise error
 
-    fresh.setattr(surface_fast, "surface_distances", fail)
+    fresh.setattr(surface_fast, "surface_metrics", fail)
     fresh.setattr(engines, "_WORTH_NUMBA", 0)
     assert [surface_metrics(BALL, SHELL, UNIT, 1.0) for _ in range(2)] == [expected] * 2
     with pytest.raises(type(error)):

@@ -1,0 +1,164 @@
+"""Every metric of a pair of masks."""
+
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.boxes import EMPTY, Boxed, Crop
+from benchmark.metrics import engines
+from benchmark.metrics.definitions import METRICS
+from benchmark.metrics.engines import Code, Engine
+from benchmark.metrics.overlap import confusion, overlap_metrics
+from benchmark.metrics.surface import Spacing
+
+
+def score(
+    reference: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    spacing: Spacing,
+    *,
+    grid_voxels: int,
+    tolerance_mm: float,
+    engine: Engine = "auto",
+) -> dict[str, float]:
+    """Every metric of `METRICS`, in its order, for one object.
+
+    Args:
+        reference: bool (z, y, x), a crop of the scan that holds both masks whole. Beyond its
+            border is background, also where that is the border of the scan: surfaces are closed
+            there. So no value depends on the crop.
+        prediction: bool (z, y, x), the same crop of the prediction.
+        spacing: (z, y, x) in mm.
+        grid_voxels: voxels of the whole scan; gives specificity its true negatives.
+        tolerance_mm: distance up to which NSD counts surfaces as the same.
+        engine: code that computes surface distances: the library that defines them
+            ("reference"), the same values faster ("numpy", "numba"), or whichever of these two
+            takes less time ("auto").
+
+    Returns:
+        Raw values, NaN where a metric is undefined (`fill_empty` applies the study's policy):
+
+        ============================  ==================  ==================  ============
+        metric                        prediction empty    reference empty     both empty
+        ============================  ==================  ==================  ============
+        dsc, jaccard, nsd             0                   0                   NaN
+        sensitivity                   0                   NaN                 NaN
+        volume_ratio                  0                   NaN                 NaN
+        precision                     NaN                 0                   NaN
+        specificity                   1                   as ever             1
+        hd95, hd, asd                 NaN                 NaN                 NaN
+        ============================  ==================  ==================  ============
+
+        Specificity is NaN where the reference fills the whole scan.
+
+    Raises:
+        ValueError: masks that are not bool, not 3D or of different shapes, a spacing or
+            tolerance out of range, or masks larger than ``grid_voxels``.
+    """
+    _check_masks(reference, prediction)
+    return score_masks(
+        Crop.of(reference),
+        Crop.of(prediction),
+        spacing,
+        grid_voxels=grid_voxels,
+        tolerance_mm=tolerance_mm,
+        engine=engine,
+    )
+
+
+def score_masks(
+    reference: Boxed,
+    prediction: Boxed,
+    spacing: Spacing,
+    *,
+    grid_voxels: int,
+    tolerance_mm: float,
+    engine: Engine = "auto",
+) -> dict[str, float]:
+    """As `score`, of two masks that are cut to their boxes, such as `benchmark.masks.Mask`.
+
+    Time and memory are those of the two boxes, however far they lie apart.
+    """
+    check_numbers(spacing, tolerance_mm)
+
+    def work(code: Code) -> dict[str, float]:
+        pair = code.of_mask(reference), code.of_mask(prediction)
+        return every_metric(code, *pair, spacing, grid_voxels, tolerance_mm)
+
+    return engines.run(engine, engines.cost(reference.box, prediction.box), work)
+
+
+def surface_metrics(
+    reference: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    spacing: Spacing,
+    tolerance_mm: float,
+    *,
+    engine: Engine = "auto",
+) -> dict[str, float]:
+    """NSD, HD95, HD and ASD alone; arguments and values as of `score`.
+
+    The surface of a mask is the set of voxel corners that touch both foreground and background;
+    each weighs as much as the marching-cubes area of its 2 x 2 x 2 voxels. A distance runs from a
+    corner to the nearest surface corner of the other mask; corners of a slanted surface form a
+    layer about a voxel thick, which takes up to half a voxel off the distance between smooth
+    surfaces. Semantics and values are those of google-deepmind/surface-distance, and so is the
+    comparison with the tolerance: ``distance <= tolerance_mm`` in float64, without slack.
+
+    NSD counts both surfaces, as it was introduced; the paper's text names the predicted one only.
+    """
+    crops = Crop.of(reference), Crop.of(prediction)
+
+    def work(code: Code) -> dict[str, float]:
+        pair = code.of_mask(crops[0]), code.of_mask(crops[1])
+        return _surface(code, *pair, spacing, tolerance_mm)
+
+    return engines.run(engine, engines.cost(crops[0].box, crops[1].box), work)
+
+
+def every_metric(
+    code: Code,
+    reference: Any,
+    prediction: Any,
+    spacing: Spacing,
+    grid_voxels: int,
+    tolerance_mm: float,
+) -> dict[str, float]:
+    """Every metric of two masks in the form of ``code``."""
+    counts = confusion(*code.counts(reference, prediction), grid_voxels)
+    values = overlap_metrics(counts)
+    values |= _surface(code, reference, prediction, spacing, tolerance_mm)
+    return {name: values[name] for name in METRICS}
+
+
+def check_numbers(spacing: Spacing, tolerance_mm: float) -> None:
+    """Raise ValueError for a spacing or a tolerance out of range."""
+    if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
+        raise ValueError(f"The spacing must be three positive numbers (mm), got {spacing}.")
+    if not 0 <= tolerance_mm < np.inf:
+        raise ValueError(f"The tolerance must be a number of mm from 0 up, got {tolerance_mm}.")
+
+
+def _surface(
+    code: Code, reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
+) -> dict[str, float]:
+    if EMPTY in (reference.box, prediction.box):
+        nsd = 0.0 if reference.box != prediction.box else nan
+        return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan}
+    return code.surface_metrics(reference, prediction, spacing, tolerance_mm)
+
+
+def _check_masks(reference: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> None:
+    for name, mask in (("reference", reference), ("prediction", prediction)):
+        if mask.dtype != np.bool_ or mask.ndim != 3:
+            raise ValueError(
+                f"The {name} must be a bool array (z, y, x), got {mask.dtype} of shape "
+                f"{mask.shape}: compare a label map with its label first."
+            )
+    if reference.shape != prediction.shape:
+        raise ValueError(
+            f"Reference {reference.shape} and prediction {prediction.shape} must be the same crop "
+            "of one grid: resample the prediction to the grid of the scan first."
+        )
