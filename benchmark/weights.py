@@ -50,11 +50,12 @@ class TrainedOn(Settings):
     """What a model saw in training: ``source`` says where that is told.
 
     ``datasets``: ids of the catalogue or of the study, or source collections; ``others``: what is
-    not in the catalogue, in words.
+    not in the catalogue, in words; ``complete``: whether that is all.
     """
 
     datasets: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    complete: bool = True
     source: str = Field(min_length=1)
 
 

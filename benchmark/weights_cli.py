@@ -52,7 +52,9 @@ def fetch(
     if given is not None:
         weights_store.put(entry, given, raw)
     status = weights_store.fetch(entry, raw, name)
-    write_json(raw / "status.json", status.model_dump())
+    path = raw / "status.json"
+    if status.state == "ready" or path.is_file():  # else the workflow's own fetch is the first
+        write_json(path, status.model_dump())
     if status.state != "ready":
         raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
     print(f"{entry.id}: ready in {status.root}")

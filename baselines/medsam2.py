@@ -1,0 +1,176 @@
+"""SAM 2 and MedSAM2: from a prompt on one slice through the scan, as PAM is prompted.
+
+Slices are the frames of a video: the object is prompted on its guiding slice and followed forward;
+the model forgets, is prompted again, and follows it backward (Ma et al. 2025, arXiv:2504.03600;
+github.com/bowang-lab/MedSAM2, medsam2_infer_3D_CT.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from baselines.medsam_preprocess import WINDOWS, to_uint8
+from baselines.medsam_slices import Job
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from baselines.medsam2_video import Prompted
+    from benchmark.prompts import Box2D, Mask2D, Prompt
+    from benchmark.volume import Volume
+
+
+class Sam2(Adapter):
+    """SAM 2.1 tiny as published, which has seen no medical image in training."""
+
+    info = MethodInfo(
+        summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
+        prompts=("box2d", "mask2d"),
+        gpu=True,
+        memory_mb=8000,
+        licence="Apache-2.0",
+        citation="arXiv:2408.00714",
+    )
+    image: ClassVar[int] = 1024
+    weights: ClassVar[str] = "sam2.1-hiera-tiny"
+
+    class Options(Adapter.Options):
+        """Options; the defaults are those of the released script for CT lesions.
+
+        ``reach_mm``: how far to follow the object from its guiding slice; null is to both ends of
+        the scan. ``largest``: keep only the largest connected component. ``window``: level and
+        width of CT in HU. ``batch``: slices embedded at a time. ``precision``: null is bfloat16 on
+        a GPU and float32 elsewhere.
+        """
+
+        reach_mm: float | None = Field(default=None, gt=0)
+        largest: bool = True
+        window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
+        batch: int = Field(default=4, ge=1)
+        precision: Literal["float32", "bfloat16"] | None = None
+
+    options: Options
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        from baselines import medsam2_network
+
+        if weights is None:
+            name = type(self).__name__
+            raise UserError(f"{name} needs weights: say weights: {self.weights} in the study file.")
+        self.network = medsam2_network.load(weights, self.image).to(device)
+        self.device = device
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Follow each object; slices of a view are embedded once for all objects."""
+        from benchmark.prompts import Box2D, Mask2D
+
+        videos: dict[int, _Video] = {}
+        asked = [prompt for prompt in prompts if isinstance(prompt, Box2D | Mask2D)]
+        for prompt in asked:
+            if prompt.axis not in videos:
+                videos[prompt.axis] = _Video(self, volume, prompt.axis)
+            videos[prompt.axis].want(prompt.slice)
+        for prompt in asked:
+            yield videos[prompt.axis].follow(prompt)
+
+
+class MedSam2(Sam2):
+    """SAM 2.1 tiny trained further on medical scans, at 512 pixels a side."""
+
+    info = MethodInfo(
+        summary="MedSAM2: one prompted slice followed through the scan as through a video",
+        prompts=("box2d", "mask2d"),
+        gpu=True,
+        memory_mb=8000,
+        licence="Apache-2.0",
+        citation="arXiv:2504.03600",
+    )
+    image = 512
+    weights = "medsam2"
+
+
+class _Video:
+    """The slices of a scan along one axis."""
+
+    def __init__(self, method: Sam2, volume: "Volume", axis: int) -> None:
+        from baselines.medsam2_video import Features
+
+        self.options, self.axis = method.options, axis
+        self.size: int = method.network.config.image_size
+        default = "bfloat16" if method.device == "cuda" else "float32"
+        half = (self.options.precision or default) == "bfloat16"
+        self.features = Features(method.network, method.device, half)
+        chosen = self.options.window
+        window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
+        grey = np.moveaxis(volume.grey, axis, 0)
+        self.grey = to_uint8(grey, volume.modality, window)
+        far = self.options.reach_mm
+        count = len(self.grey)
+        self.reach = count if far is None else int(far / volume.spacing[axis])
+        self.wanted: set[int] = set()
+
+    def want(self, index: int) -> None:
+        """Note the slices that an object with this guiding slice is followed through."""
+        first = max(index - self.reach, 0)
+        self.wanted |= set(range(first, min(index + self.reach + 1, len(self.grey))))
+
+    def embed(self) -> None:
+        """Embed the slices that are wanted and not embedded yet."""
+        from baselines.medsam2_video import to_frames
+
+        missing = sorted(self.wanted - self.features.maps.keys())
+        for start in range(0, len(missing), self.options.batch):
+            batch = missing[start : start + self.options.batch]
+            self.features.embed(batch, to_frames(self.grey[batch], self.size))
+
+    def follow(self, prompt: "Box2D | Mask2D") -> Prediction:
+        """Walk forward and backward from the guiding slice."""
+        from baselines.medsam2_video import to_plane, walk
+
+        self.embed()
+        height, width = self.grey.shape[1:]
+        job = Job({})
+        for step in (1, -1):
+            prompted = self.prompted(prompt)
+            for index, logits in walk(self.features, prompted, len(self.grey), self.reach, step):
+                job.keep(index, to_plane(logits, (height, width)))
+        found = job.prediction(self.axis)
+        if not self.options.largest or found.mask is None:
+            return found
+        return Prediction(largest_component(found.mask), found.offset)
+
+    def prompted(self, prompt: "Box2D | Mask2D") -> "Prompted":
+        """Scale a prompt to the network's image."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        from baselines.medsam2_video import Prompted
+        from benchmark.prompts import Mask2D
+
+        height, width = self.grey.shape[1:]
+        if isinstance(prompt, Mask2D):
+            plane = torch.from_numpy(prompt.plane).float()[None, None]
+            square = (self.size, self.size)
+            scaled = interpolate(plane, square, mode="bilinear", antialias=True)
+            return Prompted(prompt.slice, mask=(scaled[0, 0] >= 0.5).float())
+        (y0, y1), (x0, x1) = (
+            (prompt.box[2 * a], prompt.box[2 * a + 1]) for a in range(3) if a != prompt.axis
+        )
+        corners = torch.tensor([x0, y0, x1 - 1, y1 - 1], dtype=torch.float32)
+        scale = torch.tensor([width, height, width, height]) / self.size
+        return Prompted(prompt.slice, box=corners / scale)
+
+
+def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the largest connected component (voxels that touch at a corner hang together)."""
+    if not mask.any():
+        return mask
+    import cc3d
+
+    kept: NDArray[np.bool_] = cc3d.largest_k(mask, k=1, connectivity=26) > 0
+    return kept

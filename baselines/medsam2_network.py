@@ -1,0 +1,171 @@
+"""SAM 2.1 (Hiera tiny) and MedSAM2: transformers' `Sam2VideoModel`, published weights by a map.
+
+MedSAM2 is SAM 2.1 tiny, trained further at 512 pixels a side (github.com/bowang-lab/MedSAM2,
+sam2.1_hiera_tiny512_FLARE_RECIST.yaml), so both files hold the same names and shapes; what depends
+on the size of the image is computed. Names: github.com/facebookresearch/sam2, sam2/modeling.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines import tensors
+from benchmark.settings import Settings
+
+KIND = "sam2"
+
+
+class Sam2Size(Settings):
+    """What the network is built from; the default is SAM 2.1 tiny (38,962,754 values).
+
+    ``image``: pixels a side; the lists have an item a stage of the image encoder.
+    """
+
+    image: int = 1024
+    widths: tuple[int, ...] = (96, 192, 384, 768)
+    blocks: tuple[int, ...] = (1, 2, 7, 2)
+    heads: tuple[int, ...] = (1, 2, 4, 8)
+    windows: tuple[int, ...] = (8, 4, 14, 7)
+    attends_all: tuple[int, ...] = (5, 7, 9)
+    background: tuple[int, int] = (7, 7)
+    channels: int = 256
+    mlp: int = 2048
+
+
+# From the published names to those of transformers, applied in this order.
+_RENAMED = (
+    (r"^sam_(prompt_encoder|mask_decoder)\.", r"\1."),
+    (r"^image_encoder\.trunk\.patch_embed\.proj\.", "image_encoder.trunk.patch_embed.projection."),
+    (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+    (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+    (r"\.pe_layer\.positional_encoding_gaussian_matrix$", ".shared_embedding.positional_embedding"),
+    (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
+    (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
+    (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
+    (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
+    (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
+    (r"\.output_upscaling\.0\.", ".upscale_conv1."),
+    (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
+    (r"\.output_upscaling\.3\.", ".upscale_conv2."),
+    (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
+    (r"\.out_proj\.", ".o_proj."),
+    (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
+    (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
+    (r"\.dwconv\.", ".depthwise_conv."),
+    (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
+    (r"\.gamma$", ".scale"),
+    (r"\.mask_downsampler\.encoder\.12\.", ".mask_downsampler.final_conv."),
+    (r"\.norm(\d?)\.", r".layer_norm\1."),
+    (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+    # Heads of three layers, and blocks of two: the first and the last have names of their own.
+    (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
+    (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
+    (r"(mlps\.\d+|_head|^obj_ptr_proj)\.layers\.0\.", r"\1.proj_in."),
+    (r"(mlps\.\d+|_head|^obj_ptr_proj)\.layers\.1\.", r"\1.layers.0."),
+    (r"(mlps\.\d+|_head|^obj_ptr_proj)\.layers\.2\.", r"\1.proj_out."),
+    (r"^obj_ptr_tpos_proj\.", "temporal_positional_encoding_projection_layer."),
+    (r"^obj_ptr_proj\.", "object_pointer_proj."),
+    (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
+    (r"^no_mem_embed$", "no_memory_embedding"),
+    (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
+    (r"^no_obj_ptr$", "no_object_pointer"),
+    (r"^no_obj_embed_spatial$", "occlusion_spatial_embedding_parameter"),
+)
+_DOWNSAMPLER = re.compile(r"\.mask_downsampler\.encoder\.(\d+)\.")
+_POINTS = [f"prompt_encoder.point_embeddings.{i}.weight" for i in range(4)]
+_POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
+
+
+def renamed(key: str) -> str:
+    """Name in transformers of a tensor of the published files; the four points are one there."""
+    for pattern, name in _RENAMED:
+        key = re.sub(pattern, name, key)
+    if found := _DOWNSAMPLER.search(key):  # convolution, norm, activation; four times
+        layer, part = divmod(int(found[1]), 3)
+        place = f".mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}."
+        key = key.replace(found[0], place)
+    return key
+
+
+def build(size: Sam2Size) -> Any:
+    """Make the network, on the CPU, with random values."""
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+
+    grids = [size.image // 4, size.image // 8, size.image // 16]
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": size.widths[0],
+        "embed_dim_per_stage": list(size.widths),
+        "blocks_per_stage": list(size.blocks),
+        "num_attention_heads": size.heads[0],
+        "num_attention_heads_per_stage": list(size.heads),
+        "window_size_per_stage": list(size.windows),
+        "global_attention_blocks": list(size.attends_all),
+        "window_positional_embedding_background_size": list(size.background),
+        "image_size": [size.image, size.image],
+    }
+    vision = {
+        "model_type": "sam2_vision_model",
+        "backbone_config": backbone,
+        "backbone_channel_list": list(size.widths[::-1]),
+        "backbone_feature_sizes": [[n, n] for n in grids],
+        "fpn_hidden_size": size.channels,
+    }
+    config = Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": size.channels, "image_size": size.image},
+        mask_decoder_config={
+            "hidden_size": size.channels,
+            "mlp_dim": size.mlp,
+            "iou_head_hidden_dim": size.channels,
+        },
+        image_size=size.image,
+        memory_attention_hidden_size=size.channels,
+        memory_attention_feed_forward_hidden_size=size.mlp,
+        memory_attention_rope_feat_sizes=[grids[-1], grids[-1]],
+        memory_encoder_hidden_size=size.channels,
+        mask_downsampler_embed_dim=size.channels,
+        memory_fuser_embed_dim=size.channels,
+        memory_fuser_intermediate_dim=4 * size.channels,
+    )
+    return Sam2VideoModel(config)
+
+
+def of_published(published: Mapping[str, Tensor], size: Sam2Size, path: Path) -> Any:
+    """Fill the network with tensors under their published names; `UserError` if they do not fit."""
+    content = tensors.renamed(published, renamed, path)
+    if all(name in content for name in _POINTS):
+        together = torch.cat([content.pop(name) for name in _POINTS])
+        content["prompt_encoder.point_embed.weight"] = together
+    if _POSITIONS in content:  # transformers holds it a second time, for the image
+        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+    network = build(size)
+    tensors.fill(network, content, path)
+    return network
+
+
+def load(path: Path, image: int) -> Any:
+    """Read a published ``.pt`` file, or what `convert` made of it, for images of ``image`` pixels.
+
+    Returns the network in float32, on the CPU.
+    """
+    if path.suffix != ".safetensors":
+        return of_published(tensors.read_pickle(path, "model"), Sam2Size(image=image), path)
+    content, size = tensors.read_safetensors(path, KIND)
+    network = build(Sam2Size.read(size, str(path)))
+    tensors.fill(network, content, path)
+    return network
+
+
+def save(network: Any, size: Sam2Size, path: Path) -> None:
+    """Write the network as safetensors, with its size in the header."""
+    tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), network.state_dict())
+
+
+def convert(source: Path, target: Path, *, image: int) -> None:
+    """Write a published file as safetensors."""
+    save(load(source, image), Sam2Size(image=image), target)

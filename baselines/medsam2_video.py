@@ -1,0 +1,109 @@
+"""One scan as a video under SAM 2: slices embedded once for all objects, then walked both ways."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+from transformers import Sam2VideoInferenceSession
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+_REMEMBERED = 16  # frames back to which the model looks: 6 memories, 15 pointers
+
+
+def to_frames(planes: NDArray[np.uint8], size: int) -> Tensor:
+    """Resize slices (n, y, x) in 0..255 to frames (n, 3, size, size), as the released scripts do.
+
+    Bicubic like Pillow's: along x, rounded to whole grey levels, then along y; the aspect ratio is
+    not kept. Then 0..1, less the mean and by the deviation of natural images.
+    """
+    grey = torch.from_numpy(np.ascontiguousarray(planes)).float()[:, None]
+    for shape in ((planes.shape[1], size), (size, size)):
+        grey = interpolate(grey, shape, mode="bicubic", antialias=True).round().clamp(0, 255)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (grey / 255 - mean) / std
+
+
+class Features:
+    """Embeddings of the slices, in place of the cache of a session, which forgets all but one."""
+
+    def __init__(self, network: Any, device: str, half: bool) -> None:
+        """``half``: embed in bfloat16, and keep the embeddings so."""
+        self.network, self.device, self.half = network, device, half
+        self.maps: dict[int, list[Tensor]] = {}
+        self.positions: list[Tensor] = []
+
+    @torch.inference_mode()
+    def embed(self, indices: Sequence[int], frames: Tensor) -> None:
+        """Embed ``frames`` (n, 3, size, size) as the slices ``indices``."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            found = self.network.get_image_features(frames.to(self.device), return_dict=True)
+        self.positions = [places[:, :1] for places in found.fpn_position_encoding]
+        for place, index in enumerate(indices):
+            maps = [level[:, place : place + 1] for level in found.fpn_hidden_states]
+            self.maps[index] = [x.bfloat16() if self.half else x for x in maps]
+
+    def get_vision_features(self, index: int) -> dict[str, list[Tensor]]:
+        """What a session asks of its cache."""
+        maps = [level.float() for level in self.maps[index]]
+        return {"vision_feats": maps, "vision_pos_embeds": self.positions}
+
+
+class Prompted:
+    """An object's prompt on its guiding slice, in pixels of the network's image."""
+
+    def __init__(
+        self, index: int, *, box: Tensor | None = None, mask: Tensor | None = None
+    ) -> None:
+        """``box``: x0, y0, x1, y1; or ``mask``: (size, size) of 0 and 1."""
+        self.index, self.box, self.mask = index, box, mask
+
+    def session(self, features: Features, count: int) -> Any:
+        """Begin anew with this prompt alone; ``count``: slices of the scan."""
+        session: Any = Sam2VideoInferenceSession(
+            inference_device=features.device, dtype=torch.float32
+        )
+        session.processed_frames = dict.fromkeys(range(count))  # only their number is asked for
+        session.cache = features
+        session.inference_state_device = features.device
+        first = session.obj_id_to_idx(1)
+        if self.mask is not None:
+            session.add_mask_inputs(first, self.index, self.mask[None, None])
+        elif self.box is not None:  # its corners are points with labels of their own
+            corners = {
+                "point_coords": self.box.view(1, 1, 2, 2),
+                "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
+            }
+            session.add_point_inputs(first, self.index, corners)
+        session.obj_with_new_inputs.append(1)
+        return session
+
+
+@torch.inference_mode()
+def walk(
+    features: Features, prompted: Prompted, count: int, reach: int, step: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield slices and their logits (1, 1, h, w) from the guiding slice on; ``step``: 1 or -1.
+
+    ``reach``: slices to go at most. What the model looks back to no more is forgotten on the way.
+    """
+    session = prompted.session(features, count)
+    memories = session.output_dict_per_obj[0]["non_cond_frame_outputs"]
+    stop = min(prompted.index + reach, count - 1) if step == 1 else max(prompted.index - reach, 0)
+    for index in range(prompted.index, stop + step, step):
+        with torch.autocast(features.device, torch.bfloat16, enabled=features.half):
+            found = features.network(session, frame_idx=index, reverse=step == -1)
+        yield index, found.pred_masks.float()
+        memories.pop(index - step * _REMEMBERED, None)
+        if index in memories:
+            memories[index].pop("high_res_masks", None)
+
+
+def to_plane(logits: Tensor, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Bring logits (1, 1, h, w) to the slice's own ``shape`` (y, x); what is above 0 is object."""
+    mask: NDArray[np.bool_] = (interpolate(logits, shape, mode="bilinear")[0, 0] > 0).cpu().numpy()
+    return mask
