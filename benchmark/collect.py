@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import paths, scoring, weights
+from benchmark import objects, paths, scoring, weights
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.inference import TIMES
-from benchmark.prepare import FAILURES
+from benchmark.prepare import FAILURES, IMAGES
 from benchmark.record import run_record
 from benchmark.specs import Run
 from benchmark.study import Study
@@ -38,11 +38,17 @@ ALL_FAILURES = pa.schema(
 
 
 def collect(study: Study, folder: Path) -> None:
-    """Write scores, times, failures and the record of ``study`` into ``folder``."""
+    """Write scores, times, images, objects, failures and the record of ``study`` to ``folder``."""
     scores = _concat(list(_scores(study)), SCORES)
     write_table(scores, SCORES, folder / "scores.parquet")
     times = _concat(list(_times(study)), ALL_TIMES)
     write_table(times, ALL_TIMES, folder / "times.parquet")
+    for name, pattern, schema in (
+        ("images", paths.IMAGES, IMAGES),
+        ("objects", paths.OBJECTS, objects.SCHEMA),
+    ):
+        parts = [read_table(_path(pattern, dataset=e.id, shard=n)) for e, n in _shards(study)]
+        write_table(_concat(parts, schema), schema, folder / f"{name}.parquet")
     set_aside = [
         read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
         for entry, shard in _shards(study)

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("axis", pa.int32()),
         ("largest_slice", pa.int32()),
         ("extent", pa.int32()),
+        ("slices_over_100", pa.int32()),
         ("tolerance_mm", pa.float64()),
         ("label_note", pa.string()),
         *((f"{name}_2d", pa.float64()) for name in _SHAPE_2D),
@@ -44,7 +45,8 @@ SCHEMA = pa.schema(
     ]
 )
 """A row an object. ``axis``: array axis of the view; ``largest_slice``: its index there;
-``extent``: number of slices that the object is on; the 2D shape is that on the largest slice;
+``extent``: number of slices that the object is on; ``slices_over_100``: on which it has more than
+100 pixels (the paper's training samples); the 2D shape is that on the largest slice;
 ``label_note``: what was done to the label to bring it onto the image."""
 
 REFERENCE_SCHEMA = pa.schema(
@@ -155,6 +157,7 @@ def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> di
         "axis": axis,
         "largest_slice": mask.box[2 * axis] + largest,
         "extent": int(np.count_nonzero(areas)),
+        "slices_over_100": int(np.count_nonzero(areas > 100)),
         "tolerance_mm": item.tolerance_mm,
         **{f"{name}_2d": flat[name] for name in _SHAPE_2D},
         **{f"{name}_3d": solid[name] for name in _SHAPE_3D},

@@ -24,6 +24,9 @@ class Analysis(NamedTuple):
 
 
 ANALYSES = {
+    "fingerprint": Analysis(
+        "fingerprint", ("images", "objects"), ("fingerprint", "object_types", "training_samples")
+    ),
     "averages": Analysis("aggregate", ("scores",), ("by_structure", "by_dataset", "overall")),
     "comparison": Analysis(
         "comparison", ("scores",), ("comparison", "comparison_by_dataset", "mixed_model")

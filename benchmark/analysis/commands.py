@@ -22,6 +22,17 @@ SettingsFile = Annotated[
 
 
 @app.command()
+def fingerprint(
+    images: Annotated[Path, typer.Option(help="Table of the scans: images.parquet.")],
+    objects: Annotated[Path, typer.Option(help="Table of the objects: objects.parquet.")],
+    out: Out,
+    settings: SettingsFile = None,
+) -> None:
+    """Properties of the datasets, their object types, and the paper's training samples."""
+    _run("fingerprint", {"images": images, "objects": objects}, out, settings)
+
+
+@app.command()
 def averages(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
     """Averages by structure, by dataset and over datasets, with intervals and denominators."""
     _run("averages", {"scores": scores}, out, settings)

@@ -126,5 +126,25 @@ def order(values: Iterable[str]) -> list[str]:
     return sorted(set(values), key=lambda v: (usual.index(v) if v in usual else len(usual), v))
 
 
-READERS = {"scores": read_scores}
+def read_images(path: Path) -> pd.DataFrame:
+    """Read a table of scans, with the columns that the fingerprint needs."""
+    axes = [f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx"]
+    wanted = ["dataset", "scan", "patient", "split", "part", "modality", *axes]
+    return _required(path, wanted, ["dataset", "scan"])
+
+
+def read_objects(path: Path) -> pd.DataFrame:
+    """Read a table of objects, with the columns that the fingerprint needs."""
+    wanted = ["dataset", "scan", "object", "structure", "voxels", "volume_mm3", "slices_over_100"]
+    return _required(path, wanted, ["dataset", "object"])
+
+
+def _required(path: Path, columns: list[str], key: list[str]) -> pd.DataFrame:
+    table = read(path, columns)
+    require(table, columns, str(path))
+    unique(table, key, str(path))
+    return table
+
+
+READERS = {"scores": read_scores, "images": read_images, "objects": read_objects}
 """How each table that an analysis takes is read and checked."""

@@ -115,6 +115,10 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
         ("T1", "from T1"),
         ("T2", "from T2"),
     }
+    images, found = (read_table(folder / f"{name}.parquet") for name in ("images", "objects"))
+    assert images.groupby("dataset").size().to_dict() == {"T1": 4, "T2": 4}
+    assert list(found.columns) == objects.SCHEMA.names
+    assert set(found["object"]) == set(scores["object"].dropna())
     times = read_table(folder / "times.parquet")
     assert list(times.columns) == ALL_TIMES.names
     assert set(times["method"]) == set(METHODS)

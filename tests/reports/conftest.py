@@ -142,7 +142,8 @@ def statistics(folder: Path, **settings: Any) -> None:
     chosen = AnalysisSettings(resamples=100, **settings)
     for name, analysis in ANALYSES.items():
         inputs = {table: folder / f"{table}.parquet" for table in analysis.takes}
-        analyse(name, inputs, folder / "statistics", chosen)
+        if all(path.exists() for path in inputs.values()):
+            analyse(name, inputs, folder / "statistics", chosen)
 
 
 def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -> None:

@@ -5,6 +5,8 @@ rule collect:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
         status=[paths.STATUS.format(dataset=name) for name in DATASETS],
+        images=shards(paths.IMAGES),
+        objects=shards(paths.OBJECTS),
         set_aside=shards(paths.SET_ASIDE),
         scores=[
             path
@@ -15,6 +17,8 @@ rule collect:
     output:
         scores=f"{STUDY_FOLDER}/scores.parquet",
         times=f"{STUDY_FOLDER}/times.parquet",
+        images=f"{STUDY_FOLDER}/images.parquet",
+        objects=f"{STUDY_FOLDER}/objects.parquet",
         failures=f"{STUDY_FOLDER}/failures.parquet",
         record=f"{STUDY_FOLDER}/record.json",
     log:
