@@ -17,6 +17,14 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
+# On a cluster these stay where Snakemake runs: moments of work, or a network, which nodes may lack.
+localrules:
+    settings,
+    fetch,
+    fetch_weights,
+    check,
+
+
 rule all:
     default_target: True
     input:

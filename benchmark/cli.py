@@ -136,6 +136,7 @@ def predict(
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
     from benchmark import inference, weights_store
+    from benchmark.claim import claim
     from benchmark.device import device, facts
     from benchmark.files import read_json
     from benchmark.specs import Run
@@ -143,7 +144,12 @@ def predict(
 
     run = Run.read(read_json(settings), str(settings))
     found = weights_store.read_status(weights_status) if weights_status else None
-    with device(run.adapter, f"{run.adapter} on {images.parent.parent.name}") as where:
+    dataset = images.parent.parent.name
+    # The times are written last: where they are there, so are the masks.
+    with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
+        if not wanted:
+            print(f"{masks} has been made by another process meanwhile")
+            return
         results = inference.predict(
             run,
             read_table(images),
@@ -156,8 +162,8 @@ def predict(
             device=where,
         )
         about = facts(where)
-    write_table(results.masks, inference.MASKS, masks, facts=about)
-    write_table(results.times, inference.TIMES, times, facts=about)
+        write_table(results.masks, inference.MASKS, masks, facts=about)
+        write_table(results.times, inference.TIMES, times, facts=about)
 
 
 @app.command()

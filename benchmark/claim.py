@@ -1,0 +1,49 @@
+"""One process an output: of two jobs that would make the same file at once, the later one waits.
+
+A workflow that was killed on a cluster leaves its jobs in the queue; a rerun submits them again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def claim(output: Path) -> Iterator[bool]:
+    """Hold the lock of ``output`` in the block; tells whether the output is still to be made.
+
+    False where another process held the lock and has made the output meanwhile. The lock is freed
+    by the kernel when its holder ends, however it ends.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.with_name(f".{output.name}.lock")
+    lock, waited = _lock(path)
+    try:
+        yield not (waited and output.exists())
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _lock(path: Path) -> tuple[int, bool]:
+    """Open and lock ``path``; tells whether another process held it."""
+    waited = False
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_at(path, lock):
+            return lock, waited
+        os.close(lock)  # its holder took the file away at the end: lock a new one
+
+
+def _is_at(path: Path, lock: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,122 @@
+"""A study through a real Slurm of one node: GPUs are not shared, and a kill costs no result."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import ROOT, SNAKEMAKE, Workplace
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scancel")
+MISSING = [name for name in PROGRAMS if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
+
+pytestmark = [
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        bool(MISSING) or os.getuid() != 0,
+        reason=f"needs Slurm (Debian: slurmctld slurmd slurm-client) and root; missing: {MISSING}",
+    ),
+]
+
+GPU_METHOD = '''
+
+import os
+import time
+
+
+class OnGpu(Slab):
+    """Tells which GPU it was given, before and after its work."""
+
+    info = MethodInfo(summary="on a GPU", prompts=("mask2d",), gpu=True)
+
+    def segment(self, volume, prompts):
+        self.tell("start")
+        time.sleep(1)
+        yield from super().segment(volume, prompts)
+        self.tell("end")
+
+    def tell(self, what):
+        line = f"{what} {os.environ['SLURM_JOB_ID']} {os.environ['CUDA_VISIBLE_DEVICES']}\\n"
+        with open(os.environ["EVENTS"], "a") as file:
+            file.write(line)
+'''
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a user of the cluster."""
+    script = Path(__file__).with_name("slurm_node.sh")
+    folder = tmp_path_factory.mktemp("s")
+    try:
+        started = subprocess.run(
+            ["bash", str(script), "start", str(folder)], capture_output=True, text=True, check=True
+        )
+        conf, programs = started.stdout.split()
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        yield {**os.environ, "SLURM_CONF": conf, "PATH": path, "EVENTS": str(folder / "events")}
+    finally:
+        subprocess.run(["bash", str(script), "stop", str(folder)], check=True)
+
+
+def most_at_once(events: list[str]) -> int:
+    """Most jobs that ran at once; fails where two of them had the same GPU."""
+    held: dict[str, str] = {}
+    most = 0
+    for event in events:
+        what, job, gpu = event.split()
+        if what == "end":
+            held.pop(job, None)
+            continue
+        assert gpu in {"0", "1", "2", "3"}
+        assert gpu not in [other for name, other in held.items() if name != job]
+        held[job] = gpu
+        most = max(most, len(held))
+    return most
+
+
+def test_a_study_on_a_cluster_and_a_kill(
+    make_workplace: Callable[[], Workplace], slurm: dict[str, str]
+) -> None:
+    here, cluster = make_workplace(), make_workplace()
+    with (cluster.folder / "mymethods.py").open("a", encoding="utf-8") as file:
+        file.write(GPU_METHOD)
+    on_gpu = {"adapter": "mymethods:OnGpu", "prompt": "mask2d"}
+    methods = {f"reach {reach}": on_gpu | {"options": {"reach": reach}} for reach in (0, 1)}
+    budgets = {"timed_objects": 0}
+    study = cluster.study(methods=methods, budgets=budgets)
+    target = "results/small/scores.parquet"
+    profile = ["--profile", str(ROOT / "profiles" / "slurm"), "--nocolor", "--jobs", "8"]
+    quick = ["--latency-wait", "5", "--slurm-status-command", "squeue"]
+    quick += ["--slurm-init-seconds-before-status-checks", "1"]
+    where = ["--configfile", str(study), "--directory", str(cluster.folder)]
+    command = [*SNAKEMAKE[:5], *profile, *quick, "--resources", "gpu=4", *where]
+
+    with (cluster.folder / "killed.log").open("w", encoding="utf-8") as log:
+        killed = subprocess.Popen(
+            [*command, target], stdout=log, stderr=log, env=slurm, start_new_session=True
+        )
+        while killed.poll() is None and not Path(slurm["EVENTS"]).exists():
+            time.sleep(0.1)
+        assert killed.poll() is None
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    subprocess.run(["scancel", "--user", "root"], env=slurm, check=True)
+    Path(slurm["EVENTS"]).unlink()
+    unlock = subprocess.run([*command, "--unlock"], env=slurm, capture_output=True, check=False)
+    assert unlock.returncode == 0
+    run = subprocess.run([*command, target], env=slurm, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert 1 < most_at_once(Path(slurm["EVENTS"]).read_text(encoding="utf-8").splitlines()) <= 4
+
+    slab = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
+    methods = {f"reach {reach}": slab | {"options": {"reach": reach}} for reach in (0, 1)}
+    local = here.run(here.study(methods=methods, budgets=budgets), target)
+    assert local.returncode == 0, local.stderr
+    pd.testing.assert_frame_equal(cluster.scores(), here.scores())
