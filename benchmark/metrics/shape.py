@@ -18,6 +18,9 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.boxes import Crop, tight
+from benchmark.metrics.surface_numpy import surface_area
+
 
 def shape_2d(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
     """Shape of one slice of an object.
@@ -60,7 +63,7 @@ def shape_3d(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> di
     """
     values = _shape(mask, spacing, 3)
     volume = int(np.count_nonzero(mask)) * float(np.prod(spacing))
-    return values | {"surface_to_volume": _surface_area(_cropped(mask), spacing) / volume}
+    return values | {"surface_to_volume": surface_area(Crop.of(mask), spacing) / volume}
 
 
 def _shape(mask: NDArray[np.bool_], spacing: Sequence[float], dimensions: int) -> dict[str, float]:
@@ -72,9 +75,10 @@ def _shape(mask: NDArray[np.bool_], spacing: Sequence[float], dimensions: int) -
         raise ValueError(
             f"The spacing must be {dimensions} positive numbers (mm), got {tuple(spacing)}."
         )
-    if not mask.any():
+    box = tight(mask)
+    if box is None:
         raise ValueError("The shape of an empty mask is undefined: leave the object out.")
-    mask = _cropped(mask)
+    mask = mask[box]
     voxels = int(np.count_nonzero(mask))
     moments = _principal_moments(mask, spacing)
     return {
@@ -83,12 +87,6 @@ def _shape(mask: NDArray[np.bool_], spacing: Sequence[float], dimensions: int) -
         "iri": _round_moment(voxels * float(np.prod(spacing)), dimensions) / float(moments.sum()),
         "elongation": float(np.sqrt(moments[0] / moments[-1])),
     }
-
-
-def _cropped(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cut ``mask`` to its tightest box."""
-    filled = [np.flatnonzero(_marginal(mask, axis)) for axis in range(mask.ndim)]
-    return mask[tuple(slice(line[0], line[-1] + 1) for line in filled)]
 
 
 def _marginal(mask: NDArray[np.bool_], *kept: int) -> NDArray[np.int64]:
@@ -154,18 +152,3 @@ def _ends_of_lines(points: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
     changes = np.any(np.diff(points[:, others], axis=0) != 0, axis=1)
     ends: NDArray[np.bool_] = np.append(True, changes) | np.append(changes, True)
     return np.asarray(points[ends])
-
-
-def _surface_area(mask: NDArray[np.bool_], spacing: Sequence[float]) -> float:
-    """Marching-cubes area of a 3D mask in mm^2; beyond its border is background."""
-    from scipy.ndimage import correlate
-    from surface_distance.lookup_tables import (
-        ENCODE_NEIGHBOURHOOD_3D_KERNEL,
-        create_table_neighbour_code_to_surface_area,
-    )
-
-    padded = np.pad(mask, 1).astype(np.uint8)
-    codes = correlate(padded, ENCODE_NEIGHBOURHOOD_3D_KERNEL, mode="constant", cval=0)
-    areas = create_table_neighbour_code_to_surface_area(spacing)
-    occurrences = sum(np.bincount(plane.ravel(), minlength=256) for plane in codes)
-    return float(occurrences @ areas)
