@@ -142,34 +142,19 @@ def read(path: Path, volume: "Volume") -> Labels:
 
     Segments are those of 3D Slicer's .seg.nrrd: SegmentN_Name, _Layer and _LabelValue.
     """
+    from benchmark import segmentation
     from benchmark import volume as volumes
 
+    segments: Mapping[str, Place] = {}
     if path.name.endswith(".seg.nrrd"):
         found = volumes.read([path])
-        array, segments = found.array, _segments(path)
+        array, segments = found.array, segmentation.segments(path)
     else:
         found = volumes.read_labels(path)
-        array, segments = found.array, {}
+        array = found.array
     if difference := volumes.same_grid(volume, found):
         raise UserError(f"{path} is not on the grid of its image. {difference}")
     return Labels(array if array.ndim == 4 else array[None], segments)
-
-
-def _segments(path: Path) -> dict[str, Place]:
-    from benchmark.imagefile import open_header
-
-    reader = open_header(path)
-    keys = set(reader.GetMetaDataKeys())
-    segments: dict[str, Place] = {}
-    for key in sorted(key for key in keys if key.startswith("Segment") and key.endswith("_Name")):
-        segment = key.removesuffix("_Name")
-
-        def number(field: str, default: int, segment: str = segment) -> int:
-            name = f"{segment}_{field}"
-            return int(reader.GetMetaData(name)) if name in keys else default
-
-        segments[reader.GetMetaData(key)] = (number("Layer", 0), number("LabelValue", 1))
-    return segments
 
 
 def _values_of_dataset(dataset: str, structure: str) -> list[Place]:

@@ -167,7 +167,7 @@ def predict(
 
 
 @app.command()
-def score(
+def score_shard(
     settings: Input,
     metrics: Input,
     images: Input,
@@ -259,6 +259,66 @@ def export(
 
     for path in export(run, dataset, output, variant=variant):
         print(path)
+
+
+Labels = Annotated[Path, typer.Option(help="Folder of label files, one a scan.")]
+
+
+@app.command()
+def score(
+    reference: Labels,
+    prediction: Labels,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file that names the values of label maps, a line each, as '1: liver' or "
+            "'1: {name: liver, nsd_tolerance_mm: 3}'. Without it every value is a structure."
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("scores"),
+    tolerance: Annotated[
+        float, typer.Option(help="Tolerance of NSD in mm, where the labels name none.", min=0)
+    ] = 2.0,
+    empty: Annotated[
+        str,
+        typer.Option(
+            help="Distances where one mask is empty: the scan's 'diagonal', or 'leave-out'."
+        ),
+    ] = "diagonal",
+    threads: Annotated[
+        int, typer.Option(help="Structures compared at a time; 0: as many as there are cores.")
+    ] = 0,
+) -> None:
+    """Score finished predictions: two folders of label files, paired by name.
+
+    NIfTI, MHA, NRRD and .seg.nrrd can be mixed. Every structure of every reference is expected: a
+    prediction that is missing, broken or on another grid is a failure, counted and told. Writes
+    scores.parquet and scores.csv, a row a structure of a scan, and prints a table of means.
+    """
+    from benchmark import finished, summary
+    from benchmark.files import atomic
+    from benchmark.metrics import EmptyPolicy
+    from benchmark.tables import read_table, write_table
+
+    names, tolerances = finished.read_labels(labels) if labels else (None, {})
+    options = finished.Options(
+        names=names,
+        tolerances=tolerances,
+        tolerance_mm=tolerance,
+        empty=EmptyPolicy.read({"distance": empty}, "--empty"),
+        threads=threads or finished.cores(),
+    )
+    pairs = finished.pair(reference, prediction)
+    write_table(finished.score(pairs, options), finished.SCHEMA, output / "scores.parquet")
+    scores = read_table(output / "scores.parquet")
+    with atomic(output / "scores.csv") as temporary:
+        scores.to_csv(temporary, index=False)
+    print(summary.summary(scores), end="")
+    print(summary.failures(scores), end="", file=sys.stderr)
+    if alone := finished.strangers(reference, prediction):
+        print(f"predictions without a reference, not scored: {', '.join(alone)}", file=sys.stderr)
+    if not (scores["status"] == "ok").any():
+        raise UserError(f"Nothing could be scored; each reason is in {output / 'scores.csv'}.")
 
 
 @app.command("metrics")

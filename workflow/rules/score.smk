@@ -21,6 +21,6 @@ rule score:
     resources:
         mem_mb=2000,
     shell:
-        "pambench score --settings {input.settings:q} --metrics {input.metrics:q}"
+        "pambench score-shard --settings {input.settings:q} --metrics {input.metrics:q}"
         " --images {input.images:q} --objects {input.objects:q} --reference {input.reference:q}"
         " --prompts {input.prompts:q} --masks {input.masks:q} --output {output:q} > {log:q} 2>&1"

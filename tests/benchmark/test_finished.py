@@ -1,0 +1,217 @@
+"""Finished predictions, from files on disk to the table: `pambench score`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+from benchmark import cli
+from benchmark.errors import UserError
+from benchmark.metrics import METRICS, score
+from benchmark.tables import records
+
+Labels = NDArray[Any]
+SPACING = (3.0, 0.8, 0.7)  # (z, y, x) in mm
+SHAPE = (8, 14, 12)
+
+
+def block(z: slice, y: slice, x: slice, value: int = 1, base: Labels | None = None) -> Labels:
+    labels = np.zeros(SHAPE, np.uint8) if base is None else base.copy()
+    labels[z, y, x] = value
+    return labels
+
+
+ORGAN = block(slice(1, 6), slice(2, 9), slice(1, 8))
+REFERENCE = block(slice(3, 5), slice(10, 13), slice(2, 6), 2, ORGAN)
+PREDICTION = block(slice(3, 6), slice(10, 13), slice(3, 7), 2, np.roll(ORGAN, 1, axis=1))
+
+
+def image(labels: NDArray[Any], spacing: tuple[float, ...] = SPACING) -> Any:
+    """The labels in a file's image; layers, if any, are the last axis."""
+    made = sitk.GetImageFromArray(labels, isVector=labels.ndim == 4)
+    made.SetSpacing(spacing[::-1])
+    return made
+
+
+def write(labels: NDArray[Any], path: Path, spacing: tuple[float, ...] = SPACING) -> None:
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(image(labels, spacing), str(path), True)
+
+
+def write_segments(layers: list[Labels], names: list[tuple[str, int, int]], path: Path) -> None:
+    """A .seg.nrrd as 3D Slicer writes it: (name, layer, value) of each segment."""
+    made = image(np.stack(layers, axis=-1) if len(layers) > 1 else layers[0])
+    for number, (name, layer, value) in enumerate(names):
+        made.SetMetaData(f"Segment{number}_Name", name)
+        made.SetMetaData(f"Segment{number}_Layer", str(layer))
+        made.SetMetaData(f"Segment{number}_LabelValue", str(value))
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(made, str(path), True)
+
+
+def run(folder: Path, *more: str) -> Result:
+    arguments = ["score", "--reference", str(folder / "ref"), "--prediction", str(folder / "pred")]
+    return CliRunner().invoke(cli.app, [*arguments, "--output", str(folder / "out"), *more])
+
+
+def scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    rows = records(pd.read_parquet(folder / "out" / "scores.parquet"))
+    return {(row["scan"], row["structure"]): row for row in rows}
+
+
+def column(table: dict[tuple[str, str], dict[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in table.values()]
+
+
+def assert_scored(row: dict[str, Any], truth: NDArray[Any], found: NDArray[Any]) -> None:
+    """The row of the table against the library that defines the surface metrics."""
+    expected = score(
+        truth, found, SPACING, grid_voxels=truth.size, tolerance_mm=2.0, engine="reference"
+    )
+    assert row["status"] == "ok"
+    assert {name: row[name] for name in METRICS} == pytest.approx(expected, rel=1e-9, nan_ok=True)
+    assert row["reference_mm3"] == pytest.approx(truth.sum() * np.prod(SPACING))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_every_structure_of_every_scan(tmp_path: Path, suffix: str) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / f"a{suffix}")
+    write(ORGAN, tmp_path / "ref" / "b.one.nii.gz")
+    write(ORGAN, tmp_path / "pred" / f"b.one{suffix}")
+    (tmp_path / "ref" / "notes.txt").write_text("not a label file", encoding="utf-8")
+    result = run(tmp_path)
+    assert result.exit_code == 0, result.output
+    table = scores(tmp_path)
+    assert list(table) == [("a", "1"), ("a", "2"), ("b.one", "1")]
+    for value in (1, 2):
+        assert_scored(table["a", str(value)], value == REFERENCE, value == PREDICTION)
+    assert table["b.one", "1"]["dsc"] == 1
+    written = pd.read_csv(tmp_path / "out" / "scores.csv")
+    np.testing.assert_allclose(written["nsd"], column(table, "nsd"))
+
+
+def test_names_and_tolerances_of_the_labels(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("2: {name: lesion, nsd_tolerance_mm: 0.5}\n1: organ\n", encoding="utf-8")
+    result = run(tmp_path, "--labels", str(labels), "--tolerance", "0.6", "--threads", "1")
+    table = scores(tmp_path)
+    assert list(table) == [("a", "lesion"), ("a", "organ")]
+    assert column(table, "tolerance_mm") == [0.5, 0.6]
+    assert "lesion" in result.output
+
+
+def test_segments_that_overlap_meet_label_maps_by_name(tmp_path: Path) -> None:
+    whole = np.maximum(ORGAN, REFERENCE > 0).astype(np.uint8)  # the lesion is part of the organ
+    lesion = (REFERENCE == 2).astype(np.uint8)
+    names = [("organ", 0, 1), ("lesion", 1, 1)]
+    write_segments([whole, lesion], names, tmp_path / "ref" / "a.seg.nrrd")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("1: organ\n2: lesion\n", encoding="utf-8")
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    table = scores(tmp_path)
+    assert_scored(table["a", "organ"], whole == 1, PREDICTION == 1)
+    assert_scored(table["a", "lesion"], lesion == 1, PREDICTION == 2)
+
+    result = run(tmp_path)  # without the names of the values
+    assert result.exit_code == 1
+    assert all("--labels" in reason for reason in column(scores(tmp_path), "reason"))
+
+
+def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> None:
+    for scan in ("a", "b", "c", "d"):
+        write(REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    (tmp_path / "pred" / "c.nii.gz").write_bytes(b"no image")
+    write(PREDICTION, tmp_path / "pred" / "d.nii.gz", (3.0, 0.8, 0.9))
+    write(PREDICTION, tmp_path / "pred" / "stranger.nii.gz")
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    table = scores(tmp_path)
+    assert len(table) == 8
+    assert [table["a", name]["status"] for name in "12"] == ["ok"] * 2
+    for scan, reason in (("b", "no prediction"), ("c", "unreadable"), ("d", "spacing differs")):
+        for row in (table[scan, "1"], table[scan, "2"]):
+            assert row["status"] == "failed"
+            assert reason in row["reason"]
+            assert all(np.isnan(row[name]) for name in METRICS)
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line}
+    assert "1 / 4" in lines["1"]
+    assert "2 / 8" in lines["all"]
+    assert "failed, 2 cell(s) of b: no prediction" in result.stderr
+    assert "without a reference, not scored: stranger" in result.stderr
+
+
+def test_a_broken_reference_is_told(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    (tmp_path / "ref" / "b.nii.gz").write_bytes(b"no image")
+    for scan in ("a", "b"):
+        write(PREDICTION, tmp_path / "pred" / f"{scan}.nii.gz")
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "2 / 3" in result.stdout
+    assert "of b:" in result.stderr
+
+
+def test_structures_on_one_side_only(tmp_path: Path) -> None:
+    write(block(slice(1, 3), slice(2, 4), slice(2, 4), 1), tmp_path / "ref" / "a.nii.gz")
+    write(block(slice(1, 3), slice(2, 4), slice(2, 4), 5), tmp_path / "pred" / "a.nii.gz")
+    diagonal = float(np.linalg.norm(np.multiply(SHAPE, SPACING)))
+    for empty, distance in (("diagonal", diagonal), ("leave-out", np.nan)):
+        assert run(tmp_path, "--empty", empty).exit_code == 0
+        table = scores(tmp_path)
+        assert column(table, "dsc") == [0, 0]
+        assert column(table, "hd95") == pytest.approx([distance] * 2, nan_ok=True)
+
+
+def test_orientation_does_not_matter(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    (tmp_path / "pred").mkdir()
+    sitk.WriteImage(sitk.DICOMOrient(image(PREDICTION), "RSA"), str(tmp_path / "pred" / "a.mha"))
+    assert run(tmp_path).exit_code == 0
+    assert_scored(scores(tmp_path)["a", "1"], REFERENCE == 1, PREDICTION == 1)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "message"),
+    [
+        (["other.nii.gz"], None, "has the name of one in"),
+        (["scan-1.nii.gz"], None, "Did you mean: scan_1"),
+        (["scan_1.nii.gz", "scan_1.mha"], None, "Two files of the name 'scan_1'"),
+        ([], None, "No files of labels in"),
+        (["scan_1.nii.gz"], "1: {name: a, tolerance: 2}", "Unknown key 'tolerance'"),
+        (["scan_1.nii.gz"], "1: a\n2: a", "more than one value is named a"),
+        (["scan_1.nii.gz"], "[liver]", "labels"),
+    ],
+)
+def test_bad_input_is_told(
+    tmp_path: Path, predictions: list[str], labels: str | None, message: str
+) -> None:
+    write(REFERENCE, tmp_path / "ref" / "scan_1.nii.gz")
+    (tmp_path / "pred").mkdir()
+    for name in predictions:
+        write(PREDICTION, tmp_path / "pred" / name)
+    more = []
+    if labels is not None:
+        (tmp_path / "labels.yaml").write_text(labels, encoding="utf-8")
+        more = ["--labels", str(tmp_path / "labels.yaml")]
+    result = run(tmp_path, *more)
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    result = run(tmp_path)
+    assert "No such folder" in str(result.exception)
+    result = run(tmp_path, "--empty", "zero")
+    assert "empty" in str(result.exception)
