@@ -90,7 +90,9 @@ def test_every_structure_of_every_scan(tmp_path: Path, suffix: str) -> None:
     table = scores(tmp_path)
     assert list(table) == [("a", "1"), ("a", "2"), ("b.one", "1")]
     for value in (1, 2):
-        assert_scored(table["a", str(value)], value == REFERENCE, value == PREDICTION)
+        assert_scored(
+            table["a", str(value)], np.equal(REFERENCE, value), np.equal(PREDICTION, value)
+        )
     assert table["b.one", "1"]["dsc"] == 1
     written = pd.read_csv(tmp_path / "out" / "scores.csv")
     np.testing.assert_allclose(written["nsd"], column(table, "nsd"))
