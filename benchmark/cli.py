@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark import weights_cli
+from benchmark import datasets_cli, weights_cli
 from benchmark.analysis.commands import app as analyse
 from benchmark.errors import UserError, unknown_name
 
@@ -26,9 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-datasets = typer.Typer(help="What the catalogue holds.", no_args_is_help=True)
 methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
-app.add_typer(datasets, name="datasets")
+app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(methods, name="methods")
 app.add_typer(weights_cli.app, name="weights")
 app.add_typer(analyse, name="analyse")
@@ -351,27 +350,6 @@ def show_method(name: str) -> None:
         print(f"{key:>16}: {', '.join(value) if isinstance(value, tuple) else value}")
     for key, field in cls.Options.model_fields.items():
         print(f"{'option':>16}: {key} = {field.default!r}")
-
-
-@datasets.command("list")
-def list_datasets() -> None:
-    """List the datasets of the catalogue."""
-    from benchmark import catalogue
-
-    for name in catalogue.names():
-        entry = catalogue.load(name)
-        print(f"{entry.id:6} {entry.split:9} {entry.modality:7} {entry.source.kind:8} {entry.name}")
-
-
-@datasets.command("show")
-def show_dataset(name: str) -> None:
-    """Show the entry of a dataset."""
-    import yaml
-
-    from benchmark import catalogue
-
-    content = catalogue.load(name).model_dump(mode="json")
-    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
 
 
 def _study(path: Path) -> "Study":

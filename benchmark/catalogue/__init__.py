@@ -89,9 +89,9 @@ class Dataset(Settings):
 
     @field_validator("id")
     @classmethod
-    def _leaves_the_weights(cls, value: str) -> str:
-        if value == "weights":
-            raise ValueError("data/weights holds the weights of methods; take another id")
+    def _leaves_the_shared_folders(cls, value: str) -> str:
+        if value in ("weights", "downloads"):
+            raise ValueError(f"data/{value} holds what is shared; take another id")
         return value
 
     @field_validator("labels")

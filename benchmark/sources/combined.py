@@ -39,6 +39,16 @@ class CombinedSource(Fetched):
     kind: Literal["combined"]
     parts: tuple[Annotated[Part, Field(discriminator="kind")], ...] = Field(min_length=2)
 
+    def size(self) -> float | None:
+        """Bytes of the parts together, where all of them are known."""
+        sizes = [part.size() for part in self.parts]
+        known = sum(size for size in sizes if size)
+        return super().size() or (known if all(sizes) else None)
+
+    def to_do(self, place: Place) -> list[str]:
+        """What is to be done for each part, one after the other."""
+        return [step for part in self.parts for step in part.to_do(place)]
+
     def at_hand(self, place: Place) -> str:
         """What is at hand of each part."""
         return "; ".join(part.at_hand(place) for part in self.parts)

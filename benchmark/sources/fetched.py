@@ -14,9 +14,10 @@ from benchmark.digest import digest
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.settings import Settings
-from benchmark.sources import folder
+from benchmark.sources import folder, inventory
 from benchmark.sources.checks import sha256_of
 from benchmark.sources.download import Patience, locked
+from benchmark.sources.files import File
 from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, unpacked_to
 from benchmark.sources.secrets import hidden, token
 from benchmark.sources.status import Status
@@ -35,6 +36,27 @@ class Fetched(Settings):
         Raises `ByHandError` for what a person has to do, and `UserError` for what went wrong.
         """
 
+    def size(self) -> float | None:
+        """Bytes of the whole, as far as the entry tells; null where it does not."""
+        sizes = [file.size for file in self.named]
+        if self.about_gb is None and sizes and all(sizes):
+            return float(sum(size for size in sizes if size))
+        return self.about_gb and self.about_gb * 1e9
+
+    @property
+    def named(self) -> tuple[File, ...]:
+        """The files that the entry names."""
+        return tuple(getattr(self, "files", ()))
+
+    def to_do(self, place: Place) -> list[str]:
+        """What a person has to do before the fetch, step by step; empty where nothing."""
+        variables = [file.password_variable for file in self.named if file.password_variable]
+        return [
+            f"ask for the password of the archive, and export it as {variable}"
+            for variable in dict.fromkeys(variables)
+            if token(variable) is None
+        ]
+
     def at_hand(self, place: Place) -> str:
         """Tell what is there that the fetch depends on beside the network: a token, own files."""
         return "remote"
@@ -49,6 +71,10 @@ class Fetched(Settings):
             return f"{now}, again {last['tries']}"
         return now
 
+    def is_here(self, raw: Path) -> bool:
+        """Whether all was fetched, and nothing of it is gone since."""
+        return self._last(raw).get("state") == "ready" and Place(raw).whole
+
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
         """Get the files, unpack them and link them below ``<raw>/files``; never raises for them."""
         place = Place(raw, patience or Patience())
@@ -56,7 +82,9 @@ class Fetched(Settings):
         root, state, reason = str(place.files), "ready", None
         try:
             with locked(raw / "fetch"):
-                plant(lay_out(self.gather(place)), place.files, place.links)
+                gathered = list(self.gather(place))
+                plant(lay_out(gathered), place.files, place.links)
+                inventory.write(place, gathered)
         except ByHandError as error:
             state, reason = "manual", str(error)
         except UserError as error:
@@ -87,7 +115,7 @@ class Fetched(Settings):
 def lay_out(gathered: Iterable[Got]) -> Tree:
     """Unpack what is to be unpacked; return where each file and folder is to lie."""
     tree: Tree = {}
-    for got in list(gathered):
+    for got in gathered:
         into = PurePosixPath(got.entry.into or "")
         if not is_unpacked(got):
             grow(tree, into / got.name, got.path)

@@ -32,12 +32,12 @@ class GitHubSource(Fetched):
         """Ask for the tree of the commit, and download the files of the entry one by one."""
         where = f"GitHub {self.repo} at {self.commit[:10]}"
         content = ask(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
-        if content.get("truncated"):
-            raise DownloadError(f"{where} has more files than GitHub lists: take its archive.")
         chosen = choose(self.files, told(where, lambda: self._published(content)), where)
         return download_all(place, f"github/{self.repo}/{self.commit[:12]}", chosen)
 
     def _published(self, content: Any) -> list[Published]:
+        if content.get("truncated"):
+            raise DownloadError(f"GitHub does not list all files of {self.repo}: take its archive.")
         return [
             Published(
                 str(file["path"]),

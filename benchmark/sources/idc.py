@@ -137,7 +137,12 @@ class IdcSource(Fetched):
         with locked(root), place.turn(HOST):
             what = f"IDC {self.collection}"
             place.patience.persist(what, once, lambda: _bytes_there(series, root))
-        return [Got(root, self.collection, File(name=self.collection))]
+        return [_got(root, self.collection, one) for one in series]
+
+
+def _got(root: Path, collection: str, series: Series) -> Got:
+    name = f"{collection}/{series.folder}"
+    return Got(root / series.folder, name, File(name=name))
 
 
 def _bytes_there(series: Sequence[Series], root: Path) -> int:

@@ -29,10 +29,9 @@ class ManualSource(Fetched):
 
     def gather(self, place: Place) -> Iterator[Got]:
         """Check what a person has put there; what is no archive lies where it is to lie."""
-        names = [path.relative_to(place.files).as_posix() for path in place.own_files]
-        missing = [_wanted(file, names) for file in self.files if not _is_there(file, names, place)]
-        if missing or not (self.files or names):
-            raise ByHandError(f"To be done by hand: {numbered(self.told(place, missing))}")
+        if steps := self.to_do(place):
+            raise ByHandError(f"To be done by hand: {numbered(steps)}")
+        names = _names(place)
         for file in self.files:
             for name in _fitting(file, names):
                 _check(file, place, name)
@@ -42,16 +41,24 @@ class ManualSource(Fetched):
                 if is_unpacked(got) and (got.path.is_file() or spared(got)):
                     yield got
 
-    def told(self, place: Place, missing: Sequence[str] = ()) -> list[str]:
-        """What a person has to do, step by step."""
-        steps = list(self.steps) or [f"get the data from {self.page or 'their owners'}"]
-        what = ", ".join(missing or [file.name for file in self.files]) or "the files"
+    def to_do(self, place: Place) -> list[str]:
+        """The steps of the entry, and where to put the files, as long as one of them is missing."""
+        names = _names(place)
+        missing = [_wanted(file, names) for file in self.files if not _is_there(file, names, place)]
+        if not missing and (self.files or names):
+            return []
+        steps = self.steps or (f"get the data from {self.page or 'their owners'}",)
+        what = ", ".join(missing) or "the files"
         return [*steps, f"put {what} into {place.files} (archives are unpacked for you)"]
 
 
 def numbered(steps: Sequence[str]) -> str:
     """Steps in one line."""
     return " ".join(f"{number}. {step}." for number, step in enumerate(steps, 1))
+
+
+def _names(place: Place) -> list[str]:
+    return [path.relative_to(place.files).as_posix() for path in place.own_files]
 
 
 def _got(file: File, name: str, place: Place) -> Got:

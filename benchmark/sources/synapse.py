@@ -35,8 +35,12 @@ class SynapseSource(Fetched):
         client = "client" if find_spec("synapseclient") else "no client"
         return f"{client}, {'token' if token(TOKEN) else 'no token'}"
 
-    def told(self) -> list[str]:
-        """What a person has to do, step by step."""
+    def to_do(self, place: Place) -> list[str]:
+        """How to get access, as long as the token or the client is missing."""
+        there = token(TOKEN) and find_spec("synapseclient")
+        return [*super().to_do(place), *([] if there else self._access())]
+
+    def _access(self) -> list[str]:
         page = self.page or f"https://{HOST}/Synapse:{self.entity}"
         client = "install its client: pip install synapseclient"
         return [
@@ -50,7 +54,7 @@ class SynapseSource(Fetched):
         """Download the entity with the client of Synapse, which checks each file."""
         secret = token(TOKEN)
         if secret is None or not find_spec("synapseclient"):
-            raise ByHandError(f"To be done by hand: {numbered(self.told())}")
+            raise ByHandError(f"To be done by hand: {numbered(self._access())}")
         root = place.downloads / "synapse" / self.entity
         with locked(root), place.turn(HOST):
             place.patience.persist(self.entity, lambda: self._download(root, secret))
@@ -75,7 +79,7 @@ class SynapseSource(Fetched):
             exceptions.SynapseUnmetAccessRestrictions,
         ):
             raise ByHandError(
-                f"The token in {TOKEN} has no access to {self.entity}: {numbered(self.told())}"
+                f"The token in {TOKEN} has no access to {self.entity}: {numbered(self._access())}"
             ) from None
         except exceptions.SynapseHTTPError as error:
             status = getattr(error.response, "status_code", 0)

@@ -37,6 +37,8 @@ REFUSED = [
     ({"layout": {**LAYOUT, "image": "scan.nii"}}, "'scan.nii' lacks {scan}"),
     ({"layout": {**LAYOUT, "label": "scan.nii"}}, "'scan.nii' lacks {scan}"),
     ({"shards": 0}, "greater than or equal to 1"),
+    ({"id": "weights"}, "data/weights holds what is shared"),
+    ({"id": "downloads"}, "data/downloads holds what is shared"),
     ({"id": "../x"}, "String should match pattern"),
     ({"view": "axal"}, "'axial', 'coronal'"),
 ]

@@ -1,0 +1,153 @@
+"""``pambench datasets``: what data there are, what they cost, and how they come to this machine."""
+
+from typing import Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+app = typer.Typer(
+    help="Datasets: list, show, plan, fetch, prepare, verify, cite.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="Id, or the path of an entry's YAML file.")]
+Names = Annotated[
+    list[str], typer.Argument(help="Ids, or paths of YAML files: of entries, or of studies.")
+]
+
+
+@app.command("list")
+def list_datasets() -> None:
+    """List the datasets of the catalogue."""
+    from benchmark import catalogue
+
+    for name in catalogue.names():
+        entry = catalogue.load(name)
+        print(
+            f"{entry.id:6} {entry.split:9} {entry.modality:7} {entry.source.kind:11} {entry.name}"
+        )
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show the entry of a dataset."""
+    import yaml
+
+    from benchmark import catalogue
+
+    content = catalogue.load(name).model_dump(mode="json")
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+
+
+@app.command()
+def plan(names: Names) -> None:
+    """Tell what a study fetches: sizes, licences, what is done by hand. Asks no network."""
+    from benchmark import plan
+
+    for line in plan.text(plan.items(plan.datasets(names))):
+        print(line)
+
+
+@app.command()
+def fetch(names: Names) -> None:
+    """Download and unpack datasets now; the workflow then finds all there."""
+    from benchmark.plan import datasets, raw_of
+
+    missing = []
+    for entry in datasets(names):
+        status = entry.source.fetch(raw_of(entry))
+        print(f"{entry.id}: {status.state}: {status.reason or f'{status.files:,} files'}")
+        if status.state != "ready":
+            missing.append(entry.id)
+    if missing:
+        raise UserError(f"Not there yet: {', '.join(missing)}. The reasons stand above.")
+
+
+@app.command()
+def prepare(
+    name: Name,
+    shard: Annotated[int | None, typer.Option(help="Only this shard, from 0.")] = None,
+) -> None:
+    """Try an entry: prepare what is fetched, tell what was found and set aside, write nothing."""
+    from benchmark import catalogue, prepare
+    from benchmark.plan import raw_of
+    from benchmark.sources import Status
+    from benchmark.sources.fetched import Fetched
+
+    entry = catalogue.load(name)
+    raw, status = raw_of(entry), None
+    if not isinstance(entry.source, Fetched):
+        status = entry.source.fetch(raw)
+    elif entry.source.is_here(raw):
+        status = Status(state="ready", root=str(raw / "files"), fingerprint="")
+    if status is None:
+        raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
+    scans, structures = 0, dict.fromkeys((s.name for s in entry.labels.values()), 0)
+    for number in range(entry.shards) if shard is None else [shard]:
+        got = prepare.prepare(entry, status, number)
+        scans += len(got.images)
+        for row in got.objects:
+            structures[row["structure"]] += 1
+        for row in got.failures:
+            print(f"set aside: {row['scan'] or 'the whole dataset'}: {row['reason']}")
+    print(f"{scans:,} scans")
+    for structure, count in structures.items():
+        print(f"{count:8,} {structure}")
+
+
+@app.command()
+def verify(names: Names) -> None:
+    """Read again what was fetched, and compare it with what it was found to be then."""
+    from benchmark.plan import datasets, raw_of
+    from benchmark.sources import inventory
+    from benchmark.sources.fetched import Fetched
+    from benchmark.sources.place import Place
+
+    bad = []
+    for entry in datasets(names):
+        if not isinstance(entry.source, Fetched):
+            print(f"{entry.id}: nothing is downloaded for it")
+            continue
+        count, wrong = inventory.verify(Place(raw_of(entry)))
+        print(f"{entry.id}: {count - len(wrong):,} of {count:,} as they were fetched")
+        print(*(f"  {told}" for told in wrong), sep="\n", end="\n" * bool(wrong))
+        bad += [entry.id] * bool(wrong)
+    if bad:
+        raise UserError(
+            f"Changed since the fetch: {', '.join(bad)}. Delete what is named above, then run "
+            "pambench datasets fetch."
+        )
+
+
+@app.command()
+def cite(
+    names: Names,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="As BibTeX.")] = False,
+) -> None:
+    """Tell how datasets are cited, as far as their entries know it."""
+    from benchmark.plan import datasets
+
+    for entry in datasets(names):
+        if bibtex:
+            print(_bibtex(entry.id, entry.name, entry.citation, entry.homepage))
+            continue
+        known = [_readable(entry.citation) or "no citation known", entry.homepage]
+        print(f"{entry.id}: {'. '.join([entry.name, *(text for text in known if text)])}")
+
+
+def _readable(citation: str | None) -> str | None:
+    if citation and citation.startswith("doi:"):
+        return f"https://doi.org/{citation.removeprefix('doi:')}"
+    return citation
+
+
+def _bibtex(name: str, title: str, citation: str | None, homepage: str | None) -> str:
+    fields = {"title": f"{{{title}}}"}
+    if citation and citation.startswith("doi:"):
+        fields["doi"] = citation.removeprefix("doi:")
+    elif citation:
+        fields["note"] = citation
+    if homepage:
+        fields["url"] = homepage
+    lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
+    return f"@misc{{{name},\n{lines}}}\n"

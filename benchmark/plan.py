@@ -1,0 +1,135 @@
+"""What the data of a study will cost: size, licence, what comes by itself, what is done by hand."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import catalogue, paths
+from benchmark.catalogue import Dataset
+from benchmark.digest import digest
+from benchmark.settings import load_yaml
+from benchmark.sources.fetched import Fetched
+from benchmark.sources.place import Place
+from benchmark.study import Study
+
+
+@dataclass(frozen=True)
+class Item:
+    """A dataset of the plan. ``bytes``: null where not known; ``steps``: to be done by hand."""
+
+    dataset: Dataset
+    raw: Path
+    bytes: float | None
+    ready: bool
+    steps: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """Digest of the source: datasets of one source share their files."""
+        return digest(self.dataset.source.model_dump(mode="json"))
+
+
+def datasets(names: Iterable[str]) -> list[Dataset]:
+    """The datasets of names, each a catalogue id, a file of an entry, or a study file."""
+    found: dict[str, Dataset] = {}
+    for name in names:
+        content = load_yaml(Path(name)) if name.endswith((".yaml", ".yml")) else None
+        if isinstance(content, dict) and "study" in content:
+            found |= Study.read(content, name).entries
+        else:
+            entry = catalogue.load(name)
+            found[entry.id] = entry
+    return list(found.values())
+
+
+def raw_of(dataset: Dataset) -> Path:
+    """The raw folder of a dataset."""
+    return Path(paths.STATUS.format(dataset=dataset.id)).parent
+
+
+def items(chosen: Iterable[Dataset]) -> list[Item]:
+    """Look at each dataset, without a network."""
+    return [_item(dataset, raw_of(dataset)) for dataset in chosen]
+
+
+def _item(dataset: Dataset, raw: Path) -> Item:
+    source = dataset.source
+    if not isinstance(source, Fetched):
+        if source.kind == "phantom":
+            return Item(dataset, raw, 0.0, False, ())
+        reason = source.fetch(raw).reason  # looks at a folder, copies nothing
+        return Item(dataset, raw, 0.0, reason is None, (reason,) if reason else ())
+    place = Place(raw)
+    return Item(dataset, raw, source.size(), source.is_here(raw), tuple(source.to_do(place)))
+
+
+def text(planned: Sequence[Item]) -> Iterator[str]:
+    """The plan for a person, line by line."""
+    here = [item for item in planned if item.ready]
+    by_hand = [item for item in planned if item.steps and not item.ready]
+    alone = [item for item in planned if not item.steps and not item.ready]
+    for told, group in (
+        ("Here already", here),
+        ("Comes by itself", alone),
+        ("To be done by hand", by_hand),
+    ):
+        if group:
+            yield f"{told}: {_count(group)}"
+            for item in group:
+                yield from _lines(item)
+            yield ""
+    yield from _shared(planned)
+    unverified = [(i.dataset.id, layout.unverified) for i in planned for layout in i.dataset.layout]
+    if doubts := list(dict.fromkeys((name, doubt) for name, doubt in unverified if doubt)):
+        yield "Not verified against the files (a scan that does not fit is set aside):"
+        yield from (f"  {name}: {doubt}" for name, doubt in doubts)
+        yield ""
+    if alone or by_hand:
+        free = shutil.disk_usage(_existing(planned[0].raw)).free
+        yield (
+            f"Free on this disk: {free / 1e9:,.0f} GB. An archive takes its size once more when it "
+            "is unpacked, and may be deleted then."
+        )
+
+
+def _lines(item: Item) -> Iterator[str]:
+    entry = item.dataset
+    licence = entry.licence.spdx or entry.licence.note or "not known"
+    size = "size not known" if item.bytes is None else _readable(item.bytes)
+    if not isinstance(entry.source, Fetched):
+        size = "generated" if entry.source.kind == "phantom" else "own files"
+    yield f"  {entry.id:6} {entry.name:28} {size:>14}  {entry.source.kind:11} licence: {licence}"
+    if not item.ready:
+        if entry.registration and item.steps:
+            yield f"         needs {entry.registration}"
+        yield from (f"         {number}. {step}" for number, step in enumerate(item.steps, 1))
+
+
+def _count(group: Sequence[Item]) -> str:
+    """How many datasets, and how large; what datasets share is counted once."""
+    once = {item.source: item.bytes for item in group}
+    known = sum(size for size in once.values() if size)
+    unknown = sum(size is None for size in once.values())
+    more = f", and {unknown} of unknown size" if unknown else ""
+    return f"{len(group)} dataset{'s' * (len(group) != 1)}, {_readable(known)}{more}"
+
+
+def _readable(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size == 0 or size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def _shared(planned: Sequence[Item]) -> Iterator[str]:
+    by_source: dict[str, list[str]] = {}
+    for item in planned:
+        if isinstance(item.dataset.source, Fetched) and item.dataset.source.kind != "manual":
+            by_source.setdefault(item.source, []).append(item.dataset.id)
+    shared = [" and ".join(ids) for ids in by_source.values() if len(ids) > 1]
+    if shared:
+        yield f"Downloaded once for all that share it: {'; '.join(shared)}"
+        yield ""
+
+
+def _existing(path: Path) -> Path:
+    absolute = path.absolute()
+    return next(folder for folder in (absolute, *absolute.parents) if folder.exists())

@@ -1,0 +1,74 @@
+"""What a fetch has brought, written down, so that it can be checked again without a network."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmark.archives import marker
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.progress import progress
+from benchmark.sources.checks import hashes_of, sha256_of
+from benchmark.sources.place import Got, Place, is_unpacked, unpacked_to
+
+
+def write(place: Place, gathered: Iterable[Got]) -> None:
+    """Write down each file or folder: size, hash, and how much was unpacked of an archive."""
+    rows = []
+    for got in gathered:
+        row: dict[str, Any] = {"name": got.name, "path": os.path.relpath(got.path, place.raw)}
+        if got.path.is_dir():
+            row["files"], row["bytes"] = _count(got.path)
+        elif got.path.exists():
+            row["bytes"] = got.path.stat().st_size
+        made = marker(unpacked_to(got)) if is_unpacked(got) and not got.path.is_dir() else None
+        if made is not None:
+            opened = os.path.relpath(unpacked_to(got), place.raw)
+            row |= {"sha256": made["sha256"], "unpacked": opened}
+        elif not got.path.is_dir():
+            row["sha256"] = sha256_of(got.path)
+        rows.append(row)
+    write_json(_inventory(place), rows)
+
+
+def verify(place: Place) -> tuple[int, list[str]]:
+    """Read all again: how many things are as they were fetched, and what is wrong.
+
+    Raises `UserError` where nothing was fetched.
+    """
+    if not _inventory(place).is_file():
+        raise UserError(f"{place.raw}: nothing was fetched yet. Fetch it first.")
+    rows = read_json(_inventory(place))
+    wrong = [told for row in progress(rows, "verify", "file") for told in _wrong(place, row)]
+    if not place.whole:
+        wrong.append(f"links below {place.files} lead nowhere: fetch again")
+    return len(rows), wrong
+
+
+def _wrong(place: Place, row: dict[str, Any]) -> Iterator[str]:
+    path = place.raw / row["path"]
+    opened = place.raw / row["unpacked"] if "unpacked" in row else None
+    if path.is_dir():
+        if _count(path) != (row["files"], row["bytes"]):
+            yield f"{row['name']}: its files are not those that were fetched"
+    elif path.is_file():
+        if hashes_of(path, ["sha256"])["sha256"] != row["sha256"]:
+            yield f"{row['name']}: its content is not what was fetched"
+    elif opened is None:  # an archive may be deleted once it is unpacked
+        yield f"{row['name']}: missing"
+    if opened is not None:
+        made = marker(opened)
+        if made is None or _count(opened) != (made["files"], made["bytes"]):
+            yield f"{row['name']}: what was unpacked of it has changed"
+
+
+def _count(folder: Path) -> tuple[int, int]:
+    """Number and bytes of the files below a folder."""
+    walked = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    sizes = [path.stat().st_size for path in walked]
+    return len(sizes), sum(sizes)
+
+
+def _inventory(place: Place) -> Path:
+    return place.raw / "inventory.json"
