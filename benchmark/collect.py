@@ -1,9 +1,10 @@
-"""The shards of a study -> its three long tables and its run record."""
+"""The shards of a study -> its long tables and its run record."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -31,6 +32,14 @@ SCORES = pa.schema(
 ``contaminated``: the weights saw the dataset, or one of the same source collection, in training."""
 
 ALL_TIMES = pa.schema([pa.field("method", pa.string()), *TIMES])
+OBJECTS = pa.schema(
+    [
+        *objects.SCHEMA,
+        pa.field("slice_mm", pa.float64()),
+    ]
+)
+"""`benchmark.objects.SCHEMA`; ``slice_mm``: the distance from slice to slice of the view."""
+
 ALL_FAILURES = pa.schema(
     [*FAILURES, *((name, pa.string()) for name in ("method", "object", "status"))]
 )
@@ -43,12 +52,9 @@ def collect(study: Study, folder: Path) -> None:
     write_table(scores, SCORES, folder / "scores.parquet")
     times = _concat(list(_times(study)), ALL_TIMES)
     write_table(times, ALL_TIMES, folder / "times.parquet")
-    for name, pattern, schema in (
-        ("images", paths.IMAGES, IMAGES),
-        ("objects", paths.OBJECTS, objects.SCHEMA),
-    ):
-        parts = [read_table(_path(pattern, dataset=e.id, shard=n)) for e, n in _shards(study)]
-        write_table(_concat(parts, schema), schema, folder / f"{name}.parquet")
+    images = [read_table(_path(paths.IMAGES, dataset=e.id, shard=n)) for e, n in _shards(study)]
+    write_table(_concat(images, IMAGES), IMAGES, folder / "images.parquet")
+    write_table(_concat(list(_objects(study)), OBJECTS), OBJECTS, folder / "objects.parquet")
     set_aside = [
         read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
         for entry, shard in _shards(study)
@@ -115,6 +121,15 @@ def _times(study: Study) -> Iterator[pd.DataFrame]:
         for entry, shard in _shards(study):
             path = _path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)
             yield read_table(path).assign(method=name)
+
+
+def _objects(study: Study) -> Iterator[pd.DataFrame]:
+    for entry, shard in _shards(study):
+        part = read_table(_path(paths.OBJECTS, dataset=entry.id, shard=shard))
+        images = read_table(_path(paths.IMAGES, dataset=entry.id, shard=shard)).set_index("scan")
+        spacing = images[[f"spacing_{axis}" for axis in "zyx"]].reindex(part["scan"]).to_numpy()
+        axis = part[["axis"]].to_numpy(dtype=np.intp)
+        yield part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
 
 
 def _shards(study: Study) -> Iterator[tuple[Dataset, int]]:

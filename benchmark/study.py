@@ -145,6 +145,9 @@ class Study(Settings):
         for name in named:
             if name not in self.methods:
                 raise ValueError(unknown_name("method in report", name, self.methods))
+        for name in (*self.analysis.thickness, *self.analysis.controls):
+            if name not in self.methods:
+                raise ValueError(unknown_name("method in analysis", name, self.methods))
         return self
 
     @cached_property

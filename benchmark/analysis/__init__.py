@@ -31,6 +31,10 @@ ANALYSES = {
     "comparison": Analysis(
         "comparison", ("scores",), ("comparison", "comparison_by_dataset", "mixed_model")
     ),
+    "stability": Analysis("stability", ("scores",), ("stability_values", "stability_tests")),
+    "thickness": Analysis(
+        "thickness", ("scores", "objects"), ("thickness_values", "thickness_tests")
+    ),
 }
 
 
@@ -39,12 +43,12 @@ def analyse(
 ) -> None:
     """Run an analysis on the tables of ``inputs``; write each table it gives to ``output``/T.csv.
 
-    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet.
+    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet; only scores must be there.
     """
     from benchmark.analysis import frames
 
     analysis = ANALYSES[name]
-    tables = {key: frames.READERS[key](inputs[key]) for key in analysis.takes}
+    tables = {key: frames.READERS[key](inputs[key]) for key in analysis.takes if key in inputs}
     found = import_module(f"{__name__}.{analysis.module}").analyse(tables, settings)
     for table in analysis.gives:
         _write(found[table], output / f"{table}.csv")

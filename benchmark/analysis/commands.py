@@ -14,6 +14,9 @@ app = typer.Typer(
 )
 
 Scores = Annotated[Path, typer.Option(help="Long table of scores, csv or parquet.")]
+Objects = Annotated[
+    Path | None, typer.Option(help="Table of the objects: their slices' distance, size, shape.")
+]
 Out = Annotated[Path, typer.Option(help="Folder to write the tables to.")]
 SettingsFile = Annotated[
     Path | None,
@@ -44,10 +47,25 @@ def comparison(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
     _run("comparison", {"scores": scores}, out, settings)
 
 
-def _run(name: str, inputs: dict[str, Path], out: Path, settings: Path | None) -> None:
+@app.command()
+def stability(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
+    """DSC over deviations of the guiding slice: both ANOVAs, and equivalence."""
+    _run("stability", {"scores": scores}, out, settings)
+
+
+@app.command()
+def thickness(
+    scores: Scores, out: Out, objects: Objects = None, settings: SettingsFile = None
+) -> None:
+    """DSC over the reach of a propagation (analysis.thickness): both ANOVAs, and equivalence."""
+    _run("thickness", {"scores": scores, "objects": objects}, out, settings)
+
+
+def _run(name: str, inputs: dict[str, Path | None], out: Path, settings: Path | None) -> None:
     from benchmark.analysis import analyse
 
-    analyse(name, inputs, out, read_settings(settings))
+    given = {table: path for table, path in inputs.items() if path is not None}
+    analyse(name, given, out, read_settings(settings))
 
 
 def read_settings(path: Path | None) -> "AnalysisSettings":

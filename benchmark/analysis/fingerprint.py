@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis import frames
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +25,7 @@ AUGMENTED = 5
 
 _DATASET = ["dataset", "split", "modality"]
 _AXES = ("z", "y", "x")
+_OBJECT = ("dataset", "scan", "object", "structure", "voxels", "volume_mm3", "slices_over_100")
 
 
 def analyse(
@@ -30,6 +33,8 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Describe the datasets of ``tables["images"]`` and ``tables["objects"]``."""
     images, objects = tables["images"], tables["objects"]
+    frames.require(objects, _OBJECT, "The table of objects")
+    objects = objects[list(_OBJECT)]
     about = images[["dataset", "scan", "split", "modality", "part"]]
     joined = objects.merge(about, on=["dataset", "scan"], how="inner")
     return {

@@ -50,6 +50,14 @@ def read_scores(path: Path) -> pd.DataFrame:
     return scores(read(path, COLUMNS), str(path))
 
 
+def read_objects(path: Path) -> pd.DataFrame:
+    """Read a table of objects: at least ``dataset`` and ``object``, once each."""
+    table = read(path)
+    require(table, ("dataset", "object"), str(path))
+    unique(table, ("dataset", "object"), str(path))
+    return table
+
+
 def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataFrame:
     """Check a long score table and fill in the optional columns.
 
@@ -130,19 +138,9 @@ def read_images(path: Path) -> pd.DataFrame:
     """Read a table of scans, with the columns that the fingerprint needs."""
     axes = [f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx"]
     wanted = ["dataset", "scan", "patient", "split", "part", "modality", *axes]
-    return _required(path, wanted, ["dataset", "scan"])
-
-
-def read_objects(path: Path) -> pd.DataFrame:
-    """Read a table of objects, with the columns that the fingerprint needs."""
-    wanted = ["dataset", "scan", "object", "structure", "voxels", "volume_mm3", "slices_over_100"]
-    return _required(path, wanted, ["dataset", "object"])
-
-
-def _required(path: Path, columns: list[str], key: list[str]) -> pd.DataFrame:
-    table = read(path, columns)
-    require(table, columns, str(path))
-    unique(table, key, str(path))
+    table = read(path, wanted)
+    require(table, wanted, str(path))
+    unique(table, ["dataset", "scan"], str(path))
     return table
 
 

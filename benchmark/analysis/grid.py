@@ -58,31 +58,34 @@ class Grid:
 
     def dataset_means(self, values: Array) -> Array:
         """Average (cells, k) over scans, then over structures: (datasets, k)."""
-        return _means(_means(values, self._structure), self._dataset_of_structure)
+        return group_means(group_means(values, self._structure), self._dataset_of_structure)
 
     def scan_means(self, values: Array) -> Array:
         """Average (cells, k) over the structures of a scan: (scans, k)."""
-        return _means(values, self._scan)
+        return group_means(values, self._scan)
 
     @cached_property
     def _structure(self) -> NDArray[np.intp]:
-        return _codes(self.cells, ["dataset", "structure"])
+        return codes(self.cells, ["dataset", "structure"])
 
     @cached_property
     def _scan(self) -> NDArray[np.intp]:
-        return _codes(self.cells, ["dataset", "scan"])
+        return codes(self.cells, ["dataset", "scan"])
 
     @cached_property
     def _dataset_of_structure(self) -> NDArray[np.intp]:
         first = np.unique(self._structure, return_index=True)[1]
-        return _codes(self.cells, ["dataset"])[first]
+        return codes(self.cells, ["dataset"])[first]
 
 
-def _codes(cells: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:
-    return np.asarray(cells.groupby(keys, sort=True).ngroup().to_numpy(), dtype=np.intp)
+def codes(cells: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:
+    """Number the groups of ``keys``, in their order; the number of each row's group."""
+    return np.asarray(
+        cells.groupby(keys, sort=True, dropna=False).ngroup().to_numpy(), dtype=np.intp
+    )
 
 
-def _means(values: Array, group: NDArray[np.intp]) -> Array:
+def group_means(values: Array, group: NDArray[np.intp]) -> Array:
     """Mean of what is known of each column in each group; NaN where nothing is."""
     count = int(group.max()) + 1 if len(group) else 0
     columns = []

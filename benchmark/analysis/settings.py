@@ -1,8 +1,21 @@
 """The key ``analysis`` of a study file: what the statistics depend on."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from benchmark.settings import Settings
+
+
+class Reach(Settings):
+    """How far, in mm, a step of a propagating method reaches, and the variants that change it.
+
+    ``plain``: that of the method itself; ``most_slices``: the most that it takes at once.
+    """
+
+    plain: float = Field(default=20.0, gt=0)
+    variants: dict[str, Annotated[float, Field(gt=0)]] = {}
+    most_slices: int | None = Field(default=None, ge=1)
 
 
 class AnalysisSettings(Settings):
@@ -11,7 +24,8 @@ class AnalysisSettings(Settings):
     ``resamples``: of every bootstrap; ``confidence``: level of every interval; ``margin``: the
     difference of DSC below which two settings of a method count as equivalent; ``mixed_scans``: so
     many scans of a dataset, drawn by the seed, enter the mixed model; ``controls``: methods that
-    enter no comparison and no ranking (a study adds those that its adapters mark).
+    enter no comparison and no ranking (a study adds those that its adapters mark); ``thickness``:
+    by method, what its variants change.
     """
 
     seed: int = 0
@@ -20,6 +34,7 @@ class AnalysisSettings(Settings):
     margin: float = Field(default=0.02, gt=0)
     mixed_scans: int = Field(default=20, ge=2)
     controls: tuple[str, ...] = ()
+    thickness: dict[str, Reach] = {}
 
     @property
     def tail(self) -> float:

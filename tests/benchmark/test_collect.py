@@ -117,7 +117,9 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     }
     images, found = (read_table(folder / f"{name}.parquet") for name in ("images", "objects"))
     assert images.groupby("dataset").size().to_dict() == {"T1": 4, "T2": 4}
-    assert list(found.columns) == objects.SCHEMA.names
+    assert list(found.columns) == [*objects.SCHEMA.names, "slice_mm"]
+    spacing = images.drop_duplicates("scan").set_index("scan")["spacing_z"]
+    assert (found["slice_mm"] == found["scan"].map(spacing)).all()
     assert set(found["object"]) == set(scores["object"].dropna())
     times = read_table(folder / "times.parquet")
     assert list(times.columns) == ALL_TIMES.names

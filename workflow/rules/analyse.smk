@@ -54,11 +54,12 @@ for ANALYSIS, OF in ANALYSES.items():
         conda:
             "../../environment.yml"
         params:
+            analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop
             tables=" ".join(
                 f"--{table} {STUDY_FOLDER}/{table}.parquet" for table in OF.takes
             ),
         shell:
-            f"pambench analyse {ANALYSIS} --settings {{input.settings:q}} {{params.tables}}"
+            "pambench analyse {params.analysis} --settings {input.settings:q} {params.tables}"
             f" --out {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"
 
 

@@ -11,7 +11,7 @@ from scipy.stats import zscore
 from typer.testing import CliRunner
 
 from benchmark import objects, prepare
-from benchmark.analysis import analyse, frames, read_statistics
+from benchmark.analysis import analyse, read_statistics
 from benchmark.analysis.fingerprint import PROPERTIES
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
@@ -126,8 +126,10 @@ def test_nothing_prepared_gives_empty_tables(tmp_path: Path) -> None:
 
 def test_a_table_without_what_is_needed(tmp_path: Path) -> None:
     pd.DataFrame(OBJECTS).drop(columns="slices_over_100").to_parquet(tmp_path / "o.parquet")
+    pd.DataFrame(IMAGES).to_parquet(tmp_path / "i.parquet")
+    inputs = {"images": tmp_path / "i.parquet", "objects": tmp_path / "o.parquet"}
     with pytest.raises(UserError, match="lacks the column 'slices_over_100'"):
-        frames.read_objects(tmp_path / "o.parquet")
+        analyse("fingerprint", inputs, tmp_path, AnalysisSettings())
 
 
 def test_slices_with_more_than_a_hundred_pixels(

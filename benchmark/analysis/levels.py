@@ -1,0 +1,153 @@
+"""A factor with levels (deviation, thickness): dataset means by level, and the tests over them.
+
+An object for which a level changed nothing is no evidence for stability. So there are two
+selections: ``all`` structures, as in the paper, and ``effective``, the objects whose guiding slice
+or reach the level did change. At a level only cells count that have a value there and at the
+baseline, so that both means are over the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.analysis.bootstrap import ratio
+from benchmark.analysis.grid import codes, group_means
+from benchmark.analysis.groups import equivalence, one_way, repeated_measures
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+Array = NDArray[np.float64]
+
+METRIC = "dsc"
+SELECTIONS = {"all": "structure", "effective": "object"}
+"""The level of the score table that each selection looks at."""
+
+_ABOUT = ("method", "prompt", "metric", "selection")
+VALUES = (
+    *_ABOUT,
+    *("level", "baseline", "split", "dataset", "modality", "mean", "baseline_mean", "objects"),
+)
+TESTS = (
+    *_ABOUT,
+    *("unit", "test", "level", "baseline", "groups", "n", "objects", "unaffected", "missing"),
+    *("statistic", "df1", "df2", "p", "difference", "low", "high", "margin", "equivalent"),
+    *("epsilon", "reason"),
+)
+
+_UNIT = ["dataset", "structure", "scan", "object"]
+_FACTS = ["method", "prompt", "selection", "baseline"]
+
+
+def tables(cells: pd.DataFrame, settings: "AnalysisSettings", name: str) -> dict[str, pd.DataFrame]:
+    """Give NAME_values and NAME_tests.
+
+    ``cells``: what each row is of (dataset, structure, scan, object, split, modality), its method,
+    prompt, selection, ``level`` (a number), ``baseline`` (that of the method), ``value``, and
+    ``affected``: 1 where the level changed what the method did, else 0; NaN where not known.
+    """
+    values: list[dict[str, Any]] = []
+    tests: list[dict[str, Any]] = []
+    for facts, part in cells.groupby(_FACTS, sort=False):
+        about = {"metric": METRIC, **dict(zip(_FACTS, facts, strict=True))}
+        if part["level"].nunique() < 2:
+            continue
+        if np.isnan(part["affected"].to_numpy(dtype=np.float64)).any():
+            reason = "which objects a level changed is not known"
+            tests.append({**about, "unit": "dataset", "reason": reason})
+            continue
+        found = _Levels(part, float(str(about["baseline"])))
+        values += [{**about, **row} for row in found.values()]
+        tests += [{**about, "unit": "dataset", **row} for row in found.tests(settings.margin)]
+    return {
+        f"{name}_values": pd.DataFrame(values, columns=list(VALUES)),
+        f"{name}_tests": pd.DataFrame(tests, columns=list(TESTS)),
+    }
+
+
+class _Levels:
+    """The units (objects, or structures of scans) of a method by levels, the baseline first."""
+
+    def __init__(self, cells: pd.DataFrame, baseline: float) -> None:
+        self.levels = [baseline, *sorted(set(cells["level"]) - {baseline})]
+        affected = cells["affected"].to_numpy(dtype=bool)
+        known = affected & np.isfinite(cells["value"].to_numpy(dtype=np.float64))
+        unit = codes(cells, _UNIT)
+        place = unit * len(self.levels) + pd.Index(self.levels).get_indexer(
+            pd.Index(cells["level"])
+        )
+        first = np.unique(unit, return_index=True)[1]
+        self.units = cells.iloc[first].reset_index(drop=True)
+
+        def total(rows: NDArray[np.bool_], of: Array | None = None) -> NDArray[Any]:
+            size = len(self.units) * len(self.levels)
+            summed = np.bincount(place[rows], None if of is None else of[rows], minlength=size)
+            return summed.reshape(len(self.units), len(self.levels))
+
+        self.values_of = ratio(total(known, cells["value"].to_numpy(np.float64)), total(known))
+        self.reached = total(affected) > 0
+        self.known = np.isfinite(self.values_of)
+        self.structure = codes(self.units, ["dataset", "structure"])
+        first = np.unique(self.structure, return_index=True)[1]
+        self.dataset = codes(self.units, ["dataset"])
+        self.dataset_of_structure = self.dataset[first]
+        self.datasets = self.units.drop_duplicates("dataset").reset_index(drop=True)
+
+    def _means(self, counted: NDArray[np.bool_], places: Sequence[int]) -> Array:
+        """Dataset means (datasets, levels at ``places``) over the units that are ``counted``."""
+        values = np.where(counted[:, None], self.values_of[:, list(places)], np.nan)
+        return group_means(group_means(values, self.structure), self.dataset_of_structure)
+
+    def _both(self, place: int) -> NDArray[np.bool_]:
+        return np.asarray(self.known[:, place] & self.known[:, 0])
+
+    def values(self) -> Iterator[dict[str, Any]]:
+        for place, level in enumerate(self.levels):
+            counted = self._both(place)
+            sizes = np.bincount(self.dataset[counted], minlength=len(self.datasets))
+            means = self._means(counted, (place, 0))
+            for row, mean, size in zip(self.datasets.itertuples(), means, sizes, strict=True):
+                if size:
+                    yield {
+                        "level": level,
+                        **{key: getattr(row, key) for key in ("split", "dataset", "modality")},
+                        "mean": mean[0],
+                        "baseline_mean": mean[1],
+                        "objects": int(size),
+                    }
+
+    def tests(self, margin: float) -> Iterator[dict[str, Any]]:
+        places = [p for p in range(len(self.levels)) if self._both(p).any()]
+        complete = np.asarray(self.known[:, places].all(axis=1) & bool(places))
+        means = self._means(complete, places)
+        means = means[np.isfinite(means).all(axis=1)]
+        reached = np.asarray(self.reached[:, places].all(axis=1))
+        about = {"groups": len(places), **self._counts(complete, reached), "n": len(means)}
+        for test, outcome in (
+            ("one-way ANOVA", one_way(*means.T)),
+            ("repeated-measures ANOVA", repeated_measures(means)),
+        ):
+            yield {"test": test, **about, **vars(outcome)}
+        for place, level in enumerate(self.levels[1:], start=1):
+            counted = self._both(place)
+            pairs = self._means(counted, (place, 0))
+            pairs = pairs[np.isfinite(pairs).all(axis=1)]
+            equal = equivalence(pairs[:, 0] - pairs[:, 1], margin, unit="dataset")
+            about = {"level": level, **self._counts(counted, self.reached[:, place])}
+            about |= {"groups": 2, "n": len(pairs), "margin": margin}
+            yield {"test": "TOST", **about, **vars(equal)}
+
+    def _counts(
+        self, counted: NDArray[np.bool_], reached: NDArray[np.bool_]
+    ) -> dict[str, int | float]:
+        """``missing``: units that the level changed and that lack a value there or before."""
+        if self.units["selection"].iloc[0] != "effective":
+            return {"objects": int(counted.sum()), "missing": int((~counted).sum())}
+        return {
+            "objects": int(counted.sum()),
+            "unaffected": int((~reached).sum()),
+            "missing": int((reached & ~counted).sum()),
+        }

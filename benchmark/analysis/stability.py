@@ -1,0 +1,42 @@
+"""Stability (paper, Fig. 4f): the guiding slice is moved away from the largest one.
+
+Levels are absolute deviations, both signs together, as in the paper. A deviation of an object with
+few slices moves nothing: below 20 slices one of 5 % does not (``shift`` is 0).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import frames, levels
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Compare the deviations in ``tables["scores"]`` for each method that has several."""
+    scores = tables["scores"]
+    frames.require(scores, [levels.METRIC], "The table of scores")
+    rows = scores[(scores["variant"] == "") & ~scores["method"].isin(settings.controls)]
+    moved = rows.groupby("method")["deviation"].transform("nunique") > 1
+    rows = rows[moved].reset_index(drop=True)
+    parts = []
+    for selection, level in levels.SELECTIONS.items():
+        part = rows[rows["level"] == level]
+        moved_to = part["shift"].astype(float).where(part["deviation"] != 0, 1)
+        affected = np.sign(moved_to.abs()) if selection == "effective" else 1.0
+        parts.append(
+            part.assign(
+                selection=selection,
+                level=part["deviation"].abs(),
+                baseline=0.0,
+                value=part[levels.METRIC].where(part["status"] == "ok"),
+                affected=affected,
+            )
+        )
+    return levels.tables(pd.concat(parts, ignore_index=True), settings, "stability")

@@ -1,0 +1,70 @@
+"""Consistency (paper, Fig. 4g): the reach of one step of a propagation is changed.
+
+A reach in mm is one in whole slices, up to the most that the method takes at once. Where two
+settings come to the same number of slices they are the same computation (with slices of up to 1 mm
+and at most 10 slices, 10 mm and 40 mm are), and say nothing about stability.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import frames, levels
+from benchmark.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings, Reach
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Compare the variants that ``settings.thickness`` names, in ``tables["scores"]``.
+
+    ``tables["objects"]``, where it is given, tells the distance of the slices (``slice_mm``), from
+    which follows whose reach differs.
+    """
+    scores = tables["scores"]
+    frames.require(scores, [levels.METRIC], "The table of scores")
+    parts = [scores.head(0).assign(**dict.fromkeys(("selection", "level", "baseline"), None))]
+    for method, reach in settings.thickness.items():
+        if len(scores):
+            frames.known_method(scores, method, "analysis.thickness")
+        parts += _cells(scores[scores["method"] == method], method, reach, tables.get("objects"))
+    cells = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    return levels.tables(cells, settings, "thickness")
+
+
+def _cells(
+    rows: pd.DataFrame, method: str, reach: "Reach", objects: pd.DataFrame | None
+) -> list[pd.DataFrame]:
+    mm = {"": reach.plain, **reach.variants}
+    known = set(rows["variant"])
+    for variant in mm:
+        if len(rows) and variant not in known:
+            message = unknown_name(f"variant of {method}", variant, known - {""})
+            raise UserError(f"analysis.thickness: {message}")
+    rows = rows[rows["variant"].isin(list(mm)) & (rows["deviation"] == 0)].reset_index(drop=True)
+    level = rows["variant"].map(mm).astype(float)
+    step = pd.Series(np.nan, index=rows.index)
+    if objects is not None:
+        places = objects.set_index(["dataset", "object"])["slice_mm"]
+        key = pd.MultiIndex.from_frame(rows[["dataset", "object"]])
+        step = pd.Series(places.reindex(key).to_numpy(dtype=np.float64), index=rows.index)
+    plain = pd.Series(reach.plain, index=rows.index)
+    differs = (_slices(level, step, reach) != _slices(plain, step, reach)).astype(float)
+    affected = differs.where(step.notna()).mask(level == reach.plain, 1.0)
+    value = rows[levels.METRIC].where(rows["status"] == "ok")
+    cells = rows.assign(level=level, baseline=reach.plain, value=value, affected=affected)
+    found = []
+    for selection, of in levels.SELECTIONS.items():
+        part = cells[rows["level"] == of].assign(selection=selection)
+        found.append(part.assign(affected=1.0) if selection == "all" else part)
+    return found
+
+
+def _slices(mm: "pd.Series[float]", step: "pd.Series[float]", reach: "Reach") -> "pd.Series[float]":
+    slices = (mm / step + 1e-9) // 1
+    return slices if reach.most_slices is None else slices.clip(upper=float(reach.most_slices))

@@ -1,0 +1,119 @@
+"""Stability and thickness from tables with known truth."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis import frames, stability, thickness
+from benchmark.analysis.settings import AnalysisSettings, Reach
+from benchmark.errors import UserError
+
+LEVELS = (-0.2, -0.1, 0.0, 0.1, 0.2)
+
+
+def scores(drop: float, datasets: int = 8, slices: int = 10) -> pd.DataFrame:
+    """DSC falls by ``drop`` at 20 %; the objects of every second dataset have but 4 slices."""
+    rng = np.random.default_rng(4)
+    rows: list[dict[str, Any]] = []
+    for d in range(datasets):
+        for s in range(3):
+            base = rng.uniform(0.5, 0.9)
+            for deviation in LEVELS:
+                n = slices if d % 2 else 4
+                shift = int(np.floor(abs(deviation) * n)) * np.sign(deviation)
+                value = base - drop * abs(deviation) / 0.2 * (shift != 0) + rng.normal(0, 0.002)
+                about: dict[str, Any] = {"dataset": f"D{d}", "scan": f"s{s}"}
+                about |= {"structure": "liver", "method": "m"}
+                about |= {"deviation": deviation, "dsc": value, "patient": f"s{s}"}
+                rows.append({**about, "level": "structure"})
+                rows.append({**about, "level": "object", "object": f"s{s}/1", "shift": shift})
+    return frames.scores(pd.DataFrame(rows))
+
+
+def result(table: pd.DataFrame, **settings: Any) -> Any:
+    found = stability.analyse({"scores": table}, AnalysisSettings(**settings))["stability_tests"]
+    return found.set_index(["selection", "test"]).sort_index()
+
+
+def test_only_effective_shifts_count() -> None:
+    table = result(scores(drop=0.05))
+    moved = table.loc[("effective", "TOST")].set_index("level")
+    assert moved["objects"].to_dict() == {0.1: 12, 0.2: 12}
+    assert moved["unaffected"].to_dict() == {0.1: 12, 0.2: 12}
+    assert moved["difference"].to_dict() == pytest.approx({0.1: -0.025, 0.2: -0.05}, abs=2e-3)
+    everything = table.loc[("all", "TOST")].set_index("level")
+    assert everything["difference"][0.2] == pytest.approx(-0.025, abs=2e-3)
+    assert not moved["equivalent"].any()
+
+
+def test_the_papers_anova_is_scipys_over_dataset_means() -> None:
+    table = scores(drop=0.05)
+    rows = table[table["level"] == "structure"]
+    means = rows.assign(level=rows["deviation"].abs()).groupby(["level", "dataset"])["dsc"].mean()
+    found = stats.f_oneway(*means.unstack().to_numpy())
+    ours = result(table).loc[("all", "one-way ANOVA")].iloc[0]
+    assert ours["p"] == pytest.approx(found.pvalue)
+    assert (ours["n"], ours["groups"]) == (8, 3)
+
+
+def test_a_drop_that_the_anova_misses_is_found_and_stability_shown() -> None:
+    falling, stable = result(scores(drop=0.03)), result(scores(drop=0.0))
+    assert falling.loc[("all", "one-way ANOVA"), "p"].item() > 0.5
+    assert falling.loc[("effective", "repeated-measures ANOVA"), "p"].item() < 0.001
+    assert stable.loc[("effective", "TOST"), "equivalent"].all()
+    assert not result(scores(0.0), margin=0.0001).loc[("effective", "TOST"), "equivalent"].any()
+
+
+def test_shifts_that_are_not_known() -> None:
+    table = result(scores(drop=0.05).assign(shift=np.nan))
+    assert table.loc["effective", "reason"].tolist() == [
+        "which objects a level changed is not known"
+    ]
+    assert table.loc["all", "reason"].eq("").all()
+
+
+def thick(slice_mm: float, most: int | None = 10) -> Any:
+    table = scores(drop=0.05)
+    table = table[table["deviation"].isin([0.0, 0.1, 0.2])]
+    names = {0.0: "", 0.1: "ten", 0.2: "forty"}
+    table = table.assign(variant=table["deviation"].map(names), deviation=0.0, shift=0)
+    reach = Reach(plain=20, variants={"ten": 10, "forty": 40}, most_slices=most)
+    objects = table[table["level"] == "object"].drop_duplicates(["dataset", "object"])
+    objects = objects[["dataset", "object"]].assign(slice_mm=slice_mm)
+    settings = AnalysisSettings(thickness={"m": reach})
+    return thickness.analyse({"scores": table, "objects": objects}, settings)
+
+
+@pytest.mark.parametrize(
+    ("slice_mm", "most", "counted"),
+    [
+        (1.0, 10, {10.0: 0, 40.0: 0}),  # 10, 10, 10 slices
+        (1.5, 10, {10.0: 24, 40.0: 0}),  # 6, 10, 10
+        (5.0, 10, {10.0: 24, 40.0: 24}),  # 2, 4, 8
+        (1.0, None, {10.0: 24, 40.0: 24}),
+        (50.0, 10, {10.0: 0, 40.0: 0}),  # 0, 0, 0
+    ],
+)
+def test_only_effective_reaches_count(
+    slice_mm: float, most: int | None, counted: dict[float, int]
+) -> None:
+    found = thick(slice_mm, most)["thickness_tests"]
+    rows = found[(found["selection"] == "effective") & (found["test"] == "TOST")]
+    assert dict(zip(rows["level"], rows["objects"], strict=True)) == counted
+    assert (rows["objects"] + rows["unaffected"] == 24).all()
+
+
+def test_levels_and_means_of_the_values() -> None:
+    found = thick(5.0)["thickness_values"]
+    assert sorted(set(found["level"])) == [10, 20, 40]
+    assert found[found["level"] == 20].eval("mean == baseline_mean").all()
+
+
+def test_unknown_method_and_variant_are_named() -> None:
+    for method, variants in (("n", {}), ("m", {"thick": 10.0})):
+        settings = AnalysisSettings(thickness={method: Reach(plain=20, variants=variants)})
+        with pytest.raises(UserError, match=r"analysis\.thickness: Unknown"):
+            thickness.analyse({"scores": scores(0.0)}, settings)
