@@ -19,12 +19,12 @@ def figures(
 ) -> None:
     """Draw the figures as PDF, SVG and PNG, each with its caption, into results/<study>/figures."""
     from benchmark.errors import UserError, unknown_name
-    from reports.figures import FIGURES, make
+    from reports.figures import FIGURES, Folders, make
     from reports.results import Results
 
     if only is not None and only not in FIGURES:
         raise UserError(unknown_name("figure", only, FIGURES))
-    for stem in make(Results(study), data, results, only):
+    for stem in make(Results(study), Folders(data, results), only):
         typer.echo(f"{stem}.pdf, .svg, .png")
 
 

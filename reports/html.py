@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
 from reports import sections, tables
+from reports.figures import FIGURES
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -22,11 +23,6 @@ _SOURCES = {
     "internal": "Internal datasets: collections from which, in the paper, PAM was trained.",
     "external": "External datasets: collections that, in the paper, PAM was not trained on.",
     "local": "Own data of who ran the study.",
-}
-_FIGURES = {
-    "fig4a": ("Overlap on each dataset", "svg"),
-    "fig4d": ("Time to segment an object", "svg"),
-    "fig5a": ("Segmentations side by side", "png"),
 }
 _MIME = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -76,7 +72,11 @@ def content(results: "Results") -> dict[str, Any]:
         "dirty": results.record.get("dirty"),
         "blocks": sections.blocks(results),
         "headings": tables.headings(),
-        "figures": {name: _figure(results.folder / "figures", name) for name in _FIGURES},
+        "figures": [
+            {"name": name, "number": number, "section": entry.section, "title": entry.title}
+            | _figure(results.folder / "figures", name)
+            for number, (name, entry) in enumerate(FIGURES.items(), start=1)
+        ],
         "columns": results.columns,
         "per_dataset": sections.per_dataset(results),
         "comparison": sections.comparison(results.comparison),
@@ -119,12 +119,12 @@ def _counts(results: "Results") -> dict[str, int]:
     }
 
 
-def _figure(folder: Path, name: str) -> dict[str, str] | None:
-    title, suffix = _FIGURES[name]
+def _figure(folder: Path, name: str) -> dict[str, str]:
+    """Caption and picture as a data address; nothing where the figure was not drawn."""
+    suffix = FIGURES[name].shown
     path = folder / f"{name}.{suffix}"
     if not path.exists():
-        return None
-    note = folder / f"{name}.txt"
-    caption = note.read_text(encoding="utf-8").strip() if note.exists() else title
+        return {}
+    caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return {"title": title, "caption": caption, "source": f"data:{_MIME[suffix]};base64,{data}"}
+    return {"caption": caption, "source": f"data:{_MIME[suffix]};base64,{data}"}

@@ -13,6 +13,8 @@ from benchmark.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from reports.style import Look
+
 
 @dataclass(frozen=True)
 class Results:
@@ -67,6 +69,13 @@ class Results:
     def datasets(self) -> dict[str, dict[str, Any]]:
         """What the record knows of each dataset, by id."""
         return dict(self.record.get("datasets", {}))
+
+    @cached_property
+    def looks(self) -> "dict[str, Look]":
+        """How each method is drawn, wherever it is drawn."""
+        from reports.style import looks
+
+        return looks(self.methods, self.controls, self.report.get("colours"))
 
     @property
     def panel_method(self) -> str | None:

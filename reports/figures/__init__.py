@@ -1,65 +1,70 @@
-"""The figures of the paper that are drawn: one file each, a function from tables to a figure."""
+"""The figures of the paper: a file each, named as there, from tidy tables to figure and caption.
 
-from collections.abc import Callable
+Each offers ``make(results, folders)``, which gives the figure and its caption. What is known of it
+without importing it stands in `FIGURES`, which the workflow, the command line and the report read.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from reports.style import Look, looks, save
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reports.results import Results
 
-Made = tuple["Figure", str]
+    Made = tuple[Figure, str]
 
 
-def make(results: "Results", data: Path, root: Path, only: str | None = None) -> list[Path]:
-    """Draw the figures of a study into its folder ``figures``; returns their paths, less suffix.
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a figure: its title, the files of the study that it reads, how it is shown.
 
-    ``data``, ``root``: the folders of the datasets and of all results, for the panels' pixels.
+    ``reads``: paths below the study's folder; a name without suffix is a table of the statistics.
+    ``section``: where the report shows it. ``shown``: ``png`` where an svg would hold images.
     """
-    made = []
-    for name, draw in FIGURES.items():
-        if only in (None, name):
-            figure, caption = draw(results, data, root)
-            stem = results.folder / "figures" / name
-            save(figure, stem, caption)
-            made.append(stem)
-    return made
+
+    title: str
+    reads: tuple[str, ...]
+    section: str = "results"
+    shown: Literal["svg", "png"] = "svg"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths that the figure reads, below the study's folder."""
+        return tuple(name if "." in name else f"statistics/{name}.csv" for name in self.reads)
 
 
-def _fig4a(results: "Results", data: Path, root: Path) -> Made:
-    from reports.figures import fig4a
+@dataclass(frozen=True)
+class Folders:
+    """Where a figure that shows images finds them: the datasets, and all results."""
 
-    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
-    figure = fig4a.draw(results.by_dataset, _looks(results), names)
-    return figure, fig4a.caption(results.by_dataset, results.methods, results.controls)
-
-
-def _fig4d(results: "Results", data: Path, root: Path) -> Made:
-    from reports.figures import fig4d
-
-    times = results.times[~results.times["method"].isin(list(results.controls))]
-    return fig4d.draw(times, _looks(results)), fig4d.caption(times)
+    data: Path
+    results: Path
 
 
-def _fig5a(results: "Results", data: Path, root: Path) -> Made:
-    from reports import panels
-    from reports.figures import fig5a
-
-    cases = panels.load(results, data, root)
-    shown = {m: look for m, look in _looks(results).items() if m not in results.controls}
-    return fig5a.draw(cases, shown), fig5a.caption(cases, results.panel_method)
-
-
-def _looks(results: "Results") -> dict[str, Look]:
-    return looks(results.methods, results.controls, results.report.get("colours"))
-
-
-FIGURES: dict[str, Callable[["Results", Path, Path], Made]] = {
-    "fig4a": _fig4a,
-    "fig4d": _fig4d,
-    "fig5a": _fig5a,
+FIGURES: dict[str, Entry] = {
+    "fig4a": Entry("Overlap on each dataset", ("by_dataset", "overall")),
+    "fig4d": Entry("Time to segment an object", ("times.parquet", "overall"), "time"),
+    "fig5a": Entry(
+        "Segmentations side by side",
+        ("scores.parquet", "by_dataset", "overall"),
+        "panels",
+        shown="png",
+    ),
 }
-"""By the name of the figure in the paper."""
+"""By the name of the figure in the paper, in the order of the report."""
+
+
+def make(results: "Results", folders: Folders, only: str | None = None) -> list[Path]:
+    """Draw the figures of a study into its folder ``figures``; returns their paths, less suffix."""
+    from reports.style import save
+
+    made = []
+    for name in FIGURES if only is None else [only]:
+        figure, caption = import_module(f"reports.figures.{name}").make(results, folders)
+        stem = results.folder / "figures" / name
+        save(figure, stem, caption)
+        made.append(stem)
+    return made

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from reports.figures import Folders
+    from reports.results import Results
+
 _FEWEST_AXES = 3
 _CIRCLE_MM = 108
 _SPLITS = {
@@ -19,6 +22,13 @@ _SPLITS = {
     "phantom": "generated phantoms",
     "local": "own data",
 }
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
+    figure = draw(results.by_dataset, results.looks, names)
+    return figure, caption(results.by_dataset, results.methods, results.controls)
 
 
 def table(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataFrame":

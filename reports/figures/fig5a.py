@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports import panels
 from reports.panels import Answer, Case
 from reports.style import MM, TRUTH, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from reports.figures import Folders
+    from reports.results import Results
+
 _MOST_COLUMNS = 7
 _FEWEST_COLUMNS = 4
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 """Letters at the left and right edge of a plane perpendicular to an axis of an LPS volume."""
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    cases = panels.load(results, folders.data, folders.results)
+    shown = {m: look for m, look in results.looks.items() if m not in results.controls}
+    return draw(cases, shown), caption(cases, results.panel_method)
 
 
 def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from reports import panels
-from reports.figures import fig4a, fig4d, fig5a, make
+from reports.figures import Folders, fig4a, fig4d, fig5a, make
 from reports.panels import Answer, Case
 from reports.results import Results
 from reports.style import CONTROL, looks, save
@@ -183,6 +183,6 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_make_writes_what_was_asked_for(study: Path) -> None:
-    made = make(Results(study), study.parent.parent / "data", study.parent, "fig4d")
+    made = make(Results(study), Folders(study.parent.parent / "data", study.parent), "fig4d")
     assert made == [study / "figures" / "fig4d"]
     assert (study / "figures" / "fig4d.pdf").read_bytes().startswith(b"%PDF")

@@ -1,15 +1,15 @@
 # Statistics -> figures, tables and the report, one file that opens from the disk.
 
-FIGURES = ["fig4a", "fig4d", "fig5a"]
+from reports.figures import FIGURES
 
 
 rule figure:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
-        scores=f"{STUDY_FOLDER}/scores.parquet",
-        times=f"{STUDY_FOLDER}/times.parquet",
-        statistics=f"{STUDY_FOLDER}/statistics/by_dataset.csv",
+        tables=lambda wildcards: [
+            f"{STUDY_FOLDER}/{path}" for path in FIGURES[wildcards.figure].files
+        ],
     output:
         expand(
             f"{STUDY_FOLDER}/figures/{{{{figure}}}}.{{suffix}}",
