@@ -25,7 +25,7 @@ _MM |= {"millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6, "centimeter": 
 def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
     """Blocks of ``size`` voxels (z, y, x) that tile a volume; those at its far ends are smaller."""
     with _opened(path) as (array, _):
-        shape = array.shape[-3:]
+        shape = array.shape
     for index in np.ndindex(*(math.ceil(n / s) for n, s in zip(shape, size, strict=True))):
         corner = [i * s for i, s in zip(index, size, strict=True)]
         z, y, x = (slice(c, min(c + s, n)) for c, s, n in zip(corner, size, shape, strict=True))
@@ -39,12 +39,7 @@ def read(path: Path, region: Region | None = None) -> Raster:
     """
     part = region or (slice(None), slice(None), slice(None))
     with _opened(path) as (array, spacing):
-        pixels = np.asarray(array[(..., *part)])
-    if pixels.ndim != 3:
-        raise UserError(
-            f"{path}: not a volume. Expected three axes (z, y, x); got shape {pixels.shape}. "
-            "Likely cause: several channels or times in one file. Next step: check the entry."
-        )
+        pixels = np.asarray(array[part])
     z, y, x = pixels.shape
     start = [s.start or 0 for s in part]
     sizes = spacing[::-1]
@@ -55,7 +50,7 @@ def read(path: Path, region: Region | None = None) -> Raster:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
-    """The array, not yet read, without leading axes of one, and its spacing (z, y, x) in mm."""
+    """The volume, not yet read, and its spacing (z, y, x) in mm."""
     import tifffile
     import zarr
 
@@ -63,14 +58,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
         if path.suffix.lower() == ".zarr":
             group = zarr.open(path, mode="r")
             array, spacing = _ngff(group)
-            yield _Squeezed(array), spacing
+            yield _Volume(path, array), spacing
             return
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             spacing = _ome(file.ome_metadata) if file.ome_metadata else (1.0, 1.0, 1.0)
             store = series.aszarr(level=0)
             try:
-                yield _Squeezed(zarr.open(store, mode="r")), spacing
+                yield _Volume(path, zarr.open(store, mode="r")), spacing
             finally:
                 store.close()
     except (OSError, ValueError, KeyError, tifffile.TiffFileError) as error:
@@ -80,16 +75,21 @@ def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
         ) from None
 
 
-class _Squeezed:
-    """An array of which leading axes of length one are left out."""
+class _Volume:
+    """The three axes of an array, whose leading axes of length one are left out."""
 
-    def __init__(self, array: Any):
+    def __init__(self, path: Path, array: Any):
         self._array = array
-        self._lead = (0,) * next((i for i, n in enumerate(array.shape) if n > 1), 0)
-        self.shape = tuple(array.shape[len(self._lead) :])
+        self._lead = (0,) * (array.ndim - 3)
+        self.shape = tuple(array.shape[-3:])
+        if array.ndim < 3 or any(n > 1 for n in array.shape[:-3]):
+            raise UserError(
+                f"{path}: not a volume. Expected three axes (z, y, x); got shape {array.shape}. "
+                "Likely cause: several channels or times in one file. Next step: check the entry."
+            )
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._array[(*self._lead, *(index[1:] if index[0] is Ellipsis else index))]
+    def __getitem__(self, region: Region) -> Any:
+        return self._array[(*self._lead, *region)]
 
 
 def _ome(text: str) -> Triple:

@@ -77,8 +77,9 @@ def fits(path: Path, grid: Geometry) -> bool:
 
 
 def segments(dataset: Any) -> list[tuple[int, str]]:
-    """Numbers and labels of the segments of a file."""
-    return [(int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.SegmentSequence]
+    """Numbers and labels of the segments of a file; 0 is the background of a file of values."""
+    found = ((int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.SegmentSequence)
+    return [(number, label) for number, label in found if number > 0]
 
 
 def _opened(path: Path) -> Any:

@@ -12,6 +12,7 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 
 Make = Callable[..., Dataset]
+LAYOUT_OF_ENTRY = {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"}
 LAYOUT = {"image": "{scan}.nii", "label": "{scan}_seg.nii"}
 
 
@@ -20,6 +21,25 @@ def test_every_entry_that_ships_loads(name: str) -> None:
     entry = catalogue.load(name)
     assert entry.id == name
     assert Dataset.read(entry.model_dump(mode="json"), name) == entry
+
+
+def test_overlaps_and_collections_go_both_ways() -> None:
+    entries = {name: catalogue.load(name) for name in catalogue.names()}
+    for name, entry in entries.items():
+        for other in entry.overlaps:
+            assert name in entries[other].overlaps
+            assert other != name
+    shared = [{"D03", "D04"}, {"D02", "D20"}, {"D36", "D43"}]
+    for pair in shared:
+        assert len({entries[name].collection for name in pair} - {None}) == 1
+
+
+def test_masks_are_shown_only_where_the_licence_allows_it() -> None:
+    """No licence that is non-commercial, without derivatives or not known."""
+    for name in catalogue.names():
+        licence = catalogue.load(name).licence
+        if licence.redistributable:
+            assert licence.spdx in {"CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-4.0"}, name
 
 
 REFUSED = [
@@ -36,6 +56,23 @@ REFUSED = [
     ({"labels": {1: {"name": "a", "nsd_tolerance_mm": 0}}}, "greater than 0"),
     ({"layout": {**LAYOUT, "image": "scan.nii"}}, "'scan.nii' lacks {scan}"),
     ({"layout": {**LAYOUT, "label": "scan.nii"}}, "'scan.nii' lacks {scan}"),
+    ({"layout": {"label": "{scan}.nii"}}, "give either image (path patterns) or series"),
+    ({"layout": {"image": "{scan}.nii"}}, "label is missing"),
+    ({"layout": {**LAYOUT, "series": {"modality": "CT"}}}, "give either image"),
+    ({"layout": {**LAYOUT, "label": "{other}.nii"}}, "lacks {scan}, so nothing pairs it"),
+    ({"layout": {**LAYOUT, "scan": "{site}-{scan}"}}, "{site} of '{site}-{scan}' stands in no"),
+    ({"layout": {**LAYOUT, "where": {"scam": "x"}}}, "where names ['scam']"),
+    ({"layout": {**LAYOUT, "where": {"scan": "("}}}, "'(' is no regular expression"),
+    ({"layout": {**LAYOUT, "patient": "["}}, "'[' is no regular expression"),
+    ({"layout": {**LAYOUT, "patient": "p[0-9]"}}, "no group in round brackets"),
+    ({"layout": {**LAYOUT, "each_channel": True}}, "each_channel needs the names of the channels"),
+    ({"layout": {**LAYOUT, "label_transforms": ["flop"]}}, "'flip'"),
+    ({"layout": {**LAYOUT, "label_transforms": [{"name": "flip", "axis": "z"}]}}, "mean: axes"),
+    ({"layout": {**LAYOUT, "image_transforms": [{"name": "permute", "order": "xy"}]}}, "no order"),
+    (
+        {"labels": {1: {"name": "a", "instances": "values"}, 2: "b"}},
+        "a: instances by value leave no values for others",
+    ),
     ({"shards": 0}, "greater than or equal to 1"),
     ({"id": "weights"}, "data/weights holds what is shared"),
     ({"id": "downloads"}, "data/downloads holds what is shared"),
@@ -73,6 +110,9 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
     ("content", "stages"),
     [
         ({"name": "x"}, set()),
+        ({"overlaps": ["P01"], "registration": "a form"}, set()),
+        ({"layout": {**LAYOUT_OF_ENTRY, "unverified": "all"}}, set()),
+        ({"layout": {**LAYOUT_OF_ENTRY, "label_transforms": ["binary"]}}, {"prepare"}),
         ({"licence": {"spdx": "CC0-1.0"}}, set()),
         ({"citation": "x", "homepage": "x", "quirks": ["x"]}, set()),
         ({"source": {"kind": "local", "path": "elsewhere"}}, {"fetch", "prepare"}),

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.scans import find, shard_of
+from benchmark.scans import find, part_of, shard_of
 
 Make = Callable[..., Dataset]
 
@@ -83,3 +83,55 @@ def test_shards_are_stable_and_even() -> None:
     assert [shard_of(name, 4) for name in names[::-1]] == shards[::-1]
     # a value that was written down: another one would move scans between files of older runs
     assert [shard_of(name, 8) for name in ("a", "b", "case_000")] == [2, 6, 0]
+
+
+def test_a_patient_is_in_one_part_of_a_whole_collection(entry: Make) -> None:
+    """80:20 by patient, whatever other patients and datasets there are."""
+    names = [f"patient{number}" for number in range(2000)]
+    one, two = entry(id="A", collection="c"), entry(id="B", collection="c")
+    parts = [part_of(one, name) for name in names]
+    assert parts == [part_of(two, name) for name in names]
+    assert set(parts) == {"train", "validation"}
+    assert 340 < parts.count("validation") < 460  # 400, over 3 standard deviations each way
+    other = [part_of(entry(id="A"), name) for name in names]
+    assert other != parts
+    # values that were written down: others would let a model be tested on what it was trained on
+    assert [names.index(name) for name in names[:6] if part_of(one, name) == "validation"] == [1]
+
+
+def test_texts_in_braces(tmp_path: Path, entry: Make) -> None:
+    layout = {
+        "image": "{part}/**/{scan}_ct.nii",
+        "label": "{part}/**/{scan}_seg.nii",
+        "scan": "{part}-{scan}",
+        "where": {"part": "train|test", "scan": "[a-z]+"},
+    }
+    touch(tmp_path, "train/a_ct.nii", "test/deep/er/a_ct.nii", "other/a_ct.nii", "train/a1_ct.nii")
+    touch(tmp_path, "train/.hidden/b_ct.nii", "test/deep/er/a_seg.nii")
+    scans = find(entry(layout=layout), tmp_path)
+    assert [scan.id for scan in scans] == ["test-a", "train-a"]
+    assert scans[0].label == tmp_path / "test/deep/er/a_seg.nii"
+    with pytest.raises(UserError, match="two scans have the id 'a'"):
+        find(entry(layout={**layout, "scan": "{scan}"}), tmp_path)
+
+
+def test_a_label_of_each_rater_is_a_scan(tmp_path: Path, entry: Make) -> None:
+    layout = {"image": "{scan}/image.nii", "label": "{scan}/seg{rater}.nii"}
+    touch(tmp_path, "a/image.nii", "a/seg1.nii", "a/seg2.nii", "b/image.nii")
+    scans = find(entry(layout={**layout, "scan": "{scan}.{rater}"}), tmp_path)
+    assert [scan.id for scan in scans] == ["a.1", "a.2"]
+    assert [scan.label.name for scan in scans] == ["seg1.nii", "seg2.nii"]
+    assert {scan.images for scan in scans} == {(tmp_path / "a/image.nii",)}
+
+
+def test_several_layouts_of_one_dataset(tmp_path: Path, entry: Make) -> None:
+    layouts = [
+        {"image": "x/{scan}.nii", "label": "x/{scan}_seg.nii", "where": {"scan": "[0-9]+"}},
+        {
+            "image": "y/{site}/{scan}.nii",
+            "label": "y/{site}/{scan}_s.nii",
+            "scan": "{site}{scan}",
+        },
+    ]
+    touch(tmp_path, "x/1.nii", "y/s/1.nii")
+    assert [scan.id for scan in find(entry(layout=layouts), tmp_path)] == ["1", "s1"]

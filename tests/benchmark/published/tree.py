@@ -124,15 +124,27 @@ class Tree:
         modality: str = "CT",
         description: str = "",
         heights: Sequence[float] | None = None,
+        direction: NDArray[np.float64] | None = None,
+        spacing: tuple[float, float, float] = SPACING,
         **more: Any,
     ) -> list[Dataset]:
-        """Write a DICOM series, a file a slice, whose names run against the slices."""
+        """Write a DICOM series, a file a slice, whose names run against the slices.
+
+        ``direction``: its columns are the steps along a row, along a column and to the next slice.
+        """
         depth = len(array)
-        where = heights or [ORIGIN[2] + SPACING[0] * k for k in range(depth)]
+        where = heights or [ORIGIN[2] + spacing[0] * k for k in range(depth)]
+        turn = np.eye(3) if direction is None else direction
         made: list[Dataset] = []
         for k, plane in enumerate(array):
             header = _slice(patient, study, folder, modality, k, plane, where[k], array.dtype)
             header.SeriesDescription = description
+            header.PixelSpacing, header.SliceThickness = [spacing[1], spacing[2]], spacing[0]
+            if direction is not None:
+                corner = np.array(ORIGIN) + turn[:, 2] * spacing[0] * k
+                header.ImagePositionPatient = [round(float(v), 9) for v in corner]
+                cosines = [*turn[:, 0], *turn[:, 1]]
+                header.ImageOrientationPatient = [round(float(v), 12) for v in cosines]
             for name, value in more.items():
                 setattr(header, name, value)
             path = self.place(f"{folder}/{depth - k:03d}.dcm")
@@ -147,6 +159,7 @@ class Tree:
         segments: Sequence[tuple[str, NDArray[np.bool_]]],
         *,
         refer: bool = True,
+        kind: str = "BINARY",
         description: str = "Segmentation",
     ) -> None:
         """Write a DICOM segmentation with highdicom; segments may overlap, empty frames go."""
@@ -166,7 +179,7 @@ class Tree:
         made = hd.seg.Segmentation(
             source_images=source,
             pixel_array=np.stack([mask for _, mask in segments], axis=-1).astype(np.uint8),
-            segmentation_type="BINARY",
+            segmentation_type=kind,
             segment_descriptions=described,
             series_instance_uid=uid(path),
             series_number=9,
