@@ -19,7 +19,6 @@ from benchmark.settings import Settings, load_yaml
 from benchmark.sources import AnySource
 
 _WEIGHTS = Path(__file__).parent / "catalogue" / "weights"
-_PAPER = frozenset(f"D{number:02}" for number in range(1, 45))  # its datasets, also those not here
 
 
 class Converter(Settings):
@@ -99,16 +98,16 @@ class Weights(Settings):
         return digest([part.model_dump(mode="json") for part in (*self.source, *self.files)])
 
     def contaminates(self, dataset: Dataset) -> bool:
-        """Whether the model saw the dataset, or another one of the same source collection."""
+        """Whether the model saw the dataset, one of its source collection, or some of its scans."""
         told = set(self.trained_on.datasets) if self.trained_on else set()
         known = told & set(catalogue.names())
         seen = {*told, *(catalogue.load(name).collection for name in known)} - {None}
-        return dataset.id in seen or dataset.collection in seen
+        return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps})
 
     def check_datasets(self, own: Iterable[Dataset] = ()) -> None:
         """Refuse names in ``trained_on`` that no dataset or collection has; ``own``: a user's."""
         told = set(self.trained_on.datasets) if self.trained_on else set()
-        known = {*catalogue.names(), *_PAPER, *(entry.id for entry in own)}
+        known = {*catalogue.names(), *(entry.id for entry in own)}
         if told <= known:
             return
         known |= _collections() | {entry.collection for entry in own if entry.collection}

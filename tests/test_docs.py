@@ -93,6 +93,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "ignore": [9],
     "components": "keep-all",
     "shards": 2,
+    "scans": 12,
     "licence.spdx": "MIT",
     "licence.redistributable": True,
     "licence.note": "none",

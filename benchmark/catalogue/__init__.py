@@ -14,7 +14,16 @@ from benchmark.sources import AnySource
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
-_TOLD = ("name", "licence", "homepage", "citation", "quirks", "registration", "overlaps")
+_TOLD = (
+    "name",
+    "scans",
+    "licence",
+    "homepage",
+    "citation",
+    "quirks",
+    "registration",
+    "overlaps",
+)
 """Keys that are told to people and enter no stage."""
 
 _DATASETS = Path(__file__).parent / "datasets"
@@ -71,6 +80,7 @@ class Dataset(Settings):
     ignore: tuple[int | str, ...] = ()
     components: Literal["keep-10-percent", "keep-all"] = "keep-10-percent"
     shards: int = Field(default=1, ge=1, le=64)
+    scans: int | None = Field(default=None, ge=1)
     licence: Licence = Licence()
     collection: str | None = None
     overlaps: tuple[str, ...] = ()

@@ -81,6 +81,13 @@ def test_a_dataset_contaminates_the_others_of_its_collection() -> None:
     assert of("P01").contaminates(second)
 
 
+def test_a_dataset_contaminates_those_that_hold_its_scans() -> None:
+    """D01 gathers scans of the Decathlon and of KiTS."""
+    assert of("D10").contaminates(catalogue.load("D01"))
+    assert of("D01").contaminates(catalogue.load("D17"))
+    assert not of("D10").contaminates(catalogue.load("D17"))
+
+
 def test_a_typo_in_what_was_trained_on_is_an_error(
     entry: Callable[..., Dataset], tmp_path: Path
 ) -> None:

@@ -1,0 +1,109 @@
+"""``docs/datasets.md``, made from the entries: ``python -m benchmark.catalogue.page``."""
+
+import re
+import sys
+from pathlib import Path
+
+from benchmark import catalogue
+from benchmark.catalogue import Dataset
+from benchmark.sources.combined import CombinedSource
+from benchmark.sources.manual import ManualSource
+from benchmark.sources.synapse import SynapseSource
+
+_HEAD = """# Datasets
+
+The 44 datasets of the paper, as the catalogue knows them (`benchmark/catalogue/datasets/`). This
+page is made from the entries; `python -m benchmark.catalogue.page` writes it anew. `pambench
+datasets show D13` prints a whole entry, and [data.md](data.md) tells how the files come to a
+machine.
+
+The paper trained PAM on D01 to D34 (internal) and not on D35 to D44 (external). Which scans of
+the internal ones it trained on is not published, so results of its released weights there are
+marked as contaminated. `part` in `images.parquet` is a split of this project, for methods that
+learn: 80:20 by patient, by a seeded hash, the same in all datasets of one source collection.
+
+- **by itself**: fetched without an account. **by hand**: needs an account, a form or an agreement.
+- **drawn**: the licence is known to allow that images and masks are shown in a report.
+- **scans**: with labels, as published; where each channel is a scan of its own, before that.
+- **same source**: datasets of one source collection, or that hold some of the same scans.
+
+No address was opened when the entries were written: they come from public pages and code. What is
+not sure stands under [Not verified](#not-verified), and nothing was guessed: a hash that is not
+known is left out.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    entries = [catalogue.load(name) for name in catalogue.names() if re.match(r"D\d\d$", name)]
+    parts = [_HEAD]
+    for split in ("internal", "external"):
+        chosen = [entry for entry in entries if entry.split == split]
+        parts += [f"## {split.capitalize()}\n", _table(chosen, entries)]
+    parts += ["## Not verified\n", "\n".join(_unverified(entries)) + "\n"]
+    parts += ["## Good to know\n", "\n".join(_quirks(entries)) + "\n"]
+    return "\n".join(parts)
+
+
+def _table(chosen: list[Dataset], entries: list[Dataset]) -> str:
+    head = "| id | name | modality | structures | scans | licence | drawn | access | same source |"
+    rows = [head, "|---|---|---|---|---|---|---|---|---|"]
+    for entry in chosen:
+        name = f"[{entry.name}]({entry.homepage})" if entry.homepage else entry.name
+        cells = [
+            entry.id,
+            name,
+            entry.modality,
+            _structures(entry),
+            str(entry.scans or ""),
+            entry.licence.spdx or "not known",
+            "yes" if entry.licence.redistributable else "no",
+            "by itself" if by_itself(entry) else "by hand",
+            ", ".join(_related(entry, entries)),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def by_itself(entry: Dataset) -> bool:
+    """Whether all files of a dataset are fetched without an account."""
+    source = entry.source
+    parts = source.parts if isinstance(source, CombinedSource) else (source,)
+    return not any(isinstance(part, ManualSource | SynapseSource) for part in parts)
+
+
+def _structures(entry: Dataset) -> str:
+    names = [structure.name for structure in entry.labels.values()]
+    return ", ".join(names) if len(names) <= 5 else f"{len(names)}: {', '.join(names[:3])}, ..."
+
+
+def _related(entry: Dataset, entries: list[Dataset]) -> list[str]:
+    shared = {e.id for e in entries if e.collection and e.collection == entry.collection}
+    return sorted((shared | set(entry.overlaps)) - {entry.id})
+
+
+def _unverified(entries: list[Dataset]) -> list[str]:
+    found = []
+    for entry in entries:
+        told = dict.fromkeys(layout.unverified for layout in entry.layout if layout.unverified)
+        found += [f"- **{entry.id}** {entry.name}: {text}." for text in told]
+    return found
+
+
+def _quirks(entries: list[Dataset]) -> list[str]:
+    lines = []
+    for entry in entries:
+        told = [*entry.quirks]
+        if entry.registration:
+            told.insert(0, f"Needs {entry.registration}.")
+        if entry.licence.note:
+            told.append(f"Licence: {entry.licence.note}")
+        if told:
+            lines.append(f"- **{entry.id}** {entry.name}. {' '.join(told)}")
+    return lines
+
+
+if __name__ == "__main__":
+    default = Path(__file__).parents[2] / "docs" / "datasets.md"
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    target.write_text(page(), encoding="utf-8")
