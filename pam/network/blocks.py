@@ -102,6 +102,35 @@ class CrossAttention(nn.Module):
         return x + taken.reshape(rows, height * breadth, width).mT.reshape(x.shape)
 
 
+class Prior(nn.Module):
+    """What a slice takes from the same place of its guiding slice, by how far apart they are.
+
+    One hidden layer, pixel by pixel, from the features of both images, of the mask, and of the
+    distance d, a share of the side of the image.
+    """
+
+    def __init__(self, width: int) -> None:
+        """Make the layers for features of ``width`` channels."""
+        super().__init__()
+        self.adjacent = nn.Conv2d(width, width, 1)
+        self.guiding = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.distance = nn.Linear(3, width, bias=False)
+        self.out = nn.Conv2d(width, width, 1)
+
+    def guide(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Share of the guiding slice [B, 1, C, h, w] from features [B, C, h, w] of both."""
+        shared: Tensor = self.guiding(torch.cat((image, mask), dim=1))
+        return shared[:, None]
+
+    def forward(self, x: Tensor, guide: Tensor, distance: Tensor) -> Tensor:
+        """Features [B*N, C, h, w] with what they take added; ``distance``: [B, N]."""
+        steps = torch.stack((distance, distance.sqrt(), 1 / (1 + 20 * distance)), dim=-1)
+        hidden = self.adjacent(x).unflatten(0, distance.shape) + guide
+        hidden = hidden + self.distance(steps)[..., None, None]
+        taken: Tensor = self.out(F.leaky_relu(hidden, 0.01).flatten(0, 1))
+        return x + taken
+
+
 def _tokens(x: Tensor, slices: int) -> Tensor:
     """Lay [B*slices, C, h, w] out as [B, 1 (head), slices*h*w, C]."""
     return x.flatten(2).mT.reshape(x.shape[0] // slices, 1, -1, x.shape[1])

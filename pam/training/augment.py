@@ -1,0 +1,76 @@
+"""Augmentation of a task: flips, rotation, grey values; the images of a task together or apart."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.settings import Settings
+from pam.training.tasks import Task
+
+
+class Augmentation(Settings):
+    """``flip``, ``turn``: chances of a flip of each axis, and of a rotation by up to ``degrees``.
+
+    ``grey``: greatest change of contrast, brightness and gamma, as a share.
+    ``apart``: each image of a task is changed independently of the others (paper and released
+    code); else the slices of a task stay where they are to each other.
+    """
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    turn: float = Field(default=0.5, ge=0, le=1)
+    degrees: float = Field(default=45.0, ge=0, le=180)
+    grey: float = Field(default=0.0, ge=0, lt=1)
+    apart: bool = True
+
+    def __call__(self, task: Task, rng: Generator) -> Task:
+        """Give the changed task; fill of a rotation is black and background."""
+        if not len(task.adjacent):  # Box2Mask: one image and its answer
+            image, target = self._moved([task.image, task.target], rng)
+            return Task(self._shaded(image, rng), task.mask, task.adjacent, task.distance, target)
+        guide, prompt = task.image, task.mask
+        adjacent, target = task.adjacent, task.target
+        if self.apart:
+            guide, prompt = self._moved([guide, prompt], rng)
+            pairs = [
+                self._moved([a, t[None]], rng) for a, t in zip(adjacent, target, strict=True)
+            ]
+            adjacent = torch.stack([a for a, _ in pairs])
+            target = torch.cat([t for _, t in pairs])
+        else:
+            flat = [guide, prompt, adjacent[:, 0], target]
+            guide, prompt, rows, target = self._moved(flat, rng)
+            adjacent = rows[:, None]
+        both = self._shaded(torch.cat((guide[None], adjacent)), rng)
+        return Task(both[0], prompt, both[1:], task.distance, target)
+
+    def _moved(self, images: list[Tensor], rng: Generator) -> list[Tensor]:
+        """Flip and turn stacks [n, S, S] in the same way."""
+        for axis in (-1, -2):
+            if rng.random() < self.flip:
+                images = [x.flip(axis) for x in images]
+        if self.degrees and rng.random() < self.turn:
+            angle = math.radians(float(rng.uniform(-self.degrees, self.degrees)))
+            images = [_turned(x, angle) for x in images]
+        return images
+
+    def _shaded(self, grey: Tensor, rng: Generator) -> Tensor:
+        if not self.grey:
+            return grey
+        contrast, brightness, gamma = rng.uniform(-self.grey, self.grey, 3).tolist()
+        x = (grey.float() / 255) ** (1 + gamma)
+        x = ((x - 0.5) * (1 + contrast) + 0.5 + brightness / 2).clamp(0, 1)
+        return (x * 255).round().to(torch.uint8)
+
+
+def _turned(x: Tensor, angle: float) -> Tensor:
+    """Rotate a stack [n, S, S] about its middle; masks by nearest neighbour."""
+    c, s = math.cos(angle), math.sin(angle)
+    matrix = torch.tensor([[[c, -s, 0], [s, c, 0]]])
+    grid = F.affine_grid(matrix, [1, 1, *x.shape[-2:]], align_corners=False)
+    mode = "nearest" if x.dtype == torch.bool else "bilinear"
+    turned = F.grid_sample(x[None].float(), grid, mode=mode, align_corners=False)[0]
+    return turned.round().to(x.dtype) if x.dtype != torch.bool else turned > 0.5

@@ -1,0 +1,48 @@
+"""A case: one scan with its objects, as training reads it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.masks import Mask
+from pam.preprocess import Scan
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A scan, slices first, and the masks of its objects on the same grid."""
+
+    scan: Scan
+    objects: tuple[Mask, ...]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Spacing (z, y, x) in mm."""
+        return self.scan.spacing
+
+
+def components(
+    labels: NDArray[np.integer], smallest: int = 30, largest_share: float = 0.35
+) -> list[Mask]:
+    """Objects of a label map [z, y, x]: its labels' 26-connected components, 0 being no label.
+
+    Left out are those of fewer than ``smallest`` voxels, and those that fill more than
+    ``largest_share`` of a slice: backgrounds rather than objects.
+    """
+    import cc3d
+
+    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    parts, count = cc3d.connected_components(labels.astype(np.uint16), return_N=True)
+    statistics = cc3d.statistics(parts)
+    found = []
+    for number in range(1, count + 1):
+        box = statistics["bounding_boxes"][number]
+        if statistics["voxel_counts"][number] < smallest or box is None:
+            continue
+        part = parts[box] == number
+        if part.sum(axis=(1, 2)).max() > largest_share * shape[1] * shape[2]:
+            continue
+        offset = (box[0].start, box[1].start, box[2].start)
+        found.append(Mask.of(part, offset=offset, shape=shape))
+    return found

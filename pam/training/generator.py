@@ -1,0 +1,55 @@
+"""Generated cases: an endless, seeded supply of scans with known objects, none of them real.
+
+What is drawn and how is this package's own and not that of the demonstration's phantoms, on which
+weights that were trained here are scored.
+"""
+
+import numpy as np
+from pydantic import Field as Setting
+
+from benchmark.settings import Settings
+from pam.preprocess import Scan
+from pam.training import appearance
+from pam.training.canvas import Canvas
+from pam.training.cases import Case, components
+from pam.training.scenes import SCENES
+
+VERSION = 1
+"""To be raised whenever the same seed gives other voxels."""
+
+
+class Generator(Settings):
+    """``seed``: of the whole supply. ``scenes``: how often each kind of scene comes, relatively.
+
+    ``slices``, ``side``: least and greatest number of slices, and of rows and columns.
+    ``anisotropy``: least and greatest distance of slices, in pixels.
+    """
+
+    seed: int = 0
+    scenes: dict[str, float] = {"patchwork": 0.3, "heap": 0.3, "trunk": 0.4}
+    slices: tuple[int, int] = Setting(default=(20, 40))
+    side: tuple[int, int] = Setting(default=(96, 136))
+    anisotropy: tuple[float, float] = Setting(default=(0.7, 4.0))
+
+    def case(self, number: int) -> Case:
+        """Draw case ``number``: the same seed and number give the same case."""
+        rng = np.random.default_rng([self.seed, VERSION, number])
+        while not (case := self._drawn(rng)).objects:
+            pass
+        return case
+
+    def _drawn(self, rng: np.random.Generator) -> Case:
+        names = list(self.scenes)
+        weights = np.array([self.scenes[name] for name in names])
+        scene = SCENES[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+        pixel = rng.uniform(0.6, 3.0)
+        ratio = np.exp(rng.uniform(*np.log(self.anisotropy)))
+        depth = int(rng.integers(self.slices[0], self.slices[1] + 1))
+        side = int(rng.integers(self.side[0], self.side[1] + 1))
+        spacing = (round(float(pixel * ratio), 4), round(pixel, 4), round(pixel, 4))
+        canvas = Canvas(rng, (depth, side, side), spacing)
+        rims = scene(canvas)
+        modality = "CT" if rng.random() < 0.5 else "MR"
+        paint = appearance.ct if modality == "CT" else appearance.mr
+        values = np.rint(paint(canvas, rims)).astype(np.int16)
+        return Case(Scan(values, spacing, modality), tuple(components(canvas.labels)))

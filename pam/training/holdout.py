@@ -1,0 +1,116 @@
+"""How good weights are on generated cases that no training saw: what small weights are chosen by."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.masks import Mask
+from pam import preprocess
+from pam.network import Box2Mask, PropMask
+from pam.presets import Propagation
+from pam.propagation import propagate
+from pam.training.cases import Case
+from pam.training.generator import Generator
+
+SEED = 1_000_003
+"""Of the hold-out: no recipe's data may have it."""
+
+DISTANCES = (1, 2, 3, 4, 6, 8, 10)
+_MOST = 6  # objects of a case
+
+
+@dataclass(frozen=True)
+class Example:
+    """An object of the hold-out, its slices first, and its largest slice."""
+
+    case: Case
+    found: Mask
+    index: int
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        """The object on the whole grid."""
+        return self.found.dense()
+
+
+def examples(cases: int, generator: Generator | None = None) -> Iterator[Example]:
+    """Give objects of the hold-out: of each case up to six of at least 60 voxels on 3 slices."""
+    generator = generator or Generator(seed=SEED)
+    for number in range(cases):
+        case = generator.case(number)
+        large = [o for o in case.objects if o.voxels >= 60 and len(o.crop) >= 3]
+        order = np.random.default_rng(number).permutation(len(large))
+        for k in order[:_MOST]:
+            areas = large[k].crop.sum(axis=(1, 2))
+            yield Example(case, large[k], large[k].box[0] + int(areas.argmax()))
+
+
+def score(
+    network: PropMask, settings: Propagation, cases: int, device: str = "cpu"
+) -> list[dict[str, Any]]:
+    """Score a PropMask: a row an object and distance, and a row (distance 0) of the whole object.
+
+    Single round, true mask on the largest slice: ``dsc`` beside ``copied``, that of the guiding
+    mask copied; where the object is ``absent``, both are 1 if nothing is marked, else 0. Whole
+    object: ``dsc`` of the propagation; ``copied``: the guiding mask on all of its true slices.
+    """
+    rows = []
+    for number, example in enumerate(examples(cases)):
+        truth = example.truth
+        guide = truth[example.index]
+        for z, marked in _round(network, example, settings, device):
+            common = {"object": number, "distance": abs(z - example.index)}
+            rows.append(
+                {
+                    **common,
+                    "absent": not truth[z].any(),
+                    "dsc": dice(marked, truth[z]),
+                    "copied": dice(guide, truth[z]),
+                }
+            )
+        whole = propagate(network, example.case.scan, example.index, guide, settings, device=device)
+        copied = guide & truth.any(axis=(1, 2))[:, None, None]
+        scores = {"dsc": dice(whole, truth), "copied": dice(copied, truth)}
+        rows.append({"object": number, "distance": 0, "absent": False, **scores})
+    return rows
+
+
+@torch.inference_mode()
+def _round(
+    network: PropMask, example: Example, settings: Propagation, device: str
+) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Masks of single slices around the guiding slice, carried in one step."""
+    from pam.propagation import lead
+    from pam.resize import resize_nearest
+
+    case, guide = example.case, example.truth[example.index]
+    depth = len(case.scan.volume)
+    slices = [z for d in DISTANCES for z in (example.index - d, example.index + d) if 0 <= z < depth]
+    limits = preprocess.window(
+        case.scan.volume[example.index], guide, case.scan.modality, settings
+    )
+    square = preprocess.square_around(guide, settings)
+    images = preprocess.images(
+        case.scan, [example.index, *slices], square, limits, settings, device
+    )
+    prompt = preprocess.prompt_image(guide, square, settings, device)[None]
+    apart = preprocess.apart(case.scan, square, example.index, slices)
+    logits = network(images[:1], prompt, images[None, 1:], distance=apart.to(device)[None])
+    ahead = lead(logits, (settings.size, settings.size), settings.average)[0]
+    found = resize_nearest(ahead > 0, square.side).cpu().numpy()
+    rows, columns = square.inside(*guide.shape)
+    for z, mask in zip(slices, found, strict=True):
+        plane = np.zeros_like(guide)
+        part = plane[rows, columns]
+        part[:] = mask[: part.shape[0], : part.shape[1]]
+        yield z, plane
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """DSC of two masks; 1 where both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0

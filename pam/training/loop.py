@@ -1,0 +1,139 @@
+"""The training loop: one process, or several that torchrun starts."""
+
+import csv
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmark.errors import UserError
+from benchmark.files import atomic, write_json
+from benchmark.record import run_record
+from pam import checkpoints
+from pam.network import Network
+from pam.training.batches import batches
+from pam.training.recipe import Recipe
+from pam.training.state import State
+from pam.training.tasks import Task
+
+CHECKPOINT, CURVE, RECORD = "checkpoint.pt", "curve.csv", "record.json"
+_COLUMNS = ("step", "loss", "rate", "seconds")
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    start: Network | None = None,
+    device: str | None = None,
+    workers: int = 1,
+    stop: int | None = None,
+) -> Path:
+    """Train by a recipe; returns the path of the weights, ``<kind>.safetensors`` in ``out``.
+
+    Beside them end `CHECKPOINT`, `CURVE` (loss by step) and `RECORD` (recipe, machine, versions).
+    ``resume``: go on from the checkpoint, if there is one; on a CPU the result is that of an
+    undisturbed run, bit for bit. ``start``: weights to begin with. ``workers``: processes that make
+    batches; they change nothing in the result. ``stop``: step to leave off at before the last.
+    Under torchrun each process has ``recipe.batch`` tasks a step of its own, and gradients are
+    averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
+    """
+    rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    device = device or _device()
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    state = State(recipe, device)
+    path = out / CHECKPOINT
+    if path.exists() and not resume:
+        raise UserError(
+            f"{out} holds a training already. Say --resume to go on with it, or take another folder."
+        )
+    if path.exists():
+        state.load(path)
+    elif start is not None:
+        state.start_from(start)
+    model = nn.parallel.DistributedDataParallel(state.network) if world > 1 else state.network
+    curve = Curve(out / CURVE, state.step) if rank == 0 else None
+    last = min(stop or recipe.steps, recipe.steps)
+    with tqdm(total=last, initial=state.step, unit="step", disable=rank > 0, mininterval=5) as bar:
+        for batch in batches(recipe, state.step, rank, world, workers):
+            if state.step >= last:
+                break
+            loss = loss_of(model, batch, recipe, device)
+            loss.backward()  # type: ignore[no-untyped-call]
+            rate = state.update()
+            bar.update()
+            if curve is None:
+                continue
+            curve.add(state.step, loss.detach(), rate, recipe.curve)
+            bar.set_postfix_str(f"loss {curve.mean:.4f}", refresh=False)
+            if state.step % recipe.checkpoint == 0 or state.step == last:
+                state.save(path)
+    weights = out / f"{recipe.kind}.safetensors"
+    if rank == 0:
+        checkpoints.save(state.result(), weights)
+        content = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "processes": world}
+        write_json(out / RECORD, {**content, "device": device, "run": run_record()})
+    return weights
+
+
+class Curve:
+    """The mean loss since the row before, every so many steps, as a CSV file."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Go on with the rows up to ``step`` of the file, if there are any."""
+        self.path, self.mean = path, float("nan")
+        self.rows: list[Sequence[str]] = [_COLUMNS]
+        if step and path.exists():
+            with path.open(encoding="utf-8", newline="") as file:
+                self.rows += [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
+        self.losses: list[Tensor] = []
+        self.started = time.perf_counter()
+
+    def add(self, step: int, loss: Tensor, rate: float, every: int) -> None:
+        """Take in the loss of a step; write a row where one is due."""
+        self.losses.append(loss)
+        if step % every:
+            return
+        self.mean = float(torch.stack(self.losses).mean())
+        now = time.perf_counter()
+        seconds = (now - self.started) / len(self.losses)
+        self.rows.append((str(step), f"{self.mean:.6f}", f"{rate:.3e}", f"{seconds:.3f}"))
+        self.losses, self.started = [], now
+        with atomic(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as f:
+            csv.writer(f).writerows(self.rows)
+
+
+def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str) -> Tensor:
+    """Compute the loss of a batch under a recipe; ``model`` is on ``device``."""
+    image, mask, adjacent, distance, target = (
+        x.to(device, non_blocking=True) for x in batch.tensors
+    )
+    kind = torch.device(device).type
+    mixed = recipe.precision == "bfloat16"
+    with torch.autocast(kind, torch.bfloat16, enabled=mixed):
+        if recipe.kind == "propmask":
+            logits = model(_scaled(image), mask.float(), _scaled(adjacent), distance=distance)
+            logits = [scale.flatten(0, 1) for scale in logits]
+        else:
+            logits = model(_scaled(image))
+    return recipe.loss(logits, target.flatten(0, 1))
+
+
+def _scaled(grey: Tensor) -> Tensor:
+    """Grey levels 0..255 to -1..1, as `pam.preprocess.images` gives them."""
+    return (grey.float() - 127.5) / 127.5
+
+
+def _device() -> str:
+    if not torch.cuda.is_available():
+        return "cpu"
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,94 @@
+"""Cases from prepared datasets of the catalogue: their tables of images, objects and references."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from benchmark.errors import UserError
+from benchmark.masks import Mask
+from benchmark.settings import Settings
+from pam.preprocess import Scan
+from pam.training.cases import Case
+
+
+class Prepared(Settings):
+    """``datasets``: their ids; they have to be prepared below ``folder`` (a study that names them
+    does that). ``scans``: the ids of the scans to use, by default all, e.g. those of a split."""
+
+    tag: ClassVar = "prepared"
+    kind: Literal["prepared"]
+    datasets: tuple[str, ...] = Field(min_length=1)
+    folder: str = "data"
+    scans: tuple[str, ...] | None = None
+
+    def case(self, number: int) -> Case:
+        """Give a case: each round of numbers goes through all scans once, in an order of its own.
+
+        Raises `UserError` for a dataset that is not prepared, or an image that cannot be read.
+        """
+        from benchmark import volume
+
+        rows = self._scans
+        turn, place = divmod(number, len(rows))
+        order = np.random.default_rng([turn, len(rows)]).permutation(len(rows))
+        image, references, axis = rows[int(order[place])]
+        paths = [Path(path) for path in image["images"]]
+        read = volume.read(paths, modality=image["modality"], channels=list(image["channels"]))
+        across = [mm for a, mm in enumerate(read.spacing) if a != axis]
+        scan = Scan(
+            np.moveaxis(read.grey, axis, 0),
+            (read.spacing[axis], across[0], across[1]),
+            read.modality,
+        )
+        masks = [Mask.from_row(row, read.shape) for row in references]
+        return Case(scan, tuple(_turned(mask, axis) for mask in masks if mask.voxels))
+
+    @cached_property
+    def _scans(self) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]]:
+        """A row a scan: its image, its reference masks, the axis of its view."""
+        from benchmark.tables import read_table, records
+
+        found = []
+        for dataset in self.datasets:
+            tables = [
+                Path(self.folder) / dataset / f"{n}.parquet"
+                for n in ("images", "objects", "reference")
+            ]
+            if missing := [str(path) for path in tables if not path.exists()]:
+                raise UserError(
+                    f"{dataset} is not prepared: there is no {missing[0]}. Run a study that names "
+                    f"it, with `--until prepare`, or set data.folder of the recipe."
+                )
+            images, objects, reference = (records(read_table(path)) for path in tables)
+            axes = {row["scan"]: int(row["axis"]) for row in objects}
+            masks: dict[str, list[Mapping[str, Any]]] = {}
+            for row in reference:
+                if row["object"] is not None:
+                    masks.setdefault(row["scan"], []).append(row)
+            for row in images:
+                wanted = self.scans is None or row["scan"] in self.scans
+                if wanted and row["scan"] in masks:
+                    found.append((row, masks[row["scan"]], axes[row["scan"]]))
+        if not found:
+            raise UserError(
+                f"No scan with an object among those of {', '.join(self.datasets)} below "
+                f"{self.folder}. Check data.scans of the recipe, and what preparing set aside."
+            )
+        return found
+
+
+def _turned(mask: Mask, axis: int) -> Mask:
+    """Give a mask with ``axis`` of its grid first."""
+    if axis == 0:
+        return mask
+    order = [axis, *(a for a in range(3) if a != axis)]
+    start, grid = ([values[a] for a in order] for values in (mask.box[::2], mask.shape))
+    return Mask.of(
+        mask.crop.transpose(order),
+        offset=(start[0], start[1], start[2]),
+        shape=(grid[0], grid[1], grid[2]),
+    )

@@ -1,0 +1,121 @@
+"""A recipe: everything that a training depends on, as a YAML file."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.settings import Settings, load_yaml
+from pam.config import Box2MaskConfig, PropMaskConfig
+from pam.training.augment import Augmentation
+from pam.training.generator import Generator
+from pam.training.losses import Loss
+from pam.training.prepared import Prepared
+from pam.training.tasks import BoxTasks, PropTasks
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Generated(Generator):
+    """Cases that are drawn anew, see `pam.training.generator`."""
+
+    tag: ClassVar = "generated"
+    kind: Literal["generated"]
+
+
+class Optimiser(Settings):
+    """AdamW under a cosine from ``rate`` to ``last_rate``, after ``warm_up`` steps of a rise.
+
+    ``period``: steps of the cosine's first half wave, by default all; a shorter one goes up and
+    down (the released code). ``clip``: greatest norm of the gradient, null for none. ``average``:
+    decay of the running mean of the weights, which is what is kept; null keeps the last weights.
+    """
+
+    rate: float = Field(default=5e-4, gt=0)
+    last_rate: float = Field(default=1e-5, ge=0)
+    period: int | None = Field(default=None, ge=1)
+    warm_up: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip: float | None = Field(default=None, gt=0)
+    average: float | None = Field(default=None, gt=0, lt=1)
+
+
+class _Recipe(Settings):
+    """``steps`` of ``batch`` tasks each (on each of several processes).
+
+    ``block``: cases that are at hand at a time, and ``uses``: tasks drawn from each before the next
+    are taken. ``precision``: bfloat16 computes in mixed precision. ``checkpoint``: steps between
+    two checkpoints; ``curve``: between two rows of the curve.
+    """
+
+    data: Annotated[Generated | Prepared, Field(discriminator="kind")]
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    optimiser: Optimiser = Optimiser()
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    block: int = Field(default=16, ge=1)
+    uses: int = Field(default=8, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    checkpoint: int = Field(default=500, ge=1)
+    curve: int = Field(default=20, ge=1)
+
+    @model_validator(mode="after")
+    def _blocks_are_batches(self) -> Self:
+        if self.block * self.uses % self.batch:
+            raise ValueError(
+                f"block {self.block} x uses {self.uses} is no multiple of batch {self.batch}"
+            )
+        return self
+
+    @property
+    def batches(self) -> int:
+        """Batches of a block."""
+        return self.block * self.uses // self.batch
+
+
+class PropMaskRecipe(_Recipe):
+    """The recipe of PropMask; ``network.inference`` goes into the header of its weights."""
+
+    kind: Literal["propmask"]
+    network: PropMaskConfig = PropMaskConfig()
+    tasks: PropTasks = PropTasks()
+
+
+class Box2MaskRecipe(_Recipe):
+    """The recipe of Box2Mask."""
+
+    kind: Literal["box2mask"]
+    network: Box2MaskConfig = Box2MaskConfig()
+    tasks: BoxTasks = BoxTasks()
+
+
+Recipe = PropMaskRecipe | Box2MaskRecipe
+_KINDS: dict[str, type[PropMaskRecipe] | type[Box2MaskRecipe]] = {
+    "propmask": PropMaskRecipe,
+    "box2mask": Box2MaskRecipe,
+}
+
+
+def names() -> list[str]:
+    """Recipes that ship with the project."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load(name: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by the path of a YAML file."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    if path.parent == RECIPES and not path.exists():
+        raise UserError(unknown_name("recipe", name, names()) + " Own ones are named by a file.")
+    return read(load_yaml(path), str(path))
+
+
+def read(content: Any, origin: str) -> Recipe:
+    """Validate the content of a recipe; a `UserError` names ``origin`` and what is wrong."""
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if kind not in _KINDS:
+        raise UserError(f"{origin}: " + unknown_name("kind of network", str(kind), _KINDS))
+    recipe: Recipe = _KINDS[str(kind)].read(content, origin)
+    return recipe

@@ -1,0 +1,119 @@
+"""All that a training is between two steps, and its file."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.errors import UserError
+from benchmark.files import atomic
+from pam.network import NETWORKS, Network
+from pam.training.recipe import Optimiser, Recipe
+
+
+class State:
+    """Network, optimiser, running mean of the weights, and how many steps were done."""
+
+    def __init__(self, recipe: Recipe, device: str | torch.device) -> None:
+        """Start at step 0 with random weights of the recipe's seed."""
+        self.recipe = recipe
+        self.step = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.network: Network = NETWORKS[recipe.kind](recipe.network)  # type: ignore[arg-type]
+        self.network.to(device)
+        self.average = self._weights() if recipe.optimiser.average else None
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=recipe.optimiser.rate,
+            weight_decay=recipe.optimiser.weight_decay,
+        )
+
+    def start_from(self, network: Network) -> None:
+        """Take the weights of a network (fine-tuning); `UserError` if it is another one."""
+        if (network.kind, network.config) != (self.network.kind, self.network.config):
+            raise UserError(
+                f"The recipe is for a {self.network.kind} ({self.network.config}), the weights to "
+                f"start from are of a {network.kind} ({network.config}). Name the latter's "
+                "configuration under `network` of the recipe."
+            )
+        self.network.load_state_dict(network.state_dict())
+        if self.average is not None:
+            self.average = self._weights()
+
+    def update(self) -> float:
+        """Do the optimiser's step on the gradients that are there; returns the learning rate."""
+        settings = self.recipe.optimiser
+        rate = learning_rate(settings, self.step, self.recipe.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        if settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.average is not None and settings.average is not None:
+            # Shorter at first, when the weights are not worth remembering.
+            decay = min(settings.average, (1 + self.step) / (10 + self.step))
+            new = self.network.state_dict()
+            names = list(self.average)
+            torch._foreach_lerp_([self.average[n] for n in names], [new[n] for n in names], 1 - decay)
+        return rate
+
+    def result(self) -> Network:
+        """Give the network with the weights that are kept, on the CPU."""
+        network: Network = NETWORKS[self.recipe.kind](self.recipe.network)  # type: ignore[arg-type]
+        network.load_state_dict(self.average or self.network.state_dict())
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        content = {
+            "step": self.step,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with atomic(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; `UserError` if it is of a recipe that differs in more than the
+        number of steps and what does not touch the weights."""
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        ours, theirs = (_lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"]))
+        if ours != theirs:
+            changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
+            raise UserError(
+                f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with the "
+                "recipe beside it, or start anew in another folder."
+            )
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step = int(content["step"])
+        if self.average is not None:
+            for name, value in content["average"].items():
+                self.average[name].copy_(value)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {n: x.detach().clone() for n, x in self.network.state_dict().items()}
+
+
+def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
+    """Learning rate of a step: a linear rise, then a cosine of half a wave a period."""
+    if step < settings.warm_up:
+        return settings.rate * (step + 1) / settings.warm_up
+    period = settings.period or max(steps - settings.warm_up, 1)
+    share = (1 + math.cos(math.pi * (step - settings.warm_up) / period)) / 2
+    return settings.last_rate + (settings.rate - settings.last_rate) * share
+
+
+def _lasting(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the part of a recipe that a checkpoint binds."""
+    free = {"steps", "checkpoint", "curve"}
+    lasting = {key: value for key, value in recipe.items() if key not in free}
+    return lasting | {"network": {**recipe["network"], "inference": None}}

@@ -1,0 +1,225 @@
+"""What a network is asked: slices of a case, what it is shown of them, and the right answer."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy import ndimage
+from torch import Tensor
+
+from benchmark.masks import Mask
+from benchmark.settings import Settings
+from pam import preprocess
+from pam.presets import Propagation
+from pam.resize import resize_linear, resize_nearest
+from pam.training.cases import Case
+
+Plane = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question, or a batch of them with a first axis B more.
+
+    ``image`` uint8 [1, S, S] and ``mask`` bool [1, S, S]: the guiding slice and its prompt (for
+    Box2Mask the image alone); ``adjacent`` uint8 [N, 1, S, S]: the slices asked for (for Box2Mask
+    none); ``distance`` float [N]: how far away they are, over the side of the crop; ``target`` bool
+    [N, S, S]: the answers.
+    """
+
+    image: Tensor
+    mask: Tensor
+    adjacent: Tensor
+    distance: Tensor
+    target: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in order."""
+        return self.image, self.mask, self.adjacent, self.distance, self.target
+
+    @classmethod
+    def stack(cls, tasks: list[Self]) -> Self:
+        """Make a batch."""
+        return cls(*(torch.stack(parts) for parts in zip(*(t.tensors for t in tasks), strict=True)))
+
+
+class PropTasks(Settings):
+    """Tasks of PropMask: carry the mask of a guiding slice to ``queries`` other slices.
+
+    ``size``: pixels of the network's image. ``percentiles``: of the window, from the pixels under
+    the mask (released code 0.5 and 99.5, paper 5 and 95); ``window_of_largest``: share of tasks
+    that take it from the object's largest slice, as later rounds of the propagation do.
+    ``crop_ratio``: range of the crop's side over that of the mask's box; ``min_crop``: least side.
+    ``largest``: share of tasks whose guiding slice is the object's largest; else it is any on which
+    the object has at least ``least_area`` of that slice's.
+
+    Which slices are asked for, by share of the tasks (the rest: any within ``reach_mm`` and
+    ``reach_slices``, as in the paper): ``near``: within ``near_slices``; ``ends``: around an end of
+    the object, where it is already absent on some. ``damaged``: share of tasks whose guiding mask
+    is as wrong as a prediction may be.
+    """
+
+    size: int = Field(default=224, ge=16)
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    window_of_largest: float = Field(default=0.0, ge=0, le=1)
+    crop_ratio: tuple[float, float] = (1.0, 2.0)
+    min_crop: int = Field(default=64, ge=2)
+    queries: int = Field(default=4, ge=1)
+    largest: float = Field(default=0.0, ge=0, le=1)
+    least_area: float = Field(default=0.0, ge=0, le=1)
+    reach_mm: float = Field(default=20.0, gt=0)
+    reach_slices: int = Field(default=40, ge=1)
+    near: float = Field(default=0.0, ge=0, le=1)
+    near_slices: int = Field(default=3, ge=1)
+    ends: float = Field(default=0.0, ge=0, le=1)
+    damaged: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.near + self.ends > 1:
+            raise ValueError(f"near {self.near} and ends {self.ends} are more than all tasks")
+        return self
+
+    def draw(self, case: Case, rng: Generator) -> Task:
+        """Draw a task from a case; errors of the intensities are those of `pam.preprocess`."""
+        found = case.objects[int(rng.integers(len(case.objects)))]
+        areas = found.crop.sum(axis=(1, 2))
+        first = found.box[0]
+        largest = first + int(areas.argmax())
+        filled = first + np.flatnonzero(areas)
+        large = first + np.flatnonzero(areas >= self.least_area * areas.max())
+        guide = largest if rng.random() < self.largest else int(rng.choice(large))
+        guide, around = self._around(case, guide, filled, rng)
+        choice = _within(around, guide, len(case.scan.volume))
+        slices = rng.choice(choice, self.queries, replace=len(choice) < self.queries).tolist()
+        truth = _planes(found, [guide, largest, *slices])
+        ratio = float(rng.uniform(*self.crop_ratio))
+        settings = Propagation(
+            percentiles=self.percentiles,
+            crop_ratio=max(ratio, 1.0),
+            min_crop=self.min_crop,
+            size=self.size,
+        )
+        window_slice, window_mask = guide, truth[0]
+        if rng.random() < self.window_of_largest:
+            window_slice, window_mask = largest, truth[1]
+        limits = preprocess.window(
+            case.scan.volume[window_slice], window_mask, case.scan.modality, settings
+        )
+        square = preprocess.square_around(truth[0], settings)
+        images = preprocess.images(case.scan, [guide, *slices], square, limits, settings)
+        masks = [preprocess.prompt_image(t, square, settings) > 0 for t in (truth[0], *truth[2:])]
+        prompt = masks[0]
+        if rng.random() < self.damaged:
+            prompt = damage(prompt, rng)
+        apart = np.abs(np.array(slices) - guide) * case.spacing[0]
+        side = square.side * (case.spacing[1] + case.spacing[2]) / 2
+        grey = (images * 127.5 + 127.5).round().to(torch.uint8)
+        return Task(
+            grey[0],
+            prompt,
+            grey[1:],
+            torch.from_numpy((apart / side).astype(np.float32)),
+            torch.cat(masks[1:]),
+        )
+
+    def _around(
+        self, case: Case, guide: int, filled: NDArray[np.intp], rng: Generator
+    ) -> tuple[int, range]:
+        """Guiding slice, and the range of slices that those asked for come from."""
+        chance = rng.random()
+        reach = int(np.clip(self.reach_mm / case.spacing[0], 1, self.reach_slices))
+        if chance < self.near:
+            reach = self.near_slices
+        elif chance < self.near + self.ends:  # from shortly before an end to beyond it
+            reach = self.near_slices + 2
+            if rng.random() < 0.5:
+                guide = int(rng.choice(filled[: self.near_slices + 1]))
+                return guide, range(guide - reach, guide)
+            guide = int(rng.choice(filled[-self.near_slices - 1 :]))
+            return guide, range(guide + 1, guide + reach + 1)
+        return guide, range(guide - reach, guide + reach + 1)
+
+
+class BoxTasks(Settings):
+    """Tasks of Box2Mask: the object in its box, which is stretched to a square.
+
+    ``box_ratio``: range by which each side of the box is drawn out; ``centred``: to both sides
+    alike, or more to one than to the other. ``window``: from percentiles of
+    the whole ``box``, low and high drawn from ``low`` and ``high`` (paper), from those of the
+    ``object``, at ``percentiles``, or either in turn (``both``), as the two passes see them.
+    ``largest``: as for PropMask.
+    """
+
+    size: int = Field(default=224, ge=16)
+    box_ratio: tuple[float, float] = (1.0, 1.25)
+    centred: bool = False
+    window: Literal["box", "object", "both"] = "both"
+    low: tuple[float, float] = (5.0, 20.0)
+    high: tuple[float, float] = (90.0, 95.0)
+    percentiles: tuple[float, float] = (5.0, 95.0)
+    largest: float = Field(default=0.0, ge=0, le=1)
+
+    def draw(self, case: Case, rng: Generator) -> Task:
+        """Draw a task from a case."""
+        found = case.objects[int(rng.integers(len(case.objects)))]
+        areas = found.crop.sum(axis=(1, 2))
+        filled = np.flatnonzero(areas)
+        inner = int(areas.argmax()) if rng.random() < self.largest else int(rng.choice(filled))
+        truth = _planes(found, [found.box[0] + inner])[0]
+        rows, columns = (self._drawn_out(truth.any(axis=a), rng) for a in (1, 0))
+        values = case.scan.volume[found.box[0] + inner][rows, columns]
+        whole = self.window == "box" or (self.window == "both" and rng.random() < 0.5)
+        ends = (rng.uniform(*self.low), rng.uniform(*self.high)) if whole else self.percentiles
+        pixels = values if whole else values[truth[rows, columns]]
+        low, high = np.percentile(pixels, ends)
+        grey = ((values.clip(low, high) - low) / (high - low + 1e-8) * 255).astype(np.uint8)
+        image = resize_linear(torch.from_numpy(grey), self.size)[None]
+        target = resize_nearest(torch.from_numpy(truth[rows, columns]), self.size)[None]
+        none = torch.zeros(0)
+        return Task(image, none, none, none, target)
+
+    def _drawn_out(self, hit: Plane, rng: Generator) -> slice:
+        """Span of the true values, its length drawn out, within the image."""
+        where = np.flatnonzero(hit)
+        first, stop = int(where[0]), int(where[-1]) + 1
+        more = round((stop - first) * (float(rng.uniform(*self.box_ratio)) - 1))
+        before = (more + 1) // 2 if self.centred else int(rng.integers(0, more + 1))
+        return slice(max(first - before, 0), min(stop + more - before, len(hit)))
+
+
+def _within(around: range, guide: int, depth: int) -> list[int]:
+    """Slices of the volume around the guide; those on its other side where there are none."""
+    for candidates in (around, [2 * guide - z for z in around]):
+        if choice := [z for z in candidates if z != guide and 0 <= z < depth]:
+            return choice
+    return [guide]  # a volume of one slice
+
+
+def _planes(found: Mask, slices: list[int]) -> list[Plane]:
+    """Masks of an object on whole slices, empty where it is not."""
+    z0, z1, y0, y1, x0, x1 = found.box
+    planes = []
+    for z in slices:
+        plane = np.zeros(found.shape[1:], np.bool_)
+        if z0 <= z < z1:
+            plane[y0:y1, x0:x1] = found.crop[z - z0]
+        planes.append(plane)
+    return planes
+
+
+def damage(mask: Tensor, rng: Generator) -> Tensor:
+    """Move the outline of a mask bool [1, S, S] at random, as a wrong prediction would be."""
+    size = mask.shape[-1]
+    soft = ndimage.gaussian_filter(mask[0].numpy().astype(np.float32), size * 0.03)
+    bumps = ndimage.gaussian_filter(
+        rng.standard_normal((size, size), np.float32), size * rng.uniform(0.03, 0.1)
+    )
+    bumps *= rng.uniform(0.05, 0.35) / max(float(bumps.std()), 1e-6)
+    wrong = soft + bumps * (soft > 0.02) + rng.uniform(-0.12, 0.12) * (soft > 0.02) > 0.5
+    return torch.from_numpy(wrong)[None] if wrong.any() else mask

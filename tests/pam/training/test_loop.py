@@ -1,0 +1,144 @@
+"""The loop: resumes bit for bit, learns, and averages over processes."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.errors import UserError
+from pam import checkpoints
+from pam.network import PropMask
+from pam.training import recipe as recipes
+from pam.training.batches import Blocks
+from pam.training.loop import CHECKPOINT, CURVE, train
+from pam.training.recipe import Optimiser, Recipe
+from pam.training.state import State, learning_rate
+
+
+@pytest.fixture
+def tiny() -> Recipe:
+    return recipes.load("tiny")
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    return checkpoints.load(path).state_dict()
+
+
+def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_resumed_training_ends_as_an_undisturbed_one(tiny: Recipe, tmp_path: Path) -> None:
+    whole = train(tiny, tmp_path / "whole", device="cpu", workers=0)
+    train(tiny, tmp_path / "parts", device="cpu", workers=0, stop=5)
+    half = _weights(tmp_path / "parts" / "propmask.safetensors")
+    # As if killed later: the checkpoint of step 5 is there, and the curve has a row too many.
+    parts = train(tiny, tmp_path / "parts", device="cpu", workers=0, resume=True)
+    assert not _equal(half, _weights(parts))
+    assert _equal(_weights(whole), _weights(parts))
+    rows = [(path.parent / CURVE).read_text(encoding="utf-8") for path in (whole, parts)]
+    steps = [[row[0] for row in csv.reader(text.splitlines())] for text in rows]
+    assert steps[0] == ["step", "2", "4", "6", "8"]
+    assert set(steps[1]) <= {"step", "2", "4", "6", "7", "8"}
+
+
+def test_workers_change_nothing(tiny: Recipe, tmp_path: Path) -> None:
+    one, other = (
+        train(tiny, tmp_path / str(n), device="cpu", workers=n, stop=3) for n in (0, 1)
+    )
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_folder_in_use_or_of_another_recipe_is_refused(tiny: Recipe, tmp_path: Path) -> None:
+    train(tiny, tmp_path, device="cpu", workers=0, stop=1)
+    with pytest.raises(UserError, match="--resume"):
+        train(tiny, tmp_path, device="cpu", workers=0)
+    other = tiny.model_copy(update={"seed": 1})
+    with pytest.raises(UserError, match="seed differ"):
+        train(other, tmp_path, device="cpu", workers=0, resume=True)
+    longer = tiny.model_copy(update={"steps": 20, "checkpoint": 7})
+    State(longer, "cpu").load(tmp_path / CHECKPOINT)
+
+
+def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> None:
+    first = checkpoints.load(train(tiny, tmp_path / "a", device="cpu", workers=0, stop=2))
+    still = tiny.model_copy(update={"optimiser": Optimiser(rate=1e-30, weight_decay=0)})
+    tuned = train(still, tmp_path / "b", start=first, device="cpu", workers=0, stop=1)
+    assert _equal(first.state_dict(), _weights(tuned))
+    larger = PropMask(first.config.model_copy(update={"channels": 8}))
+    with pytest.raises(UserError, match="configuration under `network`"):
+        train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
+
+
+@pytest.mark.parametrize("kind", ["propmask", "box2mask"])
+def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str) -> None:
+    content = tiny.model_dump(mode="json") | {
+        "kind": kind,
+        "augmentation": {"flip": 0, "turn": 0},
+        "optimiser": {"rate": 1e-2, "clip": 1.0},
+        "steps": 80,
+    }
+    if kind == "box2mask":
+        content |= {"network": {"channels": 4, "stages": 3}, "tasks": {"size": 32}}
+    recipe = recipes.read(content, "test")
+    from pam.training.loop import loss_of
+
+    state = State(recipe, "cpu")
+    batch = Blocks(recipe)[0][0]
+    losses = []
+    for _ in range(80):
+        loss = loss_of(state.network, batch, recipe, "cpu")
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.update()
+        losses.append(loss.item())
+    assert losses[-1] < 0.35 * losses[0]
+
+
+_RANK = """
+import sys
+from pathlib import Path
+from pam.training import recipe
+from pam.training.loop import train
+train(recipe.load("tiny"), Path(sys.argv[1]), device="cpu", workers=0, stop=1)
+"""
+
+
+def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> None:
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    environment |= {"MASTER_PORT": str(29500 + os.getpid() % 2000), "OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RANK, str(tmp_path)], env={**environment, "RANK": str(rank)}
+        )
+        for rank in (0, 1)
+    ]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+
+    from pam.training.loop import loss_of
+
+    state = State(tiny, "cpu")
+    for rank in (0, 1):
+        batch = Blocks(tiny, rank=rank, world=2)[0][0]
+        (loss_of(state.network, batch, tiny, "cpu") / 2).backward()  # type: ignore[no-untyped-call]
+    state.update()
+    expected, got = state.result().state_dict(), _weights(tmp_path / "propmask.safetensors")
+    assert all(torch.allclose(expected[key], got[key], atol=1e-5) for key in expected)
+
+
+def test_learning_rate_is_that_of_torch() -> None:
+    settings = Optimiser(rate=1e-3, last_rate=1e-5, period=20)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([weight], lr=1e-3)
+    peer = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=20, eta_min=1e-5)
+    for step in range(50):  # beyond the period it rises again
+        assert learning_rate(settings, step, 1000) == pytest.approx(peer.get_last_lr()[0], rel=1e-6)
+        optimiser.step()
+        peer.step()
+    warm = Optimiser(rate=1e-3, last_rate=0, warm_up=4)
+    rates = [learning_rate(warm, step, 104) for step in (0, 1, 3, 4, 104)]
+    assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 1e-3, 0])

@@ -1,0 +1,52 @@
+"""Recipes: the shipped ones load; mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import UserError
+from pam.network import NETWORKS
+from pam.training import recipe as recipes
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_shipped_recipes_load(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.network.multiple <= recipe.tasks.size / 2
+    assert recipe.tasks.size % recipe.network.multiple == 0
+    assert recipe.network.inference.get("size", 224) == recipe.tasks.size
+    assert recipes.read(recipe.model_dump(mode="json"), "again") == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("paper-propmask", 32_482_602), ("paper-box2mask", 20_619_082)]
+)
+def test_the_recipes_of_the_paper_are_of_its_networks(name: str, parameters: int) -> None:
+    import torch
+
+    recipe = recipes.load(name)
+    with torch.device("meta"):
+        network = NETWORKS[recipe.kind](recipe.network)  # type: ignore[arg-type]
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_no_shipped_recipe_sees_the_hold_out() -> None:
+    from pam.training.holdout import SEED
+    from pam.training.recipe import Generated
+
+    data = [recipes.load(name).data for name in recipes.names()]
+    assert all(d.seed != SEED for d in data if isinstance(d, Generated))
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="small-propmask"):
+        recipes.load("smal-propmask")
+    with pytest.raises(UserError, match="Did you mean: propmask"):
+        recipes.read({"kind": "propmsk"}, "r.yaml")
+    with pytest.raises(UserError, match="no multiple of batch 3"):
+        content = recipes.load("tiny").model_dump(mode="json") | {"batch": 3}
+        recipes.read(content, "r.yaml")
+    own = tmp_path / "own.yaml"
+    own.write_text("kind: box2mask\nstep: 3\n", encoding="utf-8")
+    with pytest.raises(UserError, match="Did you mean: steps"):
+        recipes.load(str(own))

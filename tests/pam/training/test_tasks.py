@@ -1,0 +1,143 @@
+"""Tasks: the right slices, the right answers, what a network is shown."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import default_rng
+
+from benchmark.masks import Mask
+from pam.preprocess import Scan
+from pam.training.augment import Augmentation
+from pam.training.cases import Case, components
+from pam.training.tasks import BoxTasks, PropTasks, Task, damage
+
+SIDE = 32  # of the only crop that is possible, which is shown as it is
+
+
+@pytest.fixture
+def case() -> Case:
+    """A cone on slices 5 to 14: on slice z, a bright disc that grows with z."""
+    z, y, x = np.ogrid[:20, :SIDE, :SIDE]
+    truth = (np.hypot(y - 16, x - 16) < (z - 3)) & (z >= 5) & (z < 15)
+    volume = np.where(truth, 100 + default_rng(0).normal(0, 1, truth.shape), 0.0)
+    return Case(Scan(volume, (3.0, 0.5, 0.5), "MR"), (Mask.of(truth),))
+
+
+def _tasks(**settings: object) -> PropTasks:
+    fixed = {"size": SIDE, "min_crop": SIDE, "crop_ratio": (1.0, 1.0), "queries": 6}
+    return PropTasks.model_validate({**fixed, **settings})
+
+
+def _radius(mask: torch.Tensor) -> float:
+    return float(mask.sum() / np.pi) ** 0.5
+
+
+def test_answers_are_those_of_the_slices_at_their_distance(case: Case) -> None:
+    tasks = _tasks(near=1.0, near_slices=2)
+    for seed in range(20):
+        task = tasks.draw(case, default_rng(seed))
+        guide = round(_radius(task.mask[0])) + 3
+        assert 5 <= guide < 15
+        steps = task.distance * (SIDE * 0.5) / 3.0
+        assert torch.allclose(steps, steps.round(), atol=1e-4)
+        assert 1 <= steps.min() <= steps.max() <= 2.001
+        for step, target in zip(steps.round().int().tolist(), task.target, strict=True):
+            possible = [guide - step, guide + step]
+            if target.any():
+                assert round(_radius(target)) + 3 in possible
+            else:
+                assert not all(5 <= z < 15 for z in possible)
+
+
+def test_images_are_those_of_the_answers(case: Case) -> None:
+    task = _tasks().draw(case, default_rng(3))
+    for image, target in zip(task.adjacent[:, 0], task.target, strict=True):
+        assert (image[target] > 0).float().mean() > 0.95 if target.any() else True
+        assert (image[~target] == 0).all()
+    assert task.image.dtype == task.adjacent.dtype == torch.uint8
+
+
+def test_around_the_ends_the_object_is_absent_on_some_slices(case: Case) -> None:
+    def absent(tasks: PropTasks) -> float:
+        drawn = [tasks.draw(case, default_rng(seed)) for seed in range(40)]
+        return float(np.mean([not t.any() for task in drawn for t in task.target]))
+
+    assert absent(_tasks(near=1.0)) < 0.3 < absent(_tasks(ends=1.0)) < 0.9
+
+
+def test_guiding_slice_is_the_largest_or_large_enough(case: Case) -> None:
+    radii = [_radius(_tasks(largest=1.0).draw(case, default_rng(s)).mask) for s in range(5)]
+    assert min(radii) > 10.5
+    large = _tasks(least_area=0.5)
+    radii = [_radius(large.draw(case, default_rng(s)).mask) for s in range(30)]
+    assert 7.5 < min(radii) < 10 < max(radii)
+
+
+def test_a_volume_of_one_slice_gives_a_task(case: Case) -> None:
+    flat = Case(
+        Scan(case.scan.volume[10:11], case.spacing, "MR"),
+        (Mask.of(case.objects[0].dense()[10:11]),),
+    )
+    task = _tasks().draw(flat, default_rng(0))
+    assert not task.distance.any()
+    assert torch.equal(task.target[0], task.mask[0])
+
+
+def test_damage_is_a_plausible_error() -> None:
+    y, x = np.ogrid[:96, :96]
+    mask = torch.from_numpy(np.hypot(y - 48, x - 48) < 30)[None]
+    overlaps = []
+    for seed in range(20):
+        wrong = damage(mask, default_rng(seed))
+        overlaps.append(2 * float((wrong & mask).sum()) / float(wrong.sum() + mask.sum()))
+    assert 0.6 < min(overlaps) < 0.97
+    assert max(overlaps) < 1
+
+
+def test_box_tasks_show_the_box_alone(case: Case) -> None:
+    tasks = BoxTasks(size=64, box_ratio=(1.0, 1.0), window="object", percentiles=(0, 100))
+    for seed in range(5):
+        task = tasks.draw(case, default_rng(seed))
+        assert all(task.target[0].any(dim=d).all() for d in (0, 1))  # touches all four sides
+        assert not task.adjacent.numel()
+    wide = BoxTasks(size=64, box_ratio=(1.5, 1.5), centred=True, largest=1.0)
+    spans = [wide.draw(case, default_rng(s)).target[0].any(dim=0).sum().item() for s in range(5)]
+    assert all(span == pytest.approx(64 / 1.5, abs=3) for span in spans)
+
+
+def _drawing() -> Task:
+    mask = torch.zeros(1, 24, 24, dtype=torch.bool)
+    mask[:, 3:14, 5:19] = True
+    mask[:, 3:6, 15:23] = True
+    grey = mask.to(torch.uint8) * 255
+    several = grey.expand(3, 24, 24)[:, None].clone()
+    return Task(grey, mask, several, torch.ones(3), mask.expand(3, 24, 24).clone())
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_augmentation_moves_image_and_answer_alike(apart: bool) -> None:
+    same = []
+    for seed in range(6):
+        task = Augmentation(apart=apart, turn=1.0)(_drawing(), default_rng(seed))
+        answers = torch.cat((task.mask, task.target))
+        images = torch.cat((task.image, task.adjacent[:, 0])) > 127
+        assert (images == answers).float().mean() > 0.97
+        same.append(all(torch.equal(answers[0], other) for other in answers[1:]))
+    assert any(same) != apart
+    assert all(same) != apart
+
+
+def test_augmentation_of_grey_values_leaves_answers() -> None:
+    task = Augmentation(flip=0, turn=0, grey=0.3)(_drawing(), default_rng(0))
+    assert torch.equal(task.target, _drawing().target)
+    assert not torch.equal(task.image, _drawing().image)
+
+
+def test_components_leave_out_specks_and_backgrounds() -> None:
+    labels = np.zeros((4, 20, 20), np.int16)
+    labels[:, :12] = 1  # 60 % of each slice
+    labels[1:3, 14:18, 2:8] = 2
+    labels[1:3, 14:18, 12:18] = 2
+    labels[0, 19, 0] = 3
+    found = components(labels)
+    assert [mask.box for mask in found] == [(1, 3, 14, 18, 2, 8), (1, 3, 14, 18, 12, 18)]
