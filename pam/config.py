@@ -56,12 +56,15 @@ class PropMaskConfig(UNetConfig):
     coarsest. 1 to 4 are R1 to R4 of the paper's ablation (Fig. 6g), read by the released code's
     rule, since the paper does not say at which end it counts; 0 ignores the prompt.
     ``mask_encoder``: an encoder of its own for the guiding mask, or the image's (Fig. 6f).
+    ``prior``: not in the paper. Every stage also sees the guiding slice at the same place, and how
+    far away it is, so that a slice that is near starts from a copy of the mask.
     ``inference`` holds switches of `pam.presets.Propagation`.
     """
 
     switches: ClassVar = Propagation
     attended: int = Field(default=4, ge=0)
     mask_encoder: Literal["separate", "shared"] = "separate"
+    prior: bool = False
 
     @model_validator(mode="after")
     def _stages_suffice(self) -> Self:

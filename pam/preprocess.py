@@ -205,3 +205,19 @@ def prompt_image(
     canvas = torch.zeros(square.side, square.side, device=device)
     canvas[: inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside).to(canvas)
     return resize_nearest(canvas, settings.size)[None]
+
+
+def distance(
+    guide: int,
+    slices: Sequence[int],
+    square: Square,
+    spacing: tuple[float, float, float],
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """How far ``slices`` are from their guide, mm over the side of the square in mm; float32 [N].
+
+    This is what a network with a prior is told: objects change over distances of their own size.
+    """
+    side = square.side * (spacing[1] + spacing[2]) / 2
+    steps = np.abs(np.asarray(slices, np.int64) - guide)
+    return torch.from_numpy((steps * (spacing[0] / side)).astype(np.float32)).to(device)

@@ -6,7 +6,7 @@ slices, until the volume or the object ends on both sides.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,7 +34,10 @@ class Network(Protocol):
         """
 
     def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
-        """Logits [B, N, 2, h, w] at any number of scales for slices [B, N, 1, H, W]."""
+        """Logits [B, N, 2, h, w] at any number of scales for slices [B, N, 1, H, W].
+
+        One that has ``priors`` is also given ``distance``, see `pam.network.PropMask.decode`.
+        """
 
 
 def propagate(
@@ -100,7 +103,10 @@ def advance(
         adjacent = torch.stack([run.images(run.slices[:number], device) for run in active])
         settings = active[0].state.settings
         size = (settings.size, settings.size)
-        ahead = lead(network.decode(adjacent, guide), size, settings.average)
+        more: dict[str, Any] = {}
+        if getattr(network, "priors", None):
+            more["distance"] = torch.stack([run.distance(number, device) for run in active])
+        ahead = lead(network.decode(adjacent, guide, **more), size, settings.average)
         for run, leading in zip(active, ahead, strict=True):
             run.count(leading)
         if not all(run.slices for run in active):
@@ -126,6 +132,11 @@ class _Run:
     def prompt(self, device: Device) -> Tensor:
         settings = self.state.settings
         return preprocess.prompt_image(self.lane.mask, self.lane.square, settings, device)
+
+    def distance(self, number: int, device: Device) -> Tensor:
+        lane = self.lane
+        spacing = self.state.scan.spacing
+        return preprocess.distance(lane.guide, self.slices[:number], lane.square, spacing, device)
 
     def count(self, ahead: Tensor) -> None:
         """Count the next slices of the lane; ``ahead``: `lead` of each, [N, size, size]."""

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from pam.config import PropMaskConfig
-from pam.network.blocks import CrossAttention, Decoder, Encoder, check_size
+from pam.network.blocks import CrossAttention, Decoder, Encoder, Prior, check_size
 
 Guide = tuple[Tensor, ...]
-"""Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] of each stage."""
+"""Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] of each attended stage,
+then what the `Prior` of each stage takes [B, 1, C, h, w], if the network has any."""
 
 
 class PropMask(nn.Module):
@@ -31,6 +32,7 @@ class PropMask(nn.Module):
         self.encoder = Encoder(widths)
         self.mask_encoder = Encoder(widths) if self.config.mask_encoder == "separate" else None
         self.attentions = nn.ModuleList(CrossAttention(w) for w in self.config.attended_widths)
+        self.priors = nn.ModuleList(Prior(w) for w in widths if self.config.prior)
         self.decoder = Decoder(widths)
 
     def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
@@ -43,19 +45,29 @@ class PropMask(nn.Module):
             raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ")
         check_size(image, self.config.multiple)
         of_mask = self.encoder if self.mask_encoder is None else self.mask_encoder
-        features = zip(self.encoder(image), of_mask(mask.to(image.dtype)), strict=True)
-        attended = list(features)[self.config.stages - self.config.attended :]
+        features = list(zip(self.encoder(image), of_mask(mask.to(image.dtype)), strict=True))
+        attended = features[self.config.stages - self.config.attended :]
         layers = cast(Iterable[CrossAttention], self.attentions)
         pairs = zip(layers, attended, strict=True)
-        return tuple(part for layer, pair in pairs for part in layer.guide(*pair))
+        looked_up = (part for layer, pair in pairs for part in layer.guide(*pair))
+        priors = zip(cast(Iterable[Prior], self.priors), features, strict=False)
+        return (*looked_up, *(layer.guide(*pair) for layer, pair in priors))
 
-    def decode(self, adjacent: Tensor, guide: Guide, chunk: int | None = None) -> list[Tensor]:
+    def decode(
+        self,
+        adjacent: Tensor,
+        guide: Guide,
+        chunk: int | None = None,
+        distance: Tensor | None = None,
+    ) -> list[Tensor]:
         """Segment N slices beside each of the B guiding slices.
 
         ``adjacent``: float [B, N, 1, H, W] in -1..1. ``chunk``: how many slices of each guide are
         computed at a time, all by default; it bounds the memory and changes the result by rounding
-        alone. Returns logits (background, foreground) [B, N, 2, H / 2^i, W / 2^i], the finest
-        first. Raises ValueError for a shape that does not fit the guide or the network.
+        alone. ``distance``: of each slice from its guide, float [B, N], in mm over the side of the
+        crop in mm; only a network with ``config.prior`` needs it. Returns logits (background,
+        foreground) [B, N, 2, H / 2^i, W / 2^i], the finest first. Raises ValueError for a shape
+        that does not fit the guide or the network.
         """
         guides = {len(part) for part in guide} or {len(adjacent)}
         if adjacent.ndim != 5 or guides != {len(adjacent)} or not adjacent.shape[1]:
@@ -63,20 +75,33 @@ class PropMask(nn.Module):
                 f"adjacent slices {tuple(adjacent.shape)}; expected [{max(guides)}, N, 1, H, W]"
             )
         check_size(adjacent, self.config.multiple)
-        chunks = torch.split(adjacent, adjacent.shape[1] if chunk is None else chunk, dim=1)
-        parts = [self._decode(part, guide) for part in chunks]
+        if distance is None and not self.config.prior:
+            distance = adjacent.new_zeros(adjacent.shape[:2])
+        if distance is None or distance.shape != adjacent.shape[:2]:
+            raise ValueError(f"a prior needs the distance of each slice, {adjacent.shape[:2]}")
+        number = adjacent.shape[1] if chunk is None else chunk
+        chunks = zip(*(torch.split(x, number, dim=1) for x in (adjacent, distance)), strict=True)
+        parts = [self._decode(part, guide, apart) for part, apart in chunks]
         return [torch.cat(scale, dim=1) for scale in zip(*parts, strict=True)]
 
-    def _decode(self, adjacent: Tensor, guide: Guide) -> list[Tensor]:
+    def _decode(self, adjacent: Tensor, guide: Guide, distance: Tensor) -> list[Tensor]:
         features = self.encoder(adjacent.flatten(0, 1))
         first = self.config.stages - self.config.attended
-        stages = zip(self.attentions, guide[::2], guide[1::2], strict=True)
+        looked_up, priors = guide[: 2 * self.config.attended], guide[2 * self.config.attended :]
+        stages = zip(self.attentions, looked_up[::2], looked_up[1::2], strict=True)
         for i, (attention, keys, values) in enumerate(stages, first):
             features[i] = attention(features[i], keys, values)
+        for i, (prior, seen) in enumerate(zip(self.priors, priors, strict=True)):
+            features[i] = prior(features[i], seen, distance)
         return [x.unflatten(0, adjacent.shape[:2]) for x in self.decoder(features)]
 
     def forward(
-        self, image: Tensor, mask: Tensor, adjacent: Tensor, chunk: int | None = None
+        self,
+        image: Tensor,
+        mask: Tensor,
+        adjacent: Tensor,
+        chunk: int | None = None,
+        distance: Tensor | None = None,
     ) -> list[Tensor]:
         """Encode the guiding slices and segment the slices beside them, in one call."""
-        return self.decode(adjacent, self.encode_guide(image, mask), chunk)
+        return self.decode(adjacent, self.encode_guide(image, mask), chunk, distance)

@@ -35,9 +35,7 @@ class Augmentation(Settings):
         adjacent, target = task.adjacent, task.target
         if self.apart:
             guide, prompt = self._moved([guide, prompt], rng)
-            pairs = [
-                self._moved([a, t[None]], rng) for a, t in zip(adjacent, target, strict=True)
-            ]
+            pairs = [self._moved([a, t[None]], rng) for a, t in zip(adjacent, target, strict=True)]
             adjacent = torch.stack([a for a, _ in pairs])
             target = torch.cat([t for _, t in pairs])
         else:
@@ -63,7 +61,8 @@ class Augmentation(Settings):
         contrast, brightness, gamma = rng.uniform(-self.grey, self.grey, 3).tolist()
         x = (grey.float() / 255) ** (1 + gamma)
         x = ((x - 0.5) * (1 + contrast) + 0.5 + brightness / 2).clamp(0, 1)
-        return (x * 255).round().to(torch.uint8)
+        shaded: Tensor = (x * 255).round().to(torch.uint8)
+        return shaded
 
 
 def _turned(x: Tensor, angle: float) -> Tensor:

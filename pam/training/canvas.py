@@ -30,9 +30,10 @@ def noise(rng: Generator, shape: tuple[int, ...], knots: ArrayLike) -> Field:
 class Canvas:
     """What is drawn so far.
 
-    ``labels`` int16 [z, y, x], 0 where nothing is, ``used`` the greatest that was given; ``depth`` float32 mm below the surface of what
-    lies there; ``points`` coordinates z, y, x in mm from the middle, bent by a smooth warp of
-    ``bend`` mm at most, so that straight things come out crooked; ``bumps``: smooth noise.
+    ``labels`` int16 [z, y, x], 0 where nothing is, ``used`` the greatest that was given; ``depth``
+    float32 mm below the surface of what lies there; ``points`` coordinates z, y, x in mm from the
+    middle, bent by a smooth warp of ``bend`` mm at most, so that straight things come out crooked;
+    ``bumps``: smooth noise.
     """
 
     rng: Generator
@@ -51,12 +52,13 @@ class Canvas:
             ((np.arange(n) - (n - 1) / 2) * s).astype(np.float32)
             for n, s in zip(shape, self.spacing, strict=True)
         ]
-        straight = np.meshgrid(*axes, indexing="ij")
+        straight: tuple[Field, ...] = tuple(np.meshgrid(*axes, indexing="ij"))
         self.bend = self.field * float(rng.choice([0.0, 0.02, 0.05]))
         knots = self.knots(0.45)
-        self.points: list[Field] = [
-            p + np.float32(self.bend / 2) * noise(rng, shape, knots).clip(-2, 2) for p in straight
-        ]
+        self.points: list[Field] = []
+        for axis in straight:
+            warp = self.bend / 2 * noise(rng, shape, knots).clip(-2, 2)
+            self.points.append(axis + warp.astype(np.float32))
         self.bumps = [noise(rng, shape, self.knots(k)) for k in (0.12, 0.25)]
 
     def knots(self, wavelength: float) -> NDArray[np.int64]:

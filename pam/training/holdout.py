@@ -1,20 +1,25 @@
-"""How good weights are on generated cases that no training saw: what small weights are chosen by."""
+"""How good weights are on generated cases that no training saw: weights are chosen by that."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.masks import Mask
+from benchmark.masks import Mask, bounding_box
 from pam import preprocess
+from pam.box2mask import guiding_mask
+from pam.box_presets import Conversion
 from pam.network import Box2Mask, PropMask
 from pam.presets import Propagation
-from pam.propagation import propagate
+from pam.propagation import lead, propagate
+from pam.resize import resize_nearest
 from pam.training.cases import Case
 from pam.training.generator import Generator
+
+Rows = list[dict[str, Any]]
 
 SEED = 1_000_003
 """Of the hold-out: no recipe's data may have it."""
@@ -49,9 +54,7 @@ def examples(cases: int, generator: Generator | None = None) -> Iterator[Example
             yield Example(case, large[k], large[k].box[0] + int(areas.argmax()))
 
 
-def score(
-    network: PropMask, settings: Propagation, cases: int, device: str = "cpu"
-) -> list[dict[str, Any]]:
+def score(network: PropMask, settings: Propagation, cases: int, device: str = "cpu") -> Rows:
     """Score a PropMask: a row an object and distance, and a row (distance 0) of the whole object.
 
     Single round, true mask on the largest slice: ``dsc`` beside ``copied``, that of the guiding
@@ -73,7 +76,7 @@ def score(
                 }
             )
         whole = propagate(network, example.case.scan, example.index, guide, settings, device=device)
-        copied = guide & truth.any(axis=(1, 2))[:, None, None]
+        copied = np.where(truth.any(axis=(1, 2), keepdims=True), guide, False)
         scores = {"dsc": dice(whole, truth), "copied": dice(copied, truth)}
         rows.append({"object": number, "distance": 0, "absent": False, **scores})
     return rows
@@ -84,22 +87,19 @@ def _round(
     network: PropMask, example: Example, settings: Propagation, device: str
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Masks of single slices around the guiding slice, carried in one step."""
-    from pam.propagation import lead
-    from pam.resize import resize_nearest
-
     case, guide = example.case, example.truth[example.index]
     depth = len(case.scan.volume)
-    slices = [z for d in DISTANCES for z in (example.index - d, example.index + d) if 0 <= z < depth]
-    limits = preprocess.window(
-        case.scan.volume[example.index], guide, case.scan.modality, settings
-    )
+    slices = [
+        z for d in DISTANCES for z in (example.index - d, example.index + d) if 0 <= z < depth
+    ]
+    limits = preprocess.window(case.scan.volume[example.index], guide, case.scan.modality, settings)
     square = preprocess.square_around(guide, settings)
     images = preprocess.images(
         case.scan, [example.index, *slices], square, limits, settings, device
     )
     prompt = preprocess.prompt_image(guide, square, settings, device)[None]
-    apart = preprocess.apart(case.scan, square, example.index, slices)
-    logits = network(images[:1], prompt, images[None, 1:], distance=apart.to(device)[None])
+    apart = preprocess.distance(example.index, slices, square, case.spacing, device)
+    logits = network(images[:1], prompt, images[None, 1:], distance=apart[None])
     ahead = lead(logits, (settings.size, settings.size), settings.average)[0]
     found = resize_nearest(ahead > 0, square.side).cpu().numpy()
     rows, columns = square.inside(*guide.shape)
@@ -114,3 +114,36 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """DSC of two masks; 1 where both are empty."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+def score_boxes(network: Box2Mask, settings: Conversion, cases: int, device: str = "cpu") -> Rows:
+    """Score a Box2Mask on the largest slices: ``dsc`` of its mask, ``copied`` that of the box."""
+    rows = []
+    for number, example in enumerate(examples(cases)):
+        truth = example.truth[example.index]
+        _, _, y0, y1, x0, x1 = bounding_box(truth[None])
+        scan = example.case.scan
+        marked = guiding_mask(
+            network, scan, example.index, (y0, y1, x0, x1), settings, device=device
+        )
+        box = np.zeros_like(truth)
+        box[y0:y1, x0:x1] = True
+        scores = {"dsc": dice(marked, truth), "copied": dice(box, truth)}
+        rows.append({"object": number, "distance": 0, "absent": False, **scores})
+    return rows
+
+
+def summary(rows: Rows) -> Rows:
+    """Give the means by distance, of slices that have the object and of those that have not."""
+    groups: dict[tuple[bool, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["absent"], row["distance"]), []).append(row)
+    return [
+        {
+            "distance": distance,
+            "absent": absent,
+            "rows": len(group),
+            **{key: round(float(np.mean([r[key] for r in group])), 4) for key in ("dsc", "copied")},
+        }
+        for (absent, distance), group in sorted(groups.items())
+    ]

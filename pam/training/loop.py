@@ -52,7 +52,7 @@ def train(
     path = out / CHECKPOINT
     if path.exists() and not resume:
         raise UserError(
-            f"{out} holds a training already. Say --resume to go on with it, or take another folder."
+            f"{out} holds a training already. Go on with it by --resume, or take another folder."
         )
     if path.exists():
         state.load(path)

@@ -38,7 +38,9 @@ class Loss(Settings):
             if self.scales == "prediction":
                 each.append(self._one(_enlarged(scale, truth), truth, truth))
             else:
-                small = F.adaptive_avg_pool2d(truth[:, None], scale.shape[-2:])[:, 0]
+                small = F.adaptive_avg_pool2d(truth[:, None], (scale.shape[-2], scale.shape[-1]))[
+                    :, 0
+                ]
                 each.append(self._one(scale, small, truth))
         loss = torch.stack(each).mean()
         if self.vote:

@@ -52,7 +52,7 @@ class Prepared(Settings):
         """A row a scan: its image, its reference masks, the axis of its view."""
         from benchmark.tables import read_table, records
 
-        found = []
+        found: list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]] = []
         for dataset in self.datasets:
             tables = [
                 Path(self.folder) / dataset / f"{n}.parquet"

@@ -64,7 +64,7 @@ def heap(canvas: Canvas) -> Rims:
 
 
 def body(canvas: Canvas) -> tuple[int, int, np.ndarray]:
-    """Paint a trunk: a layer of fat, one of muscle, a cavity. Gives muscle, cavity and its radii."""
+    """Paint a trunk: layers of fat and muscle, a cavity; give muscle, cavity and its radii."""
     rng = canvas.rng
     half = canvas.size[1:] / 2 * rng.uniform(0.8, 1.1, 2) * (rng.uniform(0.65, 0.95), 1.0)
     long = canvas.size[0] * rng.uniform(1.5, 5)

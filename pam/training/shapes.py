@@ -48,12 +48,15 @@ def capsule(start: ArrayLike, end: ArrayLike, first: float, last: float) -> Leve
 
 def turned(canvas: Canvas) -> Point:
     """Random rotation matrix."""
-    return Rotation.random(rng=canvas.rng).as_matrix()
+    matrix: Point = Rotation.random(rng=canvas.rng).as_matrix()
+    return matrix
 
 
 def tilted(canvas: Canvas, degrees: float = 20) -> Point:
     """Small random rotation."""
-    return Rotation.from_rotvec(np.radians(canvas.rng.normal(0, degrees / 2, 3))).as_matrix()
+    turn = np.radians(canvas.rng.normal(0, degrees / 2, 3))
+    matrix: Point = Rotation.from_rotvec(turn).as_matrix()
+    return matrix
 
 
 def lump(

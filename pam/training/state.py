@@ -60,7 +60,9 @@ class State:
             decay = min(settings.average, (1 + self.step) / (10 + self.step))
             new = self.network.state_dict()
             names = list(self.average)
-            torch._foreach_lerp_([self.average[n] for n in names], [new[n] for n in names], 1 - decay)
+            torch._foreach_lerp_(
+                [self.average[n] for n in names], [new[n] for n in names], 1 - decay
+            )
         return rate
 
     def result(self) -> Network:
@@ -85,12 +87,14 @@ class State:
         """Go on from a checkpoint; `UserError` if it is of a recipe that differs in more than the
         number of steps and what does not touch the weights."""
         content = torch.load(path, map_location="cpu", weights_only=True)
-        ours, theirs = (_lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"]))
+        ours, theirs = (
+            _lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"])
+        )
         if ours != theirs:
             changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
             raise UserError(
-                f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with the "
-                "recipe beside it, or start anew in another folder."
+                f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with "
+                "the recipe beside it, or start anew in another folder."
             )
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])

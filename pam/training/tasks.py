@@ -117,14 +117,12 @@ class PropTasks(Settings):
         prompt = masks[0]
         if rng.random() < self.damaged:
             prompt = damage(prompt, rng)
-        apart = np.abs(np.array(slices) - guide) * case.spacing[0]
-        side = square.side * (case.spacing[1] + case.spacing[2]) / 2
         grey = (images * 127.5 + 127.5).round().to(torch.uint8)
         return Task(
             grey[0],
             prompt,
             grey[1:],
-            torch.from_numpy((apart / side).astype(np.float32)),
+            preprocess.distance(guide, slices, square, case.spacing),
             torch.cat(masks[1:]),
         )
 
@@ -172,7 +170,7 @@ class BoxTasks(Settings):
         filled = np.flatnonzero(areas)
         inner = int(areas.argmax()) if rng.random() < self.largest else int(rng.choice(filled))
         truth = _planes(found, [found.box[0] + inner])[0]
-        rows, columns = (self._drawn_out(truth.any(axis=a), rng) for a in (1, 0))
+        rows, columns = (self._drawn_out(np.asarray(truth.any(axis=a)), rng) for a in (1, 0))
         values = case.scan.volume[found.box[0] + inner][rows, columns]
         whole = self.window == "box" or (self.window == "both" and rng.random() < 0.5)
         ends = (rng.uniform(*self.low), rng.uniform(*self.high)) if whole else self.percentiles

@@ -107,6 +107,7 @@ def test_conversion(tmp_path: Path, network: PropMask, released: State) -> None:
                 "inference": {},
                 "attended": 2,
                 "mask_encoder": "separate",
+                "prior": False,
             },
         }
     loaded = checkpoints.load(target, PropMask)

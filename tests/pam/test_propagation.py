@@ -342,3 +342,32 @@ def test_a_constant_volume() -> None:
     for settings in (TUTORIAL, PAPER):  # black images, in which nothing is bright
         found = propagate(Bright(), scan, 2, prompt, small(settings))
         np.testing.assert_array_equal(found.sum(axis=(1, 2)), [0, 0, 25, 0, 0])
+
+
+class Distances:
+    """Marks nothing, and notes how far the slices were said to be."""
+
+    priors = (None,)
+
+    def __init__(self) -> None:
+        self.noted: list[float] = []
+
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        return (mask,)
+
+    def decode(self, adjacent: Tensor, guide: Guide, distance: Tensor) -> Sequence[Tensor]:
+        self.noted += distance.flatten().tolist()
+        ones = torch.ones(*adjacent.shape[:2], 1, *adjacent.shape[-2:])
+        return [torch.cat((-ones, ones), dim=2)]
+
+
+def test_a_network_with_a_prior_is_told_distances() -> None:
+    volume = np.random.default_rng(0).normal(size=(9, 40, 40))
+    prompt = np.zeros((40, 40), np.bool_)
+    prompt[10:30, 12:32] = True
+    settings = Propagation(thickness=6.0, crop_ratio=1.5, size=32)
+    network = Distances()
+    scan = Scan(volume, (2.0, 1.0, 1.0))
+    propagate(network, scan, 4, prompt, settings, batch=1)  # type: ignore[arg-type]
+    # rounds of three slices 2, 4 and 6 mm away; crops of 30 mm, then of the whole 45
+    assert sorted(round(d * 30, 4) for d in network.noted[:6]) == [2, 2, 4, 4, 6, 6]

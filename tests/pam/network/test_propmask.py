@@ -163,3 +163,20 @@ def test_shapes_that_do_not_fit() -> None:
             network.decode(wrong, guide)
     with pytest.raises(ValueError, match="multiples of 8"):
         network.decode(adjacent[..., :44], guide)
+
+
+def test_a_prior_sees_the_guide_at_the_same_place_and_its_distance() -> None:
+    torch.manual_seed(0)
+    config = PropMaskConfig(channels=4, stages=3, max_channels=8, attended=2, prior=True)
+    network = PropMask(config).eval()
+    image, mask = torch.rand(2, 1, 16, 16), (torch.rand(2, 1, 16, 16) > 0.5).float()
+    adjacent, distance = torch.rand(2, 3, 1, 16, 16), torch.rand(2, 3)
+    with torch.inference_mode():
+        near = network(image, mask, adjacent, distance=distance)
+        parts = network(image, mask, adjacent, chunk=1, distance=distance)
+        far = network(image, mask, adjacent, distance=distance + 1)
+        with pytest.raises(ValueError, match="distance of each slice"):
+            network(image, mask, adjacent)
+    for one, same, other in zip(near, parts, far, strict=True):
+        assert torch.allclose(one, same, atol=1e-5)
+        assert not torch.allclose(one, other, atol=1e-3)

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from pam.training import canvas, shapes
 from pam.training.generator import Generator
 from pam.training.scenes import SCENES
 
-SMALL = {"slices": (8, 14), "side": (48, 64)}
+SMALL: dict[str, Any] = {"slices": (8, 14), "side": (48, 64)}
 
 
 @pytest.mark.parametrize("scene", sorted(SCENES))
@@ -75,12 +75,12 @@ def test_noise_has_unit_variance_and_is_smooth(knots: tuple[int, ...]) -> None:
 def _volume(level: canvas.Level, reach: float) -> float:
     step = reach / 40
     axis = np.arange(-reach, reach, step, dtype=np.float32) + step / 2
-    points: list[NDArray[Any]] = np.meshgrid(axis, axis, axis, indexing="ij")
+    points = np.meshgrid(axis, axis, axis, indexing="ij")
     return float((level(*points) < 0).sum()) * step**3
 
 
 def test_shapes_have_their_volumes() -> None:
-    turn = shapes.Rotation.from_rotvec([0.3, -0.8, 0.4]).as_matrix()
+    turn = Rotation.from_rotvec([0.3, -0.8, 0.4]).as_matrix()
     ellipsoid = shapes.ellipsoid((0, 0, 0), (3, 5, 8), turn)
     assert _volume(ellipsoid, 9) == pytest.approx(4 / 3 * math.pi * 3 * 5 * 8, rel=0.01)
     box = shapes.ellipsoid((0, 0, 0), (3, 5, 8), np.eye(3), power=40)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark.errors import UserError
 from pam import checkpoints
+from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks
@@ -48,9 +49,7 @@ def test_resumed_training_ends_as_an_undisturbed_one(tiny: Recipe, tmp_path: Pat
 
 
 def test_workers_change_nothing(tiny: Recipe, tmp_path: Path) -> None:
-    one, other = (
-        train(tiny, tmp_path / str(n), device="cpu", workers=n, stop=3) for n in (0, 1)
-    )
+    one, other = (train(tiny, tmp_path / str(n), device="cpu", workers=n, stop=3) for n in (0, 1))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -70,7 +69,7 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> 
     still = tiny.model_copy(update={"optimiser": Optimiser(rate=1e-30, weight_decay=0)})
     tuned = train(still, tmp_path / "b", start=first, device="cpu", workers=0, stop=1)
     assert _equal(first.state_dict(), _weights(tuned))
-    larger = PropMask(first.config.model_copy(update={"channels": 8}))
+    larger = PropMask(PropMaskConfig(channels=8, stages=3, attended=2))
     with pytest.raises(UserError, match="configuration under `network`"):
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
 

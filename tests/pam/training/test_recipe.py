@@ -43,8 +43,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         recipes.load("smal-propmask")
     with pytest.raises(UserError, match="Did you mean: propmask"):
         recipes.read({"kind": "propmsk"}, "r.yaml")
+    content = recipes.load("tiny").model_dump(mode="json") | {"batch": 3}
     with pytest.raises(UserError, match="no multiple of batch 3"):
-        content = recipes.load("tiny").model_dump(mode="json") | {"batch": 3}
         recipes.read(content, "r.yaml")
     own = tmp_path / "own.yaml"
     own.write_text("kind: box2mask\nstep: 3\n", encoding="utf-8")
