@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: help demo test check bench lock clean-demo
+.PHONY: help demo test check bench weights lock clean-demo
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,12 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 
 bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
 	$(BIN)/python tests/bench/bench_metrics.py
+
+weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
+	$(BIN)/pambench train small-propmask --out data/training/small --resume
+	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume
+	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
+	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
