@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.masks import Mask, bounding_box
+from benchmark.masks import Mask
 from pam import preprocess
 from pam.box2mask import guiding_mask
 from pam.box_presets import Conversion
@@ -121,7 +121,7 @@ def score_boxes(network: Box2Mask, settings: Conversion, cases: int, device: str
     rows = []
     for number, example in enumerate(examples(cases)):
         truth = example.truth[example.index]
-        _, _, y0, y1, x0, x1 = bounding_box(truth[None])
+        _, _, y0, y1, x0, x1 = Mask.of(truth[None]).box
         scan = example.case.scan
         marked = guiding_mask(
             network, scan, example.index, (y0, y1, x0, x1), settings, device=device
