@@ -376,9 +376,11 @@ def test_commands_of_the_pages_exist() -> None:
     from typer.main import get_command
 
     from benchmark.cli import app
+    from pam.training.cli import app as training
     from reports.cli import app as reports
 
-    known = {*get_command(app).commands, *get_command(reports).commands}  # type: ignore[attr-defined]
+    apps = (app, training, reports)
+    known = {name for one in apps for name in get_command(one).commands}  # type: ignore[attr-defined]
     targets = set(
         re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
