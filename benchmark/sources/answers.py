@@ -48,8 +48,8 @@ def asking(url: str, action: Callable[[], T]) -> T:
 
 def check_status(response: "Response", url: str) -> None:
     """Refuse an answer that is no success: as interrupted where trying again may help."""
-    status = response.status_code
-    if status in _BUSY:
+    status, left = response.status_code, response.headers.get("X-RateLimit-Remaining")
+    if status in _BUSY or (status == 403 and left == "0"):  # GitHub says it so
         raise InterruptedDownloadError(f"{host_of(url)} answered {status}", _retry_after(response))
     if status not in (200, 206):
         raise DownloadError(f"{shown(url)} answered {status}. {_advice(status)}")

@@ -64,7 +64,7 @@ def locked(path: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{path.name}: another job is at it, waiting for it", file=sys.stderr)
-        lock.acquire(poll_interval=1)
+        lock.acquire(poll_interval=0.2)
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ class Patience:
     seconds, below which a transfer is broken off and resumed. ``sleep`` and ``clock`` can be given.
     """
 
-    attempts: int = 6
+    attempts: int = 8
     first: float = 2.0
     longest: float = 300.0
     slowest: float = 1000.0

@@ -285,3 +285,28 @@ def test_the_password_of_an_archive(
     assert "open-sesame" not in capsys.readouterr().err
     for path in raw.parents[1].rglob("*"):
         assert not path.is_file() or b"open-sesame" not in path.read_bytes()
+
+
+def test_weights_are_fetched_like_data(server: Server, tmp_path: Path) -> None:
+    from benchmark import weights_store
+    from benchmark.weights import Weights
+
+    page = server.put("/model.pth", b"weights")
+    gone = {"kind": "http", "files": [{"url": f"{server.address}/gone.pth", "name": "model.pth"}]}
+    there = {"kind": "http", "files": [{"url": f"{server.address}/model.pth"}]}
+    file = {"path": "model.pth", "sha256": page.sha256}
+    content = {"id": "w", "name": "W", "source": [gone, there], "files": [file]}
+    entry = Weights.read(content, "the test")
+    raw = tmp_path / "data" / "weights" / "w"
+    before = weights_store.fingerprint(entry, raw)
+    got = weights_store.fetch(entry, raw)
+    assert got.state == "ready"
+    assert got.sha256 == {"model.pth": page.sha256}
+    assert (tmp_path / "data" / "downloads" / "http").is_dir()
+    (raw / "status.json").write_text(got.model_dump_json(), encoding="utf-8")
+    assert weights_store.fingerprint(entry, raw) == before  # nothing to fetch again
+    own = tmp_path / "model.pth"
+    own.write_bytes(b"weights")
+    weights_store.put(entry, own, raw)  # in place of the link
+    assert not (raw / "files" / "model.pth").is_symlink()
+    assert weights_store.fetch(entry, raw).state == "ready"

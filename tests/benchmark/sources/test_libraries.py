@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import idc_index_data
 import pytest
 
+from benchmark import catalogue
 from benchmark.sources import synapse
 from benchmark.sources.idc import IdcSource, Series
 from tests.benchmark.sources.conftest import Naps, Server
@@ -312,6 +314,25 @@ def test_a_series_is_counted_and_weighed(tmp_path: Path) -> None:
     assert not series.is_in(tmp_path)
     (folder / "1.dcm").write_bytes(b"x" * 10)
     assert series.is_in(tmp_path)
+
+
+PINNED = int(idc_index_data.__version__.partition(".")[0])
+COLLECTIONS = {
+    f"{name}-{part.collection}": part
+    for name in catalogue.names()
+    for part in getattr(catalogue.load(name).source, "parts", [catalogue.load(name).source])
+    if isinstance(part, IdcSource)
+}
+
+
+@pytest.mark.parametrize("name", COLLECTIONS)
+def test_entries_of_the_catalogue_agree_with_the_index(name: str) -> None:
+    """Numbers of series and sizes, by the index that comes with idc-index-data."""
+    entry = COLLECTIONS[name]
+    assert entry.index == PINNED
+    chosen = entry.chosen()
+    assert len(chosen) == sum(count or 0 for count in entry.series.values())
+    assert entry.about_gb == pytest.approx(sum(one.bytes for one in chosen) / 1e9, rel=0.03)
 
 
 @pytest.fixture

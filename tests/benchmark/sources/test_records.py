@@ -268,3 +268,13 @@ def test_many_files_share_one_bar(
     shown = capsys.readouterr().err
     assert "25/25" in shown
     assert "7.nii" not in shown
+
+
+def test_github_tells_of_its_limit_in_its_own_way(
+    server: Server, raw: Path, naps: Naps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = play_github(server, monkeypatch)
+    listing = server.pages[f"/repos/o/r/git/trees/{COMMIT}"]
+    listing.tricks.append(status(403, X_RateLimit_Remaining="0"))
+    assert source(**record, files=[{"name": "*"}]).fetch(raw, naps.patience).state == "ready"
+    assert len(naps) == 1
