@@ -13,12 +13,13 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.inference import TIMES
+from benchmark.matching import costs
 from benchmark.prepare import FAILURES, IMAGES
 from benchmark.record import run_record
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_record, read_table, write_table
-from benchmark.weights_store import read_status
+from benchmark.weights_store import command, read_status
 
 SCORES = pa.schema(
     [
@@ -156,8 +157,15 @@ def _record(study: Study, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[
         "datasets": {
             entry.id: _dataset(entry, scores, failures) for entry in study.entries.values()
         },
+        "prompts": costs(_prompts(study)),
         "methods": {name: _method(study, name, run) for name, run in study.runs.items()},
     }
+
+
+def _prompts(study: Study) -> Iterator[pd.DataFrame]:
+    for entry, shard in _shards(study):
+        fields = {"rules": study.prompt_rules.id, "dataset": entry.id, "shard": shard}
+        yield read_table(_path(paths.PROMPTS, **fields), ["kind", "deviation", "views", "clicks"])
 
 
 def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
@@ -214,8 +222,10 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_name": entry.name,
         "weights_state": status.state,
         "weights_reason": status.reason,
+        "weights_command": command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
         "weights_licence": entry.licence.spdx,
         "weights_trained_on": [*trained.datasets, *trained.others] if trained else None,
+        "weights_trained_on_complete": trained.complete if trained else False,
         "weights_trained_on_source": trained.source if trained else None,
     }

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import sections, tables
+from reports import prompts, sections, tables
 from reports.figures import FIGURES
+from reports.notes import notes
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -67,6 +68,8 @@ def content(results: "Results") -> dict[str, Any]:
             m for m in results.controls if results.record["methods"][m].get("sees_reference")
         ],
         "counts": _counts(results),
+        "notes": notes(results),
+        "prompt_notes": prompts.NOTES,
         "version": results.record.get("pambench") or "of unknown version",
         "commit": results.record.get("commit"),
         "dirty": results.record.get("dirty"),

@@ -5,19 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from reports import tables
+from reports import prompts, tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from reports.results import Results
-
-PROMPTS = {
-    "box2d": "a box on one slice",
-    "mask2d": "an outline on one slice",
-    "box3d": "a box in space",
-    "structure": "the name of the structure",
-}
 
 
 def plain(value: Any) -> Any:
@@ -144,7 +137,10 @@ def weights_of(entry: dict[str, Any]) -> Any:
         return plain(weights)
     parts = [str(entry.get("weights_name") or weights)]
     if entry.get("weights_trained_on"):
-        parts.append(f"trained on {plain(entry['weights_trained_on'])}")
+        more = "" if entry.get("weights_trained_on_complete", True) else " and more"
+        parts.append(f"trained on {plain(entry['weights_trained_on'])}{more}")
+    else:
+        parts.append("nobody has told what they were trained on")
     if entry.get("weights_sha256"):
         parts.append(f"SHA-256 {entry['weights_sha256'][:12]}")
     return ", ".join(parts)
@@ -153,18 +149,17 @@ def weights_of(entry: dict[str, Any]) -> Any:
 def methods(results: "Results") -> list[dict[str, Any]]:
     """What each method is, what it is told of the object, and with which weights."""
     known = results.record.get("methods", {})
+    costs = {row[0]: row[3:] for row in prompts.printed(prompts.table(results))}
     found = []
     for method in results.columns:
         entry = known.get(method, {})
-        prompt = str(entry.get("prompt", "unknown"))
-        told = PROMPTS.get(prompt, prompt)
         found.append(
             {
                 "name": method,
                 "summary": entry.get("summary") or "",
-                "told": f"{told}, and the reference itself"
-                if entry.get("sees_reference")
-                else told,
+                "told": prompts.told(entry),
+                "views": costs[method][0],
+                "clicks": costs[method][1],
                 "weights": weights_of(entry),
                 "options": plain(entry.get("options") or None),
                 "licence": plain(entry.get("licence")),

@@ -8,6 +8,8 @@ from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from benchmark.files import atomic
 from benchmark.metrics.definitions import METRICS
+from reports import prompts
+from reports.notes import notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +93,8 @@ def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[st
     leaders = {metric: best(numbers, metric) if len(numbers) else set() for metric in TABLE1}
     rows = []
     for index, row in numbers.iterrows():
-        cells = [f"{row['method']}{' (control)' if row['control'] else ''}"]
+        trained = "†" if row["contaminated"] else ""
+        cells = [f"{row['method']}{' (control)' if row['control'] else ''}{trained}"]
         for metric in TABLE1:
             text = plus_minus(row[f"{metric}_mean"], row[f"{metric}_sd"], metric)
             cells.append(bold(text) if index in leaders[metric] else text)
@@ -124,10 +127,11 @@ def cell(mean: float, ok: int, expected: int, contaminated: int) -> str:
 
 
 def make(results: "Results") -> list[Path]:
-    """Write table1 and dsc_by_dataset into the study's folder ``tables``."""
+    """Write table1, dsc_by_dataset and prompts into the study's folder ``tables``."""
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
-    made = _write(folder / "table1", numbers, _split_rows(numbers), headings())
+    below = notes(results)
+    made = _write(folder / "table1", numbers, _split_rows(numbers), headings(), below)
     long = per_dataset(results.by_dataset, results.columns)
     wide: dict[str, list[str]] = {}
     for row in long.to_dict("records"):
@@ -136,7 +140,10 @@ def make(results: "Results") -> list[Path]:
         text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
         cells[1 + results.columns.index(str(row["method"]))] = text
     head = ["Dataset", *results.columns]
-    return made + _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head)
+    made += _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head, below)
+    told = prompts.table(results)
+    rows = {"": prompts.printed(told)} if len(told) else {}
+    return made + _write(folder / "prompts", told, rows, prompts.HEADINGS, prompts.NOTES)
 
 
 def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
@@ -149,12 +156,16 @@ def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
 
 
 def _write(
-    stem: Path, numbers: "pd.DataFrame", blocks: dict[str, list[list[str]]], head: Sequence[str]
+    stem: Path,
+    numbers: "pd.DataFrame",
+    blocks: dict[str, list[list[str]]],
+    head: Sequence[str],
+    below: Sequence[str],
 ) -> list[Path]:
     texts = {
         "csv": numbers.to_csv(index=False, lineterminator="\n"),
-        "md": _markdown(blocks, head),
-        "tex": _latex(blocks, head),
+        "md": _markdown(blocks, head, below),
+        "tex": _latex(blocks, head, below),
     }
     made = []
     for suffix, text in texts.items():
@@ -165,7 +176,7 @@ def _write(
     return made
 
 
-def _markdown(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
+def _markdown(blocks: dict[str, list[list[str]]], head: Sequence[str], below: Sequence[str]) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
 
@@ -174,7 +185,8 @@ def _markdown(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
         text += f"**{title}**\n\n" if title else ""
         text += line(head) + line(["---", *["---:"] * (len(head) - 1)])
         text += "".join(line(row) for row in rows) + "\n"
-    return text or "No scores.\n"
+    text = text or "No scores.\n\n"
+    return text.removesuffix("\n") + "".join(f"\n{note}\n" for note in below)
 
 
 _TEX = str.maketrans(
@@ -190,7 +202,7 @@ _TEX = str.maketrans(
 )
 
 
-def _latex(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
+def _latex(blocks: dict[str, list[list[str]]], head: Sequence[str], below: Sequence[str]) -> str:
     def escaped(text: str) -> str:
         if text.startswith("**"):
             return rf"\textbf{{{text.strip('*').translate(_TEX)}}}"
@@ -205,4 +217,5 @@ def _latex(blocks: dict[str, list[list[str]]], head: Sequence[str]) -> str:
         if title:
             text += rf"\multicolumn{{{len(head)}}}{{l}}{{{escaped(title)}}} \\" + "\n"
         text += "".join(line(row) for row in rows)
-    return text + "\\bottomrule\n\\end{tabular}\n"
+    text += "\\bottomrule\n\\end{tabular}\n"
+    return text + "".join(f"\n\\par\\footnotesize {escaped(note)}\n" for note in below)

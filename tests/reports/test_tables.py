@@ -1,10 +1,12 @@
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from benchmark.analysis import read_statistics
+from benchmark.files import read_json, write_json
 from reports import tables
 from reports.results import Results
 
@@ -74,6 +76,62 @@ def test_print(mean: float, sd: float, metric: str, text: str) -> None:
 def test_cell_shows_what_is_missing_or_was_trained_on() -> None:
     assert tables.cell(0.5, 4, 4, 0) == "0.500"
     assert tables.cell(0.5, 3, 4, 1) == "0.500 (3/4)†"
+
+
+def described(study: Path, tmp_path: Path, **methods: dict[str, object]) -> Path:
+    """A copy of the study whose record knows more of its methods."""
+    folder = shutil.copytree(study, tmp_path / "copy")
+    record = read_json(folder / "record.json")
+    for name, more in methods.items():
+        record["methods"][name.replace("_", "-")] |= more
+    record["prompts"] = {
+        "mask2d": {"views": 1, "clicks": 14, "clicks_low": 9, "clicks_high": 20.5},
+        "box2d": {"views": 1, "clicks": 2, "clicks_low": 2, "clicks_high": 2},
+    }
+    write_json(folder / "record.json", record)
+    tables.make(Results(folder))
+    return folder / "tables"
+
+
+def test_every_table_tells_how_to_get_weights_and_what_is_unknown(
+    study: Path, tmp_path: Path
+) -> None:
+    command = "pambench weights fetch net --from DOWNLOADED"
+    absent: dict[str, object] = {"weights": "net", "weights_state": "manual"}
+    absent |= {"weights_command": command, "weights_trained_on": None}
+    partly: dict[str, object] = {"weights": "pam", "weights_trained_on": ["D01"]}
+    partly |= {"weights_trained_on_complete": False}
+    folder = described(study, tmp_path, classic_0=absent, PAM_1=partly)
+    for name in ("table1", "dsc_by_dataset"):
+        for suffix in ("md", "tex"):
+            text = (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
+            assert f"classic-0: skipped, its weights are not there. To get them: {command}" in text
+            assert "classic-0: nobody has told what its weights were trained on" in text
+            assert "PAM-1: not all that its weights were trained on is known" in text
+            assert "were trained on this data" in text
+
+
+def test_contaminated_methods_are_marked_in_table_1(study: Path) -> None:
+    tables.make(Results(study))
+    numbers = read_statistics(study / "tables" / "table1.csv")
+    text = (study / "tables" / "table1.md").read_text(encoding="utf-8")
+    for row in numbers.to_dict("records"):
+        marked = f"| {row['method']}{' (control)' if row['control'] else ''}† |" in text
+        assert marked == bool(row["contaminated"])
+    assert numbers["contaminated"].any()
+    assert not numbers["contaminated"].all()
+
+
+def test_prompts_and_what_they_cost(study: Path, tmp_path: Path) -> None:
+    folder = described(study, tmp_path)
+    found = read_statistics(folder / "prompts.csv").set_index("method")
+    assert found.index.tolist() == ["classic-0", "PAM-1", "oracle"]  # cheap prompts first
+    assert found.loc["classic-0", "clicks"] == 2
+    text = (folder / "prompts.md").read_text(encoding="utf-8")
+    assert "| classic-0 | box2d | a box on one slice | 1 | 2 |" in text
+    assert "| PAM-1 | mask2d | an outline on one slice | 1 | 14 (9 to 20.5) |" in text
+    assert "| oracle | box3d | a box in space, and the reference itself | – | – |" in text  # noqa: RUF001
+    assert "were told the same, object by object" in text
 
 
 def test_nothing_gives_empty_tables() -> None:

@@ -34,7 +34,7 @@ rule tables:
     output:
         expand(
             f"{STUDY_FOLDER}/tables/{{table}}.{{suffix}}",
-            table=["table1", "dsc_by_dataset"],
+            table=["table1", "dsc_by_dataset", "prompts"],
             suffix=["csv", "md", "tex"],
         ),
     log:

@@ -1,0 +1,69 @@
+"""What each method is told of an object, and what that costs a person (matched prompts)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+NONE = "\N{EN DASH}"
+TOLD = {
+    "box2d": "a box on one slice",
+    "mask2d": "an outline on one slice",
+    "box3d": "a box in space",
+    "structure": "the name of the structure",
+}
+_CLICKS = ("clicks", "clicks_low", "clicks_high")
+HEADINGS = ("Method", "Prompt", "Told of an object", "Views", "Clicks")
+NOTES = (
+    "Views: of the scan that a person looks at. Clicks: corners that are set, the median over the "
+    "objects and in brackets the quartiles; of an outline, the corners of the polygon that follows "
+    "it to within one voxel.",
+    "Methods with the same prompt were told the same, object by object: their rows are compared "
+    "as they are. Between kinds, a difference holds for the method and its prompt together.",
+)
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """What a method is told, in words; ``entry``: of the run record."""
+    kind = str(entry.get("prompt", "unknown"))
+    text = TOLD.get(kind, kind)
+    return f"{text}, and the reference itself" if entry.get("sees_reference") else text
+
+
+def table(results: "Results") -> "pd.DataFrame":
+    """Give a row a method, those with the same prompt together, cheap prompts first."""
+    import pandas as pd
+
+    costs = results.record.get("prompts", {})
+    known = results.record.get("methods", {})
+    rows = []
+    for method in results.columns:
+        entry = known.get(method, {})
+        kind = str(entry.get("prompt", "unknown"))
+        cost = costs.get(kind, {})
+        numbers = {k: cost.get(k) for k in ("views", "clicks", "clicks_low", "clicks_high")}
+        rows.append({"method": method, "prompt": kind, "told": told(entry), **numbers})
+    found = pd.DataFrame(rows, columns=["method", "prompt", "told", "views", *_CLICKS])
+    place = {kind: i for i, kind in enumerate(sorted(costs, key=lambda k: costs[k]["clicks"]))}
+    order = found["prompt"].map(lambda kind: place.get(kind, len(place)))
+    return found.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def printed(numbers: "pd.DataFrame") -> list[list[str]]:
+    """Cells of the table as text, a list a row."""
+    rows = []
+    for row in numbers.to_dict("records"):
+        views, median, low, high = (row[name] for name in ("views", *_CLICKS))
+        clicks = _number(median)
+        if low != high and clicks != NONE:
+            clicks += f" ({_number(low)} to {_number(high)})"
+        about = (str(row[name]) for name in ("method", "prompt", "told"))
+        rows.append([*about, _number(views), clicks])
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None or value != value else f"{value:g}"
