@@ -11,6 +11,7 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
 from benchmark.sources import AnySource
+from benchmark.sources.substance import substance
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
@@ -92,10 +93,12 @@ class Dataset(Settings):
     def digest(self, stage: Literal["fetch", "prepare"]) -> str:
         """Digest of what a stage depends on: of the whole entry, only the keys that it reads."""
         if stage == "fetch":
-            return digest(self.source.model_dump())
+            return digest(substance(self.source.model_dump()))
         told: dict[str, Any] = dict.fromkeys(_TOLD, True)
         told["layout"] = {"__all__": {"unverified"}}
-        return digest([stages.PREPARE, self.model_dump(mode="json", exclude=told)])
+        content = self.model_dump(mode="json", exclude=told)
+        content["source"] = substance(content["source"])
+        return digest([stages.PREPARE, content])
 
     @field_validator("id")
     @classmethod

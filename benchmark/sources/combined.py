@@ -9,6 +9,7 @@ from benchmark.sources.dataverse import DataverseSource
 from benchmark.sources.drive import DriveSource
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.figshare import FigshareSource
+from benchmark.sources.files import File
 from benchmark.sources.github import GitHubSource
 from benchmark.sources.http import HttpSource
 from benchmark.sources.huggingface import HuggingFaceSource
@@ -39,6 +40,11 @@ class CombinedSource(Fetched):
     kind: Literal["combined"]
     parts: tuple[Annotated[Part, Field(discriminator="kind")], ...] = Field(min_length=2)
 
+    @property
+    def named(self) -> tuple[File, ...]:
+        """The files that the parts name."""
+        return tuple(file for part in self.parts for file in part.named)
+
     def size(self) -> float | None:
         """Bytes of the parts together, where all of them are known."""
         sizes = [part.size() for part in self.parts]
@@ -56,17 +62,18 @@ class CombinedSource(Fetched):
     def gather(self, place: Place) -> list[Got]:
         """Gather every part, also where another one is missing; all reasons are told."""
         got: list[Got] = []
-        by_hand: list[str] = []
+        by_hand: list[ByHandError] = []
         failed: list[str] = []
         for part in self.parts:
             try:
                 got += part.gather(place)
             except ByHandError as error:
-                by_hand.append(str(error))
+                by_hand.append(error)
             except UserError as error:
                 failed.append(str(error))
         if failed:
-            raise UserError(" ".join([*failed, *by_hand]))
+            raise UserError(" ".join([*failed, *map(str, by_hand)]))
         if by_hand:
-            raise ByHandError(" ".join(by_hand))
+            again = any(error.again for error in by_hand)
+            raise ByHandError(" ".join(map(str, by_hand)), again=again)
         return got

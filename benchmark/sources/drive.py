@@ -54,7 +54,7 @@ def _expected(file: DriveFile) -> Expected:
 def _download(file: DriveFile, target: Path) -> None:
     import gdown
     import requests
-    from gdown.exceptions import DownloadError as RefusedError
+    from gdown.exceptions import FileURLRetrievalError
 
     arriving = target.parent / f".{target.name}.arriving"
     page = f"https://{HOST}/file/d/{file.id}/view"
@@ -64,7 +64,7 @@ def _download(file: DriveFile, target: Path) -> None:
     except (requests.ConnectionError, requests.Timeout) as error:
         broken = f"the connection to {HOST} broke ({type(error).__name__})"
         raise InterruptedDownloadError(broken) from None
-    except (RefusedError, requests.RequestException):
+    except (FileURLRetrievalError, requests.RequestException):
         raise DownloadError(
             f"Google Drive does not hand out {file.name}: too many have fetched it lately, or it "
             f"is no longer shared. {by_hand}"

@@ -21,6 +21,7 @@ from benchmark.sources.files import File
 from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, unpacked_to
 from benchmark.sources.secrets import hidden, token
 from benchmark.sources.status import Status
+from benchmark.sources.substance import substance
 from benchmark.sources.tree import Tree, grow, plant
 
 
@@ -50,12 +51,16 @@ class Fetched(Settings):
 
     def to_do(self, place: Place) -> list[str]:
         """What a person has to do before the fetch, step by step; empty where nothing."""
-        variables = [file.password_variable for file in self.named if file.password_variable]
         return [
             f"ask for the password of the archive, and export it as {variable}"
-            for variable in dict.fromkeys(variables)
+            for variable in self._password_variables
             if token(variable) is None
         ]
+
+    @property
+    def _password_variables(self) -> list[str]:
+        named = (file.password_variable for file in self.named)
+        return list(dict.fromkeys(variable for variable in named if variable))
 
     def at_hand(self, place: Place) -> str:
         """Tell what is there that the fetch depends on beside the network: a token, own files."""
@@ -63,36 +68,42 @@ class Fetched(Settings):
 
     def fingerprint(self, raw: Path) -> str:
         """What is at hand; another one after a failed fetch, so that it is tried again."""
-        place, last = Place(raw), self._last(raw)
-        now = self.at_hand(place)
-        if last.get("state") == "ready" and last["hand"] == place.by_hand and place.whole:
+        last = self._last(raw)
+        if self.is_here(raw):
             return str(last["fingerprint"])
-        if last.get("state") in ("ready", "failed"):
-            return f"{now}, again {last['tries']}"
-        return now
+        passwords = [f", {name}" for name in self._password_variables if token(name)]
+        again = f", again {last['tries']}" if last.get("again") else ""
+        return f"{self.at_hand(Place(raw))}{''.join(passwords)}{again}"
 
     def is_here(self, raw: Path) -> bool:
-        """Whether all was fetched, and nothing of it is gone since."""
-        return self._last(raw).get("state") == "ready" and Place(raw).whole
+        """Whether all was fetched, and nothing of it is gone or was changed by a person since."""
+        place, last = Place(raw), self._last(raw)
+        return bool(last.get("ready")) and last["hand"] == place.by_hand and place.whole
 
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
         """Get the files, unpack them and link them below ``<raw>/files``; never raises for them."""
         place = Place(raw, patience or Patience())
         before, tries = self.fingerprint(raw), self._last(raw).get("tries", 0) + 1
-        root, state, reason = str(place.files), "ready", None
+        root, state, reason, again = str(place.files), "ready", None, True
         try:
             with locked(raw / "fetch"):
                 gathered = list(self.gather(place))
                 plant(lay_out(gathered), place.files, place.links)
                 inventory.write(place, gathered)
         except ByHandError as error:
-            state, reason = "manual", str(error)
+            state, reason, again = "manual", str(error), error.again
         except UserError as error:
             state, reason = "failed", str(error)
         except Exception as error:  # whatever it is, the workflow goes on without this dataset
             state, reason = "failed", f"{type(error).__name__}: {error}"
             print(hidden(traceback.format_exc()), file=sys.stderr)
-        memory = {"state": state, "fingerprint": before, "tries": tries, "hand": place.by_hand}
+        memory = {
+            "ready": state == "ready",
+            "again": again,
+            "tries": tries,
+            "fingerprint": before,
+            "hand": place.by_hand,
+        }
         write_json(raw / "fetched.json", {**_memory(raw), self._key: memory})
         return Status.model_validate(
             {
@@ -106,7 +117,7 @@ class Fetched(Settings):
 
     @property
     def _key(self) -> str:
-        return digest(self.model_dump(mode="json"))
+        return digest(substance(self.model_dump(mode="json")))
 
     def _last(self, raw: Path) -> dict[str, Any]:
         return dict(_memory(raw).get(self._key, {}))
@@ -147,7 +158,8 @@ def _unpack(got: Got) -> Path:
             raise
         raise ByHandError(
             f"{error} Ask for it where the data come from, then export "
-            f"{got.entry.password_variable} and run again."
+            f"{got.entry.password_variable} and run again.",
+            again=password is not None,
         ) from None
 
 

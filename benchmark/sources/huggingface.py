@@ -61,7 +61,8 @@ class HuggingFaceSource(Fetched):
         except (GatedRepoError, RepositoryNotFoundError):
             raise ByHandError(
                 f"1. Open {self.page} with an account, and accept its terms. 2. Make a token that "
-                f"may read, and export {TOKEN}. 3. Run again."
+                f"may read, and export {TOKEN}. 3. Run again.",
+                again=secret is not None,
             ) from None
         except HfHubHTTPError as error:
             status = error.response.status_code if error.response is not None else 0

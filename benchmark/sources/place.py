@@ -23,6 +23,11 @@ _AT_A_HOST = 2
 class ByHandError(Exception):
     """What is missing has to be done by a person; the message is the steps."""
 
+    def __init__(self, message: str, *, again: bool = False) -> None:
+        """``again``: nothing on this machine will tell that it is done, so each run tries again."""
+        super().__init__(message)
+        self.again = again
+
 
 @dataclass(frozen=True)
 class Place:

@@ -79,7 +79,8 @@ class SynapseSource(Fetched):
             exceptions.SynapseUnmetAccessRestrictions,
         ):
             raise ByHandError(
-                f"The token in {TOKEN} has no access to {self.entity}: {numbered(self._access())}"
+                f"The token in {TOKEN} has no access to {self.entity}: {numbered(self._access())}",
+                again=True,
             ) from None
         except exceptions.SynapseHTTPError as error:
             status = getattr(error.response, "status_code", 0)

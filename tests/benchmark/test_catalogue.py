@@ -132,3 +132,18 @@ def test_what_a_digest_covers(entry: Make, content: dict[str, Any], stages: set[
     for stage in ("fetch", "prepare"):
         differs = before.digest(stage) != after.digest(stage)
         assert differs == (stage in stages), stage
+
+
+def test_what_a_source_only_tells_enters_no_digest(entry: Make) -> None:
+    part = {"kind": "manual", "page": "https://a.org", "steps": ["sign"], "about_gb": 1}
+    other = {**part, "page": "https://b.org", "steps": ["ask"], "about_gb": 2}
+    http = {"kind": "http", "files": [{"url": "https://example.org/a.zip"}]}
+    for before, after in (
+        (part, other),
+        ({"kind": "combined", "parts": [part, http]}, {"kind": "combined", "parts": [other, http]}),
+    ):
+        for stage in ("fetch", "prepare"):
+            assert entry(source=before).digest(stage) == entry(source=after).digest(stage)
+    named = {**part, "files": [{"name": "a.zip"}]}
+    for stage in ("fetch", "prepare"):
+        assert entry(source=part).digest(stage) != entry(source=named).digest(stage)

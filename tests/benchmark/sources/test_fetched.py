@@ -278,8 +278,17 @@ def test_the_password_of_an_archive(
     got = asking.fetch(raw)
     assert got.state == "manual"
     assert "export ZIP_PASSWORD and run again" in str(got.reason)
+    waiting = asking.fingerprint(raw)
+    assert asking.fingerprint(raw) == waiting
+    monkeypatch.setenv("ZIP_PASSWORD", "wrong")
+    assert (trying := asking.fingerprint(raw)) != waiting
+    assert asking.fetch(raw).state == "manual"
+    assert asking.fingerprint(raw) != trying  # the next one may be right
     monkeypatch.setenv("ZIP_PASSWORD", "open-sesame")
     assert asking.fetch(raw).state == "ready"
+    ready = asking.fingerprint(raw)
+    monkeypatch.delenv("ZIP_PASSWORD")
+    assert asking.fingerprint(raw) == ready
     published = source("http", files=[{**file, "password": "open-sesame"}])
     assert content(published.fetch(raw).root) == {"a.txt": b"content"}
     assert "open-sesame" not in capsys.readouterr().err

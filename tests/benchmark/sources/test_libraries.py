@@ -1,6 +1,7 @@
 """Sources behind a library of their own, played at its calls: Hugging Face, Drive, IDC, Synapse."""
 
 import hashlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
@@ -55,7 +56,10 @@ class Hub:
         server.put(f"/datasets/o/r/resolve/{REVISION}/images/a.nii.gz", large)
         server.put(f"/datasets/o/r/resolve/{REVISION}/README.md", small)
 
+        real = inspect.signature(huggingface_hub.HfApi.list_repo_tree)
+
         def list_tree(api: Any, repo: str, **how: Any) -> Iterable[Any]:
+            real.bind(api, repo, **how)
             self.asked.append({"repo": repo, "token": api.token, **how})
             if self.errors:
                 raise self.errors.pop(0)
@@ -117,6 +121,10 @@ def test_a_repository_that_asks_for_an_account(
     assert made.fingerprint(raw) == before
     monkeypatch.setenv("HF_TOKEN", SECRET)
     assert made.fingerprint(raw) != before
+    hub.errors.append(refusal(kind, 403))  # the terms are not accepted yet
+    got = made.fetch(raw)
+    assert got.state == "manual"
+    assert made.fingerprint(raw) != got.fingerprint  # each run asks whether they are now
     assert made.fetch(raw).state == "ready"
     assert hub.asked[-1]["token"] == SECRET
     assert server.requests[-1][1]["Authorization"] == f"Bearer {SECRET}"
@@ -147,8 +155,10 @@ def play_drive(monkeypatch: pytest.MonkeyPatch, *steps: bytes | Exception) -> li
     import gdown
 
     script, calls = list(steps), []
+    real = inspect.signature(gdown.download)
 
     def download(*, output: str, **how: Any) -> str:
+        real.bind(output=output, **how)
         calls.append(how)
         step = script.pop(0)
         if isinstance(step, Exception):
@@ -216,6 +226,7 @@ def idc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[l
     pq.write_table(pa.table(table), tmp_path / "index.parquet")
     monkeypatch.setattr(idc_index_data, "IDC_INDEX_PARQUET_FILEPATH", tmp_path / "index.parquet")
     monkeypatch.setattr(idc_index_data, "__version__", "25.0.5")
+    real = inspect.signature(idc_index.index.IDCClient.download_from_selection)
     asked: list[list[str]] = []
     rows = {row[3]: row for row in INDEX}
 
@@ -225,6 +236,7 @@ def idc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[l
 
         class Client:
             def download_from_selection(self, root: str, **how: Any) -> None:
+                real.bind(self, root, **how)
                 asked.append(how["seriesInstanceUID"])
                 files = []
                 for uid in how["seriesInstanceUID"]:
@@ -424,6 +436,7 @@ def test_synapse_refuses_the_token(
     got = source("synapse", **SYNAPSE).fetch(raw)
     assert got.state == "manual"
     assert "has no access to syn1" in str(got.reason)
+    assert source("synapse", **SYNAPSE).fingerprint(raw) != got.fingerprint  # is tried again
     assert SECRET not in str(got.reason)
 
 
