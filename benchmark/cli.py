@@ -203,6 +203,14 @@ def collect(study: Folder) -> None:
 
 
 @app.command()
+def measure(study: Folder) -> None:
+    """Measure the lesions of the study's cohorts, and join the tables of their patients."""
+    from benchmark.measures import measure
+
+    measure(_study(study / "settings.json"), study)
+
+
+@app.command()
 def check(study: Folder, output: Output) -> None:
     """Fail where a study lost more scans or cells than its budget allows."""
     from benchmark.collect import check

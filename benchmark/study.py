@@ -145,9 +145,13 @@ class Study(Settings):
         for name in named:
             if name not in self.methods:
                 raise ValueError(unknown_name("method in report", name, self.methods))
-        for name in (*self.analysis.thickness, *self.analysis.controls):
+        reference = [self.analysis.reference] if self.analysis.reference else []
+        for name in (*self.analysis.thickness, *self.analysis.controls, *reference):
             if name not in self.methods:
                 raise ValueError(unknown_name("method in analysis", name, self.methods))
+        for name in self.analysis.cohorts:
+            if name not in self.entries:
+                raise ValueError(unknown_name("dataset in analysis.cohorts", name, self.entries))
         return self
 
     @cached_property

@@ -54,6 +54,17 @@ STUDY_CHANGES: dict[str, Any] = {
     "analysis.margin": 0.05,
     "analysis.mixed_scans": 5,
     "analysis.controls": ["m"],
+    "analysis.reference": "m",
+    "analysis.interaction": "times.csv",
+    "analysis.runs": "runs.csv",
+    "analysis.cohorts.<name>.table": "patients.csv",
+    "analysis.cohorts.<name>.patient": "id",
+    "analysis.cohorts.<name>.time": "days",
+    "analysis.cohorts.<name>.event": "died",
+    "analysis.cohorts.<name>.pre": "before",
+    "analysis.cohorts.<name>.post": "after",
+    "analysis.cohorts.<name>.structure": "liver",
+    "analysis.cohorts.<name>.covariates": ["age"],
     "analysis.thickness.<name>.plain": 30,
     "analysis.thickness.<name>.variants": {"thick": 40},
     "analysis.thickness.<name>.most_slices": 5,
@@ -337,7 +348,8 @@ def test_keys_of_a_study_enter_what_the_page_says(
         "methods": {"m": {"adapter": "methods_of_docs:Sized", "prompt": "box3d"}},
     }
     before = study_digests(base)
-    after = study_digests(changed(base, key, STUDY_CHANGES[key], "m"))
+    item = "P01" if key.startswith("analysis.cohorts") else "m"
+    after = study_digests(changed(base, key, STUDY_CHANGES[key], item))
     assert {name for name in before if before[name] != after[name]} == documented(STUDY)[key][1]
 
 

@@ -35,7 +35,43 @@ ANALYSES = {
     "thickness": Analysis(
         "thickness", ("scores", "objects"), ("thickness_values", "thickness_tests")
     ),
+    "regularity": Analysis(
+        "regularity", ("scores", "objects"), ("regularity_values", "regularity")
+    ),
+    "efficiency": Analysis(
+        "efficiency", ("times",), ("times", "times_by_dataset", "times_tests", "costs")
+    ),
+    "interaction": Analysis(
+        "interaction",
+        ("interaction", "scores"),
+        ("interaction", "interaction_tests", "interaction_gain"),
+    ),
+    "ranking": Analysis(
+        "ranking",
+        ("scores",),
+        ("ranking", "rank_shares", "rank_agreement", "wins", "ranks_by_dataset"),
+    ),
+    "survival": Analysis(
+        "survival",
+        ("cohorts", "measures"),
+        (
+            "survival_patients",
+            "survival_curves",
+            "survival_tests",
+            "survival_cox",
+            "survival_difference",
+            "survival_response",
+        ),
+    ),
+    "generalisation": Analysis(
+        "generalisation",
+        ("runs",),
+        ("recovery", "finetuning", "finetuning_tests", "ablation", "ablation_tests"),
+    ),
 }
+
+BROUGHT = ("interaction", "runs")
+"""Tables that the benchmark does not make: the study file names them, if there are any."""
 
 
 def analyse(
@@ -43,7 +79,8 @@ def analyse(
 ) -> None:
     """Run an analysis on the tables of ``inputs``; write each table it gives to ``output``/T.csv.
 
-    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet; only scores must be there.
+    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet. Those of `BROUGHT`,
+    and the objects for thickness, may be left out.
     """
     from benchmark.analysis import frames
 

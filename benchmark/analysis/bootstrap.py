@@ -6,7 +6,7 @@ with all their scans (Davison and Hinkley 1997, section 3.8). All methods and me
 draws, so that differences between methods may be taken draw by draw. Intervals are percentiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -62,9 +62,16 @@ def _draws(
 
 
 def overall_replicates(
-    replicates: dict[str, Array], collections: dict[str, str], seed: int
+    replicates: Mapping[str, Array], collections: Mapping[str, str], seed: int
 ) -> Array:
-    """Give the mean over datasets in each draw of collections, datasets and patients.
+    """Give the mean over datasets in each draw; see `draws`."""
+    return np.stack([mean(drawn, axis=0) for drawn in draws(replicates, collections, seed)])
+
+
+def draws(
+    replicates: Mapping[str, Array], collections: Mapping[str, str], seed: int
+) -> Iterator[Array]:
+    """Give, a draw of collections, datasets and patients each, the means of the datasets drawn.
 
     ``replicates``: as `dataset_replicates` gives them; ``collections``: that of each dataset.
     """
@@ -76,13 +83,11 @@ def overall_replicates(
         for collection in sorted({collections[name] for name in names})
     ]
     rng = generator(seed, "collections")
-    found = np.empty((resamples, *stacked.shape[2:]))
-    for draw in range(resamples):
+    for _ in range(resamples):
         chosen = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
         datasets = np.concatenate([rng.choice(group, len(group)) for group in chosen])
         inner = rng.integers(resamples, size=len(datasets))
-        found[draw] = mean(stacked[inner, datasets], axis=0)
-    return found
+        yield stacked[inner, datasets]
 
 
 def interval(replicates: Array, tail: float) -> tuple[Array, Array]:

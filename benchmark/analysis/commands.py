@@ -61,6 +61,67 @@ def thickness(
     _run("thickness", {"scores": scores, "objects": objects}, out, settings)
 
 
+@app.command()
+def regularity(
+    scores: Scores,
+    objects: Annotated[Path, typer.Option(help="Table of the objects and their shape.")],
+    out: Out,
+    settings: SettingsFile = None,
+) -> None:
+    """Change of DSC against the reference method (analysis.reference) over the objects' shape."""
+    _run("regularity", {"scores": scores, "objects": objects}, out, settings)
+
+
+@app.command()
+def efficiency(
+    times: Annotated[Path, typer.Option(help="Table of inference times.")],
+    out: Out,
+    settings: SettingsFile = None,
+) -> None:
+    """Inference times by phase, their tests, and costs."""
+    _run("efficiency", {"times": times}, out, settings)
+
+
+@app.command()
+def interaction(
+    out: Out,
+    interaction: Annotated[
+        Path | None, typer.Option(help="Table of measured interaction times.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Long table of scores.")] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Interaction times by kind of prompt, their tests, and DSC a second of interaction."""
+    _run("interaction", {"interaction": interaction, "scores": scores}, out, settings)
+
+
+@app.command()
+def ranking(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
+    """Ranks by mean, median and significance, how stable they are, and wins by dataset."""
+    _run("ranking", {"scores": scores}, out, settings)
+
+
+@app.command()
+def survival(
+    cohorts: Annotated[Path, typer.Option(help="Table of patients.")],
+    measures: Annotated[Path, typer.Option(help="Table of lesions' sizes by scan and method.")],
+    out: Out,
+    settings: SettingsFile = None,
+) -> None:
+    """Change of diameter, area and volume against survival: curves, tests, concordance."""
+    _run("survival", {"cohorts": cohorts, "measures": measures}, out, settings)
+
+
+@app.command()
+def generalisation(
+    out: Out,
+    runs: Annotated[Path | None, typer.Option(help="Table of training runs.")] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Recovery, gain by fine-tuning, and ablations, from a table of training runs."""
+    _run("generalisation", {"runs": runs}, out, settings)
+
+
 def _run(name: str, inputs: dict[str, Path | None], out: Path, settings: Path | None) -> None:
     from benchmark.analysis import analyse
 

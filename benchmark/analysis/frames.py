@@ -1,6 +1,6 @@
 """Score tables of this project or of other origin, checked once and brought to one form."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,24 @@ DEFAULTS: dict[str, Any] = {
 
 COLUMNS = (*CELL, *DEFAULTS, "collection", "patient", "status", *METRICS)
 KEY = (*CELL, "level", "object", "variant", "deviation")
+
+
+COHORTS = ("cohort", "patient", "time", "event", "dataset", "pre_scan", "post_scan")
+MEASURES = (
+    "dataset",
+    "scan",
+    "method",
+    "diameter_mm",
+    "area_mm2",
+    "volume_mm3",
+    "status",
+    "reason",
+)
+INTERACTION = ("reader", "dataset", "object", "prompt", "seconds")
+RUN = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
+RUNS = (*RUN, "default", "value")
+RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
+_ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
 
 def read(path: Path, wanted: Sequence[str] | None = None) -> pd.DataFrame:
@@ -71,8 +89,7 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
             f"{origin} has no metric: expected at least one column of {', '.join(METRICS)}."
         )
     for name in metrics:
-        if not pd.api.types.is_numeric_dtype(table[name]) and table[name].notna().any():
-            raise UserError(f"{origin}: the column {name!r} is not numeric.")
+        numbers(table, name, origin)
     filled = table.assign(
         **{name: value for name, value in DEFAULTS.items() if name not in table},
         **{name: table[name].astype(float) for name in metrics},
@@ -144,5 +161,98 @@ def read_images(path: Path) -> pd.DataFrame:
     return table
 
 
-READERS = {"scores": read_scores, "images": read_images, "objects": read_objects}
+def read_times(path: Path) -> pd.DataFrame:
+    """Read times: ``method``, ``dataset``, ``object`` and seconds by phase (``segment_s``, ...)."""
+    table = read(path)
+    require(table, ("method", "dataset", "object", "segment_s"), str(path))
+    defaults = {"scan": "", "variant": "", "device": "unknown"}
+    table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
+    unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
+    for name in (c for c in table if str(c).endswith("_s")):
+        numbers(table, str(name), str(path))
+    return table
+
+
+def read_interaction(path: Path) -> pd.DataFrame:
+    """Read interaction times: a row a reader, object and kind of prompt; ``generated`` is false."""
+    table = read(path)
+    require(table, INTERACTION, str(path))
+    numbers(table, "seconds", str(path))
+    if (table["seconds"] <= 0).any() or table["seconds"].isna().any():
+        raise UserError(f"{path}: seconds must be positive.")
+    unique(table, INTERACTION[:-1], str(path))
+    return table if "generated" in table else table.assign(generated=False)
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """Read training runs: a row a trained model, dataset it was tested on, and metric."""
+    table = read(path)
+    require(table, ("kind", "method", "tested_on", "value"), str(path))
+    defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
+    table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
+    for name, value in {"trained_on": "", **_ABLATION}.items():
+        table[name] = table[name].where(table[name].notna(), value)
+    table["default"] = table["default"].isin([True, "True", "true", 1])
+    numbers(table, "value", str(path))
+    for kind in table["kind"].unique():
+        if kind not in RUN_KINDS:
+            raise UserError(f"{path}: " + unknown_name("kind", str(kind), RUN_KINDS))
+    unique(table, RUN, str(path))
+    return table
+
+
+def read_cohorts(path: Path) -> pd.DataFrame:
+    """Read patients: `COHORTS`, and covariates as numbers in columns ``covariate_NAME``."""
+    table = read(path)
+    defaults = {"cohort": "cohort", "dataset": "study"}
+    return cohorts_table([table.assign(**{k: v for k, v in defaults.items() if k not in table})])
+
+
+def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join and check cohorts: a patient once in each, times not negative, events 0 or 1."""
+    if not tables:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORTS})
+    table = pd.concat(tables, ignore_index=True)
+    require(table, COHORTS, "The table of patients")
+    unique(table, ("cohort", "patient"), "The table of patients")
+    for name in ("time", *(str(c) for c in table if str(c).startswith("covariate_"))):
+        numbers(table, name, "The table of patients")
+    if (table["time"] < 0).any():
+        raise UserError("The table of patients: a time is negative.")
+    events = table["event"].map({0: 0.0, 1: 1.0})
+    if (events.isna() & table["event"].notna()).any():
+        raise UserError("The table of patients: event is 1 (it happened) or 0 (censored).")
+    return table.assign(event=events)
+
+
+def read_measures(path: Path) -> pd.DataFrame:
+    """Read lesions' sizes: a row a scan and method; ``status`` is ok where there is a volume."""
+    table = read(path)
+    table = table if "dataset" in table else table.assign(dataset="study")
+    require(table, ("scan", "method", "diameter_mm", "area_mm2", "volume_mm3"), str(path))
+    for name in MEASURES[3:6]:
+        numbers(table, name, str(path))
+    if "status" not in table:
+        table["status"] = table["volume_mm3"].notna().map({True: "ok", False: "failed"})
+    table = table if "reason" in table else table.assign(reason=None)
+    unique(table, ("dataset", "scan", "method"), str(path))
+    return table
+
+
+def numbers(table: pd.DataFrame, name: str, origin: str) -> None:
+    """Raise a `UserError` where the column ``name`` has values that are no numbers."""
+    if not pd.api.types.is_numeric_dtype(table[name]) and table[name].notna().any():
+        raise UserError(f"{origin}: the column {name!r} is not numeric.")
+
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    "scores": read_scores,
+    "images": read_images,
+    "objects": read_objects,
+    "times": read_times,
+    "interaction": read_interaction,
+    "runs": read_runs,
+    "cohorts": read_cohorts,
+    "measures": read_measures,
+}
 """How each table that an analysis takes is read and checked."""

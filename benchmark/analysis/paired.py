@@ -154,3 +154,32 @@ def _by_search(values: Array, tail: float) -> tuple[float, float]:
         for wanted in (aim, -aim)
     ]
     return float(ends[0]), float(ends[1])
+
+
+def rank_sum(a: Array, b: Array) -> Outcome:
+    """Wilcoxon's rank-sum test of independent samples, as R's ``wilcox.test`` takes it.
+
+    Exact for fewer than 50 values each without ties, else the normal approximation with continuity
+    correction. The statistic is R's W.
+    """
+    from scipy import stats
+
+    a, b = tidy(a), tidy(b)
+    if min(len(a), len(b)) < 2:
+        return Outcome(reason=f"n = {min(len(a), len(b))}: a test needs at least two values each")
+    both = np.concatenate([a, b])
+    if constant(both):
+        return Outcome(reason="all values are equal")
+    exact = len(np.unique(both)) == len(both) and max(len(a), len(b)) < _EXACT
+    found = stats.mannwhitneyu(a, b, method="exact" if exact else "asymptotic")
+    return Outcome(float(found.statistic), float(found.pvalue))
+
+
+def mean_interval(values: Array, tail: float) -> tuple[float, float]:
+    """Interval of a mean by t; NaN for fewer than two values."""
+    from scipy import stats
+
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = stats.t.isf(tail, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean() - half), float(values.mean() + half)

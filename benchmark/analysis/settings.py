@@ -18,6 +18,24 @@ class Reach(Settings):
     most_slices: int | None = Field(default=None, ge=1)
 
 
+class Cohort(Settings):
+    """Patients of a dataset with a scan before and one after treatment, and how they fared.
+
+    ``table``: a csv or parquet file, a path or the name of one among the files of the dataset; then
+    the names of its columns. ``structure``: the lesions, where the dataset has other structures;
+    ``covariates``: numbers that the adjusted Cox model takes.
+    """
+
+    table: str = "cohort.csv"
+    patient: str = "patient"
+    time: str = "time_months"
+    event: str = "event"
+    pre: str = "pre_scan"
+    post: str = "post_scan"
+    structure: str | None = None
+    covariates: tuple[str, ...] = ()
+
+
 class AnalysisSettings(Settings):
     """What the statistics depend on beside their tables.
 
@@ -25,7 +43,9 @@ class AnalysisSettings(Settings):
     difference of DSC below which two settings of a method count as equivalent; ``mixed_scans``: so
     many scans of a dataset, drawn by the seed, enter the mixed model; ``controls``: methods that
     enter no comparison and no ranking (a study adds those that its adapters mark); ``thickness``:
-    by method, what its variants change.
+    by method, what its variants change; ``reference``: the method that regularity holds others
+    against, null for the first; ``interaction``, ``runs``: paths of the tables of measured
+    interaction times and of training runs; ``cohorts``: by dataset, patients for survival.
     """
 
     seed: int = 0
@@ -35,6 +55,10 @@ class AnalysisSettings(Settings):
     mixed_scans: int = Field(default=20, ge=2)
     controls: tuple[str, ...] = ()
     thickness: dict[str, Reach] = {}
+    reference: str | None = None
+    interaction: str | None = None
+    runs: str | None = None
+    cohorts: dict[str, Cohort] = {}
 
     @property
     def tail(self) -> float:

@@ -31,6 +31,30 @@ rule collect:
         f"pambench collect --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
 
+rule measure:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        status=[paths.STATUS.format(dataset=name) for name in COHORTS],
+        prepared=[
+            path
+            for pattern in (paths.IMAGES, paths.REFERENCE)
+            for path in shards(pattern, COHORTS)
+        ],
+        prompts=shards(paths.PROMPTS, COHORTS, rules=STUDY.prompt_rules.id),
+        masks=[path for run in RUNS for path in shards(paths.MASKS, COHORTS, run=run)],
+    output:
+        measures=f"{STUDY_FOLDER}/measures.parquet",
+        cohorts=f"{STUDY_FOLDER}/cohorts.parquet",
+    log:
+        f"results/logs/{STUDY.study}/measure.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/measure.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench measure --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
 STATISTICS = [
     f"{STUDY_FOLDER}/statistics/{table}.csv"
     for analysis in ANALYSES.values()
@@ -43,7 +67,7 @@ for ANALYSIS, OF in ANALYSES.items():
         name:
             f"analyse_{ANALYSIS}"
         input:
-            **{table: f"{STUDY_FOLDER}/{table}.parquet" for table in OF.takes},
+            **tables_of(OF),
             settings=f"{STUDY_FOLDER}/settings.json",
         output:
             expand(f"{STUDY_FOLDER}/statistics/{{table}}.csv", table=OF.gives),
@@ -55,9 +79,7 @@ for ANALYSIS, OF in ANALYSES.items():
             "../../environment.yml"
         params:
             analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop
-            tables=" ".join(
-                f"--{table} {STUDY_FOLDER}/{table}.parquet" for table in OF.takes
-            ),
+            tables=" ".join(f"--{name} {path}" for name, path in tables_of(OF).items()),
         shell:
             "pambench analyse {params.analysis} --settings {input.settings:q} {params.tables}"
             f" --out {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"

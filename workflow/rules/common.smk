@@ -9,7 +9,7 @@ from snakemake.logging import logger
 
 from benchmark import paths, weights, weights_store
 from benchmark.adapter import find
-from benchmark.analysis import ANALYSES
+from benchmark.analysis import ANALYSES, BROUGHT
 from benchmark.study import Study
 from benchmark.workflow_progress import take_over
 
@@ -18,6 +18,7 @@ STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
 RUNS = {run.id: run for run in STUDY.runs.values()}
 METHODS = {run.id: find(run.adapter).info for run in RUNS.values()}
 DATASETS = STUDY.entries
+COHORTS = list(STUDY.analysis.cohorts)
 WEIGHTS = {
     run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights
 }
@@ -51,13 +52,27 @@ wildcard_constraints:
     weights=r"[^/]+",
 
 
-def shards(pattern, **fields):
-    """Paths of `pattern` for all shards of all datasets of the study."""
+def shards(pattern, datasets=None, **fields):
+    """Paths of `pattern` for all shards of all datasets of the study, or of those named."""
     return [
         pattern.format(dataset=name, shard=shard, **fields)
         for name, entry in DATASETS.items()
+        if datasets is None or name in datasets
         for shard in range(entry.shards)
     ]
+
+
+def tables_of(analysis):
+    """Paths of the tables that an analysis takes, by name; of those brought only what there is."""
+    brought = {name: getattr(STUDY.analysis, name) for name in BROUGHT}
+    made = {
+        name: f"{STUDY_FOLDER}/{name}.parquet"
+        for name in analysis.takes
+        if name not in BROUGHT
+    }
+    return made | {
+        name: brought[name] for name in analysis.takes if brought.get(name) is not None
+    }
 
 
 def entry_name(wildcards):

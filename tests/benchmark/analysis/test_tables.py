@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmark.analysis import ANALYSES, analyse, frames, read_statistics
+from benchmark.analysis import ANALYSES, BROUGHT, analyse, frames, read_statistics
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.cli import app
 from benchmark.errors import UserError
@@ -124,6 +124,28 @@ def test_names_of_methods_do_not_matter(name: str) -> None:
     first, second = (run(name, frames.scores(t)) for t in (table, renamed))
     for key in ANALYSES[name].gives:
         pd.testing.assert_frame_equal(first[key].replace(names), second[key])
+
+
+@pytest.mark.parametrize("name", ["efficiency", "interaction", "generalisation", "survival"])
+def test_tables_of_nothing_have_their_columns(name: str, tmp_path: Path) -> None:
+    heads: dict[str, Any] = {
+        "times": ["method", "dataset", "scan", "object", "segment_s"],
+        "interaction": frames.INTERACTION,
+        "runs": frames.RUNS,
+        "cohorts": frames.COHORTS,
+        "measures": frames.MEASURES,
+        "scores": scores().columns,
+    }
+    inputs = {}
+    for table in ANALYSES[name].takes:
+        inputs[table] = tmp_path / f"{table}.csv"
+        pd.DataFrame(columns=list(heads[table])).to_csv(inputs[table], index=False)
+    some = {table: path for table, path in inputs.items() if table not in BROUGHT}
+    for given in (inputs, some):
+        analyse(name, given, tmp_path / "out", SETTINGS)
+        for table in ANALYSES[name].gives:
+            found = read_statistics(tmp_path / "out" / f"{table}.csv")
+            assert found.columns.tolist() == documented()[table]
 
 
 def run(name: str, table: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -1,0 +1,107 @@
+"""Correlations with intervals: Pearson, Spearman, and Pearson given a third variable.
+
+Independent points: P by t, intervals by Fisher's z (for Spearman with the variance of Bonett and
+Wright 2000). Points in clusters: the standard error of Fisher's z is that of a bootstrap which
+draws whole clusters, and P and interval are those of z with it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.analysis.paired import constant
+
+Array = NDArray[np.float64]
+
+KINDS = ("pearson", "spearman", "partial")
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """``reason``: why there is none."""
+
+    r: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    reason: str = ""
+
+
+def correlate(
+    kind: str,
+    x: Array,
+    y: Array,
+    given: Array,
+    *,
+    tail: float,
+    weights: Array | None = None,
+    cluster: NDArray[np.intp] | None = None,
+) -> Correlation:
+    """Correlate ``x`` with ``y`` (n,); ``given`` is held fixed where ``kind`` is "partial".
+
+    ``cluster``: number of each point's cluster; ``weights``: how often each draw of the bootstrap
+    holds each cluster (draws, clusters).
+    """
+    from scipy import stats
+
+    extra = int(kind == "partial")
+    if len(x) < 4 + extra:
+        return Correlation(reason=f"n = {len(x)}: a correlation needs at least {4 + extra} points")
+    columns = [x, y, given][: 2 + extra]
+    if any(constant(column) for column in columns):
+        return Correlation(reason="a variable has no variance")
+    if kind == "spearman":
+        columns = [stats.rankdata(column) for column in columns]
+    data = np.column_stack([(c - c.mean()) / c.std() for c in columns])
+    r = float(_coefficient((data.T @ data / len(x))[None])[0])
+    if not np.isfinite(r):
+        return Correlation(reason="a variable follows from the one that is held fixed")
+    if abs(r) > 1 - 1e-12:
+        return Correlation(r=r, low=r, high=r, p=0.0)
+    if cluster is None or weights is None:
+        df = len(x) - 2 - extra
+        t = r * (df / (1 - r * r)) ** 0.5
+        more = 1 + r * r / 2 if kind == "spearman" else 1.0
+        se = (more / (len(x) - 3 - extra)) ** 0.5
+        p = 2 * float(stats.t.sf(abs(t), df))
+    else:
+        if weights.shape[1] < 2:
+            return Correlation(r=r, reason=f"{weights.shape[1]} clusters: there is no interval")
+        drawn = _bootstrap(data, cluster, weights)
+        drawn = drawn[np.isfinite(drawn)]
+        se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
+        if not se > 1e-9:
+            return Correlation(r=r, reason="the clusters do not differ: there is no interval")
+        p = 2 * float(stats.norm.sf(abs(np.arctanh(r)) / se))
+    half = float(stats.norm.isf(tail)) * se
+    ends = np.tanh([np.arctanh(r) - half, np.arctanh(r) + half])
+    return Correlation(r, float(ends[0]), float(ends[1]), p)
+
+
+def _bootstrap(data: Array, cluster: NDArray[np.intp], weights: Array) -> Array:
+    """The coefficient in each draw, from the sums and products of each cluster."""
+    n, k = data.shape
+    moments = np.column_stack(
+        [np.ones(n), data, *(data[:, i] * data[:, j] for i in range(k) for j in range(k))]
+    )
+    sums = np.column_stack(
+        [np.bincount(cluster, column, minlength=weights.shape[1]) for column in moments.T]
+    )
+    drawn = weights @ sums
+    drawn = drawn[drawn[:, 0] > 0]
+    means = drawn[:, 1:] / drawn[:, :1]
+    first, second = means[:, :k], means[:, k:].reshape(-1, k, k)
+    return _coefficient(second - first[:, :, None] * first[:, None, :])
+
+
+def _coefficient(covariance: Array) -> Array:
+    """Correlation of the first two variables, given the third if there is one: (draws, k, k)."""
+    spread = np.sqrt(np.einsum("dii->di", covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = covariance / (spread[:, :, None] * spread[:, None, :])
+        if covariance.shape[1] == 2:
+            return np.asarray(r[:, 0, 1])
+        xy, xz, yz = r[:, 0, 1], r[:, 0, 2], r[:, 1, 2]
+        rest = (1 - xz**2) * (1 - yz**2)
+        return np.where(rest > 1e-12, (xy - xz * yz) / np.sqrt(np.abs(rest)), np.nan)

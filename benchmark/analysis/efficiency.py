@@ -1,0 +1,123 @@
+"""Efficiency (paper, Fig. 4d, Tables S12 and S13): inference times by phase, and what they cost.
+
+The paper's time runs from reading the input to the written result; loading the model is told
+apart. Its test, the rank-sum test over dataset means, takes the same datasets under two methods for
+independent samples, so the signed-rank test stands beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.analysis.paired import WILCOXON, holm, mean_interval, paired_test
+from benchmark.analysis.paired import rank_sum as rank_sum_test
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+PHASES = ("read", "segment", "write", "total", "load", "total_with_load")
+TESTED = ("segment", "total", "total_with_load")
+
+TIMES = (
+    *("method", "device", "phase", "unit", "n", "objects", "mean", "sd", "median", "q1", "q3"),
+    *("low", "high"),
+)
+BY_DATASET = ("method", "device", "phase", "dataset", "objects", "seconds")
+TESTS = (
+    *("method_a", "device_a", "method_b", "device_b", "phase", "unit", "n", "mean_a", "mean_b"),
+    *("ratio", "test", "statistic", "p", "p_holm", "family", "family_of", "reason"),
+)
+COSTS = ("method", "device", "parameters", "flops", "peak_memory_mb", "peak_gpu_mb", "objects")
+
+_METHOD = ["method", "device"]
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Summarise ``tables["times"]``: times, times_by_dataset, times_tests, costs."""
+    times = tables["times"]
+    long = _by_phase(times[times["variant"] == ""])
+    datasets = (
+        long.groupby([*_METHOD, "phase", "dataset"], sort=False)["seconds"]
+        .agg(["size", "mean"])
+        .reset_index()
+        .rename(columns={"size": "objects", "mean": "seconds"})
+    )
+    found = [
+        row
+        for unit, table in (("dataset", datasets), ("object", long.assign(objects=1)))
+        for row in _summaries(table, unit, settings)
+    ]
+    return {
+        "times": pd.DataFrame(found, columns=list(TIMES)),
+        "times_by_dataset": datasets.reindex(columns=list(BY_DATASET)),
+        "times_tests": _tests(datasets, settings),
+        "costs": _costs(times[times["variant"] == ""]),
+    }
+
+
+def _by_phase(times: pd.DataFrame) -> pd.DataFrame:
+    """A row an object and phase. Phases that were not taken are left out."""
+    taken = [p for p in ("read", "segment", "write", "load") if f"{p}_s" in times]
+    seconds = {p: times[f"{p}_s"].astype(float) for p in taken}
+    seconds["total"] = sum((seconds[p] for p in taken if p != "load"), 0 * seconds[taken[0]])
+    if "load" in taken:
+        seconds["total_with_load"] = seconds["total"] + seconds["load"]
+    keys = times[[*_METHOD, "dataset", "scan", "object"]]
+    parts = [keys.assign(phase=p, seconds=seconds[p]) for p in PHASES if p in seconds]
+    return pd.concat(parts, ignore_index=True).dropna(subset="seconds")
+
+
+def _summaries(
+    table: pd.DataFrame, unit: str, settings: "AnalysisSettings"
+) -> Iterator[dict[str, Any]]:
+    for (method, device, phase), rows in table.groupby([*_METHOD, "phase"], sort=False):
+        values = rows["seconds"].to_numpy(dtype=np.float64)
+        q1, median, q3 = np.quantile(values, (0.25, 0.5, 0.75))
+        low, high = mean_interval(values, settings.tail)
+        yield {
+            **{"method": method, "device": device, "phase": phase, "unit": unit},
+            **{"n": len(values), "objects": int(rows["objects"].sum()), "mean": values.mean()},
+            "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
+            **{"median": median, "q1": q1, "q3": q3, "low": low, "high": high},
+        }
+
+
+def _tests(datasets: pd.DataFrame, settings: "AnalysisSettings") -> pd.DataFrame:
+    kept = datasets[~datasets["method"].isin(settings.controls)]
+    found = []
+    for phase in TESTED:
+        rows = kept[kept["phase"] == phase]
+        wide = rows.pivot(index="dataset", columns=_METHOD, values="seconds")
+        wide = wide[list(dict.fromkeys(zip(rows["method"], rows["device"], strict=True)))]
+        for a, b in combinations(wide.columns, 2):
+            both = wide[[a, b]].dropna().to_numpy(dtype=np.float64)
+            about = {"method_a": a[0], "device_a": a[1], "method_b": b[0], "device_b": b[1]}
+            found += [{**about, "phase": phase, **row} for row in _pair(both)]
+    table = pd.DataFrame(found, columns=list(TESTS))
+    return holm(table, ["phase", "test"], "pairs of methods within phase and test")
+
+
+def _pair(both: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
+    means = both.mean(axis=0) if len(both) else np.full(2, np.nan)
+    numbers = {"unit": "dataset", "n": len(both), "mean_a": means[0], "mean_b": means[1]}
+    numbers["ratio"] = means[0] / means[1] if means[1] else np.nan
+    unpaired = rank_sum_test(both[:, 0], both[:, 1])
+    paired = paired_test(WILCOXON, both[:, 0] - both[:, 1], unit="dataset")
+    for test, found in (("wilcoxon rank-sum", unpaired), (WILCOXON, paired)):
+        outcome = {"statistic": found.statistic, "p": found.p, "reason": found.reason}
+        yield {**numbers, "test": test, **outcome}
+
+
+def _costs(times: pd.DataFrame) -> pd.DataFrame:
+    """``flops``: mean of an object; memory: the most that any job of the method took."""
+    wanted = ("parameters", "flops", "peak_memory_mb", "peak_gpu_mb")
+    filled = times.reindex(columns=[*times.columns, *(c for c in wanted if c not in times)])
+    groups = filled.groupby(_METHOD, sort=False)
+    table = groups[list(wanted)].max().assign(flops=groups["flops"].mean(), objects=groups.size())
+    return table.reset_index().reindex(columns=list(COSTS))

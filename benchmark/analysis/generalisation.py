@@ -1,0 +1,146 @@
+"""Generalisation and ablation (paper, Fig. 6): from a table of training runs, not from scores.
+
+A row of ``tables["runs"]`` is the mean score of one trained model on one dataset; see
+``docs/analyses.md`` for its columns.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import frames
+from benchmark.analysis.groups import one_way, repeated_measures
+from benchmark.analysis.paired import TESTS, normality, paired_test, papers_choice
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+RECOVERY = (
+    *("method", "trained_on", "tested_on", "metric", "scratch", "general", "recovery_percent"),
+    *("own", "runs"),
+)
+FINETUNING = (
+    *("method", "reference", "dataset", "metric", "general", "finetuned", "reference_value"),
+    *("gain", "gain_over_reference", "runs"),
+)
+FINETUNING_TESTS = (
+    *("method", "reference", "metric", "n", "mean_gain", "mean_gain_over_reference"),
+    *("difference", "low", "high", "test", "chosen", "normality_p", "statistic", "p"),
+    *("effect", "effect_name", "reason"),
+)
+ABLATION = ("ablation", "setting", "method", "dataset", "metric", "mean", "runs", "default", "best")
+ABLATION_TESTS = (
+    *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
+    *("epsilon", "default", "wins_of_default", "reason"),
+)
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Summarise training runs; without ``tables["runs"]`` all tables are empty."""
+    runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUNS)))
+    general = _means(runs[runs["kind"] == "general"], ["method", "metric", "tested_on"])
+    recovery = _recovery(runs, general)
+    finetuning = _finetuning(runs, general)
+    ablation = _ablation(runs)
+    tests = [
+        row
+        for key, part in finetuning.groupby(["method", "reference", "metric"], sort=False)
+        for row in _gains(key, part, settings)
+    ]
+    return {
+        "recovery": recovery,
+        "finetuning": finetuning,
+        "finetuning_tests": pd.DataFrame(tests, columns=list(FINETUNING_TESTS)),
+        "ablation": ablation,
+        "ablation_tests": pd.DataFrame(_ablation_tests(ablation), columns=list(ABLATION_TESTS)),
+    }
+
+
+def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean over the runs (seeds) of each model: ``value``, ``runs``."""
+    found = runs.groupby(keys, sort=False)["value"].agg(["mean", "size"]).reset_index()
+    return found.rename(columns={"mean": "value", "size": "runs"})
+
+
+def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
+    """Score of a model trained from scratch on one dataset, in percent of the general model's."""
+    keys = ["method", "metric", "trained_on", "tested_on"]
+    scratch = _means(runs[runs["kind"] == "scratch"], keys).rename(columns={"value": "scratch"})
+    joined = scratch.merge(
+        general[["method", "metric", "tested_on", "value"]].rename(columns={"value": "general"}),
+        on=["method", "metric", "tested_on"],
+        how="left",
+    )
+    percent = 100 * joined["scratch"] / joined["general"].where(joined["general"] > 0)
+    own = joined["trained_on"] == joined["tested_on"]
+    return joined.assign(recovery_percent=percent, own=own).reindex(columns=list(RECOVERY))
+
+
+def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
+    """Gain by fine-tuning on a dataset, beside the gain of the general model over a reference."""
+    own = runs[(runs["kind"] == "finetuned") & (runs["trained_on"] == runs["tested_on"])]
+    tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns={"value": "finetuned"})
+    other = _means(runs[runs["kind"] == "reference"], ["method", "metric", "tested_on"])
+    other = other.rename(columns={"value": "reference_value", "method": "reference"})
+    joined = tuned.merge(
+        general.drop(columns="runs").rename(columns={"value": "general"}),
+        on=["method", "metric", "tested_on"],
+    ).merge(other.drop(columns="runs"), on=["metric", "tested_on"], how="left")
+    return joined.assign(
+        dataset=joined["tested_on"],
+        gain=joined["finetuned"] - joined["general"],
+        gain_over_reference=joined["general"] - joined["reference_value"],
+    ).reindex(columns=list(FINETUNING))
+
+
+def _gains(
+    key: tuple[Any, ...], part: pd.DataFrame, settings: "AnalysisSettings"
+) -> Iterator[dict[str, Any]]:
+    known = part.dropna(subset=["gain", "gain_over_reference"])
+    differences = (known["gain"] - known["gain_over_reference"]).to_numpy(dtype=np.float64)
+    normal = normality(differences)
+    numbers = {
+        **dict(zip(("method", "reference", "metric"), key, strict=True)),
+        **{"n": len(known), "mean_gain": known["gain"].mean()},
+        "mean_gain_over_reference": known["gain_over_reference"].mean(),
+        **{"difference": differences.mean() if len(known) else np.nan, "normality_p": normal},
+    }
+    for test in TESTS:
+        outcome = paired_test(test, differences, unit="dataset", tail=settings.tail)
+        yield {**numbers, "test": test, "chosen": test == papers_choice(normal), **vars(outcome)}
+
+
+def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
+    part = runs[runs["kind"] == "ablation"]
+    keys = ["ablation", "setting", "method", "metric", "tested_on"]
+    means = _means(part, keys).rename(columns={"value": "mean", "tested_on": "dataset"})
+    default = part.drop_duplicates(["ablation", "setting"])[["ablation", "setting", "default"]]
+    means = means.merge(default, on=["ablation", "setting"])
+    groups = means.groupby(["ablation", "method", "metric", "dataset"], sort=False)["mean"]
+    return means.assign(best=means["mean"] == groups.transform("max")).reindex(
+        columns=list(ABLATION)
+    )
+
+
+def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for key, part in ablation.groupby(["ablation", "method", "metric"], sort=False):
+        wide = part.pivot(index="dataset", columns="setting", values="mean").dropna()
+        default = part.loc[part["default"].astype(bool), "setting"].unique().tolist()
+        about = {
+            **dict(zip(("ablation", "method", "metric"), key, strict=True)),
+            **{"groups": wide.shape[1], "n": len(wide)},
+            "default": default[0] if len(default) == 1 else None,
+        }
+        if len(default) == 1 and default[0] in wide:
+            best = wide.max(axis=1)
+            about["wins_of_default"] = int((wide[default[0]] == best).sum())
+        values = wide.to_numpy(dtype=np.float64)
+        for test, outcome in (
+            ("one-way ANOVA", one_way(*values.T)),
+            ("repeated-measures ANOVA", repeated_measures(values)),
+        ):
+            yield {**about, "test": test, **vars(outcome)}

@@ -1,0 +1,116 @@
+"""Interaction (paper, Fig. 4e, Table S14): how long people take to give each kind of prompt.
+
+The times come from a table of measurements, for the benchmark cannot take them. Tests are the
+paper's rank-sum test and, over the objects that a reader prompted both ways, the signed-rank test.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.analysis import aggregate, frames
+from benchmark.analysis.bootstrap import generator
+from benchmark.analysis.paired import WILCOXON, holm, mean_interval, paired_test
+from benchmark.analysis.paired import rank_sum as rank_sum_test
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+Array = NDArray[np.float64]
+
+SUMMARY = (
+    *("prompt", "generated", "n", "readers", "objects", "mean", "sd", "median", "q1", "q3"),
+    *("low", "high"),
+)
+TESTS = (
+    *("prompt_a", "prompt_b", "generated", "n_a", "n_b", "mean_a", "mean_b"),
+    *("reduction_percent", "low", "high", "test", "statistic", "p", "p_holm", "family"),
+    *("family_of", "reason"),
+)
+GAIN = ("method", "prompt", "generated", "dsc", "datasets", "seconds", "dsc_per_second")
+
+_OBJECT = ["reader", "dataset", "object"]
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Summarise ``tables["interaction"]``, if there is one; gain needs ``tables["scores"]``."""
+    empty = pd.DataFrame(columns=[*_OBJECT, "prompt", "seconds", "generated"])
+    measured = tables.get("interaction", empty)
+    summary = pd.DataFrame(_summaries(measured, settings), columns=list(SUMMARY))
+    tests = pd.DataFrame(_tests(measured, settings), columns=list(TESTS))
+    return {
+        "interaction": summary,
+        "interaction_tests": holm(tests, ["test"], "pairs of prompts within test"),
+        "interaction_gain": _gain(summary, tables.get("scores")),
+    }
+
+
+def _summaries(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[str, Any]]:
+    for prompt, rows in measured.groupby("prompt", sort=True):
+        values = rows["seconds"].to_numpy(dtype=np.float64)
+        q1, median, q3 = np.quantile(values, (0.25, 0.5, 0.75))
+        low, high = mean_interval(values, settings.tail)
+        yield {
+            **{"prompt": prompt, "generated": bool(rows["generated"].any()), "n": len(values)},
+            "readers": rows["reader"].nunique(),
+            "objects": len(rows.drop_duplicates(["dataset", "object"])),
+            **{"mean": values.mean(), "sd": values.std(ddof=1) if len(values) > 1 else np.nan},
+            **{"median": median, "q1": q1, "q3": q3, "low": low, "high": high},
+        }
+
+
+def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[str, Any]]:
+    for a, b in combinations(sorted(measured["prompt"].unique()), 2):
+        part = measured[measured["prompt"].isin([a, b])]
+        wide = part.pivot(index=_OBJECT, columns="prompt", values="seconds")
+        first, second = (wide[p].dropna().to_numpy(dtype=np.float64) for p in (a, b))
+        paired = wide.dropna().to_numpy(dtype=np.float64)
+        numbers = {
+            **{"prompt_a": a, "prompt_b": b, "generated": bool(part["generated"].any())},
+            **{"n_a": len(first), "n_b": len(second)},
+            **{"mean_a": first.mean(), "mean_b": second.mean()},
+        }
+        numbers["reduction_percent"] = 100 * (1 - numbers["mean_a"] / numbers["mean_b"])
+        numbers["low"], numbers["high"] = _reduction_interval(wide, settings)
+        unpaired = rank_sum_test(first, second)
+        signed = paired_test(WILCOXON, paired[:, 0] - paired[:, 1], unit="object")
+        for test, found in (("wilcoxon rank-sum", unpaired), (WILCOXON, signed)):
+            outcome = {"statistic": found.statistic, "p": found.p, "reason": found.reason}
+            yield {**numbers, "test": test, **outcome}
+
+
+def _reduction_interval(wide: pd.DataFrame, settings: "AnalysisSettings") -> tuple[float, float]:
+    """Percentiles of a bootstrap that draws objects, each with both of its times."""
+    if len(wide) < 2:
+        return np.nan, np.nan
+    values = wide.to_numpy(dtype=np.float64)
+    rng = generator(settings.seed, "interaction", *map(str, wide.columns))
+    drawn = values[rng.integers(len(values), size=(settings.resamples, len(values)))]
+    known = np.isfinite(drawn)
+    counts = known.sum(axis=1)
+    usable = (counts > 0).all(axis=1)
+    means = np.where(known, drawn, 0).sum(axis=1)[usable] / counts[usable]
+    low, high = np.quantile(
+        100 * (1 - means[:, 0] / means[:, 1]), (settings.tail, 1 - settings.tail)
+    )
+    return float(low), float(high)
+
+
+def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
+    """Mean DSC over datasets of each method whose prompt was timed, a second of interaction."""
+    if scores is None or summary.empty or "dsc" not in scores:
+        return pd.DataFrame(columns=list(GAIN))
+    rows = frames.base(scores, "structure")
+    rows = rows.assign(dsc=rows["dsc"].where(rows["status"] == "ok"))
+    means = aggregate.dataset_means(rows, ["method", "prompt", "dataset"], ["dsc"]).dropna()
+    over = means.groupby(["method", "prompt"], sort=False)["dsc"].agg(["mean", "size"])
+    over = over.reset_index().rename(columns={"mean": "dsc", "size": "datasets"})
+    timed = summary[["prompt", "generated", "mean"]].rename(columns={"mean": "seconds"})
+    joined = over.merge(timed, on="prompt")
+    return joined.assign(dsc_per_second=joined["dsc"] / joined["seconds"])[list(GAIN)]

@@ -1,0 +1,216 @@
+"""Ranking of methods, and how far it is to be trusted (after challengeR, Wiesenfarth et al. 2021).
+
+Over the datasets on which every method has a value; methods without any value have no rank. Draws
+are those of the averages: collections, datasets in them, patients in those.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.analysis import bootstrap, frames
+from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.comparison import COMPARED
+from benchmark.analysis.grid import Grid
+from benchmark.metrics.definitions import METRICS
+from benchmark.tables import records
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+Array = NDArray[np.float64]
+
+SCHEMES = ("mean", "median", "significance")
+SIGNIFICANT = 0.05
+
+RANKING = (
+    *("split", "metric", "scheme", "method", "prompt", "value", "rank", "rank_mean", "low"),
+    *("high", "first_share", "datasets", "reason"),
+)
+SHARES = ("split", "metric", "scheme", "method", "rank", "share")
+AGREEMENT = (
+    *("split", "metric", "scheme", "resamples", "tau_mean", "tau_median", "tau_low", "tau_high"),
+    "reason",
+)
+WINS = ("split", "metric", "method_a", "method_b", "wins", "ties", "losses", "datasets")
+BY_DATASET = ("split", "dataset", "metric", "method", "value", "rank")
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Rank the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
+    rows = frames.base(tables["scores"], "structure")
+    rows = rows[~rows["method"].isin(settings.controls)].reset_index(drop=True)
+    rows = rows.assign(**{m: rows[m].where(rows["status"] == "ok") for m in _metrics(rows)})
+    grid = Grid.of(rows, _metrics(rows))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
+    replicates = bootstrap.dataset_replicates(
+        rows, grid.methods, _metrics(rows), settings.resamples, settings.seed
+    )
+    firsts = rows.drop_duplicates("dataset")
+    collections = dict(zip(firsts["dataset"], firsts["collection"], strict=True))
+    for i, metric in enumerate(grid.values):
+        means = grid.dataset_means(grid.values[metric])
+        drawn = {name: values[:, :, i] for name, values in replicates.items()}
+        for names in _splits(grid):
+            chosen = ((grid.datasets["split"] == names[-1]) | (names[-1] == ALL)).to_numpy()
+            ranked = list(_ranked(grid, metric, means, chosen, drawn, collections, settings))
+            ranked += [("wins", row) for row in _wins(grid, metric, chosen)]
+            for split in names:
+                for name, row in ranked:
+                    found[name].append({"split": split, "metric": metric, **row})
+        found["ranks_by_dataset"] += list(_by_dataset(grid, metric, means))
+    return {name: pd.DataFrame(found[name], columns=list(c)) for name, c in _TABLES.items()}
+
+
+_TABLES = {
+    "ranking": RANKING,
+    "rank_shares": SHARES,
+    "rank_agreement": AGREEMENT,
+    "wins": WINS,
+    "ranks_by_dataset": BY_DATASET,
+}
+
+
+def _splits(grid: Grid) -> list[list[str]]:
+    """Splits by the datasets that they hold: a single one holds what "all" does."""
+    splits = frames.order(grid.datasets["split"])
+    return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
+
+
+def _metrics(rows: pd.DataFrame) -> list[str]:
+    return [name for name in COMPARED if name in rows]
+
+
+def _ranked(
+    grid: Grid,
+    metric: str,
+    means: Array,
+    chosen: NDArray[np.bool_],
+    drawn: Mapping[str, Array],
+    collections: Mapping[str, str],
+    settings: "AnalysisSettings",
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of the first three tables, for a split and metric: table, row."""
+    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    valued = np.asarray(np.isfinite(means[chosen]).any(axis=0))
+    complete = chosen & np.isfinite(means[:, valued]).all(axis=1) & valued.any()
+    names = grid.datasets["dataset"][complete].tolist()
+    methods = [m for m, there in zip(grid.methods, valued, strict=True) if there]
+    matrix = sign * means[complete][:, valued]
+    reason = "" if names else "no dataset on which every method has a value"
+    if len(methods) < 2:
+        reason = f"{len(methods)} methods with values: there is nothing to rank"
+    draws: list[Array] = []
+    if not reason:
+        inner = {name: sign * drawn[name][:, valued] for name in names}
+        draws = list(bootstrap.draws(inner, {n: collections[n] for n in names}, settings.seed))
+    for scheme in SCHEMES:
+        known = {m: i for i, m in enumerate(methods)}
+        if not reason:
+            values = _values(matrix, scheme)
+            ranks = _ranks(values)
+            resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
+            yield "rank_agreement", {"scheme": scheme, **_agreement(ranks, resampled, settings)}
+        else:
+            yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
+        for method in grid.methods:
+            about: dict[str, Any] = {"scheme": scheme, "method": method}
+            about["prompt"] = grid.prompts[method]
+            about |= {"datasets": len(names)}
+            if reason or method not in known:
+                why = reason or "no value"
+                yield "ranking", {**about, "reason": why}
+                continue
+            place = known[method]
+            mine = resampled[:, place]
+            low, high = np.quantile(mine, (settings.tail, 1 - settings.tail))
+            yield (
+                "ranking",
+                {
+                    **about,
+                    "value": values[place] if scheme == "significance" else sign * values[place],
+                    **{"rank": ranks[place], "rank_mean": mine.mean(), "low": low, "high": high},
+                    **{"first_share": float((mine == 1).mean()), "reason": ""},
+                },
+            )
+            for rank, count in zip(*np.unique(mine, return_counts=True), strict=True):
+                share = {"scheme": scheme, "method": method, "rank": rank}
+                yield "rank_shares", {**share, "share": count / len(mine)}
+
+
+def _values(matrix: Array, scheme: str) -> Array:
+    """What methods are ranked by, more is better: (datasets, methods) -> (methods,)."""
+    if scheme == "mean":
+        return bootstrap.mean(matrix, axis=0)
+    if scheme == "median":
+        return np.asarray(np.nanmedian(matrix, axis=0))
+    return _beaten(matrix)
+
+
+def _ranks(values: Array) -> Array:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(-np.round(values, 12)), dtype=np.float64)
+
+
+def _beaten(matrix: Array) -> Array:
+    """How many others each method beats: signed-rank test (normal approximation), after Holm."""
+    from scipy import stats
+
+    pairs = np.array(list(combinations(range(matrix.shape[1]), 2)))
+    differences = np.round(matrix[:, pairs[:, 0]] - matrix[:, pairs[:, 1]], 12)
+    ranks = stats.rankdata(np.abs(differences), axis=0) - (differences == 0).sum(axis=0)
+    ranks = np.where(differences == 0, 0.0, ranks)  # zeros are left out, as usual
+    spread = np.sqrt((ranks**2).sum(axis=0))  # standard deviation of the signed sum under ties
+    z = bootstrap.ratio((ranks * np.sign(differences)).sum(axis=0), spread)
+    p = np.where(np.isfinite(z), 2 * stats.norm.sf(np.abs(z)), 1.0)
+    order = np.argsort(p, kind="stable")
+    holm = np.empty(len(p))
+    holm[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
+    winner = np.where(z > 0, pairs[:, 0], pairs[:, 1])[holm < SIGNIFICANT]
+    return np.bincount(winner, minlength=matrix.shape[1]).astype(np.float64)
+
+
+def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> dict[str, Any]:
+    """Kendall's tau-b of each draw's ranking with that of all data; draws of ties alone drop."""
+    i, j = np.triu_indices(len(ranks), 1)
+    whole, drawn = np.sign(ranks[i] - ranks[j]), np.sign(resampled[:, i] - resampled[:, j])
+    scale = np.sqrt((whole**2).sum() * (drawn**2).sum(axis=1))
+    tau = bootstrap.ratio(drawn @ whole, scale)
+    tau = tau[np.isfinite(tau)]
+    if not len(tau):
+        return {"resamples": 0, "reason": "all methods tie"}
+    low, median, high = np.quantile(tau, (settings.tail, 0.5, 1 - settings.tail))
+    ends = {"tau_mean": tau.mean(), "tau_median": median, "tau_low": low, "tau_high": high}
+    return {"resamples": len(tau), **ends, "reason": ""}
+
+
+def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
+    """Datasets on which one method is better than another, over the cells that both have."""
+    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    for a, b in permutations(range(len(grid.methods)), 2):
+        both = grid.values[metric][:, (a, b)]
+        both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
+        means = grid.dataset_means(both)[chosen]
+        better = np.round(sign * (means[:, 0] - means[:, 1]), 12)
+        yield {
+            **{"method_a": grid.methods[a], "method_b": grid.methods[b]},
+            **{"wins": int((better > 0).sum()), "ties": int((better == 0).sum())},
+            **{"losses": int((better < 0).sum()), "datasets": int(np.isfinite(better).sum())},
+        }
+
+
+def _by_dataset(grid: Grid, metric: str, means: Array) -> Iterator[dict[str, Any]]:
+    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    for place, values in zip(records(grid.datasets), means, strict=True):
+        known = np.isfinite(values)
+        ranks = np.full(len(values), np.nan)
+        ranks[known] = _ranks(sign * values[known])
+        for method, value, rank in zip(grid.methods, values, ranks, strict=True):
+            yield {**place, "metric": metric, "method": method, "value": value, "rank": rank}

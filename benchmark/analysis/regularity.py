@@ -1,0 +1,119 @@
+"""Regularity (paper, Fig. 5b-d): does a method gain more where objects are less regular?
+
+The change of DSC (a method less the reference method) against box ratio, convex ratio and IRI; over
+structures of datasets, and over objects, whose patients are the clusters.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import frames
+from benchmark.analysis.bootstrap import generator
+from benchmark.analysis.correlation import KINDS, correlate
+from benchmark.analysis.grid import codes
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+SHAPES = ("box_ratio", "convex_ratio", "iri")
+DIMENSIONS = ("2d", "3d")
+
+VALUES = (
+    *("method", "reference", "prompt", "prompt_reference", "same_prompt", "dimension", "split"),
+    *("dataset", "modality", "structure", "objects", *SHAPES, "volume_mm3"),
+    *("dsc", "dsc_reference", "change"),
+)
+CORRELATIONS = (
+    *("method", "reference", "dimension", "unit", "modality", "shape", "correlation"),
+    *("n", "clusters", "r", "low", "high", "p", "reason"),
+)
+
+_FACTS = ["split", "dataset", "modality", "structure"]
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Correlate the change of DSC with the shape in ``tables["objects"]``."""
+    scores = frames.base(tables["scores"], "object")
+    frames.require(scores, ["dsc"], "The table of scores")
+    scores = scores[~scores["method"].isin(settings.controls)]
+    methods = scores["method"].unique().tolist()
+    if settings.reference is not None and len(scores):
+        frames.known_method(scores, settings.reference, "analysis.reference")
+    reference = settings.reference or next(iter(methods), "")
+    values: list[pd.DataFrame] = []
+    found: list[dict[str, Any]] = []
+    kinds = scores.drop_duplicates("method").set_index("method")["prompt"].to_dict()
+    for dimension in DIMENSIONS:
+        objects = _described(scores, tables["objects"], dimension)
+        for method in (m for m in methods if m != reference):
+            about = {"method": method, "reference": reference, "dimension": dimension}
+            points = _points(objects, method, reference)
+            mean = points.groupby(_FACTS, sort=True).mean(numeric_only=True).reset_index()
+            mean["objects"] = points.groupby(_FACTS, sort=True).size().to_numpy()
+            prompts = {"prompt": kinds[method], "prompt_reference": kinds[reference]}
+            same = kinds[method] == kinds[reference]
+            values.append(mean.assign(**about, **prompts, same_prompt=same))
+            found += [{**about, **row} for row in _correlations(points, mean, settings)]
+    kept = [table for table in values if len(table)]
+    whole = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
+    return {
+        "regularity_values": whole.reindex(columns=list(VALUES)),
+        "regularity": pd.DataFrame(found, columns=list(CORRELATIONS)),
+    }
+
+
+def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
+    """A row an object: its facts, its shape, and the DSC of each method."""
+    columns = {f"{shape}_{dimension}": shape for shape in SHAPES}
+    frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
+    value = scores["dsc"].where(scores["status"] == "ok")
+    wide = scores.assign(value=value).pivot(
+        index=["dataset", "object"], columns="method", values="value"
+    )
+    wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
+    facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, "object", "patient"]]
+    shapes = objects[["dataset", "object", *columns, "volume_mm3"]].rename(columns=columns)
+    joined = facts.merge(wide.reset_index(), on=["dataset", "object"])
+    return joined.merge(shapes, on=["dataset", "object"], how="left")
+
+
+def _points(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
+    """Objects in which both have a value, and whose shape is known."""
+    points = objects[[*_FACTS, "object", "patient", *SHAPES, "volume_mm3"]].assign(
+        dsc=objects[f"dsc of {method}"], dsc_reference=objects[f"dsc of {reference}"]
+    )
+    points = points.assign(change=points["dsc"] - points["dsc_reference"])
+    known = points[[*SHAPES, "volume_mm3", "change"]].notna().all(axis=1)
+    return points[known & (points["volume_mm3"] > 0)].reset_index(drop=True)
+
+
+def _correlations(
+    points: pd.DataFrame, mean: pd.DataFrame, settings: "AnalysisSettings"
+) -> Iterator[dict[str, Any]]:
+    modalities = sorted(points["modality"].unique().tolist())
+    for modality in ["all", *(modalities if len(modalities) > 1 else [])]:
+        for unit, table in (("structure", mean), ("object", points)):
+            part = table if modality == "all" else table[table["modality"] == modality]
+            more: dict[str, Any] = {}
+            clusters = len(part)
+            if unit == "object" and len(part):
+                cluster = codes(part, ["dataset", "patient"])
+                clusters = int(cluster.max()) + 1
+                rng = generator(settings.seed, "regularity", modality)
+                share = np.full(clusters, 1 / clusters)
+                weights = rng.multinomial(clusters, share, settings.resamples)
+                more = {"cluster": cluster, "weights": weights.astype(np.float64)}
+            x = {shape: part[shape].to_numpy(np.float64) for shape in SHAPES}
+            y = np.round(part["change"].to_numpy(np.float64), 12)
+            size = np.log(part["volume_mm3"].to_numpy(np.float64))
+            for shape in SHAPES:
+                for kind in KINDS:
+                    outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **more)
+                    about = {"unit": unit, "modality": modality, "shape": shape}
+                    about |= {"correlation": kind}
+                    yield {**about, "n": len(part), "clusters": clusters, **vars(outcome)}

@@ -1,0 +1,252 @@
+"""Survival (paper, Fig. 5e): does the change of a tumour tell how its patient fares?
+
+Change from before to after treatment of three measures: diameter and area on the slice of the
+measurement (2D), volume of the segmentation that follows from it (3D). Each is cut at its median
+(Kaplan-Meier, log-rank), and taken as it is (Cox, concordance). lifelines does the work.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import frames, response
+from benchmark.analysis.bootstrap import generator, interval
+from benchmark.analysis.concordance import concordances
+from benchmark.analysis.paired import constant
+
+if TYPE_CHECKING:
+    from benchmark.analysis.settings import AnalysisSettings
+
+MEASURES = {"diameter": "diameter_mm", "area": "area_mm2", "volume": "volume_mm3"}
+COVARIATE = "covariate_"
+"""Prefix of the columns of a cohort table that the adjusted Cox model takes."""
+
+_KEY = ("cohort", "method")
+PATIENTS = (
+    *_KEY,
+    *("patient", "time", "event"),
+    *(f"{measure}_{when}" for measure in MEASURES for when in ("pre", "post", "change")),
+    *("recist", "volumetric", "status", "reason"),
+)
+CURVES = (
+    *_KEY,
+    *("measure", "group", "time", "survival", "low", "high", "at_risk", "events", "censored"),
+)
+TESTS = (
+    *_KEY,
+    *("measure", "unit", "n", "events", "cut", "n_low", "n_high", "logrank_statistic"),
+    *("logrank_p", "hazard_ratio", "hr_low", "hr_high", "cox_p", "ph_p"),
+    *("concordance", "c_low", "c_high", "reason"),
+)
+COX = (
+    *_KEY,
+    *("measure", "term", "hazard_ratio", "low", "high", "z", "p", "ph_p", "n", "events", "reason"),
+)
+DIFFERENCE = (
+    *_KEY,
+    *("measure_a", "measure_b", "n", "concordance_a", "concordance_b", "difference"),
+    *("low", "high", "p", "reason"),
+)
+RESPONSE = (*_KEY, "criterion", "response", "n", "events", "median_time")
+
+_FEW = 10
+"""Fewer patients than this with all that is needed give no test."""
+
+
+def analyse(
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
+) -> dict[str, pd.DataFrame]:
+    """Join ``tables["cohorts"]`` (patients) and ``tables["measures"]`` (scans); see the docs."""
+    cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORTS)))
+    measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURES)))
+    found: dict[str, list[Any]] = {name: [] for name in _TABLES}
+    for cohort, patients in cohorts.groupby("cohort", sort=False):
+        mine = measures[measures["dataset"].isin(patients["dataset"].unique())]
+        for method in mine["method"].unique():
+            rows = _joined(patients, mine[mine["method"] == method])
+            about = {"cohort": cohort, "method": method}
+            found["survival_patients"] += rows.assign(**about).to_dict("records")
+            for name, row in _one(rows, settings, str(cohort)):
+                found[name].append({**about, **row})
+    return {name: pd.DataFrame(found[name], columns=list(c)) for name, c in _TABLES.items()}
+
+
+_TABLES = {
+    "survival_patients": PATIENTS,
+    "survival_curves": CURVES,
+    "survival_tests": TESTS,
+    "survival_cox": COX,
+    "survival_difference": DIFFERENCE,
+    "survival_response": RESPONSE,
+}
+
+
+def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """A row a patient: measures before and after, changes as shares, classes of response."""
+    rows = patients.reset_index(drop=True)
+    by_scan = measured.set_index(["dataset", "scan"])
+    for when in ("pre", "post"):
+        key = pd.MultiIndex.from_frame(rows[["dataset", f"{when}_scan"]])
+        values = by_scan.reindex(key)
+        for measure, column in MEASURES.items():
+            rows[f"{measure}_{when}"] = values[column].to_numpy(dtype=np.float64)
+        rows[f"reason_{when}"] = [
+            reason
+            if isinstance(reason, str) and reason
+            else ("" if status == "ok" else f"no measure of the {when} scan {scan}")
+            for status, reason, (_, scan) in zip(
+                values["status"], values["reason"], key, strict=True
+            )
+        ]
+    for measure in MEASURES:
+        pre, post = rows[f"{measure}_pre"], rows[f"{measure}_post"]
+        rows[f"{measure}_change"] = ((post - pre) / pre.where(pre > 0)).astype(float)
+    rows["recist"] = response.recist(rows["diameter_pre"], rows["diameter_post"])
+    rows["volumetric"] = response.volumetric(rows["volume_pre"], rows["volume_post"])
+    reasons = rows["reason_pre"].where(rows["reason_pre"] != "", rows["reason_post"])
+    no_size = (rows["volume_pre"] == 0) & (reasons == "")
+    rows["reason"] = reasons.mask(no_size, "nothing was segmented before treatment")
+    rows["status"] = np.where(rows["reason"] == "", "ok", "failed")
+    return rows
+
+
+def _one(
+    rows: pd.DataFrame, settings: "AnalysisSettings", cohort: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of all tables but the first, for one cohort and method: table, row."""
+    names = [f"{measure}_change" for measure in MEASURES]
+    known = rows.dropna(subset=[*names, "time", "event"]).reset_index(drop=True)
+    time, event = known["time"].to_numpy(np.float64), known["event"].to_numpy(bool)
+    base = {"n": len(known), "events": int(event.sum()), "unit": "patient"}
+    reason = _why_not(known)
+    rng = generator(settings.seed, "survival", cohort)
+    share = np.full(max(len(known), 1), 1 / max(len(known), 1))
+    weights = rng.multinomial(len(known), share, settings.resamples).astype(np.float64)
+    drawn: dict[str, tuple[float, Any]] = {}
+    for measure, name in zip(MEASURES, names, strict=True):
+        change = np.round(known[name].to_numpy(np.float64), 12)
+        about = {"measure": measure, **base}
+        why = reason or ("no patient differs from another" if constant(change) else "")
+        if why:
+            yield "survival_tests", {**about, "reason": why}
+            continue
+        drawn[measure] = concordances(time, event, change, weights)
+        low, high = interval(drawn[measure][1], settings.tail)
+        concordance = {"concordance": drawn[measure][0], "c_low": low, "c_high": high}
+        cut, curves, tested = _cut(time, event, change, settings)
+        cox = list(_cox(known, measure, settings))
+        yield "survival_tests", {**about, **cut, **tested, **_first(cox), **concordance}
+        for row in curves:
+            yield "survival_curves", {"measure": measure, **row}
+        for row in cox:
+            yield "survival_cox", {"measure": measure, **base, **row}
+    for a, b in combinations(MEASURES, 2):
+        yield "survival_difference", _difference(a, b, drawn, len(known), reason, settings)
+    yield from _responses(rows)
+
+
+def _why_not(known: pd.DataFrame) -> str:
+    if len(known) < _FEW:
+        return f"n = {len(known)}: fewer than {_FEW} patients with all measures"
+    if known["event"].sum() < 2:
+        return f"{int(known['event'].sum())} events: nothing can be told of survival"
+    return ""
+
+
+def _cut(
+    time: Any, event: Any, change: Any, settings: "AnalysisSettings"
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+    """Cut at the median: the cut, the curves of both groups, and the log-rank test."""
+    from lifelines import KaplanMeierFitter
+    from lifelines.statistics import logrank_test
+
+    median = float(np.median(change))
+    high = change > median
+    cut: dict[str, Any] = {"cut": median, "n_low": int((~high).sum()), "n_high": int(high.sum())}
+    curves: list[dict[str, Any]] = []
+    for group, members in (("low", ~high), ("high", high)):
+        if not members.any():
+            continue
+        km = KaplanMeierFitter(alpha=2 * settings.tail).fit(time[members], event[members])
+        ends = km.confidence_interval_
+        table = km.event_table
+        for at in km.survival_function_.index:
+            curves.append(
+                {
+                    **{"group": group, "time": float(at)},
+                    "survival": float(km.survival_function_.loc[at].iloc[0]),
+                    **{"low": float(ends.loc[at].iloc[0]), "high": float(ends.loc[at].iloc[1])},
+                    "at_risk": int(table.at[at, "at_risk"]),
+                    "events": int(table.at[at, "observed"]),
+                    "censored": int(table.at[at, "censored"]),
+                }
+            )
+    if high.all() or not high.any():
+        return cut, curves, {"reason": "the median cuts nothing: all changes lie on one side"}
+    found = logrank_test(time[high], time[~high], event[high], event[~high])
+    tested = {"logrank_statistic": float(found.test_statistic), "logrank_p": float(found.p_value)}
+    return cut, curves, {**tested, "reason": ""}
+
+
+def _cox(
+    known: pd.DataFrame, measure: str, settings: "AnalysisSettings"
+) -> Iterator[dict[str, Any]]:
+    """Cox's model of the change, a standard deviation as unit, with the cohort's covariates."""
+    from benchmark.analysis.cox import fit
+
+    covariates = [c for c in known if str(c).startswith(COVARIATE)]
+    name = f"{measure}_change"
+    data = known[[name, "time", "event"]].assign(**{name: known[name] / known[name].std(ddof=1)})
+    models = [("", data)]
+    if covariates:
+        models.append((" (adjusted)", pd.concat([data, known[covariates]], axis=1)))
+    for suffix, table in models:
+        for row in fit(table, settings.tail):
+            yield {**row, "term": str(row["term"]).removeprefix(COVARIATE) + suffix}
+
+
+def _first(cox: list[dict[str, Any]]) -> dict[str, Any]:
+    row = cox[0]
+    names = {"hazard_ratio": "hazard_ratio", "hr_low": "low", "hr_high": "high"}
+    names |= {"cox_p": "p", "ph_p": "ph_p"}
+    return {ours: row.get(theirs, np.nan) for ours, theirs in names.items()}
+
+
+def _difference(
+    a: str,
+    b: str,
+    drawn: Mapping[str, tuple[float, Any]],
+    n: int,
+    reason: str,
+    settings: "AnalysisSettings",
+) -> dict[str, Any]:
+    """Concordance of ``b`` less that of ``a``, in the same draws of patients."""
+    about = {"measure_a": a, "measure_b": b, "n": n}
+    if a not in drawn or b not in drawn:
+        return {**about, "reason": reason or "a measure does not differ between patients"}
+    (first, of_a), (second, of_b) = drawn[a], drawn[b]
+    differences = of_b - of_a
+    differences = differences[np.isfinite(differences)]
+    low, high = interval(differences, settings.tail)
+    below = (1 + (differences <= 0).sum()) / (1 + len(differences))
+    above = (1 + (differences >= 0).sum()) / (1 + len(differences))
+    numbers = {"concordance_a": first, "concordance_b": second, "difference": second - first}
+    ends = {"low": float(low), "high": float(high), "p": min(1.0, 2 * min(below, above))}
+    return {**about, **numbers, **ends, "reason": ""}
+
+
+def _responses(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    from lifelines import KaplanMeierFitter
+
+    for criterion in ("recist", "volumetric"):
+        for name in response.CLASSES:
+            part = rows[(rows[criterion] == name) & rows["time"].notna() & rows["event"].notna()]
+            median = np.nan
+            if len(part):
+                median = KaplanMeierFitter().fit(part["time"], part["event"]).median_survival_time_
+            row = {"criterion": criterion, "response": name, "n": len(part)}
+            row |= {"events": int(part["event"].sum())}
+            yield "survival_response", {**row, "median_time": median}

@@ -1,0 +1,151 @@
+"""The cohorts of a study -> who they are, and how large their lesions are in each scan.
+
+2D: the diameter and area of the guiding masks, the measurement that a prompt stands for and the
+same for all methods. 3D: the volume of what a method made of it. ``reference`` is the volume of
+the reference masks.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmark import paths
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.masks import Mask, Shape
+from benchmark.tables import read_table, records, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.analysis.settings import Cohort
+    from benchmark.study import Study
+
+REFERENCE = "reference"
+
+MEASURES = pa.schema(
+    [
+        *((name, pa.string()) for name in ("dataset", "scan", "patient", "method")),
+        *((name, pa.float64()) for name in ("diameter_mm", "area_mm2", "volume_mm3")),
+        *((name, pa.string()) for name in ("status", "reason")),
+    ]
+)
+"""A row a scan and method. Diameters are summed over the two largest lesions, as RECIST does for an
+organ, areas over all; volumes are those of the union."""
+
+_TARGETS = 2
+
+
+def measure(study: "Study", folder: Path) -> None:
+    """Write measures.parquet and cohorts.parquet of ``study`` into ``folder``."""
+    from benchmark.analysis.frames import cohorts_table
+
+    cohorts = study.analysis.cohorts.items()
+    rows = [row for name, cohort in cohorts for row in _measures(study, name, cohort)]
+    write_table(rows, MEASURES, folder / "measures.parquet")
+    tables = [_patients(name, cohort) for name, cohort in cohorts]
+    joined = cohorts_table(tables)
+    schema = pa.Schema.from_pandas(joined, preserve_index=False)
+    write_table(joined, schema, folder / "cohorts.parquet")
+
+
+def diameter(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
+    """Longest distance in mm between two corners of the pixels of ``plane`` (rows, columns)."""
+    from scipy.spatial.distance import pdist
+
+    filled = np.flatnonzero(plane.any(axis=1))
+    if not len(filled):
+        return 0.0
+    lines = plane[filled]
+    ends = lines.argmax(axis=1), plane.shape[1] - lines[:, ::-1].argmax(axis=1)
+    corners = [np.column_stack([filled + edge, end]) for edge in (0, 1) for end in ends]
+    return float(pdist(np.concatenate(corners) * np.array(spacing)).max())
+
+
+def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
+    """The cohort's table, with the columns named as the analysis names them."""
+    from benchmark.analysis.frames import read, require
+
+    status = read_json(Path(paths.STATUS.format(dataset=dataset)))
+    path = Path(cohort.table)
+    if not path.exists() and status["state"] == "ready":
+        path = Path(status["root"]) / cohort.table
+    if not path.exists():
+        raise UserError(
+            f"The cohort {dataset} has no table: expected {cohort.table} here or among the files "
+            f"of the dataset ({status['state']}). Name its path in "
+            f"analysis.cohorts.{dataset}.table."
+        )
+    table = read(path)
+    names = {cohort.patient: "patient", cohort.time: "time", cohort.event: "event"}
+    names |= {cohort.pre: "pre_scan", cohort.post: "post_scan"}
+    require(table, (*names, *cohort.covariates), str(path))
+    more = {covariate: f"covariate_{covariate}" for covariate in cohort.covariates}
+    kept = table[[*names, *cohort.covariates]].rename(columns=names | more)
+    return kept.assign(cohort=dataset, dataset=dataset)
+
+
+def _measures(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[str, Any]]:
+    entry = study.entries[dataset]
+    for shard in range(entry.shards):
+        place = {"dataset": entry.id, "shard": shard}
+        prompts = _table(paths.PROMPTS, rules=study.prompt_rules.id, **place)
+        kept = (prompts["kind"] == "mask2d") & (prompts["deviation"] == 0)
+        prompts = _of(prompts[kept], cohort)
+        reference = _of(_table(paths.REFERENCE, **place), cohort)
+        masks = {name: _table(paths.MASKS, run=run.id, **place) for name, run in study.runs.items()}
+        for image in records(_table(paths.IMAGES, **place)):
+            asked = records(prompts[prompts["scan"] == image["scan"]])
+            about = {key: image[key] for key in ("dataset", "scan", "patient")}
+            about |= _flat(asked, image)
+            truth = reference[(reference["scan"] == image["scan"]) & reference["object"].notna()]
+            yield {**about, "method": REFERENCE, **_solid(records(truth), image)}
+            names = {row["object"] for row in asked}
+            for method, table in masks.items():
+                mine = table[(table["variant"] == "") & (table["deviation"] == 0)]
+                rows = records(mine[mine["object"].isin(names)])
+                yield {**about, "method": method, **_solid(rows, image, len(names))}
+
+
+def _table(pattern: str, **fields: Any) -> "pd.DataFrame":
+    return read_table(Path(pattern.format(**fields)))
+
+
+def _of(table: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
+    return table if cohort.structure is None else table[table["structure"] == cohort.structure]
+
+
+def _grid(image: dict[str, Any]) -> tuple[Shape, tuple[float, float, float]]:
+    z, y, x = (image[f"size_{axis}"] for axis in "zyx")
+    dz, dy, dx = (image[f"spacing_{axis}"] for axis in "zyx")
+    return (z, y, x), (dz, dy, dx)
+
+
+def _flat(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, float]:
+    """Diameter and area of the guiding masks."""
+    shape, spacing = _grid(image)
+    diameters, area = [], 0.0
+    for row in prompts:
+        first, second = (spacing[axis] for axis in range(3) if axis != row["axis"])
+        plane = Mask.from_row(row, shape).crop.squeeze(axis=int(row["axis"]))
+        diameters.append(diameter(plane, (first, second)))
+        area += float(plane.sum()) * first * second
+    return {"diameter_mm": sum(sorted(diameters)[-_TARGETS:]), "area_mm2": area}
+
+
+def _solid(
+    rows: list[dict[str, Any]], image: dict[str, Any], expected: int | None = None
+) -> dict[str, Any]:
+    """Volume of the union of masks, or why there is none."""
+    bad = [row for row in rows if row.get("status", "ok") != "ok"]
+    if bad:
+        return {"status": bad[0]["status"], "reason": bad[0]["reason"]}
+    if expected is not None and len(rows) < expected:
+        return {"status": "failed", "reason": f"{expected - len(rows)} prompts have no mask"}
+    shape, spacing = _grid(image)
+    union = Mask.union([Mask.from_row(row, shape) for row in rows], shape)
+    return {"status": "ok", "volume_mm3": union.voxels * float(np.prod(spacing))}

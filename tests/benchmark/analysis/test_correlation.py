@@ -1,0 +1,65 @@
+"""Correlations against scipy, closed forms and simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis.correlation import correlate
+
+RNG = np.random.default_rng(6)
+SIZE = RNG.normal(0, 1, 60)
+X = SIZE + RNG.normal(0, 1, 60)
+Y = 0.5 * SIZE - 0.3 * X + RNG.normal(0, 1, 60)
+
+
+def test_pearson_and_spearman_are_scipys() -> None:
+    found = correlate("pearson", X, Y, SIZE, tail=0.025)
+    theirs = stats.pearsonr(X, Y)
+    assert (found.r, found.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    ranked = correlate("spearman", X, Y, SIZE, tail=0.025)
+    rank = stats.spearmanr(X, Y)
+    assert (ranked.r, ranked.p) == pytest.approx((rank.statistic, rank.pvalue))
+
+
+def test_partial_is_the_correlation_of_residuals() -> None:
+    left = [v - np.polyval(np.polyfit(SIZE, v, 1), SIZE) for v in (X, Y)]
+    found = correlate("partial", X, Y, SIZE, tail=0.025)
+    assert found.r == pytest.approx(stats.pearsonr(*left).statistic)
+
+
+def test_clusters_count_once() -> None:
+    """Ten copies of each point change neither r nor its interval, where copies are a cluster."""
+    weights = RNG.multinomial(60, np.full(60, 1 / 60), 400).astype(float)
+    once = correlate("pearson", X, Y, SIZE, tail=0.025, cluster=np.arange(60), weights=weights)
+    often = [np.repeat(v, 10) for v in (X, Y, SIZE)]
+    cluster = np.repeat(np.arange(60), 10)
+    copied = correlate("pearson", *often, tail=0.025, cluster=cluster, weights=weights)
+    assert vars(copied) == pytest.approx(vars(once))
+    assert correlate("pearson", *often, tail=0.025).p < once.p / 10
+    assert (once.low, once.high) == pytest.approx(
+        tuple(stats.pearsonr(X, Y).confidence_interval()), abs=0.08
+    )
+
+
+@pytest.mark.parametrize("kind", ["pearson", "spearman", "partial"])
+def test_what_cannot_be_computed(kind: str) -> None:
+    assert correlate(kind, X[:3], Y[:3], SIZE[:3], tail=0.025).reason.startswith("n = 3")
+    assert correlate(kind, X * 0, Y, SIZE, tail=0.025).reason == "a variable has no variance"
+    assert correlate("partial", X, Y, X, tail=0.025).reason.startswith("a variable follows")
+
+
+def test_size_under_clusters() -> None:
+    """No relation, points of a cluster alike: the clustered test keeps its 5 %."""
+    rng = np.random.default_rng(7)
+    hits = []
+    for _ in range(60):
+        cluster = np.repeat(np.arange(40), 8)
+        x, y = (rng.normal(0, 1, 40)[cluster] + rng.normal(0, 0.3, 320) for _ in range(2))
+        weights = rng.multinomial(40, np.full(40, 1 / 40), 150).astype(float)
+        found = correlate("pearson", x, y, x, tail=0.025, cluster=cluster, weights=weights)
+        hits.append((found.p < 0.05, correlate("pearson", x, y, x, tail=0.025).p < 0.05))
+    clustered, naive = pd.DataFrame(hits).mean()
+    assert clustered < 0.15
+    assert naive > 0.3

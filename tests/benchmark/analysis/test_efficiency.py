@@ -1,0 +1,87 @@
+"""Times and interaction by hand, and against scipy."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis import efficiency, frames, interaction
+from benchmark.analysis.settings import AnalysisSettings
+from benchmark.errors import UserError
+
+SETTINGS = AnalysisSettings(resamples=100)
+RNG = np.random.default_rng(8)
+
+
+def times() -> pd.DataFrame:
+    rows = [
+        {"method": method, "dataset": f"D{d}", "scan": "s", "object": f"{o}", "variant": ""}
+        | {"device": "cpu", "load_s": 3.0, "read_s": 0.1, "segment_s": scale * RNG.uniform(1, 2)}
+        for method, scale in (("fast", 1.0), ("slow", 1.5))
+        for d in range(10)
+        for o in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_phases_and_tests() -> None:
+    table = times()
+    found = efficiency.analyse({"times": table}, SETTINGS)
+    means = table.groupby(["method", "dataset"])["segment_s"].mean().unstack(0)
+    rows = found["times"].set_index(["method", "phase", "unit"])
+    assert rows.loc[("fast", "total", "dataset"), "mean"] == pytest.approx(
+        means["fast"].mean() + 0.1
+    )
+    assert rows.loc[("fast", "total_with_load", "object"), "n"] == 30
+    tests = found["times_tests"].set_index(["phase", "test"])
+    unpaired = stats.mannwhitneyu(means["fast"], means["slow"], method="exact")
+    paired = stats.wilcoxon(means["fast"], means["slow"])
+    assert tests.loc[("segment", "wilcoxon rank-sum"), "p"] == pytest.approx(unpaired.pvalue)
+    assert tests.loc[("segment", "wilcoxon signed-rank"), "p"] == pytest.approx(paired.pvalue)
+
+
+def measured(path: Path, **changed: Any) -> Path:
+    sizes = RNG.uniform(0.5, 2, 20)
+    rows = [
+        {
+            "reader": "A",
+            "dataset": "D",
+            "object": f"{o}",
+            "prompt": prompt,
+            "seconds": size * seconds,
+        }
+        for o, size in enumerate(sizes)
+        for prompt, seconds in (("box2d", 4.0), ("box3d", 10.0))
+    ]
+    pd.DataFrame(rows).assign(**changed).to_csv(path, index=False)
+    return path
+
+
+def test_reduction_in_percent(tmp_path: Path) -> None:
+    table = frames.read_interaction(measured(tmp_path / "t.csv"))
+    scores = frames.scores(
+        pd.DataFrame(
+            {"dataset": ["D", "E"], "scan": "s", "structure": "x", "method": "m"}
+            | {"prompt": "box2d", "dsc": [0.5, 0.9]}
+        )
+    )
+    found = interaction.analyse({"interaction": table, "scores": scores}, SETTINGS)
+    row = found["interaction_tests"].iloc[0]
+    assert row["reduction_percent"] == pytest.approx(60)
+    assert (row["low"], row["high"]) == pytest.approx((60, 60))
+    assert not row["generated"]
+    gain = found["interaction_gain"].iloc[0]
+    assert gain["dsc_per_second"] == pytest.approx(
+        0.7 / table.groupby("prompt")["seconds"].mean()["box2d"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), [({"seconds": -1.0}, "positive"), ({"prompt": "x"}, "before")]
+)
+def test_bad_times_are_told(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        frames.read_interaction(measured(tmp_path / "t.csv", **changed))

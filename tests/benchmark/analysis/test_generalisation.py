@@ -1,0 +1,85 @@
+"""Recovery, gains and ablations by hand, from a table of training runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis import analyse, frames, read_statistics
+from benchmark.analysis.settings import AnalysisSettings
+from benchmark.errors import UserError
+
+DATASETS = ("D35", "D36", "D37", "D38")
+GENERAL = dict(zip(DATASETS, (0.8, 0.6, 0.7, 0.5), strict=True))
+RNG = np.random.default_rng(9)
+
+
+def runs() -> pd.DataFrame:
+    rows = []
+    for name, value in GENERAL.items():
+        rows.append({"kind": "general", "method": "pam", "tested_on": name, "value": value})
+        own = {"method": "pam", "trained_on": name, "tested_on": name}
+        rows.append({**own, "kind": "finetuned", "value": value + 0.02 + RNG.normal(0, 0.001)})
+        rows.append(
+            {"kind": "reference", "method": "medsam", "tested_on": name, "value": value - 0.2}
+        )
+        for seed, shift in ((0, -0.01), (1, 0.01)):
+            rows.append({**own, "kind": "scratch", "seed": seed, "value": 0.9 * value + shift})
+        for setting, drop in (("dynamic", 0.0), ("fixed", 0.1), ("none", 0.2)):
+            noise = RNG.normal(0, 0.01)
+            about: dict[str, Any] = {
+                "kind": "ablation",
+                "ablation": "normalisation",
+                "setting": setting,
+            }
+            about |= {"method": "pam", "default": setting == "dynamic"}
+            rows.append({**about, "tested_on": name, "value": value - drop + noise})
+    return pd.DataFrame(rows).fillna({"seed": 0})
+
+
+def result(folder: Path, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    table.to_csv(folder / "runs.csv", index=False)
+    analyse("generalisation", {"runs": folder / "runs.csv"}, folder, AnalysisSettings())
+    names = ("recovery", "finetuning", "finetuning_tests", "ablation", "ablation_tests")
+    return {name: read_statistics(folder / f"{name}.csv") for name in names}
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    found = result(tmp_path, runs())
+    assert found["recovery"]["recovery_percent"].to_numpy() == pytest.approx(90)
+    assert found["recovery"]["runs"].eq(2).all()
+    gains = found["finetuning"]
+    assert gains["gain_over_reference"].to_numpy() == pytest.approx(0.2)
+    row = found["finetuning_tests"].set_index("test").loc["paired t"]
+    theirs = stats.ttest_rel(gains["gain"], gains["gain_over_reference"])
+    assert row["p"] == pytest.approx(theirs.pvalue)
+    wide = found["ablation"].pivot(index="dataset", columns="setting", values="mean")
+    tests: Any = found["ablation_tests"].set_index("test")
+    theirs = stats.f_oneway(*wide.to_numpy().T)
+    assert tests.loc["one-way ANOVA", "p"] == pytest.approx(theirs.pvalue)
+    assert tests.loc["repeated-measures ANOVA", "p"] < 0.001
+    assert tests["wins_of_default"].eq(4).all()
+    assert found["ablation"].loc[found["ablation"]["setting"] == "dynamic", "best"].all()
+
+
+def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
+    table = runs()
+    first, second = (result(tmp_path, t) for t in (table, table.iloc[::-1]))
+    for name, one in first.items():
+        keys = [str(c) for c in one if one[c].dtype == object]
+        ordered = [t.sort_values(keys, ignore_index=True) for t in (one, second[name])]
+        pd.testing.assert_frame_equal(ordered[0], ordered[1])
+
+
+def test_bad_runs_are_told(tmp_path: Path) -> None:
+    for table, told in (
+        (runs().replace({"kind": {"scratch": "scratsh"}}), "Did you mean: scratch"),
+        (pd.concat([runs(), runs()]), "occurs before"),
+        (runs().drop(columns="value"), "lacks the column 'value'"),
+    ):
+        table.to_csv(tmp_path / "runs.csv", index=False)
+        with pytest.raises(UserError, match=told):
+            frames.read_runs(tmp_path / "runs.csv")

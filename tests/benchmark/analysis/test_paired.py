@@ -1,0 +1,55 @@
+"""Paired and unpaired tests against published values of R, and scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.analysis.paired import paired_test, rank_sum
+
+# R, ?wilcox.test (Hollander and Wolfe 1973): depression scale, and permeability of the membrane.
+DEPRESSION = (
+    np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]),
+    np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]),
+)
+PERMEABILITY = (
+    np.array([0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]),
+    np.array([1.15, 0.88, 0.90, 0.74, 1.21]),
+)
+
+
+def test_signed_rank_is_that_of_r() -> None:
+    """R: V = 40, one-sided P 0.01953. The estimate and its interval are in Hollander and Wolfe."""
+    found = paired_test("wilcoxon signed-rank", np.subtract(*DEPRESSION), unit="patient")
+    assert found.p == pytest.approx(2 * 0.01953, abs=1e-4)
+    assert found.effect == pytest.approx((40 - 5) / 45)
+    assert (found.low, found.high) == pytest.approx((0.010, 0.786), abs=0.001)
+
+
+def test_rank_sum_is_that_of_r() -> None:
+    """R: W = 35, one-sided P 0.1272."""
+    found = rank_sum(*PERMEABILITY)
+    assert found.statistic == 35
+    assert found.p == pytest.approx(2 * 0.1272, abs=2e-4)
+
+
+@pytest.mark.parametrize("n", [12, 80, 320])
+def test_intervals_agree_with_their_tests(n: int) -> None:
+    """A shift at the end of the interval is one that the test just does not reject."""
+    values = np.random.default_rng(n).normal(0.2, 1, n)
+    found = paired_test("wilcoxon signed-rank", values, unit="x")
+    for end in (found.low, found.high):
+        beyond = end + 0.02 * np.sign(end - values.mean())
+        assert stats.wilcoxon(values - beyond).pvalue < 0.05
+        within = end - 0.02 * np.sign(end - values.mean())
+        assert stats.wilcoxon(values - within).pvalue > 0.045
+    paired = paired_test("paired t", values, unit="x")
+    assert (paired.low, paired.high) == pytest.approx(
+        tuple(stats.ttest_1samp(values, 0).confidence_interval())
+    )
+
+
+def test_rank_sum_of_ties_and_of_nothing() -> None:
+    a, b = np.array([1.0, 2, 2, 3]), np.array([2.0, 3, 4, 5])
+    assert rank_sum(a, b).p == pytest.approx(stats.mannwhitneyu(a, b, method="asymptotic").pvalue)
+    assert rank_sum(a[:1], b).reason.startswith("n = 1")
+    assert rank_sum(a * 0, b * 0).reason == "all values are equal"

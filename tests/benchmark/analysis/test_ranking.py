@@ -1,0 +1,80 @@
+"""Ranks by hand and against scipy."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis import frames, ranking
+from benchmark.analysis.ranking import _agreement, _beaten
+from benchmark.analysis.settings import AnalysisSettings
+
+SETTINGS = AnalysisSettings(resamples=100)
+
+
+def result(values: dict[str, Any], metric: str = "dsc") -> Any:
+    rows = [
+        {"dataset": f"D{d}", "scan": f"s{s}", "structure": "x", "method": method, metric: value}
+        for method, column in values.items()
+        for d, value in enumerate(column)
+        for s in range(2)
+    ]
+    return ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+
+
+def test_by_hand() -> None:
+    found = result({"a": [0.9, 0.9, 0.1], "b": [0.7, 0.7, 0.7], "c": [0.6, 0.6, 0.6]})
+    rows = found["ranking"][found["ranking"]["split"] == "all"]
+    ranks = rows.set_index(["scheme", "method"])["rank"]
+    assert [ranks["mean"][m] for m in "abc"] == [2, 1, 3]
+    assert [ranks["median"][m] for m in "abc"] == [1, 2, 3]
+    assert [ranks["significance"][m] for m in "abc"] == [2, 2, 2]
+    wins = found["wins"][found["wins"]["split"] == "all"].set_index(["method_a", "method_b"])
+    assert wins.loc[("a", "b"), ["wins", "ties", "losses", "datasets"]].tolist() == [2, 0, 1, 3]
+    assert wins.loc[("b", "a"), "wins"] == 1
+    shares = found["rank_shares"].groupby(["split", "scheme", "method"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(1)
+
+
+def test_distances_rank_the_other_way() -> None:
+    rows = result({"near": [1.0, 2, 3], "far": [2.0, 3, 4]}, "hd95")["ranking"]
+    first = rows[(rows["scheme"] == "mean") & (rows["rank"] == 1)]
+    assert set(first["method"]) == {"near"}
+    assert first["value"].tolist() == [2.0, 2.0]
+
+
+def test_a_clear_order_is_certain_and_a_method_without_values_has_no_rank() -> None:
+    clear = {name: np.linspace(0, 0.1, 8) + i for i, name in enumerate("abcd")}
+    found = result({**clear, "none": [np.nan] * 8})
+    agreement = found["rank_agreement"]
+    assert agreement["tau_mean"].to_numpy() == pytest.approx(1)
+    rows = found["ranking"].set_index(["split", "scheme", "method"])
+    assert (rows.loc[("all", "mean", "d"), "first_share"], rows["datasets"].max()) == (1, 8)
+    assert rows.xs("none", level="method")["reason"].eq("no value").all()
+
+
+def test_significance_is_scipys_wilcoxon_after_holm() -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.normal([0, 0.6, 1.0], 1, (30, 3))
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    p = [
+        stats.wilcoxon(matrix[:, a], matrix[:, b], method="asymptotic", correction=False).pvalue
+        for a, b in pairs
+    ]
+    expected = np.zeros(3)
+    for rank, place in enumerate(np.argsort(p)):
+        if p[place] * (3 - rank) >= 0.05:
+            break
+        a, b = pairs[place]
+        expected[a if np.median(matrix[:, a] - matrix[:, b]) > 0 else b] += 1
+    assert _beaten(matrix).tolist() == expected.tolist()
+
+
+def test_tau_is_scipys() -> None:
+    rng = np.random.default_rng(1)
+    whole = np.asarray(rng.permutation(6) + 1.0, dtype=np.float64)
+    drawn = stats.rankdata(rng.integers(0, 4, (5, 6)), axis=1)
+    theirs = [stats.kendalltau(whole, draw).statistic for draw in drawn]
+    assert _agreement(whole, drawn, SETTINGS)["tau_mean"] == pytest.approx(np.mean(theirs))

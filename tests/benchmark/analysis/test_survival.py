@@ -1,0 +1,185 @@
+"""Survival against R's published output on lifelines' data sets, lifelines, and simulation."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines.datasets import load_gbsg2, load_leukemia, load_lung, load_rossi
+from lifelines.utils import concordance_index
+
+from benchmark.analysis import response, survival
+from benchmark.analysis.concordance import concordances
+from benchmark.analysis.cox import fit
+from benchmark.analysis.settings import AnalysisSettings
+from benchmark.analysis.survival import _cut
+from benchmark.phantoms.cohort import HAZARD_PER_SD, course
+
+SETTINGS = AnalysisSettings(resamples=200)
+
+
+def lung() -> Any:
+    return load_lung().rename(columns={"status": "event"})
+
+
+def test_cox_is_that_of_r_on_lung() -> None:
+    """R, coxph(Surv(time, status) ~ sex, lung): HR 0.5880 (0.4237 to 0.816), P 0.00149."""
+    (row,) = fit(lung()[["sex", "time", "event"]], 0.025)
+    assert row["hazard_ratio"] == pytest.approx(0.5880, abs=5e-5)
+    assert (row["low"], row["high"]) == pytest.approx((0.4237, 0.816), abs=5e-4)
+    assert row["p"] == pytest.approx(0.00149, abs=5e-6)
+    assert 0.05 < row["ph_p"] < 0.15  # cox.zph: 0.091 on its own scale of time
+
+
+def test_cox_is_that_of_r_on_rossi() -> None:
+    """Fox and Weisberg, Cox regression in R: fin 0.684, age 0.944, prio 1.096."""
+    table = load_rossi().rename(columns={"week": "time", "arrest": "event"})
+    rows = {row["term"]: row for row in fit(table, 0.025)}
+    found = [rows[name]["hazard_ratio"] for name in ("fin", "age", "prio")]
+    assert found == pytest.approx([0.684, 0.944, 1.096], abs=5e-4)
+
+
+def test_logrank_is_that_of_r_on_lung() -> None:
+    """R, survdiff(Surv(time, status) ~ sex, lung): 10.3 on 1 degree of freedom, P 0.00131."""
+    table = lung()
+    time, event, sex = (table[name].to_numpy(float) for name in ("time", "event", "sex"))
+    _, curves, found = _cut(time, event.astype(bool), sex, SETTINGS)
+    assert found["logrank_p"] == pytest.approx(0.00131, abs=5e-6)
+    assert found["logrank_statistic"] == pytest.approx(10.3, abs=0.05)
+    first = pd.DataFrame(curves).groupby("group").first()
+    assert first["at_risk"].to_dict() == {"high": 90, "low": 138}
+
+
+def test_median_survival_is_that_of_r_on_lung() -> None:
+    """R, survfit(Surv(time, status) ~ sex, lung): medians 270 and 426 days."""
+    table = lung()
+    sex = table["sex"].to_numpy(float)
+    curves = pd.DataFrame(
+        _cut(table["time"].to_numpy(float), table["event"].to_numpy(bool), sex, SETTINGS)[1]
+    )
+    median = curves[curves["survival"] <= 0.5].groupby("group")["time"].min()
+    assert median.to_dict() == {"low": 270, "high": 426}
+
+
+@pytest.mark.parametrize(
+    ("table", "time", "event", "risk"),
+    [
+        (load_rossi(), "week", "arrest", "prio"),
+        (load_leukemia(), "t", "status", "logWBC"),
+        (load_gbsg2(), "time", "cens", "pnodes"),
+    ],
+)
+def test_concordance_is_that_of_lifelines(
+    table: pd.DataFrame, time: str, event: str, risk: str
+) -> None:
+    t, e, r = (table[name].to_numpy(float) for name in (time, event, risk))
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(len(t), size=len(t))
+    weights = np.bincount(chosen, minlength=len(t))[None].astype(float)
+    whole, drawn = concordances(t, e.astype(bool), r, weights)
+    assert whole == pytest.approx(concordance_index(t, -r, e), abs=1e-12)
+    assert drawn[0] == pytest.approx(concordance_index(t[chosen], -r[chosen], e[chosen]), abs=1e-12)
+
+
+def cohort(effect: float, seed: int, n: int = 40) -> dict[str, pd.DataFrame]:
+    """A cohort drawn as the phantoms' are, and its measures without error."""
+    rng = np.random.default_rng(seed)
+    courses = [course(rng, effect) for _ in range(n)]
+    patients = pd.DataFrame(
+        {
+            **{"cohort": "c", "dataset": "d", "patient": [f"p{i}" for i in range(n)]},
+            "time": [c.months for c in courses],
+            "event": [float(c.event) for c in courses],
+            "pre_scan": [f"p{i}_pre" for i in range(n)],
+            "post_scan": [f"p{i}_post" for i in range(n)],
+        }
+    )
+    rows = [
+        {"dataset": "d", "scan": scan, "method": "m", "status": "ok", "reason": None}
+        | {"diameter_mm": 20 * a**0.5, "area_mm2": 300 * a, "volume_mm3": 4000 * v}
+        for i, c in enumerate(courses)
+        for scan, a, v in (
+            (f"p{i}_pre", 1.0, 1.0),
+            (f"p{i}_post", float(np.prod(c.factors[1:])), c.ratio),
+        )
+    ]
+    return {"cohorts": patients, "measures": pd.DataFrame(rows)}
+
+
+def logrank_p(effect: float, seed: int) -> float:
+    """P value for the true change of volume, in a cohort of 40."""
+    patients = cohort(effect, seed)
+    volume = patients["measures"]["volume_mm3"].to_numpy()
+    time, event = (patients["cohorts"][name].to_numpy(float) for name in ("time", "event"))
+    return float(_cut(time, event.astype(bool), volume[1::2], SETTINGS)[2]["logrank_p"])
+
+
+def test_volume_tells_where_the_hazard_follows_it_and_nothing_does_where_not() -> None:
+    seen = [logrank_p(HAZARD_PER_SD, seed) < 0.05 for seed in range(10)]
+    null = [logrank_p(0.0, seed) < 0.05 for seed in range(60)]
+    assert np.mean(seen) > 0.8
+    assert np.mean(null) < 0.12  # 0.05 but for chance: exceeded in 1 % of such tests
+
+
+def test_difference_of_concordance() -> None:
+    found = survival.analyse(cohort(HAZARD_PER_SD, 1, n=150), SETTINGS)
+    both = found["survival_tests"].set_index("measure")["concordance"]
+    rows = found["survival_difference"].set_index(["measure_a", "measure_b"])
+    row: Any = rows.loc[("area", "volume")]
+    assert row["difference"] == pytest.approx(both["volume"] - both["area"])
+    assert 0 < row["low"] < row["difference"] < row["high"]
+    assert row["p"] < 0.05
+
+
+def test_covariates_enter_an_adjusted_model() -> None:
+    tables = cohort(HAZARD_PER_SD, 2)
+    tables["cohorts"]["covariate_age"] = np.random.default_rng(0).normal(60, 9, 40)
+    rows = survival.analyse(tables, SETTINGS)["survival_cox"]
+    volume = rows[rows["measure"] == "volume"]
+    assert volume["term"].tolist() == [
+        *("volume_change", "volume_change (adjusted)", "age (adjusted)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ({"event": 0.0}, "0 events"),
+        ({"time": np.nan}, "n = 0"),
+        ({"pre_scan": "nowhere"}, "n = 0"),
+    ],
+)
+def test_what_cannot_be_computed_says_why(spoil: dict[str, Any], reason: str) -> None:
+    tables = cohort(0.0, 3)
+    tables["cohorts"] = tables["cohorts"].assign(**spoil)
+    found = survival.analyse(tables, SETTINGS)
+    assert found["survival_tests"]["reason"].str.startswith(reason).all()
+    assert found["survival_difference"]["reason"].str.startswith(reason).all()
+    if "pre_scan" in spoil:
+        told = found["survival_patients"]["reason"]
+        assert told.eq("no measure of the pre scan nowhere").all()
+
+
+def test_equal_changes_and_a_scan_that_failed() -> None:
+    tables = cohort(0.0, 4)
+    measures = tables["measures"].assign(volume_mm3=5.0)
+    first = measures.head(1).assign(status="failed", reason="out of memory", volume_mm3=np.nan)
+    measures = pd.concat([first, measures.iloc[1:]])
+    found = survival.analyse(tables | {"measures": measures}, SETTINGS)
+    rows = found["survival_tests"].set_index("measure")
+    assert rows.loc["volume", "reason"] == "no patient differs from another"
+    assert rows.loc["area", "reason"] == ""
+    assert rows["n"].eq(39).all()
+    assert found["survival_patients"]["reason"].iloc[0] == "out of memory"
+
+
+def test_classes_of_response() -> None:
+    pre = pd.Series([100.0, 100, 100, 100, 100, 10, 0, np.nan])
+    post = pd.Series([0.0, 70, 71, 119, 120, 14, 5, 5])
+    assert response.recist(pre, post).tolist() == [
+        *("complete response", "partial response", "stable disease", "stable disease"),
+        *("progressive disease", "stable disease", "", ""),
+    ]
+    balls = response.volumetric(pre**3, post**3)
+    assert balls.tolist()[:5] == response.recist(pre, post).tolist()[:5]
+    assert balls[5] == "progressive disease"  # the 5 mm are for diameters
