@@ -87,6 +87,17 @@ class Crop(NamedTuple):
         return cls(mask[:0, :0, :0], EMPTY) if index is None else cls(mask[index], of_slices(index))
 
 
+def volume(box: Box) -> int:
+    """Count the voxels of a box."""
+    return int(np.diff(np.reshape(box, (3, 2)), axis=1).prod())
+
+
+def clip(mask: Boxed, region: Box) -> Crop:
+    """Cut off what of the mask is not in ``region``; the box may be wider than the rest is."""
+    shared = overlap(mask.box, region)
+    return Crop(mask.crop[slices(relative(shared, mask.box) if shared != EMPTY else EMPTY)], shared)
+
+
 def inside(mask: Boxed, box: Box) -> NDArray[np.bool_]:
     """Give the mask as a dense array over ``box``, which must contain the mask's own box."""
     dense = np.zeros([s.stop - s.start for s in slices(box)], dtype=np.bool_)

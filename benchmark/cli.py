@@ -292,6 +292,13 @@ def score(
             help="Distances where one mask is empty: the scan's 'diagonal', or 'leave-out'."
         ),
     ] = "diagonal",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The surface metrics as another library defines them too, in columns of their "
+            "own: 'monai', 'medpy' or 'simpleitk'. Can be repeated."
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option(help="Structures compared at a time; 0: as many as there are cores.")
     ] = 0,
@@ -314,13 +321,16 @@ def score(
         tolerance_mm=tolerance,
         empty=EmptyPolicy.read({"distance": empty}, "--empty"),
         threads=threads or finished.cores(),
+        conventions=finished.conventions(also or ()),
     )
     pairs = finished.pair(reference, prediction)
-    write_table(finished.score(pairs, options), finished.SCHEMA, output / "scores.parquet")
+    columns = finished.schema(options.conventions)
+    write_table(finished.score(pairs, options), columns, output / "scores.parquet")
     scores = read_table(output / "scores.parquet")
     with atomic(output / "scores.csv") as temporary:
         scores.to_csv(temporary, index=False)
-    print(summary.summary(scores), end="")
+    shown = [*summary.SHOWN, *columns.names[len(finished.SCHEMA) :]]
+    print(summary.summary(scores, shown), end="")
     print(summary.failures(scores), end="", file=sys.stderr)
     if alone := finished.strangers(reference, prediction):
         print(f"predictions without a reference, not scored: {', '.join(alone)}", file=sys.stderr)
@@ -329,11 +339,16 @@ def score(
 
 
 @app.command("metrics")
-def list_metrics() -> None:
-    """List the metrics: formula, unit, range, direction, source."""
-    from benchmark.metrics import table
+def list_metrics(
+    markdown: Annotated[bool, typer.Option(help="As the table of docs/metrics.md.")] = False,
+) -> None:
+    """List the metrics: formula, unit, range, direction, what empty masks mean, source."""
+    from benchmark import metrics
 
-    for row in table():
+    if markdown:
+        print(metrics.markdown(), end="")
+        return
+    for row in metrics.table():
         print("\n".join(f"{key:>16}: {value}" for key, value in row.items()), end="\n\n")
 
 

@@ -6,7 +6,7 @@ missing, unreadable or on another grid is a failure of each structure of its sca
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark import metrics, segmentation
-from benchmark.boxes import EMPTY
+from benchmark.boxes import EMPTY, inside
 from benchmark.errors import UserError, unknown_name
 from benchmark.geometry import same_grid
 from benchmark.labelmap import Label
 from benchmark.metrics import EmptyPolicy, fill_empty
+from benchmark.metrics.boundary import VALUES, Convention, boundary_metrics
 from benchmark.progress import progress
 from benchmark.segmentation import Segmentation, stem
 from benchmark.settings import Settings, load_yaml
@@ -61,6 +62,21 @@ class Options:
     tolerance_mm: float = 2.0
     empty: EmptyPolicy = field(default_factory=EmptyPolicy)
     threads: int = 1
+    conventions: tuple[Convention, ...] = ()
+
+
+def conventions(names: Sequence[str]) -> tuple[Convention, ...]:
+    """Check the names of conventions; an unknown one is a `UserError`."""
+    for name in names:
+        if name not in VALUES:
+            raise UserError(unknown_name("definition", name, VALUES))
+    return tuple(convention for convention in VALUES if convention in names)
+
+
+def schema(conventions: Sequence[Convention]) -> pa.Schema:
+    """`SCHEMA` with the columns of boundary metrics, ``<metric>_<convention>``."""
+    more = (f"{name}_{convention}" for convention in conventions for name in VALUES[convention])
+    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
 
 
 def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
@@ -171,7 +187,27 @@ def _compare(
         "prediction_mm3": pair[1].voxels * voxel_mm3,
         "tolerance_mm": tolerance,
         **filled,
+        **_by_conventions(pair, truth, tolerance, options.conventions),
     }
+
+
+def _by_conventions(
+    pair: tuple[Label, Label],
+    truth: Segmentation,
+    tolerance_mm: float,
+    conventions: Sequence[Convention],
+) -> dict[str, float]:
+    """Raw values: what an empty mask leaves undefined stays so, as in the libraries."""
+    values = {}
+    if conventions:
+        z, y, x = truth.shape
+        dense = [inside(label, (0, z, 0, y, 0, x)) for label in pair]
+        for convention in conventions:
+            found = boundary_metrics(
+                dense[0], dense[1], truth.spacing, tolerance_mm, convention=convention
+            )
+            values |= {f"{name}_{convention}": value for name, value in found.items()}
+    return values
 
 
 def _label(of: Segmentation, name: str) -> Label:

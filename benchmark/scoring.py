@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import metrics
+from benchmark import masks, metrics
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.empty import fill_empty
 from benchmark.progress import progress
@@ -33,11 +33,12 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("deviation", "effective_deviation")),
         ("shift", pa.int32()),
         *((name, pa.string()) for name in ("status", "reason", "prompt_hash")),
-        *((name, pa.float64()) for name in METRIC_NAMES),
+        *((name, pa.float64()) for name in (*METRIC_NAMES, *metrics.REGION)),
     ]
 )
 """A row a cell. ``object``, ``prompt_hash``, ``effective_deviation`` and ``shift`` are null at the
-structure level; metrics are null unless ``status`` is ok (and where the policy leaves them out)."""
+structure level; metrics are null unless ``status`` is ok (and where the policy leaves them out).
+Metrics in the prompt are null at the structure level, and unless the study asks for them."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,23 @@ class _ScanScores:
         if cell["status"] != "ok":
             return {**about, "status": cell["status"], "reason": cell["reason"]}
         reference = [r for r in self.reference if r["object"] == name]
-        return {**about, **self._compare(reference, [cell], asked["structure"])}
+        values = self._compare(reference, [cell], asked["structure"])
+        if self.settings.in_prompt and asked["kind"] != "structure":
+            values |= self._in_prompt(reference, cell, asked)
+        return {**about, **values}
+
+    def _in_prompt(
+        self, reference: list[dict[str, Any]], cell: dict[str, Any], asked: dict[str, Any]
+    ) -> dict[str, float]:
+        """Overlap in the box of the prompt; that of a 2D prompt is carried through all slices."""
+        sides = [int(asked[name]) for name in masks.BOX_FIELDS]
+        if asked["kind"] != "box3d":
+            axis = int(asked["axis"])
+            sides[2 * axis : 2 * axis + 2] = 0, self.shape[axis]
+        z0, z1, y0, y1, x0, x1 = sides
+        truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
+        found = Mask.from_row(cell, self.shape)
+        return metrics.in_region(truth, found, (z0, z1, y0, y1, x0, x1))
 
     def _structure(self, variant: str, deviation: float, structure: str) -> dict[str, Any]:
         about = self._about("structure", variant, deviation, structure)

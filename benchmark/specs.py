@@ -53,6 +53,7 @@ class Scoring(Settings):
     tolerances: dict[str, float]
     reference: Literal["kept", "label"]
     empty: EmptyPolicy
+    in_prompt: bool = False
 
     @property
     def id(self) -> str:

@@ -6,4 +6,4 @@ They are part of the digests, so that results of an older version are not taken 
 PREPARE = 2
 PROMPTS = 2
 PREDICT = 1
-SCORE = 1
+SCORE = 2

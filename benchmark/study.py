@@ -67,12 +67,14 @@ class MetricSettings(Settings):
     ``nsd_tolerance_mm``: where neither ``tolerances`` (by structure) nor the catalogue names one.
     ``reference``: what the prediction of a structure (union of its objects') is held against, the
     union of the ``kept`` objects or the whole ``label``. ``empty``: what undefined values become.
+    ``in_prompt``: sensitivity and specificity in the region of the prompt as well.
     """
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
     tolerances: dict[str, Annotated[float, Field(gt=0)]] = {}
     reference: Literal["kept", "label"] | None = None
     empty: EmptyPolicy | None = None
+    in_prompt: bool = False
 
 
 class Budgets(Settings):
@@ -179,6 +181,7 @@ class Study(Settings):
             tolerances=self.metrics.tolerances,
             reference=self.metrics.reference or preset["reference"],
             empty=self.metrics.empty or EmptyPolicy(both_empty=preset["both_empty"]),
+            in_prompt=self.metrics.in_prompt,
         )
 
     @property

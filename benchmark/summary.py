@@ -46,7 +46,7 @@ def _line(structure: str, rows: pd.DataFrame, shown: Sequence[str]) -> list[str]
     cells = []
     for name in shown:
         values = scored[name].dropna()
-        digits = 2 if "mm" in _label(name) else 3
+        digits = 3 if name.startswith(("dsc", "nsd")) else 2
         text = f"{values.mean():.{digits}f}" if len(values) else "-"
         if len(values) > 1:
             text += f" ± {values.std():.{digits}f}"

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from benchmark import catalogue, paths, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
+from benchmark.metrics import markdown
 from benchmark.settings import Settings
 from benchmark.study import _PRESETS, Study
 
@@ -46,6 +47,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "metrics.reference": "label",
     "metrics.empty.distance": "leave-out",
     "metrics.empty.both_empty": "perfect",
+    "metrics.in_prompt": True,
     "budgets.lost_share": 0.5,
     "budgets.timed_objects": 0,
     "analysis.seed": 1,
@@ -187,6 +189,10 @@ def changed(content: Mapping[str, Any], path: str, value: Any, item: Any) -> dic
     key = item if first.startswith("<") else first
     inner = changed(content.get(key) or {}, rest, value, item) if rest else value
     return {**content, key: inner}
+
+
+def test_the_table_of_metrics_is_that_of_the_code() -> None:
+    assert markdown() in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

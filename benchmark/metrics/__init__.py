@@ -1,19 +1,22 @@
 """Metrics of a predicted mask against a reference mask, and of the shape of an object."""
 
-from benchmark.metrics.definitions import METRICS, SHAPES, Family, Metric, table
+from benchmark.metrics.definitions import METRICS, REGION, SHAPES, Family, Metric, markdown, table
 from benchmark.metrics.empty import EmptyPolicy, fill_empty
 from benchmark.metrics.engines import Engine
-from benchmark.metrics.pair import score, score_masks, surface_metrics
+from benchmark.metrics.pair import in_region, score, score_masks, surface_metrics
 from benchmark.metrics.scan import score_labels
 
 __all__ = [
     "METRICS",
+    "REGION",
     "SHAPES",
     "EmptyPolicy",
     "Engine",
     "Family",
     "Metric",
     "fill_empty",
+    "in_region",
+    "markdown",
     "score",
     "score_labels",
     "score_masks",

@@ -1,10 +1,21 @@
-"""What each metric is: name, formula, direction, unit, range, source."""
+"""What each metric is: name, formula, direction, unit, range, what empty masks mean, source."""
 
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
+from math import inf, isnan, nan
+from typing import Literal, NamedTuple
 
 Family = Literal["overlap", "distance", "shape"]
+
+
+class IfEmpty(NamedTuple):
+    """What a metric is where masks are empty, before `fill_empty`: a number, NaN for undefined.
+
+    None: as ever, the formula gives a number.
+    """
+
+    reference: float | None
+    prediction: float | None
+    both: float | None
 
 
 @dataclass(frozen=True)
@@ -14,45 +25,79 @@ class Metric:
     name: str  # column of the score table
     label: str  # as printed in tables
     formula: str
-    higher_is_better: bool | None  # None: no direction (a description, or best at 1)
-    unit: str | None  # "mm", "1/mm", or None
+    higher_is_better: bool | None  # None: no direction (a description, or best at 1 or 0)
+    unit: str | None  # "mm", "1/mm", "mL", or None
     range: tuple[float, float]
     needs_spacing: bool
     family: Family
     source: str
+    if_empty: IfEmpty
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
-def _overlap(name: str, label: str, formula: str, source: str) -> Metric:
-    return Metric(name, label, formula, True, None, (0.0, 1.0), False, "overlap", source)
+def _overlap(
+    name: str,
+    label: str,
+    formula: str,
+    source: str,
+    if_empty: IfEmpty,
+    *,
+    top: float = 1.0,
+    higher_is_better: bool | None = True,
+) -> Metric:
+    span = (0.0, top)
+    return Metric(
+        name, label, formula, higher_is_better, None, span, False, "overlap", source, if_empty
+    )
 
 
 def _distance(name: str, label: str, formula: str, source: str) -> Metric:
-    return Metric(name, label, formula, False, "mm", (0.0, inf), True, "distance", source)
+    undefined = IfEmpty(nan, nan, nan)
+    return Metric(
+        name, label, formula, False, "mm", (0.0, inf), True, "distance", source, undefined
+    )
 
 
 _PAPER = "paper, section 5.3.4"
 _LIBRARY = "as computed by google-deepmind/surface-distance"
+_NO_OVERLAP = IfEmpty(0.0, 0.0, nan)
+_NO_REFERENCE = IfEmpty(nan, 0.0, nan)
 
 METRICS = _by_name(
-    _overlap("dsc", "DSC", "2 TP / (2 TP + FP + FN)", f"{_PAPER}; Dice 1945"),
-    _overlap("jaccard", "Jaccard", "TP / (TP + FP + FN)", "Jaccard 1912"),
-    _overlap("sensitivity", "Sensitivity", "TP / (TP + FN)", _PAPER),
-    _overlap("specificity", "Specificity", "TN / (TN + FP), TN over the whole scan", _PAPER),
-    _overlap("precision", "Precision", "TP / (TP + FP)", "standard"),
-    Metric(
-        name="volume_ratio",
-        label="Volume ratio",
-        formula="(TP + FP) / (TP + FN): predicted over reference volume, best at 1",
+    _overlap("dsc", "DSC", "2 TP / (2 TP + FP + FN)", f"{_PAPER}; Dice 1945", _NO_OVERLAP),
+    _overlap("jaccard", "Jaccard", "TP / (TP + FP + FN)", "Jaccard 1912", _NO_OVERLAP),
+    _overlap("sensitivity", "Sensitivity", "TP / (TP + FN)", _PAPER, _NO_REFERENCE),
+    _overlap(
+        "specificity",
+        "Specificity",
+        "TN / (TN + FP), TN over the whole scan",
+        _PAPER,
+        IfEmpty(None, 1.0, 1.0),
+    ),
+    _overlap("precision", "Precision", "TP / (TP + FP)", "standard", IfEmpty(0.0, nan, nan)),
+    _overlap(
+        "volume_ratio",
+        "Volume ratio",
+        "(TP + FP) / (TP + FN): predicted over reference volume, best at 1",
+        "standard",
+        _NO_REFERENCE,
+        top=inf,
         higher_is_better=None,
-        unit=None,
-        range=(0.0, inf),
-        needs_spacing=False,
+    ),
+    Metric(
+        name="volume_difference",
+        label="Volume difference (mL)",
+        formula="(FP - FN) * volume of a voxel: predicted less reference volume, best at 0",
+        higher_is_better=None,
+        unit="mL",
+        range=(-inf, inf),
+        needs_spacing=True,
         family="overlap",
         source="standard",
+        if_empty=IfEmpty(None, None, 0.0),
     ),
     Metric(
         name="nsd",
@@ -64,6 +109,7 @@ METRICS = _by_name(
         needs_spacing=True,
         family="distance",
         source=f"{_PAPER}; Nikolov et al. 2021, doi 10.2196/26151; {_LIBRARY}",
+        if_empty=_NO_OVERLAP,
     ),
     _distance(
         "hd95",
@@ -83,8 +129,32 @@ METRICS = _by_name(
         "mean of the two directed area-weighted mean surface distances",
         f"{_PAPER}; {_LIBRARY}",
     ),
+    _distance(
+        "assd",
+        "ASSD (mm)",
+        "area-weighted mean of the surface distances of both directions together",
+        f"Heimann et al. 2009, doi 10.1109/TMI.2009.2013851; distances {_LIBRARY}",
+    ),
 )
 """Metrics of a prediction, in the order of the tables; the keys of `benchmark.metrics.score`."""
+
+REGION = _by_name(
+    _overlap(
+        "sensitivity_in_prompt",
+        "Sensitivity in the prompt",
+        "TP / (TP + FN) in the region of the prompt",
+        "this project",
+        _NO_REFERENCE,
+    ),
+    _overlap(
+        "specificity_in_prompt",
+        "Specificity in the prompt",
+        "TN / (TN + FP) in the region of the prompt: its box, of a 2D prompt on all slices",
+        "this project",
+        IfEmpty(None, 1.0, 1.0),
+    ),
+)
+"""Metrics of a prediction in the region of its prompt, where a study asks for them."""
 
 
 def _shape(
@@ -97,7 +167,10 @@ def _shape(
     top: float = 1.0,
     needs_spacing: bool = True,
 ) -> Metric:
-    return Metric(name, label, formula, None, unit, (0.0, top), needs_spacing, "shape", source)
+    undefined = IfEmpty(nan, nan, nan)  # an empty mask has no shape, and is refused
+    return Metric(
+        name, label, formula, None, unit, (0.0, top), needs_spacing, "shape", source, undefined
+    )
 
 
 SHAPES = _by_name(
@@ -153,7 +226,24 @@ def table() -> list[dict[str, str]]:
             "range": f"{metric.range[0]:g} to {metric.range[1]:g}",
             "spacing": "yes" if metric.needs_spacing else "no",
             "formula": metric.formula,
+            "reference empty": _text(metric.if_empty.reference),
+            "prediction empty": _text(metric.if_empty.prediction),
+            "both empty": _text(metric.if_empty.both),
             "source": metric.source,
         }
-        for metric in (*METRICS.values(), *SHAPES.values())
+        for metric in (*METRICS.values(), *REGION.values(), *SHAPES.values())
     ]
+
+
+def markdown() -> str:
+    """Give `table` as the table of docs/metrics.md."""
+    rows = table()
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "as ever"
+    return "undefined" if isnan(value) else f"{value:g}"

@@ -1,14 +1,14 @@
 """Every metric of a pair of masks."""
 
-from math import nan
+from math import nan, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import EMPTY, Boxed, Crop
-from benchmark.metrics import engines
-from benchmark.metrics.definitions import METRICS
+from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, volume
+from benchmark.metrics import engines, surface_numpy
+from benchmark.metrics.definitions import METRICS, REGION
 from benchmark.metrics.engines import Code, Engine
 from benchmark.metrics.overlap import confusion, overlap_metrics
 from benchmark.metrics.surface import Spacing
@@ -38,20 +38,9 @@ def score(
             takes less time ("auto").
 
     Returns:
-        Raw values, NaN where a metric is undefined (`fill_empty` applies the study's policy):
-
-        ============================  ==================  ==================  ============
-        metric                        prediction empty    reference empty     both empty
-        ============================  ==================  ==================  ============
-        dsc, jaccard, nsd             0                   0                   NaN
-        sensitivity                   0                   NaN                 NaN
-        volume_ratio                  0                   NaN                 NaN
-        precision                     NaN                 0                   NaN
-        specificity                   1                   as ever             1
-        hd95, hd, asd                 NaN                 NaN                 NaN
-        ============================  ==================  ==================  ============
-
-        Specificity is NaN where the reference fills the whole scan.
+        Raw values, NaN where a metric is undefined: `Metric.if_empty` tells what empty masks mean,
+        `fill_empty` applies the study's policy. Specificity is NaN where the reference fills the
+        whole scan.
 
     Raises:
         ValueError: masks that are not bool, not 3D or of different shapes, a spacing or
@@ -98,7 +87,7 @@ def surface_metrics(
     *,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """NSD, HD95, HD and ASD alone; arguments and values as of `score`.
+    """NSD, HD95, HD, ASD and ASSD alone; arguments and values as of `score`.
 
     The surface of a mask is the set of voxel corners that touch both foreground and background;
     each weighs as much as the marching-cubes area of its 2 x 2 x 2 voxels. A distance runs from a
@@ -118,6 +107,13 @@ def surface_metrics(
     return engines.run(engine, engines.cost(crops[0].box, crops[1].box), work)
 
 
+def in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
+    """Give the metrics of `REGION`, NaN where undefined, as `score` does over the whole scan."""
+    counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
+    values = overlap_metrics(confusion(*counts, volume(region)))
+    return {name: values[name.removesuffix("_in_prompt")] for name in REGION}
+
+
 def every_metric(
     code: Code,
     reference: Any,
@@ -127,8 +123,9 @@ def every_metric(
     tolerance_mm: float,
 ) -> dict[str, float]:
     """Every metric of two masks in the form of ``code``."""
-    counts = confusion(*code.counts(reference, prediction), grid_voxels)
-    values = overlap_metrics(counts)
+    both, in_reference, in_prediction = code.counts(reference, prediction)
+    values = overlap_metrics(confusion(both, in_reference, in_prediction, grid_voxels))
+    values["volume_difference"] = (in_prediction - in_reference) * prod(spacing) / 1000
     values |= _surface(code, reference, prediction, spacing, tolerance_mm)
     return {name: values[name] for name in METRICS}
 
@@ -146,7 +143,7 @@ def _surface(
 ) -> dict[str, float]:
     if EMPTY in (reference.box, prediction.box):
         nsd = 0.0 if reference.box != prediction.box else nan
-        return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan}
+        return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan, "assd": nan}
     return code.surface_metrics(reference, prediction, spacing, tolerance_mm)
 
 

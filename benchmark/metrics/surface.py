@@ -9,21 +9,20 @@ Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def from_distances(directed: tuple[Distances, Distances], tolerance_mm: float) -> dict[str, float]:
-    """NSD, HD95, HD and ASD of the distances of both surfaces, none empty.
+    """NSD, HD95, HD, ASD and ASSD of the distances of both surfaces, none empty.
 
     A distance is compared with the tolerance in float64, without slack.
     """
     totals = [float(areas.sum()) for _, areas in directed]
     within = [float(areas[distances <= tolerance_mm].sum()) for distances, areas in directed]
-    means = [
-        float((distances * areas).sum()) / total
-        for (distances, areas), total in zip(directed, totals, strict=True)
-    ]
+    sums = [float((distances * areas).sum()) for distances, areas in directed]
+    means = [length / total for length, total in zip(sums, totals, strict=True)]
     return {
         "nsd": sum(within) / sum(totals),
         "hd95": max(percentile(distances, areas, 0.95) for distances, areas in directed),
         "hd": max(float(distances.max()) for distances, _ in directed),
         "asd": sum(means) / 2,
+        "assd": sum(sums) / sum(totals),
     }
 
 

@@ -67,7 +67,7 @@ def counts(reference: Bits, prediction: Bits) -> Counts:
 def surface_metrics(
     reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD and ASD."""
+    """NSD, HD95, HD, ASD and ASSD."""
     directed = surface_distances(reference, prediction, spacing, tolerance_mm)
     return from_distances(directed, tolerance_mm)
 

@@ -35,7 +35,7 @@ def counts(reference: Boxed, prediction: Boxed) -> Counts:
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD and ASD."""
+    """NSD, HD95, HD, ASD and ASSD."""
     directed = surface_distances(reference, prediction, spacing, tolerance_mm)
     return from_distances(directed, tolerance_mm)
 

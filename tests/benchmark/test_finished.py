@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from benchmark import cli
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, score
+from benchmark.metrics.boundary import CONVENTIONS, boundary_metrics
 from benchmark.tables import records
 
 Labels = NDArray[Any]
@@ -150,6 +151,22 @@ def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> 
     assert "2 / 8" in lines["all"]
     assert "failed, 2 cell(s) of b: no prediction" in result.stderr
     assert "without a reference, not scored: stranger" in result.stderr
+
+
+def test_metrics_as_other_libraries_define_them(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    result = run(tmp_path, "--also", "medpy", "--also", "monai")
+    assert result.exit_code == 0, result.output
+    assert "hd95_medpy" in result.stdout
+    row = scores(tmp_path)["a", "2"]
+    pair = np.equal(REFERENCE, 2), np.equal(PREDICTION, 2)
+    for name in CONVENTIONS[:2]:
+        expected = boundary_metrics(*pair, SPACING, 2.0, convention=name)
+        assert {key: row[f"{key}_{name}"] for key in expected} == pytest.approx(expected)
+    assert "hd_simpleitk" not in row
+    result = run(tmp_path, "--also", "medpi")
+    assert "Did you mean: medpy" in str(result.exception)
 
 
 def test_a_broken_reference_is_told(tmp_path: Path) -> None:

@@ -287,3 +287,25 @@ def test_the_rows_fit_their_table(scored: Make, tmp_path: Any) -> None:
     structures = table[table["level"] == "structure"]
     for column in ("object", "prompt_hash", "effective_deviation", "shift", "reason"):
         assert structures[column].isna().all()
+
+
+@pytest.mark.parametrize("kind", ["box2d", "mask2d", "box3d"])
+def test_overlap_in_the_prompt(scored: Make, kind: str) -> None:
+    case = scored(prompt=kind)
+    rows = [row for row in case.rows(in_prompt=True) if row["level"] == "object"]
+    prompts = {row["hash"]: row for row in case.inputs.prompts.to_dict("records")}
+    assert rows
+    for row in rows:
+        prompt = {key: row[key] for key in ("scan", "variant", "deviation")}
+        truth = case.dense(case.inputs.reference, object=row["object"])
+        found = case.dense(case.inputs.masks, object=row["object"], **prompt)
+        asked = prompts[row["prompt_hash"]]
+        sides = [slice(asked[f"{a}0"], asked[f"{a}1"]) for a in "zyx"]
+        if kind != "box3d":
+            sides[int(asked["axis"])] = slice(None)
+        truth, found = truth[tuple(sides)], found[tuple(sides)]
+        assert row["sensitivity_in_prompt"] == pytest.approx(found[truth].mean())
+        outside = ~found[~truth]
+        expected = outside.mean() if outside.size else np.nan
+        assert row["specificity_in_prompt"] == pytest.approx(expected, nan_ok=True)
+    assert not any("sensitivity_in_prompt" in row for row in case.rows())

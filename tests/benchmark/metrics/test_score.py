@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS, SHAPES, EmptyPolicy, fill_empty, score, table
+from benchmark.metrics import METRICS, REGION, SHAPES, EmptyPolicy, fill_empty, score, table
 from benchmark.metrics.shape import shape_3d
 
 Mask = NDArray[np.bool_]
@@ -50,7 +50,7 @@ def test_known_object() -> None:
     prediction = reference.copy()
     reference[:10], prediction[2:] = True, True
     got = score(reference, prediction, (3.0, 30.0, 30.0), grid_voxels=10_000, tolerance_mm=6.0)
-    assert got.pop("asd") < 6
+    assert 0 < got.pop("asd") == pytest.approx(got.pop("assd"))  # two surfaces of one area
     assert got == pytest.approx(
         {
             "dsc": 0.8,
@@ -59,6 +59,7 @@ def test_known_object() -> None:
             "specificity": 8800 / 9000,
             "precision": 0.8,
             "volume_ratio": 1.0,
+            "volume_difference": 0.0,
             "nsd": 1.0,
             "hd95": 6.0,
             "hd": 6.0,
@@ -72,7 +73,7 @@ NOTHING = dict.fromkeys(METRICS, nan)
 @pytest.mark.parametrize(
     ("with_reference", "with_prediction", "defined"),
     [
-        (False, False, {"specificity": 1}),
+        (False, False, {"specificity": 1, "volume_difference": 0}),
         (
             True,
             False,
@@ -83,12 +84,20 @@ NOTHING = dict.fromkeys(METRICS, nan)
                 "volume_ratio": 0,
                 "nsd": 0,
                 "specificity": 1,
+                "volume_difference": -2 / 1000,
             },
         ),
         (
             False,
             True,
-            {"dsc": 0, "jaccard": 0, "precision": 0, "nsd": 0, "specificity": 98 / 100},
+            {
+                "dsc": 0,
+                "jaccard": 0,
+                "precision": 0,
+                "nsd": 0,
+                "specificity": 98 / 100,
+                "volume_difference": 2 / 1000,
+            },
         ),
     ],
 )
@@ -98,13 +107,17 @@ def test_empty_masks(
     pair = masks(with_reference, with_prediction)
     got = score(*pair, UNIT, grid_voxels=100, tolerance_mm=1.0)
     np.testing.assert_equal(got, NOTHING | defined)
+    for name, metric in METRICS.items():  # the record of each metric says so too
+        told = metric.if_empty[2 if with_reference == with_prediction else int(with_reference)]
+        if told is not None:
+            np.testing.assert_equal(got[name], told)
 
 
 @pytest.mark.parametrize(
     ("with_reference", "with_prediction", "policy", "filled"),
     [
-        (True, False, EmptyPolicy(), {"hd95": 50, "hd": 50, "asd": 50}),
-        (False, True, EmptyPolicy(), {"hd95": 50, "hd": 50, "asd": 50}),
+        (True, False, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
+        (False, True, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
         (True, False, EmptyPolicy(distance="leave-out"), {}),
         (True, False, EmptyPolicy(distance="leave-out", both_empty="perfect"), {}),
         (False, False, EmptyPolicy(), {}),
@@ -122,6 +135,7 @@ def test_empty_masks(
                 "hd95": 0,
                 "hd": 0,
                 "asd": 0,
+                "assd": 0,
             },
         ),
         (True, True, EmptyPolicy(both_empty="perfect"), {}),
@@ -163,7 +177,7 @@ def test_policy_of_a_study_file_is_strict() -> None:
 
 def test_descriptions_cover_what_is_computed() -> None:
     assert set(SHAPES) == set(shape_3d(np.ones((1, 1, 1), np.bool_), UNIT))
-    assert [row["name"] for row in table()] == [*METRICS, *SHAPES]
+    assert [row["name"] for row in table()] == [*METRICS, *REGION, *SHAPES]
     rows = {row["name"]: row for row in table()}
     assert rows["hd95"]["label"] == "HD95 (mm)"
     assert (rows["hd95"]["better"], rows["dsc"]["better"]) == ("lower", "higher")

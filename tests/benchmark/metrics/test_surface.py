@@ -95,6 +95,8 @@ def oracle(reference: Mask, prediction: Mask, spacing: Spacing, tolerance: float
         ),
         "hd": max(distance.max() for distance, _ in directed),
         "asd": np.mean([np.average(distance, weights=area) for distance, area in directed]),
+        "assd": sum((distance * area).sum() for distance, area in directed)
+        / sum(area.sum() for _, area in directed),
     }
 
 
@@ -120,7 +122,9 @@ def test_crop_equals_library_on_whole_scan(seed: int, spacing: Spacing) -> None:
         distances = sd.compute_surface_distances(reference, prediction, spacing)
     union = np.argwhere(reference | prediction)
     box = tuple(slice(a, b + 1) for a, b in zip(union.min(0), union.max(0), strict=True))
-    assert surface_metrics(reference[box], prediction[box], spacing, 1.0) == pytest.approx(
+    got = surface_metrics(reference[box], prediction[box], spacing, 1.0)
+    assert got.pop("assd") <= got["hd"]  # the library has none
+    assert got == pytest.approx(
         {
             "nsd": sd.compute_surface_dice_at_tolerance(distances, 1.0),
             "hd95": sd.compute_robust_hausdorff(distances, 95),
@@ -201,7 +205,7 @@ def test_empty_masks(with_reference: bool, with_prediction: bool, nsd: float) ->
     reference[1, 1, 1], prediction[1, 1, 1] = with_reference, with_prediction
     got = surface_metrics(reference, prediction, (1.0, 1.0, 1.0), 1.0)
     np.testing.assert_equal(got.pop("nsd"), nsd)
-    assert set(got) == {"hd95", "hd", "asd"}
+    assert set(got) == {"hd95", "hd", "asd", "assd"}
     assert all(isnan(value) for value in got.values())
 
 
@@ -218,13 +222,14 @@ def test_symmetric_and_in_range(
     assert 0 <= forth["nsd"] <= 1
     assert 0 <= forth["hd95"] <= forth["hd"]
     assert 0 <= forth["asd"] <= forth["hd"]
+    assert 0 <= forth["assd"] <= forth["hd"]
 
 
 @slow
 @given(mask=shapes.flatmap(filled), spacing=spacings)
 def test_identical_masks_are_perfect(mask: Mask, spacing: Spacing) -> None:
     got = surface_metrics(mask, mask.copy(), spacing, 0.0)
-    assert got == {"nsd": 1.0, "hd95": 0.0, "hd": 0.0, "asd": 0.0}
+    assert got == {"nsd": 1.0, "hd95": 0.0, "hd": 0.0, "asd": 0.0, "assd": 0.0}
 
 
 @slow

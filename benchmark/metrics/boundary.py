@@ -1,0 +1,110 @@
+"""Surface metrics of boundary voxels, as other libraries define them; not those of this project.
+
+Numbers of papers that used MONAI, MedPy or SimpleITK can be compared with values of the same
+definition only. All three take voxels of the boundary in place of corners, without areas:
+
+* ``monai``: boundary against 6 neighbours, closed at the border of the scan. NSD counts voxels;
+  HD95 is the larger of the two directed percentiles; ASD runs from the prediction to the reference.
+* ``medpy``: the same boundary; HD95 is the percentile of both directions together; ASD runs from
+  the prediction to the reference; no NSD.
+* ``simpleitk``: the recipe of its notebook 34 (segmentation evaluation): contour voxels against 6
+  neighbours to the contour of the other against 26, both open at the border of the scan; HD95 and
+  ASSD of both directions together. HD is that of its filter, over all voxels of the two masks.
+"""
+
+from math import nan
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.boxes import tight
+from benchmark.errors import unknown_name
+from benchmark.metrics.surface import Spacing
+from benchmark.metrics.surface_numpy import nearest_by_tree
+
+Convention = Literal["monai", "medpy", "simpleitk"]
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+VALUES: dict[Convention, tuple[str, ...]] = {
+    "monai": ("nsd", "hd95", "hd", "asd", "assd"),
+    "medpy": ("hd95", "hd", "asd", "assd"),
+    "simpleitk": ("hd95", "hd", "assd"),
+}
+"""Metrics that each library has."""
+
+
+def boundary_metrics(
+    reference: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    spacing: Spacing,
+    tolerance_mm: float,
+    *,
+    convention: Convention,
+) -> dict[str, float]:
+    """Give the `VALUES` of a ``convention``, for one object.
+
+    Args:
+        reference: bool (z, y, x), the whole scan: its border matters to ``simpleitk``.
+        prediction: the same of the prediction.
+        spacing: (z, y, x) in mm.
+        tolerance_mm: of NSD.
+        convention: whose definition.
+
+    Returns:
+        Distances in mm; with one mask empty NSD is 0 and distances are NaN, with both all are NaN.
+
+    Raises:
+        ValueError: masks of different shapes, or a convention of another name.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(unknown_name("convention", convention, CONVENTIONS))
+    if reference.shape != prediction.shape:
+        raise ValueError(f"Masks of different shapes: {reference.shape} and {prediction.shape}.")
+    names = VALUES[convention]
+    if not (reference.any() and prediction.any()):
+        nsd = 0.0 if reference.any() or prediction.any() else nan
+        return {name: nsd if name == "nsd" else nan for name in names}
+    truth, found = _cut(reference, prediction)
+    open_border = convention == "simpleitk"
+    contours = [_boundary(mask, 1, open_border) for mask in (truth, found)]
+    targets = [_boundary(mask, 3, open_border) for mask in (truth, found)]
+    targets = targets if open_border else contours
+
+    def distances(points: NDArray[np.bool_], to: NDArray[np.bool_]) -> NDArray[np.float64]:
+        if not to.any():
+            return np.zeros(0)  # SimpleITK finds no contour in a scan that is full
+        return nearest_by_tree(np.argwhere(points), np.argwhere(to), spacing, tolerance_mm)
+
+    there, back = distances(contours[1], targets[0]), distances(contours[0], targets[1])
+    pooled = np.concatenate([there, back])
+    values = {
+        "nsd": float((pooled <= tolerance_mm).mean()) if len(pooled) else nan,
+        "hd": float(pooled.max()) if len(pooled) else nan,
+        "asd": float(there.mean()) if len(there) else nan,
+        "assd": float(pooled.mean()) if len(pooled) else nan,
+        "hd95": float(np.percentile(pooled, 95)) if len(pooled) else nan,
+    }
+    if convention == "monai":
+        values["hd95"] = max(float(np.percentile(way, 95)) for way in (there, back))
+    if convention == "simpleitk":
+        outside = distances(found & ~truth, truth), distances(truth & ~found, found)
+        values["hd"] = max((float(way.max()) for way in outside if len(way)), default=0.0)
+    return {name: values[name] for name in names}
+
+
+def _cut(
+    reference: NDArray[np.bool_], prediction: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Cut both masks to the box around them, with a voxel of margin where the scan has one."""
+    box = tight(reference | prediction)
+    assert box is not None
+    wider = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+    return reference[wider], prediction[wider]
+
+
+def _boundary(mask: NDArray[np.bool_], connectivity: int, open_border: bool) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_erosion, generate_binary_structure
+
+    neighbours = generate_binary_structure(3, connectivity)
+    inner = binary_erosion(mask, neighbours, border_value=int(open_border))
+    return np.asarray(mask & ~inner)
