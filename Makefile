@@ -26,7 +26,7 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 	$(BIN)/snakemake --lint
 
 bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
-	$(BIN)/python tests/bench/bench_metrics.py
+	$(BIN)/python -m tests.bench.bench_metrics
 
 weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume

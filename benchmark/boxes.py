@@ -54,10 +54,11 @@ def tight(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
 
     Each axis looks only at what the axes before it left, flattened along them.
     """
-    filled = np.flatnonzero(mask.any(axis=tuple(range(1, mask.ndim))))
-    if not len(filled):
+    filled = np.asarray(mask.any(axis=tuple(range(1, mask.ndim))))
+    first = int(filled.argmax()) if len(filled) else 0
+    if not len(filled) or not filled[first]:
         return None
-    span = slice(int(filled[0]), int(filled[-1]) + 1)
+    span = slice(first, len(filled) - int(filled[::-1].argmax()))
     rest = tight(np.asarray(mask[span].any(axis=0))) if mask.ndim > 1 else ()
     return (span, *(rest or ()))
 

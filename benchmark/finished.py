@@ -198,7 +198,7 @@ def _by_conventions(
     conventions: Sequence[Convention],
 ) -> dict[str, float]:
     """Raw values: what an empty mask leaves undefined stays so, as in the libraries."""
-    values = {}
+    values: dict[str, float] = {}
     if conventions:
         z, y, x = truth.shape
         dense = [inside(label, (0, z, 0, y, 0, x)) for label in pair]
