@@ -1,0 +1,78 @@
+"""Cases from prepared datasets: the scans and masks of the tables, slices of the view first."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import objects, prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.sources import Status
+from benchmark.tables import write_table
+from pam.training.prepared import Prepared
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two scans of a dataset that is viewed along y, in two shards, prepared."""
+    raw = tmp_path / "raw"
+    for number in (0, 1):
+        image = np.random.default_rng(number).normal(size=(12, 10, 14)).astype(np.float32)
+        labels = np.zeros(image.shape, np.uint8)
+        labels[2:9, 3:7, 4 : 9 + number] = 1
+        for kind, array in (("image", image), ("label", labels)):
+            path = raw / kind / f"s{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            volume.write(array, (1.0, 3.0, 0.5), path)
+    dataset = Dataset.model_validate(
+        {
+            "id": "own",
+            "name": "Own",
+            "split": "local",
+            "modality": "MR",
+            "view": "coronal",
+            "source": {"kind": "local", "path": str(raw)},
+            "layout": {"image": "image/{scan}.nii.gz", "label": "label/{scan}.nii.gz"},
+            "labels": {1: "block"},
+            "shards": 2,
+        }
+    )
+    status = Status(state="ready", root=str(raw), fingerprint="", files=4)
+    for shard in range(2):
+        tables = prepare.prepare(dataset, status, shard)
+        for name, rows, schema in (
+            ("images", tables.images, prepare.IMAGES),
+            ("objects", tables.objects, objects.SCHEMA),
+            ("reference", tables.reference, objects.REFERENCE_SCHEMA),
+        ):
+            write_table(
+                rows, schema, tmp_path / "data" / "own" / f"{name}.parquet" / f"{shard}.parquet"
+            )
+    return tmp_path / "data"
+
+
+def test_slices_of_the_view_come_first(folder: Path) -> None:
+    source = Prepared(kind="prepared", datasets=("own",), folder=str(folder), scans=("s1",))
+    case = source.case(0)
+    image = np.random.default_rng(1).normal(size=(12, 10, 14)).astype(np.float32)
+    assert case.spacing == (3.0, 1.0, 0.5)
+    assert np.allclose(case.scan.volume, np.moveaxis(image, 1, 0))
+    (found,) = case.objects
+    expected = np.zeros((10, 12, 14), bool)
+    expected[3:7, 2:9, 4:10] = True
+    assert np.array_equal(found.dense(), expected)
+
+
+def test_each_round_goes_through_all_scans(folder: Path) -> None:
+    source = Prepared(kind="prepared", datasets=("own",), folder=str(folder))
+    sizes = [source.case(number).objects[0].voxels for number in range(12)]
+    assert all({a, b} == {140, 168} for a, b in zip(sizes[::2], sizes[1::2], strict=True))
+    assert len(set(sizes[::2])) == 2  # in orders of their own
+
+
+def test_what_is_not_prepared_is_told(folder: Path) -> None:
+    with pytest.raises(UserError, match="other is not prepared"):
+        Prepared(kind="prepared", datasets=("other",), folder=str(folder)).case(0)
+    with pytest.raises(UserError, match="No scan with an object"):
+        Prepared(kind="prepared", datasets=("own",), folder=str(folder), scans=("s7",)).case(0)
