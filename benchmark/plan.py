@@ -16,11 +16,15 @@ from benchmark.study import Study
 
 @dataclass(frozen=True)
 class Item:
-    """A dataset of the plan. ``bytes``: null where not known; ``steps``: to be done by hand."""
+    """A dataset of the plan. ``bytes``: as far as known, which is the ``whole`` or a part of it.
+
+    ``steps``: what is to be done by hand.
+    """
 
     dataset: Dataset
     raw: Path
-    bytes: float | None
+    bytes: float
+    whole: bool
     ready: bool
     steps: tuple[str, ...]
 
@@ -57,11 +61,11 @@ def _item(dataset: Dataset, raw: Path) -> Item:
     source = dataset.source
     if not isinstance(source, Fetched):
         if source.kind == "phantom":
-            return Item(dataset, raw, 0.0, False, ())
+            return Item(dataset, raw, 0.0, True, False, ())
         reason = source.fetch(raw).reason  # looks at a folder, copies nothing
-        return Item(dataset, raw, 0.0, reason is None, (reason,) if reason else ())
+        return Item(dataset, raw, 0.0, True, reason is None, (reason,) if reason else ())
     place = Place(raw)
-    return Item(dataset, raw, source.size(), source.is_here(raw), tuple(source.to_do(place)))
+    return Item(dataset, raw, *source.size(), source.is_here(raw), tuple(source.to_do(place)))
 
 
 def text(planned: Sequence[Item]) -> Iterator[str]:
@@ -96,7 +100,9 @@ def text(planned: Sequence[Item]) -> Iterator[str]:
 def _lines(item: Item) -> Iterator[str]:
     entry = item.dataset
     licence = entry.licence.spdx or entry.licence.note or "not known"
-    size = "size not known" if item.bytes is None else _readable(item.bytes)
+    size = _readable(item.bytes) if item.whole else "size not known"
+    if item.bytes and not item.whole:
+        size = f"over {_readable(item.bytes)}"
     if not isinstance(entry.source, Fetched):
         size = "generated" if entry.source.kind == "phantom" else "own files"
     yield f"  {entry.id:6} {entry.name:28} {size:>14}  {entry.source.kind:11} licence: {licence}"
@@ -108,10 +114,9 @@ def _lines(item: Item) -> Iterator[str]:
 
 def _count(group: Sequence[Item]) -> str:
     """How many datasets, and how large; what datasets share is counted once."""
-    once = {item.source: item.bytes for item in group}
-    known = sum(size for size in once.values() if size)
-    unknown = sum(size is None for size in once.values())
-    more = f", and {unknown} of unknown size" if unknown else ""
+    once = {item.source: item for item in group}.values()
+    known, unknown = sum(item.bytes for item in once), sum(not item.whole for item in once)
+    more = f" and what is not known of {unknown}" if unknown else ""
     return f"{len(group)} dataset{'s' * (len(group) != 1)}, {_readable(known)}{more}"
 
 

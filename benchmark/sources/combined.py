@@ -45,11 +45,12 @@ class CombinedSource(Fetched):
         """The files that the parts name."""
         return tuple(file for part in self.parts for file in part.named)
 
-    def size(self) -> float | None:
-        """Bytes of the parts together, where all of them are known."""
-        sizes = [part.size() for part in self.parts]
-        known = sum(size for size in sizes if size)
-        return super().size() or (known if all(sizes) else None)
+    def size(self) -> tuple[float, bool]:
+        """Bytes of the parts together, and whether all of them are known."""
+        if self.about_gb is not None:
+            return super().size()
+        sizes, whole = zip(*(part.size() for part in self.parts), strict=True)
+        return sum(sizes), all(whole)
 
     def to_do(self, place: Place) -> list[str]:
         """What is to be done for each part, one after the other."""

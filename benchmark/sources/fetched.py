@@ -37,12 +37,12 @@ class Fetched(Settings):
         Raises `ByHandError` for what a person has to do, and `UserError` for what went wrong.
         """
 
-    def size(self) -> float | None:
-        """Bytes of the whole, as far as the entry tells; null where it does not."""
+    def size(self) -> tuple[float, bool]:
+        """Bytes as far as the entry tells, and whether that is the whole."""
+        if self.about_gb is not None:
+            return self.about_gb * 1e9, True
         sizes = [file.size for file in self.named]
-        if self.about_gb is None and sizes and all(sizes):
-            return float(sum(size for size in sizes if size))
-        return self.about_gb and self.about_gb * 1e9
+        return float(sum(filter(None, sizes))), bool(sizes) and all(sizes)
 
     @property
     def named(self) -> tuple[File, ...]:

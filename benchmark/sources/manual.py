@@ -48,6 +48,8 @@ class ManualSource(Fetched):
         if not missing and (self.files or names):
             return []
         steps = self.steps or (f"get the data from {self.page or 'their owners'}",)
+        if self.page and not any(self.page in step for step in steps):
+            steps = (f"open {self.page}", *steps)
         what = ", ".join(missing) or "the files"
         return [*steps, f"put {what} into {place.files} (archives are unpacked for you)"]
 

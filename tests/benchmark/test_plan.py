@@ -58,12 +58,12 @@ def test_what_comes_by_itself_and_what_does_not(here: Path, entry: Make) -> None
         "P01",
     ]
     told = invoke("plan", *names).splitlines()
-    assert told[0] == "Comes by itself: 4 datasets, 2.5 GB, and 1 of unknown size"
+    assert told[0] == "Comes by itself: 4 datasets, 2.5 GB and what is not known of 1"
     assert [line.split()[0] for line in told[1:5]] == ["Z1", "Z2", "H1", "P01"]
     assert told[1].split()[2:] == ["2.5", "GB", "zenodo", "licence:", "CC-BY-4.0"]
     assert told[3].endswith("size not known  http        licence: ask first")
     assert "generated" in told[4]
-    at = told.index("To be done by hand: 1 dataset, 0.0 GB, and 1 of unknown size")
+    at = told.index("To be done by hand: 1 dataset, 0.0 GB and what is not known of 1")
     assert [line.strip() for line in told[at + 2 : at + 6]] == [
         "needs an account",
         "1. sign",
@@ -73,6 +73,17 @@ def test_what_comes_by_itself_and_what_does_not(here: Path, entry: Make) -> None
     assert "Downloaded once for all that share it: Z1 and Z2" in told
     assert told[-1].startswith("Free on this disk: ")
     assert not (here / "data").exists()
+
+
+def test_a_size_that_is_known_in_part(here: Path, entry: Make) -> None:
+    known = {"kind": "zenodo", "record": 1, "files": [{"name": "x.zip", "size": 2_500_000_000}]}
+    unknown = {"kind": "http", "files": [{"url": "https://example.org/y.zip"}]}
+    combined = {"kind": "combined", "parts": [known, unknown]}
+    told = invoke("plan", write(entry(id="C1", source=combined))).splitlines()
+    assert told[0] == "Comes by itself: 1 dataset, 2.5 GB and what is not known of 1"
+    assert "over 2.5 GB" in told[1]
+    told = invoke("plan", write(entry(id="C2", source={**combined, "about_gb": 3}))).splitlines()
+    assert told[0] == "Comes by itself: 1 dataset, 3.0 GB"
 
 
 def test_layouts_that_nobody_has_checked(here: Path, entry: Make) -> None:

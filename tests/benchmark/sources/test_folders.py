@@ -88,7 +88,8 @@ def test_the_steps_to_take_by_hand_are_the_reason(tmp_path: Path) -> None:
     source = ManualSource(kind="manual", page="https://example.org", steps=("sign", "download"))
     reason = source.fetch(tmp_path / "raw").reason
     assert reason == (
-        "To be done by hand: 1. sign. 2. download. 3. put the files into "
+        "To be done by hand: 1. open https://example.org. 2. sign. 3. download. "
+        "4. put the files into "
         f"{tmp_path / 'raw' / 'files'} (archives are unpacked for you)."
     )
     reason = ManualSource(kind="manual", page="https://example.org").fetch(tmp_path / "raw").reason
