@@ -116,6 +116,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "homepage": "https://example.org",
     "citation": "nobody",
     "quirks": ["one"],
+    "released": {"ignore": [9]},
 }
 METHODS = """
 from benchmark.adapter import Adapter, MethodInfo

@@ -1,5 +1,6 @@
 """The catalogue: one YAML a dataset, strictly checked, and the code that loads them."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,8 +25,14 @@ _TOLD = (
     "quirks",
     "registration",
     "overlaps",
+    "released",
 )
 """Keys that are told to people and enter no stage."""
+
+_RELEASED = ("source", "layout", "labels", "ignore", "channels", "view")
+"""Keys that the variant of an entry may change."""
+
+_VARIANT = "@released"
 
 _DATASETS = Path(__file__).parent / "datasets"
 
@@ -89,6 +96,7 @@ class Dataset(Settings):
     homepage: str | None = None
     citation: str | None = None
     quirks: tuple[str, ...] = ()
+    released: dict[str, Any] = {}
 
     def digest(self, stage: Literal["fetch", "prepare"]) -> str:
         """Digest of what a stage depends on: of the whole entry, only the keys that it reads."""
@@ -118,6 +126,15 @@ class Dataset(Settings):
             raise ValueError(f"structures named twice: {', '.join(sorted(twice))}")
         return value
 
+    @field_validator("released")
+    @classmethod
+    def _changes_what_is_prepared(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name not in _RELEASED:
+                raise ValueError(unknown_name("key of released", name, _RELEASED))
+        plain: dict[str, Any] = json.loads(json.dumps(value))  # as it is written and read back
+        return plain
+
     @model_validator(mode="after")
     def _values_stand_alone(self) -> "Dataset":
         by_value = [s.name for s in self.labels.values() if s.instances == "values"]
@@ -136,15 +153,35 @@ def names() -> list[str]:
 def load(name: str) -> Dataset:
     """Load a dataset by its catalogue id, or a user's own by the path of its YAML file.
 
+    ``D34@released`` is the entry as the authors of PAM used the dataset, with the id D34-released.
     Raises `UserError` for an unknown id (with suggestions) and for an entry that does not validate.
     """
+    name, varied = name.removesuffix(_VARIANT), name.endswith(_VARIANT)
     path = Path(name) if name.endswith((".yaml", ".yml")) else _DATASETS / f"{name}.yaml"
     if path.parent == _DATASETS and not path.exists():
         raise UserError(
             unknown_name("dataset", name, names())
             + " An own dataset is named by the path of its YAML file."
         )
-    dataset = Dataset.read(load_yaml(path), str(path))
+    content = load_yaml(path)
+    dataset = Dataset.read(content, str(path))
     if dataset.id != path.stem and path.parent == _DATASETS:
         raise UserError(f"{path}: the id is {dataset.id!r}, but the file is named {path.stem!r}.")
-    return dataset
+    return _released(dataset, content, path) if varied else dataset
+
+
+def _released(dataset: Dataset, content: dict[str, Any], path: Path) -> Dataset:
+    """Give the variant of an entry; one collection keeps it and the entry together."""
+    if not dataset.released:
+        raise UserError(
+            f"{dataset.id} has no variant {_VARIANT}: the authors used it as the entry does, as "
+            f"far as is known. Next step: name it {dataset.id}."
+        )
+    changed = {
+        **{key: value for key, value in content.items() if key != "released"},
+        **dataset.released,
+        "id": f"{dataset.id}-released",
+        "name": f"{dataset.name} (as released)",
+        "collection": dataset.collection or dataset.id,
+    }
+    return Dataset.read(changed, f"{path}, released")

@@ -147,3 +147,25 @@ def test_what_a_source_only_tells_enters_no_digest(entry: Make) -> None:
     assert digests(entry(source=before)) == digests(entry(source=after))
     named = {**part, "files": [{"name": "a.zip"}]}
     assert not digests(entry(source=part)) & digests(entry(source=named))
+
+
+VARIANTS = {"D03", "D25", "D26", "D34", "D39", "D41", "D43"}
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_the_variant_of_the_authors(name: str) -> None:
+    entry, variant = catalogue.load(name), catalogue.load(f"{name}@released")
+    assert variant.id == f"{name}-released"
+    assert variant.digest("prepare") != entry.digest("prepare")
+    assert variant.collection == (entry.collection or name)
+    assert not variant.released
+    if name != "D26":
+        assert variant.digest("fetch") == entry.digest("fetch")
+
+
+def test_variants_are_refused_where_there_is_none(entry: Make) -> None:
+    assert {n for n in catalogue.names() if catalogue.load(n).released} == VARIANTS
+    with pytest.raises(UserError, match="D32 has no variant @released"):
+        catalogue.load("D32@released")
+    with pytest.raises(UserError, match=r"Unknown key of released 'label'\. Did you mean: labels"):
+        entry(released={"label": {1: "a"}})

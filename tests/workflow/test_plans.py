@@ -72,6 +72,15 @@ def test_the_studies_take_the_datasets_that_they_promise() -> None:
     assert not [entry.id for entry in ten if entry.registration]
 
 
-@pytest.mark.parametrize("name", ["external", "ten"])
+def test_the_released_study_takes_every_variant_there_is() -> None:
+    named = study("released").datasets
+    assert [name.removesuffix("@released") for name in named] == list(study("paper").datasets)
+    for name in named:
+        entry = catalogue.load(name.removesuffix("@released"))
+        assert bool(entry.released) == name.endswith("@released")
+    assert study("released").protocol == "released"
+
+
+@pytest.mark.parametrize("name", ["external", "ten", "released"])
 def test_their_methods_are_those_of_the_paper(name: str) -> None:
     assert study(name).methods.keys() == study("paper").methods.keys()

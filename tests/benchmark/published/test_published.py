@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmark import catalogue, prepare, volume
+from benchmark.catalogue import Dataset
 from benchmark.masks import Mask
 from benchmark.sources import Status
-from tests.benchmark.published.files import CODES, DECOYS, FILES
+from tests.benchmark.published.files import CODES, DECOYS, FILES, WORD
 from tests.benchmark.published.quirks import QUIRKS
 from tests.benchmark.published.tree import Tree, grey, scene
 
@@ -37,17 +38,57 @@ def test_every_dataset_of_the_paper_has_a_tree() -> None:
     assert set(DATASETS) <= set(catalogue.names())
 
 
+RELEASED = {
+    "D03": {"lesion"},
+    "D25": {"peripheral zone", "central gland"},
+    "D26": {"prostate cancer"},
+    "D34": {"white matter hyperintensity", "other pathology"},
+    "D39": {"mediastinal lymph node"},
+    "D41": set(WORD),
+    "D43": {"liver", "right kidney", "left kidney", "spleen"},
+}
+"""Structures of the variants that follow the authors' scripts."""
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
+    entry = catalogue.load(f"{name}@released")
+    tree = build(name, tmp_path / "raw")
+    got = prepared(entry, tree, tmp_path / "converted")
+    scans = {row["scan"] for row in got.images}
+    assert {row["structure"] for row in got.objects} == RELEASED[name]
+    if name == "D25":  # the mask on other slices
+        assert {row["scan"] for row in got.failures} == {"ProstateDx-01-0006"}
+        return
+    assert not got.failures
+    expected = {
+        "D26": {"10005_1000005-human"},
+        "D41": {"word_0001", "word_0002"},
+        "D43": {"1-T1-in"},
+    }
+    assert scans == expected.get(name, set(tree.scans))
+    if name == "D03":
+        image = volume.read([Path(got.images[0]["images"][0])])
+        np.testing.assert_array_equal(image.array, (grey(scene(1)) + 100) * 10)
+
+
+def prepared(entry: Dataset, tree: Tree, converted: Path) -> prepare.Prepared:
+    """All shards of a dataset."""
+    status = Status(state="ready", root=str(tree.root), fingerprint="x")
+    got = prepare.Prepared()
+    for shard in range(entry.shards):
+        part = prepare.prepare(entry, status, shard, converted)
+        for kind in ("images", "objects", "reference", "failures"):
+            getattr(got, kind).extend(getattr(part, kind))
+    return got
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Path) -> None:
     entry = catalogue.load(name)
     tree = build(name, tmp_path / "raw")
-    status = Status(state="ready", root=str(tree.root), fingerprint="x")
     before = {path: path.read_bytes() for path in tree.root.rglob("*") if path.is_file()}
-    got = prepare.Prepared()
-    for shard in range(entry.shards):
-        part = prepare.prepare(entry, status, shard, tmp_path / "converted")
-        for kind in ("images", "objects", "reference", "failures"):
-            getattr(got, kind).extend(getattr(part, kind))
+    got = prepared(entry, tree, tmp_path / "converted")
     assert {row["scan"] for row in got.failures} == tree.set_aside, got.failures
     assert {row["scan"] for row in got.images} == set(tree.scans)
     for row in got.images:
