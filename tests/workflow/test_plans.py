@@ -82,5 +82,10 @@ def test_the_released_study_takes_every_variant_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["external", "ten", "released"])
-def test_their_methods_are_those_of_the_paper(name: str) -> None:
-    assert study(name).methods.keys() == study("paper").methods.keys()
+def test_a_method_is_the_same_in_each_of_them(name: str) -> None:
+    """But for variants: a result of one study is found by the other."""
+    papers = study("paper").methods
+    for method, told in study(name).methods.items():
+        assert told.model_copy(update={"variants": {}}) == papers[method].model_copy(
+            update={"variants": {}}
+        )
