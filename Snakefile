@@ -29,5 +29,6 @@ rule all:
     default_target: True
     input:
         STATISTICS,
+        f"{STUDY_FOLDER}/statistics/ledger.csv",
         f"{STUDY_FOLDER}/report.html",
         f"{STUDY_FOLDER}/within-budget.json",

@@ -39,6 +39,15 @@ def tables(study: Study) -> None:
 
 
 @app.command()
+def ledger(study: Study) -> None:
+    """Hold each number of the paper against this study: results/<study>/statistics/ledger.csv."""
+    from reports.paper.ledger import make
+    from reports.results import Results
+
+    typer.echo(str(make(Results(study))))
+
+
+@app.command()
 def report(study: Study) -> None:
     """Write results/<study>/report.html: one file that opens without a network."""
     from reports.html import make

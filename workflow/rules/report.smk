@@ -47,6 +47,23 @@ rule tables:
         f"pambench tables --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
 
+rule ledger:
+    input:
+        STATISTICS,
+        settings=f"{STUDY_FOLDER}/settings.json",
+        record=f"{STUDY_FOLDER}/record.json",
+    output:
+        f"{STUDY_FOLDER}/statistics/ledger.csv",
+    log:
+        f"results/logs/{STUDY.study}/ledger.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/ledger.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench ledger --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
 rule report:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",

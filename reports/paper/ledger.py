@@ -1,0 +1,92 @@
+"""The ledger: each number of the paper, ours beside it, and whether it was reproduced."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+NUMBERS = Path(__file__).parent / "numbers.csv"
+
+COLUMNS = (
+    *("key", "stated", "relation", "unit", "scope", "paper_ref", "ours", "low", "high", "n"),
+    *("verdict", "why"),
+)
+
+REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Our number with its interval (NaN where it has none) and how many units it is from."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    note: str = ""
+
+
+class NotHereError(Exception):
+    """A number that this study cannot give; the message says why."""
+
+
+def make(results: "Results") -> Path:
+    """Write ``statistics/ledger.csv`` of a study; returns its path."""
+    from benchmark.files import atomic
+
+    path = results.folder / "statistics" / "ledger.csv"
+    with atomic(path) as temporary:
+        ledger(results).to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def ledger(results: "Results") -> "pd.DataFrame":
+    """Give a row a number of the paper, see `COLUMNS`."""
+    import pandas as pd
+
+    from benchmark.analysis import read_statistics
+    from benchmark.tables import records
+    from reports.paper.quantities import measure
+
+    rows: list[dict[str, Any]] = []
+    for fact in records(read_statistics(NUMBERS)):
+        about = {key: fact[key] for key in COLUMNS if key in fact}
+        try:
+            ours = measure(str(fact["quantity"]), results)
+        except NotHereError as why:
+            rows.append({**about, "verdict": NOT_HERE, "why": str(why)})
+            continue
+        verdict, why_so = judge(str(fact["relation"]), str(fact["stated"]), ours)
+        why_so = "; ".join(part for part in (why_so, ours.note) if part)
+        numbers = {"ours": ours.value, "low": ours.low, "high": ours.high, "n": ours.n}
+        rows.append({**about, **numbers, "verdict": verdict, "why": why_so})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
+    """Verdict and its reason.
+
+    A number is reproduced where it equals ours as it is rounded, or lies in our interval; a bound
+    where ours keeps it; a P value where ours is on the same side of 0.05; a count where it is ours.
+    """
+    number = float(stated)
+    if relation in ("<", "<=", ">"):
+        holds = {"<": ours.value < number, "<=": ours.value <= number, ">": ours.value > number}
+        return (REPRODUCED if holds[relation] else DIFFERS), f"stated as {relation} {stated}"
+    if relation == "P":
+        same = (ours.value < SIGNIFICANT) == (number < SIGNIFICANT)
+        side = "the same side" if same else "the other side"
+        return (REPRODUCED if same else DIFFERS), f"{side} of P = {SIGNIFICANT}"
+    decimals = len(stated.partition(".")[2])
+    if abs(round(ours.value, decimals) - number) < 10.0 ** -(decimals + 3):
+        return REPRODUCED, "equal as rounded"
+    if relation == "=" and ours.low <= number <= ours.high:
+        return REPRODUCED, "within our interval"
+    return DIFFERS, "outside our interval" if ours.low == ours.low else "not equal"
