@@ -27,6 +27,7 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 
 bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
 	$(BIN)/python -m tests.bench.bench_metrics
+	$(BIN)/python -m tests.bench.bench_analysis
 
 weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume

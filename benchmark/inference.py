@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import masks, prompts, volume
+from benchmark import costs, masks, prompts, volume
 from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
 from benchmark.device import release_memory
 from benchmark.digest import stable_hash
@@ -51,10 +51,14 @@ TIMES = pa.schema(
     [
         *_CELL,
         ("device", pa.string()),
-        *((f"{phase}_s", pa.float64()) for phase in ("load", "read", "segment")),
+        *((f"{phase}_s", pa.float64()) for phase in ("load", "read", "segment", "write")),
+        *((name, pa.int64()) for name in ("parameters", "flops")),
+        *((name, pa.float64()) for name in ("peak_memory_mb", "peak_gpu_mb")),
     ]
 )
-"""A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job."""
+"""A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job,
+``write_s`` the making of the compact mask; ``flops`` are counted for the first object alone, and
+the peaks are those of the process so far. See `benchmark.costs`."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +226,29 @@ class _ScanJob:
                 done = perf_counter()
                 if len(predictions) == 1 and predictions[0].failure is None:
                     phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
+                    found = _checked(predictions[0], scan.shape)
+                    if isinstance(found, Mask):
+                        found.to_row()
+                    phases["write_s"] = perf_counter() - done
+                    spent = self._costs(variant, scan, task, device)
                     self.results.times.append(
-                        {**self._cell(name, task), "device": device, **phases}
+                        {**self._cell(name, task), "device": device, **phases, **spent}
                     )
+
+    def _costs(
+        self, variant: Adapter, scan: Volume, task: Task, device: str
+    ) -> dict[str, float | None]:
+        """Costs beside time; operations are counted once a job, for that takes another run."""
+        parameters = costs.parameters(variant)
+        flops = None
+        if parameters is not None and not self.results.times:
+            flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
+        return {
+            "parameters": parameters,
+            "flops": flops,
+            "peak_memory_mb": costs.peak_memory_mb(),
+            "peak_gpu_mb": costs.peak_gpu_mb(device),
+        }
 
 
 def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask | str]:

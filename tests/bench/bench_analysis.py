@@ -1,6 +1,6 @@
 """Every analysis on generated score tables of growing size: seconds and peak memory of each.
 
-    python tests/bench/bench_analysis.py [rows ...]        # default: 100000 400000 1600000
+    python -m tests.bench.bench_analysis [rows ...]        # default: 100000 400000 1600000
 
 Each analysis runs in a process of its own, as in the workflow. The tables have the shape of the
 paper's study: 44 datasets, 8 methods, 9 deviations, both levels.

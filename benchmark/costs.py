@@ -1,0 +1,58 @@
+"""What a method costs beside time: parameters, operations, memory. Asked of torch where it is used.
+
+torch is never imported here: where a method has not imported it, there is nothing to count.
+"""
+
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_DEPTH = 4
+
+
+def parameters(method: object) -> int | None:
+    """Count the parameters of all torch modules that ``method`` holds, each once; None without."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    found = {id(p): p.numel() for m in _modules(method, torch, _DEPTH) for p in m.parameters()}
+    return sum(found.values()) or None
+
+
+def flops(work: Callable[[], object]) -> int | None:
+    """Count the floating-point operations of torch in ``work``; None where torch does none.
+
+    A multiplication and an addition are two operations, as torch's own counter has it; what the
+    counter does not know (elementwise operations, say) is not counted.
+    """
+    if "torch" not in sys.modules:
+        return None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops()) or None
+
+
+def peak_memory_mb() -> float:
+    """Most memory (MiB) that this process has held so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_gpu_mb(device: str) -> float | None:
+    """Most GPU memory (MiB) that torch has held so far in this process; None on the CPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_allocated() / 2**20 if torch and device != "cpu" else None
+
+
+def _modules(thing: object, torch: Any, depth: int) -> list[Any]:
+    if isinstance(thing, torch.nn.Module):
+        return [thing]
+    if depth == 0:
+        return []
+    inner = list(thing.values()) if isinstance(thing, dict) else []
+    inner += list(thing) if isinstance(thing, list | tuple) else []
+    inner += list(getattr(thing, "__dict__", {}).values())
+    return [module for part in inner for module in _modules(part, torch, depth - 1)]
