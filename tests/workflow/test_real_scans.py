@@ -1,4 +1,4 @@
-"""Two real scans as local datasets, from image to report, under classical methods and controls."""
+"""Two real scans as local datasets, from image to report: PAM, classical methods, controls."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from benchmark import metrics
 from tests.workflow.conftest import ROOT, Workplace
 
 REAL = (ROOT.parent / "shared" / "real").resolve()
+PAM = {"pam-2dmask": "mask2d", "pam-2dbox": "box2d"}
 METHODS = {
+    **PAM,
     "region-growth": "mask2d",
     "flow-propagation": "mask2d",
     "copy-mask": "mask2d",
@@ -44,6 +46,8 @@ def test_real_scans_from_image_to_report(tmp_path: Path) -> None:
         }
         place.write(f"{name}.yaml", entry)
     methods = {name: {"adapter": name, "prompt": prompt} for name, prompt in METHODS.items()}
+    for name in PAM:
+        methods[name]["weights"] = "pam-small"
     study = place.study("real", datasets=["ct.yaml", "mr.yaml"], methods=methods)
     run = place.run(study)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -62,4 +66,6 @@ def test_real_scans_from_image_to_report(tmp_path: Path) -> None:
         assert mean["oracle"] == 1
         assert mean["empty"] == 0
         assert mean[["region-growth", "flow-propagation"]].min() > mean["box-fill"]
+        assert mean["pam-2dmask"] > mean["copy-mask"]
+        assert mean["pam-2dbox"] > mean["box-fill"]
     assert set(metrics.METRICS) <= set(scores.columns)

@@ -1,0 +1,50 @@
+"""The weights that ship: what their entry says, and better than copying on generated cases."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pam
+from benchmark import weights, weights_store
+from pam import box_presets, checkpoints, files, presets
+from pam.network import Box2Mask, PropMask
+from pam.training import recipe as recipes
+from pam.training.holdout import score, score_boxes
+
+FOLDER = Path(pam.__file__).parent / "weights"
+
+
+def test_the_entry_is_that_of_the_files(tmp_path: Path) -> None:
+    entry = weights.load("pam-small")
+    status = weights_store.fetch(entry, tmp_path)
+    assert status.state == "ready", status.reason
+    assert Path(status.root) == FOLDER
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.safetensors")) < 10_000_000
+    assert entry.trained_on is not None
+    assert not entry.trained_on.datasets
+
+
+@pytest.mark.parametrize("kind", [PropMask, Box2Mask])
+def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask]) -> None:
+    path = FOLDER / f"pam-small-{kind.kind}.safetensors"
+    assert checkpoints.load(path).config == recipes.load(f"small-{kind.kind}").network
+
+
+def test_propmask_beats_copying_and_stops() -> None:
+    network = files.read(FOLDER, PropMask)
+    settings = presets.RIGOROUS.model_copy(update=network.config.inference)
+    rows = score(network, settings, cases=4)
+    near = [r for r in rows if not r["absent"] and 1 <= r["distance"] <= 3]
+    whole = [r for r in rows if r["distance"] == 0]
+    for group in (near, whole):
+        assert len(group) >= 20
+        assert np.mean([r["dsc"] - r["copied"] for r in group]) > 0.005
+    assert np.mean([r["dsc"] for r in rows if r["absent"]]) > 0.7
+
+
+def test_box2mask_beats_the_box() -> None:
+    network = files.read(FOLDER, Box2Mask)
+    settings = box_presets.RIGOROUS.model_copy(update=network.config.inference)
+    rows = score_boxes(network, settings, cases=4)
+    assert np.mean([r["dsc"] - r["copied"] for r in rows]) > 0.03
