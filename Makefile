@@ -34,6 +34,8 @@ weights: $(READY)  ## Train the small networks anew, as they ship; some hours on
 	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
+	$(BIN)/python tests/bench/bench_metrics.py
+	$(BIN)/python tests/bench/bench_segvol.py
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \

@@ -1,0 +1,86 @@
+"""SegVol: a 3D network under a 3D box, first on the whole scan, then on windows of full size.
+
+Du et al., NeurIPS 2024, arXiv:2311.13385. With a box alone; the authors' demonstration gives the
+name of the structure as well.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+
+class SegVol(Adapter):
+    """Zoom out, zoom in; weights: ``SegVol_v1.pth``, or ``pytorch_model.bin`` of Hugging Face."""
+
+    info = MethodInfo(
+        summary="SegVol: a 3D network under a 3D box, zoom-out then zoom-in",
+        prompts=("box3d",),
+        gpu=True,
+        memory_mb=12000,
+        licence="MIT",
+        citation="arXiv:2311.13385",
+    )
+
+    class Options(Adapter.Options):
+        """``batch``: windows that pass the network at a time; it bounds the memory.
+
+        ``corrected``: mends two ways of the released code, which are the default: the box of a
+        window larger than the crop is off by the padding, and windows in which the first look
+        found nothing are segmented under a box that lies nowhere.
+        """
+
+        corrected: bool = False
+        batch: int = Field(default=4, ge=1)
+
+    options: Options
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        from baselines import segvol_network
+
+        if weights is None:
+            raise UserError("SegVol needs weights: say weights: segvol-v1 in the study file.")
+        self.network = segvol_network.load(weights).to(device)
+        self.device = device
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Segment all objects; what they share of the scan is embedded once."""
+        import torch
+
+        from baselines import segvol_preprocess as preprocess
+        from baselines.segvol_windows import positive
+        from baselines.segvol_zoom import ZoomOutZoomIn
+
+        try:
+            scan = preprocess.prepare(volume.grey)
+        except UserError as error:
+            for _ in prompts:
+                yield Prediction(failure=str(error))
+            return
+        with torch.inference_mode():
+            zoom = ZoomOutZoomIn(
+                self.network,
+                scan.image,
+                self.network.size.window,
+                device=self.device,
+                batch=self.options.batch,
+                corrected=self.options.corrected,
+            )
+            boxes = [scan.inside(prompt.box) for prompt in prompts]
+            for found in zoom.logits(boxes):
+                if found is None:
+                    yield Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+                    continue
+                crop, logits = found
+                box = scan.outside(crop)
+                yield Prediction(np.flip(positive(logits), (1, 2)), (box[0], box[2], box[4]))

@@ -1,0 +1,78 @@
+"""SegVol's preprocessing: grey values to [0, 1], background cropped, and the zoomed-out image.
+
+Source: data_process/demo_data_process.py of BAAI-DCAI/SegVol. Two things are done that the released
+script means to do: the volume is brought to the orientation RAS, and no padding is added that the
+crop of the background takes away again.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.boxes import Box, Crop, slices
+from benchmark.errors import UserError
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan as SegVol sees it.
+
+    ``image``: float32 (z, y, x) in [0, 1], orientation RAS, cropped to what is above the minimum;
+    ``box``: that crop, half-open, on the RAS grid; ``grid``: the scan's shape (z, y, x).
+    """
+
+    image: NDArray[np.float32]
+    box: Box
+    grid: Triple
+
+    def inside(self, box: Box) -> Box:
+        """Bring a box from the scan (LPS) to the image; what lies beyond it is cut off.
+
+        A box that lies wholly in the background that was cropped becomes the nearest slice of it.
+        """
+        spans: list[int] = []
+        turned = _turned(box, self.grid)
+        for axis, length in enumerate(self.image.shape):
+            start = min(max(turned[2 * axis] - self.box[2 * axis], 0), length - 1)
+            stop = max(min(turned[2 * axis + 1] - self.box[2 * axis], length), start + 1)
+            spans += [start, stop]
+        return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
+
+    def outside(self, box: Box) -> Box:
+        """Bring a box from the image back to the scan."""
+        z, y, x = self.box[::2]
+        z0, z1, y0, y1, x0, x1 = box
+        return _turned((z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x), self.grid)
+
+
+def prepare(grey: NDArray[np.generic]) -> Scan:
+    """Prepare a volume (z, y, x) in LPS; a `UserError` if it is constant."""
+    ras = np.flip(grey, (1, 2)).transpose(2, 1, 0)  # sums run in the order of the stored file
+    values = normalised(np.ascontiguousarray(ras, dtype=np.float32)).transpose(2, 1, 0)
+    box = Crop.of(values > 0).box
+    if box[1] == 0:
+        raise UserError("the image is constant, so SegVol finds no foreground in it")
+    z, y, x = grey.shape
+    return Scan(np.ascontiguousarray(values[slices(box)]), box, (z, y, x))
+
+
+def normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clip and scale by the voxels above the mean, then bring to [0, 1]; any shape."""
+    above = values[values > values.mean()]
+    if not above.size:
+        return np.zeros_like(values)
+    low, high = np.percentile(above, 0.05), np.percentile(above, 99.95)
+    mean, spread = above.mean(), max(above.std(), 1e-8)
+    scaled = (np.clip(values, low, high) - mean) / spread
+    scaled -= scaled.min()
+    result: NDArray[np.float32] = (scaled / max(scaled.max(), 1e-8)).astype(np.float32)
+    return result
+
+
+def _turned(box: Box, grid: Triple) -> Box:
+    """Bring a box from LPS to RAS on the same grid (z, y, x), or back."""
+    _, y, x = grid
+    return box[0], box[1], y - box[3], y - box[2], x - box[5], x - box[4]

@@ -1,0 +1,204 @@
+"""SegVol's zoom-out-zoom-in: the whole scan at once, then full-size windows where that found it.
+
+Source: inference_demo.py and utils/monai_inferers_utils.py of BAAI-DCAI/SegVol (5768c97). What is
+computed is the same; what differs is how often: the zoomed-out scan is embedded once for all
+objects, and so is a window that several objects share; windows of several objects go in batches.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.segvol_encoder import Triple
+from baselines.segvol_windows import (
+    NOWHERE,
+    Bools,
+    Corners,
+    Floats,
+    Zoomed,
+    around,
+    nearest,
+    positive,
+    window_boxes,
+)
+from benchmark.boxes import Box, Crop, slices
+
+T = TypeVar("T")
+
+_KEPT = 64  # embeddings of windows that are kept: 6 MB each
+
+
+class Network(Protocol):
+    """What is asked of the network; see `baselines.segvol_network.SegVolNet`."""
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Windows (n, 1, z, y, x) -> embeddings."""
+
+    def decode(self, embeddings: Tensor, boxes: Tensor) -> Tensor:
+        """Embeddings and boxes (n, 6) -> logits (n, z, y, x)."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A window to be segmented for an object: the part of the scan in it, and its box."""
+
+    zoomed: Zoomed
+    start: Triple
+    part: Box
+    at: Triple
+    box: Corners
+
+
+class ZoomOutZoomIn:
+    """All objects of one scan, one after the other; what they share is computed once."""
+
+    def __init__(
+        self,
+        network: Network,
+        image: Floats,
+        window: Triple,
+        *,
+        device: str = "cpu",
+        batch: int = 1,
+        corrected: bool = False,
+    ) -> None:
+        """``image``: (z, y, x) in [0, 1], cropped; ``batch``: how many windows at a time."""
+        self.network, self.image, self.window = network, image, window
+        self.device, self.batch, self.corrected = device, batch, corrected
+        self.shape: Triple = image.shape
+        self.cache: OrderedDict[tuple[Box, Triple], Tensor] = OrderedDict()
+
+    def logits(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Floats] | None]:
+        """Yield crop and logits of each box (half-open in the image), or None: nothing found."""
+        waiting: deque[Zoomed | None] = deque()
+        for looks in _batches(self._looks(boxes, waiting), self.batch):
+            embeddings = self._embeddings(looks)
+            asked = torch.tensor([look.box for look in looks], dtype=torch.float32)
+            answers = self.network.decode(embeddings, asked.to(self.device)).float().cpu().numpy()
+            for look, answer in zip(looks, answers, strict=True):
+                look.zoomed.add(look.start, answer)
+            yield from _done(waiting)
+        yield from _done(waiting)
+
+    def zoom_out(self, boxes: Sequence[Box]) -> Iterator[tuple[Corners, Floats]]:
+        """Yield the box and the logits (z, y, x) of each in the zoomed-out image."""
+        maps = [
+            nearest(n, w, "nearest-exact") for n, w in zip(self.shape, self.window, strict=True)
+        ]
+        whole = self.image[np.ix_(*maps)]
+        embedding = self.network.embed(torch.from_numpy(whole)[None, None].to(self.device))
+        for some in _batches(boxes, self.batch):
+            corners = [_zoomed_corners(box, maps, self.shape) for box in some]
+            asked = torch.tensor(corners, dtype=torch.float32).to(self.device)
+            copies = embedding.expand(len(some), *embedding.shape[1:])
+            answers = self.network.decode(copies, asked).float().cpu().numpy()
+            yield from zip(corners, answers, strict=True)
+
+    def _looks(self, boxes: Sequence[Box], waiting: deque[Zoomed | None]) -> Iterator[_Look]:
+        """Zoom out, and yield the windows of each object; ``waiting`` takes the objects in turn."""
+        maps = [nearest(w, n) for n, w in zip(self.shape, self.window, strict=True)]
+        for corners, answer in self.zoom_out(boxes):
+            found = positive(answer)
+            seen = _at_full_size(found, maps)
+            if seen[1] == 0:
+                waiting.append(None)
+                continue
+            crop = around(seen, self.shape, self.window)
+            zoomed = Zoomed.at(crop, self.window)
+            ranges = [places[s] for places, s in zip(maps, slices(crop), strict=True)]
+            cube = _rescaled(_half_open(corners), ranges)
+            at_full_size: Bools = np.asarray(found[np.ix_(*ranges)])
+            given = window_boxes(zoomed.tiling, at_full_size, cube, corrected=self.corrected)
+            looks = []
+            for start, box in zip(zoomed.tiling.starts, given, strict=True):
+                if box == NOWHERE and self.corrected:
+                    continue
+                part, at = zoomed.tiling.inside(start)
+                looks.append(_Look(zoomed, start, _moved(part, crop), at, box))
+            zoomed.left = len(looks)
+            waiting.append(zoomed)
+            yield from looks
+
+    def _embeddings(self, looks: Sequence[_Look]) -> Tensor:
+        """Embed the windows that have not been before; a window is known by what lies in it."""
+        keys = [(look.part, look.at) for look in looks]
+        new = [key for key in dict.fromkeys(keys) if key not in self.cache]
+        if new:
+            windows = torch.from_numpy(np.stack([self._cut(*key) for key in new])[:, None])
+            self.cache.update(zip(new, self.network.embed(windows.to(self.device)), strict=True))
+        for key in keys:
+            self.cache.move_to_end(key)
+        embeddings = torch.stack([self.cache[key] for key in keys])
+        while len(self.cache) > _KEPT:
+            self.cache.popitem(last=False)
+        return embeddings
+
+    def _cut(self, part: Box, at: Triple) -> Floats:
+        window = np.zeros(self.window, np.float32)
+        content = self.image[slices(part)]
+        target = tuple(slice(a, a + n) for a, n in zip(at, content.shape, strict=True))
+        window[target] = content
+        return window
+
+
+def _done(waiting: deque[Zoomed | None]) -> Iterator[tuple[Box, Floats] | None]:
+    while waiting and (waiting[0] is None or not waiting[0].left):
+        zoomed = waiting.popleft()
+        yield None if zoomed is None else (zoomed.crop, zoomed.logits)
+
+
+def _zoomed_corners(box: Box, maps: Sequence[NDArray[np.int64]], shape: Triple) -> Corners:
+    """Bounding box of the rasterised ``box`` in the zoomed-out image; the nearest voxel if none."""
+    low, high = [], []
+    for axis, places in enumerate(maps):
+        start, stop = box[2 * axis], box[2 * axis + 1]
+        hit = np.flatnonzero((places >= start) & (places < stop))
+        middle = (start + stop) / 2 * len(places) / shape[axis]
+        nearest_one = min(int(middle), len(places) - 1)
+        low.append(int(hit[0]) if len(hit) else nearest_one)
+        high.append(int(hit[-1]) if len(hit) else nearest_one)
+    return low[0], low[1], low[2], high[0], high[1], high[2]
+
+
+def _rescaled(box: Box, maps: Sequence[NDArray[np.int64]]) -> Box:
+    """Box around the voxels that ``maps`` (index of each, by axis) take from ``box``; or zeros."""
+    spans: list[int] = []
+    for axis, places in enumerate(maps):
+        hit = np.flatnonzero((places >= box[2 * axis]) & (places < box[2 * axis + 1]))
+        if not len(hit):
+            return (0, 0, 0, 0, 0, 0)
+        spans += [int(hit[0]), int(hit[-1]) + 1]
+    return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
+
+
+def _at_full_size(found: Bools, maps: Sequence[NDArray[np.int64]]) -> Box:
+    """Box around what was found, brought to the scan's size; a smaller scan may lose it."""
+    rough = _rescaled(Crop.of(found).box, maps)
+    ranges = [places[s] for places, s in zip(maps, slices(rough), strict=True)]
+    return _moved(Crop.of(np.asarray(found[np.ix_(*ranges)])).box, rough)
+
+
+def _half_open(corners: Corners) -> Box:
+    z0, y0, x0, z1, y1, x1 = corners
+    return z0, z1 + 1, y0, y1 + 1, x0, x1 + 1
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _moved(part: Box, crop: Box) -> Box:
+    if part[1] == 0:
+        return part
+    z, y, x = crop[::2]
+    z0, z1, y0, y1, x0, x1 = part
+    return z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x
