@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: help demo test check bench weights lock clean-demo
+.PHONY: help demo test check bench weights lock nnunet clean-demo
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,20 +28,26 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
 	$(BIN)/python -m tests.bench.bench_metrics
 	$(BIN)/python -m tests.bench.bench_analysis
+	$(BIN)/python -m tests.bench.bench_segvol
 
 weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume
 	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
-	$(BIN)/python tests/bench/bench_metrics.py
-	$(BIN)/python tests/bench/bench_segvol.py
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--upgrade-package torch==2.13.0 --output-file requirements.lock pyproject.toml
 	sed -i 's/^torch==2.13.0+cpu/torch==2.13.0/' requirements.lock
+
+nnunet: .venv-nnunet/.ready  ## Make the environment of nnU-Net, which methods of that name need.
+
+.venv-nnunet/.ready: baselines/nnunet/requirements.lock
+	$(PYTHON) -m venv .venv-nnunet
+	.venv-nnunet/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 clean-demo:  ## Remove the results of all studies and the generated datasets.
 	rm -rf results data/P??

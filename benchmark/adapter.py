@@ -21,6 +21,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
+    from benchmark.fitting import Case
     from benchmark.masks import Mask
     from benchmark.prompts import Kind, Prompt
     from benchmark.volume import Volume
@@ -108,6 +109,26 @@ class Adapter(ABC):
         All prompts of the scan come at once, so that work can be shared. ``volume.array`` is read
         only. An exception counts as failure of the prompt that it was raised for.
         """
+
+
+class Learner(Adapter):
+    """A method that learns from the training cases of each dataset before it is asked.
+
+    `plan` and `fit` run once a dataset; `load` is then handed the folder of both in place of
+    weights. Only scans that were held back are predicted; see `benchmark.fitting`.
+    """
+
+    @abstractmethod
+    def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
+        """Make what `fit` needs of the training cases, in ``workdir``; no GPU is needed.
+
+        ``structures``: names, in the order of the values of `Case.labels`. A folder that an earlier
+        plan left is replaced.
+        """
+
+    @abstractmethod
+    def fit(self, workdir: Path, device: str) -> None:
+        """Train, or go on with a training that was interrupted, and leave the model there."""
 
 
 class ReferenceAdapter(Adapter):

@@ -122,6 +122,33 @@ def prompts(
 
 
 @app.command()
+def plan(settings: Input, images: Input, reference: Input, output: Output) -> None:
+    """Split the scans of a dataset and have a method that learns plan; ends in a status file."""
+    from benchmark import fitting
+    from benchmark.files import read_json, write_json
+    from benchmark.specs import Run
+    from benchmark.tables import read_table
+
+    run = Run.read(read_json(settings), str(settings))
+    status = fitting.plan(run, read_table(images), read_table(reference), output.parent)
+    write_json(output, status.model_dump())
+
+
+@app.command()
+def fit(settings: Input, planned: Input, output: Output) -> None:
+    """Train a method on the training cases of a dataset; ends in a status file."""
+    from benchmark import fitting, weights_store
+    from benchmark.device import device
+    from benchmark.files import read_json, write_json
+    from benchmark.specs import Run
+
+    run = Run.read(read_json(settings), str(settings))
+    with device(run.adapter, f"{run.adapter} learns {output.parent.name}") as where:
+        status = fitting.fit(run, weights_store.read_status(planned), output.parent, where)
+    write_json(output, status.model_dump())
+
+
+@app.command()
 def predict(
     settings: Input,
     images: Input,
@@ -132,9 +159,12 @@ def predict(
     reference: Annotated[
         Path | None, typer.Option(help="Reference masks, for a control that is marked to see them.")
     ] = None,
+    model_status: Annotated[
+        Path | None, typer.Option(help="Status of the training, for a method that learns.")
+    ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
-    from benchmark import inference, weights_store
+    from benchmark import fitting, inference, weights_store
     from benchmark.claim import claim
     from benchmark.device import device, facts
     from benchmark.files import read_json
@@ -142,7 +172,12 @@ def predict(
     from benchmark.tables import read_table, write_table
 
     run = Run.read(read_json(settings), str(settings))
-    found = weights_store.read_status(weights_status) if weights_status else None
+    status = weights_status or model_status
+    found = weights_store.read_status(status) if status else None
+    path = weights_store.handed(found, weights_status.parent) if found and weights_status else None
+    if found and model_status:
+        path = Path(found.root)
+    learnt = fitting.read_split(model_status.parent / "split.json").train if model_status else ()
     dataset = images.parent.parent.name
     # The times are written last: where they are there, so are the masks.
     with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
@@ -154,10 +189,9 @@ def predict(
             read_table(images),
             read_table(prompts),
             weights=found,
-            weights_path=weights_store.handed(found, weights_status.parent)
-            if found and weights_status
-            else None,
+            weights_path=path,
             reference=read_table(reference) if reference else None,
+            learnt=learnt,
             device=where,
         )
         about = facts(where)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import conformance_resources as resources
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter, find
 from benchmark.conformance_scenes import Scene, scenes
 from benchmark.errors import UserError
@@ -71,8 +73,12 @@ def check(
     if not attempt("options", partial(_options, cls, options), "read, shared, strict"):
         return findings
     adapter = cls(options)
+    if reason := adapter.missing():
+        return [*findings, Finding("at hand", False, reason)]
+    start = perf_counter()
     if not attempt("load", partial(adapter.load, weights, device), f"loaded on {device}"):
         return findings
+    load_s = perf_counter() - start
     for scene in scenes():
         for kind in (kind for kind in cls.info.prompts if kind in kinds):
             every = scene.name == "plain" and kind in ("box2d", "mask2d")
@@ -85,6 +91,13 @@ def check(
                 if scene.name == "plain" and axis == 0:
                     attempt(f"two runs, {kind}", run.again, "are equal")
                     attempt(f"order, {kind}", run.order, "answers follow their prompts")
+                    asked = (adapter, scene, run.prompts())
+                    lost = partial(resources.memory_runs_out, *asked)
+                    attempt(f"out of memory, {kind}", lost, "is no answer")
+                    kept = partial(resources.memory_is_released, *asked)
+                    attempt(f"memory, {kind}", kept, "is released after a scan")
+                    took = resources.times(*asked, load_s)
+                    findings.append(Finding(f"time, {kind}", True, took))
     return findings
 
 
@@ -194,6 +207,14 @@ class _Run:
                     return _say(f"the mask of prompt {index} also with prompts {how}", got, step)
         return None
 
+    def prompts(self, cases: Sequence[tuple[Prompt, Mask]] | None = None) -> list[Prompt]:
+        """Give the prompts of ``cases``; a control is shown the truth behind them."""
+        cases = self.cases if cases is None else cases
+        truth = {id(prompt): mask for prompt, mask in cases}
+        if isinstance(self.adapter, ReferenceAdapter):
+            self.adapter.reference = lambda prompt: truth[id(prompt)]
+        return [prompt for prompt, _ in cases]
+
     def overlap(self) -> str:
         """Tell how much was found, as a hint."""
         pairs = zip(self.cases, self.answers, strict=True)
@@ -208,10 +229,7 @@ class _Run:
     ) -> str | None:
         volume = self.scene.volume
         before = volume.array.copy()
-        truth = {id(prompt): mask for prompt, mask in cases}
-        if isinstance(self.adapter, ReferenceAdapter):
-            self.adapter.reference = lambda prompt: truth[id(prompt)]
-        given = list(self.adapter.segment(volume, [prompt for prompt, _ in cases]))
+        given = list(self.adapter.segment(volume, self.prompts(cases)))
         if not np.array_equal(before, volume.array):
             return _say("an unchanged volume", "other grey values", "work on a copy of the array")
         if len(given) != len(cases):

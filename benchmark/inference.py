@@ -4,7 +4,7 @@ Every prompt ends in a row: ``ok`` with a mask, ``failed`` or ``skipped`` with t
 taken apart from that, unbatched, object by object, on a seeded sample.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -86,25 +86,37 @@ def predict(
     weights: Status | None = None,
     weights_path: Path | None = None,
     reference: pd.DataFrame | None = None,
+    learnt: Collection[str] = (),
     device: str = "cpu",
 ) -> Results:
     """Run a method and its variants over the scans of ``images``.
 
     ``prompt_rows``: `benchmark.prompts.SCHEMA`, of any kinds; ``reference``:
-    `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it.
+    `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it; ``learnt``:
+    scans that the method was trained on, which are skipped.
     """
-    results = Results([], [])
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
+    seen = mine["scan"].isin(list(learnt))
+    results = _none(run, mine[seen], "skipped", "a training case of this method")
+    mine = mine[~seen]
     if weights is not None and weights.state != "ready":
-        return _none(run, mine, "skipped", f"no weights: {weights.reason}")
+        lost = learnt and weights.state == "failed"
+        what = "model" if learnt else "weights"
+        results.masks += _none(
+            run, mine, "failed" if lost else "skipped", f"no {what}: {weights.reason}"
+        ).masks
+        return results
     adapter = find(run.adapter)(run.options)
     if reason := adapter.missing():
-        return _none(run, mine, "skipped", reason)
+        results.masks += _none(run, mine, "skipped", reason).masks
+        return results
     start = perf_counter()
     try:
         adapter.load(weights_path, device)
     except Exception as error:
-        return _none(run, mine, "failed", f"the model did not load: {_told(error)}")
+        reason = f"the model did not load: {_told(error)}"
+        results.masks += _none(run, mine, "failed", reason).masks
+        return results
     loaded = perf_counter() - start
     timed = _timed_sample(run, mine)
     scans = records(images)

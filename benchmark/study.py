@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark import catalogue, weights
-from benchmark.adapter import Adapter, find
+from benchmark.adapter import Adapter, Learner, find
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
@@ -48,6 +48,8 @@ class Method(Settings):
             raise ValueError(f"{self.adapter} takes {accepted}, not the prompt {self.prompt!r}")
         if "" in self.variants:
             raise ValueError("a variant needs a name: the method without one is the plain method")
+        if self.variants and issubclass(cls, Learner):
+            raise ValueError("what learns has no variants: name the method once for each training")
         adapter = cls(self.options)
         for options in self.variants.values():
             adapter.with_options(options)

@@ -1,7 +1,7 @@
 """SegVol over a scan: work shared between objects, beside one window and one object at a time.
 
-    python tests/bench/bench_segvol.py             # the table, as in docs/methods.md
-    python tests/bench/bench_segvol.py --full      # the published size of the network; a GPU's work
+    python -m tests.bench.bench_segvol             # the table, as in docs/methods.md
+    python -m tests.bench.bench_segvol --full      # the published size of the network; a GPU's work
 
 Made scans, random weights: time does not depend on them. Both ways run in turns in one process, on
 one thread of a CPU (or on the GPU if there is one), and their logits are compared.

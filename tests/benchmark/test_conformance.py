@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,46 @@ def test_the_method_of_the_docs_conforms(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_template_says_which_blank_is_left() -> None:
     assert "blank 2" in broken(check("baselines.template:Template"))["load"]
+
+
+def filled_in(folder: Path) -> str:
+    """The template with its three blanks filled; the name of its class."""
+    text = (DOCS.parents[1] / "baselines" / "template.py").read_text(encoding="utf-8")
+    for blank, filling in (
+        ('summary="(fill in: one line)"', 'summary="every voxel of the box"'),
+        (
+            'raise UserError(f"{type(self).__name__}: blank 2 (load) is not filled in.")',
+            "self.loaded = True",
+        ),
+        (
+            'raise UserError(f"{type(self).__name__}: blank 3 (segment) is not filled in.")',
+            "from benchmark.boxes import slices\n"
+            "        for prompt in prompts:\n"
+            "            part = volume.grey[slices(prompt.box)]\n"
+            "            z, _, y, _, x, _ = prompt.box\n"
+            "            yield Prediction(part == part, offset=(z, y, x))",
+        ),
+    ):
+        assert text.count(blank) == 1
+        text = text.replace(blank, filling)
+    (folder / "filledin.py").write_text(text, encoding="utf-8")
+    return "filledin:Template"
+
+
+def test_the_template_conforms_once_its_blanks_are_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    findings = check(filled_in(tmp_path))
+    assert broken(findings) == {}
+    rules = {finding.name.split(",")[0] for finding in findings}
+    assert {"two runs", "order", "out of memory", "memory", "time"} <= rules
+
+
+def test_a_failure_for_want_of_memory_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.conformance.find", lambda name: GivesIn)
+    monkeypatch.setattr("benchmark.conformance._heavy", lambda module: None)
+    assert broken(check("mine")) == {}
 
 
 def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:
@@ -129,6 +170,31 @@ class Dice(Wrong):
         return Prediction(mask & (np.random.default_rng(random.getrandbits(32)).random() > 0.5))
 
 
+class Hoards(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        self.last = volume.array[1:]
+        return Prediction(mask)
+
+
+class Swallows(BoxFill):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        with suppress(MemoryError):
+            volume.array.mean()
+        yield from super().segment(volume, prompts)
+
+
+class GivesIn(Swallows):
+    """Sound: what it cannot do for want of memory is a failure."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        try:
+            volume.array.mean()
+        except MemoryError as error:
+            yield from (Prediction(failure=str(error)) for _ in prompts)
+        else:
+            yield from BoxFill.segment(self, volume, prompts)
+
+
 class Fewer(BoxFill):
     def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
         yield from list(super().segment(volume, prompts))[:-1]
@@ -162,6 +228,8 @@ class NoInfo(Adapter):
         (WritesByForce, "plain, box3d", "work on a copy"),
         (Crashes, "constant, box3d", "ZeroDivisionError: no contrast"),
         (Dice, "two runs, box3d", "seed whatever is random"),
+        (Hoards, "memory, box3d", "keep no volume"),
+        (Swallows, "out of memory, box3d", "got a mask"),
         (Fewer, "plain, box3d", "3 predictions for as many prompts; got 2"),
         (Sorted, "order, box3d", "yield in the order of the prompts"),
         (BadInfo, "info", "summary is.*prompts is.*threads is"),

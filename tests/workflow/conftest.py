@@ -23,7 +23,7 @@ METHODS = '''
 
 import numpy as np
 
-from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
 
 
 class Slab(Adapter):
@@ -47,6 +47,27 @@ class Weighted(Slab):
 
     def load(self, weights, device):
         self.reach = int(weights.read_text())
+
+
+class Learnt(Learner):
+    """Learns how bright a structure is."""
+
+    info = MethodInfo(summary="learnt", prompts=("structure",))
+
+    def plan(self, cases, structures, workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        means = [case.volume().grey[case.labels(structures) == 1].mean() for case in cases]
+        (workdir / "plan.txt").write_text(str(sum(means) / len(means)))
+
+    def fit(self, workdir, device):
+        (workdir / "model.txt").write_text((workdir / "plan.txt").read_text())
+
+    def load(self, weights, device):
+        self.level = float((weights / "model.txt").read_text()) / 2
+
+    def segment(self, volume, prompts):
+        for _ in prompts:
+            yield Prediction(volume.grey > self.level)
 
 
 class Raising(Adapter):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from benchmark.files import read_json
 from benchmark.study import Study
 from benchmark.tables import read_table
 from tests.workflow.conftest import Workplace, entry
@@ -121,3 +122,18 @@ def test_predictions_made_elsewhere_are_read_when_they_appear(
         if status == "skipped":
             shutil.copytree(done.folder / "A" / "labels", made / "A")
             assert {"predict", "fetch", "prepare", "prompts"} & done.rerun(study) == {"predict"}
+
+
+def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Workplace) -> None:
+    learnt = {"adapter": "mymethods:Learnt", "prompt": "structure"}
+    study = done.study("learning", datasets=["A.yaml"], methods={"learnt": learnt})
+    assert {"plan", "train", "predict"} <= done.rerun(study)
+    assert not {"plan", "train"} & done.rerun(done.study("other", methods={"slab": SLAB}))
+    ended = done.run(study, "--until", "score")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (folder,) = (done.folder / "results" / "runs").glob("learnt-*")
+    cells = read_table(next(folder.glob("scores-*")) / "A")
+    assert sorted(cells["status"]) == ["ok", "skipped"]
+    assert cells["dsc"].max() > 0.9
+    split = read_json(folder / "model" / "A" / "split.json")
+    assert cells.loc[cells["status"] == "ok", "scan"].tolist() == split["test"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.logging import logger
 
 from benchmark import paths, weights, weights_store
-from benchmark.adapter import find
+from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
 from benchmark.study import Study
 from benchmark.workflow_progress import take_over
@@ -106,6 +106,11 @@ def prompts_of_run(wildcards):
 def weights_of_run(wildcards):
     name = RUNS[wildcards.run].weights
     return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
+
+
+def model_of_run(wildcards):
+    learns = issubclass(find(RUNS[wildcards.run].adapter), Learner)
+    return [paths.MODEL.format(**wildcards)] if learns else []
 
 
 def reference_of_run(wildcards):

@@ -9,6 +9,7 @@ rule predict:
         prompts=prompts_of_run,
         weights=weights_of_run,
         reference=reference_of_run,
+        model=model_of_run,
     output:
         masks=paths.MASKS,
         times=paths.TIMES,
@@ -30,7 +31,10 @@ rule predict:
         reference=lambda wildcards, input: (
             f"--reference {input.reference}" if input.reference else ""
         ),
+        model=lambda wildcards, input: (
+            f"--model-status {input.model}" if input.model else ""
+        ),
     shell:
         "pambench predict --settings {input.settings:q} --images {input.images:q}"
-        " --prompts {input.prompts:q} {params.weights} {params.reference}"
+        " --prompts {input.prompts:q} {params.weights} {params.reference} {params.model}"
         " --masks {output.masks:q} --times {output.times:q} > {log:q} 2>&1"

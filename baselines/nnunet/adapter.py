@@ -1,0 +1,128 @@
+"""nnU-Net v2: trained on the training cases of each dataset, asked for structures by their names.
+
+It runs in an environment of its own (``make nnunet``), as a process: its dependencies do not live
+beside those of this project. `baselines.nnunet.driver` is what runs there.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from baselines import exchange, process
+from benchmark.adapter import Learner, MethodInfo, Prediction
+
+if TYPE_CHECKING:
+    from benchmark.fitting import Case
+    from benchmark.prompts import Prompt
+    from benchmark.volume import Volume
+
+DRIVER = Path(__file__).with_name("driver.py")
+PYTHON = Path(__file__).parents[2] / ".venv-nnunet" / "bin" / "python"
+
+
+class NnUNet(Learner):
+    """Plans, trains and predicts through nnunetv2's Python interface.
+
+    All training cases go into one fold and none is held back within them; the last checkpoint is
+    used. Test cases take no part in fingerprint and plan.
+    """
+
+    info = MethodInfo(
+        summary="nnU-Net v2, trained on the training cases of each dataset",
+        prompts=("structure",),
+        gpu=True,
+        threads=4,
+        memory_mb=32000,
+        licence="Apache-2.0",
+        citation="doi:10.1038/s41592-020-01008-z",
+    )
+
+    class Options(Learner.Options):
+        """``configuration``: 2D slices, or 3D at full resolution. ``preset``: its planner.
+
+        ``epochs``, ``iterations`` and ``validations`` (per epoch): nnU-Net's own by default.
+        ``mirroring``: average over flips when predicting. ``small``: a network of three stages on
+        patches of 32, which learns on a CPU in minutes and is no fair contestant. ``python``: of
+        the environment; null is what ``make nnunet`` made, or ``PAMBENCH_NNUNET_PYTHON``.
+        """
+
+        configuration: Literal["2d", "3d_fullres"] = "3d_fullres"
+        preset: Literal["default", "resenc-m", "resenc-l", "resenc-xl"] = "default"
+        epochs: int = Field(default=1000, ge=1)
+        iterations: int = Field(default=250, ge=1)
+        validations: int = Field(default=50, ge=1)
+        mirroring: bool = True
+        small: bool = False
+        python: str | None = None
+
+    options: Options
+
+    @property
+    def _python(self) -> Path:
+        told = self.options.python or os.environ.get("PAMBENCH_NNUNET_PYTHON")
+        return Path(told).expanduser() if told else PYTHON
+
+    def at_hand(self) -> str:
+        """Whether the environment is there."""
+        return "environment" if self._python.is_file() else "no environment"
+
+    def missing(self) -> str | None:
+        """Ask for the environment."""
+        if self._python.is_file():
+            return None
+        return f"nnU-Net has no environment at {self._python}; make it with: make nnunet"
+
+    def plan(self, cases: Sequence["Case"], structures: Sequence[str], workdir: Path) -> None:
+        """Write the cases as nnU-Net wants them; fingerprint, plan, preprocess."""
+        from benchmark import volume as volumes
+
+        shutil.rmtree(workdir, ignore_errors=True)
+        raw = workdir / "raw" / "Dataset001_cases"
+        names: list[str] = []
+        for number, case in enumerate(cases):
+            image = case.volume()
+            channels = [image.array] if image.array.ndim == 3 else list(image.array)
+            names = list(image.channels) or [image.modality]
+            for place, channel in enumerate(channels):
+                path = raw / "imagesTr" / f"case_{number:05d}_{place:04d}.nii.gz"
+                volumes.write(channel, image.spacing, path)
+            path = raw / "labelsTr" / f"case_{number:05d}.nii.gz"
+            volumes.write(case.labels(structures), image.spacing, path)
+        values = {name: value for value, name in enumerate(structures, start=1)}
+        content = {
+            "channel_names": {str(place): name for place, name in enumerate(names)},
+            "labels": {"background": 0, **values},
+            "numTraining": len(cases),
+            "file_ending": ".nii.gz",
+            "overwrite_image_reader_writer": "SimpleITKIO",
+        }
+        (raw / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+        process.run(self._command("plan", workdir, "cpu"), timeout_s=None)
+
+    def fit(self, workdir: Path, device: str) -> None:
+        """Train; nnU-Net keeps a checkpoint every 50 epochs, from which it goes on."""
+        process.run(self._command("train", workdir, device), timeout_s=None)
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Start the program that predicts; ``weights`` is the folder of the training."""
+        if weights is None:
+            raise FileNotFoundError("no folder of a training")
+        self.device = device
+        command = self._command("serve", weights, device)
+        self.server = process.Server(command, timeout_s=None, env=None)
+
+    def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
+        """Predict the scan once, whatever is asked of it."""
+        yield from exchange.exchange(
+            volume, prompts, self.device, lambda folder: self.server.ask(str(folder))
+        )
+
+    def _command(self, what: str, workdir: Path, device: str) -> list[str]:
+        told = self.options.model_dump(exclude={"python"})
+        words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(told))
+        return [str(word) for word in words]

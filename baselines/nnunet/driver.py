@@ -1,0 +1,172 @@
+"""What runs in nnU-Net's own environment: ``driver.py plan|train|serve WORKDIR DEVICE OPTIONS``.
+
+Imports nothing of this project. nnU-Net starts its workers anew from this file, hence the guard at
+its end. Only the plain trainer is used, by setting its attributes: any other name makes nnU-Net
+import all of its trainers, and with them torchvision, which need not fit torch.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+DATASET = "Dataset001_cases"
+PLANNERS = {
+    "default": ("ExperimentPlanner", "nnUNetPlans"),
+    "resenc-m": ("nnUNetPlannerResEncM", "nnUNetResEncUNetMPlans"),
+    "resenc-l": ("nnUNetPlannerResEncL", "nnUNetResEncUNetLPlans"),
+    "resenc-xl": ("nnUNetPlannerResEncXL", "nnUNetResEncUNetXLPlans"),
+}
+
+
+def plan(work: Path, options: dict[str, Any]) -> None:
+    """Fingerprint, plan and preprocess what lies in ``raw``."""
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprints,
+        plan_experiments,
+        preprocess,
+    )
+
+    planner, plans = PLANNERS[options["preset"]]
+    workers = 1 if options["small"] else max(min(len(os.sched_getaffinity(0)), 8), 1)
+    extract_fingerprints([1], num_processes=workers, check_dataset_integrity=True)
+    plan_experiments([1], experiment_planner_class_name=planner)
+    if options["small"]:
+        shrink(work / "preprocessed" / DATASET / f"{plans}.json", options["configuration"])
+    preprocess([1], plans, (options["configuration"],), [workers])
+
+
+def shrink(path: Path, configuration: str) -> None:
+    """Replace the planned network by one of three stages on patches of at most 32."""
+    plans = json.loads(path.read_text(encoding="utf-8"))
+    told = plans["configurations"][configuration]
+    told["patch_size"] = [32 if size >= 32 else size for size in told["patch_size"]]
+    told["patch_size"] = [max(size // 4 * 4, 4) for size in told["patch_size"]]
+    told["batch_size"] = 2
+    network = told["architecture"]["arch_kwargs"]
+    axes = len(told["patch_size"])
+    network["n_stages"], network["features_per_stage"] = 3, [8, 16, 32]
+    network["kernel_sizes"] = [[3] * axes] * 3
+    network["strides"] = [[1] * axes, [2] * axes, [2] * axes]
+    for name, count in (("n_conv_per_stage", 3), ("n_blocks_per_stage", 3)):
+        if name in network:
+            network[name] = network[name][:count]
+    network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][:2]
+    path.write_text(json.dumps(plans, indent=2), encoding="utf-8")
+
+
+def train(work: Path, device: str, options: dict[str, Any]) -> None:
+    """Train on all cases, from the last checkpoint if there is one."""
+    import torch
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    if device == "cpu":
+        seed(0)
+    trainer = get_trainer_from_args(
+        DATASET,
+        options["configuration"],
+        "all",
+        "nnUNetTrainer",
+        PLANNERS[options["preset"]][1],
+        device=torch.device(device),
+    )
+    trainer.num_epochs = options["epochs"]
+    trainer.num_iterations_per_epoch = options["iterations"]
+    trainer.num_val_iterations_per_epoch = options["validations"]
+    trainer.save_every = min(trainer.save_every, max(options["epochs"] // 2, 1))
+    folder = Path(trainer.output_folder)
+    if (folder / "checkpoint_final.pth").is_file():
+        return
+    if (folder / "checkpoint_latest.pth").is_file():
+        trainer.load_checkpoint(str(folder / "checkpoint_latest.pth"))
+        print(f"goes on after epoch {trainer.current_epoch}", file=sys.stderr)
+    trainer.run_training()
+
+
+def seed(number: int) -> None:
+    """Make a training without worker processes repeatable."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def serve(work: Path, device: str, options: dict[str, Any]) -> None:
+    """Predict the scans whose folders come on standard input; see docs/external-methods.md."""
+    import torch
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # what nnU-Net prints is no answer
+    predictor = nnUNetPredictor(
+        use_mirroring=options["mirroring"],
+        perform_everything_on_device=device == "cuda",
+        device=torch.device(device),
+        allow_tqdm=False,
+    )
+    trained = f"nnUNetTrainer__{PLANNERS[options['preset']][1]}__{options['configuration']}"
+    model = work / "results" / DATASET / trained
+    predictor.initialize_from_trained_model_folder(str(model), ("all",), "checkpoint_final.pth")
+    values = predictor.dataset_json["labels"]
+    for line in sys.stdin:
+        try:
+            predict(predictor, SimpleITKIO(), values, Path(line.strip()))
+            answer = "done"
+        except Exception as error:
+            answer = f"error {type(error).__name__}: {' '.join(str(error).split())}"
+        print(answer, file=answers, flush=True)
+
+
+def predict(predictor: Any, reader: Any, values: dict[str, int], folder: Path) -> None:
+    """Write a mask for each structure that is asked for."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    images = [str(folder / name) for name in job["images"]]
+    array, properties = reader.read_images(images)
+    labels = predictor.predict_single_npy_array(array, properties, None, None, False)
+    grid = sitk.ReadImage(images[0])
+    failures = {}
+    for prompt in job["prompts"]:
+        if prompt["structure"] not in values:
+            failures[str(prompt["id"])] = "no training case had this structure"
+            continue
+        mask = (labels == values[prompt["structure"]]).astype(np.uint8)
+        written = sitk.GetImageFromArray(mask)
+        written.CopyInformation(grid)
+        sitk.WriteImage(written, str(folder / "masks" / f"{prompt['id']}.nii.gz"))
+    (folder / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
+
+
+def main() -> None:
+    """Set nnU-Net's folders below the working folder, then do what is asked."""
+    what, work, device, options = (
+        sys.argv[1],
+        Path(sys.argv[2]),
+        sys.argv[3],
+        json.loads(sys.argv[4]),
+    )
+    for name in ("raw", "preprocessed", "results"):
+        os.environ[f"nnUNet_{name}"] = str(work / name)
+        (work / name).mkdir(parents=True, exist_ok=True)
+    told = {"nnUNet_compile": "t" if device == "cuda" else "f"}
+    if what == "train" and device == "cpu":  # in the process itself, and so repeatable
+        told["nnUNet_n_proc_DA"] = "0"
+    for name, value in told.items():
+        os.environ.setdefault(name, value)
+    if what == "plan":
+        plan(work, options)
+    elif what == "train":
+        train(work, device, options)
+    else:
+        serve(work, device, options)
+
+
+if __name__ == "__main__":
+    main()

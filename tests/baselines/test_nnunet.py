@@ -1,0 +1,120 @@
+"""nnU-Net: asked for politely where it is not, and trained for a moment where it is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from baselines.nnunet.adapter import PYTHON, NnUNet
+from benchmark import volume
+from benchmark.prompts import StructureName
+from benchmark.volume import Volume
+
+SHAPE = (16, 32, 32)
+HERE = pytest.mark.skipif(not PYTHON.is_file(), reason="no environment of nnU-Net: make nnunet")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A case with a bright ball."""
+
+    seed: int
+    channels: tuple[str, ...] = ()
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        rng = np.random.default_rng(self.seed)
+        z, y, x = np.ogrid[tuple(slice(n) for n in SHAPE)]
+        a, b, c = rng.uniform(6, 10), rng.uniform(10, 22), rng.uniform(10, 22)
+        return np.asarray((z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 < 36)
+
+    def volume(self) -> Volume:
+        grey = np.random.default_rng(self.seed).normal(0, 10, SHAPE) + 100 * self.truth
+        array = np.stack([grey] * len(self.channels)) if self.channels else grey
+        return Volume(array.astype(np.float32), (2.0, 1.0, 1.0), "CT", self.channels)
+
+    def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
+        return self.truth.astype(np.uint8)
+
+
+def nowhere(tmp_path: Path, said: str = "pass") -> NnUNet:
+    """The adapter with a stand-in for its environment's Python."""
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{said}\n", encoding="utf-8")
+    fake.chmod(0o755)
+    return NnUNet({"python": str(fake), "configuration": "2d", "epochs": 7})
+
+
+def test_its_environment_is_asked_for(tmp_path: Path) -> None:
+    method = NnUNet({"python": str(tmp_path / "python")})
+    assert "make it with: make nnunet" in str(method.missing())
+    before = method.at_hand()
+    (tmp_path / "python").touch()
+    assert method.missing() is None
+    assert method.at_hand() != before
+
+
+@pytest.mark.parametrize("channels", [(), ("T1", "T2")])
+def test_cases_are_written_as_it_wants_them(tmp_path: Path, channels: tuple[str, ...]) -> None:
+    work = tmp_path / "work"
+    (work / "results" / "old").mkdir(parents=True)
+    cases: Any = [Made(1, channels), Made(2, channels)]
+    nowhere(tmp_path, f'echo "$@" > {tmp_path}/told').plan(cases, ["ball", "cube"], work)
+    raw = work / "raw" / "Dataset001_cases"
+    content = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    assert content["labels"] == {"background": 0, "ball": 1, "cube": 2}
+    assert list(content["channel_names"].values()) == list(channels or ("CT",))
+    assert content["numTraining"] == 2
+    images = sorted(path.name for path in (raw / "imagesTr").iterdir())
+    assert images == [
+        f"case_0000{n}_000{c}.nii.gz" for n in (0, 1) for c in range(len(channels) or 1)
+    ]
+    read = volume.read([raw / "imagesTr" / images[0]])
+    assert np.array_equal(read.grey, cases[0].volume().grey)
+    assert read.spacing == (2.0, 1.0, 1.0)
+    labels = volume.read_labels(raw / "labelsTr" / "case_00001.nii.gz")
+    assert np.array_equal(labels.array, cases[1].labels([]))
+    assert not (work / "results" / "old").exists()
+    _, what, folder, device, options = (tmp_path / "told").read_text().split(" ", 4)
+    assert (what, folder, device) == ("plan", str(work.resolve()), "cpu")
+    assert json.loads(options)["epochs"] == 7
+
+
+def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
+    method = nowhere(tmp_path, "echo 'CUDA out of memory' >&2; exit 3")
+    with pytest.raises(RuntimeError, match="exit code 3: CUDA out of memory"):
+        method.fit(tmp_path, "cuda")
+
+
+@HERE
+def test_a_short_training_learns_is_resumed_and_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    told = {"small": True, "iterations": 10, "validations": 1, "mirroring": False}
+    work = tmp_path / "work"
+    short, full = NnUNet({**told, "epochs": 2}), NnUNet({**told, "epochs": 4})
+    cases: Any = [Made(seed) for seed in range(4)]
+    full.plan(cases, ["ball"], work)
+    fingerprint = json.loads(next(work.rglob("dataset_fingerprint.json")).read_text())
+    assert len(fingerprint["spacings"]) == len(cases)
+    short.fit(work, "cpu")
+    final = next(work.rglob("checkpoint_final.pth"))
+    final.rename(final.with_name("checkpoint_latest.pth"))  # as a killed training leaves it
+    full.fit(work, "cpu")
+    log = "".join(path.read_text() for path in work.rglob("training_log_*.txt"))
+    assert [log.count(f"Epoch {number} ") for number in range(4)] == [1, 1, 1, 1]
+    full.load(work, "cpu")
+    unseen = Made(9)
+    z, y, x = SHAPE
+    prompts = [StructureName(name, (0, z, 0, y, 0, x)) for name in ("ball", "cube")]
+    ball, cube = full.segment(unseen.volume(), prompts)
+    assert ball.mask is not None
+    overlap = 2 * (ball.mask & unseen.truth).sum() / (ball.mask.sum() + unseen.truth.sum())
+    assert overlap > 0.7
+    assert cube.failure == "no training case had this structure"

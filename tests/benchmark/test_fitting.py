@@ -1,0 +1,162 @@
+"""Methods that learn: who is held back, what they are handed, how their scans are told apart."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import stages
+from benchmark.adapter import Learner, MethodInfo, Prediction
+from benchmark.fitting import Case, fit, plan, read_split, split
+from benchmark.inference import predict
+from benchmark.prompts import Prompt
+from benchmark.specs import Run
+from benchmark.study import Method
+from benchmark.volume import Volume
+
+
+class Mean(Learner):
+    """Learns the mean grey value of each structure; what is nearer to it than 20 is the answer."""
+
+    info = MethodInfo(summary="mean", prompts=("structure",))
+
+    class Options(Learner.Options):
+        broken: str = ""
+        absent: bool = False
+
+    options: Options
+
+    def missing(self) -> str | None:
+        return "no such environment" if self.options.absent else None
+
+    def plan(self, cases: Sequence[Case], structures: Sequence[str], workdir: Path) -> None:
+        if self.options.broken == "plan":
+            raise RuntimeError("no plan fits")
+        workdir.mkdir(parents=True, exist_ok=True)
+        means = {}
+        for value, name in enumerate(structures, start=1):
+            grey = [case.volume().grey[case.labels(structures) == value] for case in cases]
+            means[name] = float(np.concatenate(grey).mean())
+        (workdir / "plan.txt").write_text(repr((means, [case.scan for case in cases])))
+
+    def fit(self, workdir: Path, device: str) -> None:
+        if self.options.broken == "fit":
+            raise MemoryError("out of memory")
+        (workdir / "model.txt").write_text((workdir / "plan.txt").read_text())
+
+    def load(self, weights: Path | None, device: str) -> None:
+        assert weights is not None
+        self.means, _ = eval((weights / "model.txt").read_text())
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        for prompt in prompts:
+            mean = self.means[prompt.structure]  # type: ignore[union-attr]
+            yield Prediction(np.abs(volume.grey - mean) < 20)
+
+
+def run_of(**options: Any) -> Run:
+    content = {
+        "stage": stages.PREDICT,
+        "adapter": f"{__name__}:Mean",
+        "version": 1,
+        "prompt": "structure",
+        "prompts": "x",
+        "weights": None,
+        "weights_sha256": None,
+        "options": options,
+        "variants": {},
+        "timed_objects": 0,
+        "seed": 3,
+    }
+    return Run.read(content, "the test's run")
+
+
+@given(
+    st.dictionaries(st.text("abc", min_size=1), st.integers(1, 4), min_size=2, max_size=30),
+    st.integers(0, 5),
+)
+def test_no_patient_is_on_both_sides(scans: dict[str, int], seed: int) -> None:
+    rows = [
+        {"scan": f"{patient}-{n}", "patient": patient}
+        for patient, count in scans.items()
+        for n in range(count)
+    ]
+    divided = split(rows, seed)
+    train, test = ({name.split("-")[0] for name in side} for side in (divided.train, divided.test))
+    assert train.isdisjoint(test)
+    assert len(divided.train) + len(divided.test) == len(rows)
+    assert len(train) == min(round(0.8 * len(scans)), len(scans) - 1)
+    assert split(rows[::-1], seed) == divided
+
+
+def test_another_seed_holds_back_others() -> None:
+    rows = [{"scan": str(n), "patient": str(n)} for n in range(50)]
+    assert split(rows, 0) != split(rows, 1)
+
+
+def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
+    shard: Any, tmp_path: Path
+) -> None:
+    run = run_of()
+    planned = plan(run, shard.images, shard.reference, tmp_path)
+    divided = read_split(tmp_path / "split.json")
+    assert planned.state == "ready"
+    assert (len(divided.train), len(divided.test)) == (1, 1)
+    fitted = fit(run, planned, tmp_path, "cpu")
+    assert fitted.state == "ready"
+    told, scans = eval((Path(fitted.root) / "model.txt").read_text())
+    assert told == {"lesion": 50.0, "organ": 150.0}
+    assert scans == list(divided.train)
+    masks = predict(
+        run,
+        shard.images,
+        shard.prompts,
+        weights=fitted,
+        weights_path=Path(fitted.root),
+        learnt=divided.train,
+    ).masks
+    ended = {(row["scan"], row["status"]) for row in masks}
+    assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
+    assert len(masks) == 4
+    assert {r["reason"] for r in masks if r["status"] == "skipped"} == {
+        "a training case of this method"
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "status", "reason"),
+    [
+        ({"absent": True}, "manual", "skipped", "no such environment"),
+        ({"broken": "plan"}, "failed", "failed", "planning failed: no plan fits"),
+        ({"broken": "fit"}, "failed", "failed", "training failed: out of memory; to train again"),
+    ],
+)
+def test_what_cannot_be_learnt_is_told_in_the_cells(
+    options: dict[str, Any], state: str, status: str, reason: str, shard: Any, tmp_path: Path
+) -> None:
+    run = run_of(**options)
+    planned = plan(run, shard.images, shard.reference, tmp_path)
+    fitted = fit(run, planned, tmp_path, "cpu")
+    assert fitted.state == state
+    learnt = read_split(tmp_path / "split.json").train
+    masks = predict(run, shard.images, shard.prompts, weights=fitted, learnt=learnt).masks
+    held_back = [row for row in masks if row["scan"] not in learnt]
+    assert {row["status"] for row in held_back} == {status}
+    assert all(reason in row["reason"] for row in held_back)
+
+
+def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
+    images = shard.images.assign(patient="one")
+    planned = plan(run_of(), images, shard.reference, tmp_path)
+    assert planned.state == "failed"
+    assert "fewer than two patients" in str(planned.reason)
+
+
+def test_what_learns_has_no_variants() -> None:
+    content = {"adapter": f"{__name__}:Mean", "prompt": "structure", "variants": {"a": {}}}
+    with pytest.raises(ValueError, match="no variants"):
+        Method.model_validate(content)
