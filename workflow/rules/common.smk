@@ -75,6 +75,13 @@ def tables_of(analysis):
     }
 
 
+def of_dataset(pattern):
+    return lambda wildcards: [
+        pattern.format(dataset=wildcards.dataset, shard=shard)
+        for shard in range(DATASETS[wildcards.dataset].shards)
+    ]
+
+
 def entry_name(wildcards):
     return STUDY.entry_names[wildcards.dataset]
 

@@ -2,21 +2,14 @@
 # interrupted training left in the folder is gone on with; methods that do not learn have no such job.
 
 
-def of_dataset(pattern):
-    return lambda wildcards: [
-        pattern.format(dataset=wildcards.dataset, shard=shard)
-        for shard in range(DATASETS[wildcards.dataset].shards)
-    ]
-
-
 rule plan:
     input:
         settings="results/runs/{run}/settings.json",
         images=of_dataset(paths.IMAGES),
         reference=of_dataset(paths.REFERENCE),
     output:
-        paths.PLAN,
-        paths.SPLIT,
+        planned=paths.PLAN,
+        split=paths.SPLIT,
     log:
         "results/logs/plan/{run}/{dataset}.log",
     benchmark:
@@ -31,7 +24,7 @@ rule plan:
         reference=lambda wildcards, input: Path(input.reference[0]).parent,
     shell:
         "pambench plan --settings {input.settings:q} --images {params.images:q}"
-        " --reference {params.reference:q} --output {output[0]:q} > {log:q} 2>&1"
+        " --reference {params.reference:q} --output {output.planned:q} > {log:q} 2>&1"
 
 
 rule train:
