@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from pam.preprocess import Scan, Square, images, prompt_image, square_around, window
-from pam.presets import PAPER, RIGOROUS, TUTORIAL
+from pam.presets import PAPER, RELEASED, RIGOROUS, TUTORIAL, Propagation
 
 SPACING = (2.0, 1.0, 1.0)
 
@@ -47,6 +47,31 @@ def test_window_by_preset_and_modality() -> None:
     assert window(image, everywhere, "CT", PAPER) == (-135, 135)
     # centre -75.75 becomes -75: towards zero
     assert window(image, image <= 0, "CT", TUTORIAL) == (-149, -1)
+
+
+@pytest.mark.parametrize("settings", [PAPER, RIGOROUS, RELEASED, TUTORIAL])
+@pytest.mark.parametrize(
+    ("name", "centre", "width"),
+    [("soft-tissue", 50, 400), ("lung", -600, 1500), ("bone", 400, 1800), ("brain", 40, 80)],
+)
+def test_fixed_windows_look_at_no_pixel(
+    settings: Propagation, name: str, centre: float, width: float
+) -> None:
+    fixed = settings.model_copy(update={"normalisation": name})
+    image = np.full((4, 4), 3, np.float32)
+    low, high = window(image, image > 0, "CT", fixed)
+    assert ((low + high) / 2, high - low) == (centre, width)
+
+
+def test_native_arithmetic() -> None:
+    """As numpy does it on the image's own type: no small number in the divisor."""
+    volume = np.array([[[-3, 0, 11, 24], [50, 51, 80, 99]]], np.int16)
+    settings = RELEASED.model_copy(update={"size": 4})
+    shown = images(Scan(volume, SPACING), (0,), Square(0, 0, 4), (0, 90), settings)
+    expected = ((volume[0].clip(0, 90) - 0) / 90 * 255).astype(np.uint8)
+    np.testing.assert_array_equal((shown[0, 0, :2] * 127.5 + 127.5).round(), expected)
+    flat = images(Scan(volume, SPACING), (0,), Square(0, 0, 4), (200, 300), settings)
+    assert (flat == -1).all()
 
 
 def test_window_of_an_object_of_one_intensity() -> None:

@@ -1,0 +1,202 @@
+"""From a box to its mask, by hand; `test_box2mask_golden` has the recorded runs."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.errors import UserError
+from pam.box2mask import guiding_mask
+from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
+from pam.preprocess import Scan
+from pam.windows import CLINICAL
+
+SIZE = 32
+BOX = (10, 26, 14, 38)
+
+
+def small(settings: Conversion, **changes: Any) -> Conversion:
+    return Conversion.read(settings.model_dump() | {"size": SIZE, **changes}, "test")
+
+
+class Bright:
+    """A network that takes what is above a level of its input; notes what it is shown."""
+
+    def __init__(self, level: float = 0.0, scales: int = 2) -> None:
+        self.level, self.scales, self.shown = level, scales, list[NDArray[np.float32]]()
+
+    def __call__(self, image: Tensor) -> Sequence[Tensor]:
+        assert image.shape[1:] == (1, SIZE, SIZE)
+        self.shown += list(image[:, 0].numpy())
+        fine = 2 * (image > self.level).float() - 1
+        scales = (fine, torch.nn.functional.avg_pool2d(fine, 2))[: self.scales]
+        return [torch.cat((-d / 2, d / 2), dim=1) for d in scales]
+
+
+def scan(noise: float = 3.0) -> tuple[Scan, NDArray[np.bool_]]:
+    """A bright ellipse that its box fits tightly, and its mask."""
+    y, x = np.ogrid[:40, :50]
+    y0, y1, x0, x1 = BOX
+    centre, radii = ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2), ((y1 - y0) / 2, (x1 - x0) / 2)
+    mask = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 <= 1
+    grey = 100 * mask + np.random.default_rng(0).normal(0, noise, mask.shape)
+    return Scan(grey[None].astype(np.float32), (1.0, 1.0, 1.0)), mask
+
+
+def dsc(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_object_in_a_box_is_found(name: str) -> None:
+    volume, truth = scan()
+    # The final window spans the object's own noise; the background lies below it.
+    found = guiding_mask(Bright(-0.9), volume, 0, BOX, small(PRESETS[name]))
+    assert dsc(found, truth) > 0.9
+
+
+@pytest.mark.parametrize("settings", [PAPER, RIGOROUS])
+def test_windows_by_hand(settings: Conversion) -> None:
+    """Each candidate, then the final pass, as grey levels at the crop's own size."""
+    volume, _ = scan()
+    square = (5, 37, 5, 37)
+    crop = volume.volume[0, 5:37, 5:37]
+    network = Bright(scales=1)
+    found = guiding_mask(network, volume, 0, square, small(settings), batch=7)
+
+    def levels(low: float, high: float) -> NDArray[Any]:
+        least, width = np.float32(low), np.float32(high) - np.float32(low)
+        spread: NDArray[Any] = (crop.clip(low, high) - least) / (width + np.float32(1e-8))
+        return np.trunc(spread * 255)
+
+    pairs = list(product(*(np.percentile(crop, p) for p in (settings.lower, settings.upper))))
+    assert len(pairs) == {6: 96, 2: 8}[len(settings.upper)]
+    estimate = np.mean([levels(*pair) > 127.5 for pair in pairs], axis=0) > 0.5
+    final = levels(*np.percentile(crop[estimate], settings.percentiles))
+    expected = [*(levels(*pair) for pair in pairs), final]
+    shown = np.rint(np.stack(network.shown) * 127.5 + 127.5)
+    np.testing.assert_allclose(shown, np.stack(expected), atol=1)
+    np.testing.assert_array_equal(found[5:37, 5:37], shown[-1] > 127.5)
+
+
+def test_ends_of_the_box() -> None:
+    """Half-open: the last row and column belong to it, but not in the released code."""
+    volume, _ = scan()
+    for settings, short in ((RIGOROUS, 0), (PAPER, 0), (RELEASED, 1)):
+        found = guiding_mask(None, volume, 0, BOX, small(settings, by="full-box"))
+        expected = np.zeros(found.shape, np.bool_)
+        expected[10 : 26 - short, 14 : 38 - short] = True
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_more_around_the_box_can_be_shown_and_the_mask_stays_inside() -> None:
+    volume, _ = scan()
+    network = Bright(-2)  # takes everything
+    found = guiding_mask(network, volume, 0, BOX, small(RIGOROUS, box_ratio=1.5))
+    expected = np.zeros(found.shape, np.bool_)
+    expected[10:26, 14:38] = True
+    np.testing.assert_array_equal(found, expected)
+    wide = Bright()
+    guiding_mask(wide, volume, 0, (6, 30, 8, 44), small(RIGOROUS))
+    np.testing.assert_array_equal(np.stack(network.shown)[:8], np.stack(wide.shown)[:8])
+
+
+@pytest.mark.parametrize("settings", [PAPER, RELEASED, RIGOROUS])
+def test_where_nothing_is_found_the_mask_is_the_box(settings: Conversion) -> None:
+    volume, _ = scan()
+    found = guiding_mask(Bright(2), volume, 0, BOX, small(settings))
+    box = guiding_mask(None, volume, 0, BOX, small(settings, by="full-box"))
+    np.testing.assert_array_equal(found, box)
+
+
+@pytest.mark.parametrize("settings", [PAPER, RELEASED, RIGOROUS])
+@pytest.mark.parametrize("name", CLINICAL)
+def test_a_fixed_window_takes_one_pass(settings: Conversion, name: str) -> None:
+    volume, _ = scan()
+    network = Bright()
+    square = (5, 37, 5, 37)
+    guiding_mask(network, volume, 0, square, small(settings, normalisation=name, stretch="window"))
+    low, high = CLINICAL[name]
+    (shown,) = network.shown
+    if settings is not RELEASED:
+        expected = (volume.volume[0, 5:37, 5:37].clip(low, high) - low) / (high - low)
+        np.testing.assert_allclose((shown + 1) / 2, expected, atol=1 / 255)
+
+
+def test_an_adaptive_mask_is_otsus() -> None:
+    volume, truth = scan(noise=1.0)
+    settings = small(RIGOROUS, by="adaptive")
+    inverted = Scan(-volume.volume, volume.spacing)
+    for image in (volume, inverted):
+        np.testing.assert_array_equal(guiding_mask(None, image, 0, BOX, settings), truth)
+
+
+@pytest.mark.parametrize("by", ["box2mask", "full-box", "adaptive"])
+@pytest.mark.parametrize("settings", [PAPER, RIGOROUS])
+def test_a_box_of_one_intensity_is_its_own_mask(settings: Conversion, by: str) -> None:
+    flat = Scan(np.full((1, 40, 50), 7.0), (1, 1, 1))
+    found = guiding_mask(Bright(), flat, 0, BOX, small(settings, by=by))
+    assert found.sum() == 16 * 24
+
+
+@pytest.mark.parametrize("settings", [PAPER, RIGOROUS])
+def test_a_box_of_one_pixel(settings: Conversion) -> None:
+    volume, _ = scan()
+    found = guiding_mask(Bright(), volume, 0, (3, 4, 5, 6), small(settings))
+    assert np.argwhere(found).tolist() == [[3, 5]]
+    thin = guiding_mask(Bright(-2), volume, 0, (3, 4, 5, 25), small(settings))
+    assert thin[3, 5:25].all()
+
+
+BAD: list[tuple[int, tuple[int, int, int, int], str]] = [
+    (1, BOX, "slice 1 of a volume with slices 0 to 0"),
+    (-1, BOX, "slice -1"),
+    (0, (10, 26, 14, 51), "leaves a slice of 40 x 50"),
+    (0, (-1, 26, 14, 38), "leaves a slice"),
+    (0, (10, 10, 14, 38), "has no area"),
+    (0, (10, 26, 38, 14), "has no area"),
+]
+
+
+@pytest.mark.parametrize("settings", [PAPER, RELEASED, RIGOROUS])
+@pytest.mark.parametrize(("index", "box", "message"), BAD)
+def test_a_bad_box(
+    settings: Conversion, index: int, box: tuple[int, int, int, int], message: str
+) -> None:
+    volume, _ = scan()
+    with pytest.raises(UserError, match=message):
+        guiding_mask(Bright(), volume, index, box, small(settings))
+
+
+def test_the_released_code_has_nothing_left_of_one_row() -> None:
+    volume, _ = scan()
+    with pytest.raises(UserError, match="one pixel high or wide"):
+        guiding_mask(Bright(), volume, 0, (3, 4, 5, 25), small(RELEASED))
+    with pytest.raises(UserError, match="needs its network"):
+        guiding_mask(None, volume, 0, BOX, small(RIGOROUS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lower": (5, 92)}, "reach the upper"),
+        ({"percentiles": (95, 5)}, "first < second"),
+        ({"estimate": "pool"}, "needs halved"),
+        ({"box_ration": 2}, "box_ratio"),
+        ({"lower": ()}, "lower"),
+    ],
+)
+def test_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(RIGOROUS, **changes)
+
+
+def test_presets_by_name() -> None:
+    assert preset("released") is preset("tutorial") is RELEASED
+    with pytest.raises(UserError, match="rigorous"):
+        preset("rigourous")
