@@ -29,6 +29,7 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 	$(BIN)/python -m tests.bench.bench_metrics
 	$(BIN)/python -m tests.bench.bench_analysis
 	$(BIN)/python -m tests.bench.bench_segvol
+	$(BIN)/python -m tests.bench.bench_pam
 
 weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume

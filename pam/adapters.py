@@ -14,7 +14,7 @@ from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
 from pam import presets
 from pam.box_presets import Conversion
-from pam.presets import Propagation, Protocol
+from pam.presets import Precision, Propagation, Protocol
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -36,13 +36,14 @@ class Pam(Adapter):
 
         ``propagation``: single switches of `pam.presets.Propagation` over the preset. ``batch``:
         how many slices pass the network at a time; it bounds the memory. ``objects``: how many
-        objects of a scan are on their way together.
+        objects of a scan are on their way together. ``precision``: of the network's arithmetic.
         """
 
         protocol: Protocol = "rigorous"
         propagation: Mapping[str, Any] = {}
         batch: int = Field(default=8, ge=1)
         objects: int = Field(default=8, ge=1)
+        precision: Precision = "float32"
 
         def propagating(self, trained: Mapping[str, Any]) -> Propagation:
             """Merge preset, what the weights were ``trained`` for, and single switches."""
@@ -101,7 +102,13 @@ class Pam(Adapter):
             except UserError as error:
                 answers.append(error)
         states = [s for answer in answers if not isinstance(answer, UserError) for s in answer]
-        carry(self.network, states, device=self.device, batch=self.options.batch)
+        carry(
+            self.network,
+            states,
+            device=self.device,
+            batch=self.options.batch,
+            precision=self.options.precision,
+        )
         for answer in answers:
             if isinstance(answer, UserError):
                 yield Prediction(failure=str(answer))

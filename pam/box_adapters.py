@@ -51,17 +51,15 @@ class _PamBox(Pam):
 
     def _mask(self, scan: "Scan", axis: int, index: int, box: "Box") -> NDArray[np.bool_]:
         from pam.box2mask import guiding_mask
+        from pam.propagation import in_precision
 
         y0, y1, x0, x1 = (end for i, end in enumerate(box) if i // 2 != axis)
-        return guiding_mask(
-            self.box_network,
-            scan,
-            index,
-            (y0, y1, x0, x1),
-            self.conversion,
-            device=self.device,
-            batch=self.options.batch,
-        )
+        rectangle, batch = (y0, y1, x0, x1), self.options.batch
+        network, settings, device = self.box_network, self.conversion, self.device
+        with in_precision(self.options.precision, device):
+            return guiding_mask(
+                network, scan, index, rectangle, settings, device=device, batch=batch
+            )
 
 
 class Pam2DBox(_PamBox):

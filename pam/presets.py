@@ -130,6 +130,7 @@ PAPER = Propagation(
 
 PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": TUTORIAL, "rigorous": RIGOROUS}
 Protocol = Literal["paper", "released", "tutorial", "rigorous"]
+Precision = Literal["float32", "bfloat16"]
 
 
 def preset(name: str) -> Propagation:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pam import preprocess
 from pam.preprocess import Scan
-from pam.presets import RIGOROUS, Propagation
+from pam.presets import RIGOROUS, Precision, Propagation
 from pam.resize import resize_nearest
 from pam.rounds import Lane, State
 
@@ -49,28 +49,43 @@ def propagate(
     *,
     device: Device = "cpu",
     batch: int = 8,
+    precision: Precision = "float32",
 ) -> NDArray[np.bool_]:
     """Segment an object in 3-D from its mask on one slice; returns bool [z, y, x].
 
     ``index``: guiding slice, counted on the first axis. ``prompt``: its mask [y, x], 0 or 1.
     ``device``: where the network is. ``batch``: how many slices pass the network at a time, both
     directions together; it bounds the memory and changes the result by rounding alone.
+    ``precision``: of the network's arithmetic; bfloat16 is faster where the hardware has it, and
+    moves the border of the mask here and there by a pixel.
 
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
     """
     state = State(scan, index, prompt, settings)
-    carry(network, [state], device=device, batch=batch)
+    carry(network, [state], device=device, batch=batch, precision=precision)
     return state.result()
 
 
 def carry(
-    network: Network, states: Sequence[State], *, device: Device = "cpu", batch: int = 8
+    network: Network,
+    states: Sequence[State],
+    *,
+    device: Device = "cpu",
+    batch: int = 8,
+    precision: Precision = "float32",
 ) -> None:
-    """Carry any number of masks as far as they go, batched together; they may be of one scan."""
+    """Carry any number of masks, with the same settings, as far as they go, batched together."""
     going = list(states)
     while going:
-        going = advance(network, going, device=device, batch=batch)
+        with in_precision(precision, device):
+            going = advance(network, going, device=device, batch=batch)
+
+
+def in_precision(precision: Precision, device: Device) -> torch.autocast:
+    """Context in which networks on ``device`` compute in ``precision``."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @torch.inference_mode()
@@ -122,6 +137,7 @@ class _Run:
 
     def __init__(self, state: State, lane: Lane) -> None:
         self.state, self.lane, self.slices = state, lane, lane.slices
+        self.source = id(state), lane.guide
 
     def images(self, slices: Sequence[int], device: Device) -> Tensor:
         state = self.state
@@ -157,10 +173,13 @@ class _Run:
 
 
 def _encode(network: Network, runs: Sequence[_Run], device: Device) -> None:
-    images = torch.cat([run.images((run.lane.guide,), device) for run in runs])
-    masks = torch.stack([run.prompt(device) for run in runs])
+    sources = {run.source: run for run in runs}  # both directions of a prompt have the same
+    places = {source: i for i, source in enumerate(sources)}
+    images = torch.cat([run.images((run.lane.guide,), device) for run in sources.values()])
+    masks = torch.stack([run.prompt(device) for run in sources.values()])
     guide = network.encode_guide(images, masks)
-    for i, run in enumerate(runs):
+    for run in runs:
+        i = places[run.source]
         run.guide = tuple(part[i : i + 1] for part in guide)
 
 

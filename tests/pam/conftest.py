@@ -39,15 +39,19 @@ def golden() -> Callable[[str], dict[str, NDArray[Any]]]:
     return load
 
 
-@pytest.fixture(scope="session")
-def inventory() -> dict[str, list[Entry]]:
-    """All names of the released state dicts, in order."""
+def read_inventory() -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {"propmask": [], "box2mask": []}
     with (GOLDEN / "state_dicts.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             shape = tuple(int(size) for size in row["shape"].split())
             found[row["network"]].append(Entry(row["key"], shape, row["alias_of"]))
     return found
+
+
+@pytest.fixture(scope="session")
+def inventory() -> dict[str, list[Entry]]:
+    """All names of the released state dicts, in order."""
+    return read_inventory()
 
 
 def _values(key: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -62,14 +66,14 @@ def _values(key: str, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
+def filled(entries: list[Entry]) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for key, shape, alias_of in entries:
+        tensors[key] = tensors[alias_of] if alias_of else _values(key, shape)
+    return tensors
+
+
 @pytest.fixture(scope="session")
 def released_weights(inventory: dict[str, list[Entry]]) -> Callable[[str], dict[str, torch.Tensor]]:
     """A state dict as the authors' class gives it, aliases included, filled by the rule."""
-
-    def make(network: str) -> dict[str, torch.Tensor]:
-        tensors: dict[str, torch.Tensor] = {}
-        for key, shape, alias_of in inventory[network]:
-            tensors[key] = tensors[alias_of] if alias_of else _values(key, shape)
-        return tensors
-
-    return make
+    return lambda network: filled(inventory[network])

@@ -72,7 +72,7 @@ def test_windows_by_hand(settings: Conversion) -> None:
     def levels(low: float, high: float) -> NDArray[Any]:
         least, width = np.float32(low), np.float32(high) - np.float32(low)
         spread: NDArray[Any] = (crop.clip(low, high) - least) / (width + np.float32(1e-8))
-        return np.trunc(spread * 255)
+        return np.asarray(np.trunc(spread * 255))
 
     pairs = list(product(*(np.percentile(crop, p) for p in (settings.lower, settings.upper))))
     assert len(pairs) == {6: 96, 2: 8}[len(settings.upper)]

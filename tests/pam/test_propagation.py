@@ -106,6 +106,53 @@ def test_the_batch_does_not_matter(name: str) -> None:
         propagate(Bright(), scan, 5, mask[17], settings, batch=0)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_objects_together_are_as_objects_alone(name: str, batch: int) -> None:
+    """Of other sizes, depths and rounds, so that they enter and leave the batch at other times."""
+    volume, mask = ball()
+    scan, settings = Scan(volume, (1.5, 1.0, 1.0)), small(PRESETS[name], thickness=6.0)
+    corner = np.zeros(mask.shape[1:], np.bool_)
+    corner[15:22, 25:30] = True
+    tasks = [(17, mask[17]), (10, mask[10]), (20, corner), (25, mask[25]), (17, corner)]
+    states = [State(scan, index, prompt, settings) for index, prompt in tasks]
+    network = Bright()
+    carry(network, states, batch=batch)
+    assert max(lanes * slices for lanes, slices in network.batches) <= batch
+    assert len({len(state.rounds) for state in states}) > 1
+    for state, (index, prompt) in zip(states, tasks, strict=True):
+        alone = propagate(Bright(), scan, index, prompt, settings)
+        np.testing.assert_array_equal(state.result(), alone)
+
+
+def test_a_prompt_is_encoded_once_for_both_directions() -> None:
+    volume, mask = ball()
+    encoded = []
+
+    class Counts(Bright):
+        def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+            encoded.append(len(image))
+            return super().encode_guide(image, mask)
+
+    scan, settings = Scan(volume, (1.0, 1.0, 1.0)), small(RIGOROUS, thickness=4.0)
+    states = [State(scan, index, mask[index], settings) for index in (17, 15)]
+    carry(Counts(), states)
+    assert encoded[:2] == [2, 4]
+
+
+def test_bfloat16_is_the_networks_arithmetic_alone() -> None:
+    torch.manual_seed(0)
+    network = PropMask(PropMaskConfig(channels=8, stages=4, attended=2)).eval()
+    kinds: set[torch.dtype] = set()
+    network.decoder.register_forward_hook(lambda _, x, y: kinds.update(z.dtype for z in y))
+    volume, mask = ball(depth=20)
+    scan, settings = Scan(volume, (2.0, 1.0, 1.0)), small(RIGOROUS)
+    precise = propagate(network, scan, 17, mask[17], settings)
+    fast = propagate(network, scan, 17, mask[17], settings, precision="bfloat16")
+    assert kinds == {torch.float32, torch.bfloat16}
+    assert dsc(precise, fast) > 0.9
+
+
 @pytest.mark.parametrize("settings", [RIGOROUS, PAPER])
 def test_both_directions_are_alike(settings: Propagation) -> None:
     volume, mask = ball()

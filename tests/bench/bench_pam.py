@@ -1,0 +1,163 @@
+"""Time and memory of PAM's propagation beside the released flow without any optimisation.
+
+    python -m tests.bench.bench_pam                       # full size, as in docs/pam.md; minutes
+    python -m tests.bench.bench_pam --threads 2
+    python -m tests.bench.bench_pam --weights FOLDER      # DSC on the phantoms as well
+
+The network has the released size and weights from a rule, with heads fitted so that it follows the
+object of the recorded volume (``tests/pam/golden``). Each flow runs in a process of its own, one
+after the other. `released` has to give the yardstick's mask, or the script ends with an error.
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark import phantoms
+from pam import checkpoints, files
+from pam.network import PropMask
+from pam.preprocess import Scan
+from pam.presets import PRESETS, Precision, Propagation
+from pam.propagation import propagate
+from tests.bench import pam_yardstick
+from tests.bench.bench_metrics import peak_mib
+from tests.pam.conftest import GOLDEN, filled, read_inventory
+
+Mask = NDArray[np.bool_]
+PHANTOMS = ("ct-organs", "ct-liver-tumours", "ct-low-contrast", "mr-glioma")
+
+
+class Case(NamedTuple):
+    """A CT of integers, its slice spacing in mm, guiding slice, prompt and true mask."""
+
+    volume: NDArray[np.int16]
+    spacing: float
+    guide: int
+    prompt: Mask
+    truth: Mask
+
+
+def recorded() -> Case:
+    """The volume that the heads were fitted on: an object through all of its 24 slices."""
+    with (
+        np.load(GOLDEN / "propagation.npz") as file,
+        np.load(Path(__file__).with_name("pam_truth.npz")) as more,
+    ):
+        volume = file[str(file["propagate_ct/volume_of"]) + "/volume"]
+        prompt, truth = (
+            np.unpackbits(packed)[: volume.size].reshape(volume.shape).astype(np.bool_)
+            for packed in (file["propagate_ct/prompt_packbits"], more["gt_packbits"])
+        )
+        index = int(file["propagate_ct/guiding_z"])
+        return Case(volume, float(file["propagate_ct/spacing_z"]), index, prompt[index], truth)
+
+
+def full_size() -> PropMask:
+    """PropMask with the weights of the recorded run."""
+    weights = filled(read_inventory()["propmask"])
+    with np.load(GOLDEN / "propagation.npz") as file:
+        heads = {key: file[key] for key in file if key.startswith("readout/")}
+    for key, value in heads.items():
+        weights[key.removeprefix("readout/")] = torch.from_numpy(value)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "released.pth"
+        torch.save(weights, path)
+        return checkpoints.load_released(path, PropMask)
+
+
+def yardstick(network: PropMask, case: Case) -> Mask:
+    return pam_yardstick.propagate(network, case.volume, case.guide, case.prompt, case.spacing)
+
+
+def ours(
+    network: PropMask, case: Case, name: str = "released", precision: Precision = "float32"
+) -> Mask:
+    scan = Scan(case.volume, (case.spacing, 1.0, 1.0), "CT")
+    where = {"batch": 4, "precision": precision}
+    return propagate(network, scan, case.guide, case.prompt, PRESETS[name], **where)  # type: ignore[arg-type]
+
+
+FLOWS: dict[str, Callable[[PropMask, Case], Mask]] = {
+    "yardstick": yardstick,
+    "released": ours,
+    "rigorous": partial(ours, name="rigorous"),
+    "rigorous, bfloat16": partial(ours, name="rigorous", precision="bfloat16"),
+}
+
+
+def dsc(a: Mask, b: Mask) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def measure(flow: str, threads: int) -> tuple[float, float, Mask]:
+    """CPU seconds, peak MiB beside volume and weights, and the mask."""
+    torch.set_num_threads(threads)
+    network, case = full_size(), recorded()
+    run = partial(FLOWS[flow], network, case)
+    with torch.inference_mode():  # the libraries below torch set themselves up
+        pam_yardstick.forward(
+            network, *(torch.zeros(1, 1, 64, 64),) * 2, torch.zeros(1, 1, 1, 64, 64)
+        )
+    masks: list[Mask] = []
+    start = process_time()
+    peak = peak_mib(lambda: masks.append(run()))
+    return process_time() - start, peak, masks[0]
+
+
+def on_phantoms(weights: Path) -> dict[str, float]:
+    """Mean DSC of both presets over all objects of a few phantoms, with trained weights."""
+    network = files.read(weights, PropMask)
+    found: dict[str, list[float]] = {"released": [], "rigorous": []}
+    for recipe in PHANTOMS:
+        _, patient = phantoms.make(recipe, 1, 0)
+        scan = next(iter(patient.scans.values()))
+        image = next(iter(scan.images.values()))
+        modality = "CT" if recipe.startswith("ct") else "MR"
+        shown = Scan(image, scan.spacing, modality)
+        for label in np.unique(scan.labels)[1:]:
+            truth = scan.labels == label
+            index = int(truth.sum(axis=(1, 2)).argmax())
+            for name, scores in found.items():
+                content: dict[str, Any] = PRESETS[name].model_dump() | network.config.inference
+                settings = Propagation.read(content, "settings")
+                mask = propagate(network, shown, index, truth[index], settings, batch=4)
+                scores.append(dsc(mask, truth))
+    return {name: float(np.mean(scores)) for name, scores in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="PAM's propagation beside the released flow.")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--weights", type=Path, help="trained weights, for the DSC on phantoms")
+    options = parser.parse_args()
+    truth = recorded().truth
+    print("| flow | CPU s | ratio | MiB | ratio | DSC |")
+    print("|---|---:|---:|---:|---:|---:|")
+    first: tuple[float, float, Mask] | None = None
+    for flow in FLOWS:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            cost = pool.apply(measure, (flow, options.threads))
+        first = first or cost
+        if flow == "released" and not np.array_equal(cost[2], first[2]):
+            raise SystemExit("the mask of released is not the yardstick's")
+        seconds, peak, mask = cost
+        ratios = first[0] / seconds, first[1] / peak
+        cells = [f"{seconds:.1f}", f"{ratios[0]:.2f}", f"{peak:,.0f}", f"{ratios[1]:.1f}"]
+        print("| " + " | ".join([flow, *cells, f"{dsc(mask, truth):.3f}"]) + " |", flush=True)
+    if options.weights:
+        scores = on_phantoms(options.weights)
+        told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+        print(f"\nMean DSC on phantoms, with {options.weights}: {told}")
+
+
+if __name__ == "__main__":
+    main()
