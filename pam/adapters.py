@@ -63,7 +63,10 @@ class Pam(Adapter):
         from pam.network import Box2Mask, PropMask
 
         if weights is None:
-            raise UserError("PAM needs weights: say weights: pam-released in the study file.")
+            raise UserError(
+                "PAM needs weights: say weights: pam-small in the study file for those that ship "
+                "with the project, or weights: pam-released for those of its authors."
+            )
         self.device = device
         self.network: PropMask = files.read(weights, PropMask).to(device)
         if self.needs_boxes:

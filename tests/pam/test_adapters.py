@@ -106,7 +106,7 @@ def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_weights_are_needed_and_named(name: str) -> None:
-    with pytest.raises(UserError, match="weights: pam-released"):
+    with pytest.raises(UserError, match="weights: pam-small"):
         find(name)().load(None, "cpu")
     entry = weights.load("pam-released")
     assert len(entry.files) == 2
