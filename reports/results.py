@@ -88,17 +88,17 @@ class Results:
     @cached_property
     def by_dataset(self) -> "pd.DataFrame":
         """Averages by dataset, see `benchmark.analysis.aggregate.by_dataset`."""
-        return self._statistics("by_dataset")
+        return self.statistics("by_dataset")
 
     @cached_property
     def overall(self) -> "pd.DataFrame":
         """Averages over the datasets, see `benchmark.analysis.aggregate.overall`."""
-        return self._statistics("overall")
+        return self.statistics("overall")
 
     @cached_property
     def comparison(self) -> "pd.DataFrame":
         """Paired comparison of the methods, see `benchmark.analysis.comparison`."""
-        return self._statistics("comparison")
+        return self.statistics("comparison")
 
     @cached_property
     def times(self) -> "pd.DataFrame":
@@ -118,7 +118,8 @@ class Results:
         more = ["object", "prompt_hash", "reason"]
         return read_scores(self.folder / "scores.parquet", level="object", more=more)
 
-    def _statistics(self, name: str) -> "pd.DataFrame":
+    def statistics(self, name: str) -> "pd.DataFrame":
+        """A table of the analyses by its name, see ``docs/analyses.md``."""
         path = self.folder / "statistics" / f"{name}.csv"
         if not path.exists():
             raise UserError(

@@ -18,6 +18,26 @@ WIDTH = 180 * MM
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A3E9D", "#6B4E23")
 """Told apart by colour-blind readers (Okabe and Ito; purple and brown for yellow and black)."""
 
+MODALITIES = {
+    "CT": "#0072B2",
+    "MR": "#E69F00",
+    "PET-CT": "#009E73",
+    "PET": "#009E73",
+    "SRX": "#CC79A7",
+    "EM": "#7A3E9D",
+}
+"""Colour of a modality; others share `OTHER`."""
+OTHER = "#6B4E23"
+
+SPLITS = {
+    "internal": "internal",
+    "external": "external",
+    "phantom": "generated phantoms",
+    "local": "own data",
+}
+"""Splits of the catalogue as figures name them."""
+SPLIT_GREYS = ("#222222", "#999999", "#555555", "#C4C4C4")
+
 CONTROL = "#8A8A8A"
 TRUTH = "#F0E442"
 """Contour of the reference: the one colour of Okabe and Ito that no method has."""

@@ -45,7 +45,10 @@ class Folders:
 
 
 FIGURES: dict[str, Entry] = {
+    "fig3a": Entry("Objects by type and dataset", ("object_types",), "data"),
+    "fig3b": Entry("Fingerprints of the datasets", ("fingerprint",), "data"),
     "fig4a": Entry("Overlap on each dataset", ("by_dataset", "overall")),
+    "fig4b": Entry("Further metrics on external datasets", ("by_dataset", "overall")),
     "fig4d": Entry("Time to segment an object", ("times.parquet", "overall"), "time"),
     "fig5a": Entry(
         "Segmentations side by side",

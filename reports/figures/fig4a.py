@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
+from reports.style import CONTROL_MARKERS, MM, SPLIT_GREYS, SPLITS, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 _FEWEST_AXES = 3
 _CIRCLE_MM = 108
-_SPLITS = {
-    "internal": "internal",
-    "external": "external",
-    "phantom": "generated phantoms",
-    "local": "own data",
-}
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
@@ -141,7 +135,6 @@ def _spoke_label(axes: Any, angle: float, text: str) -> None:
 def _split_arcs(axes: Any, splits: Sequence[str]) -> None:
     """Mark which spokes belong to which split by arcs just outside the circle."""
     step = 2 * np.pi / len(splits)
-    greys = ("#222222", "#999999", "#555555", "#C4C4C4")
     order = list(dict.fromkeys(splits))
     for i, split in enumerate(splits):
         part = np.linspace((i - 0.5) * step, (i + 0.5) * step, 8)
@@ -149,11 +142,11 @@ def _split_arcs(axes: Any, splits: Sequence[str]) -> None:
         axes.plot(
             part,
             np.full(len(part), 1.045),
-            color=greys[order.index(split) % len(greys)],
+            color=SPLIT_GREYS[order.index(split) % len(SPLIT_GREYS)],
             linewidth=2.2,
             solid_capstyle="butt",
             clip_on=False,
-            label=f"arc: {_SPLITS.get(split, split)}" if first else None,
+            label=f"arc: {SPLITS.get(split, split)}" if first else None,
         )
 
 

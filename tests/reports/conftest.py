@@ -133,8 +133,30 @@ def make_study(
     )
     _write_json(folder, ids, known, failing)
     _pixels(root, ids[0], known)
+    _prepared(folder, ids)
     statistics(folder, controls=("oracle",) if oracle else ())
     return folder
+
+
+def _prepared(folder: Path, ids: list[str]) -> None:
+    """Images and objects of the datasets: more types and objects than have scores."""
+    rng = np.random.default_rng(3)
+    images, objects = [], []
+    for d, dataset in enumerate(ids):
+        about = {"dataset": dataset, "split": "phantom" if len(ids) <= 10 else "internal"}
+        about |= {"modality": ("CT", "MR", "PET-CT", "SRX")[d % 4], "part": "validation"}
+        for s in range(2 + d % 5):
+            scan = {"scan": f"scan{s}", "patient": f"p{s}"}
+            sizes = zip((f"size_{a}" for a in "zyx"), rng.integers(20, 400, 3), strict=True)
+            spacings = zip((f"spacing_{a}" for a in "zyx"), rng.uniform(0.5, 5, 3), strict=True)
+            images.append(about | scan | dict(sizes) | dict(spacings))
+            for t in range(1 + 5 * d % 13):
+                for o in range(1 + int(rng.lognormal(1, 1))):
+                    name = {"object": f"scan{s}/type{t}/{o}", "structure": f"type{t}"}
+                    size = {"voxels": 900, "volume_mm3": 1e3, "slices_over_100": 7, "extent": 9}
+                    objects.append({"dataset": dataset} | scan | name | size)
+    pd.DataFrame(images).to_parquet(folder / "images.parquet")
+    pd.DataFrame(objects).to_parquet(folder / "objects.parquet")
 
 
 def statistics(folder: Path, **settings: Any) -> None:

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from reports import panels
-from reports.figures import Folders, fig4a, fig4d, fig5a, make
+from reports.figures import Folders, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
 from reports.panels import Answer, Case
 from reports.results import Results
 from reports.style import CONTROL, looks, save
@@ -186,3 +187,91 @@ def test_make_writes_what_was_asked_for(study: Path) -> None:
     made = make(Results(study), Folders(study.parent.parent / "data", study.parent), "fig4d")
     assert made == [study / "figures" / "fig4d"]
     assert (study / "figures" / "fig4d.pdf").read_bytes().startswith(b"%PDF")
+
+
+def object_types(datasets: int) -> pd.DataFrame:
+    rows = [
+        {
+            "dataset": f"D{d}",
+            "split": "internal",
+            "modality": ("CT", "MR")[d % 2],
+            "structure": f"type{t}",
+            "objects": 10 ** (d + t),
+        }
+        for d in range(datasets)
+        for t in range(d + 1)
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "split", "modality", "structure", "objects"])
+
+
+def test_bars_around_the_circle_are_logarithms_of_the_counts() -> None:
+    types = object_types(3)
+    figure = fig3a.draw(types)
+    drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    heights = np.array([bar.get_height() for bar in drawn if bar.get_y() == 1.0])
+    expected = types.sort_values(["dataset", "objects"], ascending=[True, False])["objects"]
+    powers = np.log10(expected.to_numpy(float))
+    np.testing.assert_allclose(heights - 0.02, powers / powers.max(), atol=1e-12)
+    for text in ("D0 (1)", "D1 (2)", "D2 (3)", "1,000", "CT", "MR", "internal"):
+        assert text in texts(figure) or text in [t.get_text() for t in figure.legends[0].texts]
+    assert f"{types['objects'].sum():,} objects of 6 types" in fig3a.caption(types)
+
+
+def fingerprint(datasets: int) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"dataset": [f"D{d}" for d in range(datasets)]})
+    table["modality"] = [("MR", "CT")[d % 2] for d in range(datasets)]
+    for name in ("scans", "voxels", "size_anisotropy", "spacing_anisotropy", "structures"):
+        table[name] = rng.integers(1, 100, datasets)
+        table[f"z_{name}"] = rng.normal(size=datasets)
+    return table
+
+
+def test_fingerprints_hold_the_z_scores_by_modality() -> None:
+    table = fingerprint(5)
+    figure = fig3b.draw(table)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    ordered = table.sort_values("modality", kind="stable")
+    expected = ordered[[name for name in table if str(name).startswith("z_")]].to_numpy().T
+    np.testing.assert_array_equal(shown, expected)
+    labels = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
+    assert labels == ordered["dataset"].tolist()
+
+
+def further(metric: str, scale: float) -> pd.DataFrame:
+    table = by_dataset(4).assign(metric=metric, split="external")
+    return table.assign(mean=table["mean"] * scale)
+
+
+def test_further_metrics_normalise_distances_by_dataset() -> None:
+    table = pd.concat([further("sensitivity", 1), further("hd95", 30)], ignore_index=True)
+    figure = fig4b.draw(table, looks(METHODS))
+    sensitivity, hd95 = figure.axes
+    for axes, rows in ((sensitivity, table[:8]), (hd95, table[8:])):
+        wide = rows.pivot(index="dataset", columns="method", values="mean")
+        if axes is hd95:
+            wide = wide.div(wide.max(axis=1), axis=0)
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        for method in METHODS:
+            np.testing.assert_allclose(np.asarray(lines[method].get_ydata()), wide[method])
+    assert "lower is better" in texts(figure)
+    internal = pd.concat([table, by_dataset(2)])
+    assert set(fig4b.chosen(internal)["split"]) == {"external"}
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: fig3a.draw(object_types(0)),
+        lambda: fig3b.draw(fingerprint(0)),
+        lambda: fig4b.draw(further("dsc", 1), looks(METHODS)),
+    ],
+)
+def test_nothing_to_draw_is_said(figure: Any) -> None:
+    assert "No dataset" in texts(figure())
+
+
+@pytest.mark.parametrize("figure", [fig3a.draw, fig3b.draw])
+def test_one_row_is_drawn(figure: Any) -> None:
+    table = object_types(1) if figure is fig3a.draw else fingerprint(1)
+    assert "D0" in texts(figure(table))

@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from reports import html, sections
 from reports.cli import app
+from reports.figures import FIGURES
 from reports.results import Results
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -71,7 +72,7 @@ def test_opens_without_a_network(reported: Reader) -> None:
 
 def test_figures_and_tables_are_named(reported: Reader) -> None:
     images = [attributes for tag, attributes in reported.tags if tag == "img"]
-    assert len(images) == 3
+    assert len(images) == len(FIGURES)
     assert all(attributes["alt"] for attributes in images)
     kinds = [tag for tag, _ in reported.tags]
     assert kinds.count("table") == kinds.count("caption") == 6

@@ -1,0 +1,115 @@
+"""Fig. 3a: how many objects of each type each dataset holds, as bars around a circle."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.style import MM, MODALITIES, OTHER, SPLIT_GREYS, SPLITS, WIDTH, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+_CIRCLE_MM = 150
+_INNER, _REACH = 1.0, 1.0
+"""Radius of the foot of the bars, and length of the longest bar."""
+_BEHIND = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.5}
+_GAP = 0.8
+"""Free width between two datasets, in bars."""
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    types = results.statistics("object_types")
+    return draw(types), caption(types)
+
+
+def draw(types: "pd.DataFrame") -> "Figure":
+    """Draw a bar an object type of a dataset; ``types``: the table ``object_types``."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    with styled():
+        if types.empty:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No dataset was prepared.")
+            return figure
+        figure = Figure(figsize=(WIDTH, (_CIRCLE_MM + 16) * MM))
+        box = (0.5 - _CIRCLE_MM / 360, 16 / (_CIRCLE_MM + 16), _CIRCLE_MM / 180, 1)
+        axes: Any = figure.add_axes(
+            (*box[:2], box[2], _CIRCLE_MM / (_CIRCLE_MM + 16)), projection="polar"
+        )
+        axes.set_theta_offset(np.pi / 2)
+        axes.set_theta_direction(-1)
+        axes.axis("off")
+        groups = list(types.groupby("dataset", sort=False))
+        width = 2 * np.pi / (len(types) + _GAP * len(groups))
+        decades = max(1.0, float(np.log10(types["objects"].max())))
+        splits = list(dict.fromkeys(types["split"]))
+        angle = 0.0
+        for dataset, rows in groups:
+            ordered = rows.sort_values("objects", ascending=False)
+            middles = angle + width * (np.arange(len(rows)) + 0.5)
+            colour = MODALITIES.get(str(rows["modality"].iloc[0]), OTHER)
+            heights = np.log10(ordered["objects"].to_numpy(float).clip(1)) / decades * _REACH
+            axes.bar(middles, heights + 0.02, width * 0.85, bottom=_INNER, color=colour, lw=0)
+            grey = SPLIT_GREYS[splits.index(rows["split"].iloc[0]) % len(SPLIT_GREYS)]
+            span = width * len(rows)
+            for radius, shade in ((_INNER - 0.05, colour), (_INNER - 0.10, grey)):
+                axes.bar(angle + span / 2, 0.04, span, bottom=radius, color=shade, lw=0)
+            _name(axes, angle + span / 2, f"{dataset} ({len(rows)})")
+            angle += span + width * _GAP
+        _rings(axes, decades)
+        axes.set_ylim(0, _INNER + _REACH + 0.12)
+        modalities = list(dict.fromkeys(map(str, types["modality"])))
+        handles = [Patch(color=MODALITIES.get(m, OTHER), label=m) for m in modalities]
+        handles += [
+            Patch(color=SPLIT_GREYS[i % len(SPLIT_GREYS)], label=SPLITS.get(str(s), str(s)))
+            for i, s in enumerate(splits)
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6))
+        return figure
+
+
+def caption(types: "pd.DataFrame") -> str:
+    """Caption from the numbers."""
+    if types.empty:
+        return "Objects by type and dataset: none, since no dataset was prepared."
+    splits: Mapping[Any, int] = types.drop_duplicates("dataset")["split"].value_counts().to_dict()
+    listed = ", ".join(f"{count} {SPLITS.get(str(s), str(s))}" for s, count in splits.items())
+    return (
+        f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset) "
+        f"in {types['dataset'].nunique()} datasets ({listed}). A bar is a type, its length the "
+        "number of objects on a logarithmic scale (dashed rings: powers of ten). Inner rings: "
+        "modality and split. In brackets: types of the dataset."
+    )
+
+
+def _rings(axes: Any, decades: float) -> None:
+    around = np.linspace(0, 2 * np.pi, 361)
+    for power in range(1, int(decades) + 1):
+        radius = _INNER + 0.02 + power / decades * _REACH
+        axes.plot(around, np.full(361, radius), color="#BBBBBB", lw=0.4, ls=(0, (4, 3)), zorder=0)
+        axes.text(
+            0, radius, f"{10**power:,}", fontsize=5, color="#555555", ha="center", va="bottom"
+        )
+
+
+def _name(axes: Any, angle: float, text: str) -> None:
+    """Write towards the centre, readable from the outside on both halves of the circle."""
+    turned = np.degrees(np.pi / 2 - angle)
+    right = angle <= np.pi
+    axes.text(
+        angle,
+        _INNER - 0.14,
+        text,
+        rotation=turned if right else turned + 180,
+        rotation_mode="anchor",
+        ha="right" if right else "left",
+        va="center",
+        fontsize=5.5,
+    )

@@ -1,0 +1,113 @@
+"""Fig. 4b: sensitivity, NSD, HD95 and ASD on each external dataset, the distances normalised."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.metrics.definitions import METRICS
+from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+SHOWN = ("sensitivity", "nsd", "hd95", "asd")
+NORMALISED = ("hd95", "asd")
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    rows = chosen(results.by_dataset)
+    return draw(rows, results.looks), caption(rows, results.methods, results.controls)
+
+
+def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the rows of the external datasets; of all, where the study has no external one."""
+    external = by_dataset[by_dataset["split"] == "external"]
+    return external if len(external) else by_dataset
+
+
+def metric_name(metric: str) -> str:
+    """Name a metric without its unit."""
+    return METRICS[metric].label.partition(" (")[0]
+
+
+def table(by_dataset: "pd.DataFrame", metric: str, methods: Sequence[str]) -> "pd.DataFrame":
+    """Means of ``metric``: a row a dataset, a column a method.
+
+    Distances are divided by the greatest value of the dataset, as in the paper, so that datasets of
+    large and of small objects fit on one axis; where that is 0, all are 0.
+    """
+    rows = by_dataset[by_dataset["metric"] == metric]
+    wide = rows.pivot(index="dataset", columns="method", values="mean")
+    wide = wide.reindex(index=rows["dataset"].unique(), columns=list(methods)).astype(float)
+    if metric not in NORMALISED:
+        return wide
+    return wide.div(wide.max(axis=1).replace(0.0, 1.0), axis=0)
+
+
+def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
+    """Draw a panel a metric, a place a dataset, a point a method."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        shown = [m for m in SHOWN if not table(by_dataset, m, list(looks)).isna().all(axis=None)]
+        if not shown:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No dataset has a score.")
+            return figure
+        columns = min(len(looks), 5)
+        legend = 5 + 4.2 * -(-len(looks) // columns)
+        figure = Figure(figsize=(WIDTH, (14 + 34 * len(shown) + legend) * MM), layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, metric in zip(panels, shown, strict=True):
+            wide = table(by_dataset, metric, list(looks))
+            spread = np.linspace(-0.3, 0.3, len(looks)) if len(looks) > 1 else np.zeros(1)
+            for shift, (method, look) in zip(spread, looks.items(), strict=True):
+                axes.plot(
+                    np.arange(len(wide)) + shift,
+                    wide[method].to_numpy(),
+                    look.marker,
+                    color=look.colour,
+                    markersize=3.4,
+                    markeredgewidth=0.9 if look.marker in CONTROL_MARKERS else 0,
+                    label=method,
+                )
+            for place in range(1, len(wide)):
+                axes.axvline(place - 0.5, color="#EEEEEE", lw=0.6, zorder=0)
+            better = "higher" if METRICS[metric].higher_is_better else "lower"
+            relative = ", share of the dataset's maximum" if metric in NORMALISED else ""
+            axes.set_title(f"{metric_name(metric)}{relative} ({better} is better)", loc="left")
+            axes.set_ylim(-0.04, 1.04)
+            axes.set_xlim(-0.6, len(wide) - 0.4)
+            axes.grid(axis="y")
+            axes.set_xticks(range(len(wide)), list(wide.index), rotation=90 * (len(wide) > 20))
+            axes.tick_params(axis="x", length=0)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        return figure
+
+
+def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str]) -> str:
+    """Caption from the numbers: what is shown, and who leads."""
+    external = set(by_dataset["split"]) == {"external"}
+    what = "external datasets" if external else "datasets (the study has no external one)"
+    text = (
+        f"Sensitivity, NSD, HD95 and ASD on {by_dataset['dataset'].nunique()} {what}: means of a "
+    )
+    text += "dataset; HD95 and ASD as share of the greatest mean of the dataset."
+    for metric in SHOWN:
+        ranked = [m for m in methods if m not in controls]
+        wide = table(by_dataset, metric, ranked).dropna(how="all")
+        if wide.shape[1] > 1 and len(wide):
+            best = wide.idxmax(axis=1) if METRICS[metric].higher_is_better else wide.idxmin(axis=1)
+            wins = best.value_counts()
+            leader, count = wins.index[0], wins.iloc[0]
+            text += f" Best {metric_name(metric)} most often: {leader} ({count} of {len(wide)})."
+    if controls:
+        text += f" Grey: the controls {', '.join(controls)}."
+    return text
