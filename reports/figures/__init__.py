@@ -49,12 +49,28 @@ FIGURES: dict[str, Entry] = {
     "fig3b": Entry("Fingerprints of the datasets", ("fingerprint",), "data"),
     "fig4a": Entry("Overlap on each dataset", ("by_dataset", "overall")),
     "fig4b": Entry("Further metrics on external datasets", ("by_dataset", "overall")),
+    "fig4c": Entry("The same 3D box", ("by_dataset", "overall")),
     "fig4d": Entry("Time to segment an object", ("times.parquet", "overall"), "time"),
+    "fig4e": Entry("Time for a prompt", ("interaction", "interaction_tests"), "time"),
+    "fig4f": Entry(
+        "Stability: deviation of the guiding slice",
+        ("stability_values", "stability_tests", "overall"),
+        "analyses",
+    ),
+    "fig4g": Entry(
+        "Stability: thickness", ("thickness_values", "thickness_tests", "overall"), "analyses"
+    ),
     "fig5a": Entry(
         "Segmentations side by side",
         ("scores.parquet", "by_dataset", "overall"),
         "panels",
         shown="png",
+    ),
+    "fig5b": Entry("Change over shape", ("regularity_values", "regularity"), "analyses"),
+    "fig5e": Entry(
+        "Survival by change of the tumour",
+        ("survival_curves", "survival_tests", "overall"),
+        "analyses",
     ),
 }
 """By the name of the figure in the paper, in the order of the report."""

@@ -1,0 +1,103 @@
+"""Fig. 4c: methods under the same 3D box, with nnU-Net as reference; PAM-3DBox less PAM-2DBox."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reports.figures import fig4a
+from reports.style import MM, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+SAME_PROMPT, SUPERVISED = "box3d", "structure"
+BOXES = ("pam-3dbox", "pam-2dbox")
+"""Adapters whose difference is drawn as bars."""
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    known = results.record.get("methods", {})
+    told = {method: str(known.get(method, {}).get("prompt")) for method in results.columns}
+    shown = [m for m in results.columns if told[m] in (SAME_PROMPT, SUPERVISED)]
+    looks = {method: results.looks[method] for method in shown}
+    adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(results.columns)}
+    pair = tuple(adapters[name] for name in BOXES if name in adapters)
+    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
+    figure = draw(results.by_dataset, looks, names, pair)
+    return figure, caption(results.by_dataset, shown, results.controls, pair)
+
+
+def draw(
+    by_dataset: "pd.DataFrame",
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    pair: tuple[str, ...],
+) -> "Figure":
+    """Draw the radar of the methods of ``looks``; below, bars of the first of ``pair`` less the
+    second, where both are there.
+    """
+    from matplotlib.figure import Figure
+
+    with styled():
+        wide = fig4a.table(by_dataset, list(looks)).dropna(how="all").dropna(axis=1, how="all")
+        if wide.empty:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No method with a 3D box has a score.")
+            return figure
+        rows = by_dataset[by_dataset["method"].isin(wide.columns)]
+        figure = fig4a.draw(rows, {m: looks[m] for m in wide.columns}, names)
+        change = difference(by_dataset, pair)
+        if change is not None:
+            _bars(figure, change, pair)
+        return figure
+
+
+def difference(by_dataset: "pd.DataFrame", pair: tuple[str, ...]) -> "pd.Series[float] | None":
+    """DSC of the first of ``pair`` less the second by dataset; None where one has no score."""
+    if len(pair) < len(BOXES):
+        return None
+    wide = fig4a.table(by_dataset, pair)
+    change = (wide[pair[0]] - wide[pair[1]]).dropna()
+    return change if len(change) else None
+
+
+def caption(
+    by_dataset: "pd.DataFrame", methods: list[str], controls: tuple[str, ...], pair: tuple[str, ...]
+) -> str:
+    """Caption from the numbers."""
+    radar = fig4a.caption(by_dataset, methods, [c for c in controls if c in methods])
+    text = f"Methods told the same 3D box, and supervised ones that were told nothing. {radar}"
+    change = difference(by_dataset, pair)
+    if change is None:
+        return f"{text} No bars: the study lacks scores of {' or '.join(BOXES)}."
+    better = int((change > 0).sum())
+    return (
+        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, mean {change.mean():+.3f}; greater than 0 "
+        f"on {better} of {len(change)} datasets."
+    )
+
+
+def _bars(figure: "Figure", change: "pd.Series[float]", pair: tuple[str, ...]) -> None:
+    """Make room below the figure and draw the bars there."""
+    extra = 42 * MM
+    width, height = figure.get_size_inches()
+    share = height / (height + extra)
+    figure.set_size_inches(width, height + extra)
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")
+    for axes in figure.axes:
+        box = axes.get_position()
+        axes.set_position((box.x0, 1 - share + box.y0 * share, box.width, box.height * share))
+    for legend in figure.legends:
+        legend.set_bbox_to_anchor((0.5, 1 - share), transform=figure.transFigure)
+        legend.set_loc("lower center")
+    axes = figure.add_axes((0.09, 0.32 * (1 - share), 0.89, 0.55 * (1 - share)))
+    axes.bar(range(len(change)), change.to_numpy(), color="#555555", width=0.7)
+    axes.axhline(0, color="#222222", lw=0.6)
+    axes.set_xticks(range(len(change)), list(change.index), rotation=90 * (len(change) > 14))
+    axes.set_ylabel(f"DSC: {pair[0]}\nless {pair[1]}")
+    axes.grid(axis="y")

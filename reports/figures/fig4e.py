@@ -1,0 +1,74 @@
+"""Fig. 4e: time that a person takes for a prompt, by kind of prompt."""
+
+from typing import TYPE_CHECKING
+
+from reports.sections import PROMPTS, p_value
+from reports.style import MM, OTHER, WIDTH, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    summary, tests = results.statistics("interaction"), results.statistics("interaction_tests")
+    return draw(summary), caption(summary, tests)
+
+
+def draw(summary: "pd.DataFrame") -> "Figure":
+    """Draw quartiles, median and mean with its interval; ``summary``: the table ``interaction``."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        if summary.empty:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No interaction times were given (analysis.interaction).")
+            return figure
+        figure = Figure(figsize=(WIDTH, (16 + 9 * len(summary)) * MM), layout="constrained")
+        axes = figure.subplots()
+        for place, row in enumerate(summary.to_dict("records")):
+            axes.barh(
+                place,
+                row["q3"] - row["q1"],
+                height=0.5,
+                left=row["q1"],
+                color=OTHER,
+                alpha=0.3,
+            )
+            axes.plot([row["median"]] * 2, [place - 0.25, place + 0.25], color="#333333", lw=1.2)
+            axes.plot([row["low"], row["high"]], [place, place], color=OTHER, lw=1)
+            axes.plot(row["mean"], place, "D", color=OTHER, ms=4)
+        names = [PROMPTS.get(str(p), str(p)) for p in summary["prompt"]]
+        labels = [f"{name} (n = {n})" for name, n in zip(names, summary["n"], strict=True)]
+        axes.set_yticks(range(len(summary)), labels)
+        axes.set_ylim(len(summary) - 0.4, -0.6)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("Seconds for a prompt")
+        axes.grid(axis="x")
+        if summary["generated"].astype(bool).any():
+            title = "Generated times: nobody measured them"
+            axes.set_title(title, loc="left", color="#B00020")
+        return figure
+
+
+def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
+    """Caption from the numbers."""
+    if summary.empty:
+        return "Time for a prompt: none, since the study names no table of interaction times."
+    text = (
+        "Time that a person takes for a prompt: bar from the first to the third quartile, line at "
+        "the median, diamond at the mean with its interval."
+    )
+    if summary["generated"].astype(bool).any():
+        text += " These times were drawn at random to show the figure; nobody measured them."
+    for row in tests.drop_duplicates(["prompt_a", "prompt_b"]).to_dict("records"):
+        a, b = (PROMPTS.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
+        reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
+        if reduction == reduction and p == p:
+            text += f" {a.capitalize()} against {b}: {reduction:.1f} % less"
+            text += f" (P {p_value(p)}, {row['test']})."
+    return text

@@ -1,0 +1,19 @@
+"""Fig. 4f: DSC by deviation of the guiding slice, as box plots."""
+
+from typing import TYPE_CHECKING
+
+from reports import levels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    values, tests = results.statistics("stability_values"), results.statistics("stability_tests")
+    what = "deviation of the guiding slice"
+    figure = levels.draw(values, tests, results.looks, what.capitalize(), "{:.0%}".format)
+    return figure, levels.caption(values, tests, what)

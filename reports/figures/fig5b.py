@@ -1,0 +1,95 @@
+"""Fig. 5b-d: change of DSC over box ratio, convex ratio and IRI of the object."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.sections import p_value
+from reports.style import MM, MODALITIES, OTHER, WIDTH, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+SHAPES = {"box_ratio": "Box ratio", "convex_ratio": "Convex ratio", "iri": "IRI"}
+DIMENSION = "2d"
+"""Shape on the largest slice, as in the paper; that in 3D stands in the table beside it."""
+_MOST_PAIRS = 4
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    values, found = results.statistics("regularity_values"), results.statistics("regularity")
+    return draw(values, found), caption(values, found)
+
+
+def pairs(values: "pd.DataFrame") -> list[tuple[str, str]]:
+    """Methods and the reference method that are drawn: those of the same prompt first."""
+    order = values[values["dimension"] == DIMENSION].drop_duplicates(["method", "reference"])
+    order = order.sort_values("same_prompt", ascending=False, kind="stable")
+    return list(zip(order["method"], order["reference"], strict=True))[:_MOST_PAIRS]
+
+
+def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
+    """Draw a row a pair of methods, a column a shape; a point is a structure of a dataset."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        drawn = pairs(values)
+        if not drawn:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No pair of methods to compare (analysis.reference).")
+            return figure
+        figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
+        panels = figure.subplots(len(drawn), len(SHAPES), sharey="row", sharex="col", squeeze=False)
+        rows = values[values["dimension"] == DIMENSION]
+        for line, (method, reference) in zip(panels, drawn, strict=True):
+            mine = rows[(rows["method"] == method) & (rows["reference"] == reference)]
+            for axes, (shape, name) in zip(line, SHAPES.items(), strict=True):
+                for modality, part in mine.groupby("modality", sort=False):
+                    colour = MODALITIES.get(str(modality), OTHER)
+                    axes.plot(part[shape], part["change"], ".", color=colour, label=str(modality))
+                both = mine[[shape, "change"]].dropna()
+                if len(both) > 2 and both[shape].nunique() > 1:
+                    slope, start = np.polyfit(both[shape], both["change"], 1)
+                    ends = np.array([both[shape].min(), both[shape].max()])
+                    axes.plot(ends, start + slope * ends, color="#333333", lw=0.8)
+                axes.axhline(0, color="#999999", lw=0.5)
+                axes.set_title(_told(found, method, reference, shape), fontweight="normal")
+                axes.set_xlabel(name)
+            line[0].set_ylabel(f"DSC of {method}\nless {reference}")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=max(len(labels), 1))
+        return figure
+
+
+def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
+    """Caption from the numbers."""
+    drawn = pairs(values)
+    if not drawn:
+        return "Change of DSC over shape: none, since the study names no reference method."
+    total = values[["method", "reference"]].drop_duplicates().shape[0]
+    text = (
+        "Change of DSC against the reference method over the shape of the object on its largest "
+        "slice (1: regular); a point is a structure of a dataset. r: Pearson's correlation with "
+        "its P value, not corrected for the number of panels."
+    )
+    if total > len(drawn):
+        text += f" {len(drawn)} of {total} pairs are drawn; all stand in statistics/regularity.csv."
+    return text
+
+
+def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str:
+    keys = {"method": method, "reference": reference, "shape": shape, "dimension": DIMENSION}
+    keys |= {"unit": "structure", "modality": "all", "correlation": "pearson"}
+    rows = found
+    for key, value in keys.items():
+        rows = rows[rows[key] == value]
+    if rows.empty or rows["r"].isna().all():
+        return "r not computable"
+    row = rows.iloc[0]
+    p = p_value(float(row["p"]))
+    return f"r = {row['r']:.2f}, P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"

@@ -1,0 +1,110 @@
+"""Fig. 5e: Kaplan-Meier curves by change of area (2D) and of volume (3D), with numbers at risk."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.sections import p_value
+from reports.style import COLOURS, MM, WIDTH, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+MEASURES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
+GROUPS = {"low": (COLOURS[0], "at or below the median"), "high": (COLOURS[1], "above")}
+_REFERENCE = "reference"
+_MARKS = 5
+"""Times at which the numbers at risk are told."""
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    curves, tests = results.statistics("survival_curves"), results.statistics("survival_tests")
+    shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]
+    return draw(curves, tests, shown), caption(tests, shown)
+
+
+def draw(curves: "pd.DataFrame", tests: "pd.DataFrame", methods: list[str]) -> "Figure":
+    """Draw a row a cohort and method, a column a measure."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        kept = curves[curves["method"].isin(methods) & curves["measure"].isin(MEASURES)]
+        rows = list(kept[["cohort", "method"]].drop_duplicates().itertuples(index=False))
+        if not rows:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No cohort with survival times (analysis.cohorts).")
+            return figure
+        figure = Figure(figsize=(WIDTH, (8 + 60 * len(rows)) * MM), layout="constrained")
+        panels = figure.subplots(len(rows), len(MEASURES), sharey=True, squeeze=False)
+        for line, (cohort, method) in zip(panels, rows, strict=True):
+            mine = kept[(kept["cohort"] == cohort) & (kept["method"] == method)]
+            for axes, (measure, name) in zip(line, MEASURES.items(), strict=True):
+                _panel(axes, mine[mine["measure"] == measure])
+                axes.set_title(
+                    f"{cohort}, {method}: {name}\n{_told(tests, cohort, method, measure)}"
+                )
+            line[0].set_ylabel("Survival")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        return figure
+
+
+def caption(tests: "pd.DataFrame", methods: list[str]) -> str:
+    """Caption from the numbers: hazard ratios and P values of what is drawn."""
+    kept = tests[tests["method"].isin(methods) & tests["measure"].isin(MEASURES)]
+    if kept.empty:
+        return "Survival: none, since the study names no cohort."
+    text = (
+        "Kaplan-Meier curves of the patients whose tumour shrank more (at or below the median "
+        "change) and less, with 95 % intervals and numbers at risk; P: log-rank test."
+    )
+    for row in kept.to_dict("records"):
+        ratio, c = float(row["hazard_ratio"]), float(row["concordance"])
+        if ratio == ratio:
+            text += (
+                f" {row['cohort']}, {row['method']}, {row['measure']}: hazard ratio {ratio:.2f} "
+                f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) a unit, concordance {c:.2f}."
+            )
+    return text
+
+
+def _panel(axes: Any, curves: "pd.DataFrame") -> None:
+    end = float(curves["time"].max()) if len(curves) else 1.0
+    marks = np.linspace(0, end, _MARKS)
+    for line, (group, (colour, name)) in enumerate(GROUPS.items()):
+        part = curves[curves["group"] == group].sort_values("time")
+        if part.empty:
+            continue
+        axes.step(part["time"], part["survival"], where="post", color=colour, label=name)
+        axes.fill_between(
+            part["time"], part["low"], part["high"], step="post", color=colour, alpha=0.15, lw=0
+        )
+        censored = part[part["censored"] > 0]
+        axes.plot(censored["time"], censored["survival"], "|", color=colour, ms=4)
+        below = {"color": colour, "ha": "center", "transform": axes.get_xaxis_transform()}
+        for mark in marks:
+            later = part[part["time"] >= mark]
+            count = int(later["at_risk"].iloc[0]) if len(later) else 0
+            axes.text(mark, -0.30 - 0.09 * line, str(count), **below)
+    axes.text(0, -0.21, "at risk", fontsize=5.5, transform=axes.transAxes, ha="left")
+    axes.set_ylim(0, 1.03)
+    axes.set_xlim(0, end)
+    axes.set_xticks(marks, [f"{mark:.3g}" for mark in marks])
+    axes.set_xlabel("Time", labelpad=16)
+    axes.grid(axis="y")
+
+
+def _told(tests: "pd.DataFrame", cohort: str, method: str, measure: str) -> str:
+    keys = {"cohort": cohort, "method": method, "measure": measure}
+    rows = tests
+    for key, value in keys.items():
+        rows = rows[rows[key] == value]
+    if rows.empty or np.isnan(float(rows["logrank_p"].iloc[0])):
+        return "log-rank not computable"
+    p = p_value(float(rows["logrank_p"].iloc[0]))
+    return f"log-rank P {p if p.startswith('<') else f'= {p}'}"

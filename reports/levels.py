@@ -1,0 +1,113 @@
+"""Boxes of dataset means by level of a factor (deviation, thickness), one panel a method."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.sections import p_value
+from reports.style import MM, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SELECTION = "all"
+"""What the boxes show, as in the paper; equivalence is that of the objects that were affected."""
+_COLUMNS = 3
+_EQUIVALENCE = "TOST"
+
+
+def draw(
+    values: "pd.DataFrame",
+    tests: "pd.DataFrame",
+    looks: Mapping[str, Look],
+    axis: str,
+    name: Callable[[float], str],
+) -> "Figure":
+    """Draw the tables NAME_values and NAME_tests; ``name`` writes a level below its box."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        rows = values[values["selection"] == SELECTION]
+        methods = [method for method in looks if method in set(rows["method"])]
+        if not methods:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, f"No method was run at more than one level of: {axis}.")
+            return figure
+        lines = -(-len(methods) // _COLUMNS)
+        columns = min(_COLUMNS, len(methods))
+        figure = Figure(figsize=(WIDTH, (8 + 52 * lines) * MM), layout="constrained")
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+        for axes, method in zip(panels, methods, strict=False):
+            part = rows[rows["method"] == method]
+            levels = sorted(part["level"].unique())
+            boxes = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
+            drawn = axes.boxplot(boxes, widths=0.6, showfliers=False, patch_artist=True)
+            for box in drawn["boxes"]:
+                box.set(facecolor=looks[method].colour, alpha=0.35, linewidth=0.6)
+            for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
+                line.set(color="#333333", linewidth=0.8)
+            for place, box in enumerate(boxes, start=1):
+                spread = np.linspace(-0.15, 0.15, len(box)) if len(box) > 1 else np.zeros(len(box))
+                axes.plot(place + spread, box, ".", color=looks[method].colour, ms=3)
+            axes.set_xticks(range(1, len(levels) + 1), [name(float(level)) for level in levels])
+            axes.set_title(method, loc="left")
+            axes.text(
+                0, -0.24, verdict(tests, method), transform=axes.transAxes, fontsize=5.8, va="top"
+            )
+            axes.set_ylim(0, 1.02)
+            axes.set_xlabel(axis)
+            axes.grid(axis="y")
+        for axes in panels[::columns]:
+            axes.set_ylabel("DSC")
+        for axes in panels[len(methods) :]:
+            axes.set_visible(False)
+        return figure
+
+
+def verdict(tests: "pd.DataFrame", method: str) -> str:
+    """Say in two lines what the tests found for a method: the paper's ANOVA, and equivalence."""
+    mine = tests[tests["method"] == method]
+    anova = mine[(mine["test"] == "one-way ANOVA") & (mine["selection"] == SELECTION)]
+    lines = []
+    for row in anova.to_dict("records"):
+        p = float(row["p"])
+        lines.append(f"ANOVA: {f'P {_equals(p)}' if p == p else 'not computable'}")
+    tost = mine[(mine["test"] == _EQUIVALENCE) & (mine["selection"] == "effective")]
+    done = tost[tost["p"].notna()]
+    if len(done):
+        held = int(done["equivalent"].astype(bool).sum())
+        margin = float(done["margin"].iloc[0])
+        lines.append(
+            f"equivalent within {margin:g}: {held} of {len(done)} levels (affected objects)"
+        )
+    else:
+        lines.append("equivalence: not computable")
+    return "\n".join(lines)
+
+
+def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
+    """Caption from the numbers: what a point is, and how many objects were not affected."""
+    rows = values[values["selection"] == SELECTION]
+    if rows.empty:
+        return f"DSC by {what}: none, since no method was run at more than one level."
+    text = (
+        f"DSC by {what} of {rows['method'].nunique()} methods on {rows['dataset'].nunique()} "
+        "datasets; a point is the mean of a dataset. P: one-way ANOVA over the means of the "
+        "datasets, as in the paper; that it finds nothing is no proof of stability. Equivalence: "
+        "two one-sided paired tests of each level against the baseline, over the objects for which "
+        "the level made a difference."
+    )
+    tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]
+    if len(tost):
+        least, most = int(tost["unaffected"].min()), int(tost["unaffected"].max())
+        text += (
+            f" Objects that a level left as they were: {least:,} to {most:,}, by method and level."
+        )
+    return text
+
+
+def _equals(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
