@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from reports.sections import PROMPTS, p_value
+from reports.prompts import TOLD
+from reports.sections import p_value
 from reports.style import MM, OTHER, WIDTH, note, styled
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def draw(summary: "pd.DataFrame") -> "Figure":
             axes.plot([row["median"]] * 2, [place - 0.25, place + 0.25], color="#333333", lw=1.2)
             axes.plot([row["low"], row["high"]], [place, place], color=OTHER, lw=1)
             axes.plot(row["mean"], place, "D", color=OTHER, ms=4)
-        names = [PROMPTS.get(str(p), str(p)) for p in summary["prompt"]]
+        names = [TOLD.get(str(p), str(p)) for p in summary["prompt"]]
         labels = [f"{name} (n = {n})" for name, n in zip(names, summary["n"], strict=True)]
         axes.set_yticks(range(len(summary)), labels)
         axes.set_ylim(len(summary) - 0.4, -0.6)
@@ -66,7 +67,7 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     if summary["generated"].astype(bool).any():
         text += " These times were drawn at random to show the figure; nobody measured them."
     for row in tests.drop_duplicates(["prompt_a", "prompt_b"]).to_dict("records"):
-        a, b = (PROMPTS.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
+        a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
             text += f" {a.capitalize()} against {b}: {reduction:.1f} % less"

@@ -90,12 +90,12 @@ def _panel(axes: Any, curves: "pd.DataFrame") -> None:
         for mark in marks:
             later = part[part["time"] >= mark]
             count = int(later["at_risk"].iloc[0]) if len(later) else 0
-            axes.text(mark, -0.30 - 0.09 * line, str(count), **below)
-    axes.text(0, -0.21, "at risk", fontsize=5.5, transform=axes.transAxes, ha="left")
+            axes.text(mark, -0.38 - 0.09 * line, str(count), **below)
+    axes.text(0, -0.29, "at risk", fontsize=5.5, transform=axes.transAxes, ha="left")
     axes.set_ylim(0, 1.03)
     axes.set_xlim(0, end)
     axes.set_xticks(marks, [f"{mark:.3g}" for mark in marks])
-    axes.set_xlabel("Time", labelpad=16)
+    axes.set_xlabel("Time", labelpad=1)
     axes.grid(axis="y")
 
 

@@ -1,0 +1,196 @@
+"""Figures of the analyses, from small tables: the artists hold what the tables say."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from reports import levels
+from reports.figures import fig4c, fig4e, fig5b, fig5e
+from reports.style import looks
+from tests.reports.test_figures import METHODS, by_dataset, texts
+
+LEVELS = (0.0, 0.1, 0.2)
+
+
+def level_values(datasets: int) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = [
+        {"method": m, "selection": "all", "level": level, "dataset": f"D{d}", "mean": rng.random()}
+        for m in METHODS
+        for level in LEVELS
+        for d in range(datasets)
+    ]
+    return pd.DataFrame(rows, columns=["method", "selection", "level", "dataset", "mean"])
+
+
+def level_tests() -> pd.DataFrame:
+    anova = {"selection": "all", "test": "one-way ANOVA", "p": 0.25}
+    tost = {"selection": "effective", "test": "TOST", "p": 0.01, "margin": 0.02, "unaffected": 7}
+    rows = [{"method": "first", **anova}]
+    rows += [{"method": "first", **tost, "level": v, "equivalent": v < 0.15} for v in LEVELS[1:]]
+    return pd.DataFrame(rows)
+
+
+def draw_levels(values: pd.DataFrame) -> Figure:
+    return levels.draw(values, level_tests(), looks(METHODS), "Deviation", "{:.0%}".format)
+
+
+def test_boxes_hold_the_means_by_level() -> None:
+    values = level_values(5)
+    figure = draw_levels(values)
+    for axes, method in zip(figure.axes, METHODS, strict=True):
+        assert axes.get_title(loc="left") == method
+        points = [line for line in axes.get_lines() if line.get_marker() == "."]
+        for level, line in zip(LEVELS, points, strict=True):
+            rows = values[(values["method"] == method) & (values["level"] == level)]
+            np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["mean"])
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0%", "10%", "20%"]
+    assert "ANOVA: P = 0.250" in texts(figure)
+    assert "equivalent within 0.02: 1 of 2 levels" in texts(figure)
+    assert "equivalence: not computable" in texts(figure)  # of the second method
+    text = levels.caption(values, level_tests(), "deviation")
+    assert "2 methods on 5 datasets" in text
+    assert "Objects that a level left as they were: 7 to 7" in text
+
+
+def test_one_dataset_has_boxes_of_one_point() -> None:
+    assert len(draw_levels(level_values(1)).axes) == len(METHODS)
+
+
+def interaction(rows: int, generated: bool = True) -> pd.DataFrame:
+    kinds = ["box2d", "mask2d", "box3d"][:rows]
+    table = pd.DataFrame({"prompt": kinds, "generated": generated, "n": 40})
+    for place, name in enumerate(("q1", "median", "low", "mean", "high", "q3")):
+        table[name] = 2.0 + place + np.arange(rows)
+    return table
+
+
+PROMPT_TESTS = pd.DataFrame(
+    {"prompt_a": ["mask2d"], "prompt_b": ["box3d"], "test": ["paired t"]}
+    | {"reduction_percent": [63.4], "p_holm": [0.0002]}
+)
+
+
+def test_prompt_times_are_quartiles_median_and_mean() -> None:
+    table = interaction(3)
+    figure = fig4e.draw(table)
+    axes = figure.axes[0]
+    bars: list[Any] = list(axes.patches)
+    np.testing.assert_allclose([bar.get_x() for bar in bars], table["q1"])
+    np.testing.assert_allclose([bar.get_x() + bar.get_width() for bar in bars], table["q3"])
+    means = [line for line in axes.get_lines() if line.get_marker() == "D"]
+    found = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in means])
+    np.testing.assert_allclose(found, table["mean"])
+    assert "nobody measured them" in texts(figure)
+    assert "nobody measured" not in texts(fig4e.draw(interaction(3, generated=False)))
+    assert "63.4 % less (P < 0.001, paired t)" in fig4e.caption(table, PROMPT_TESTS)
+
+
+def regularity_values(rows: int) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame(
+        rng.random((rows, 4)), columns=["box_ratio", "convex_ratio", "iri", "change"]
+    )
+    table["modality"] = [("CT", "MR")[i % 2] for i in range(rows)]
+    return table.assign(method="first", reference="second", dimension="2d", same_prompt=True)
+
+
+def correlations() -> pd.DataFrame:
+    facts = {"method": "first", "reference": "second", "dimension": "2d", "unit": "structure"}
+    rows = [
+        {
+            **facts,
+            "modality": "all",
+            "correlation": "pearson",
+            "shape": s,
+            "r": r,
+            "p": 0.04,
+            "n": 8,
+        }
+        for s, r in (("box_ratio", -0.5), ("convex_ratio", 0.25), ("iri", np.nan))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
+    values = regularity_values(8)
+    figure = fig5b.draw(values, correlations())
+    for axes, shape in zip(figure.axes, fig5b.SHAPES, strict=True):
+        for line, modality in zip(axes.get_lines()[:2], ("CT", "MR"), strict=True):
+            rows = values[values["modality"] == modality]
+            np.testing.assert_array_equal(np.asarray(line.get_xdata()), rows[shape])
+            np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["change"])
+    titles = [axes.get_title() for axes in figure.axes]
+    told = ["r = -0.50, P = 0.040 (n = 8)", "r = 0.25, P = 0.040 (n = 8)", "r not computable"]
+    assert titles == told
+
+
+def curves(methods: list[str]) -> pd.DataFrame:
+    rows = []
+    for method in methods:
+        for measure in ("area", "volume"):
+            for group, step in (("low", 0.1), ("high", 0.2)):
+                for i in range(5):
+                    rows.append(
+                        {"cohort": "P11", "method": method, "measure": measure, "group": group}
+                        | {"time": 10.0 * i, "survival": 1 - step * i, "low": 0.9 - step * i}
+                        | {"high": 1 - step * i, "at_risk": 20 - 4 * i, "censored": i % 2}
+                    )
+    columns = ["cohort", "method", "measure", "group", "time", "survival", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "at_risk", "censored"])
+
+
+SURVIVAL_TESTS = pd.DataFrame(
+    [
+        {"cohort": "P11", "method": "reference", "measure": measure, "logrank_p": p}
+        | {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
+        for measure, p in (("area", 0.04), ("volume", 0.0001))
+    ]
+)
+
+
+def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
+    table = curves(["reference"])
+    figure = fig5e.draw(table, SURVIVAL_TESTS, ["reference"])
+    area, _ = figure.axes
+    (low, *_), (high, *_) = [
+        [line for line in area.get_lines() if line.get_label() == name]
+        for _, name in fig5e.GROUPS.values()
+    ]
+    for line, group in ((low, "low"), (high, "high")):
+        rows = table[(table["measure"] == "area") & (table["group"] == group)]
+        np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["survival"])
+    written = [text.get_text() for text in area.texts]
+    assert written[:5] == ["20", "16", "12", "8", "4"]
+    assert "log-rank P = 0.040" in texts(figure)
+    assert "log-rank P < 0.001" in texts(figure)
+    assert "hazard ratio 2.50 (1.50 to 4.00)" in fig5e.caption(SURVIVAL_TESTS, ["reference"])
+
+
+@pytest.mark.parametrize("datasets", [1, 4])
+def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
+    table = by_dataset(datasets)
+    figure = fig4c.draw(table, looks(METHODS), {}, ("first", "second"))
+    wide = table.pivot(index="dataset", columns="method", values="mean")
+    bars: list[Any] = list(figure.axes[-1].patches)
+    np.testing.assert_allclose([bar.get_height() for bar in bars], wide["first"] - wide["second"])
+    text = fig4c.caption(table, METHODS, (), ("first", "second"))
+    assert f"{(wide['first'] - wide['second']).mean():+.3f}" in text
+    assert "No bars" in fig4c.caption(table, METHODS, (), ("first",))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: draw_levels(level_values(0)),
+        lambda: fig4c.draw(by_dataset(0), looks(METHODS), {}, ()),
+        lambda: fig4e.draw(interaction(0)),
+        lambda: fig5b.draw(regularity_values(0), correlations()),
+        lambda: fig5e.draw(curves([]), SURVIVAL_TESTS, ["reference"]),
+    ],
+)
+def test_a_figure_without_rows_says_so(figure: Any) -> None:
+    assert texts(figure()).startswith("No ")
