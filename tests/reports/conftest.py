@@ -15,6 +15,7 @@ from benchmark.analysis.settings import AnalysisSettings
 from benchmark.files import write_json
 from benchmark.masks import Mask
 from benchmark.objects import REFERENCE_SCHEMA
+from benchmark.objects import SCHEMA as OBJECTS
 from benchmark.prepare import IMAGES
 from benchmark.prompts import SCHEMA, derive
 from benchmark.tables import write_table
@@ -22,6 +23,7 @@ from benchmark.tables import write_table
 METRICS = ["dsc", "jaccard", "sensitivity", "specificity", "precision", "volume_ratio"]
 METRICS += ["nsd", "hd95", "hd", "asd"]
 SHAPE = (24, 60, 70)
+SHAPE_COLUMNS = [name for name in OBJECTS.names if name.endswith(("_2d", "_3d"))]
 SPACING = (5.0, 2.0, 2.0)
 
 
@@ -154,7 +156,8 @@ def _prepared(folder: Path, ids: list[str]) -> None:
                 for o in range(1 + int(rng.lognormal(1, 1))):
                     name = {"object": f"scan{s}/type{t}/{o}", "structure": f"type{t}"}
                     size = {"voxels": 900, "volume_mm3": 1e3, "slices_over_100": 7, "extent": 9}
-                    objects.append({"dataset": dataset} | scan | name | size)
+                    shape = {column: rng.uniform(0.3, 1) for column in SHAPE_COLUMNS}
+                    objects.append({"dataset": dataset} | scan | name | size | shape)
     pd.DataFrame(images).to_parquet(folder / "images.parquet")
     pd.DataFrame(objects).to_parquet(folder / "objects.parquet")
 
@@ -163,9 +166,9 @@ def statistics(folder: Path, **settings: Any) -> None:
     """Run every analysis on the tables of a study's folder."""
     chosen = AnalysisSettings(resamples=100, **settings)
     for name, analysis in ANALYSES.items():
-        inputs = {table: folder / f"{table}.parquet" for table in analysis.takes}
-        if all(path.exists() for path in inputs.values()):
-            analyse(name, inputs, folder / "statistics", chosen)
+        paths = {table: folder / f"{table}.parquet" for table in analysis.takes}
+        there = {table: path for table, path in paths.items() if path.exists()}
+        analyse(name, there, folder / "statistics", chosen)
 
 
 def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -> None:
