@@ -154,9 +154,19 @@ def _prepared(folder: Path, ids: list[str]) -> None:
             images.append(about | scan | dict(sizes) | dict(spacings))
             for t in range(1 + 5 * d % 13):
                 for o in range(1 + int(rng.lognormal(1, 1))):
-                    name = {"object": f"scan{s}/type{t}/{o}", "structure": f"type{t}"}
-                    size = {"voxels": 900, "volume_mm3": 1e3, "slices_over_100": 7, "extent": 9}
-                    shape = {column: rng.uniform(0.3, 1) for column in SHAPE_COLUMNS}
+                    name: dict[str, Any] = {
+                        "object": f"scan{s}/type{t}/{o}",
+                        "structure": f"type{t}",
+                    }
+                    size: dict[str, Any] = {
+                        "voxels": 900,
+                        "volume_mm3": 1e3,
+                        "slices_over_100": 7,
+                        "extent": 9,
+                    }
+                    shape: dict[str, Any] = {
+                        column: rng.uniform(0.3, 1) for column in SHAPE_COLUMNS
+                    }
                     objects.append({"dataset": dataset} | scan | name | size | shape)
     pd.DataFrame(images).to_parquet(folder / "images.parquet")
     pd.DataFrame(objects).to_parquet(folder / "objects.parquet")
