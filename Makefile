@@ -30,6 +30,7 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 	$(BIN)/python -m tests.bench.bench_analysis
 	$(BIN)/python -m tests.bench.bench_segvol
 	$(BIN)/python -m tests.bench.bench_pam
+	$(BIN)/python -m tests.bench.bench_medsam
 
 weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume
