@@ -32,7 +32,7 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 	$(BIN)/python -m tests.bench.bench_pam
 	$(BIN)/python -m tests.bench.bench_medsam
 
-weights: $(READY)  ## Train the small networks anew, as they ship; some hours on two cores.
+weights: $(READY)  ## Train the small networks anew, as they ship; two hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume
 	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
