@@ -39,7 +39,7 @@ weights: $(READY)  ## Train the small networks anew, as they ship; two hours on 
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
+	$(BIN)/pip-compile --quiet --upgrade --extra cluster --extra dev --strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--upgrade-package torch==2.13.0 --output-file requirements.lock pyproject.toml
 	sed -i 's/^torch==2.13.0+cpu/torch==2.13.0/' requirements.lock

@@ -12,15 +12,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 CONDA_NAMES = {"pytorch": "torch"}
+NOT_LOCKED = {"synapse"}
+"""Extras for few users that bring many packages; who needs one installs it by name."""
 ONLY_CONDA = {"python", "pip"}
 
 
 def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    return [
-        Requirement(text) for text in (*project["dependencies"], *(e for x in extras for e in x))
-    ]
+    extras = project["optional-dependencies"]
+    chosen = [text for name in extras if name not in NOT_LOCKED for text in extras[name]]
+    return [Requirement(text) for text in (*project["dependencies"], *chosen)]
 
 
 def pins() -> dict[str, str]:
