@@ -16,7 +16,8 @@ from benchmark.workflow_progress import take_over
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
 RUNS = {run.id: run for run in STUDY.runs.values()}
-METHODS = {run.id: find(run.adapter).info for run in RUNS.values()}
+ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
+METHODS = {run: adapter.info for run, adapter in ADAPTERS.items()}
 DATASETS = STUDY.entries
 COHORTS = list(STUDY.analysis.cohorts)
 WEIGHTS = {
@@ -99,7 +100,7 @@ def fingerprint_of_weights(wildcards):
 
 @functools.cache
 def at_hand(run):
-    return find(RUNS[run].adapter)(RUNS[run].options).at_hand()
+    return ADAPTERS[run](RUNS[run].options).at_hand()
 
 
 def prompts_of_run(wildcards):
@@ -116,7 +117,7 @@ def weights_of_run(wildcards):
 
 
 def model_of_run(wildcards):
-    learns = issubclass(find(RUNS[wildcards.run].adapter), Learner)
+    learns = issubclass(ADAPTERS[wildcards.run], Learner)
     return [paths.MODEL.format(**wildcards)] if learns else []
 
 
