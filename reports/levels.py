@@ -1,6 +1,6 @@
 """Boxes of dataset means by level of a factor (deviation, thickness), one panel a method."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SELECTION = "all"
@@ -42,15 +43,8 @@ def draw(
         for axes, method in zip(panels, methods, strict=False):
             part = rows[rows["method"] == method]
             levels = sorted(part["level"].unique())
-            boxes = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
-            drawn = axes.boxplot(boxes, widths=0.6, showfliers=False, patch_artist=True)
-            for box in drawn["boxes"]:
-                box.set(facecolor=looks[method].colour, alpha=0.35, linewidth=0.6)
-            for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
-                line.set(color="#333333", linewidth=0.8)
-            for place, box in enumerate(boxes, start=1):
-                spread = np.linspace(-0.15, 0.15, len(box)) if len(box) > 1 else np.zeros(len(box))
-                axes.plot(place + spread, box, ".", color=looks[method].colour, ms=3)
+            means = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
+            boxes(axes, means, [looks[method].colour] * len(levels))
             axes.set_xticks(range(1, len(levels) + 1), [name(float(level)) for level in levels])
             axes.set_title(method, loc="left")
             axes.text(
@@ -64,6 +58,18 @@ def draw(
         for axes in panels[len(methods) :]:
             axes.set_visible(False)
         return figure
+
+
+def boxes(axes: "Axes", values: "Sequence[pd.Series[float]]", colours: Sequence[str]) -> None:
+    """Draw a box and its points for each of ``values``, at 1, 2, ..."""
+    drawn = axes.boxplot(values, widths=0.6, showfliers=False, patch_artist=True)
+    for box, colour in zip(drawn["boxes"], colours, strict=True):
+        box.set(facecolor=colour, alpha=0.35, linewidth=0.6)
+    for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
+        line.set(color="#333333", linewidth=0.8)
+    for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
+        spread = np.linspace(-0.15, 0.15, len(points)) if len(points) > 1 else np.zeros(len(points))
+        axes.plot(place + spread, points, ".", color=colour, ms=3)
 
 
 def verdict(tests: "pd.DataFrame", method: str) -> str:

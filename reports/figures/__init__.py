@@ -72,6 +72,12 @@ FIGURES: dict[str, Entry] = {
         ("survival_curves", "survival_tests", "overall"),
         "analyses",
     ),
+    "fig6a": Entry("Fine-tuning", ("finetuning", "finetuning_tests", "overall"), "analyses"),
+    "fig6b": Entry("Recovery by training from scratch", ("recovery",), "analyses"),
+    "fig6c": Entry(
+        "Trained from scratch and fine-tuned", ("recovery", "finetuning", "overall"), "analyses"
+    ),
+    "fig6d": Entry("Ablations", ("ablation", "ablation_tests"), "analyses"),
 }
 """By the name of the figure in the paper, in the order of the report."""
 

@@ -1,0 +1,83 @@
+"""Fig. 6a: DSC of reference methods, the general and the fine-tuned model, bars by dataset."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports import models
+from reports.figures import fig4a
+from reports.sections import p_value
+from reports.style import MM, WIDTH, Look, note, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import Folders
+    from reports.results import Results
+
+
+def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+    """Draw the figure of a study, and write its caption."""
+    finetuning = results.statistics("finetuning")
+    tests = results.statistics("finetuning_tests")
+    return draw(finetuning, results.looks), caption(finetuning, tests)
+
+
+def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
+    """Draw a group of bars a dataset; ``known``: looks of the methods of the study."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        long = models.scores(finetuning)
+        if long.empty:
+            figure = Figure(figsize=(WIDTH, 40 * MM))
+            note(figure, "No model was fine-tuned (analysis.runs).")
+            return figure
+        names = list(dict.fromkeys(long["method"]))
+        wide = fig4a.table(long, names)
+        looks = models.looks_of(names, known)
+        figure = Figure(figsize=(WIDTH, 62 * MM), layout="constrained")
+        axes = figure.subplots()
+        width = 0.84 / len(names)
+        for i, name in enumerate(names):
+            places = np.arange(len(wide)) + (i - (len(names) - 1) / 2) * width
+            axes.bar(places, wide[name], width * 0.92, color=looks[name].colour, label=name)
+        turned = 90 if len(wide) > 14 else 0
+        axes.set_xticks(range(len(wide)), [str(name) for name in wide.index], rotation=turned)
+        axes.set_xlim(-0.6, len(wide) - 0.4)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel("DSC")
+        axes.set_axisbelow(True)
+        axes.grid(axis="y")
+        figure.legend(loc="outside lower center", ncols=min(len(names), 4))
+        return figure
+
+
+def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
+    """Caption from the numbers: what fine-tuning gains, beside the gain over each reference."""
+    long = models.scores(finetuning)
+    if long.empty:
+        return "DSC after fine-tuning: none, since the study has no fine-tuned model."
+    text = (
+        f"DSC of general and fine-tuned models on {long['dataset'].nunique()} datasets; a "
+        "fine-tuned model was trained on a part of the dataset that it is tested on."
+    )
+    rows = tests[(tests["metric"] == models.METRIC) & tests["chosen"].astype(bool)]
+    for row in rows.to_dict("records"):
+        if not row["n"]:
+            continue
+        p = float(row["p"])
+        told = f"P {_equals(p)}, {row['test']}" if p == p else "P not computable"
+        text += (
+            f" {row['method']}: {row['mean_gain']:+.3f} by fine-tuning, "
+            f"{row['mean_gain_over_reference']:+.3f} over {row['reference']} without it "
+            f"({told} between the two gains, n = {int(row['n'])})."
+        )
+    return text
+
+
+def _equals(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"

@@ -1,0 +1,160 @@
+"""Fig. 6, from small tables of training runs: the artists hold what the tables say."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from benchmark.analysis.generalisation import analyse
+from benchmark.analysis.settings import AnalysisSettings
+from reports.figures import fig6a, fig6b, fig6c, fig6d
+from reports.style import looks
+from tests.reports.test_figures import texts
+
+KNOWN = looks(["other", "PAM"])
+SETTINGS = {"normalisation": ("dynamic", "abdomen", "lung"), "scales": ("R1", "R2")}
+
+
+def runs(datasets: int) -> pd.DataFrame:
+    """Runs of one model and one reference on ``datasets`` datasets, and of two ablations."""
+    rng = np.random.default_rng(5)
+    names = [f"D{35 + i}" for i in range(datasets)]
+    rows: list[dict[str, Any]] = []
+    for tested in names:
+        rows += [
+            {"kind": "general", "method": "PAM", "tested_on": tested},
+            {"kind": "reference", "method": "other", "tested_on": tested},
+            {"kind": "finetuned", "method": "PAM", "tested_on": tested, "trained_on": tested},
+        ]
+        for trained in names:
+            about = {"kind": "scratch", "method": "PAM"}
+            rows.append({**about, "tested_on": tested, "trained_on": trained})
+        for ablation, settings in SETTINGS.items():
+            for setting in settings:
+                about = {"kind": "ablation", "method": "PAM", "tested_on": tested}
+                about |= {"ablation": ablation, "setting": setting}
+                rows.append({**about, "default": setting in ("dynamic", "R2")})
+    columns = ["kind", "method", "tested_on", "trained_on", "ablation", "setting", "default"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(metric="dsc", seed=0, value=rng.uniform(0.3, 0.95, len(table)))
+
+
+def tables(datasets: int) -> dict[str, pd.DataFrame]:
+    return analyse({"runs": runs(datasets)}, AnalysisSettings())
+
+
+@pytest.mark.parametrize("datasets", [1, 4])
+def test_bars_are_reference_general_and_finetuned(datasets: int) -> None:
+    found = tables(datasets)
+    figure = fig6a.draw(found["finetuning"], KNOWN)
+    axes: Any = figure.axes[0]
+    heights = {b.get_label(): [bar.get_height() for bar in b] for b in axes.containers}
+    assert heights == {
+        "other": found["finetuning"]["reference_value"].tolist(),
+        "PAM": found["finetuning"]["general"].tolist(),
+        "PAM-Finetuned": found["finetuning"]["finetuned"].tolist(),
+    }
+    colours = {b.get_label(): to_hex(b.patches[0].get_facecolor()).upper() for b in axes.containers}
+    assert colours["PAM"] == KNOWN["PAM"].colour
+    assert len(set(colours.values())) == len(colours)
+    if datasets > 2:
+        radar = fig6c.draw(found["recovery"], found["finetuning"], KNOWN, {}).axes[0]
+        lines = {line.get_label(): line.get_color() for line in radar.get_lines()}
+        assert colours["PAM-Finetuned"] == lines["PAM-Finetuned"].upper()
+    assert axes.get_ylabel() == "DSC"
+    text = fig6a.caption(found["finetuning"], found["finetuning_tests"])
+    assert f"on {datasets} datasets" in text
+    assert f"{found['finetuning']['gain'].mean():+.3f} by fine-tuning" in text
+    assert ("P not computable" in text) == (datasets == 1)
+
+
+def test_a_method_held_against_two_references_has_one_bar() -> None:
+    rows = runs(3)
+    second = rows[rows["kind"] == "reference"].assign(method="third", value=0.5)
+    found = analyse({"runs": pd.concat([rows, second])}, AnalysisSettings())
+    axes: Any = fig6a.draw(found["finetuning"], KNOWN).axes[0]
+    assert [b.get_label() for b in axes.containers] == ["other", "third", "PAM", "PAM-Finetuned"]
+
+
+@pytest.mark.parametrize("datasets", [1, 4])
+def test_the_map_holds_trained_on_rows_and_tested_on_columns(datasets: int) -> None:
+    recovery = tables(datasets)["recovery"]
+    figure = fig6b.draw(recovery)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    rows = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    columns = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    for row in recovery.to_dict("records"):
+        place = rows.index(row["trained_on"]), columns.index(row["tested_on"])
+        assert shown[place] == pytest.approx(row["recovery_percent"])
+    assert len(figure.axes[0].patches) == datasets  # frames on the diagonal
+    assert "Recovery (%)" in texts(figure)
+    own = recovery[recovery["own"]]["recovery_percent"]
+    assert f"own dataset: {own.min():.1f} to {own.max():.1f} %" in fig6b.caption(recovery)
+
+
+def test_the_map_leaves_a_gap_where_the_general_model_has_no_score() -> None:
+    rows = runs(3)
+    rows = rows[~((rows["kind"] == "general") & (rows["tested_on"] == "D36"))]
+    recovery = analyse({"runs": rows}, AnalysisSettings())["recovery"]
+    wide = fig6b.matrix(recovery, "PAM")
+    assert wide["D36"].isna().all()
+    assert wide[["D35", "D37"]].notna().all(axis=None)
+    assert texts(fig6b.draw(recovery)).count("\N{EN DASH}") == 3
+
+
+def test_radar_holds_scratch_and_finetuned_on_their_own_dataset() -> None:
+    found = tables(5)
+    figure = fig6c.draw(found["recovery"], found["finetuning"], KNOWN, {})
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    own = found["recovery"][found["recovery"]["own"]]["scratch"].to_numpy()
+    tuned = found["finetuning"]["finetuned"].to_numpy()
+    for name, values in (("PAM-Scratch", own), ("PAM-Finetuned", tuned)):
+        np.testing.assert_array_equal(np.asarray(lines[name].get_ydata())[:-1], values)
+    text = fig6c.caption(found["recovery"], found["finetuning"])
+    assert f"mean {(tuned - own).mean():+.3f}" in text
+    assert f"on {(tuned > own).sum()} of 5 datasets" in text
+
+
+@pytest.mark.parametrize("datasets", [1, 6])
+def test_ablations_hold_the_means_by_setting(datasets: int) -> None:
+    found = tables(datasets)
+    ablation, tests = found["ablation"], found["ablation_tests"]
+    figure = fig6d.draw(ablation, tests)
+    for axes, (name, settings) in zip(figure.axes, SETTINGS.items(), strict=True):
+        assert axes.get_title(loc="left") == f"{name} (PAM)"
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == list(settings)
+        points = [line for line in axes.get_lines() if line.get_marker() == "."]
+        for setting, line in zip(settings, points, strict=True):
+            rows = ablation[(ablation["ablation"] == name) & (ablation["setting"] == setting)]
+            np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["mean"])
+    row = tests[(tests["ablation"] == "scales") & (tests["test"] == fig6d.TEST)].iloc[0]
+    if datasets == 1:
+        assert fig6d.verdict(tests, "scales", "PAM") == "P not computable"
+    else:
+        expected = f"P = {row['p']:.3f} (n = 6); R2 best on {row['wins_of_default']}"
+        assert fig6d.verdict(tests, "scales", "PAM") == expected
+    mean = ablation.loc[ablation["setting"] == "R1", "mean"].mean()
+    assert f"R1 {mean:.3f}" in fig6d.caption(ablation, tests)
+
+
+@pytest.mark.parametrize(
+    ("figure", "caption", "takes"),
+    [
+        (lambda t: fig6a.draw(t, KNOWN), fig6a.caption, ("finetuning", "finetuning_tests")),
+        (fig6b.draw, fig6b.caption, ("recovery",)),
+        (
+            lambda r, f: fig6c.draw(r, f, KNOWN, {}),
+            fig6c.caption,
+            ("recovery", "finetuning"),
+        ),
+        (fig6d.draw, fig6d.caption, ("ablation", "ablation_tests")),
+    ],
+)
+def test_a_figure_without_runs_says_so(figure: Any, caption: Any, takes: tuple[str, ...]) -> None:
+    empty = analyse({}, AnalysisSettings())
+    shown = [empty[name] for name in takes]
+    drawn = figure(*shown[:1]) if figure.__code__.co_argcount == 1 else figure(*shown)
+    assert texts(drawn).startswith("No ")
+    assert "none, since the study has no" in caption(*shown)
