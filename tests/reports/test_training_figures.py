@@ -62,7 +62,7 @@ def test_bars_are_reference_general_and_finetuned(datasets: int) -> None:
     if datasets > 2:
         radar = fig6c.draw(found["recovery"], found["finetuning"], KNOWN, {}).axes[0]
         lines = {line.get_label(): line.get_color() for line in radar.get_lines()}
-        assert colours["PAM-Finetuned"] == lines["PAM-Finetuned"].upper()
+        assert colours["PAM-Finetuned"] == to_hex(lines["PAM-Finetuned"]).upper()
     assert axes.get_ylabel() == "DSC"
     text = fig6a.caption(found["finetuning"], found["finetuning_tests"])
     assert f"on {datasets} datasets" in text
