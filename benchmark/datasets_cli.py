@@ -125,29 +125,12 @@ def cite(
     bibtex: Annotated[bool, typer.Option("--bibtex", help="As BibTeX.")] = False,
 ) -> None:
     """Tell how datasets are cited, as far as their entries know it."""
+    from benchmark import citations
     from benchmark.plan import datasets
 
     for entry in datasets(names):
         if bibtex:
-            print(_bibtex(entry.id, entry.name, entry.citation, entry.homepage))
+            print(citations.bibtex(entry.id, entry.name, entry.citation, entry.homepage))
             continue
-        known = [_readable(entry.citation) or "no citation known", entry.homepage]
+        known = [citations.readable(entry.citation) or "no citation known", entry.homepage]
         print(f"{entry.id}: {'. '.join([entry.name, *(text for text in known if text)])}")
-
-
-def _readable(citation: str | None) -> str | None:
-    if citation and citation.startswith("doi:"):
-        return f"https://doi.org/{citation.removeprefix('doi:')}"
-    return citation
-
-
-def _bibtex(name: str, title: str, citation: str | None, homepage: str | None) -> str:
-    fields = {"title": f"{{{title}}}"}
-    if citation and citation.startswith("doi:"):
-        fields["doi"] = citation.removeprefix("doi:")
-    elif citation:
-        fields["note"] = citation
-    if homepage:
-        fields["url"] = homepage
-    lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
-    return f"@misc{{{name},\n{lines}}}\n"

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import prompts, sections, tables
+from reports import headline, prompts, sections, tables, works
 from reports.figures import FIGURES
 from reports.notes import notes
+from reports.paper import shown
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -73,6 +74,7 @@ def content(results: "Results") -> dict[str, Any]:
         "version": results.record.get("pambench") or "of unknown version",
         "commit": results.record.get("commit"),
         "dirty": results.record.get("dirty"),
+        "headline": headline.headline(results),
         "blocks": sections.blocks(results),
         "headings": tables.headings(),
         "figures": [
@@ -83,9 +85,11 @@ def content(results: "Results") -> dict[str, Any]:
         "columns": results.columns,
         "per_dataset": sections.per_dataset(results),
         "comparison": sections.comparison(results.comparison),
+        "ledger": shown.shown(results),
         "failures": sections.failures(results.failures),
         "about_methods": sections.methods(results),
         "datasets": datasets,
+        "works": works.used(results),
         "facts": sections.plain(
             {k: v for k, v in results.record.items() if k not in ("datasets", "methods")}
         ),

@@ -123,7 +123,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "images": "allowed" if entry.get("redistributable") else "no",
                 "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
                 "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
-                **{key: entry.get(key) or "" for key in ("split", "modality", "citation")},
+                **{key: entry.get(key) or "" for key in ("split", "modality")},
                 **{key: entry.get(key, tables.NONE) for key in ("scans", "objects")},
             }
         )

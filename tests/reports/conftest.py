@@ -274,7 +274,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_study(tmp_path_factory.mktemp("study"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made() -> Callable[..., Path]:
     """Give `make_study`."""
     return make_study

@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,9 +12,10 @@ from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import html, sections
+from reports import html, sections, works
 from reports.cli import app
 from reports.figures import FIGURES
+from reports.paper import ledger, shown
 from reports.results import Results
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -54,8 +56,8 @@ def read(text: str) -> Reader:
 def reported(study: Path) -> Reader:
     options = ["--study", str(study)]
     folders = ["--data", str(study.parent.parent / "data"), "--results", str(study.parent)]
-    for command in (["figures", *options, *folders], ["tables", *options], ["report", *options]):
-        result = CliRunner().invoke(app, command)
+    for command in ("figures", "tables", "ledger", "report"):
+        result = CliRunner().invoke(app, [command, *options, *folders * (command == "figures")])
         assert result.exit_code == 0, result.output
     return read((study / "report.html").read_text(encoding="utf-8"))
 
@@ -75,7 +77,9 @@ def test_figures_and_tables_are_named(reported: Reader) -> None:
     assert len(images) == len(FIGURES)
     assert all(attributes["alt"] for attributes in images)
     kinds = [tag for tag, _ in reported.tags]
-    assert kinds.count("table") == kinds.count("caption") == 6
+    assert kinds.count("table") == kinds.count("caption") == 9
+    heads = [attributes for tag, attributes in reported.tags if tag == "th"]
+    assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
     ids = [attributes["id"] for _, attributes in reported.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
     inner = {str(a["href"])[1:] for t, a in reported.tags if t == "a" and str(a["href"])[0] == "#"}
@@ -99,6 +103,56 @@ def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> No
         "with local changes",
     ):
         assert said in re.sub(r"\s+", " ", reported.text)
+
+
+def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> None:
+    overall, ranking = Results(study).overall, Results(study).statistics("ranking")
+    for line in overall[overall["metric"] == "dsc"].to_dict("records"):
+        assert f"{line['low']:.3f} to {line['high']:.3f}" in reported.text
+    rows = ranking[(ranking["metric"] == "dsc") & (ranking["scheme"] == "mean")]
+    for line in rows[rows["split"] == "phantom"].to_dict("records"):
+        assert f"{line['rank']:g} ({line['low']:g} to {line['high']:g})" in reported.text
+
+
+def test_what_was_used_is_cited(reported: Reader, study: Path) -> None:
+    entries = works.used(Results(study))["bibtex"]
+    assert entries in reported.text
+    assert entries.count("@misc{") == entries.count("\n}\n") == 2
+    assert "doi = {10.1038/s41746-025-02087-y}" in entries
+    assert "note = {Doe et al. A data set. 2024.}" in entries
+    rows = {row["name"]: row for row in works.used(Results(study))["rows"]}
+    assert "classic-0" in rows
+    assert "oracle" not in rows
+    assert not any("D03" in name for name in rows)
+
+
+def test_the_ledger_tells_what_was_reproduced(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made(tmp_path, 1, 1, failing=False)
+    text = read(html.render(Results(folder))).text
+    assert "pambench ledger" in text
+    path = ledger.make(Results(folder))
+    table = pd.read_csv(path).set_index("key")
+    measured: dict[str, dict[str, Any]] = {
+        "dsc_gain_2dbox_vs_medsam": {"ours": 22.9, "low": 20.0, "high": 25.0},
+        "p_inference_time": {"ours": 0.2, "verdict": ledger.DIFFERS},
+        "n_3d_objects": {"ours": 1645871.0},
+    }
+    table["verdict"] = ledger.NOT_HERE
+    for key, values in measured.items():
+        for column, value in ({"verdict": ledger.REPRODUCED} | values).items():
+            table.loc[key, column] = value
+    table.to_csv(path)
+    found = shown.shown(Results(folder))
+    absent = len(table) - 3
+    counts = {ledger.REPRODUCED: 2, ledger.DIFFERS: 1, ledger.NOT_HERE: absent}
+    assert found["counts"] == list(counts.items())
+    rows = {row["name"].replace(" ", "_"): row for row in found["compared"]}
+    assert {key: (row["stated"], row["ours"], row["interval"]) for key, row in rows.items()} == {
+        "dsc_gain_2dbox_vs_medsam": ("23.1", "22.90", "20.00 to 25.00"),
+        "p_inference_time": ("< 0.001", "0.200", ""),
+        "n_3d_objects": ("1,645,871", "1,645,871", ""),
+    }
+    assert f"{absent} not computable here, and why" in read(html.render(Results(folder))).text
 
 
 def test_names_are_escaped(made: Callable[..., Path], tmp_path: Path) -> None:

@@ -69,7 +69,10 @@ rule report:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
         failures=f"{STUDY_FOLDER}/failures.parquet",
-        statistics=f"{STUDY_FOLDER}/statistics/comparison.csv",
+        statistics=expand(
+            f"{STUDY_FOLDER}/statistics/{{table}}.csv",
+            table=["overall", "comparison", "ranking", "ledger"],
+        ),
         tables=f"{STUDY_FOLDER}/tables/table1.csv",
         figures=expand(f"{STUDY_FOLDER}/figures/{{figure}}.svg", figure=FIGURES),
     output:

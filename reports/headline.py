@@ -1,0 +1,77 @@
+"""The headline table: the DSC of each method with its interval, and its rank."""
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.aggregate import ALL
+from reports import tables
+
+if TYPE_CHECKING:
+    from reports.results import Results
+
+METRIC, SCHEME = "dsc", "mean"
+
+
+def headline(results: "Results") -> dict[str, Any]:
+    """A row a method, best rank first and controls last; a cell a split. Empty without scores.
+
+    ``rank``: by the mean DSC over the datasets of the last split, of the methods that are ranked.
+    """
+    from benchmark.analysis.settings import AnalysisSettings
+
+    scores = results.overall[results.overall["metric"] == METRIC]
+    splits = [str(split) for split in scores["split"].unique() if split != ALL]
+    if not splits:
+        return {}
+    splits = [*splits, ALL] if len(splits) > 1 else splits
+    values = {(row["split"], row["method"]): row for row in scores.to_dict("records")}
+    ranks = _ranks(results, splits[-1])
+    rows = []
+    for method in results.columns:
+        rank = ranks.get(method, {})
+        rows.append(
+            {
+                "method": method,
+                "control": method in results.controls,
+                "cells": [_cell(values.get((split, method))) for split in splits],
+                "place": rank.get("rank", float("nan")),
+                "rank": _rank(rank),
+                "first": f"{100 * rank['first_share']:.0f} %" if _known(rank) else tables.NONE,
+            }
+        )
+    default = AnalysisSettings().confidence
+    confidence = results.settings.get("analysis", {}).get("confidence", default)
+    return {
+        "splits": [tables.SPLITS.get(split, split) for split in splits],
+        "rows": sorted(rows, key=lambda row: row["place"] if row["place"] > 0 else float("inf")),
+        "confidence": f"{100 * confidence:g} %",
+    }
+
+
+def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:
+    table = results.statistics("ranking")
+    table = table[(table["split"] == split) & (table["metric"] == METRIC)]
+    rows = table[table["scheme"] == SCHEME].to_dict("records")
+    return {str(row["method"]): {str(k): v for k, v in row.items()} for row in rows}
+
+
+def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
+    if row is None or row["mean"] != row["mean"]:
+        return {"text": tables.NONE, "interval": "", "value": ""}
+    counts = (int(row[key]) for key in ("ok", "expected", "contaminated"))
+    low, high = row["low"], row["high"]
+    return {
+        "text": tables.cell(row["mean"], *counts),
+        "interval": f"{low:.3f} to {high:.3f}" if low == low else "no interval",
+        "value": f"{row['mean']:.6f}",
+    }
+
+
+def _known(rank: dict[str, Any]) -> bool:
+    return bool(rank) and rank["first_share"] == rank["first_share"]
+
+
+def _rank(rank: dict[str, Any]) -> str:
+    if not rank or rank["rank"] != rank["rank"]:
+        return tables.NONE
+    text = f"{rank['rank']:g}"
+    return f"{text} ({rank['low']:g} to {rank['high']:g})" if rank["low"] == rank["low"] else text

@@ -1,0 +1,67 @@
+"""The ledger as the report shows it: counts, the numbers compared, and those that are not here."""
+
+from typing import TYPE_CHECKING, Any
+
+from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED
+from reports.sections import p_value
+from reports.tables import NONE
+
+if TYPE_CHECKING:
+    from reports.results import Results
+
+_SIGNS = {"<": "< ", "<=": "≤ ", ">": "> "}
+_PLAIN_UNITS = {"1", "count", "r"}
+
+
+def shown(results: "Results") -> dict[str, Any]:
+    """``counts`` by verdict, ``compared`` and ``absent`` rows; empty where no ledger was made."""
+    from benchmark.analysis import read_statistics
+    from benchmark.tables import records
+
+    path = results.folder / "statistics" / "ledger.csv"
+    if not path.exists():
+        return {}
+    found = [(str(row["verdict"]), _row(row)) for row in records(read_statistics(path))]
+    verdicts = [verdict for verdict, _ in found]
+    return {
+        "counts": [
+            (verdict, verdicts.count(verdict)) for verdict in (REPRODUCED, DIFFERS, NOT_HERE)
+        ],
+        "compared": [row for verdict, row in found if verdict != NOT_HERE],
+        "absent": [row for verdict, row in found if verdict == NOT_HERE],
+    }
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    about = {key: _text(row[key]) for key in ("scope", "paper_ref", "verdict", "why")}
+    unit = _text(row["unit"])
+    unit = "" if unit in _PLAIN_UNITS else unit
+    ours, low, high = (_number(row[key], row) for key in ("ours", "low", "high"))
+    return {
+        "name": str(row["key"]).replace("_", " "),
+        "unit": unit,
+        "stated": _SIGNS.get(str(row["relation"]), "") + _stated(row),
+        "ours": ours,
+        "interval": f"{low} to {high}" if NONE not in (low, high) else "",
+        "n": "" if row["n"] is None or row["n"] != row["n"] else f"{row['n']:.0f}",
+        **about,
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any, row: dict[str, Any]) -> str:
+    """One place more than the paper states, since what is equal when rounded is reproduced."""
+    if value is None or value != value:
+        return NONE
+    if str(row["unit"]).split()[0] == "P":
+        return p_value(value)
+    places = len(_stated(row).partition(".")[2])
+    return f"{value:,.{places + bool(places or value % 1)}f}"
+
+
+def _stated(row: dict[str, Any]) -> str:
+    number = float(row["stated"])
+    return f"{number:,.0f}" if number.is_integer() else f"{number:,}"

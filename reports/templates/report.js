@@ -1,0 +1,68 @@
+"use strict";
+// Without this script the page reads the same; what needs it is hidden until it runs.
+const text = new Intl.Collator("en", { numeric: true });
+
+// Numbers as numbers: "< 0.001", "0.494 ± 0.036" and "11/12" by what they begin with.
+function keyOf(cell) {
+  const value = cell.dataset.value ?? cell.textContent.trim();
+  if (!cell.matches("td.number, .numbers td:not(.text)")) return value;
+  const number = Number.parseFloat(value.replace(/^[<>≤\s]+/, "").replaceAll(",", ""));
+  return Number.isNaN(number) ? "" : number;
+}
+
+// Sort by the column whose heading is pressed; missing values come last both ways.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const rows = [...table.tBodies[0].rows].sort((a, b) => {
+        const [left, right] = [keyOf(a.cells[column]), keyOf(b.cells[column])];
+        if (left === "" || right === "") return (left === "") - (right === "");
+        const order = typeof left === "number" ? left - right : text.compare(left, right);
+        return up ? order : -order;
+      });
+      table.tBodies[0].append(...rows);
+    });
+  });
+}
+
+// Show the rows that hold every word.
+for (const bar of document.querySelectorAll(".filter")) {
+  const rows = [...bar.nextElementSibling.querySelector("table").tBodies[0].rows];
+  const held = rows.map((row) => row.textContent.toLowerCase());
+  const input = bar.querySelector("input");
+  bar.hidden = false;
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/);
+    rows.forEach((row, i) => { row.hidden = !words.every((word) => held[i].includes(word)); });
+    const shown = rows.filter((row) => !row.hidden).length;
+    bar.querySelector("output").textContent = `${shown} of ${rows.length} rows`;
+  });
+}
+
+const theme = document.getElementById("theme");
+theme.closest("p").hidden = false;
+theme.addEventListener("click", () => {
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  root.dataset.theme = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
+});
+
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const source = document.getElementById(button.dataset.copies);
+    getSelection().selectAllChildren(source);  // what stays where the clipboard is out of reach
+    navigator.clipboard?.writeText(source.textContent).then(
+      () => { button.textContent = "Copied"; },
+      () => { button.textContent = "Selected: press Ctrl+C"; },
+    );
+  });
+}

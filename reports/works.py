@@ -1,0 +1,70 @@
+"""What a study used and how it is cited: software, methods, weights and datasets."""
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.citations import address, bibtex
+
+if TYPE_CHECKING:
+    from reports.results import Results
+
+PAPER = "doi:10.1038/s41746-025-02087-y"
+"""The paper whose study this project follows, see CITATION.cff."""
+
+
+def used(results: "Results") -> dict[str, Any]:
+    """``rows``: a row a thing with its licence and citation; ``bibtex``: an entry a work."""
+    rows = [*_software(results), *_methods(results), *_datasets(results)]
+    entries: dict[str, str] = {}
+    for row in rows:
+        if row["citation"] or row["site"]:
+            entry = bibtex(row["key"], row["title"], row["citation"], row["site"] or None)
+            entries.setdefault(row["citation"] or row["key"], entry)
+    return {"rows": rows, "bibtex": "\n".join(entries.values())}
+
+
+def _row(kind: str, key: str, licence: Any, citation: Any, **more: str) -> dict[str, Any]:
+    site = more.get("site", "")
+    return {
+        "kind": kind,
+        "name": more.get("name", key),
+        "key": key,
+        "title": more.get("title"),
+        "licence": str(licence or "unknown"),
+        "citation": str(citation or ""),
+        "address": address(citation) if isinstance(citation, str) else None,
+        "site": site if site.startswith(("https://", "http://")) else "",
+    }
+
+
+def _software(results: "Results") -> list[dict[str, Any]]:
+    name = f"pambench {results.record.get('pambench') or ''}".strip()
+    return [_row("software", "pambench", "Apache-2.0", PAPER, name=name)]
+
+
+def _methods(results: "Results") -> list[dict[str, Any]]:
+    """Methods and weights; controls are bounds, no work of anyone."""
+    rows = []
+    for name, entry in results.record.get("methods", {}).items():
+        if entry.get("control"):
+            continue
+        rows.append(_row("method", name, entry.get("licence"), entry.get("citation")))
+        if entry.get("weights"):
+            known = str(entry.get("weights_name") or entry["weights"])
+            weights = _row("weights", f"{name}-weights", entry.get("weights_licence"), None)
+            rows.append(weights | {"name": f"{known}, of {name}"})
+    return rows
+
+
+def _datasets(results: "Results") -> list[dict[str, Any]]:
+    """Datasets that were at hand."""
+    rows = []
+    for key, entry in results.datasets.items():
+        if entry.get("state", "ready") != "ready":
+            continue
+        licence = entry.get("licence")
+        spdx = licence.get("spdx") if isinstance(licence, dict) else licence
+        title = str(entry.get("name") or key)
+        name = key if title == key else f"{key} {title}"
+        more = {"name": name, "title": title, "site": str(entry.get("homepage") or "")}
+        rows.append(_row("dataset", key, spdx, entry.get("citation"), **more))
+    return rows
