@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
-from reports import tables
+from reports import prompts, tables
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -25,12 +25,14 @@ def headline(results: "Results") -> dict[str, Any]:
     splits = [*splits, ALL] if len(splits) > 1 else splits
     values = {(row["split"], row["method"]): row for row in scores.to_dict("records")}
     ranks = _ranks(results, splits[-1])
+    known = results.record.get("methods", {})
     rows = []
     for method in results.columns:
         rank = ranks.get(method, {})
         rows.append(
             {
                 "method": method,
+                "told": prompts.told(known.get(method, {})),
                 "control": method in results.controls,
                 "cells": [_cell(values.get((split, method))) for split in splits],
                 "place": rank.get("rank", float("nan")),

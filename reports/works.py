@@ -8,11 +8,16 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 PAPER = "doi:10.1038/s41746-025-02087-y"
-"""The paper whose study this project follows, see CITATION.cff."""
+TITLE = (
+    "PAM: a propagation-based model for segmenting any 3D objects across multi-modal medical images"
+)
+"""Of the paper whose study this project follows, see CITATION.cff."""
 
 
 def used(results: "Results") -> dict[str, Any]:
-    """``rows``: a row a thing with its licence and citation; ``bibtex``: an entry a work."""
+    """``rows``: a row a thing with its licence and citation; ``bibtex``: an entry a work,
+    though it be the citation of several.
+    """
     rows = [*_software(results), *_methods(results), *_datasets(results)]
     entries: dict[str, str] = {}
     for row in rows:
@@ -38,7 +43,7 @@ def _row(kind: str, key: str, licence: Any, citation: Any, **more: str) -> dict[
 
 def _software(results: "Results") -> list[dict[str, Any]]:
     name = f"pambench {results.record.get('pambench') or ''}".strip()
-    return [_row("software", "pambench", "Apache-2.0", PAPER, name=name)]
+    return [_row("software", "pambench", "Apache-2.0", PAPER, name=name, title=TITLE)]
 
 
 def _methods(results: "Results") -> list[dict[str, Any]]:

@@ -114,6 +114,12 @@ def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> 
         assert f"{line['rank']:g} ({line['low']:g} to {line['high']:g})" in reported.text
 
 
+def test_the_paper_is_cited_as_the_project_asks() -> None:
+    cff = (Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f'title: "{works.TITLE}"' in cff
+    assert f"doi: {works.PAPER.removeprefix('doi:')}" in cff
+
+
 def test_what_was_used_is_cited(reported: Reader, study: Path) -> None:
     entries = works.used(Results(study))["bibtex"]
     assert entries in reported.text
