@@ -30,11 +30,12 @@ def figures(
 
 @app.command()
 def tables(study: Study) -> None:
-    """Write Table 1 and the DSC by dataset as csv, md and tex into results/<study>/tables."""
+    """Write Table 1 and the supplementary tables as csv, md and tex into results/<study>/tables."""
+    from reports import tables, tidy
     from reports.results import Results
-    from reports.tables import make
 
-    for path in make(Results(study)):
+    results = Results(study)
+    for path in (*tables.make(results), *tidy.make(results)):
         typer.echo(str(path))
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from reports import prompts, tables
+from reports.typeset import NONE
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -37,7 +38,7 @@ def headline(results: "Results") -> dict[str, Any]:
                 "cells": [_cell(values.get((split, method))) for split in splits],
                 "place": rank.get("rank", float("nan")),
                 "rank": _rank(rank),
-                "first": f"{100 * rank['first_share']:.0f} %" if _known(rank) else tables.NONE,
+                "first": f"{100 * rank['first_share']:.0f} %" if _known(rank) else NONE,
             }
         )
     default = AnalysisSettings().confidence
@@ -58,7 +59,7 @@ def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:
 
 def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
     if row is None or row["mean"] != row["mean"]:
-        return {"text": tables.NONE, "interval": "", "value": ""}
+        return {"text": NONE, "interval": "", "value": ""}
     counts = (int(row[key]) for key in ("ok", "expected", "contaminated"))
     low, high = row["low"], row["high"]
     return {
@@ -74,6 +75,6 @@ def _known(rank: dict[str, Any]) -> bool:
 
 def _rank(rank: dict[str, Any]) -> str:
     if not rank or rank["rank"] != rank["rank"]:
-        return tables.NONE
+        return NONE
     text = f"{rank['rank']:g}"
     return f"{text} ({rank['low']:g} to {rank['high']:g})" if rank["low"] == rank["low"] else text

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from reports.typeset import NONE
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from reports.results import Results
 
-NONE = "\N{EN DASH}"
 TOLD = {
     "box2d": "a box on one slice",
     "mask2d": "an outline on one slice",

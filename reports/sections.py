@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from reports import prompts, tables
+from reports.typeset import NONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
         start = {"a": pair[0], "b": pair[1], "n": row["n"], "cells": row["cells"]}
         start["same_prompt"] = bool(row["same_prompt"])
         difference = float(row["difference"])
-        start["difference"] = tables.NONE if difference != difference else f"{difference:+.3f}"
+        start["difference"] = NONE if difference != difference else f"{difference:+.3f}"
         p = float(row["p_holm"])
         text = f"not computable: {row['reason']}" if p != p else p_value(p)
         found.setdefault(pair, start)[str(row["test"]).split()[0]] = text
@@ -124,7 +125,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
                 "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
                 **{key: entry.get(key) or "" for key in ("split", "modality")},
-                **{key: entry.get(key, tables.NONE) for key in ("scans", "objects")},
+                **{key: entry.get(key, NONE) for key in ("scans", "objects")},
             }
         )
     return found

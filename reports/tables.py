@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from benchmark.files import atomic
 from benchmark.metrics.definitions import METRICS
 from reports import prompts
 from reports.notes import notes
+from reports.typeset import NONE, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,6 @@ SPLITS = {
 }
 HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datasets"}
 TABLE1 = COMPARED
-NONE = "\N{EN DASH}"
-"""In print: no value."""
 
 
 def table1(
@@ -120,9 +118,9 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
     return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
 
 
-def cell(mean: float, ok: int, expected: int, contaminated: int) -> str:
-    """DSC of a dataset in print: with its denominators where cells are missing, † if trained on."""
-    text = NONE if mean != mean else f"{mean:.3f}"
+def cell(mean: float, ok: int, expected: int, contaminated: int, decimals: int = 3) -> str:
+    """A mean of a dataset: with its denominators where cells are missing, † if trained on."""
+    text = NONE if mean != mean else f"{mean:.{decimals}f}"
     return text + (f" ({ok}/{expected})" if ok < expected else "") + ("†" if contaminated else "")
 
 
@@ -131,7 +129,7 @@ def make(results: "Results") -> list[Path]:
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
     below = notes(results)
-    made = _write(folder / "table1", numbers, _split_rows(numbers), headings(), below)
+    made = write(folder / "table1", numbers, _split_rows(numbers), headings(), below)
     long = per_dataset(results.by_dataset, results.columns)
     wide: dict[str, list[str]] = {}
     for row in long.to_dict("records"):
@@ -140,10 +138,10 @@ def make(results: "Results") -> list[Path]:
         text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
         cells[1 + results.columns.index(str(row["method"]))] = text
     head = ["Dataset", *results.columns]
-    made += _write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head, below)
+    made += write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head, below)
     told = prompts.table(results)
     rows = {"": prompts.printed(told)} if len(told) else {}
-    return made + _write(folder / "prompts", told, rows, prompts.HEADINGS, prompts.NOTES)
+    return made + write(folder / "prompts", told, rows, prompts.HEADINGS, prompts.NOTES)
 
 
 def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
@@ -153,69 +151,3 @@ def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
         for split, row in zip(numbers["split"], rows, strict=True):
             blocks.setdefault(SPLITS.get(split, split), []).append(row)
     return blocks
-
-
-def _write(
-    stem: Path,
-    numbers: "pd.DataFrame",
-    blocks: dict[str, list[list[str]]],
-    head: Sequence[str],
-    below: Sequence[str],
-) -> list[Path]:
-    texts = {
-        "csv": numbers.to_csv(index=False, lineterminator="\n"),
-        "md": _markdown(blocks, head, below),
-        "tex": _latex(blocks, head, below),
-    }
-    made = []
-    for suffix, text in texts.items():
-        path = stem.with_name(f"{stem.name}.{suffix}")
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        made.append(path)
-    return made
-
-
-def _markdown(blocks: dict[str, list[list[str]]], head: Sequence[str], below: Sequence[str]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
-
-    text = ""
-    for title, rows in blocks.items():
-        text += f"**{title}**\n\n" if title else ""
-        text += line(head) + line(["---", *["---:"] * (len(head) - 1)])
-        text += "".join(line(row) for row in rows) + "\n"
-    text = text or "No scores.\n\n"
-    return text.removesuffix("\n") + "".join(f"\n{note}\n" for note in below)
-
-
-_TEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        NONE: "--",
-        "†": r"$^\dagger$",
-    }
-)
-
-
-def _latex(blocks: dict[str, list[list[str]]], head: Sequence[str], below: Sequence[str]) -> str:
-    def escaped(text: str) -> str:
-        if text.startswith("**"):
-            return rf"\textbf{{{text.strip('*').translate(_TEX)}}}"
-        return text.translate(_TEX)
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(escaped(c) for c in cells) + r" \\" + "\n"
-
-    text = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}" + "\n\\toprule\n" + line(head)
-    for title, rows in blocks.items():
-        text += "\\midrule\n"
-        if title:
-            text += rf"\multicolumn{{{len(head)}}}{{l}}{{{escaped(title)}}} \\" + "\n"
-        text += "".join(line(row) for row in rows)
-    text += "\\bottomrule\n\\end{tabular}\n"
-    return text + "".join(f"\n\\par\\footnotesize {escaped(note)}\n" for note in below)

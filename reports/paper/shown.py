@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED
 from reports.sections import p_value
-from reports.tables import NONE
+from reports.typeset import NONE
 
 if TYPE_CHECKING:
     from reports.results import Results

@@ -9,6 +9,7 @@ from benchmark.analysis import read_statistics
 from benchmark.files import read_json, write_json
 from reports import tables
 from reports.results import Results
+from reports.typeset import NONE
 
 
 def test_table_1_holds_the_statistics(study: Path) -> None:
@@ -66,7 +67,7 @@ def test_best_leaves_out_controls_gaps_and_ties() -> None:
         (0.51234, 0.1, "dsc", "0.512 ± 0.100"),
         (27.951, 39.774, "hd95", "27.95 ± 39.77"),
         (0.5, math.nan, "dsc", "0.500"),
-        (math.nan, math.nan, "dsc", tables.NONE),
+        (math.nan, math.nan, "dsc", NONE),
     ],
 )
 def test_print(mean: float, sd: float, metric: str, text: str) -> None:

@@ -1,6 +1,7 @@
 # Statistics -> figures, tables and the report, one file that opens from the disk.
 
 from reports.figures import FIGURES
+from reports.supplement import NAMES, SOURCES
 
 
 rule figure:
@@ -30,11 +31,12 @@ rule figure:
 rule tables:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
-        statistics=f"{STUDY_FOLDER}/statistics/overall.csv",
+        record=f"{STUDY_FOLDER}/record.json",
+        statistics=expand(f"{STUDY_FOLDER}/statistics/{{table}}.csv", table=SOURCES),
     output:
         expand(
             f"{STUDY_FOLDER}/tables/{{table}}.{{suffix}}",
-            table=["table1", "dsc_by_dataset", "prompts"],
+            table=NAMES,
             suffix=["csv", "md", "tex"],
         ),
     log:

@@ -1,0 +1,108 @@
+"""What a supplementary table is: its columns, and how their cells are printed."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal[
+    "text",
+    "method",
+    "count",
+    "number",
+    "signed",
+    "percent",
+    "short",
+    "p",
+    "pm",
+    "interval",
+    "share",
+    "mm",
+]
+"""How a cell is printed from its fields: ``method`` with † where it was trained on the data;
+``short`` three significant digits; ``pm`` mean and sd; ``share`` and ``mm`` a mean of a dataset
+with its denominators and † (mean, ok, expected, contaminated)."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column in print: its head, how a cell is printed, and from which fields."""
+
+    heading: str
+    kind: Kind
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A supplementary table: the rows of a table of the statistics, in print by ``columns``.
+
+    ``number``: a range where the paper's text does not tell which of them it is. ``where``: values
+    of which a field of a row must have one. ``across``: a field whose values become columns; the
+    last of ``columns`` is then the cell. ``marked``: has † to be explained.
+    """
+
+    title: str
+    source: str
+    columns: tuple[Column, ...]
+    number: str = ""
+    where: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    across: str = ""
+    marked: bool = False
+    notes: tuple[str, ...] = ()
+    without: str = "No scores."
+
+    @property
+    def heading(self) -> str:
+        """The title, with the number that the paper gives it."""
+        if not self.number:
+            return self.title
+        label = "Of Tables" if "-" in self.number else "Tables" if "," in self.number else "Table"
+        return f"{label} {self.number}: {self.title}"
+
+
+def column(heading: str, kind: Kind, *fields: str) -> Column:
+    """Give a column; see `Kind`."""
+    return Column(heading, kind, fields)
+
+
+DATASET = column("Dataset", "text", "dataset")
+METHOD = column("Method", "text", "method")
+METRIC = column("Metric", "text", "metric")
+PLACE = (DATASET, column("Modality", "text", "modality"))
+SPLIT = column("Split", "text", "split")
+N = column("n", "count", "n")
+P = column("P", "p", "p")
+HOLM = column("P (Holm)", "p", "p_holm")
+REASON = column("Not computable", "text", "reason")
+PAIR = (column("Method", "text", "method_a"), column("Against", "text", "method_b"))
+
+
+def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[object, ...]) -> Table:
+    """Give a table with a row a dataset, a column a method: means with their denominators."""
+    cell = column(title, kind, "mean", "ok", "expected", "contaminated")
+    return Table(
+        f"{title} by dataset", "by_dataset", (*PLACE, cell), number, where, "method", marked=True
+    )
+
+
+def levels(title: str, source: str, number: str, without: str) -> Table:
+    """Give a table of DSC with a row a (method, dataset), a column a level."""
+    columns = (METHOD, DATASET, column("DSC", "number", "mean"))
+    where: dict[str, tuple[object, ...]] = {"metric": ("dsc",), "selection": ("all",)}
+    return Table(title, source, columns, number, where, "level", without=without)
+
+
+def level_tests(title: str, source: str, number: str, without: str) -> Table:
+    """Give the table of the tests over levels."""
+    columns = (
+        METHOD,
+        column("Objects", "text", "selection"),
+        column("Test", "text", "test"),
+        column("Level", "short", "level"),
+        N,
+        column("Difference", "signed", "difference"),
+        column("Interval", "interval", "low", "high"),
+        P,
+        column("Equivalent", "text", "equivalent"),
+        REASON,
+    )
+    return Table(title, source, columns, number, {"metric": ("dsc",)}, without=without)

@@ -1,0 +1,322 @@
+"""The supplementary tables of a study: what each is made from, and what it shows in print.
+
+``number`` is that of the paper's supplement where the paper's text tells it; other tables have a
+name alone. The workflow lists and takes what stands here.
+"""
+
+from reports.columns import (
+    DATASET,
+    HOLM,
+    METHOD,
+    METRIC,
+    PAIR,
+    PLACE,
+    REASON,
+    SPLIT,
+    N,
+    P,
+    Table,
+    by_dataset,
+    column,
+    level_tests,
+    levels,
+)
+
+_NO_DATA = "No dataset was prepared."
+_NO_DEVIATIONS = "No method was run with a deviation of the guiding slice."
+_NO_THICKNESS = "No method was run at more than one thickness."
+_NO_READER = "No table of measured times for prompts (analysis.interaction)."
+_NO_RUNS = "No table of training runs (analysis.runs)."
+_NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
+
+SUPPLEMENT: dict[str, Table] = {
+    "fingerprint": Table(
+        "Fingerprints of the datasets",
+        "fingerprint",
+        (
+            *PLACE,
+            column("Scans", "count", "scans"),
+            column("Voxels (median)", "count", "voxels_median"),
+            column("Size anisotropy", "number", "size_anisotropy"),
+            column("Spacing anisotropy", "number", "spacing_anisotropy"),
+            column("Object types", "count", "structures"),
+            column("Objects", "count", "objects"),
+        ),
+        "S4",
+        without=_NO_DATA,
+    ),
+    "object_types": Table(
+        "Objects by type and dataset",
+        "object_types",
+        (
+            *PLACE,
+            column("Structure", "text", "structure"),
+            column("Objects", "count", "objects"),
+            column("Scans", "count", "scans"),
+            column("Volume (mm³, median)", "short", "volume_mm3_median"),
+        ),
+        without=_NO_DATA,
+    ),
+    "training_samples": Table(
+        "Samples for Box2Mask and tasks for PropMask",
+        "training_samples",
+        (
+            *PLACE,
+            column("Part", "text", "part"),
+            column("Scans", "count", "scans"),
+            column("Objects", "count", "objects"),
+            column("Samples", "count", "samples"),
+            column("Tasks", "count", "tasks"),
+        ),
+        "S2, S3",
+        notes=(
+            "Tasks are counted one an object with a slice of over 100 pixels: the paper does not "
+            "tell how it chose guiding slices, so they are not those of its Table S3.",
+        ),
+        without=_NO_DATA,
+    ),
+    "averages": Table(
+        "Averages over the datasets",
+        "overall",
+        (
+            SPLIT,
+            METRIC,
+            column("Method", "method", "method", "contaminated"),
+            column("Mean ± SD", "pm", "mean", "sd"),
+            column("Interval", "interval", "low", "high"),
+            N,
+            column("Datasets", "count", "datasets"),
+            column("Scored cells", "count", "ok"),
+            column("Expected", "count", "expected"),
+        ),
+        marked=True,
+    ),
+    "sensitivity_by_dataset": by_dataset("Sensitivity", "S7-S11", metric=("sensitivity",)),
+    "specificity_by_dataset": by_dataset("Specificity", "S7-S11", metric=("specificity",)),
+    "nsd_by_dataset": by_dataset("NSD", "S7-S11", metric=("nsd",)),
+    "hd95_by_dataset": by_dataset("HD95 (mm)", "S7-S11", "mm", metric=("hd95",)),
+    "asd_by_dataset": by_dataset("ASD (mm)", "S7-S11", "mm", metric=("asd",)),
+    "same_box": by_dataset("DSC under the same 3D box", "S17", metric=("dsc",), prompt=("box3d",)),
+    "comparison": Table(
+        "Paired comparison of the methods over datasets: DSC",
+        "comparison",
+        (
+            SPLIT,
+            *PAIR,
+            N,
+            column("Difference", "signed", "difference"),
+            column("Interval", "interval", "low", "high"),
+            column("Test", "text", "test"),
+            P,
+            HOLM,
+            column("Effect", "number", "effect"),
+            REASON,
+        ),
+        where={"metric": ("dsc",), "chosen": (True,)},
+    ),
+    "times_by_dataset": Table(
+        "Seconds from reading the scan to the result of an object, by dataset",
+        "times_by_dataset",
+        (DATASET, column("Device", "text", "device"), column("Seconds", "short", "seconds")),
+        "S12",
+        {"phase": ("total",)},
+        "method",
+        without="No times were taken.",
+    ),
+    "times_tests": Table(
+        "Tests of the seconds from reading the scan to the result",
+        "times_tests",
+        (
+            column("Method", "text", "method_a"),
+            column("Device", "text", "device_a"),
+            column("Against", "text", "method_b"),
+            column("Device", "text", "device_b"),
+            column("Unit", "text", "unit"),
+            N,
+            column("Ratio", "short", "ratio"),
+            column("Test", "text", "test"),
+            P,
+            HOLM,
+            REASON,
+        ),
+        "S13",
+        {"phase": ("total",)},
+        without="No times of two methods were taken.",
+    ),
+    "prompt_times": Table(
+        "Seconds for a prompt",
+        "interaction",
+        (
+            column("Prompt", "text", "prompt"),
+            N,
+            column("Mean ± SD", "pm", "mean", "sd"),
+            column("Median", "number", "median"),
+            column("Generated", "text", "generated"),
+        ),
+        "S14",
+        without=_NO_READER,
+    ),
+    "prompt_time_tests": Table(
+        "Tests of the seconds for a prompt",
+        "interaction_tests",
+        (
+            column("Prompt", "text", "prompt_a"),
+            column("Against", "text", "prompt_b"),
+            column("Less by (%)", "percent", "reduction_percent"),
+            column("Test", "text", "test"),
+            P,
+            HOLM,
+            column("Generated", "text", "generated"),
+            REASON,
+        ),
+        "S14",
+        without=_NO_READER,
+    ),
+    "stability": levels(
+        "DSC by absolute deviation of the guiding slice (share of the object's slices)",
+        *("stability_values", "S15", _NO_DEVIATIONS),
+    ),
+    "stability_tests": level_tests(
+        "Tests of stability under deviation", "stability_tests", "S15", _NO_DEVIATIONS
+    ),
+    "thickness": levels(
+        "DSC by thickness of the propagation (mm)", "thickness_values", "S16", _NO_THICKNESS
+    ),
+    "thickness_tests": level_tests(
+        "Tests of stability under thickness", "thickness_tests", "S16", _NO_THICKNESS
+    ),
+    "regularity": Table(
+        "Change of DSC and regularity of the object, over structures",
+        "regularity",
+        (
+            METHOD,
+            column("Against", "text", "reference"),
+            column("Dimension", "text", "dimension"),
+            column("Shape", "text", "shape"),
+            column("Correlation", "text", "correlation"),
+            N,
+            column("r", "signed", "r"),
+            column("Interval", "interval", "low", "high"),
+            P,
+            REASON,
+        ),
+        where={"unit": ("structure",), "modality": ("all",)},
+        without="No pair of methods to compare (analysis.reference).",
+    ),
+    "ranking": Table(
+        "Ranks of the methods by DSC",
+        "ranking",
+        (
+            SPLIT,
+            column("Scheme", "text", "scheme"),
+            METHOD,
+            column("Value", "number", "value"),
+            column("Rank", "short", "rank"),
+            column("Interval", "interval", "low", "high"),
+            column("Share of first ranks", "number", "first_share"),
+            REASON,
+        ),
+        where={"metric": ("dsc",)},
+    ),
+    "survival": Table(
+        "Survival by change of the tumour",
+        "survival_tests",
+        (
+            column("Cohort", "text", "cohort"),
+            METHOD,
+            column("Measure", "text", "measure"),
+            N,
+            column("Events", "count", "events"),
+            column("Log-rank P", "p", "logrank_p"),
+            column("Hazard ratio", "number", "hazard_ratio"),
+            column("Interval", "interval", "hr_low", "hr_high"),
+            column("Concordance", "number", "concordance"),
+            REASON,
+        ),
+        without=_NO_COHORT,
+    ),
+    "recovery": Table(
+        "Recovery (%) by training from scratch on one dataset: DSC, tested on each",
+        "recovery",
+        (
+            METHOD,
+            column("Trained on", "text", "trained_on"),
+            column("Recovery", "percent", "recovery_percent"),
+        ),
+        where={"metric": ("dsc",)},
+        across="tested_on",
+        without=_NO_RUNS,
+    ),
+    "finetuning": Table(
+        "Fine-tuning: DSC by dataset",
+        "finetuning",
+        (
+            DATASET,
+            METHOD,
+            column("General", "number", "general"),
+            column("Fine-tuned", "number", "finetuned"),
+            column("Gain", "signed", "gain"),
+            column("Reference", "text", "reference"),
+            column("DSC of the reference", "number", "reference_value"),
+            column("Gain over it", "signed", "gain_over_reference"),
+        ),
+        "S22",
+        {"metric": ("dsc",)},
+        without=_NO_RUNS,
+    ),
+    "finetuning_tests": Table(
+        "Gain by fine-tuning less gain over the reference: DSC",
+        "finetuning_tests",
+        (
+            METHOD,
+            column("Reference", "text", "reference"),
+            N,
+            column("Difference", "signed", "difference"),
+            column("Interval", "interval", "low", "high"),
+            column("Test", "text", "test"),
+            P,
+            REASON,
+        ),
+        where={"metric": ("dsc",), "chosen": (True,)},
+        without=_NO_RUNS,
+    ),
+    "ablation": Table(
+        "Ablations: DSC by dataset",
+        "ablation",
+        (
+            column("Ablation", "text", "ablation"),
+            column("Setting", "text", "setting"),
+            METHOD,
+            column("As the model is", "text", "default"),
+            column("DSC", "number", "mean"),
+        ),
+        "S19-S21",
+        {"metric": ("dsc",)},
+        "dataset",
+        without=_NO_RUNS,
+    ),
+    "ablation_tests": Table(
+        "Tests of the ablations: DSC",
+        "ablation_tests",
+        (
+            column("Ablation", "text", "ablation"),
+            METHOD,
+            column("Test", "text", "test"),
+            column("Settings", "count", "groups"),
+            N,
+            P,
+            column("As the model is", "text", "default"),
+            column("Best on", "count", "wins_of_default"),
+            REASON,
+        ),
+        where={"metric": ("dsc",)},
+        without=_NO_RUNS,
+    ),
+}
+"""By the name of their files."""
+
+_MAIN = {"table1": "overall", "dsc_by_dataset": "by_dataset", "prompts": "overall"}
+NAMES = (*_MAIN, *SUPPLEMENT)
+"""All tables of a study, in order."""
+SOURCES = tuple(dict.fromkeys([*_MAIN.values(), *(t.source for t in SUPPLEMENT.values())]))
+"""The tables of the statistics that they are made from."""

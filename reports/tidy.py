@@ -1,0 +1,105 @@
+"""Supplementary tables from tidy tables: the one function that prints what the registry lists."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.columns import Column, Kind, Table
+from reports.notes import notes
+from reports.sections import p_value
+from reports.supplement import SUPPLEMENT
+from reports.tables import cell
+from reports.typeset import NONE, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+
+def make(results: "Results") -> list[Path]:
+    """Write every table of the registry into the study's folder ``tables``."""
+    made = []
+    for name, entry in SUPPLEMENT.items():
+        rows = selected(results.statistics(entry.source), entry)
+        head, printed = layout(rows, entry, results.columns)
+        below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
+        blocks = {entry.heading: printed}
+        made += write(results.folder / "tables" / name, rows, blocks, head, below, entry.without)
+    return made
+
+
+def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
+    """Rows of a tidy table that the entry shows, with all their columns."""
+    for key, values in entry.where.items():
+        table = table[table[key].isin(values)]
+    return table.reset_index(drop=True)
+
+
+def layout(
+    rows: "pd.DataFrame", entry: Table, methods: Sequence[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Column heads and cells in print; ``methods``: their order where they are columns."""
+    if not entry.across:
+        cells = [
+            [_cell(column, row) for column in entry.columns] for row in rows.to_dict("records")
+        ]
+        return [column.heading for column in entry.columns], cells
+    *keys, shown = entry.columns
+    found = list(dict.fromkeys(rows[entry.across]))
+    if entry.across == "method":
+        found = [method for method in methods if method in found]
+    elif entry.across == "level":
+        found = sorted(found)
+    lines: dict[tuple[str, ...], dict[object, str]] = {}
+    for row in rows.to_dict("records"):
+        key = tuple(_cell(column, row) for column in keys)
+        lines.setdefault(key, {})[row[entry.across]] = _cell(shown, row)
+    head = [column.heading for column in keys] + [_text(value) for value in found]
+    return head, [[*key, *(line.get(v, NONE) for v in found)] for key, line in lines.items()]
+
+
+def _cell(column: Column, row: dict[Any, Any]) -> str:
+    first, *rest = (row[name] for name in column.fields)
+    if _missing(first) and column.kind not in ("share", "mm"):
+        return NONE
+    return _PRINTED[column.kind](first, *rest)
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plus_minus(mean: float, sd: float) -> str:
+    return f"{mean:.3f}" if _missing(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return NONE if _missing(high) else f"{low:.3f} to {high:.3f}"
+
+
+def _short(value: float) -> str:
+    """Three significant digits, never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+_PRINTED: dict[Kind, Callable[..., str]] = {
+    "text": _text,
+    "method": lambda name, trained: name + "†" * bool(trained),
+    "count": lambda value: f"{value:,.0f}",
+    "number": lambda value: f"{value:.3f}",
+    "signed": lambda value: f"{value:+.3f}",
+    "percent": lambda value: f"{value:.1f}",
+    "short": _short,
+    "p": p_value,
+    "pm": _plus_minus,
+    "interval": _interval,
+    "share": cell,
+    "mm": lambda mean, ok, expected, trained: cell(mean, ok, expected, trained, 2),
+}

@@ -1,0 +1,123 @@
+"""Supplementary tables: what is in the files is what the tidy tables say."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.analysis import ANALYSES, read_statistics
+from benchmark.analysis.generalisation import analyse
+from benchmark.analysis.settings import AnalysisSettings
+from reports import tables, tidy
+from reports.columns import Column, Table
+from reports.results import Results
+from reports.supplement import NAMES, SOURCES, SUPPLEMENT
+from tests.reports.test_training_figures import runs
+
+
+@pytest.fixture(scope="module")
+def written(study: Path) -> Path:
+    results = Results(study)
+    made = [*tables.make(results), *tidy.make(results)]
+    suffixes = (".csv", ".md", ".tex")
+    assert [path.name for path in made] == [name + s for name in NAMES for s in suffixes]
+    return study / "tables"
+
+
+def body(markdown: str) -> list[list[str]]:
+    """Cells below the head of the only table of a text."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_every_table_is_made_from_one_of_the_analyses() -> None:
+    known = {table for analysis in ANALYSES.values() for table in analysis.gives}
+    assert set(SOURCES) <= known
+
+
+@pytest.mark.parametrize("name", SUPPLEMENT)
+def test_csv_holds_the_rows_and_print_one_line_each(name: str, study: Path, written: Path) -> None:
+    entry = SUPPLEMENT[name]
+    source = read_statistics(study / "statistics" / f"{entry.source}.csv")
+    for key, values in entry.where.items():
+        source = source.loc[[value in values for value in source[key]]]
+    found = read_statistics(written / f"{name}.csv")
+    assert len(found) == len(source)
+    assert list(found.columns) == list(source.columns)
+    text = (written / f"{name}.md").read_text(encoding="utf-8")
+    latex = (written / f"{name}.tex").read_text(encoding="utf-8")
+    assert entry.title in text
+    if source.empty:
+        assert entry.without in text
+        assert r"\multicolumn" in latex
+        assert body(text) == []
+    elif not entry.across:
+        assert len(body(text)) == len(source)
+        assert latex.count(r" \\") == len(source) + 2  # the head, and the title
+
+
+def test_metrics_by_dataset_keep_denominators_and_what_was_trained_on(
+    study: Path, written: Path
+) -> None:
+    found = read_statistics(study / "statistics" / "by_dataset.csv")
+    text = (written / "hd95_by_dataset.md").read_text(encoding="utf-8")
+    lines = {line[0]: line[2:] for line in body(text)}
+    columns = Results(study).columns
+    for row in found[found["metric"] == "hd95"].to_dict("records"):
+        cell = lines[row["dataset"]][columns.index(row["method"])]
+        assert cell.startswith(f"{row['mean']:.2f}")
+        assert ("†" in cell) == bool(row["contaminated"])
+        assert (f"({row['ok']}/{row['expected']})" in cell) == (row["ok"] < row["expected"])
+    assert "were trained on this data" in text
+
+
+def test_numbers_of_the_paper_stand_only_where_its_text_tells_them() -> None:
+    headings = {name: entry.heading for name, entry in SUPPLEMENT.items()}
+    assert headings["fingerprint"] == "Table S4: Fingerprints of the datasets"
+    assert headings["nsd_by_dataset"] == "Of Tables S7-S11: NSD by dataset"
+    assert headings["training_samples"].startswith("Tables S2, S3: ")
+    assert not re.search(r"S\d", headings["ranking"])
+
+
+def test_runs_become_tables() -> None:
+    found = analyse({"runs": runs(3)}, AnalysisSettings())
+    head, cells = tidy.layout(found["recovery"], SUPPLEMENT["recovery"])
+    assert head == ["Method", "Trained on", "D35", "D36", "D37"]
+    wide = {line[1]: dict(zip(head[2:], line[2:], strict=True)) for line in cells}
+    for row in found["recovery"].to_dict("records"):
+        assert wide[row["trained_on"]][row["tested_on"]] == f"{row['recovery_percent']:.1f}"
+    head, cells = tidy.layout(found["finetuning"], SUPPLEMENT["finetuning"])
+    gains = [line[head.index("Gain")] for line in cells]
+    assert gains == [f"{gain:+.3f}" for gain in found["finetuning"]["gain"]]
+
+
+def test_cells_in_print() -> None:
+    columns = (
+        Column("Mean ± SD", "pm", ("mean", "sd")),
+        Column("P", "p", ("p",)),
+        Column("Interval", "interval", ("low", "high")),
+        Column("Size", "short", ("size",)),
+    )
+    rows = pd.DataFrame(
+        {"mean": [0.5, 0.25, None], "sd": [0.125, None, None], "p": [0.0004, 0.25, None]}
+        | {"low": [0.1, 0.2, None], "high": [0.3, None, None], "size": [123456.0, 0.01234, None]}
+    )
+    _, cells = tidy.layout(rows, Table("Title", "source", columns))
+    assert cells == [
+        ["0.500 ± 0.125", "< 0.001", "0.100 to 0.300", "123,456"],
+        ["0.250", "0.250", "–", "0.0123"],  # noqa: RUF001
+        ["–", "–", "–", "–"],  # noqa: RUF001
+    ]
+
+
+def test_levels_are_columns_in_ascending_order_with_gaps() -> None:
+    rows = pd.DataFrame(
+        {"method": ["a", "a", "b"], "dataset": "D1", "level": [0.2, 0.05, 0.05]}
+        | {"metric": "dsc", "selection": ["all", "all", "all"], "mean": [0.7, 0.8, 0.9]}
+    )
+    entry = SUPPLEMENT["stability"]
+    head, cells = tidy.layout(tidy.selected(rows, entry), entry)
+    assert head == ["Method", "Dataset", "0.05", "0.2"]
+    assert cells == [["a", "D1", "0.800", "0.700"], ["b", "D1", "0.900", "\N{EN DASH}"]]
+    assert tidy.selected(rows.assign(selection="effective"), entry).empty
