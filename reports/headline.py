@@ -45,9 +45,13 @@ def headline(results: "Results") -> dict[str, Any]:
     confidence = results.settings.get("analysis", {}).get("confidence", default)
     return {
         "splits": [tables.SPLITS.get(split, split) for split in splits],
-        "rows": sorted(rows, key=lambda row: row["place"] if row["place"] > 0 else float("inf")),
+        "rows": sorted(rows, key=_order),
         "confidence": f"{100 * confidence:g} %",
     }
+
+
+def _order(row: dict[str, Any]) -> tuple[bool, float]:
+    return row["control"], row["place"] if row["place"] > 0 else float("inf")
 
 
 def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.analysis import read_statistics
 from reports.paper.ledger import Measured, NotHereError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def _covered(results: "Results", method: str, split: str) -> None:
 
 
 def _table(results: "Results", name: str, **where: Any) -> "pd.DataFrame":
-    table = read_statistics(results.folder / "statistics" / f"{name}.csv")
+    table = results.statistics(name)
     for column, value in where.items():
         table = table[table[column] == value]
     return table

@@ -10,6 +10,7 @@ import pytest
 from benchmark.analysis import ANALYSES, aggregate, comparison, frames, read_statistics
 from benchmark.analysis.grid import Grid
 from benchmark.analysis.settings import AnalysisSettings
+from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.tables import records
 from reports.paper import ledger, quantities
@@ -61,6 +62,13 @@ def test_every_number_has_a_verdict_and_a_reason(paper: Any) -> None:
     assert paper.loc[paper["verdict"] == NOT_HERE, "why"].notna().all()
     assert paper.loc[paper["verdict"] != NOT_HERE, "ours"].notna().all()
     assert paper.index.is_unique
+
+
+def test_a_study_without_its_statistics_is_told_what_to_run(tmp_path: Path) -> None:
+    results = study(tmp_path)
+    (tmp_path / "statistics" / "interaction_tests.csv").unlink()
+    with pytest.raises(UserError, match=r"interaction_tests\.csv is missing.*Next step"):
+        ledger.make(results)
 
 
 def test_numbers_of_table_1(paper: Any) -> None:
