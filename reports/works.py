@@ -34,7 +34,7 @@ def _row(kind: str, key: str, licence: Any, citation: Any, **more: str) -> dict[
         "name": more.get("name", key),
         "key": key,
         "title": more.get("title"),
-        "licence": str(licence or "unknown"),
+        "licence": str(licence or "none stated"),
         "citation": str(citation or ""),
         "address": address(citation) if isinstance(citation, str) else None,
         "site": site if site.startswith(("https://", "http://")) else "",
