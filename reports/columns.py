@@ -97,7 +97,7 @@ def level_tests(title: str, source: str, number: str, without: str) -> Table:
         METHOD,
         column("Objects", "text", "selection"),
         column("Test", "text", "test"),
-        column("Level", "short", "level"),
+        column("Level", "text", "level"),
         N,
         column("Difference", "signed", "difference"),
         column("Interval", "interval", "low", "high"),

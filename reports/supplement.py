@@ -211,7 +211,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Scheme", "text", "scheme"),
             METHOD,
             column("Value", "number", "value"),
-            column("Rank", "short", "rank"),
+            column("Rank", "text", "rank"),
             column("Interval", "interval", "low", "high"),
             column("Share of first ranks", "number", "first_share"),
             REASON,

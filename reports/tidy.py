@@ -86,7 +86,7 @@ def _interval(low: float, high: float) -> str:
 
 def _short(value: float) -> str:
     """Three significant digits, never as a power of ten."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
 _PRINTED: dict[Kind, Callable[..., str]] = {

@@ -101,12 +101,12 @@ def test_cells_in_print() -> None:
     )
     rows = pd.DataFrame(
         {"mean": [0.5, 0.25, None], "sd": [0.125, None, None], "p": [0.0004, 0.25, None]}
-        | {"low": [0.1, 0.2, None], "high": [0.3, None, None], "size": [123456.0, 0.01234, None]}
+        | {"low": [0.1, 0.2, None], "high": [0.3, None, None], "size": [123456.0, 0.1, None]}
     )
     _, cells = tidy.layout(rows, Table("Title", "source", columns))
     assert cells == [
         ["0.500 ± 0.125", "< 0.001", "0.100 to 0.300", "123,456"],
-        ["0.250", "0.250", "–", "0.0123"],  # noqa: RUF001
+        ["0.250", "0.250", "–", "0.100"],  # noqa: RUF001
         ["–", "–", "–", "–"],  # noqa: RUF001
     ]
 
