@@ -105,12 +105,12 @@ def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_weights_are_needed_and_named(name: str) -> None:
+def test_weights_are_needed_and_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="weights: pam-small"):
         find(name)().load(None, "cpu")
     entry = weights.load("pam-released")
     assert len(entry.files) == 2
-    assert weights_store.fetch(entry, Path("nowhere")).state == "manual"
+    assert weights_store.fetch(entry, tmp_path).state == "manual"
 
 
 def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it(
