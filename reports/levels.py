@@ -47,11 +47,8 @@ def draw(
             boxes(axes, means, [looks[method].colour] * len(levels))
             axes.set_xticks(range(1, len(levels) + 1), [name(float(level)) for level in levels])
             axes.set_title(method, loc="left")
-            axes.text(
-                0, -0.24, verdict(tests, method), transform=axes.transAxes, fontsize=5.8, va="top"
-            )
             axes.set_ylim(0, 1.02)
-            axes.set_xlabel(axis)
+            axes.set_xlabel(f"{axis}\n{verdict(tests, method)}", fontsize=6)
             axes.grid(axis="y")
         for axes in panels[::columns]:
             axes.set_ylabel("DSC")

@@ -1,4 +1,7 @@
-"""Fig. 4b: sensitivity, NSD, HD95 and ASD on each external dataset, the distances normalised."""
+"""Fig. 4b: sensitivity, NSD, HD95 and ASD on each external dataset, the distances normalised.
+
+Controls are left out: the distances of an empty mask would make those of all methods look alike.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.definitions import METRICS
-from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +25,8 @@ NORMALISED = ("hd95", "asd")
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     rows = chosen(results.by_dataset)
-    return draw(rows, results.looks), caption(rows, results.methods, results.controls)
+    looks = {m: look for m, look in results.looks.items() if m not in results.controls}
+    return draw(rows, looks), caption(rows, list(looks))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
@@ -74,7 +78,7 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
                     look.marker,
                     color=look.colour,
                     markersize=3.4,
-                    markeredgewidth=0.9 if look.marker in CONTROL_MARKERS else 0,
+                    markeredgewidth=0,
                     label=method,
                 )
             for place in range(1, len(wide)):
@@ -92,7 +96,7 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         return figure
 
 
-def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str]) -> str:
+def caption(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
     """Caption from the numbers: what is shown, and who leads."""
     external = set(by_dataset["split"]) == {"external"}
     what = "external datasets" if external else "datasets (the study has no external one)"
@@ -101,13 +105,10 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     )
     text += "dataset; HD95 and ASD as share of the greatest mean of the dataset."
     for metric in SHOWN:
-        ranked = [m for m in methods if m not in controls]
-        wide = table(by_dataset, metric, ranked).dropna(how="all")
+        wide = table(by_dataset, metric, methods).dropna(how="all")
         if wide.shape[1] > 1 and len(wide):
             best = wide.idxmax(axis=1) if METRICS[metric].higher_is_better else wide.idxmin(axis=1)
             wins = best.value_counts()
             leader, count = wins.index[0], wins.iloc[0]
             text += f" Best {metric_name(metric)} most often: {leader} ({count} of {len(wide)})."
-    if controls:
-        text += f" Grey: the controls {', '.join(controls)}."
     return text

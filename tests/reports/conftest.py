@@ -146,7 +146,7 @@ def _prepared(folder: Path, ids: list[str]) -> None:
     images, objects = [], []
     for d, dataset in enumerate(ids):
         about = {"dataset": dataset, "split": "phantom" if len(ids) <= 10 else "internal"}
-        about |= {"modality": ("CT", "MR", "PET-CT", "SRX")[d % 4], "part": "validation"}
+        about |= {"modality": ("CT", "MR", "PETCT", "SRX")[d % 4], "part": "validation"}
         for s in range(2 + d % 5):
             scan = {"scan": f"scan{s}", "patient": f"p{s}"}
             sizes = zip((f"size_{a}" for a in "zyx"), rng.integers(20, 400, 3), strict=True)
