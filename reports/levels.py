@@ -82,9 +82,7 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
     if len(done):
         held = int(done["equivalent"].astype(bool).sum())
         margin = float(done["margin"].iloc[0])
-        lines.append(
-            f"equivalent within {margin:g}: {held} of {len(done)} levels (affected objects)"
-        )
+        lines.append(f"equivalent within {margin:g}: {held} of {len(done)} levels")
     else:
         lines.append("equivalence: not computable")
     return "\n".join(lines)
