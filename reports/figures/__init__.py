@@ -49,7 +49,7 @@ FIGURES: dict[str, Entry] = {
     "fig3b": Entry("Fingerprints of the datasets", ("fingerprint",), "data"),
     "fig4a": Entry("Overlap on each dataset", ("by_dataset", "overall")),
     "fig4b": Entry("Sensitivity, NSD, HD95 and ASD", ("by_dataset", "overall")),
-    "fig4c": Entry("The same 3D box", ("by_dataset", "overall")),
+    "fig4c": Entry("The same 3D box", ("scores.parquet", "by_dataset", "overall")),
     "fig4d": Entry("Time to segment an object", ("times.parquet", "overall"), "time"),
     "fig4e": Entry("Time for a prompt", ("interaction", "interaction_tests"), "time"),
     "fig4f": Entry(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from benchmark.matching import require_same_prompt
+from benchmark.tables import read_table
 from reports.figures import fig4a
 from reports.style import MM, WIDTH, Look, note, styled
 
@@ -23,12 +25,23 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     known = results.record.get("methods", {})
     told = {method: str(known.get(method, {}).get("prompt")) for method in results.columns}
     shown = [m for m in results.columns if told[m] in (SAME_PROMPT, SUPERVISED)]
+    require_same_boxes(results, [m for m in shown if told[m] == SAME_PROMPT])
     looks = {method: results.looks[method] for method in shown}
     adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(results.columns)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     figure = draw(results.by_dataset, looks, names, pair)
     return figure, caption(results.by_dataset, shown, results.controls, pair)
+
+
+def require_same_boxes(results: "Results", methods: list[str]) -> None:
+    """Refuse methods whose boxes differ: a `UserError` names the first object."""
+    columns = ["dataset", "scan", "object", "deviation", "method", "prompt", "prompt_hash"]
+    scores = read_table(results.folder / "scores.parquet", [*columns, "level", "status"])
+    scores = scores[scores["status"] == "ok"]
+    scored = [method for method in methods if method in set(scores["method"])]
+    if len(scored) > 1:
+        require_same_prompt(scores, scored)
 
 
 def draw(

@@ -1,5 +1,7 @@
 """Figures of the analyses, from small tables: the artists hold what the tables say."""
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from benchmark.errors import UserError
 from reports import levels
 from reports.figures import fig4c, fig4e, fig5b, fig5e
+from reports.results import Results
 from reports.style import looks
 from tests.reports.test_figures import METHODS, by_dataset, texts
 
@@ -194,3 +198,17 @@ def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
 )
 def test_a_figure_without_rows_says_so(figure: Any) -> None:
     assert texts(figure()).startswith("No ")
+
+
+@pytest.mark.parametrize("hashes", ["hh", "hx"])
+def test_the_same_box_is_demanded(tmp_path: Path, hashes: str) -> None:
+    (tmp_path / "settings.json").write_text("{}", encoding="utf-8")
+    place = {"dataset": "D1", "scan": "s", "object": "o", "deviation": 0.0, "level": "object"}
+    rows = [
+        {**place, "method": method, "prompt": "box3d", "prompt_hash": told, "status": "ok"}
+        for method, told in zip(METHODS, hashes, strict=True)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "scores.parquet")
+    same = hashes == "hh"
+    with nullcontext() if same else pytest.raises(UserError, match="prompts of o"):
+        fig4c.require_same_boxes(Results(tmp_path), METHODS)
