@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines import tensors
+from benchmark import tensors
 from benchmark.settings import Settings
 
 KIND = "sam2"
@@ -145,6 +145,7 @@ def of_published(published: Mapping[str, Tensor], size: Sam2Size, path: Path) ->
         content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
     network = build(size)
     tensors.fill(network, content, path)
+    network.requires_grad_(False)
     return network
 
 
@@ -158,6 +159,7 @@ def load(path: Path, image: int) -> Any:
     content, size = tensors.read_safetensors(path, KIND)
     network = build(Sam2Size.read(size, str(path)))
     tensors.fill(network, content, path)
+    network.requires_grad_(False)
     return network
 
 

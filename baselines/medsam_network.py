@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines import tensors
+from benchmark import tensors
 from benchmark.settings import Settings
 
 KIND = "medsam"
@@ -121,6 +121,7 @@ def of_published(published: Mapping[str, Tensor], size: SamSize, path: Path) -> 
         content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
     network = build(size)
     tensors.fill(network, content, path)
+    network.requires_grad_(False)
     return network
 
 
@@ -131,6 +132,7 @@ def load(path: Path) -> Any:
     content, size = tensors.read_safetensors(path, KIND)
     network = build(SamSize.read(size, str(path)))
     tensors.fill(network, content, path)
+    network.requires_grad_(False)
     return network
 
 

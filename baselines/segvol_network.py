@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines import tensors
 from baselines.segvol_encoder import ImageEncoder, Size
+from benchmark import tensors
 
 KIND = "segvol"
 
@@ -239,6 +239,7 @@ def load(path: Path, size: Size | None = None) -> SegVolNet:
         content = {key: value for key, value in read.items() if not _OTHER.fullmatch(key)}
         network = build(size or Size())
     tensors.fill(network, content, path)
+    network.requires_grad_(False)
     return network
 
 

@@ -6,9 +6,8 @@ refused. Every tensor of a file has its place in the network, and every paramete
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar, overload
 
 import torch
@@ -16,12 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark import tensors
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic
 from pam.config import UNetConfig
 from pam.network import NETWORKS, Box2Mask, Network, PropMask
 
 HEADER = "pam"
+_WRAPPER = "model_state_dict"
+"""Key below which the authors' files may hold the tensors."""
 N = TypeVar("N", PropMask, Box2Mask)
 
 # From the names of the released files (github.com/czifan/PAM) to ours, applied in this order. Some
@@ -62,7 +64,9 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
     of another shape, not finite, or given twice with different values.
     """
     network = _class_of(kind)
-    filled: Network = _filled(network, config, _merged(_released(path), path), path)
+    filled: Network = _filled(
+        network, config, _merged(tensors.read_pickle(path, _WRAPPER), path), path
+    )
     return filled
 
 
@@ -70,34 +74,8 @@ def kind_of(path: Path) -> str:
     """Tell which network a file holds, "propmask" or "box2mask"; errors as in `load`."""
     if path.suffix == ".safetensors":
         return str(_described(path)[0].kind)
-    names = map(canonical, _released(path))
+    names = map(canonical, tensors.read_pickle(path, _WRAPPER))
     return "propmask" if any(name.startswith("attentions.") for name in names) else "box2mask"
-
-
-def _released(path: Path) -> Mapping[str, Tensor]:
-    """Names and tensors of a ``.pth`` file."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"No such file: {path}.") from None
-    except UnpicklingError as error:
-        raise UserError(
-            f"{path} was not read: it holds more than tensors ({_first_line(error)}), which could "
-            "run code, or it is damaged. Get it again from its authors, or save its state_dict() "
-            "alone."
-        ) from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        raise UserError(
-            f"{path} cannot be read as a file of torch.save ({_first_line(error)}). Get it again."
-        ) from None
-    if isinstance(content, Mapping):
-        content = content.get("model_state_dict", content)
-    if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{path} holds no weights: expected names and their tensors.")
-    wrong = [repr(k) for k, x in content.items() if not (type(k) is str and isinstance(x, Tensor))]
-    if wrong:
-        raise UserError(f"{path} holds more than names and their tensors: {_some(wrong)}.")
-    return content
 
 
 def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = None) -> None:
@@ -108,10 +86,10 @@ def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = N
 def save(network: Network, path: Path) -> None:
     """Write the network as safetensors: our names, and kind and configuration in the header."""
     header = {"kind": network.kind, "config": network.config.model_dump()}
-    tensors = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
+    content = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
     with atomic(path) as temporary:
         # One entry alone: the order of several would differ from run to run, and so the hash.
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
+        save_file(content, temporary, metadata={HEADER: json.dumps(header)})
 
 
 @overload
@@ -123,10 +101,10 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
 
     ``kind``: the class that is expected. Raises `UserError` as `load_released` does.
     """
-    network, values, tensors = _described(path)
+    network, values, content = _described(path)
     if kind is not None and network is not kind:
         raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
-    filled: Network = _filled(network, network.Config.read(values, str(path)), tensors, path)
+    filled: Network = _filled(network, network.Config.read(values, str(path)), content, path)
     return filled
 
 
@@ -135,8 +113,8 @@ def _described(path: Path) -> tuple[Any, Any, dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _class_of(str(header["kind"])), header["config"], tensors
+            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _class_of(str(header["kind"])), header["config"], content
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
     except (SafetensorError, OSError) as error:
@@ -159,10 +137,10 @@ def _class_of(kind: type[Network] | str) -> Any:
     return NETWORKS[kind]
 
 
-def _merged(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _merged(content: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Give each tensor its one name; `UserError` where two of the same name are not equal."""
     merged: dict[str, Tensor] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in content.items():
         known = merged.setdefault(canonical(key), tensor)
         if known is not tensor and not torch.equal(known.float(), tensor.float()):
             raise UserError(
@@ -172,36 +150,9 @@ def _merged(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     return merged
 
 
-def _filled(kind: type[N], config: Any, tensors: Mapping[str, Tensor], path: Path) -> N:
+def _filled(kind: type[N], config: Any, content: Mapping[str, Tensor], path: Path) -> N:
     """Make the network of the tensors, if each has its place and each place its tensor."""
     with torch.device("meta"):  # no memory, no random numbers: the values are the file's
         network = kind(config)
-    places = network.state_dict()
-    both = places.keys() & tensors.keys()
-    found = {
-        "missing": places.keys() - both,
-        "unexpected": tensors.keys() - both,
-        "of another shape": [
-            f"{key} {tuple(tensors[key].shape)} for {tuple(places[key].shape)}"
-            for key in both
-            if tensors[key].shape != places[key].shape
-        ],
-        "not finite": [key for key in both if not tensors[key].isfinite().all()],
-    }
-    if any(found.values()):
-        faults = "; ".join(f"{len(x)} {what}: {_some(x)}" for what, x in found.items() if x)
-        raise UserError(
-            f"{path} does not fit a {network.kind} of {len(places)} tensors ({network.config}). "
-            f"{faults}. It may be of the other network, of another size, or damaged."
-        )
-    network.load_state_dict({key: x.float() for key, x in tensors.items()}, assign=True)
-    return network.eval()
-
-
-def _some(names: Iterable[str], shown: int = 5) -> str:
-    names = sorted(names)
-    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    tensors.fill(network, content, path)
+    return network

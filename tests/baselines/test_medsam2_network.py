@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from baselines import medsam2_network, tensors
+from baselines import medsam2_network
 from baselines.medsam2_network import Sam2Size, renamed
+from benchmark import tensors
 from benchmark.errors import UserError
 
 Shape = tuple[int, ...]

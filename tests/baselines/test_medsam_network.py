@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import medsam_network, tensors
+from baselines import medsam_network
 from baselines.medsam_network import SamSize
+from benchmark import tensors
 from benchmark.errors import UserError
 
 KEYS = Path(__file__).parent / "golden" / "medsam_keys.tsv"

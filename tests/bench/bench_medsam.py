@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 from torch.nn.functional import interpolate
 
-from baselines import medsam_network, tensors
+from baselines import medsam_network
 from baselines.medsam import MedSAM
 from baselines.medsam_network import SamSize
 from baselines.medsam_preprocess import WINDOWS, to_uint8
+from benchmark import tensors
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume

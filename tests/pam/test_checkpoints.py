@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[Callable[[State], Any], str]] = {
     "alias differs": (lambda s: {**s, ALIAS: s[ALIAS] + 1}, "another name of .* differ"),
     "alias of another shape": (lambda s: {**s, ALIAS: s[ALIAS][:1]}, "another name of .* differ"),
     "not finite": (lambda s: {**s, HEAD: torch.full((2,), torch.nan)}, "1 not finite: decoder"),
-    "of another size": (lambda s: Box2Mask().state_dict(), "It may be of the other network"),
+    "of another size": (lambda s: Box2Mask().state_dict(), "It may be of another model"),
     "no tensor": (lambda s: {**s, "epoch": 3}, "more than names and their tensors: 'epoch'"),
     "no name": (lambda s: {**s, 3: torch.ones(1)}, "more than names and their tensors: 3"),
     "empty": (lambda s: {}, "holds no weights"),

@@ -87,7 +87,8 @@ def renamed(published: Mapping[str, Tensor], name: Callable[[str], str], path: P
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Give ``module`` (made on any device, also meta) the tensors of its state dict as float32.
 
-    Raises `UserError` for tensors that are missing, unexpected, of another shape or not finite.
+    It is in evaluation mode then. Raises `UserError` for tensors that are missing, unexpected, of
+    another shape or not finite.
     """
     places = module.state_dict()
     both = places.keys() & tensors.keys()
@@ -108,7 +109,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
             "It may be of another model, of another size, or damaged."
         )
     module.load_state_dict({key: x.float() for key, x in tensors.items()}, assign=True)
-    module.eval().requires_grad_(False)
+    module.eval()
 
 
 def _some(names: Iterable[str], shown: int = 5) -> str:
