@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -246,8 +247,9 @@ def test_each_mistake_is_found_and_told(
 
 
 def test_a_heavy_import_at_the_top_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    request.addfinalizer(lambda: sys.modules.pop("jax", None))  # libraries ask there for it
     (tmp_path / "jax.py").write_text("", encoding="utf-8")  # a name that nothing here imports
     source = "import jax\nfrom baselines.controls import BoxFill\nclass Mine(BoxFill): pass\n"
     (tmp_path / "heavymethod.py").write_text(source, encoding="utf-8")

@@ -52,7 +52,7 @@ def browse(text: str, folder: Path, script: str) -> Any:
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += [f"--user-data-dir={folder / 'profile'}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
     title = re.search(r"<title>(.*?)</title>", done.stdout, flags=re.DOTALL)
     assert title is not None
     return json.loads(escapes.unescape(title[1]))
