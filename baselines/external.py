@@ -142,8 +142,8 @@ def read(path: Path, volume: "Volume") -> Labels:
 
     Segments are those of 3D Slicer's .seg.nrrd: SegmentN_Name, _Layer and _LabelValue.
     """
-    from benchmark import segmentation
     from benchmark import volume as volumes
+    from benchmark.finished import segmentation
 
     segments: Mapping[str, Place] = {}
     if path.name.endswith(".seg.nrrd"):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import tensors
 from benchmark.settings import Settings
+from benchmark.weights import tensors
 
 KIND = "sam2"
 

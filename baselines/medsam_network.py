@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark import tensors
 from benchmark.settings import Settings
+from benchmark.weights import tensors
 
 KIND = "medsam"
 

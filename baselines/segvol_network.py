@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.segvol_encoder import ImageEncoder, Size
-from benchmark import tensors
+from benchmark.weights import tensors
 
 KIND = "segvol"
 

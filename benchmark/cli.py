@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark import datasets_cli, weights_cli
+from benchmark import datasets_cli
 from benchmark.analysis.commands import app as analyse
 from benchmark.errors import UserError, unknown_name
+from benchmark.weights import commands as weights_cli
 
 if TYPE_CHECKING:
     from benchmark.study import Study
@@ -71,9 +72,9 @@ def fetch(dataset: Entry, output: Output) -> None:
 @app.command()
 def fetch_weights(weights: Entry, output: Output) -> None:
     """Fetch the weights of a method and check their hash; always ends in a status file."""
-    from benchmark import weights_store
     from benchmark.files import write_json
-    from benchmark.weights import load
+    from benchmark.weights import store as weights_store
+    from benchmark.weights.registry import load
 
     write_json(output, weights_store.fetch(load(weights), output.parent, weights).model_dump())
 
@@ -137,10 +138,11 @@ def plan(settings: Input, images: Input, reference: Input, output: Output) -> No
 @app.command()
 def fit(settings: Input, planned: Input, output: Output) -> None:
     """Train a method on the training cases of a dataset; ends in a status file."""
-    from benchmark import fitting, weights_store
-    from benchmark.device import device
+    from benchmark import fitting
     from benchmark.files import read_json, write_json
+    from benchmark.machine.device import device
     from benchmark.specs import Run
+    from benchmark.weights import store as weights_store
 
     run = Run.read(read_json(settings), str(settings))
     with device(run.adapter, f"{run.adapter} learns {output.parent.name}") as where:
@@ -164,12 +166,13 @@ def predict(
     ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
-    from benchmark import fitting, inference, weights_store
-    from benchmark.claim import claim
-    from benchmark.device import device, facts
+    from benchmark import fitting, inference
     from benchmark.files import read_json
+    from benchmark.machine.claim import claim
+    from benchmark.machine.device import device, facts
     from benchmark.specs import Run
     from benchmark.tables import read_table, write_table
+    from benchmark.weights import store as weights_store
 
     run = Run.read(read_json(settings), str(settings))
     status = weights_status or model_status
@@ -275,7 +278,7 @@ def check_adapter(
     """Run a method through the conformance checks and tell what is still wrong."""
     import yaml
 
-    from benchmark.conformance import check
+    from benchmark.conformance.checks import check
     from benchmark.prompts import KINDS
 
     kinds = [kind for kind in KINDS if prompt in (None, kind)]
@@ -343,8 +346,9 @@ def score(
     prediction that is missing, broken or on another grid is a failure, counted and told. Writes
     scores.parquet and scores.csv, a row a structure of a scan, and prints a table of means.
     """
-    from benchmark import finished, summary
     from benchmark.files import atomic
+    from benchmark.finished import pairs as finished
+    from benchmark.finished import summary
     from benchmark.metrics import EmptyPolicy
     from benchmark.tables import read_table, write_table
 

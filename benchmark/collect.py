@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import objects, paths, scoring, weights
+from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
@@ -19,7 +19,8 @@ from benchmark.record import run_record
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_record, read_table, write_table
-from benchmark.weights_store import command, read_status
+from benchmark.weights import registry as weights
+from benchmark.weights.store import command, read_status
 
 SCORES = pa.schema(
     [

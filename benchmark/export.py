@@ -9,8 +9,8 @@ import pandas as pd
 from benchmark import masks, paths, volume
 from benchmark.errors import UserError
 from benchmark.files import write_json
+from benchmark.machine.progress import progress
 from benchmark.masks import Mask
-from benchmark.progress import progress
 from benchmark.tables import read_table, records
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import costs, masks, prompts, volume
+from benchmark import masks, prompts, volume
 from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
-from benchmark.device import release_memory
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
+from benchmark.machine import costs
+from benchmark.machine.device import release_memory
+from benchmark.machine.progress import progress
 from benchmark.masks import Mask, Shape
-from benchmark.progress import progress
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
@@ -58,7 +59,7 @@ TIMES = pa.schema(
 )
 """A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job,
 ``write_s`` the making of the compact mask; ``flops`` are counted for the first object alone, and
-the peaks are those of the process so far. See `benchmark.costs`."""
+the peaks are those of the process so far. See `benchmark.machine.costs`."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmark import conversion, labels, objects, paths, scans, volume
+from benchmark import objects, paths, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.progress import progress
-from benchmark.scans import Scan
+from benchmark.machine.progress import progress
+from benchmark.published import conversion, labels, scans
+from benchmark.published.scans import Scan
 from benchmark.sources import Status
 from benchmark.volume import Volume
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, metrics
+from benchmark.machine.progress import progress
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.empty import fill_empty
-from benchmark.progress import progress
 from benchmark.specs import Run, Scoring
 from benchmark.tables import records
 

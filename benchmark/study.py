@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark import catalogue, weights
+from benchmark import catalogue
 from benchmark.adapter import Adapter, Learner, find
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
@@ -17,6 +17,7 @@ from benchmark.errors import unknown_name
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 from benchmark.specs import PromptRules, Run, Scoring
+from benchmark.weights import registry as weights
 
 Preset = Literal["paper", "released", "rigorous"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.dicomseries import inspect_series
 from benchmark.errors import UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, same_grid, view_axis
-from benchmark.imagefile import Contents, inspect, pixels, refusal
+from benchmark.published.dicomseries import inspect_series
+from benchmark.published.imagefile import Contents, inspect, pixels, refusal
 
 __all__ = [
     "Geometry",

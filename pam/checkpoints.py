@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark import tensors
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic
+from benchmark.weights import tensors
 from pam.config import UNetConfig
 from pam.network import NETWORKS, Box2Mask, Network, PropMask
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.archives.formats import pour
 from benchmark.archives.guard import ArchiveError, Guard, Limits, PasswordError
 from benchmark.files import read_json, write_json
-from benchmark.progress import byte_bar
+from benchmark.machine.progress import byte_bar
 
 __all__ = ["ArchiveError", "Limits", "PasswordError", "marker", "unpack"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.archives import marker
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from benchmark.progress import progress
+from benchmark.machine.progress import progress
 from benchmark.sources.checks import hashes_of, sha256_of
 from benchmark.sources.place import Got, Place, is_unpacked, unpacked_to
 

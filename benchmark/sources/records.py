@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmark.errors import unknown_name
-from benchmark.progress import progress
+from benchmark.machine.progress import progress
 from benchmark.sources.answers import asking, check_status, host_of, shown
 from benchmark.sources.download import DownloadError, download
 from benchmark.sources.files import File, below

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.progress import byte_bar
+from benchmark.machine.progress import byte_bar
 from benchmark.sources.answers import asking, check_status, host_of, is_page, shown
 from benchmark.sources.checks import Expected, give_receipt
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience

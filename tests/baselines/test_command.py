@@ -15,7 +15,7 @@ from baselines import process
 from baselines.command import Command
 from benchmark import volume
 from benchmark.adapter import Prediction
-from benchmark.conformance import check
+from benchmark.conformance.checks import check
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D, Mask2D, Prompt, StructureName

@@ -12,7 +12,7 @@ from baselines import medsam_network
 from baselines.medsam import MedSAM, MedSAMPerSlice
 from baselines.medsam_network import SamSize
 from baselines.medsam_slices import Job, Slices
-from benchmark import conformance
+from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D

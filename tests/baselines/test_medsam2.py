@@ -20,11 +20,12 @@ from baselines import medsam2_network
 from baselines.medsam2 import MedSam2, Sam2, largest_component
 from baselines.medsam2_video import MEAN, STD, to_frames
 from baselines.medsam_preprocess import to_uint8
-from benchmark import conformance, weights
+from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box2D, Mask2D
 from benchmark.volume import Volume
+from benchmark.weights import registry as weights
 from tests.baselines.test_medsam2_network import SMALL, inventory
 
 COUNT, HEIGHT, WIDTH = 22, 40, 34

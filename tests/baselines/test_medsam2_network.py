@@ -10,8 +10,8 @@ import torch
 
 from baselines import medsam2_network
 from baselines.medsam2_network import Sam2Size, renamed
-from benchmark import tensors
 from benchmark.errors import UserError
+from benchmark.weights import tensors
 
 Shape = tuple[int, ...]
 SMALL = Sam2Size(

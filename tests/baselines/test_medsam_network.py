@@ -11,8 +11,8 @@ import torch
 
 from baselines import medsam_network
 from baselines.medsam_network import SamSize
-from benchmark import tensors
 from benchmark.errors import UserError
+from benchmark.weights import tensors
 
 KEYS = Path(__file__).parent / "golden" / "medsam_keys.tsv"
 SMALL = SamSize(

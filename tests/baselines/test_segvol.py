@@ -7,13 +7,13 @@ import pytest
 
 from baselines import segvol_network
 from baselines.segvol import SegVol
-from benchmark import weights
 from benchmark.boxes import Crop
-from benchmark.conformance import check
+from benchmark.conformance.checks import check
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume
+from benchmark.weights import registry as weights
 from tests.baselines import segvol_small
 from tests.baselines.segvol_small import Counting
 

@@ -27,10 +27,10 @@ from baselines import medsam_network
 from baselines.medsam import MedSAM
 from baselines.medsam_network import SamSize
 from baselines.medsam_preprocess import WINDOWS, to_uint8
-from benchmark import tensors
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume
+from benchmark.weights import tensors
 
 REDUCED = SamSize(image=256, width=192, depth=4, heads=3, attends_all=(1, 3), window=7, channels=64)
 OBJECTS, SLICES = 10, 8

@@ -8,22 +8,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmark import (
-    inference,
-    objects,
-    paths,
-    prepare,
-    prompts,
-    scoring,
-    weights,
-    weights_store,
-)
+from benchmark import inference, objects, paths, prepare, prompts, scoring
 from benchmark.catalogue import Dataset
 from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, check, collect
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.study import Study
 from benchmark.tables import read_table, write_table
+from benchmark.weights import registry as weights
+from benchmark.weights import store as weights_store
 
 METHODS: dict[str, Any] = {
     "fill": {"adapter": "baselines.controls:BoxFill", "prompt": "box3d", "weights": "net.yaml"},

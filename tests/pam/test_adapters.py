@@ -8,13 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark import conformance, weights, weights_store
 from benchmark import prompts as prompting
 from benchmark.adapter import find
+from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Mask2D, Prompt
 from benchmark.volume import Volume
+from benchmark.weights import registry as weights
+from benchmark.weights import store as weights_store
 from pam import checkpoints
 from pam.adapters import Pam2DMask
 from pam.box2mask import guiding_mask

@@ -24,7 +24,7 @@ def done(make_workplace: Callable[[], Workplace]) -> Workplace:
     place = make_workplace()
     run = place.run(place.study())
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "jobs done (100%) in " in run.stderr  # the line of benchmark.workflow_progress
+    assert "jobs done (100%) in " in run.stderr  # the line of benchmark.machine.workflow_progress
     assert "Select jobs to execute" not in run.stderr  # in place of those of Snakemake
     return place
 

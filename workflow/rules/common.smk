@@ -11,7 +11,7 @@ from benchmark import paths, weights, weights_store
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
 from benchmark.study import Study
-from benchmark.workflow_progress import take_over
+from benchmark.machine.workflow_progress import take_over
 
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)

@@ -297,8 +297,8 @@ def test_the_password_of_an_archive(
 
 
 def test_weights_are_fetched_like_data(server: Server, tmp_path: Path) -> None:
-    from benchmark import weights_store
-    from benchmark.weights import Weights
+    from benchmark.weights import store as weights_store
+    from benchmark.weights.registry import Weights
 
     page = server.put("/model.pth", b"weights")
     gone = {"kind": "http", "files": [{"url": f"{server.address}/gone.pth", "name": "model.pth"}]}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import pam
-from benchmark import weights, weights_store
+from benchmark.weights import registry as weights
+from benchmark.weights import store as weights_store
 from pam import box_presets, checkpoints, files, presets
 from pam.network import Box2Mask, PropMask
 from pam.training import recipe as recipes

@@ -1,0 +1,1 @@
+"""Whether an adapter keeps its contract."""

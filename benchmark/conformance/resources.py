@@ -1,0 +1,108 @@
+"""What an adapter does with memory and time: checked on one made scan."""
+
+import gc
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.adapter import Adapter
+from benchmark.conformance.scenes import Scene
+from benchmark.prompts import Prompt
+from benchmark.volume import Volume
+
+
+def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -> str | None:
+    """Say what is wrong where the memory ends while the adapter reads the image.
+
+    It may raise, or give failures: both end in the tables. A mask would pass for an answer.
+    """
+    _Full.asked = False
+    full = scene.volume.array.view(_Full)
+    scan = replace(scene.volume, array=full)
+    try:
+        given = list(adapter.segment(scan, prompts))
+    except Exception:  # also what a library makes of it
+        return None
+    if _Full.asked and any(prediction.mask is not None for prediction in given):
+        return (
+            "Expected an exception or failures where memory runs out; got a mask. Next step: do "
+            "not catch MemoryError, or yield Prediction(failure=...)."
+        )
+    return None
+
+
+def memory_is_released(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -> str | None:
+    """Say whether the adapter keeps the image after its answers, or ever more of the GPU."""
+    seen = []
+    for _ in range(3):
+        array = scene.volume.array.copy()
+        array.flags.writeable = False
+        held = weakref.ref(array)
+        scan: Volume | None = replace(scene.volume, array=array)
+        del array
+        assert scan is not None
+        list(adapter.segment(scan, prompts))
+        scan = None
+        gc.collect()
+        if held() is not None:
+            return (
+                "Expected the image to be let go of once its objects are segmented; got one that "
+                "is kept. Next step: keep no volume, array or view of it on self."
+            )
+        seen.append(_on_gpu())
+    if seen[-1] > seen[-2] > seen[-3]:
+        return (
+            f"Expected the same memory of the GPU after each scan; got {seen} bytes. Next step: "
+            "keep no tensors of a scan on self."
+        )
+    return None
+
+
+def times(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt], load_s: float) -> str:
+    """Tell how long the phases took: loading, all objects at once, one by one."""
+
+    def seconds(asked: Sequence[Prompt]) -> float:
+        start = perf_counter()
+        list(adapter.segment(scene.volume, asked))
+        return perf_counter() - start
+
+    together = seconds(prompts)
+    alone = [seconds([prompt]) for prompt in prompts]
+    shape = " x ".join(map(str, scene.volume.shape))
+    return (
+        f"load {load_s:.2g} s; {shape} voxels: {len(prompts)} objects at once {together:.2g} s, "
+        f"one by one {sum(alone):.2g} s"
+    )
+
+
+class _Full(np.ndarray[Any, Any]):
+    """An array that takes all memory as soon as it is computed with."""
+
+    asked = False
+
+    def __array_ufunc__(self, *arguments: Any, **options: Any) -> Any:
+        _Full.asked = True
+        raise MemoryError("out of memory, as a test")
+
+    def __array_function__(self, *arguments: Any, **options: Any) -> Any:
+        _Full.asked = True
+        raise MemoryError("out of memory, as a test")
+
+    def astype(self, *arguments: Any, **options: Any) -> NDArray[Any]:
+        _Full.asked = True
+        raise MemoryError("out of memory, as a test")
+
+
+def _on_gpu() -> int:
+    """Bytes that torch holds on the GPU; 0 where it was not imported or there is none."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return 0
+    return int(torch.cuda.memory_allocated())

@@ -1,0 +1,1 @@
+"""Predictions made elsewhere, scored from two folders of label files."""

@@ -1,0 +1,252 @@
+"""Finished predictions from elsewhere: two folders of label files -> scores of every structure.
+
+The files are paired by name. What is expected is what the references hold: a prediction that is
+missing, unreadable or on another grid is a failure of each structure of its scan, never left out.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark import metrics
+from benchmark.boxes import EMPTY, inside
+from benchmark.errors import UserError, unknown_name
+from benchmark.finished import segmentation
+from benchmark.finished.segmentation import Segmentation, stem
+from benchmark.geometry import same_grid
+from benchmark.labelmap import Label
+from benchmark.machine.progress import progress
+from benchmark.metrics import EmptyPolicy, fill_empty
+from benchmark.metrics.boundary import VALUES, Convention, boundary_metrics
+from benchmark.settings import Settings, load_yaml
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("scan", "structure", "status", "reason")),
+        ("reference_mm3", pa.float64()),
+        ("prediction_mm3", pa.float64()),
+        ("tolerance_mm", pa.float64()),
+        *((name, pa.float64()) for name in metrics.METRICS),
+    ]
+)
+"""A row a structure of a scan; ``structure`` is null where the reference cannot be read. A
+structure that is in neither file has no row."""
+
+
+class Named(Settings):
+    """A structure of the file of labels."""
+
+    name: str
+    nsd_tolerance_mm: float | None = None
+
+
+class LabelFile(Settings):
+    """What ``--labels`` holds: value -> name, or value -> ``name`` and ``nsd_tolerance_mm``."""
+
+    labels: dict[int, Named | str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to score; ``names``: value -> structure; ``tolerances``: structure -> mm, of NSD."""
+
+    names: Mapping[int, str] | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    tolerance_mm: float = 2.0
+    empty: EmptyPolicy = field(default_factory=EmptyPolicy)
+    threads: int = 1
+    conventions: tuple[Convention, ...] = ()
+
+
+def conventions(names: Sequence[str]) -> tuple[Convention, ...]:
+    """Check the names of conventions; an unknown one is a `UserError`."""
+    for name in names:
+        if name not in VALUES:
+            raise UserError(unknown_name("definition", name, VALUES))
+    return tuple(convention for convention in VALUES if convention in names)
+
+
+def schema(conventions: Sequence[Convention]) -> pa.Schema:
+    """`SCHEMA` with the columns of boundary metrics, ``<metric>_<convention>``."""
+    more = (f"{name}_{convention}" for convention in conventions for name in VALUES[convention])
+    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
+
+
+def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
+    """Read a file of labels: value -> structure, and structure -> tolerance where one is given."""
+    content = LabelFile.read({"labels": load_yaml(path)}, str(path)).labels
+    named = {v: Named(name=of) if isinstance(of, str) else of for v, of in content.items()}
+    counts = Counter(of.name for of in named.values())
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UserError(
+            f"{path}: more than one value is named {', '.join(twice)}. Expected a structure a "
+            "value. Next step: give each a name of its own, or join them in the files first."
+        )
+    tolerances = {of.name: of.nsd_tolerance_mm for of in named.values()}
+    return (
+        {value: of.name for value, of in named.items()},
+        {name: mm for name, mm in tolerances.items() if mm is not None},
+    )
+
+
+def cores() -> int:
+    """Count the processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None]]:
+    """Give the files of each scan by its name; a prediction may be missing.
+
+    Errors: a `UserError` where a folder has no files of labels, two of one name, or where no
+    prediction has the name of a reference.
+    """
+    references, predictions = _files(reference), _files(prediction)
+    if not references.keys() & predictions.keys():
+        name = next(iter(predictions))
+        raise UserError(
+            f"No file in {prediction} has the name of one in {reference}. Files are paired by name "
+            "without the suffix (scan7.nii.gz and scan7.seg.nrrd are a pair). "
+            + unknown_name("scan", name, references)
+        )
+    return {name: (path, predictions.get(name)) for name, path in references.items()}
+
+
+def strangers(reference: Path, prediction: Path) -> list[str]:
+    """Names of predictions that have no reference."""
+    return sorted(_files(prediction).keys() - _files(reference).keys())
+
+
+def score(
+    pairs: Mapping[str, tuple[Path, Path | None]], options: Options
+) -> Iterator[dict[str, Any]]:
+    """Score every structure of every scan: rows of `SCHEMA`."""
+    for scan, files in progress(list(pairs.items()), "score", "scan"):
+        for row in _score_scan(*files, options):
+            yield {"scan": scan, **row}
+
+
+def _score_scan(
+    reference: Path, prediction: Path | None, options: Options
+) -> Iterator[dict[str, Any]]:
+    try:
+        truth = segmentation.read(reference, options.names)
+    except UserError as error:
+        yield {"status": "failed", "reason": str(error)}
+        return
+    try:
+        if prediction is None:
+            raise UserError("no prediction: there is no file of this name")
+        found = segmentation.read(prediction, options.names)
+        _check(truth, found, reference, prediction)
+    except UserError as error:
+        for name in truth.structures:
+            yield {"structure": name, "status": "failed", "reason": str(error)}
+        return
+    names = [*truth.structures, *(n for n in found.structures if n not in truth.structures)]
+    if options.names is not None:
+        order = list(options.names.values())
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
+
+    def compare(name: str) -> dict[str, Any]:
+        return _compare(name, truth, found, options)
+
+    with ThreadPoolExecutor(options.threads) as pool:
+        yield from pool.map(compare, names)
+
+
+def _compare(
+    name: str, truth: Segmentation, found: Segmentation, options: Options
+) -> dict[str, Any]:
+    pair = _label(truth, name), _label(found, name)
+    tolerance = options.tolerances.get(name, options.tolerance_mm)
+    voxel_mm3 = prod(truth.spacing)
+    values = metrics.score_masks(
+        *pair, truth.spacing, grid_voxels=prod(truth.shape), tolerance_mm=tolerance
+    )
+    filled = fill_empty(
+        values,
+        reference_empty=pair[0].voxels == 0,
+        prediction_empty=pair[1].voxels == 0,
+        diagonal_mm=truth.diagonal_mm,
+        policy=options.empty,
+    )
+    return {
+        "structure": name,
+        "status": "ok",
+        "reference_mm3": pair[0].voxels * voxel_mm3,
+        "prediction_mm3": pair[1].voxels * voxel_mm3,
+        "tolerance_mm": tolerance,
+        **filled,
+        **_by_conventions(pair, truth, tolerance, options.conventions),
+    }
+
+
+def _by_conventions(
+    pair: tuple[Label, Label],
+    truth: Segmentation,
+    tolerance_mm: float,
+    conventions: Sequence[Convention],
+) -> dict[str, float]:
+    """Raw values: what an empty mask leaves undefined stays so, as in the libraries."""
+    values: dict[str, float] = {}
+    if conventions:
+        z, y, x = truth.shape
+        dense = [inside(label, (0, z, 0, y, 0, x)) for label in pair]
+        for convention in conventions:
+            found = boundary_metrics(
+                dense[0], dense[1], truth.spacing, tolerance_mm, convention=convention
+            )
+            values |= {f"{name}_{convention}": value for name, value in found.items()}
+    return values
+
+
+def _label(of: Segmentation, name: str) -> Label:
+    nowhere = np.zeros(0, np.int64)
+    return of.structures.get(name) or Label(np.zeros((0, 0, 0), int), 1, EMPTY, nowhere, nowhere)
+
+
+def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction: Path) -> None:
+    if difference := same_grid(truth, found):
+        raise UserError(
+            f"{prediction} is not on the grid of {reference}. {difference} Nothing is resampled, "
+            "as that would be a guess. Next step: resample the prediction to the nearest neighbour."
+        )
+    if truth.named != found.named and not truth.structures.keys() & found.structures.keys():
+        raise UserError(
+            f"{reference} holds {', '.join(truth.structures) or 'nothing'}, {prediction} holds "
+            f"{', '.join(found.structures) or 'nothing'}. Likely cause: one has names and the "
+            "other numbers. Next step: name the values of the label maps with --labels."
+        )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"No such folder: {folder}.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = stem(path)
+        if name is None or path.name.startswith("."):
+            continue
+        if name in found:
+            raise UserError(
+                f"Two files of the name {name!r} in {folder}: {found[name].name} and {path.name}. "
+                "Next step: keep one of them."
+            )
+        found[name] = path
+    if not found:
+        raise UserError(
+            f"No files of labels in {folder}. Expected names that end in "
+            f"{', '.join(segmentation.SUFFIXES)}."
+        )
+    return found

@@ -1,0 +1,85 @@
+"""A file of labels made anywhere: its structures by name, whatever the format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import hypot
+from pathlib import Path
+
+from benchmark import volume
+from benchmark.geometry import Geometry, Triple
+from benchmark.labelmap import Label, LabelMap
+from benchmark.published.imagefile import open_header
+
+SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".mha", ".nrrd")
+
+Place = tuple[int, int]
+"""Layer and value of a segment."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Structures of a file on its canonical grid; they may overlap.
+
+    ``named``: by their names in the file, or by a map of values; else the names are the values.
+    """
+
+    structures: Mapping[str, Label]
+    shape: tuple[int, int, int]
+    spacing: Triple
+    native: Geometry | None
+    named: bool
+
+    @property
+    def diagonal_mm(self) -> float:
+        """Diagonal of the scan."""
+        return hypot(*(n * mm for n, mm in zip(self.shape, self.spacing, strict=True)))
+
+
+def stem(path: Path) -> str | None:
+    """Name of a file without its suffix; None if it is no file of labels."""
+    name = path.name.lower()
+    found = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+    return None if found is None else path.name[: -len(found)]
+
+
+def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
+    """Read a label map, or the segments of a .seg.nrrd of 3D Slicer.
+
+    ``names``: value -> structure of label maps; values that it lacks are left out. Segments have
+    names of their own. Errors: a `UserError` for what is no file of labels.
+    """
+    places = segments(path) if path.name.lower().endswith(".seg.nrrd") else {}
+    found = volume.read([path]) if places else volume.read_labels(path)
+    array = volume.whole_numbers(path, found.array)
+    layers = list(array) if array.ndim == 4 else [array]
+    if places:
+        maps = [LabelMap(layer) for layer in layers]
+        structures = {name: maps[layer][value] for name, (layer, value) in places.items()}
+    else:
+        whole = LabelMap(layers[0])
+        named = {value: str(value) for value in whole.values} if names is None else names
+        structures = {name: whole[value] for value, name in named.items()}
+    present = {name: label for name, label in structures.items() if label.voxels}
+    return Segmentation(
+        present,
+        found.shape,
+        found.spacing,
+        found.native,
+        named=bool(places) or names is not None,
+    )
+
+
+def segments(path: Path) -> dict[str, Place]:
+    """Read what a .seg.nrrd tells of its segments: SegmentN_Name, _Layer and _LabelValue."""
+    reader = open_header(path)
+    keys = set(reader.GetMetaDataKeys())
+    found: dict[str, Place] = {}
+    for key in sorted(key for key in keys if key.startswith("Segment") and key.endswith("_Name")):
+        segment = key.removesuffix("_Name")
+
+        def number(field: str, default: int, segment: str = segment) -> int:
+            name = f"{segment}_{field}"
+            return int(reader.GetMetaData(name)) if name in keys else default
+
+        found[reader.GetMetaData(key)] = (number("Layer", 0), number("LabelValue", 1))
+    return found

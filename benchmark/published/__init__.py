@@ -1,0 +1,1 @@
+"""From files as published to pixels, labels and scans: one kind of file or trouble a module."""

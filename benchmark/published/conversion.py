@@ -1,0 +1,81 @@
+"""Images that cannot be indexed where they lie are converted once, to NIfTI on their own grid."""
+
+from pathlib import Path
+
+from benchmark import volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.geometry import Geometry, same_grid
+from benchmark.published import dicomseg, rasters, resample
+from benchmark.published.scans import Scan
+from benchmark.published.transforms import Channel
+from benchmark.volume import Volume
+
+
+def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ...], Volume]:
+    """Read the image of a scan; return the paths to read it by from now on, and the volume.
+
+    Converted are DICOM, TIFF and Zarr, and what the layout transforms; they go to ``folder``.
+    """
+    paths = (_chosen(scan),) if scan.layout.series else scan.images
+    names = (scan.channel[1],) if scan.channel else dataset.channels
+    plain = not scan.layout.image_transforms and scan.region is None and scan.grid is None
+    # a channel is picked out of a file only if it has no file of its own
+    picked = scan.channel and len(scan.layout.image) == 1
+    if not (plain and not picked and all(rasters.readable(path) for path in paths)):
+        converted = [
+            folder / f"{scan.id}{f'.{number}' if len(paths) > 1 else ''}.nii.gz"
+            for number in range(len(paths))
+        ]
+        for path, target in zip(paths, converted, strict=True):
+            _convert(scan, path, target)
+        paths = tuple(converted)
+    return paths, volume.read(paths, modality=dataset.modality, channels=names)
+
+
+def _convert(scan: Scan, path: Path, target: Path) -> None:
+    raster = rasters.read(path, scan.region)
+    if scan.channel and len(scan.layout.image) == 1:
+        raster = Channel(name="channel", index=scan.channel[0]).apply(raster)
+    for transform in scan.layout.image_transforms:
+        raster = transform.apply(raster)
+    if scan.grid:
+        raster = resample.onto(raster, volume.read_header(scan.grid).native, nearest=False)
+    array = raster.grid.to_canonical(raster.array)
+    volume.write(array if len(array) > 1 else array[0], raster.grid, target)
+
+
+def _chosen(scan: Scan) -> Path:
+    """Series that a label was drawn on: the one that it refers to if it fits, else the only one.
+
+    Some references are missing or name a series that the label does not lie on.
+    """
+    if not scan.images:
+        raise UserError(
+            f"{scan.label}: no image series. Expected one of the modality "
+            f"{scan.layout.series and scan.layout.series.modality} in the same study. Likely "
+            "cause: an incomplete download. Next step: fetch the dataset again."
+        )
+    if len(scan.images) == 1:
+        return scan.images[0]
+    fitting = [path for path in scan.images if _fits(scan, path)]
+    first, referred = scan.images[0], "referred" in scan.fields
+    if referred and (first in fitting or not fitting):
+        return first
+    if len(fitting) == 1:
+        return fitting[0]
+    raise UserError(
+        f"{scan.label}: it is not known which image the label belongs to. Expected one series "
+        f"that it refers to or that fits its positions; got {len(fitting)} of {len(scan.images)}. "
+        "Likely cause: phases of one study on the same grid. Next step: leave the scan out."
+    )
+
+
+def _fits(scan: Scan, path: Path) -> bool:
+    try:
+        grid: Geometry = volume.read_header(path).native
+    except UserError:  # such as two acquisitions in one series
+        return False
+    if scan.layout.label is None:
+        return dicomseg.fits(scan.label, grid)
+    return same_grid(volume.read_header(path), volume.read_header(scan.label)) is None

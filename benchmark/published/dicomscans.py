@@ -1,0 +1,81 @@
+"""Scans of a dataset that is published as DICOM: which series is the image of which label."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmark.catalogue.layout import Layout
+from benchmark.published.dicomindex import Series, series_below
+
+Found = tuple[dict[str, str], tuple[Path, ...], Path, Path | None]
+"""Names for the scan's id (and ``referred``, where the label refers to the first candidate),
+candidates for the image, the label, the series with the grid."""
+
+
+def of_series(layout: Layout, root: Path) -> Iterator[Found]:
+    """Pair the image series below ``root`` with segmentations, or with label files by the patient.
+
+    An id may be made of ``{patient}``, and of ``{study}`` and ``{series}``: short digests of the
+    UIDs of the study and of the segmentation or else of the image. Where the label is a
+    segmentation, the series that it refers to comes first, and all others of the study that could
+    be meant follow, since some references are missing or wrong.
+    """
+    assert layout.series is not None
+    known = series_below(root)
+    images = [
+        series
+        for series in known
+        if series.modality == layout.series.modality
+        and _describes(layout.series.description, series)
+    ]
+    if layout.label is None:
+        for seg in (series for series in known if series.modality == "SEG"):
+            if _describes(layout.series.segmentation, seg) and _patient_fits(layout, seg):
+                same = [s for s in images if (s.patient, s.study) == (seg.patient, seg.study)]
+                same.sort(key=lambda s: s.uid not in seg.refers_to)
+                yield _found(layout, seg, same, seg.path, known)
+        return
+    from benchmark.published.scans import matches, resolve
+
+    for fields in _unique(matches(root, layout.label, layout.where)):
+        same = [s for s in images if s.patient == fields["patient"]]
+        if same:
+            label = resolve(root, layout.label, {"patient": fields["patient"]})
+            yield _found(layout, same[0], same, label, known)
+
+
+def _found(
+    layout: Layout, of: Series, candidates: list[Series], label: Path, known: list[Series]
+) -> Found:
+    assert layout.series is not None
+    fields = {"patient": of.patient, "study": _short(of.study), "series": _short(of.uid)}
+    grid = None
+    if layout.series.grid:
+        same = [s for s in known if (s.patient, s.study) == (of.patient, of.study)]
+        grid = next((s.path for s in same if s.modality == layout.series.grid), None)
+    if candidates and candidates[0].uid in of.refers_to:
+        fields["referred"] = candidates[0].uid
+    return fields, tuple(series.path for series in candidates), label, grid
+
+
+def _describes(pattern: str | None, series: Series) -> bool:
+    return pattern is None or re.search(pattern, series.description) is not None
+
+
+def _patient_fits(layout: Layout, series: Series) -> bool:
+    pattern = layout.where.get("patient")
+    return pattern is None or re.fullmatch(pattern, series.patient) is not None
+
+
+def _unique(found: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """Once a patient: a label may have a file a structure."""
+    seen = set()
+    for fields in found:
+        if fields["patient"] not in seen:
+            seen.add(fields["patient"])
+            yield fields
+
+
+def _short(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]

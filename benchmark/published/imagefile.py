@@ -1,0 +1,207 @@
+"""Pixels and grid of an image file through SimpleITK; what cannot be trusted is a `UserError`."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from benchmark.geometry import Geometry
+from benchmark.published.integrity import DamagedError, scan
+
+# What matters of ITK's warnings is checked here; its errors are exceptions and stay.
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+_SHEAR = 0.01  # cosine between two index axes: distances are wrong by half as much at most
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the header tells; ``size`` is that of the file: (x, y, z) and further axes if any.
+
+    ``files``: the file, or the slices of a series in order. ``pixel_type``: SimpleITK's number of
+    the type to read, or `SimpleITK.sitkUnknown` for that of the file.
+    """
+
+    files: tuple[Path, ...]
+    size: tuple[int, ...]
+    grid: Geometry
+    components: int = 1
+    pixel_type: int = sitk.sitkUnknown
+
+    @property
+    def volumes(self) -> int:
+        """Number of volumes along the axes after the third."""
+        return math.prod(self.size[3:])
+
+    @property
+    def channels(self) -> int:
+        """Number of volumes, each component of a vector counted as one."""
+        return self.volumes * self.components
+
+
+def refusal(path: Path, what: str, *, expected: str, got: str, cause: str, step: str) -> UserError:
+    """Compose the error for an image that cannot be used."""
+    return UserError(
+        f"{path}: {what}. Expected {expected}; got {got}. Likely cause: {cause}. Next step: {step}."
+    )
+
+
+def unreadable(path: Path, error: RuntimeError) -> UserError:
+    """Compose the error for what SimpleITK refused, with the one line of its trace that tells."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    marked = [line.split("ERROR: ", 1)[1] for line in lines if "ERROR: " in line]
+    # of NRRD the last line is the telling one, the marked one that of most others
+    reason = lines[-1] if lines[-1].startswith("[nrrd]") or not marked else marked[-1]
+    return refusal(
+        path,
+        "unreadable image",
+        expected="NIfTI, MHA, NRRD, or a folder with one DICOM series",
+        got=f"from the reader: {reason.rstrip('.')}",
+        cause="a truncated download, or a format other than its name tells",
+        step="fetch the file again and open it in a viewer",
+    )
+
+
+def inspect(path: Path) -> Contents:
+    """Read the header of a file; no pixels."""
+    reader = open_header(path)
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if len(size) < 3 or min(size) < 1:
+        raise refusal(
+            path,
+            "not a volume",
+            expected="three axes of at least one voxel",
+            got=f"size {size} (x, y, ...)",
+            cause="a single slice or a picture in the place of a scan",
+            step="give the file of the whole scan, or the folder of its DICOM series",
+        )
+    matrix = np.array(reader.GetDirection()).reshape(len(size), len(size))[:3, :3]
+    spacing, origin = reader.GetSpacing()[:3], reader.GetOrigin()[:3]
+    if not (np.isfinite([*spacing, *origin, *matrix.ravel()]).all() and min(spacing) > 0):
+        raise refusal(
+            path,
+            "no valid grid",
+            expected="finite coordinates and positive spacing",
+            got=f"spacing {spacing} mm, origin {origin} mm",
+            cause="a damaged header",
+            step="repair the header, or leave the scan out",
+        )
+    grid = Geometry(size[:3], spacing, origin, tuple(matrix.ravel().tolist()))
+    return Contents((path,), size, grid, components)
+
+
+def pixels(path: Path, contents: Contents) -> NDArray[Any]:
+    """Read the pixels that ``contents`` describes as (c, z, y, x) in the file's own order.
+
+    Real and finite, in the data type of the file; else, or if some are missing, a `UserError`.
+    """
+    names = [str(file) for file in contents.files]
+    try:
+        broken = scan(contents.files[0]) if len(names) == 1 else 0
+        with _shear_allowed():
+            image = sitk.ReadImage(names if len(names) > 1 else names[0], contents.pixel_type)
+    except DamagedError as error:
+        raise refusal(
+            path,
+            "the file is truncated or damaged",
+            expected="all the pixels that its header promises",
+            got=str(error).rstrip("."),
+            cause="a broken download or a full disk",
+            step="fetch the file again",
+        ) from None
+    except RuntimeError as error:
+        raise unreadable(path, error) from None
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind == "f":
+        broken = broken or int(np.count_nonzero(~np.isfinite(array)))
+    if broken or array.dtype.kind == "c":
+        raise refusal(
+            path,
+            "not an image that can be used",
+            expected="real, finite values",
+            got=f"{array.dtype}, {broken} of {array.size} values NaN or infinite",
+            cause="a failed conversion, or resampling that marks what lies outside with NaN",
+            step="convert the scan again, or leave it out",
+        )
+    if contents.components > 1:
+        array = np.moveaxis(array, -1, 0)
+    x, y, z = contents.size[:3]
+    return array.reshape(-1, z, y, x)
+
+
+def open_header(path: Path) -> Any:
+    """SimpleITK's reader of a file, its header read.
+
+    A slightly sheared NIfTI grid becomes the nearest rectangular one: ITK refuses files whose sform
+    is off a rotation by more than rounding, which some public scans are.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            if "orthonormal" not in str(error):
+                raise
+            with _shear_allowed():
+                reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise unreadable(path, error) from None
+    if reader.HasMetaDataKey("srow_x"):
+        _check_sform(path, reader)
+    return reader
+
+
+@contextmanager
+def _shear_allowed() -> Iterator[None]:
+    """Let ITK correct a sheared sform; the variable is read anew for each file."""
+    name = "ITK_NIFTI_SFORM_PERMISSIVE"
+    before = os.environ.get(name)
+    os.environ[name] = "ON"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _check_sform(path: Path, reader: Any) -> None:
+    """Refuse a NIfTI grid that is sheared, or whose sform and voxel size contradict each other."""
+    corrected = reader.GetMetaData("ITK_sform_corrected") == "YES"
+    alone = int(reader.GetMetaData("sform_code")) > 0 and not int(reader.GetMetaData("qform_code"))
+    if not (corrected or alone):
+        return
+    rows = [reader.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
+    columns = np.array(rows, dtype=float)
+    lengths = np.linalg.norm(columns, axis=0)
+    sizes = np.array([float(reader.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)])
+    if np.abs(lengths - np.abs(sizes)).max() > 0.01 * lengths.min():
+        raise refusal(
+            path,
+            "the header contradicts itself on the voxel size",
+            expected="columns of the sform as long as pixdim",
+            got=f"{lengths.tolist()} against {sizes.tolist()} (x, y, z)",
+            cause="a program that changed one and not the other",
+            step="find out which is right and rewrite the header, or leave the scan out",
+        )
+    units = columns / lengths
+    shear = np.abs(units.T @ units - np.eye(3)).max()
+    if shear > _SHEAR:
+        raise refusal(
+            path,
+            "the grid is sheared",
+            expected=f"axes at right angles (cosine up to {_SHEAR})",
+            got=f"a cosine of {shear:.3g}",
+            cause="a tilted gantry, or an affine registration stored in the sform",
+            step="resample the scan to a rectangular grid, or leave it out",
+        )

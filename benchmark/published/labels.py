@@ -1,0 +1,164 @@
+"""The label of a scan as published -> the voxels of each structure on the image's grid."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark import objects
+from benchmark.catalogue import Dataset, Structure
+from benchmark.errors import UserError
+from benchmark.geometry import Geometry, same_grid
+from benchmark.masks import Mask
+from benchmark.objects import Region
+from benchmark.published import dicomseg, rasters, scans
+from benchmark.published.scans import Scan
+from benchmark.published.transforms import OntoImage, Raster
+from benchmark.volume import Header, whole_numbers
+
+RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Regions of a scan on the canonical grid; ``note``: what was done to bring them there."""
+
+    regions: tuple[Region, ...]
+    note: str | None = None
+
+
+def missing(scan: Scan) -> bool:
+    """Whether a scan has no label file at all."""
+    return not _files(scan)
+
+
+def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
+    """Read the label of a scan whose image lies on ``grid``, the file's own.
+
+    A `UserError` for another grid (unless the layout resamples), and for values, names of files or
+    segments that the catalogue does not know.
+    """
+    if scan.layout.label is None:
+        return _of_segments(dataset, scan, grid)
+    files = _files(scan)
+    if not files:
+        raise UserError(
+            f"{scan.label}: no such label. Expected a label for the image of {scan.id}. Likely "
+            "cause: a scan that was published without one, or a broken download. Next step: check "
+            "layout.label, or set layout.unlabelled to leave-out."
+        )
+    if "{structure}" in scan.layout.label:
+        return _of_files(dataset, scan, files, grid)
+    if files[0].suffix.lower() == ".png":
+        raster = rasters.read_pictures(files, grid)
+    else:
+        raster = rasters.read(files[0], scan.region)
+    array, note = _on_image(scan, raster, grid)
+    found = whole_numbers(files[0], array)
+    _refuse_unknown(dataset, scan, set(np.unique(found).tolist()))
+    return Labels(tuple(objects.regions(found, dataset)), note)
+
+
+def _files(scan: Scan) -> list[Path]:
+    """Files of the label; several only where each is a structure or a slice."""
+    if scan.layout.label is None:
+        return [scan.label]
+    pattern = scan.label.relative_to(scan.root).as_posix()
+    if "{" not in pattern and "*" not in pattern:
+        return [scan.label] if scan.label.exists() else []
+    found = scan.root.glob(pattern.replace("{structure}", "*"))
+    files = sorted(path for path in found if not path.name.startswith("."))
+    several = "{structure}" in pattern or pattern.lower().endswith(".png")
+    return files if several or len(files) == 1 else []
+
+
+def _of_segments(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
+    found, resampled = [], False
+    for segment in dicomseg.read(scan.label, grid):
+        structure = _named(dataset, scan, segment.label)
+        if structure is not None and segment.mask.any():
+            resampled |= segment.resampled
+            found.append((structure, Mask.of(grid.to_canonical(segment.mask))))
+    return Labels(tuple(_joined(dataset, found)), RESAMPLED if resampled else None)
+
+
+def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -> Labels:
+    pattern = scan.label.relative_to(scan.root).as_posix()
+    found, notes = [], set()
+    for fields in scans.matches(scan.root, pattern, scan.layout.where):
+        structure = _named(dataset, scan, fields["structure"])
+        if structure is None:
+            continue
+        file = scans.resolve(scan.root, pattern, fields)
+        array, note = _on_image(scan, rasters.read(file, scan.region), grid)
+        notes.add(note)
+        if array.any():
+            found.append((structure, Mask.of(array != 0)))
+    note = next(iter(notes - {None}), None)
+    return Labels(tuple(_joined(dataset, found)), note)
+
+
+def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
+    """Regions in the order of the entry: all that one structure has, or each file on its own."""
+    for structure in dataset.labels.values():
+        masks = [mask for of, mask in found if of == structure]
+        alone = structure.instances == "files"
+        for mask in masks if alone or not masks else [Mask.union(masks, masks[0].shape)]:
+            z, _, y, _, x, _ = mask.box
+            yield Region(structure, mask.crop, (z, y, x), whole=alone)
+
+
+def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
+    """Structure that a part of a file name or a segment's label stands for; None if ignored."""
+    for structure in dataset.labels.values():
+        if fnmatchcase(text, structure.key or structure.name):
+            return structure
+    if any(fnmatchcase(text, pattern) for pattern in dataset.ignore if isinstance(pattern, str)):
+        return None
+    known = ", ".join(s.key or s.name for s in dataset.labels.values())
+    raise UserError(
+        f"The label of {scan.id} holds {text!r}, which the catalogue does not know (known: "
+        f"{known}). Name it as a key under labels, or under ignore, of {dataset.id}."
+    )
+
+
+def _on_image(scan: Scan, raster: Raster, grid: Geometry) -> tuple[NDArray[Any], str | None]:
+    """Apply the transforms of the layout; (z, y, x) on the canonical grid, and what to tell."""
+    resampled = False
+    for transform in scan.layout.label_transforms:
+        before = raster
+        raster = transform.apply(raster, grid)
+        if isinstance(transform, OntoImage):
+            resampled |= _differs(before.grid, grid) is not None
+    if len(raster.array) != 1:
+        raise UserError(
+            f"{raster.path}: not a label map. Expected one label a voxel; got {len(raster.array)} "
+            "channels. Likely cause: an image or a colour picture in the place of the labels. Next "
+            "step: check which file holds the labels."
+        )
+    if different := _differs(grid, raster.grid):
+        raise UserError(
+            f"Image and label of {scan.id} lie on different grids: {different} A transform of the "
+            "label would be a guess, so the scan is set aside."
+        )
+    array = np.ascontiguousarray(raster.grid.to_canonical(raster.array[0]))
+    return array, RESAMPLED if resampled else None
+
+
+def _differs(image: Geometry, label: Geometry) -> str | None:
+    return same_grid(Header(image), Header(label))
+
+
+def _refuse_unknown(dataset: Dataset, scan: Scan, values: set[int]) -> None:
+    by_value = any(s.instances == "values" for s in dataset.labels.values())
+    unknown = sorted(values - {0, *dataset.labels} - set(dataset.ignore))
+    if unknown and not (by_value and unknown[0] >= min(dataset.labels)):
+        known = ", ".join(str(value) for value in sorted(dataset.labels))
+        raise UserError(
+            f"The label of {scan.id} holds the values {unknown}, which the catalogue does not know "
+            f"(known: {known}). Name them under labels, or under ignore, of {dataset.id}."
+        )

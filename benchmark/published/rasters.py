@@ -1,0 +1,55 @@
+"""Pixels of whatever a dataset is published in, in the order of the file."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark import volume
+from benchmark.errors import UserError
+from benchmark.geometry import Geometry
+from benchmark.published import blockfile
+from benchmark.published.imagefile import pixels
+from benchmark.published.transforms import Raster
+
+
+def readable(path: Path) -> bool:
+    """Whether `benchmark.volume.read` reads the file, so that it is indexed where it lies."""
+    return path.is_file() and not path.name.lower().endswith((".dcm", ".png", *blockfile.SUFFIXES))
+
+
+def read(path: Path, region: blockfile.Region | None = None) -> Raster:
+    """Read an image or a label map; ``region``: the part of a TIFF or Zarr that is wanted."""
+    if path.name.lower().endswith(blockfile.SUFFIXES):
+        return blockfile.read(path, region)
+    contents = volume.inspect_path(path)
+    return Raster(path, pixels(path, contents), contents.grid)
+
+
+def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
+    """Stack grey pictures, a file a slice in the order of their numbers, on ``grid`` of the image.
+
+    A `UserError` where they are not as many or not as large as the slices.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    slices = []
+    for file in sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)]):
+        try:
+            with Image.open(file) as picture:
+                slices.append(np.asarray(picture.convert("L")))
+        except (OSError, UnidentifiedImageError) as error:
+            raise UserError(
+                f"{file}: unreadable picture ({error}). Likely cause: a broken download. Next "
+                "step: fetch the file again."
+            ) from None
+    x, y, z = grid.size
+    shapes = {part.shape for part in slices}
+    if shapes != {(y, x)} or len(slices) != z:
+        raise UserError(
+            f"{files[0].parent}: the pictures are not the slices of the image. Expected {z} of "
+            f"{(y, x)} pixels (y, x); got {len(slices)} of {sorted(shapes)}. Likely cause: missing "
+            "files, or the pictures of another series. Next step: fetch the dataset again."
+        )
+    return Raster(files[0].parent, np.stack(slices)[None], grid)

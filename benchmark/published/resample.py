@@ -1,0 +1,37 @@
+# mypy: untyped-calls-exclude=SimpleITK
+"""Pixels brought to another grid in the patient's space."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from benchmark.geometry import Geometry
+from benchmark.published.transforms import Raster
+
+
+def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:
+    """Resample every channel to ``grid``: to the nearest neighbour, or linearly.
+
+    Outside, a label (nearest) is 0 and an image its least value. Whole numbers stay whole: they are
+    rounded, where ITK would cut them off.
+    """
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.size)
+    resampler.SetOutputSpacing(grid.spacing)
+    resampler.SetOutputOrigin(grid.origin)
+    resampler.SetOutputDirection(grid.direction)
+    resampler.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
+    parts = []
+    for channel in raster.array:
+        image = sitk.GetImageFromArray(
+            channel.astype(np.uint8) if channel.dtype == bool else channel
+        )
+        image.SetSpacing(raster.grid.spacing)
+        image.SetOrigin(raster.grid.origin)
+        image.SetDirection(raster.grid.direction)
+        resampler.SetDefaultPixelValue(0.0 if nearest else float(channel.min()))
+        resampler.SetOutputPixelType(sitk.sitkUnknown if nearest else sitk.sitkFloat32)
+        moved = sitk.GetArrayFromImage(resampler.Execute(image))
+        if not nearest and channel.dtype.kind in "iu":
+            moved = np.rint(moved).astype(channel.dtype)
+        parts.append(moved)
+    return Raster(raster.path, np.stack(parts), grid)

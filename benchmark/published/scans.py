@@ -1,0 +1,193 @@
+"""The scans of a dataset: images and labels paired by the layout, and divided into shards."""
+
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from benchmark.catalogue import Dataset
+from benchmark.catalogue.layout import Layout, placeholders
+from benchmark.digest import stable_hash
+from benchmark.errors import UserError
+
+Part = Literal["train", "validation"]
+
+_VALIDATION = 0.2
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Files of one scan.
+
+    ``images``: one a channel, or the candidates of a DICOM segmentation, the one that it refers to
+    first. ``label``: the label file, which may be absent; where a structure has a file each, the
+    pattern of their paths. ``channel``: number and name of the only channel that is taken.
+    """
+
+    id: str
+    patient: str
+    images: tuple[Path, ...]
+    label: Path
+    layout: Layout
+    root: Path
+    channel: tuple[int, str] | None = None
+    region: tuple[slice, slice, slice] | None = None
+    grid: Path | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(dataset: Dataset, root: Path) -> list[Scan]:
+    """All scans below ``root`` that have an image, in the order of their ids.
+
+    Raises `UserError` where no file fits a layout, and where two scans have one id.
+    """
+    found: dict[str, Scan] = {}
+    for layout in dataset.layout:
+        for scan in _of_layout(dataset, layout, root):
+            if scan.id in found:
+                raise UserError(
+                    f"{dataset.id}: two scans have the id {scan.id!r}: {found[scan.id].label} and "
+                    f"{scan.label}. Next step: give layout.scan a template that tells them apart."
+                )
+            found[scan.id] = scan
+    if not found:
+        first = dataset.layout[0]
+        told = f"image fits the pattern {first.image[0]!r}" if first.image else "DICOM series fits"
+        raise UserError(
+            f"{dataset.id}: no {told} below {root}. Check layout.{'image' * bool(first.image)}"
+            f"{'series' * bool(first.series)} of the entry against the files."
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def shard_of(scan: str, shards: int) -> int:
+    """Shard of a scan: depends on its id alone, so it stays when scans are added."""
+    return stable_hash(scan) % shards
+
+
+def part_of(dataset: Dataset, patient: str) -> Part:
+    """Whether methods that learn from the dataset are given a patient: 80:20 by a seeded hash.
+
+    It depends on the patient and the source collection alone: a patient stays where it is when
+    others are added, and is in the same part of every dataset of the collection.
+    """
+    name = f"{_SEED}/{dataset.collection or dataset.id}/{patient}"
+    return "validation" if stable_hash(name) / 2**64 < _VALIDATION else "train"
+
+
+def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Texts of the names in braces, for each path below ``root`` that fits ``pattern``.
+
+    A name that stands several times has one text; a text does not begin with a dot (archives made
+    on a Mac hold a ._ file for each).
+    """
+    expression, glob, seen = "", "", set[str]()
+    for text, name, _, _ in string.Formatter().parse(pattern):
+        expression += _expression(text, at_start=not expression or expression.endswith("/"))
+        glob += text
+        if name in seen:
+            expression += f"(?P={name})"
+        elif name is not None:
+            expression += f"(?P<{name}>{where.get(name, '[^/.][^/]*')})"
+            seen.add(name)
+        glob += "*" if name is not None else ""
+    glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # only a whole name may be **
+    for path in sorted(root.glob(glob)):
+        if matched := re.fullmatch(expression, path.relative_to(root).as_posix()):
+            yield matched.groupdict()
+
+
+def resolve(root: Path, pattern: str, fields: Mapping[str, str]) -> Path:
+    """Path of ``pattern`` for a scan; with wildcards the only one that fits, if there is one."""
+    plain = fill(pattern, fields)
+    if "*" not in plain or "{" in plain:
+        return root / plain
+    fitting = sorted(p for p in root.glob(plain) if not p.name.startswith("."))
+    return fitting[0] if len(fitting) == 1 else root / plain
+
+
+def fill(pattern: str, fields: Mapping[str, str]) -> str:
+    """Put the texts of ``fields`` in the place of their names; other names in braces stay."""
+    for name, text in fields.items():
+        pattern = pattern.replace(f"{{{name}}}", text)
+    return pattern
+
+
+def _expression(text: str, *, at_start: bool) -> str:
+    found = re.escape(text).replace(r"\*\*/", "(?:[^/.][^/]*/)*")
+    found = re.sub(r"(^|/)\\\*", r"\1(?!\\.)[^/]*" if at_start else r"\1[^/]*", found)
+    return found.replace(r"\*", "[^/]*")
+
+
+def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
+    if layout.series is not None:
+        from benchmark.published.dicomscans import of_series
+
+        for fields, images, label, grid in of_series(layout, root):
+            yield _scan(dataset, layout, root, fields, images, label, grid=grid)
+        return
+    first, pattern = layout.image[0], layout.label or ""
+    for fields in matches(root, first, layout.where):
+        images = tuple(resolve(root, channel, fields) for channel in layout.image)
+        further = placeholders(pattern) - set(fields) - {"structure"}
+        for more in matches(root, fill(pattern, fields), layout.where) if further else [{}]:
+            told = {**fields, **more}
+            file = resolve(root, pattern, told)
+            yield from _volumes(dataset, layout, root, told, images, file)
+
+
+def _volumes(
+    dataset: Dataset,
+    layout: Layout,
+    root: Path,
+    fields: Mapping[str, str],
+    images: tuple[Path, ...],
+    label: Path,
+) -> Iterator[Scan]:
+    """One scan, or one a channel, or one a block of a volume too big to be read whole."""
+    whole = _scan(dataset, layout, root, fields, images, label)
+    if layout.each_channel:
+        for index, name in enumerate(dataset.channels):
+            chosen = images[index : index + 1] if len(images) > 1 else images
+            yield _changed(whole, f"{whole.id}.{name}", images=chosen, channel=(index, name))
+    elif layout.block:
+        from benchmark.published import blockfile
+
+        for region in blockfile.regions(images[0], layout.block):
+            corner = "-".join(str(part.start) for part in region)
+            yield _changed(whole, f"{whole.id}.{corner}", region=region)
+    else:
+        yield whole
+
+
+def _scan(
+    dataset: Dataset,
+    layout: Layout,
+    root: Path,
+    fields: Mapping[str, str],
+    images: tuple[Path, ...],
+    label: Path,
+    grid: Path | None = None,
+) -> Scan:
+    name = fill(layout.id_template, fields)
+    patient = fields.get("patient") or _patient(dataset, layout, name)
+    return Scan(name, patient, images, label, layout, root, grid=grid, fields=dict(fields))
+
+
+def _changed(scan: Scan, name: str, **changes: object) -> Scan:
+    from dataclasses import replace
+
+    return replace(scan, id=name, **changes)  # type: ignore[arg-type]
+
+
+def _patient(dataset: Dataset, layout: Layout, scan: str) -> str:
+    matched = re.search(layout.patient, scan)
+    if not matched:
+        raise UserError(
+            f"{dataset.id}: layout.patient {layout.patient!r} finds no group in the scan "
+            f"id {scan!r}. It is a regular expression whose first group is the patient."
+        )
+    return matched[1]

@@ -1,0 +1,70 @@
+"""Standardised uptake by body weight of a DICOM PET series.
+
+As in the pseudo-code of the QIBA FDG-PET/CT profile (SUV calculation, "vendor-neutral"): activity
+times body weight over the dose, decayed to the time that the series was corrected to.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.published.transforms import Raster
+
+
+def factor(raster: Raster) -> float:
+    """Factor from the stored unit (Bq/ml; Philips counts) to g/ml; a `UserError` if not told."""
+    import pydicom
+
+    files = sorted(p for p in raster.path.iterdir() if p.suffix.lower() == ".dcm" or not p.suffix)
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    try:
+        return _factor(headers)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{raster.path}: no SUV without what the headers lack ({error}). Expected unit, dose, "
+            "half-life, weight and times of a PET series. Likely cause: headers emptied to make "
+            "them anonymous. Next step: leave the scan out, or use the published SUV images."
+        ) from None
+
+
+def _factor(headers: list[Any]) -> float:
+    first = headers[0]
+    unit = str(first.Units)
+    if unit == "GML":
+        return 1.0
+    if unit == "CNTS":  # Philips tells the factor in a private field
+        return float(first[0x70531000].value)
+    if unit != "BQML":
+        raise ValueError(f"unit {unit!r}")
+    if not {"ATTN", "DECY"} <= set(first.CorrectedImage):
+        raise ValueError(f"corrections {list(first.CorrectedImage)}")
+    dose = first.RadiopharmaceuticalInformationSequence[0]
+    activity = float(dose.RadionuclideTotalDose)
+    if first.DecayCorrection == "START":
+        elapsed = _start(headers) - _injection(dose, first)
+        if not timedelta() <= elapsed < timedelta(days=1):
+            raise ValueError(f"{elapsed} from injection to scan")
+        activity *= 2 ** (-elapsed.total_seconds() / float(dose.RadionuclideHalfLife))
+    elif first.DecayCorrection != "ADMIN":
+        raise ValueError(f"decay correction {first.DecayCorrection!r}")
+    weight = float(first.PatientWeight) * 1000
+    if not (weight > 0 and activity > 0):
+        raise ValueError(f"weight {weight} g, activity {activity} Bq")
+    return weight / activity
+
+
+def _start(headers: list[Any]) -> datetime:
+    """Start of the scan: the series' time, unless it was written anew after the acquisition."""
+    series = _time(headers[0].SeriesDate, headers[0].SeriesTime)
+    acquired = min(_time(h.AcquisitionDate, h.AcquisitionTime) for h in headers)
+    return series if series <= acquired else acquired
+
+
+def _injection(dose: Any, header: Any) -> datetime:
+    if moment := str(dose.get("RadiopharmaceuticalStartDateTime", "")):
+        return _time(moment[:8], moment[8:14])
+    return _time(header.SeriesDate, dose.RadiopharmaceuticalStartTime)
+
+
+def _time(date: object, time: object) -> datetime:
+    return datetime.strptime(f"{date}{str(time).partition('.')[0]:0<6}", "%Y%m%d%H%M%S")

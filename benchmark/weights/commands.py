@@ -1,0 +1,98 @@
+"""``pambench weights``: what weights there are, and how they come to this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+app = typer.Typer(help="Weights of methods: list, fetch, verify, convert.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Id, or the path of an entry's YAML file.")]
+
+
+@app.command("list")
+def list_weights() -> None:
+    """List the weights of the catalogue: at hand or not, licence, what they were trained on."""
+    from benchmark.weights import registry as weights
+    from benchmark.weights import store as weights_store
+
+    for name in weights.names():
+        entry = weights.load(name)
+        trained = entry.trained_on
+        told = [*trained.datasets, *trained.others] if trained else ["unknown"]
+        sizes = [file.size for file in entry.files]
+        size = f"{sum(filter(None, sizes)) / 1e6:,.0f} MB" if all(sizes) else "unknown"
+        print(f"{entry.id}: {entry.name}")
+        for key, value in {
+            "what": entry.about or "",
+            "here": _here(weights_store.place(entry)),
+            "size": size,
+            "licence": entry.licence.spdx or "unknown",
+            "trained on": ", ".join(told) or "none of the catalogue's datasets",
+            "told by": trained.source if trained else "nobody",
+            "get": weights_store.command(entry),
+        }.items():
+            print(f"{key:>12}: {value}")
+
+
+@app.command()
+def fetch(
+    name: Name,
+    given: Annotated[
+        Path | None, typer.Option("--from", help="File or folder that you have downloaded.")
+    ] = None,
+) -> None:
+    """Download weights, or take them from a file that you have downloaded, and check them."""
+    from benchmark.files import write_json
+    from benchmark.weights import registry as weights
+    from benchmark.weights import store as weights_store
+
+    entry = weights.load(name)
+    raw = weights_store.place(entry)
+    if given is not None:
+        weights_store.put(entry, given, raw)
+    status = weights_store.fetch(entry, raw, name)
+    path = raw / "status.json"
+    if status.state == "ready" or path.is_file():  # else the workflow's own fetch is the first
+        write_json(path, status.model_dump())
+    if status.state != "ready":
+        raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
+    print(f"{entry.id}: ready in {status.root}")
+
+
+@app.command()
+def verify(name: Name) -> None:
+    """Check weights that are here against what is published, or what was first used; no download.
+
+    Prints the sha256 of each file.
+    """
+    from benchmark.weights import registry as weights
+    from benchmark.weights import store as weights_store
+
+    entry = weights.load(name)
+    for path, sha256 in weights_store.verify(entry, weights_store.place(entry)).items():
+        published = next(file.sha256 for file in entry.files if file.path == path)
+        print(f"{sha256}  {path}  ({'as published' if published else 'as first used'})")
+
+
+@app.command()
+def convert(name: Name) -> None:
+    """Write weights that are here as safetensors, which runs then take; says where they lie."""
+    from benchmark.weights import registry as weights
+    from benchmark.weights import store as weights_store
+
+    entry = weights.load(name)
+    for path in weights_store.convert(entry, weights_store.place(entry)):
+        print(path)
+
+
+def _here(raw: Path) -> str:
+    from benchmark.weights import store as weights_store
+
+    path = raw / "status.json"
+    if not path.is_file():
+        return "not looked for yet"
+    status = weights_store.read_status(path)
+    return f"ready in {status.root}" if status.state == "ready" else f"no: {status.reason}"

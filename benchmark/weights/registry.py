@@ -1,0 +1,142 @@
+"""Weights of methods: one registry of what they are, where they lie and what they were trained on.
+
+An entry is a YAML file of ``catalogue/weights``, or a user's own; ``docs/weights.md`` explains each
+key. `benchmark.weights.store` fetches, checks and converts what an entry names.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from benchmark import catalogue
+from benchmark.catalogue import Dataset, Licence
+from benchmark.digest import digest
+from benchmark.errors import UserError, unknown_name
+from benchmark.settings import Settings, load_yaml
+from benchmark.sources import AnySource
+
+_WEIGHTS = Path(__file__).parents[1] / "catalogue" / "weights"
+
+
+class Converter(Settings):
+    """What makes safetensors of a published file: ``function(source, target, **arguments)``."""
+
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    arguments: dict[str, Any] = {}
+
+
+class File(Settings):
+    """A file of an entry; ``size`` (bytes) and hashes are null where none is published."""
+
+    path: str = Field(min_length=1)
+    size: int | None = Field(default=None, ge=1)
+    md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    convert: Converter | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_the_folder(cls, value: str) -> str:
+        if Path(value).is_absolute() or ".." in Path(value).parts:
+            raise ValueError("is a path below the folder of the weights")
+        return value
+
+
+class TrainedOn(Settings):
+    """What a model saw in training: ``source`` says where that is told.
+
+    ``datasets``: ids of the catalogue or of the study, or source collections; ``others``: what is
+    not in the catalogue, in words; ``complete``: whether that is all.
+    """
+
+    datasets: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    complete: bool = True
+    source: str = Field(min_length=1)
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, dict) else value
+
+
+def _spelled_out(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Weights(Settings):
+    """Published weights. ``trained_on`` is null where nobody has told it.
+
+    ``source``: one address or several, tried in their order.
+    """
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str
+    about: str | None = None
+    source: Annotated[tuple[AnySource, ...], BeforeValidator(_several)] = Field(min_length=1)
+    files: tuple[Annotated[File, BeforeValidator(_spelled_out)], ...] = Field(min_length=1)
+    licence: Licence = Licence()
+    trained_on: TrainedOn | None = None
+    homepage: str | None = None
+
+    @property
+    def file(self) -> str | None:
+        """What an adapter is handed: the one file, or None for the folder of several."""
+        return self.files[0].path if len(self.files) == 1 else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Published hash; of several files the digest of theirs, None where one has none."""
+        hashes = [file.sha256 for file in self.files]
+        return hashes[0] if len(hashes) == 1 else digest(hashes) if all(hashes) else None
+
+    @property
+    def fetch_digest(self) -> str:
+        """Digest of what a fetch depends on."""
+        return digest([part.model_dump(mode="json") for part in (*self.source, *self.files)])
+
+    def contaminates(self, dataset: Dataset) -> bool:
+        """Whether the model saw the dataset, one of its source collection, or some of its scans."""
+        told = set(self.trained_on.datasets) if self.trained_on else set()
+        known = told & set(catalogue.names())
+        seen = {*told, *(catalogue.load(name).collection for name in known)} - {None}
+        return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps})
+
+    def check_datasets(self, own: Iterable[Dataset] = ()) -> None:
+        """Refuse names in ``trained_on`` that no dataset or collection has; ``own``: a user's."""
+        told = set(self.trained_on.datasets) if self.trained_on else set()
+        known = {*catalogue.names(), *(entry.id for entry in own)}
+        if told <= known:
+            return
+        known |= _collections() | {entry.collection for entry in own if entry.collection}
+        for name in sorted(told - known):
+            raise UserError(
+                f"Weights {self.id!r}, trained_on: {unknown_name('dataset', name, known)} What is "
+                "in no catalogue is told under trained_on.others."
+            )
+
+
+@cache
+def _collections() -> frozenset[str]:
+    loaded = (catalogue.load(name).collection for name in catalogue.names())
+    return frozenset(name for name in loaded if name)
+
+
+def names() -> list[str]:
+    """Ids of all weights that ship with the catalogue, sorted."""
+    return sorted(p.stem for p in _WEIGHTS.glob("*.yaml"))
+
+
+def load(name: str) -> Weights:
+    """Load an entry by its id, or a user's own by the path of its YAML file."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _WEIGHTS / f"{name}.yaml"
+    if path.parent == _WEIGHTS and not path.exists():
+        raise UserError(
+            unknown_name("weights", name, names()) + " Own weights are named by a YAML file."
+        )
+    entry = Weights.read(load_yaml(path), str(path))
+    if entry.id != path.stem and path.parent == _WEIGHTS:
+        raise UserError(f"{path}: the id is {entry.id!r}, but the file is named {path.stem!r}.")
+    return entry

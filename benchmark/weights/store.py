@@ -1,0 +1,214 @@
+"""Weights on disk: fetched or put by hand, checked by hash each time, converted once.
+
+Below the folder of an entry: ``files/`` with the files, ``status.json`` (how the fetch ended),
+``recorded.json`` (hashes taken at first use, where none is published) and ``converted/``.
+"""
+
+import hashlib
+import importlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmark import paths
+from benchmark.digest import digest
+from benchmark.errors import UserError
+from benchmark.files import atomic, read_json, write_json
+from benchmark.sources import Status, folder
+from benchmark.weights.registry import File, Weights
+
+
+class WeightsStatus(Status):
+    """How the fetch of weights ended.
+
+    ``file``: the one file below ``root``, None for the folder of several. ``sha256``: of each file,
+    as it is on this disk. ``listing``: fingerprint of what lay there when the fetch had ended.
+    """
+
+    file: str | None = None
+    sha256: dict[str, str] = {}
+    listing: str = ""
+
+
+def place(entry: Weights) -> Path:
+    """The folder of an entry, below the working directory."""
+    return Path(paths.WEIGHTS_STATUS.format(weights=entry.id)).parent
+
+
+def fingerprint(entry: Weights, raw: Path) -> str:
+    """Tell what is at hand, so that what a person puts there later is found by the workflow.
+
+    What a fetch itself has put there is no news: as long as nothing else changed, the value is that
+    from before it.
+    """
+    now = _listing(entry, raw)
+    if (raw / "status.json").is_file():
+        status = read_status(raw / "status.json")
+        if status.state == "ready" and status.listing == now:
+            return status.fingerprint
+    return now
+
+
+def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
+    """Find the files, by hand or from the entry's sources in their order, and check them.
+
+    Never raises for what is missing or wrong: the status has the reason and the command to run, in
+    which the entry has the ``name`` under which it was loaded (by default its id).
+    """
+    before, reasons = _listing(entry, raw), []
+    for root, reason in _found(entry, raw):
+        wrong = reason or _absent(entry, root) or _changed(entry, root, raw)
+        if wrong is None:
+            return WeightsStatus(
+                state="ready",
+                root=str(root),
+                fingerprint=before,
+                files=len(entry.files),
+                file=entry.file,
+                sha256={file.path: _hash(root / file.path, "sha256") for file in entry.files},
+                listing=_listing(entry, raw),
+            )
+        reasons.append(wrong)
+    by_hand = all(source.kind == "manual" for source in entry.source)
+    return WeightsStatus(
+        state="manual" if by_hand else "failed",
+        root=str(raw / "files"),
+        fingerprint=before,
+        file=entry.file,
+        reason=f"{' '.join(dict.fromkeys(reasons))} To get them: {command(entry, name)}",
+    )
+
+
+def verify(entry: Weights, raw: Path) -> dict[str, str]:
+    """Check the files that are here, without a download; sha256 by path. `UserError` if wrong."""
+    status = read_status(raw / "status.json") if (raw / "status.json").is_file() else None
+    root = Path(status.root) if status and status.state == "ready" else raw / "files"
+    wrong = _absent(entry, root) or _changed(entry, root, raw)
+    if wrong is not None:
+        raise UserError(f"{entry.id}: {wrong} To get them: {command(entry)}")
+    return {file.path: _hash(root / file.path, "sha256") for file in entry.files}
+
+
+def read_status(path: Path) -> WeightsStatus:
+    """Read a ``status.json`` of `fetch`."""
+    return WeightsStatus.read(read_json(path), str(path))
+
+
+def handed(status: WeightsStatus, raw: Path) -> Path:
+    """What an adapter is handed: the file, or the folder of several; converted where they are."""
+    made = raw / "converted"
+    if (made / "from.json").is_file() and read_json(made / "from.json") == status.sha256:
+        return made / Path(status.file).with_suffix(".safetensors") if status.file else made
+    return Path(status.root) / (status.file or "")
+
+
+def command(entry: Weights, name: str | None = None) -> str:
+    """The command that gets the weights; ``name``: under which the entry was loaded."""
+    fetch = f"pambench weights fetch {name or entry.id}"
+    if all(source.kind in ("manual", "local") for source in entry.source):
+        return f"{fetch} --from DOWNLOADED"
+    return f"{fetch} (or, where the download is refused, {fetch} --from DOWNLOADED)"
+
+
+def put(entry: Weights, given: Path, raw: Path) -> None:
+    """Copy what a person has downloaded, a file or the folder of several, to its place."""
+    for file in entry.files:
+        path = given / file.path if given.is_dir() else given
+        if not path.is_file() or (given.is_file() and len(entry.files) > 1):
+            names = ", ".join(f.path for f in entry.files)
+            raise UserError(
+                f"{path} was not taken for {entry.id}. Expected the file, or a folder that holds "
+                f"{names}. Next step: name the file or folder that was downloaded."
+            )
+        if (wrong := _unlike_published(file, path)) is not None:
+            raise UserError(f"{wrong} It was not taken; download it again from {entry.homepage}.")
+        with atomic(raw / "files" / file.path) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def convert(entry: Weights, raw: Path) -> list[Path]:
+    """Write the files of an entry as safetensors, by the converter that it names; their paths."""
+    status = fetch(entry, raw)
+    if status.state != "ready":
+        raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
+    made = []
+    for file in entry.files:
+        if file.convert is None:
+            raise UserError(
+                f"{entry.id}: no converter for {file.path}. Expected the key files.convert in the "
+                "entry; a file that is safetensors already needs none."
+            )
+        target = raw / "converted" / Path(file.path).with_suffix(".safetensors")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _function(file.convert.function)(
+            Path(status.root) / file.path, target, **file.convert.arguments
+        )
+        made.append(target)
+    write_json(raw / "converted" / "from.json", status.sha256)
+    return made
+
+
+def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
+    """Roots to look at and why one is of no use: what lies there already, then each source."""
+    by_hand = raw / "files"
+    if _absent(entry, by_hand) is None:
+        yield by_hand, None
+        return  # a download would not replace a file that is there and wrong
+    for source in entry.source:
+        status = source.fetch(raw)
+        yield Path(status.root), status.reason if status.state != "ready" else None
+
+
+def _absent(entry: Weights, root: Path) -> str | None:
+    missing = [file.path for file in entry.files if not (root / file.path).is_file()]
+    return f"Missing below {root}: {', '.join(missing)}." if missing else None
+
+
+def _changed(entry: Weights, root: Path, raw: Path) -> str | None:
+    """Say which file is not as published or, where nothing is, not as when it was first used."""
+    book = raw / "recorded.json"
+    recorded: dict[str, str] = read_json(book) if book.is_file() else {}
+    for file in entry.files:
+        path = root / file.path
+        if (wrong := _unlike_published(file, path)) is not None:
+            return f"{wrong} Delete it and get it again."
+        if file.sha256 is None:
+            got = _hash(path, "sha256")
+            if recorded.setdefault(file.path, got) != got:
+                return (
+                    f"{path} has the sha256 {got}, expected {recorded[file.path]} as when it was "
+                    f"first used. If the new one is meant, delete {book}."
+                )
+    if recorded and not (book.is_file() and read_json(book) == recorded):
+        write_json(book, recorded)
+    return None
+
+
+def _unlike_published(file: File, path: Path) -> str | None:
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"{path} has {size:,} bytes, expected {file.size:,}: a broken download, or another."
+    for kind, expected in (("md5", file.md5), ("sha256", file.sha256)):
+        if expected is not None and (got := _hash(path, kind)) != expected:
+            return f"{path} has the {kind} {got}, expected {expected}: a broken download, or other."
+    return None
+
+
+def _hash(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _listing(entry: Weights, raw: Path) -> str:
+    at_hand = [source.fingerprint(raw) for source in entry.source]
+    return digest([*at_hand, folder.fingerprint(raw / "files")])
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"The converter {name} cannot be imported ({error}).") from error
+    return found

@@ -1,0 +1,258 @@
+"""The conformance check: sound adapters pass, and each broken one fails by the right rule."""
+
+import random
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from baselines.controls import BoxFill
+from benchmark.adapter import Adapter, MethodInfo, Prediction, available
+from benchmark.conformance.checks import Finding, check
+from benchmark.masks import slices
+from benchmark.prompts import Prompt
+from benchmark.volume import Volume
+
+DOCS = Path(__file__).parents[3] / "docs" / "add-a-method.md"
+INFO = BoxFill.info
+SHIPPED = ["baselines.controls", "baselines.classical"]
+
+
+def broken(findings: Sequence[Finding]) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in findings if not finding.ok}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n, target in available().items() if target.split(":")[0] in SHIPPED)
+)
+def test_shipped_methods_conform(name: str) -> None:
+    findings = check(name)
+    assert broken(findings) == {}
+    scenes = {finding.name.split(",")[0] for finding in findings}
+    assert {"plain", "anisotropic", "border", "one slice", "constant"} <= scenes
+
+
+def test_the_method_of_the_docs_conforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    folder = tmp_path / "mymethods"
+    folder.mkdir()
+    (folder / "threshold.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert broken(check("mymethods.threshold:Threshold", {"quantile": 0.4})) == {}
+    assert "quantile" in broken(check("mymethods.threshold:Threshold", {"quantil": 0.4}))["options"]
+
+
+def test_the_template_says_which_blank_is_left() -> None:
+    assert "blank 2" in broken(check("baselines.template:Template"))["load"]
+
+
+def filled_in(folder: Path) -> str:
+    """The template with its three blanks filled; the name of its class."""
+    text = (DOCS.parents[1] / "baselines" / "template.py").read_text(encoding="utf-8")
+    for blank, filling in (
+        ('summary="(fill in: one line)"', 'summary="every voxel of the box"'),
+        (
+            'raise UserError(f"{type(self).__name__}: blank 2 (load) is not filled in.")',
+            "self.loaded = True",
+        ),
+        (
+            'raise UserError(f"{type(self).__name__}: blank 3 (segment) is not filled in.")',
+            "from benchmark.boxes import slices\n"
+            "        for prompt in prompts:\n"
+            "            part = volume.grey[slices(prompt.box)]\n"
+            "            z, _, y, _, x, _ = prompt.box\n"
+            "            yield Prediction(part == part, offset=(z, y, x))",
+        ),
+    ):
+        assert text.count(blank) == 1
+        text = text.replace(blank, filling)
+    (folder / "filledin.py").write_text(text, encoding="utf-8")
+    return "filledin:Template"
+
+
+def test_the_template_conforms_once_its_blanks_are_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    findings = check(filled_in(tmp_path))
+    assert broken(findings) == {}
+    rules = {finding.name.split(",")[0] for finding in findings}
+    assert {"two runs", "order", "out of memory", "memory", "time"} <= rules
+
+
+def test_a_failure_for_want_of_memory_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: GivesIn)
+    monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
+    assert broken(check("mine")) == {}
+
+
+def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:
+    (finding,) = check("elipsoid")
+    assert not finding.ok
+    assert "Did you mean: ellipsoid" in finding.detail
+
+
+class Wrong(BoxFill):
+    """A box fill that a subclass breaks in one way, in `bent`."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Any]:
+        for prompt in prompts:
+            mask = np.zeros(volume.shape, dtype=bool)
+            mask[slices(prompt.box)] = True
+            yield self.bent(mask, volume)
+
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        raise NotImplementedError
+
+
+class Transposed(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(mask.T)
+
+
+class Scores(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(mask * 0.7)
+
+
+class Bare(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return mask
+
+
+class Outside(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(mask, offset=(0, 0, 1))
+
+
+class Neither(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction()
+
+
+class GivesUp(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(failure="too hard")
+
+
+class Channels(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(mask & (volume.array > -1e9))
+
+
+class Writes(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        volume.array[0] = 0
+        return Prediction(mask)
+
+
+class WritesByForce(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        volume.array.flags.writeable = True
+        volume.array[...] += 1
+        return Prediction(mask)
+
+
+class Crashes(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        if volume.array.std() == 0:
+            raise ZeroDivisionError("no contrast")
+        return Prediction(mask)
+
+
+class Dice(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        return Prediction(mask & (np.random.default_rng(random.getrandbits(32)).random() > 0.5))
+
+
+class Hoards(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        self.last = volume.array[1:]
+        return Prediction(mask)
+
+
+class Swallows(BoxFill):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        with suppress(MemoryError):
+            volume.array.mean()
+        yield from super().segment(volume, prompts)
+
+
+class GivesIn(Swallows):
+    """Sound: what it cannot do for want of memory is a failure."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        try:
+            volume.array.mean()
+        except MemoryError as error:
+            yield from (Prediction(failure=str(error)) for _ in prompts)
+        else:
+            yield from BoxFill.segment(self, volume, prompts)
+
+
+class Fewer(BoxFill):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from list(super().segment(volume, prompts))[:-1]
+
+
+class Sorted(BoxFill):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from super().segment(volume, sorted(prompts, key=lambda prompt: prompt.box))
+
+
+class BadInfo(BoxFill):
+    info = MethodInfo(summary="", prompts=("box3d", "point"), threads=0)  # type: ignore[arg-type]
+
+
+class NoInfo(Adapter):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from ()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "rule", "message"),
+    [
+        (Transposed, "plain, box3d", "resample to volume.shape"),
+        (Scores, "plain, box3d", "threshold the scores"),
+        (Bare, "plain, box3d", "Expected a Prediction; got ndarray"),
+        (Outside, "plain, box3d", "clip the part at the border"),
+        (Neither, "plain, box3d", "got neither"),
+        (GivesUp, "plain, box3d", "too hard"),
+        (Channels, "two channels, box3d", r"\(2, 20, 28, 36\)"),
+        (Writes, "plain, box3d", "read-only"),
+        (WritesByForce, "plain, box3d", "work on a copy"),
+        (Crashes, "constant, box3d", "ZeroDivisionError: no contrast"),
+        (Dice, "two runs, box3d", "seed whatever is random"),
+        (Hoards, "memory, box3d", "keep no volume"),
+        (Swallows, "out of memory, box3d", "got a mask"),
+        (Fewer, "plain, box3d", "3 predictions for as many prompts; got 2"),
+        (Sorted, "order, box3d", "yield in the order of the prompts"),
+        (BadInfo, "info", "summary is.*prompts is.*threads is"),
+        (NoInfo, "info", "a class attribute info"),
+    ],
+)
+def test_each_mistake_is_found_and_told(
+    adapter: type[Adapter], rule: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random.seed(3)
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
+    monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
+    assert re.search(message, broken(check("mine"))[rule])
+
+
+def test_a_heavy_import_at_the_top_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: sys.modules.pop("jax", None))  # libraries ask there for it
+    (tmp_path / "jax.py").write_text("", encoding="utf-8")  # a name that nothing here imports
+    source = "import jax\nfrom baselines.controls import BoxFill\nclass Mine(BoxFill): pass\n"
+    (tmp_path / "heavymethod.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import_rule = broken(check("heavymethod:Mine"))["import is light"]
+    assert "got jax" in import_rule

@@ -1,0 +1,39 @@
+"""What a method costs, against counts by hand."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.machine import costs
+
+
+class Method:
+    def __init__(self) -> None:
+        self.network = nn.Linear(10, 4, bias=False)
+        self.parts = {"shared": [self.network, nn.Linear(4, 2)]}
+
+
+def test_parameters_are_counted_once() -> None:
+    assert costs.parameters(Method()) == 40 + 4 * 2 + 2
+    assert costs.parameters(object()) is None
+
+
+def test_operations_of_a_linear_map() -> None:
+    network = nn.Linear(10, 4, bias=False)
+    assert costs.flops(lambda: network(torch.ones(3, 10))) == 2 * 3 * 10 * 4
+
+
+def test_without_torch_there_is_nothing_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    assert costs.parameters(Method()) is None
+    assert costs.flops(lambda: None) is None
+    assert costs.peak_gpu_mb("cuda") is None
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = costs.peak_memory_mb()
+    held = bytearray(int((before + 100) * 2**20))
+    held[:: 2**12] = b"x" * len(held[:: 2**12])
+    assert costs.peak_memory_mb() > before + 50

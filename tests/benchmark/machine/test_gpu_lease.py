@@ -1,0 +1,133 @@
+"""The lease of GPUs, between real processes, with a driver that is played by a script."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.machine.gpu_lease import LOCKS, SCHEDULERS, WAIT, Gpu, lease, visible
+
+HOLD = """
+import sys
+from benchmark.machine.gpu_lease import lease
+with lease("holder") as gpu:
+    print(gpu.id, flush=True)
+    sys.stdin.read()
+"""
+CLASH = """
+import os, sys
+from pathlib import Path
+from benchmark.machine.gpu_lease import lease
+assert "torch" not in sys.modules
+for turn in range(5):
+    with lease("worker", pause=lambda seconds: None) as gpu:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu.id
+        assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        mark = Path(sys.argv[1]) / gpu.id
+        mark.touch(exist_ok=False)
+        mark.unlink()
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with four GPUs and no cluster."""
+    for name in (*SCHEDULERS, "CUDA_VISIBLE_DEVICES", WAIT):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(LOCKS, str(tmp_path / "locks"))
+    driver = tmp_path / "bin" / "nvidia-smi"
+    driver.parent.mkdir()
+    rows = "".join(f"{index}, GPU-{letter}\\n" for index, letter in enumerate("abcd"))
+    driver.write_text(f"#!/bin/sh\nprintf '{rows}'\n", encoding="utf-8")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{driver.parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("named", "ids"),
+    [
+        (None, ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]),
+        ("2,0", ["GPU-c", "GPU-a"]),
+        ("GPU-b", ["GPU-b"]),
+        ("1,-1,2", ["GPU-b"]),
+        ("1,7,2", ["GPU-b"]),
+        ("", []),
+    ],
+)
+def test_visible_gpus_are_those_of_cuda(named: str | None, ids: list[str]) -> None:
+    environment = {} if named is None else {"CUDA_VISIBLE_DEVICES": named}
+    assert visible(environment) == [Gpu(name) for name in ids]
+
+
+def test_a_machine_without_a_driver_has_none(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(machine / "locks"))
+    assert visible({}) == []
+    with lease("anything") as gpu:
+        assert gpu is None
+
+
+def test_no_gpu_is_held_twice(machine: Path) -> None:
+    marks = machine / "marks"
+    marks.mkdir()
+    workers = [subprocess.Popen([sys.executable, "-c", CLASH, str(marks)]) for _ in range(8)]
+    assert [worker.wait() for worker in workers] == [0] * len(workers)
+    assert len(list((machine / "locks").iterdir())) > 1  # they did not queue for a single one
+
+
+def test_a_killed_holder_frees_its_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == "GPU-d"
+
+        def kill(seconds: float) -> None:
+            holder.send_signal(signal.SIGKILL)
+            holder.wait()
+
+        with lease("next", pause=kill) as gpu:
+            assert gpu == Gpu("GPU-d")
+    assert holder.returncode == -signal.SIGKILL
+    assert f"GPU-d: holder (process {holder.pid})" in capsys.readouterr().err
+
+
+def test_who_waits_too_long_is_told_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv(WAIT, "30")
+    pauses: list[float] = []
+    with lease("medsam on D35"):
+        with (
+            pytest.raises(UserError, match=rf"GPU-a: medsam on D35 \(process {os.getpid()}\)"),
+            lease("segvol on D35", pause=pauses.append),
+        ):
+            pass
+        assert sum(pauses) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_cluster_hands_them_out_itself(
+    scheduler: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(scheduler, "17")
+    with lease("anything") as gpu:
+        assert gpu is None
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    assert not (machine / "locks").exists()
+
+
+def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with lease("anything"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"

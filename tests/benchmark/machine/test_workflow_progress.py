@@ -1,0 +1,105 @@
+"""The line of progress, from made records of a workflow and a clock that is set by hand."""
+
+import io
+import logging
+from typing import Any
+
+import pytest
+
+from benchmark.machine.workflow_progress import ProgressLine, duration, take_over
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Workflow:
+    """A logger with the line, a clock, and the events of Snakemake."""
+
+    def __init__(self, stream: io.StringIO) -> None:
+        self.now = 0.0
+        self.stream = stream
+        self.line = ProgressLine(stream, clock=lambda: self.now)
+
+    def tell(self, event: str, **facts: Any) -> None:
+        record = logging.makeLogRecord({"levelno": logging.INFO, "event": event, **facts})
+        self.line.handle(record)
+
+    def start(self, job: int, rule: str, **wildcards: str) -> None:
+        self.tell("job_started", jobs=[job])
+        self.tell("job_info", jobid=job, rule_name=rule, wildcards=wildcards)
+
+    def finish(self, job: int, done: int, total: int) -> None:
+        self.tell("job_finished", job_id=job)
+        self.tell("progress", done=done, total=total)
+
+
+@pytest.fixture
+def workflow() -> Workflow:
+    made = Workflow(io.StringIO())
+    made.tell("run_info", stats={"predict": 4, "score": 4, "total": 8})
+    return made
+
+
+def test_it_tells_what_runs_what_waits_and_how_long_still(workflow: Workflow) -> None:
+    workflow.start(1, "predict", run="pam", dataset="D35")
+    workflow.start(2, "predict", run="pam", dataset="D36")
+    assert workflow.line.line() == ("0 of 8 jobs done (0%) in 0 s; running: 2 predict; waiting: 6")
+    workflow.now = 60
+    workflow.finish(1, 1, 8)
+    # one job at a time so far took 60 s; 3 of predict and 4 of score (no time known yet) are ahead
+    assert workflow.stream.getvalue() == (
+        "1 of 8 jobs done (12%) in 60 s; running: predict pam D36; waiting: 6; about 7 min left\n"
+    )
+
+
+def test_the_time_left_counts_what_ran_side_by_side(workflow: Workflow) -> None:
+    for job in (1, 2, 3, 4):
+        workflow.start(job, "predict")
+    workflow.now = 100
+    for job in (1, 2, 3, 4):
+        workflow.finish(job, job, 8)
+    assert workflow.line.remaining() == pytest.approx(100)  # 4 x 100 s, four at a time
+    workflow.start(5, "score")
+    workflow.now = 110
+    workflow.finish(5, 5, 8)
+    assert workflow.line.remaining() == pytest.approx(3 * 10 / (410 / 110))
+
+
+def test_a_failed_job_runs_no_more(workflow: Workflow) -> None:
+    workflow.start(1, "predict")
+    workflow.tell("job_error", jobid=1)
+    assert "running: nothing" in workflow.line.line()
+
+
+@pytest.mark.parametrize(("stream", "lines"), [(io.StringIO(), 4), (Terminal(), 10)])
+def test_lines_are_rarer_in_a_log_file(stream: io.StringIO, lines: int) -> None:
+    workflow = Workflow(stream)
+    workflow.tell("run_info", stats={"score": 10, "total": 10})
+    for job in range(10):
+        workflow.start(job, "score")
+        workflow.now += 10
+        workflow.finish(job, job + 1, 10)
+    told = stream.getvalue().splitlines()
+    assert len(told) == lines
+    assert told[-1] == "10 of 10 jobs done (100%) in 2 min"
+
+
+def test_it_takes_the_place_of_two_lines_a_job() -> None:
+    logger = logging.Logger("workflow", logging.INFO)
+    stream = io.StringIO()
+    logger.addHandler(logging.StreamHandler(stream))
+    take_over(logger)
+    logger.info("Finished jobid: 1", extra={"event": "job_finished", "job_id": 1})
+    logger.info("Select jobs to execute...")
+    logger.info("something else")
+    assert stream.getvalue() == "something else\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

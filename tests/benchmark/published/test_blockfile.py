@@ -1,0 +1,112 @@
+"""OME-TIFF and OME-Zarr: blocks are what they are in the whole, in millimetres."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.published import blockfile
+from benchmark.sources import Status
+
+ARRAY = np.random.default_rng(1).integers(0, 60000, (6, 7, 9)).astype(np.uint16)
+REGION = (slice(2, 5), slice(1, 6), slice(4, 9))
+
+
+def ome_tiff(path: Path, array: Any = ARRAY, **metadata: Any) -> Path:
+    sizes = {"PhysicalSizeX": 1.6, "PhysicalSizeY": 2.0, "PhysicalSizeZ": 4.0}
+    about = {"axes": "ZYX", **(metadata or sizes)}
+    tifffile.imwrite(path, array, ome=True, metadata=about, tile=(16, 16))
+    return path
+
+
+def ome_zarr(path: Path) -> Path:
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", data=ARRAY[None], chunks=(1, 2, 3, 4))
+    axes: Any = [{"name": "c"}] + [{"name": n, "unit": "micrometer"} for n in "zyx"]
+    scale = {"type": "scale", "scale": [1, 4.0, 2.0, 1.6]}
+    level = {"path": "0", "coordinateTransformations": [scale]}
+    scales: Any = [{"axes": axes, "datasets": [level]}]
+    group.attrs["multiscales"] = scales
+    return path
+
+
+@pytest.mark.parametrize(("make", "name"), [(ome_tiff, "a.ome.tiff"), (ome_zarr, "a.zarr")])
+def test_a_part_lies_where_it_lies_in_the_whole(
+    make: Callable[[Path], Path], name: str, tmp_path: Path
+) -> None:
+    path = make(tmp_path / name)
+    whole, part = blockfile.read(path), blockfile.read(path, REGION)
+    np.testing.assert_array_equal(whole.array, ARRAY[None])
+    np.testing.assert_array_equal(part.array, ARRAY[REGION][None])
+    assert whole.grid.spacing == pytest.approx((1.6e-3, 2e-3, 4e-3))
+    assert part.grid.size == (5, 5, 3)
+    assert part.grid.origin == pytest.approx((4 * 1.6e-3, 2e-3, 2 * 4e-3))
+
+
+@given(
+    shape=st.tuples(*[st.integers(2, 9)] * 3),
+    size=st.tuples(*[st.integers(1, 10)] * 3),
+)
+def test_blocks_tile_a_volume(
+    shape: tuple[int, int, int],
+    size: tuple[int, int, int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("tiles") / "a.tif"
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), photometric="minisblack")
+    seen = np.zeros(shape, dtype=int)
+    for region in blockfile.regions(path, size):
+        seen[region] += 1
+        assert all(s.stop - s.start <= n for s, n in zip(region, size, strict=True))
+    assert (seen == 1).all()
+
+
+def test_units_and_files_without_them(tmp_path: Path) -> None:
+    unit = {f"PhysicalSize{a}Unit": "nm" for a in "XYZ"} | {f"PhysicalSize{a}": 500 for a in "XYZ"}
+    path = ome_tiff(tmp_path / "a.ome.tiff", **unit)
+    assert blockfile.read(path).grid.spacing == pytest.approx((5e-4, 5e-4, 5e-4))
+    tifffile.imwrite(tmp_path / "plain.tif", ARRAY, photometric="minisblack")
+    assert blockfile.read(tmp_path / "plain.tif").grid.spacing == (1, 1, 1)
+
+
+def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "broken.tif").write_bytes(b"<html>Not found</html>")
+    with pytest.raises(UserError, match=r"broken\.tif: unreadable image"):
+        blockfile.read(tmp_path / "broken.tif")
+    tifffile.imwrite(tmp_path / "flat.tif", ARRAY[0], photometric="minisblack")
+    with pytest.raises(UserError, match=r"flat\.tif: not a volume"):
+        blockfile.read(tmp_path / "flat.tif")
+
+
+def test_an_entry_with_blocks(
+    tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
+) -> None:
+    labels = np.zeros(ARRAY.shape, dtype=np.uint8)
+    labels[4:6, 1:3, 5:8] = 255
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    ome_tiff(raw / "k1_raw.ome.tiff")
+    ome_tiff(raw / "k1_seg.ome.tiff", labels)
+    layout = {
+        "image": "{scan}_raw.ome.tiff",
+        "label": "{scan}_seg.ome.tiff",
+        "block": [4, 4, 5],
+        "unlabelled": "leave-out",
+        "label_transforms": ["binary"],
+    }
+    got = prepare.prepare(entry(raw, layout=layout), ready(raw), 0, tmp_path / "converted")
+    assert not got.failures
+    assert [row["scan"] for row in got.images] == ["k1.4-0-5"]
+    image = volume.read([Path(p) for p in got.images[0]["images"]])
+    np.testing.assert_array_equal(image.array, ARRAY[4:, :4, 5:])
+    assert image.spacing == (0.004, 0.002, 0.0016)
+    assert [row["voxels"] for row in got.objects] == [2 * 2 * 3]

@@ -1,0 +1,138 @@
+"""DICOM segmentations written by highdicom, read on the grid of the image that SimpleITK gives."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.pixels.utils import pack_bits
+from scipy.spatial.transform import Rotation
+
+from benchmark import volume
+from benchmark.errors import UserError
+from benchmark.geometry import Geometry
+from benchmark.published import dicomseg
+from tests.benchmark.published.tree import SPACING, Tree, grey, scene
+
+Masks = list[tuple[str, NDArray[np.bool_]]]
+OBLIQUE = Rotation.from_euler("xyz", (12, -33, 100), degrees=True).as_matrix()
+
+
+def masks() -> Masks:
+    """Two that overlap, one on few slices with an empty one between them."""
+    big = scene(1) == 1
+    big[2:8, 2:9, 3:11] = True
+    small = np.zeros_like(big)
+    small[3, 4:6, 4:7] = small[5, 4:6, 4:7] = True
+    return [("organ", big), ("lesion", small)]
+
+
+def saved(tmp_path: Path, kind: str = "BINARY", **more: Any) -> tuple[Path, Geometry]:
+    tree = Tree(tmp_path)
+    source = tree.series("ct", grey(scene(1)), patient="p", **more)
+    drawn = masks()
+    if kind == "LABELMAP":  # which holds no overlap
+        drawn[0][1][drawn[1][1]] = False
+    tree.segmentation("seg/seg.dcm", source, drawn, kind=kind)
+    return tmp_path / "seg/seg.dcm", volume.read_header(tmp_path / "ct").native
+
+
+def check(path: Path, grid: Geometry, expected: Masks, resampled: bool = False) -> None:
+    found = list(dicomseg.read(path, grid))
+    assert [segment.label for segment in found] == [label for label, _ in expected]
+    for segment, (label, mask) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(segment.mask, mask, err_msg=label)
+        assert segment.resampled == resampled
+
+
+@pytest.mark.parametrize("direction", [None, OBLIQUE], ids=["straight", "oblique"])
+def test_frames_lie_where_their_positions_say(tmp_path: Path, direction: Any) -> None:
+    path, grid = saved(tmp_path, direction=direction)
+    expected = sum(mask.any(axis=(1, 2)).sum() for _, mask in masks())
+    assert pydicom.dcmread(path).NumberOfFrames == expected  # none is empty
+    check(path, grid, masks())
+    assert dicomseg.fits(path, grid)
+
+
+def test_the_order_of_frames_means_nothing(tmp_path: Path) -> None:
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    order = np.random.default_rng(0).permutation(int(stored.NumberOfFrames))
+    frames = stored.pixel_array[order]
+    groups = [stored.PerFrameFunctionalGroupsSequence[int(i)] for i in order]
+    stored.PerFrameFunctionalGroupsSequence = groups
+    stored.PixelData = pack_bits(frames)
+    stored.save_as(path)
+    check(path, grid, masks())
+
+
+def test_numbers_of_segments_mean_nothing(tmp_path: Path) -> None:
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    new = {1: 7, 2: 3}
+    for segment in stored.SegmentSequence:
+        segment.SegmentNumber = new[segment.SegmentNumber]
+    for group in stored.PerFrameFunctionalGroupsSequence:
+        about = group.SegmentIdentificationSequence[0]
+        about.ReferencedSegmentNumber = new[about.ReferencedSegmentNumber]
+    stored.save_as(path)
+    check(path, grid, masks())
+
+
+def test_frames_that_run_against_the_image(tmp_path: Path) -> None:
+    """Rows from right to left, as some public segmentations have them."""
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    stored.PixelData = pack_bits(np.ascontiguousarray(stored.pixel_array[:, :, ::-1]))
+    across = (stored.Columns - 1) * SPACING[2]
+    for group in stored.PerFrameFunctionalGroupsSequence:
+        position = group.PlanePositionSequence[0].ImagePositionPatient
+        position[0] = float(position[0]) + across
+    turned = stored.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    turned.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+    stored.save_as(path)
+    check(path, grid, masks())
+
+
+def test_a_segmentation_of_values(tmp_path: Path) -> None:
+    path, grid = saved(tmp_path, kind="LABELMAP")
+    expected = masks()
+    expected[0][1][expected[1][1]] = False
+    check(path, grid, expected)
+
+
+def test_a_finer_grid_is_resampled_and_said_so(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    fine = masks()
+    z, y, x = SPACING
+    source = tree.series("fine", grey(scene(1)), patient="p", spacing=(z, y / 2, x / 2))
+    tree.segmentation("seg/seg.dcm", source, fine)
+    tree.series("ct", grey(scene(1))[:, ::2, ::2], patient="p")
+    grid = volume.read_header(tmp_path / "ct").native
+    assert not dicomseg.fits(tmp_path / "seg/seg.dcm", grid)
+    coarse = [(label, mask[:, ::2, ::2]) for label, mask in fine]
+    check(tmp_path / "seg/seg.dcm", grid, coarse, resampled=True)
+
+
+def test_content_beyond_the_image_is_refused(tmp_path: Path) -> None:
+    path, grid = saved(tmp_path)
+    x, y, _ = grid.size
+    shorter = Geometry((x, y, 4), grid.spacing, grid.origin, grid.direction)
+    assert not dicomseg.fits(path, shorter)
+    with pytest.raises(UserError, match="frames with content lie beyond the image"):
+        list(dicomseg.read(path, shorter))
+
+
+@pytest.mark.parametrize("what", ["truncated", "an image", "no file of DICOM"])
+def test_what_is_no_segmentation(tmp_path: Path, what: str) -> None:
+    path, grid = saved(tmp_path)
+    if what == "truncated":
+        path.write_bytes(path.read_bytes()[:-60])
+    elif what == "an image":
+        path = next((tmp_path / "ct").iterdir())
+    else:
+        path.write_text("<html>Not found</html>")
+    with pytest.raises(UserError, match="unreadable DICOM segmentation"):
+        list(dicomseg.read(path, grid))

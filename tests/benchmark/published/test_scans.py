@@ -1,0 +1,137 @@
+"""Which files make a scan."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.published.scans import find, part_of, shard_of
+
+Make = Callable[..., Dataset]
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def test_images_and_labels_are_paired_by_the_layout(tmp_path: Path, entry: Make) -> None:
+    touch(tmp_path, "images/b.nii.gz", "images/a.nii.gz", "labels/a.nii.gz", "labels/z.nii.gz")
+    scans = find(entry(), tmp_path)
+    assert [scan.id for scan in scans] == ["a", "b"]
+    assert scans[0].images == (tmp_path / "images/a.nii.gz",)
+    assert scans[0].label == tmp_path / "labels/a.nii.gz"
+    assert not scans[1].label.exists()
+
+
+def test_the_id_may_stand_several_times(tmp_path: Path, entry: Make) -> None:
+    layout = {"image": "{scan}/{scan}_ct.nii.gz", "label": "{scan}/{scan}_seg.nii.gz"}
+    touch(tmp_path, "p1/p1_ct.nii.gz", "p1/p2_ct.nii.gz", "p1/p1_seg.nii.gz")
+    assert [scan.id for scan in find(entry(layout=layout), tmp_path)] == ["p1"]
+
+
+def test_channels_and_wildcards(tmp_path: Path, entry: Make) -> None:
+    image = ["{scan}/*_t1.nii", "{scan}/*_t2.nii"]
+    layout = {"image": image, "label": "{scan}/seg*.nii"}
+    touch(tmp_path, "p1/x_t1.nii", "p1/y_t2.nii", "p1/seg7.nii")
+    (scan,) = find(entry(layout=layout), tmp_path)
+    assert scan.images == (tmp_path / "p1/x_t1.nii", tmp_path / "p1/y_t2.nii")
+    assert scan.label == tmp_path / "p1/seg7.nii"
+    touch(tmp_path, "p1/seg8.nii")  # which of the two is meant?
+    assert not find(entry(layout=layout), tmp_path)[0].label.exists()
+
+
+def test_special_characters_are_meant_literally(tmp_path: Path, entry: Make) -> None:
+    layout = {"image": "{scan}+ct.nii", "label": "{scan}.nii"}
+    touch(tmp_path, "a+ct.nii", "aact.nii", "a+ctxnii")
+    assert [scan.id for scan in find(entry(layout=layout), tmp_path)] == ["a"]
+
+
+def test_hidden_files_are_no_scans(tmp_path: Path, entry: Make) -> None:
+    """Archives made on a Mac hold a ._ file for each; a killed write leaves a hidden folder."""
+    touch(tmp_path, "images/a.nii.gz", "images/._a.nii.gz")
+    assert [scan.id for scan in find(entry(), tmp_path)] == ["a"]
+
+
+def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
+    touch(tmp_path, "images/p01_pre.nii.gz", "images/p01_post.nii.gz")
+    layout = entry().layout[0].model_dump()
+    dataset = entry(layout={**layout, "patient": "^(p[0-9]+)_"})
+    assert [(scan.id, scan.patient) for scan in find(dataset, tmp_path)] == [
+        ("p01_post", "p01"),
+        ("p01_pre", "p01"),
+    ]
+    assert find(entry(), tmp_path)[0].patient == "p01_post"  # by itself, the scan's id
+    with pytest.raises(UserError, match=r"layout\.patient .* finds no group in .*'p01_post'"):
+        find(entry(layout={**layout, "patient": "q([0-9]+)"}), tmp_path)
+
+
+def test_no_file_fits(tmp_path: Path, entry: Make) -> None:
+    with pytest.raises(UserError, match=r"T1: no image fits .*images/\{scan\}\.nii\.gz.* below"):
+        find(entry(), tmp_path)
+
+
+def test_shards_are_stable_and_even() -> None:
+    names = [f"case_{number:03}" for number in range(400)]
+    shards = [shard_of(name, 4) for name in names]
+    assert set(shards) == {0, 1, 2, 3}
+    assert min(shards.count(shard) for shard in range(4)) > 70
+    assert shard_of("case_007", 1) == 0
+    assert [shard_of(name, 4) for name in names[::-1]] == shards[::-1]
+    # a value that was written down: another one would move scans between files of older runs
+    assert [shard_of(name, 8) for name in ("a", "b", "case_000")] == [2, 6, 0]
+
+
+def test_a_patient_is_in_one_part_of_a_whole_collection(entry: Make) -> None:
+    """80:20 by patient, whatever other patients and datasets there are."""
+    names = [f"patient{number}" for number in range(2000)]
+    one, two = entry(id="A", collection="c"), entry(id="B", collection="c")
+    parts = [part_of(one, name) for name in names]
+    assert parts == [part_of(two, name) for name in names]
+    assert set(parts) == {"train", "validation"}
+    assert 340 < parts.count("validation") < 460  # 400, over 3 standard deviations each way
+    other = [part_of(entry(id="A"), name) for name in names]
+    assert other != parts
+    # values that were written down: others would let a model be tested on what it was trained on
+    assert [names.index(name) for name in names[:6] if part_of(one, name) == "validation"] == [1]
+
+
+def test_texts_in_braces(tmp_path: Path, entry: Make) -> None:
+    layout = {
+        "image": "{part}/**/{scan}_ct.nii",
+        "label": "{part}/**/{scan}_seg.nii",
+        "scan": "{part}-{scan}",
+        "where": {"part": "train|test", "scan": "[a-z]+"},
+    }
+    touch(tmp_path, "train/a_ct.nii", "test/deep/er/a_ct.nii", "other/a_ct.nii", "train/a1_ct.nii")
+    touch(tmp_path, "train/.hidden/b_ct.nii", "test/deep/er/a_seg.nii")
+    scans = find(entry(layout=layout), tmp_path)
+    assert [scan.id for scan in scans] == ["test-a", "train-a"]
+    assert scans[0].label == tmp_path / "test/deep/er/a_seg.nii"
+    with pytest.raises(UserError, match="two scans have the id 'a'"):
+        find(entry(layout={**layout, "scan": "{scan}"}), tmp_path)
+
+
+def test_a_label_of_each_rater_is_a_scan(tmp_path: Path, entry: Make) -> None:
+    layout = {"image": "{scan}/image.nii", "label": "{scan}/seg{rater}.nii"}
+    touch(tmp_path, "a/image.nii", "a/seg1.nii", "a/seg2.nii", "b/image.nii")
+    scans = find(entry(layout={**layout, "scan": "{scan}.{rater}"}), tmp_path)
+    assert [scan.id for scan in scans] == ["a.1", "a.2"]
+    assert [scan.label.name for scan in scans] == ["seg1.nii", "seg2.nii"]
+    assert {scan.images for scan in scans} == {(tmp_path / "a/image.nii",)}
+
+
+def test_several_layouts_of_one_dataset(tmp_path: Path, entry: Make) -> None:
+    layouts = [
+        {"image": "x/{scan}.nii", "label": "x/{scan}_seg.nii", "where": {"scan": "[0-9]+"}},
+        {
+            "image": "y/{site}/{scan}.nii",
+            "label": "y/{site}/{scan}_s.nii",
+            "scan": "{site}{scan}",
+        },
+    ]
+    touch(tmp_path, "x/1.nii", "y/s/1.nii")
+    assert [scan.id for scan in find(entry(layout=layouts), tmp_path)] == ["1", "s1"]

@@ -1,0 +1,193 @@
+"""Weights on disk: found, checked by hash, recorded, put by hand, converted."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.cli import app
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.weights import store
+from benchmark.weights.registry import Weights
+
+CONTENT = b"not quite a network"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
+MANUAL = {"kind": "manual", "page": "https://example.org", "steps": ["sign the form"]}
+
+
+def of(*files: Any, source: Any = MANUAL) -> Weights:
+    content = {"id": "net", "name": "Net", "source": source, "files": files or ["sub/net.pt"]}
+    return Weights.read(content, "net.yaml")
+
+
+def one(**known: Any) -> Weights:
+    return of({"path": "sub/net.pt", **known})
+
+
+def put(raw: Path, content: bytes = CONTENT, name: str = "sub/net.pt") -> Path:
+    path = raw / "files" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def copy_twice(source: Path, target: Path, *, times: int) -> None:
+    """A converter."""
+    target.write_bytes(source.read_bytes() * times)
+
+
+@pytest.mark.parametrize(
+    "known", [{}, {"sha256": SHA256}, {"md5": MD5, "size": len(CONTENT), "sha256": SHA256}]
+)
+def test_right(tmp_path: Path, known: dict[str, Any]) -> None:
+    path = put(tmp_path)
+    status = store.fetch(one(**known), tmp_path)
+    assert (status.state, status.reason) == ("ready", None)
+    assert store.handed(status, tmp_path) == path
+    assert status.sha256 == {"sub/net.pt": SHA256}
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"sha256": "0" * 64}, f"sha256 {SHA256}, expected {'0' * 64}"),
+        ({"md5": "0" * 32, "sha256": SHA256}, f"md5 {MD5}, expected {'0' * 32}"),
+        ({"size": 1000}, f"{len(CONTENT)} bytes, expected 1,000"),
+    ],
+)
+def test_wrong(tmp_path: Path, known: dict[str, Any], told: str) -> None:
+    put(tmp_path)
+    status = store.fetch(one(**known), tmp_path)
+    assert status.state != "ready"
+    assert told in str(status.reason)
+    with pytest.raises(UserError, match=told):
+        store.verify(one(**known), tmp_path)
+
+
+def test_missing_tells_the_command(tmp_path: Path) -> None:
+    status = store.fetch(one(), tmp_path)
+    assert status.state == "manual"
+    assert "sign the form" in str(status.reason)
+    assert "pambench weights fetch net --from" in str(status.reason)
+    named = store.fetch(one(), tmp_path, "my/net.yaml").reason
+    assert "pambench weights fetch my/net.yaml --from" in str(named)
+
+
+def test_another_file_in_its_place(tmp_path: Path) -> None:
+    put(tmp_path, name="other.pt")
+    reason = store.fetch(one(), tmp_path).reason
+    assert f"Missing below {tmp_path / 'files'}: sub/net.pt" in str(reason)
+
+
+def test_what_has_no_published_hash_is_recorded_at_first_use(tmp_path: Path) -> None:
+    path = put(tmp_path)
+    assert store.fetch(one(), tmp_path).state == "ready"
+    assert read_json(tmp_path / "recorded.json") == {"sub/net.pt": SHA256}
+    path.write_bytes(b"another")
+    changed = store.fetch(one(), tmp_path)
+    assert changed.state != "ready"
+    assert f"expected {SHA256} as when it was first used" in str(changed.reason)
+    (tmp_path / "recorded.json").unlink()
+    assert store.fetch(one(), tmp_path).state == "ready"
+
+
+def test_sources_are_tried_in_their_order(tmp_path: Path) -> None:
+    sources = [{"kind": "local", "path": str(tmp_path / n)} for n in ("none", "wrong", "right")]
+    for name, content in (("wrong", b"x"), ("right", CONTENT)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.pt").write_bytes(content)
+    file = {"path": "net.pt", "sha256": SHA256}
+    status = store.fetch(of(file, source=sources), tmp_path / "raw")
+    assert (status.state, status.root) == ("ready", str(tmp_path / "right"))
+    status = store.fetch(of(file, source=sources[:2]), tmp_path / "raw")
+    assert status.state == "failed"
+    assert "There is no file below" in str(status.reason)
+    assert f"expected {SHA256}" in str(status.reason)
+
+
+def test_files_of_an_installed_package(tmp_path: Path) -> None:
+    source = {"kind": "packaged", "package": "benchmark", "folder": "metrics"}
+    found = store.fetch(of("__init__.py", "overlap.py", source=source), tmp_path)
+    assert found.state == "ready"
+    assert (store.handed(found, tmp_path) / "overlap.py").is_file()
+    for wrong in ({"folder": "nothing"}, {"package": "no_such_package"}):
+        reason = store.fetch(of("a", source=source | wrong), tmp_path).reason
+        assert "install it anew" in str(reason)
+
+
+def test_news_is_what_a_person_did_and_not_the_fetch_itself(tmp_path: Path) -> None:
+    entry, seen = one(), store.fingerprint(one(), tmp_path)
+
+    def fetch() -> None:
+        write_json(tmp_path / "status.json", store.fetch(entry, tmp_path).model_dump())
+
+    fetch()
+    assert store.fingerprint(entry, tmp_path) == seen
+    put(tmp_path)
+    by_hand = store.fingerprint(entry, tmp_path)
+    assert by_hand != seen
+    fetch()
+    assert store.fingerprint(entry, tmp_path) == by_hand
+    write_json(tmp_path / "status.json", read_json(tmp_path / "status.json") | {"fingerprint": "p"})
+    assert store.fingerprint(entry, tmp_path) == "p"  # a fetch that found less when it began
+    put(tmp_path, b"another")
+    assert store.fingerprint(entry, tmp_path) not in ("p", seen)
+
+
+def test_what_was_downloaded_by_hand_is_taken_if_it_is_right(tmp_path: Path) -> None:
+    given = tmp_path / "Downloads" / "net (1).pt"
+    given.parent.mkdir()
+    given.write_bytes(b"broken")
+    with pytest.raises(UserError, match=f"expected {SHA256}.*not taken"):
+        store.put(one(sha256=SHA256), given, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+    given.write_bytes(CONTENT)
+    store.put(one(sha256=SHA256), given, tmp_path / "raw")
+    assert store.fetch(one(sha256=SHA256), tmp_path / "raw").state == "ready"
+    with pytest.raises(UserError, match=r"a folder that holds a\.pt, b\.pt"):
+        store.put(of("a.pt", "b.pt"), given, tmp_path / "two")
+    for name in ("a.pt", "b.pt"):
+        (given.parent / name).write_bytes(CONTENT)
+    store.put(of("a.pt", "b.pt"), given.parent, tmp_path / "two")
+    assert store.fetch(of("a.pt", "b.pt"), tmp_path / "two").files == 2
+
+
+def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> None:
+    convert = {"function": f"{__name__}:copy_twice", "arguments": {"times": 2}}
+    with pytest.raises(UserError, match="sign the form"):
+        store.convert(of({"path": "net.pt", "convert": convert}), tmp_path)
+    path = put(tmp_path, name="net.pt")
+    entry = of({"path": "net.pt", "convert": convert})
+    (made,) = store.convert(entry, tmp_path)
+    assert made.name == "net.safetensors"
+    assert made.read_bytes() == CONTENT * 2
+    assert store.handed(store.fetch(entry, tmp_path), tmp_path) == made
+    path.write_bytes(b"a newer one")
+    (tmp_path / "recorded.json").unlink()
+    assert store.handed(store.fetch(entry, tmp_path), tmp_path) == path
+    with pytest.raises(UserError, match="no converter"):
+        store.convert(of("net.pt"), tmp_path)
+    with pytest.raises(UserError, match="cannot be imported"):
+        store.convert(of({"path": "net.pt", "convert": {"function": "no.such:thing"}}), tmp_path)
+
+
+def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.yaml").write_text(yaml.safe_dump(one(sha256=SHA256).model_dump(mode="json")))
+    Path("net.pt").write_bytes(CONTENT)
+    run = CliRunner().invoke
+    assert "sign the form" in str(run(app, ["weights", "fetch", "net.yaml"]).exception)
+    assert run(app, ["weights", "fetch", "net.yaml", "--from", "net.pt"]).exit_code == 0
+    assert (
+        f"{SHA256}  sub/net.pt  (as published)"
+        in run(app, ["weights", "verify", "net.yaml"]).output
+    )
+    listed = run(app, ["weights", "list"]).output
+    assert "pam-released: PAM, PropMask" in listed
+    assert "not looked for yet" in listed
