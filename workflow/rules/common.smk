@@ -7,11 +7,12 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import paths, weights, weights_store
+from benchmark import paths
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
-from benchmark.study import Study
 from benchmark.machine.workflow_progress import take_over
+from benchmark.study import Study
+from benchmark.weights import registry, store
 
 STUDY = Study.read(config, "the study file")
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
@@ -21,7 +22,7 @@ METHODS = {run: adapter.info for run, adapter in ADAPTERS.items()}
 DATASETS = STUDY.entries
 COHORTS = list(STUDY.analysis.cohorts)
 WEIGHTS = {
-    run.weights: weights.load(run.weights) for run in RUNS.values() if run.weights
+    run.weights: registry.load(run.weights) for run in RUNS.values() if run.weights
 }
 WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
 
@@ -95,7 +96,7 @@ def fingerprint_of_data(wildcards):
 
 def fingerprint_of_weights(wildcards):
     raw = Path(paths.WEIGHTS_STATUS.format(**wildcards)).parent
-    return weights_store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
+    return store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
 
 
 @functools.cache
