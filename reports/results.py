@@ -42,10 +42,11 @@ class Results:
         """The run record, with what is known of datasets and methods."""
         return dict(read_json(self.folder / "record.json"))
 
-    @property
+    @cached_property
     def report(self) -> dict[str, Any]:
-        """The report settings of the study file."""
-        return dict(self.settings.get("report", {}))
+        """The key ``report`` of the study file, which lies apart: no statistics depend on it."""
+        path = self.folder / "figures" / "settings.json"
+        return dict(read_json(path)) if path.exists() else {}
 
     @cached_property
     def methods(self) -> tuple[str, ...]:

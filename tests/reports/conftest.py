@@ -213,8 +213,8 @@ def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -
         for i, method in enumerate(known)
     }
     report = {"title": "A generated study", "colours": {}, "panels": 1, "panel_method": None}
-    study = {"study": "generated", "protocol": "rigorous", "seed": 0, "report": report}
-    write_json(folder / "settings.json", study)
+    write_json(folder / "settings.json", {"study": "generated", "protocol": "rigorous", "seed": 0})
+    write_json(folder / "figures" / "settings.json", report)
     record = {"pambench": "0.1.0", "commit": "0" * 40, "dirty": True, "python": "3.11.2"}
     record |= {"libraries": {"numpy": "2.0"}, "system": "Linux", "processor": "A processor"}
     record |= {"study": "generated", "datasets": described, "methods": told}

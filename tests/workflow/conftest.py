@@ -122,9 +122,9 @@ class Workplace:
             self.command(study, *arguments), capture_output=True, text=True, check=False
         )
 
-    def rerun(self, study: Path) -> set[str]:
+    def rerun(self, study: Path, *targets: str) -> set[str]:
         """Names of the rules that a run would start now."""
-        done = self.run(study, "--dry-run")
+        done = self.run(study, "--dry-run", *targets)
         assert done.returncode == 0, done.stderr
         lines = (done.stdout + done.stderr).splitlines()
         starts = (line.split() for line in lines if line.startswith(("rule ", "localrule ")))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from benchmark.files import read_json
 from benchmark.study import Study
 from benchmark.tables import read_table
-from tests.workflow.conftest import Workplace, entry
+from tests.workflow.conftest import ROOT, Workplace, entry
 
 pytestmark = pytest.mark.xdist_group("reruns")
 
@@ -36,10 +37,25 @@ def test_a_finished_study_has_nothing_to_do(done: Workplace) -> None:
     assert set(done.scores()["status"]) == {"ok"}
 
 
-def test_a_new_colour_reruns_no_inference_and_no_scoring(done: Workplace) -> None:
-    rules = done.rerun(done.study(report={"colours": {"slab": "#123456"}, "title": "Other"}))
-    assert "report" in rules
-    assert not rules & {*INFERENCE, "score"}
+def test_a_new_colour_reruns_figures_and_report_alone(done: Workplace) -> None:
+    other = done.study(report={"colours": {"slab": "#123456"}, "title": "Other"})
+    assert done.rerun(other) == {"settings", "figure", "report", "check", "all"}
+    assert done.rerun(other, "figures") == {"settings", "figure", "figures"}
+
+
+def test_a_new_style_redraws_the_figures_and_nothing_before_them(
+    done: Workplace, tmp_path: Path
+) -> None:
+    for name in ("workflow", "reports"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    figures = ("figures", "--snakefile", str(tmp_path / "Snakefile"))
+    assert done.rerun(done.study(), *figures) == set()
+    path = tmp_path / "reports" / "style.py"
+    style = path.read_text(encoding="utf-8")
+    path.write_text(style.replace("#0072B2", "#0072B3"), encoding="utf-8")
+    assert done.rerun(done.study(), *figures) == {"figure", "figures"}
 
 
 def test_a_changed_metric_reruns_scoring_only(done: Workplace) -> None:

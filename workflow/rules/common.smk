@@ -27,10 +27,12 @@ WEIGHTS = {
 WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
 
 # Content of each settings.json by the folder it lies in: it is the digest's content, so a changed
-# one is another folder. That of the study itself is the exception, and all below it is cheap.
+# one is another folder. Those of the study itself are the exception, and all below them is cheap:
+# what only figures and report depend on lies with the figures, so that it reruns nothing before them.
 SETTINGS = {
     f"prompts/{STUDY.prompt_rules.id}": STUDY.prompt_rules,
     STUDY.study: STUDY,
+    f"{STUDY.study}/figures": STUDY.report,
     **{f"runs/{run.id}": run for run in RUNS.values()},
     **{
         f"runs/{run.id}/scores-{STUDY.scoring.id}": STUDY.scoring

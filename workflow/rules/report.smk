@@ -1,12 +1,23 @@
 # Statistics -> figures, tables and the report, one file that opens from the disk.
 
+from reports import code
 from reports.figures import FIGURES
 from reports.supplement import NAMES, SOURCES
+
+# How things look is no part of a digest: what follows is cheap, and made anew when it changes.
+LOOK = f"{STUDY_FOLDER}/figures/settings.json"
+DRAWN_BY = code()
+
+
+rule figures:
+    input:
+        expand(f"{STUDY_FOLDER}/figures/{{figure}}.pdf", figure=FIGURES),
 
 
 rule figure:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
+        look=LOOK,
         record=f"{STUDY_FOLDER}/record.json",
         tables=lambda wildcards: [
             f"{STUDY_FOLDER}/{path}" for path in FIGURES[wildcards.figure].files
@@ -24,6 +35,8 @@ rule figure:
         figure="|".join(FIGURES),
     conda:
         "../../environment.yml"
+    params:
+        code=DRAWN_BY,
     shell:
         f"pambench figures --study {STUDY_FOLDER} --only {{wildcards.figure}} > {{log:q}} 2>&1"
 
@@ -45,6 +58,8 @@ rule tables:
         f"results/logs/{STUDY.study}/tables.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=DRAWN_BY,
     shell:
         f"pambench tables --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -62,6 +77,8 @@ rule ledger:
         f"results/logs/{STUDY.study}/ledger.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=DRAWN_BY,
     shell:
         f"pambench ledger --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -69,6 +86,7 @@ rule ledger:
 rule report:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
+        look=LOOK,
         record=f"{STUDY_FOLDER}/record.json",
         failures=f"{STUDY_FOLDER}/failures.parquet",
         statistics=expand(
@@ -85,5 +103,7 @@ rule report:
         f"results/logs/{STUDY.study}/report.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=DRAWN_BY,
     shell:
         f"pambench report --study {STUDY_FOLDER} > {{log:q}} 2>&1"

@@ -12,7 +12,7 @@ rule settings:
         "../../environment.yml"
     params:
         content=lambda wildcards: json.dumps(
-            SETTINGS[wildcards.of].model_dump(mode="json")
+            SETTINGS[wildcards.of].model_dump(mode="json", exclude={"report"})
         ),
     shell:
         "pambench settings {params.content:q} --output {output:q} > {log:q} 2>&1"
