@@ -54,12 +54,12 @@ def tight(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
 
     Each axis looks only at what the axes before it left, flattened along them.
     """
-    filled = np.asarray(mask.any(axis=tuple(range(1, mask.ndim))))
-    first = int(filled.argmax()) if len(filled) else 0
-    if not len(filled) or not filled[first]:
+    others = tuple(range(1, mask.ndim))
+    filled = np.logical_or.reduce(mask, axis=others).tobytes()
+    span = slice(filled.find(1), filled.rfind(1) + 1)
+    if span.stop == 0:
         return None
-    span = slice(first, len(filled) - int(filled[::-1].argmax()))
-    rest = tight(np.asarray(mask[span].any(axis=0))) if mask.ndim > 1 else ()
+    rest = tight(np.logical_or.reduce(mask[span], axis=0)) if others else ()
     return (span, *(rest or ()))
 
 
@@ -90,7 +90,8 @@ class Crop(NamedTuple):
 
 def volume(box: Box) -> int:
     """Count the voxels of a box."""
-    return int(np.diff(np.reshape(box, (3, 2)), axis=1).prod())
+    z0, z1, y0, y1, x0, x1 = box
+    return (z1 - z0) * (y1 - y0) * (x1 - x0)
 
 
 def clip(mask: Boxed, region: Box) -> Crop:

@@ -1,5 +1,7 @@
 """Metrics of the distance between two surfaces, in mm."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,22 +10,41 @@ Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Distance (mm) of each surface corner to the other surface, and its area (mm^2)."""
 
 
-def from_distances(directed: tuple[Distances, Distances], tolerance_mm: float) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD of the distances of both surfaces, none empty.
+SHARE = 0.95  # of the area, for HD95
 
-    A distance is compared with the tolerance in float64, without slack.
-    """
-    totals = [float(areas.sum()) for _, areas in directed]
-    within = [float(areas[distances <= tolerance_mm].sum()) for distances, areas in directed]
-    sums = [float((distances * areas).sum()) for distances, areas in directed]
-    means = [length / total for length, total in zip(sums, totals, strict=True)]
+
+class Directed(NamedTuple):
+    """What the metrics need to know of the distances of one surface to the other."""
+
+    area: float  # of the surface, mm^2
+    within: float  # area within the tolerance, mm^2
+    moment: float  # integral of the distance over the area, mm^3
+    farthest: float  # mm
+    percentile: float  # distance within which `SHARE` of the area lies, mm
+
+
+def metrics(one: Directed, other: Directed) -> dict[str, float]:
+    """NSD, HD95, HD, ASD and ASSD of the two directions."""
+    area = one.area + other.area
     return {
-        "nsd": sum(within) / sum(totals),
-        "hd95": max(percentile(distances, areas, 0.95) for distances, areas in directed),
-        "hd": max(float(distances.max()) for distances, _ in directed),
-        "asd": sum(means) / 2,
-        "assd": sum(sums) / sum(totals),
+        "nsd": (one.within + other.within) / area,
+        "hd95": max(one.percentile, other.percentile),
+        "hd": max(one.farthest, other.farthest),
+        "asd": (one.moment / one.area + other.moment / other.area) / 2,
+        "assd": (one.moment + other.moment) / area,
     }
+
+
+def directed(of: Distances, tolerance_mm: float) -> Directed:
+    """Sum up the distances of one surface; compared with the tolerance in float64, no slack."""
+    distances, areas = of
+    return Directed(
+        area=float(areas.sum()),
+        within=float(areas[distances <= tolerance_mm].sum()),
+        moment=float((distances * areas).sum()),
+        farthest=float(distances.max()),
+        percentile=percentile(distances, areas, SHARE),
+    )
 
 
 _FEW = 4000  # to sort them takes less time than a histogram

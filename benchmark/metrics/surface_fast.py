@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from benchmark.boxes import Box, Boxed
 from benchmark.labelmap import Label
+from benchmark.metrics import nearest_kernels, surface
 from benchmark.metrics import surface_kernels as kernels
-from benchmark.metrics.surface import Distances, Spacing, from_distances
-from benchmark.metrics.surface_kernels import Words
+from benchmark.metrics.compiled import Words
+from benchmark.metrics.surface import Directed, Spacing
+from benchmark.metrics.surface_kernels import Shift
 from benchmark.metrics.surface_numpy import Counts, corner_areas, nearest_by_tree
 
 _STEPS = 200  # steps that all corners of a word are tried with at once
@@ -39,7 +41,7 @@ class Surface(NamedTuple):
     ends: NDArray[np.int32]  # (nz, ny, 2): first and last corner of a row; first > last if empty
     corners: NDArray[np.int32]  # (n, 3), raster order
     areas: NDArray[np.float64]  # (n,), mm^2
-    origin: tuple[int, int, int]  # of the box on the grid
+    box: Box  # of the mask
 
 
 def of_mask(mask: Boxed) -> Bits:
@@ -68,45 +70,41 @@ def surface_metrics(
     reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
     """NSD, HD95, HD, ASD and ASSD."""
-    directed = surface_distances(reference, prediction, spacing, tolerance_mm)
-    return from_distances(directed, tolerance_mm)
-
-
-def surface_distances(
-    reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
-) -> tuple[Distances, Distances]:
-    """As `benchmark.metrics.surface_numpy.surface_distances`."""
-    here, there = (_surface(mask, spacing) for mask in (reference, prediction))
-    return (
-        (_nearest(here, there, spacing, tolerance_mm), here.areas),
-        (_nearest(there, here, spacing, tolerance_mm), there.areas),
+    here, there = _surface(reference, spacing), _surface(prediction, spacing)
+    return surface.metrics(
+        _directed(here, there, spacing, tolerance_mm),
+        _directed(there, here, spacing, tolerance_mm),
     )
 
 
-def _apart(one: Box, other: Box) -> tuple[int, int, int]:
+def _apart(one: Box, other: Box) -> Shift:
     """Give what has to be added to a place in the first box to name it in the other."""
     return one[0] - other[0], one[2] - other[2], one[4] - other[4]
 
 
 def _surface(mask: Bits, spacing: Spacing) -> Surface:
     rows, ends, count = kernels.surface_rows(mask.words)
-    found, codes = kernels.corners(mask.words, rows, count)
-    z0, _, y0, _, x0, _ = mask.box
-    origin = z0 - kernels.MARGIN, y0 - kernels.MARGIN, x0 - 64
-    return Surface(rows, ends, found, corner_areas(spacing)[codes], origin)
+    return Surface(
+        rows, ends, *kernels.corners(mask.words, rows, count, corner_areas(spacing)), mask.box
+    )
 
 
-def _nearest(
-    here: Surface, there: Surface, spacing: Spacing, tolerance_mm: float
-) -> NDArray[np.float64]:
+def _directed(here: Surface, there: Surface, spacing: Spacing, tolerance_mm: float) -> Directed:
     squared = np.empty(len(here.corners))
-    shift = tuple(a - b for a, b in zip(here.origin, there.origin, strict=True))
+    shift = _apart(here.box, there.box)
     steps, lengths = _steps(spacing, _STEPS)
-    left = kernels.by_steps(here.rows, here.ends, there.rows, shift, steps, lengths, squared)
+    left = nearest_kernels.by_steps(
+        here.rows, here.ends, there.rows, shift, steps, lengths, squared
+    )
     if len(left):
         queries = here.corners[left] + np.array(shift, np.int32)
         squared[left] = _far(queries, there, spacing, tolerance_mm)
-    return np.sqrt(squared)
+    area, within, moment, farthest = kernels.summed_up(squared, here.areas, tolerance_mm)
+    distances = squared  # their roots by now
+    limit = kernels.percentile(distances, here.areas, surface.SHARE, area)
+    if limit < 0:
+        limit = surface.percentile(distances, here.areas, surface.SHARE)
+    return Directed(area, within, moment, farthest, limit)
 
 
 def _far(
@@ -115,14 +113,16 @@ def _far(
     """Squared distance of each of ``queries`` (n, 3), seen from the box of ``there``."""
     squared = np.empty(len(queries))
     if len(queries) * len(there.corners) <= _PAIRS // 100:
-        kernels.all_pairs(queries, there.corners, spacing, squared)
+        nearest_kernels.all_pairs(queries, there.corners, spacing, squared)
         return squared
     offsets, in_plane = _offsets(spacing[0], spacing[1], _OFFSETS)
-    solved = kernels.by_rows(queries, there.rows, there.ends, offsets, in_plane, spacing, squared)
+    solved = nearest_kernels.by_rows(
+        queries, there.rows, there.ends, offsets, in_plane, spacing, squared
+    )
     left = np.flatnonzero(~solved)
     if len(left) * len(there.corners) <= _PAIRS:
         rest = np.empty(len(left))
-        kernels.all_pairs(queries[left], there.corners, spacing, rest)
+        nearest_kernels.all_pairs(queries[left], there.corners, spacing, rest)
         squared[left] = rest
     else:
         far = queries[left].astype(np.int64), there.corners.astype(np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.boxes import EMPTY, Boxed, Crop, overlap, relative, slices
-from benchmark.metrics.surface import Distances, Spacing, from_distances
+from benchmark.metrics.surface import Distances, Spacing, directed, metrics
 
 Counts = tuple[int, int, int]
 """Voxels of both masks, of the reference, of the prediction."""
@@ -36,8 +36,8 @@ def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
     """NSD, HD95, HD, ASD and ASSD."""
-    directed = surface_distances(reference, prediction, spacing, tolerance_mm)
-    return from_distances(directed, tolerance_mm)
+    there, back = surface_distances(reference, prediction, spacing, tolerance_mm)
+    return metrics(directed(there, tolerance_mm), directed(back, tolerance_mm))
 
 
 class Surface(NamedTuple):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmark.boxes import Crop
 from benchmark.metrics import (
+    compiled,
     engines,
     score,
     surface_fast,
@@ -34,6 +35,7 @@ Spacing = tuple[float, float, float]
 
 FAST: tuple[Engine, ...] = ("numpy", "numba")
 UNIT = (1.0, 1.0, 1.0)
+UNDECIDED = -1.0
 
 
 def assert_as_the_library(
@@ -217,6 +219,9 @@ def test_percentile_of_many(count: int, distinct: int, share: float) -> None:
     for areas in (rng.uniform(0.1, 2, count), np.full(count, 0.1)):
         expected = library_percentile(distances, areas, share)
         assert percentile(distances, areas, share) == expected
+        fast = surface_kernels.percentile(distances, areas, share, areas.sum())
+        assert fast in (expected, UNDECIDED)
+        assert fast == expected or distinct == 1 or share == 1.0 or len(np.unique(areas)) == 1
 
 
 def test_percentile_on_the_very_boundary() -> None:
@@ -225,6 +230,18 @@ def test_percentile_on_the_very_boundary() -> None:
     for area in (0.1, 0.3, 1 / 3, 0.7):
         areas = np.full(20_000, area)
         assert percentile(distances, areas, 0.95) == library_percentile(distances, areas, 0.95)
+        assert surface_kernels.percentile(distances, areas, 0.95, areas.sum()) == UNDECIDED
+
+
+@given(
+    distances=st.lists(st.floats(0, 1e3).map(lambda mm: round(mm, 6)), min_size=1, max_size=60),
+    seed=st.integers(0, 2**32 - 1),
+    share=st.sampled_from([0.05, 0.5, 0.95]),
+)
+def test_compiled_percentile(distances: list[float], seed: int, share: float) -> None:
+    areas = np.random.default_rng(seed).uniform(0.1, 2, len(distances))
+    fast = surface_kernels.percentile(np.array(distances), areas, share, areas.sum())
+    assert fast == library_percentile(distances, areas, share)
 
 
 # --- which engine ---
@@ -320,5 +337,5 @@ def test_without_a_folder_to_write_each_process_compiles(monkeypatch: pytest.Mon
 
         return decorate
 
-    monkeypatch.setattr(surface_kernels, "njit", njit)
-    assert surface_kernels._compiled(len) is len
+    monkeypatch.setattr(compiled, "njit", njit)
+    assert compiled.compiled(len) is len
