@@ -26,6 +26,10 @@ localrules:
     check,
 
 
+onerror:
+    print(*filter(None, [room.trouble(WRITTEN)]), file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:

@@ -13,6 +13,7 @@ import typer
 from benchmark import datasets_cli
 from benchmark.analysis.commands import app as analyse
 from benchmark.errors import UserError, unknown_name
+from benchmark.machine.room import stop_at_trouble
 from benchmark.weights import commands as weights_cli
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ def main() -> None:
     for point in entry_points(group=COMMANDS):
         app.registered_commands += point.load().registered_commands
     try:
-        app()
+        try:
+            app()
+        except OSError as error:
+            stop_at_trouble(error)
+            raise
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
         sys.exit(1)

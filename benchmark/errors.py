@@ -11,6 +11,14 @@ class UserError(Exception):
     """
 
 
+class MachineError(UserError):
+    """Trouble of the machine, such as a full disk: no fault of a scan, a method or a dataset.
+
+    It ends the job, whatever else would become a reason in a table: a run after it is mended has to
+    do the work again.
+    """
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Message for an unknown ``name`` of a ``kind``: suggests the nearest, lists all ``known``."""
     names = sorted(known)

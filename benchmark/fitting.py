@@ -18,6 +18,7 @@ from benchmark.adapter import Learner, find
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
+from benchmark.machine.room import stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.settings import Settings
 from benchmark.sources import Status
@@ -103,6 +104,7 @@ def plan(run: Run, images: pd.DataFrame, reference: pd.DataFrame, folder: Path) 
     try:
         learner.plan(cases, names, folder / "work")
     except Exception as error:  # whatever a method raises is the reason of its cells
+        stop_at_trouble(error)
         return _status(folder, learner, "failed", f"planning failed: {error}")
     return _status(folder, learner, "ready", None)
 
@@ -115,6 +117,7 @@ def fit(run: Run, planned: Status, folder: Path, device: str) -> Status:
     try:
         learner.fit(folder / "work", device)
     except Exception as error:
+        stop_at_trouble(error)
         again = f"to train again, delete {folder / 'status.json'}"
         return _status(folder, learner, "failed", f"training failed: {error}; {again}")
     return _status(folder, learner, "ready", None)

@@ -22,6 +22,7 @@ from benchmark.errors import UserError
 from benchmark.machine import costs
 from benchmark.machine.device import release_memory
 from benchmark.machine.progress import progress
+from benchmark.machine.room import stop_at_trouble
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
@@ -115,6 +116,7 @@ def predict(
     try:
         adapter.load(weights_path, device)
     except Exception as error:
+        stop_at_trouble(error)
         reason = f"the model did not load: {_told(error)}"
         results.masks += _none(run, mine, "failed", reason).masks
         return results
@@ -280,6 +282,7 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
             answers.clear()
             raise ValueError(f"expected {len(asked)} predictions, one a prompt; got {count}")
     except Exception as error:
+        stop_at_trouble(error)
         if len(asked) == 1:
             return [_told(error)]
         release_memory()

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from benchmark import objects, paths, volume
 from benchmark.catalogue import Dataset
-from benchmark.errors import UserError
+from benchmark.errors import MachineError, UserError
 from benchmark.machine.progress import progress
 from benchmark.published import conversion, labels, scans
 from benchmark.published.scans import Scan
@@ -73,6 +73,8 @@ def prepare(
         return prepared
     try:
         found = scans.find(dataset, Path(status.root))
+    except MachineError:
+        raise
     except UserError as error:
         if shard == 0:
             set_aside(None, "prepare", str(error))
@@ -81,6 +83,8 @@ def prepare(
     for scan in progress(mine, f"prepare {dataset.id}", "scan"):
         try:
             _add(prepared, dataset, scan, folder)
+        except MachineError:
+            raise
         except UserError as error:
             set_aside(scan.id, "prepare", str(error))
     return prepared

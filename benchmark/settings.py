@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UserError, unknown_name
+from benchmark.files import read_json
 
 
 class Settings(BaseModel):
@@ -27,7 +28,9 @@ class Settings(BaseModel):
 
 
 def load_yaml(path: Path) -> Any:
-    """Read a YAML file; a `UserError` says where it is missing or broken."""
+    """Read a YAML or JSON file; a `UserError` says where it is missing or broken."""
+    if path.suffix == ".json":
+        return read_json(path)
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

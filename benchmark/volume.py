@@ -1,5 +1,6 @@
 """The volume: pixels in canonical orientation with what a method may know of them; its files."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, same_grid, view_axis
 from benchmark.published.dicomseries import inspect_series
 from benchmark.published.imagefile import Contents, inspect, pixels, refusal
+from benchmark.published.integrity import DamagedError, scan
 
 __all__ = [
     "Geometry",
@@ -248,6 +250,10 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
     image = to_native(array, native)
     with atomic(path) as temporary:
         sitk.WriteImage(image, str(temporary), True)
+        try:
+            scan(temporary)
+        except DamagedError as error:  # ITK does not tell when the disk is full
+            raise OSError(errno.ENOSPC, f"not written whole: {error}", str(path)) from error
 
 
 def inspect_path(path: Path) -> Contents:

@@ -207,10 +207,10 @@ def _prediction(
 
 def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:
     """Rows of a table or a folder of shards in which the columns have these values."""
-    import pyarrow.parquet as pq
+    from benchmark.tables import read_arrow
 
     filters = [(column, "=", value) for column, value in values.items()]
-    return list(pq.read_table(path, filters=filters).to_pylist())
+    return list(read_arrow(path, filters=filters).to_pylist())
 
 
 def _one(path: Path, **values: Any) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def read_settings(path: Path | None) -> "AnalysisSettings":
     from benchmark.settings import load_yaml
     from benchmark.study import Study
 
-    content = load_yaml(path) if path else {}  # JSON is YAML
+    content = load_yaml(path) if path else {}
     if isinstance(content, dict) and "study" in content:
         return Study.read(content, str(path)).statistics
     return AnalysisSettings.read(content, str(path))

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.metrics.definitions import METRICS
-from benchmark.tables import read_table, records
+from benchmark.tables import column_names, read_table, records
 
 CELL = ("dataset", "scan", "structure", "method")
 """What a row of scores must name at least."""
@@ -59,8 +58,7 @@ def read(path: Path, wanted: Sequence[str] | None = None) -> pd.DataFrame:
         return table if wanted is None else table[[c for c in table.columns if c in set(wanted)]]
     if wanted is None:
         return read_table(path)
-    first = next(iter(sorted(path.glob("*.parquet"))), path) if path.is_dir() else path
-    return read_table(path, [c for c in pq.read_schema(first).names if c in set(wanted)])
+    return read_table(path, [c for c in column_names(path) if c in set(wanted)])
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.machine.room import writing
+
 
 @contextmanager
 def claim(output: Path) -> Iterator[bool]:
@@ -17,9 +19,10 @@ def claim(output: Path) -> Iterator[bool]:
     False where another process held the lock and has made the output meanwhile. The lock is freed
     by the kernel when its holder ends, however it ends.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
-    lock, waited = _lock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock, waited = _lock(path)
     try:
         yield not (waited and output.exists())
     finally:

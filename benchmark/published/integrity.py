@@ -38,7 +38,7 @@ def scan(path: Path) -> int:
                 return _scan_nifti(stream)
             if name.endswith((".mha", ".nrrd")):
                 _scan_packed(stream)
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, struct.error, zlib.error) as error:
         raise DamagedError(str(error)) from None
     return 0
 

@@ -1,5 +1,7 @@
 """Tables are written under their schema, whole or not at all."""
 
+import contextlib
+import random
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.tables import read_record, read_table, records, write_table
+from benchmark.tables import column_names, read_record, read_table, records, write_table
 
 SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int32()), ("share", pa.float64())])
 
@@ -75,3 +77,27 @@ def test_a_table_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"a\.parquet cannot be read .* Delete it"):
         read_table(path)
+
+
+def test_no_damage_gives_another_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [{"name": f"scan {n}", "count": n, "share": n / 7} for n in range(20)]
+    write_table(rows, SCHEMA, path)
+    whole, written = path.read_bytes(), read_table(path)
+    rng = random.Random(0)
+    for at in rng.sample(range(len(whole)), 400):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            pd.testing.assert_frame_equal(read_table(path), written)
+    path.write_bytes(whole[:-1] + b"x")
+    for read in (read_table, read_record, column_names):
+        with pytest.raises(UserError, match=rf"damaged.*the next run makes it anew: rm {path}"):
+            read(path)
+
+
+def test_a_table_of_other_origin_has_no_checksum(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1, 2]}).to_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet")["a"].tolist() == [1, 2]
+    assert column_names(tmp_path / "a.parquet") == ["a"]

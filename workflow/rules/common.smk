@@ -10,11 +10,16 @@ from snakemake.logging import logger
 from benchmark import paths
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
+from benchmark.files import CHECKSUM
+from benchmark.machine import room
 from benchmark.machine.workflow_progress import take_over
 from benchmark.study import Study
 from benchmark.weights import registry, store
 
-STUDY = Study.read(config, "the study file")
+# A study can be run from its settings.json, too.
+STUDY = Study.read(
+    {key: value for key, value in config.items() if key != CHECKSUM}, "the study file"
+)
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
 RUNS = {run.id: run for run in STUDY.runs.values()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
@@ -40,7 +45,10 @@ SETTINGS = {
     },
 }
 
+WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
+
 if workflow.is_main_process:
+    room.check(WRITTEN)
     take_over(logger)
 
 # The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.

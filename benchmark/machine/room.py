@@ -1,0 +1,83 @@
+"""Whether files can be written: room on the disk, the right to write; and what to do where not."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.errors import MachineError, UserError
+
+LEAST = 1 << 20
+"""Bytes that have to be free for a run to start."""
+
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota of the disk is used up",
+    errno.EROFS: "the file system is read-only",
+}
+_RIGHTS = {
+    errno.EACCES: "this user has no right to write there",
+    errno.EPERM: "this user has no right to write there",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the machine has against writing ``path`` into a `MachineError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if why := _why(error, path.parent):
+            raise MachineError(_message(f"{path} was not written", why, path.parent)) from error
+        raise
+
+
+def stop_at_trouble(error: Exception) -> None:
+    """Raise `MachineError` where ``error`` is one, or comes from a full or read-only disk."""
+    if isinstance(error, MachineError):
+        raise error
+    if isinstance(error, OSError) and error.errno in _DISK:
+        place = Path(error.filename).parent if error.filename else Path()
+        raise MachineError(_message("A file was not written", _DISK[error.errno], place)) from error
+
+
+def trouble(folders: Iterable[Path]) -> str | None:
+    """Tell why nothing can be written to one of ``folders`` (those that are there), if so."""
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(LEAST))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = _why(error, folder) or str(error)
+            return _message(f"Nothing can be written to {folder.absolute()}", why, folder)
+    return None
+
+
+def check(folders: Iterable[Path]) -> None:
+    """Raise `MachineError` where nothing can be written to one of ``folders``."""
+    if told := trouble(folders):
+        raise MachineError(told)
+
+
+def _why(error: Exception, folder: Path) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:  # libraries have errors of their own for it
+        full = folder.is_dir() and shutil.disk_usage(folder).free == 0
+        return f"the disk is full ({error})" if full else None
+    about = Path(getattr(error, "filename", None) or folder).absolute()
+    if number in _RIGHTS and about.is_relative_to(folder.absolute()):
+        return _RIGHTS[number]
+    return _DISK.get(number)
+
+
+def _message(what: str, why: str, folder: Path) -> str:
+    return (
+        f"{what}: {why}. Nothing that was done is lost: make room in {folder.absolute()}, or make "
+        "it writable, then run the same command again."
+    )
