@@ -1,5 +1,6 @@
 """Surface metrics by the library that defines them, google-deepmind/surface-distance."""
 
+import threading
 import warnings
 from collections.abc import Mapping
 
@@ -12,6 +13,9 @@ from benchmark.metrics.surface_numpy import counts, of_mask
 
 __all__ = ["counts", "of_mask", "surface_metrics"]
 
+# The filters of `warnings` belong to the process, so two threads may not change them at once.
+_FILTERS = threading.Lock()
+
 
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
@@ -21,7 +25,7 @@ def surface_metrics(
 
     box = hull([reference.box, prediction.box])
     masks = inside(reference, box), inside(prediction, box)
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         # The released package reaches scipy through names that scipy has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         distances = sd.compute_surface_distances(*masks, spacing)

@@ -29,22 +29,32 @@ GPU_METHOD = '''
 
 import os
 import time
+from pathlib import Path
+
+EVENTS = Path(os.environ.get("EVENTS", "events"))
 
 
 class OnGpu(Slab):
-    """Tells which GPU it was given, before and after its work."""
+    """Tells which GPU it was given before and after its work; works only beside another job."""
 
     info = MethodInfo(summary="on a GPU", prompts=("mask2d",), gpu=True)
 
     def segment(self, volume, prompts):
         self.tell("start")
-        time.sleep(1)
+        for _ in range(1200):
+            if not EVENTS.with_name("hold").exists() and self.others():
+                break
+            time.sleep(0.1)
         yield from super().segment(volume, prompts)
         self.tell("end")
 
+    def others(self):
+        jobs = {line.split()[1] for line in EVENTS.read_text().splitlines()}
+        return len(jobs) > 1
+
     def tell(self, what):
         line = f"{what} {os.environ['SLURM_JOB_ID']} {os.environ['CUDA_VISIBLE_DEVICES']}\\n"
-        with open(os.environ["EVENTS"], "a") as file:
+        with EVENTS.open("a") as file:
             file.write(line)
 '''
 
@@ -98,22 +108,30 @@ def test_a_study_on_a_cluster_and_a_kill(
     where = ["--configfile", str(study), "--directory", str(cluster.folder)]
     command = [*SNAKEMAKE[:5], *profile, *quick, "--resources", "gpu=4", *where]
 
+    prepared = cluster.run(study, target, "--until", "prompts")
+    assert prepared.returncode == 0, prepared.stderr
+    events = Path(slurm["EVENTS"])
+    hold = events.with_name("hold")
+    hold.touch()
     with (cluster.folder / "killed.log").open("w", encoding="utf-8") as log:
         killed = subprocess.Popen(
             [*command, target], stdout=log, stderr=log, env=slurm, start_new_session=True
         )
-        while killed.poll() is None and not Path(slurm["EVENTS"]).exists():
+        while killed.poll() is None and not events.exists():
             time.sleep(0.1)
-        assert killed.poll() is None
+        assert killed.poll() is None, (cluster.folder / "killed.log").read_text(encoding="utf-8")
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
     subprocess.run(["scancel", "--user", "root"], env=slurm, check=True)
-    Path(slurm["EVENTS"]).unlink()
+    while subprocess.run(["squeue", "-h"], env=slurm, capture_output=True, check=True).stdout:
+        time.sleep(0.1)
+    hold.unlink()
+    events.unlink()
     unlock = subprocess.run([*command, "--unlock"], env=slurm, capture_output=True, check=False)
     assert unlock.returncode == 0
     run = subprocess.run([*command, target], env=slurm, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert 1 < most_at_once(Path(slurm["EVENTS"]).read_text(encoding="utf-8").splitlines()) <= 4
+    assert 1 < most_at_once(events.read_text(encoding="utf-8").splitlines()) <= 4
 
     slab = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
     methods = {f"reach {reach}": slab | {"options": {"reach": reach}} for reach in (0, 1)}
