@@ -14,6 +14,8 @@ from tests.workflow.conftest import Workplace
 
 pytestmark = pytest.mark.xdist_group("kills")
 
+SCORES = "results/small/scores.parquet"
+
 
 def kill_after(place: Workplace, study: Path, outputs: int) -> bool:
     """Start the workflow and kill it with all its jobs once ``outputs`` files are there.
@@ -37,7 +39,7 @@ def test_killed_and_rerun_gives_the_scores_of_an_undisturbed_run(
     make_workplace: Callable[[], Workplace],
 ) -> None:
     undisturbed, killed = make_workplace(), make_workplace()
-    run = undisturbed.run(undisturbed.study(), "results/small/scores.parquet")
+    run = undisturbed.run(undisturbed.study(), SCORES)
     assert run.returncode == 0, run.stdout + run.stderr
 
     study = killed.study()
@@ -45,7 +47,7 @@ def test_killed_and_rerun_gives_the_scores_of_an_undisturbed_run(
     for moment in moments:
         assert kill_after(killed, study, moment)
         assert killed.run(study, "--unlock").returncode == 0
-    run = killed.run(study)
+    run = killed.run(study, SCORES)
     assert run.returncode == 0, run.stdout + run.stderr
 
     pd.testing.assert_frame_equal(killed.scores(), undisturbed.scores())

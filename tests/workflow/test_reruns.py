@@ -100,7 +100,8 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     done.write("reach.yaml", weights)
     weighted = {"adapter": "mymethods:Weighted", "prompt": "mask2d", "weights": "reach.yaml"}
     study = done.study("weighted", methods={"weighted": weighted, "slab": SLAB})
-    assert done.run(study).returncode == 0
+    target = "results/weighted/scores.parquet"
+    assert done.run(study, target).returncode == 0
     scores = done.scores("weighted").set_index("method")
     assert set(scores.loc["weighted", "status"]) == {"skipped"}
     assert scores.loc["weighted", "reason"].str.contains("no weights: There is no file").all()
@@ -110,7 +111,7 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     (done.folder / "w" / "reach.txt").write_text("2")
     done.add_scan("B", "case3", seed=33)
     assert {"fetch", "fetch_weights", "prepare", "prompts", "predict"} <= done.rerun(study)
-    run = done.run(study)
+    run = done.run(study, target)
     assert run.returncode == 0, run.stdout + run.stderr
     shown = run.stdout + run.stderr
     assert "output: data/B/images.parquet" in shown
@@ -118,7 +119,7 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     scores = done.scores("weighted")
     assert set(scores["status"]) == {"ok"}
     assert set(scores.loc[scores["dataset"] == "B", "scan"]) == {"case1", "case2", "case3"}
-    assert done.rerun(study) == set()
+    assert done.rerun(study, target) == set()
 
 
 def test_predictions_made_elsewhere_are_read_when_they_appear(
