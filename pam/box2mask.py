@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.windows import CLINICAL
 from pam import preprocess
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
 from pam.propagation import Device, lead
 from pam.resize import resize_int16
-from pam.windows import CLINICAL
 
 Rectangle = tuple[int, int, int, int]
 

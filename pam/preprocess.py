@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.windows import CLINICAL
 from pam.presets import Propagation
 from pam.resize import resize_linear, resize_nearest
-from pam.windows import CLINICAL
 
 
 @dataclass(frozen=True, eq=False)

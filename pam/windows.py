@@ -1,15 +1,6 @@
-"""Fixed windows of intensities, for the ablation of dynamic normalisation (paper, Fig. 6d)."""
+"""How intensities are normalised: by the dynamic window of the paper, or a fixed clinical one."""
 
 from typing import Literal
 
 Normalisation = Literal["dynamic", "soft-tissue", "lung", "bone", "brain"]
-
-CLINICAL: dict[str, tuple[float, float]] = {
-    "soft-tissue": (-150.0, 250.0),
-    "lung": (-1350.0, 150.0),
-    "bone": (-500.0, 1300.0),
-    "brain": (0.0, 80.0),
-}
-"""Both ends in Hounsfield units. Centres and widths 50 and 400 (abdomen), -600 and 1500, 400 and
-1800 (spine), 40 and 80 are those of radiopaedia.org/articles/windowing-ct; which ones the paper
-took stands in its Supplementary Table S18, which is not part of its text."""
+"""``dynamic``, or a name of `benchmark.windows.CLINICAL`."""

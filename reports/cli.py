@@ -31,11 +31,11 @@ def figures(
 @app.command()
 def tables(study: Study) -> None:
     """Write Table 1 and the supplementary tables as csv, md and tex into results/<study>/tables."""
-    from reports import tables, tidy
+    from reports import recorded, tables, tidy
     from reports.results import Results
 
     results = Results(study)
-    for path in (*tables.make(results), *tidy.make(results)):
+    for path in (*tables.make(results), *recorded.make(results), *tidy.make(results)):
         typer.echo(str(path))
 
 

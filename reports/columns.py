@@ -36,8 +36,9 @@ class Table:
     """A supplementary table: the rows of a table of the statistics, in print by ``columns``.
 
     ``number``: a range where the paper's text does not tell which of them it is. ``where``: values
-    of which a field of a row must have one. ``across``: a field whose values become columns; the
-    last of ``columns`` is then the cell. ``marked``: has † to be explained.
+    of which a field of a row must have one. ``beside``: a field and its value; only datasets that
+    have a mean in such a row. ``across``: a field whose values become columns; the last of
+    ``columns`` is then the cell. ``marked``: has † to be explained.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Table:
     marked: bool = False
     notes: tuple[str, ...] = ()
     without: str = "No scores."
+    beside: tuple[str, object] | None = None
 
     @property
     def heading(self) -> str:
@@ -79,9 +81,8 @@ PAIR = (column("Method", "text", "method_a"), column("Against", "text", "method_
 def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[object, ...]) -> Table:
     """Give a table with a row a dataset, a column a method: means with their denominators."""
     cell = column(title, kind, "mean", "ok", "expected", "contaminated")
-    return Table(
-        f"{title} by dataset", "by_dataset", (*PLACE, cell), number, where, "method", marked=True
-    )
+    columns = (*PLACE, cell)
+    return Table(f"{title} by dataset", "by_dataset", columns, number, where, "method", marked=True)
 
 
 def levels(title: str, source: str, number: str, without: str) -> Table:

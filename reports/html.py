@@ -1,12 +1,13 @@
 """The report: one HTML file that opens without a network, for readers who did not run the study."""
 
 import base64
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import headline, prompts, sections, tables, works
+from reports import appendix, headline, prompts, sections, tables, works
 from reports.figures import FIGURES
 from reports.notes import notes
 from reports.paper import shown
@@ -27,6 +28,22 @@ _SOURCES = {
     "local": "Own data of who ran the study.",
 }
 _MIME = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+class Numbers:
+    """Numbers of figures and tables in the order in which the page shows them."""
+
+    def __init__(self) -> None:
+        """Start both at 1."""
+        self._figures, self._tables = count(1), count(1)
+
+    def figure(self) -> int:
+        """Give the number of the next figure."""
+        return next(self._figures)
+
+    def table(self) -> int:
+        """Give the number of the next table."""
+        return next(self._tables)
 
 
 def make(results: "Results") -> Path:
@@ -78,10 +95,14 @@ def content(results: "Results") -> dict[str, Any]:
         "blocks": sections.blocks(results),
         "headings": tables.headings(),
         "figures": [
-            {"name": name, "number": number, "section": entry.section, "title": entry.title}
-            | _figure(results.folder / "figures", name)
-            for number, (name, entry) in enumerate(FIGURES.items(), start=1)
+            {"name": name, "section": entry.section, "title": entry.title}
+            | {"paper": entry.panels or name.removeprefix("fig")}
+            | _figure(results.folder, name)
+            for name, entry in FIGURES.items()
         ],
+        "numbers": Numbers(),
+        "made": appendix.files(results.folder),
+        "appendix": appendix.appendix(results),
         "columns": results.columns,
         "per_dataset": sections.per_dataset(results),
         "comparison": sections.comparison(results.comparison),
@@ -126,12 +147,17 @@ def _counts(results: "Results") -> dict[str, int]:
     }
 
 
-def _figure(folder: Path, name: str) -> dict[str, str]:
-    """Caption and picture as a data address; nothing where the figure was not drawn."""
+def _figure(study: Path, name: str) -> dict[str, Any]:
+    """Caption, files, and the picture as a data address; nothing where it was not drawn."""
     suffix = FIGURES[name].shown
-    path = folder / f"{name}.{suffix}"
+    path = study / "figures" / f"{name}.{suffix}"
     if not path.exists():
         return {}
     caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return {"caption": caption, "source": f"data:{_MIME[suffix]};base64,{data}"}
+    links = appendix.links(study, f"figures/{name}", ("pdf", "svg", "png"))
+    return {
+        "caption": caption,
+        "source": f"data:{_MIME[suffix]};base64,{data}",
+        "files": links,
+    }

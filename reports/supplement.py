@@ -4,6 +4,8 @@
 name alone. The workflow lists and takes what stands here.
 """
 
+from dataclasses import replace
+
 from reports.columns import (
     DATASET,
     HOLM,
@@ -90,6 +92,12 @@ SUPPLEMENT: dict[str, Table] = {
             column("Expected", "count", "expected"),
         ),
         marked=True,
+    ),
+    "supervised": replace(
+        by_dataset("DSC", "S6", metric=("dsc",)),
+        title="DSC on the datasets of methods that learn from each",
+        beside=("prompt", "structure"),
+        without="No method that learns from each dataset has a score.",
     ),
     "sensitivity_by_dataset": by_dataset("Sensitivity", "S7-S11", metric=("sensitivity",)),
     "specificity_by_dataset": by_dataset("Specificity", "S7-S11", metric=("specificity",)),
@@ -316,7 +324,9 @@ SUPPLEMENT: dict[str, Table] = {
 """By the name of their files."""
 
 _MAIN = {"table1": "overall", "dsc_by_dataset": "by_dataset", "prompts": "overall"}
-NAMES = (*_MAIN, *SUPPLEMENT)
+RECORDED = ("headline", "datasets", "failures", "windows")
+"""Tables that are made from what is recorded of the study, see `reports.recorded`."""
+NAMES = (*_MAIN, *RECORDED, *SUPPLEMENT)
 """All tables of a study, in order."""
 SOURCES = tuple(dict.fromkeys([*_MAIN.values(), *(t.source for t in SUPPLEMENT.values())]))
 """The tables of the statistics that they are made from."""

@@ -25,6 +25,7 @@ SPLITS = {
 }
 HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datasets"}
 TABLE1 = COMPARED
+_BY_DATASET = "Table S5: DSC by dataset"
 
 
 def table1(
@@ -138,7 +139,7 @@ def make(results: "Results") -> list[Path]:
         text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
         cells[1 + results.columns.index(str(row["method"]))] = text
     head = ["Dataset", *results.columns]
-    made += write(folder / "dsc_by_dataset", long, {"": list(wide.values())}, head, below)
+    made += write(folder / "dsc_by_dataset", long, {_BY_DATASET: list(wide.values())}, head, below)
     told = prompts.table(results)
     rows = {"": prompts.printed(told)} if len(told) else {}
     return made + write(folder / "prompts", told, rows, prompts.HEADINGS, prompts.NOTES)

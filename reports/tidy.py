@@ -1,6 +1,7 @@
 """Supplementary tables from tidy tables: the one function that prints what the registry lists."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,48 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 
+@dataclass(frozen=True)
+class Printed:
+    """A table as it is written and shown: its ``numbers`` in full, and its ``cells`` in print."""
+
+    name: str
+    heading: str
+    numbers: "pd.DataFrame"
+    head: list[str]
+    cells: list[list[str]]
+    below: Sequence[str] = ()
+    without: str = "No rows."
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write csv, md and tex into ``folder``."""
+        blocks = {self.heading: self.cells}
+        stem = folder / self.name
+        return write(stem, self.numbers, blocks, self.head, self.below, self.without)
+
+
 def make(results: "Results") -> list[Path]:
     """Write every table of the registry into the study's folder ``tables``."""
-    made = []
+    folder = results.folder / "tables"
+    return [path for table in printed(results) for path in table.write(folder)]
+
+
+def printed(results: "Results") -> Iterator[Printed]:
+    """Give every table of the registry."""
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
-        head, printed = layout(rows, entry, results.columns)
+        head, cells = layout(rows, entry, results.columns)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
-        blocks = {entry.heading: printed}
-        made += write(results.folder / "tables" / name, rows, blocks, head, below, entry.without)
-    return made
+        yield Printed(name, entry.heading, rows, head, cells, below, entry.without)
 
 
 def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
     """Rows of a tidy table that the entry shows, with all their columns."""
     for key, values in entry.where.items():
         table = table[table[key].isin(values)]
+    if entry.beside is not None:
+        key, value = entry.beside
+        named = table.loc[(table[key] == value) & table["mean"].notna(), "dataset"]
+        table = table[table["dataset"].isin(named)]
     return table.reset_index(drop=True)
 
 

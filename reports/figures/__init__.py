@@ -23,12 +23,14 @@ class Entry:
 
     ``reads``: paths below the study's folder; a name without suffix is a table of the statistics.
     ``section``: where the report shows it. ``shown``: ``png`` where an svg would hold images.
+    ``panels``: those of the paper that it holds, where its name does not tell.
     """
 
     title: str
     reads: tuple[str, ...]
     section: str = "results"
     shown: Literal["svg", "png"] = "svg"
+    panels: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -66,7 +68,9 @@ FIGURES: dict[str, Entry] = {
         "panels",
         shown="png",
     ),
-    "fig5b": Entry("Change over shape", ("regularity_values", "regularity"), "analyses"),
+    "fig5b": Entry(
+        "Change over shape", ("regularity_values", "regularity"), "analyses", panels="5b-d"
+    ),
     "fig5e": Entry(
         "Survival by change of the tumour",
         ("survival_curves", "survival_tests", "overall"),
@@ -77,7 +81,7 @@ FIGURES: dict[str, Entry] = {
     "fig6c": Entry(
         "Trained from scratch and fine-tuned", ("recovery", "finetuning", "overall"), "analyses"
     ),
-    "fig6d": Entry("Ablations", ("ablation", "ablation_tests"), "analyses"),
+    "fig6d": Entry("Ablations", ("ablation", "ablation_tests"), "analyses", panels="6d-g"),
 }
 """By the name of the figure in the paper, in the order of the report."""
 

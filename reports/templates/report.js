@@ -47,6 +47,53 @@ for (const bar of document.querySelectorAll(".filter")) {
   });
 }
 
+// Save what a table shows, in its order and filter, as csv.
+const quoted = (cell) => {
+  const value = cell.innerText.trim().replace(/\s+/g, " ").replace(/ [▲▼]$/, "");
+  return /[",]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+};
+for (const table of document.querySelectorAll("table.sortable")) {
+  const region = table.closest(".scroll");
+  const name = region.getAttribute("aria-label");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "plain save";
+  button.textContent = "Save as CSV";
+  button.setAttribute("aria-label", `Save the table as CSV: ${name}`);
+  button.addEventListener("click", () => {
+    const rows = [...table.rows].filter((row) => !row.hidden);
+    const lines = rows.map((row) => [...row.cells].map(quoted).join(","));
+    const link = document.createElement("a");
+    link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\n") + "\n")}`;
+    link.download = `${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.csv`;
+    document.body.append(link);
+    link.click();
+    link.remove();
+  });
+  const files = region.nextElementSibling;
+  if (files?.matches(".files")) files.append(" ", button);
+  else region.after(button);
+}
+
+// The picture of a figure stands in the page: its link works where the page is alone, too.
+for (const figure of document.querySelectorAll("figure[id]")) {
+  const source = figure.querySelector("img")?.src ?? "";
+  const kind = source.startsWith("data:image/svg") ? "svg" : "png";
+  const link = figure.querySelector(`.files a[href$=".${kind}"]`);
+  if (!link) continue;
+  link.download = `${figure.id}.${kind}`;
+  link.href = source;
+}
+
+// On paper nothing can be opened: what is folded is shown, but for the tables at the end.
+const folded = [...document.querySelectorAll("details:not(.table)")];
+addEventListener("beforeprint", () => {
+  for (const part of folded) { part.dataset.was = part.open ? "open" : ""; part.open = true; }
+});
+addEventListener("afterprint", () => {
+  for (const part of folded) part.open = part.dataset.was === "open";
+});
+
 const theme = document.getElementById("theme");
 theme.closest("p").hidden = false;
 theme.addEventListener("click", () => {

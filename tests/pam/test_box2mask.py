@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.windows import CLINICAL
 from pam.box2mask import guiding_mask
 from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
 from pam.preprocess import Scan
-from pam.windows import CLINICAL
 
 SIZE = 32
 BOX = (10, 26, 14, 38)

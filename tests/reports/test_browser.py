@@ -89,6 +89,31 @@ def seen(many: Results, tmp_path_factory: pytest.TempPathFactory) -> Any:
     found.other = colour("body");
     document.getElementById("theme").click();
     found.back = colour("body");
+    let saved = null;
+    HTMLAnchorElement.prototype.click = function () { saved = [this.download, this.href]; };
+    const region = document.querySelector('[aria-label="DSC by dataset"]');
+    type("DSC by dataset", "d02");
+    region.parentElement.querySelector(".scroll ~ .save, .scroll ~ .files .save").click();
+    found.saved = [saved[0], decodeURIComponent(saved[1].split(",").slice(1).join(","))];
+    type("DSC by dataset", "");
+    const parts = [...document.querySelectorAll("details:not(.table)")];
+    parts.forEach((part) => { part.open = false; });
+    dispatchEvent(new Event("beforeprint"));
+    found.printed = parts.map((part) => part.open);
+    dispatchEvent(new Event("afterprint"));
+    found.after = parts.map((part) => part.open);
+    parts.forEach((part) => { part.open = true; });
+    const reachable = [...document.querySelectorAll("a[href], button, input, summary, [tabindex]")]
+      .filter((part) => part.tabIndex >= 0 && part.getClientRects().length);
+    found.order = reachable.map((part) => part.tabIndex);
+    found.unseen = reachable.filter((part) => {
+      part.focus();
+      return part.matches(":focus-visible") && getComputedStyle(part).outlineStyle === "none";
+    }).map((part) => part.outerHTML.slice(0, 80));
+    found.focused = reachable.length;
+    found.nameless = [...document.querySelectorAll("button, input, a[href], [role=region]")]
+      .filter((part) => !(part.getAttribute("aria-label") ?? part.labels?.[0]?.textContent
+        ?? part.textContent).trim()).length;
     found.wrong = wrong;
     return found;
     """
@@ -124,3 +149,24 @@ def test_dark_and_light(seen: Any) -> None:
     assert seen["page"] != seen["other"]
     assert seen["page"] == seen["back"]
     assert "rgb(255, 255, 255)" in (seen["page"], seen["other"])
+
+
+def test_a_table_is_saved_as_it_is_shown(seen: Any, many: Results) -> None:
+    name, text = seen["saved"]
+    assert name == "dsc-by-dataset.csv"
+    head, row = text.splitlines()
+    assert head.split(",")[4:] == list(many.columns)
+    assert row.startswith("D02")
+
+
+def test_on_paper_what_is_folded_is_shown(seen: Any) -> None:
+    assert seen["printed"]
+    assert all(seen["printed"])
+    assert not any(seen["after"])
+
+
+def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(seen: Any) -> None:
+    assert seen["focused"] > 50
+    assert set(seen["order"]) == {0}  # the order of the page
+    assert seen["unseen"] == []
+    assert seen["nameless"] == 0

@@ -17,6 +17,7 @@ from reports.cli import app
 from reports.figures import FIGURES
 from reports.paper import ledger, shown
 from reports.results import Results
+from reports.supplement import NAMES, SUPPLEMENT
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -77,13 +78,34 @@ def test_figures_and_tables_are_named(reported: Reader) -> None:
     assert len(images) == len(FIGURES)
     assert all(attributes["alt"] for attributes in images)
     kinds = [tag for tag, _ in reported.tags]
-    assert kinds.count("table") == kinds.count("caption") == 9
+    assert kinds.count("table") == kinds.count("caption") > 9
     heads = [attributes for tag, attributes in reported.tags if tag == "th"]
     assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
     ids = [attributes["id"] for _, attributes in reported.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
     inner = {str(a["href"])[1:] for t, a in reported.tags if t == "a" and str(a["href"])[0] == "#"}
     assert inner <= set(ids)
+
+
+@pytest.mark.parametrize("kind", ["Table", "Figure"])
+def test_numbers_follow_the_page_without_a_gap(reported: Reader, kind: str) -> None:
+    found = [int(number) for number in re.findall(rf"{kind} (\d+)\. ", reported.text)]
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) > 7
+
+
+def test_what_is_shown_lies_beside_the_page_as_files(reported: Reader, study: Path) -> None:
+    links = {str(a["href"]) for tag, a in reported.tags if tag == "a" and "download" in a}
+    for path in links:
+        assert (study / path).stat().st_size > 0
+    assert {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg")} <= links
+    assert {f"tables/{name}.{suffix}" for name in NAMES for suffix in ("csv", "tex")} <= links
+
+
+def test_every_table_of_the_supplement_is_shown_or_says_why_not(reported: Reader) -> None:
+    for entry in SUPPLEMENT.values():
+        assert entry.heading in reported.text
+    assert "none: No table of training runs" in reported.text
 
 
 def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> None:

@@ -45,6 +45,7 @@ rule tables:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
+        failures=f"{STUDY_FOLDER}/failures.parquet",
         statistics=expand(f"{STUDY_FOLDER}/statistics/{{table}}.csv", table=SOURCES),
     output:
         expand(

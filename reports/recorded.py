@@ -1,0 +1,109 @@
+"""Tables from what is recorded of a study, not from its statistics; Tables S1 and S18 too."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.windows import CLINICAL
+from reports import headline, sections
+from reports.tidy import Printed
+
+if TYPE_CHECKING:
+    from reports.results import Results
+
+_DATASETS = {
+    "id": "Dataset",
+    "name": "Name",
+    "split": "Split",
+    "modality": "Modality",
+    "state": "State",
+    "scans": "Scans",
+    "objects": "Objects",
+    "licence": "Licence",
+    "homepage": "Site",
+}
+_FAILURES = {
+    "stage": "Stage",
+    "method": "Method",
+    "dataset": "Dataset",
+    "count": "Count",
+    "reason": "Reason",
+}
+_WINDOWS = {"name": "Window", "centre": "Centre (HU)", "width": "Width (HU)"}
+
+
+def make(results: "Results") -> list[Path]:
+    """Write the tables into the study's folder ``tables``."""
+    folder = results.folder / "tables"
+    return [path for table in printed(results) for path in table.write(folder)]
+
+
+def printed(results: "Results") -> "Iterator[Printed]":
+    """Give the tables in the order of `reports.supplement.RECORDED`."""
+    yield _headline(results)
+    datasets = sections.datasets(results)
+    yield _table("datasets", "Table S1: Datasets and where they are", _DATASETS, datasets)
+    failures = sections.failures(results.failures)
+    yield _table("failures", "What was set aside or failed", _FAILURES, failures, "Nothing.")
+    yield windows()
+
+
+def windows() -> Printed:
+    """Fixed normalisation that the dynamic one is held against: the paper's Table S18."""
+    rows = [
+        {"name": name, "centre": f"{(low + high) / 2:g}", "width": f"{high - low:g}"}
+        for name, (low, high) in CLINICAL.items()
+    ]
+    note = (
+        "Centres and widths as in radiopaedia.org/articles/windowing-ct; the paper's own stand in "
+        "its supplement alone."
+    )
+    heading = "Table S18: Fixed windows of the normalisation"
+    return _table("windows", heading, _WINDOWS, rows, below=(note,))
+
+
+def _headline(results: "Results") -> Printed:
+    import pandas as pd
+
+    found = headline.headline(results)
+    splits = found.get("splits", [])
+    head = ["Method", "Is told", *(f"DSC, {split.lower()}" for split in splits), "Rank"]
+    head.append("First in draws")
+    cells = [
+        [
+            row["method"] + " (control)" * row["control"],
+            row["told"],
+            *(" ".join(filter(None, (c["text"], _bracketed(c["interval"])))) for c in row["cells"]),
+            row["rank"],
+            row["first"],
+        ]
+        for row in found.get("rows", [])
+    ]
+    numbers = results.overall[results.overall["metric"] == headline.METRIC]
+    ranks = results.statistics("ranking")
+    ranks = ranks[(ranks["metric"] == headline.METRIC) & (ranks["scheme"] == headline.SCHEME)]
+    ranks = ranks[["split", "method", "rank", "low", "high", "first_share"]]
+    names = {"low": "rank_low", "high": "rank_high"}
+    joined: pd.DataFrame = numbers.merge(
+        ranks.rename(columns=names), on=["split", "method"], how="left"
+    )
+    return Printed("headline", "DSC with intervals, and ranks", joined, head, cells)
+
+
+def _bracketed(interval: str) -> str:
+    return f"[{interval}]" if interval else ""
+
+
+def _table(
+    name: str,
+    heading: str,
+    columns: dict[str, str],
+    rows: Sequence[Mapping[str, object]],
+    without: str = "No rows.",
+    below: tuple[str, ...] = (),
+) -> Printed:
+    import pandas as pd
+
+    numbers = pd.DataFrame(rows, columns=list(columns))
+    cells = [[str(row[key]) for key in columns] for row in rows]
+    return Printed(name, heading, numbers, list(columns.values()), cells, below, without)
