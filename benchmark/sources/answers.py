@@ -7,12 +7,27 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from benchmark.sources.patience import DownloadError, InterruptedDownloadError
+from benchmark.sources.patience import (
+    DownloadError,
+    InterruptedDownloadError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from requests import Response
 
 T = TypeVar("T")
+_NO_CONNECTION = {
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectTimeoutError",
+    "NameResolutionError",
+    "NewConnectionError",
+    "ProxyError",
+}
+TIMEOUT = (10, 60)
+"""Seconds to wait for a connection, and for what comes next on it."""
+
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
 
 
@@ -39,11 +54,22 @@ def asking(url: str, action: Callable[[], T]) -> T:
             "clock and the certificates of this machine, and its proxy."
         ) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        broken = f"the connection to {host_of(url)} broke ({type(error).__name__})"
-        raise InterruptedDownloadError(broken) from None
+        raise broken(host_of(url), error) from None
     except requests.RequestException as error:
         told = f"{shown(url)} cannot be asked ({type(error).__name__})."
         raise DownloadError(f"{told} Check the address in the entry.") from None
+
+
+def broken(host: str, error: Exception) -> InterruptedDownloadError:
+    """What an error of a library for HTTP means: a connection that broke, or none at all.
+
+    The libraries (requests on urllib3, and what Hugging Face's uses) are told by the names of their
+    errors, since which one is installed differs.
+    """
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if not _NO_CONNECTION.isdisjoint({type(error).__name__, type(cause).__name__}):
+        return UnreachableError(f"no connection to {host} ({type(error).__name__})")
+    return InterruptedDownloadError(f"the connection to {host} broke ({type(error).__name__})")
 
 
 def check_status(response: "Response", url: str) -> None:

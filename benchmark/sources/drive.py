@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from benchmark.sources.answers import is_page
+from benchmark.sources.answers import broken, is_page
 from benchmark.sources.checks import Expected, already_there, give_receipt
-from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
+from benchmark.sources.download import DownloadError, locked
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
 from benchmark.sources.place import Got, Place, spared
@@ -62,8 +62,7 @@ def _download(file: DriveFile, target: Path) -> None:
     try:
         gdown.download(id=file.id, output=str(arriving), resume=True, use_cookies=False)
     except (requests.ConnectionError, requests.Timeout) as error:
-        broken = f"the connection to {HOST} broke ({type(error).__name__})"
-        raise InterruptedDownloadError(broken) from None
+        raise broken(HOST, error) from None
     except (FileURLRetrievalError, requests.RequestException):
         raise DownloadError(
             f"Google Drive does not hand out {file.name}: too many have fetched it lately, or it "

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.answers import broken
 from benchmark.sources.download import DownloadError, InterruptedDownloadError
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
@@ -13,6 +14,7 @@ from benchmark.sources.secrets import token
 
 HOST = "huggingface.co"
 TOKEN = "HF_TOKEN"
+_TIMEOUT = 30.0
 
 
 class HuggingFaceSource(Fetched):
@@ -48,16 +50,18 @@ class HuggingFaceSource(Fetched):
     def _published(self) -> list[Published]:
         from huggingface_hub import HfApi, hf_hub_url
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-        from huggingface_hub.hf_api import RepoFile
 
         library: Any = HfHubHTTPError.__mro__[1]  # error of the http library of this version
         secret = token(TOKEN)
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         where: Any = {"revision": self.revision, "repo_type": self.type}
+        # False: no other token than that of the variable, such as one of an earlier login
+        api = HfApi(token=secret or False)
         try:
-            # False: no other token than that of the variable, such as one of an earlier login
-            tree = HfApi(token=secret or False).list_repo_tree(self.repo, recursive=True, **where)
-            files = [item for item in tree if isinstance(item, RepoFile)]
+            # not the listing of its tree: that tries again by itself, for long, below our patience
+            about: Any = api.repo_info(self.repo, files_metadata=True, timeout=_TIMEOUT, **where)
+            if about.gated:
+                api.auth_check(self.repo, repo_type=self.type)
         except (GatedRepoError, RepositoryNotFoundError):
             raise ByHandError(
                 f"1. Open {self.page} with an account, and accept its terms. 2. Make a token that "
@@ -72,15 +76,14 @@ class HuggingFaceSource(Fetched):
                 f"{self.page} answered {status}: look at it in a browser."
             ) from None
         except (OSError, library) as error:
-            broken = f"the connection to {HOST} broke ({type(error).__name__})"
-            raise InterruptedDownloadError(broken) from None
+            raise broken(HOST, error) from None
         return [
             Published(
-                item.path,
-                hf_hub_url(self.repo, item.path, **where),
+                item.rfilename,
+                hf_hub_url(self.repo, item.rfilename, **where),
                 item.size,
                 {"sha256": item.lfs.sha256} if item.lfs else {"git": item.blob_id},
                 headers,
             )
-            for item in files
+            for item in about.siblings
         ]

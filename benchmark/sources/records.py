@@ -7,13 +7,12 @@ from typing import Any
 
 from benchmark.errors import unknown_name
 from benchmark.machine.progress import progress
-from benchmark.sources.answers import asking, check_status, host_of, shown
+from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, shown
 from benchmark.sources.download import DownloadError, download
 from benchmark.sources.files import File, below
 from benchmark.sources.place import Got, Place, spared
 
 _MANY = 20
-_TIMEOUT = (30, 60)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def ask(place: Place, url: str, headers: Mapping[str, str] | None = None) -> Any
     import requests
 
     def once() -> Any:
-        answer = requests.get(url, headers=dict(headers or {}), timeout=_TIMEOUT)
+        answer = requests.get(url, headers=dict(headers or {}), timeout=TIMEOUT)
         check_status(answer, url)
         try:
             return answer.json()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources.answers import broken
 from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
@@ -90,5 +91,4 @@ class SynapseSource(Fetched):
                 f"{HOST} answered {status} for {self.entity}: look at {self.page or HOST}."
             ) from None
         except OSError as error:
-            broken = f"the connection to {HOST} broke ({type(error).__name__})"
-            raise InterruptedDownloadError(broken) from None
+            raise broken(HOST, error) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.machine.progress import byte_bar
-from benchmark.sources.answers import asking, check_status, host_of, is_page, shown
+from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, is_page, shown
 from benchmark.sources.checks import Expected, give_receipt
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 _BLOCK = 1 << 20
-_TIMEOUT = (30, 60)
 _PART = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _ASKING = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding": "identity"}
 
@@ -86,7 +85,7 @@ class Transfer:
 
     def _ask_and_receive(self) -> None:
         headers = {**_ASKING, **self.headers, **self._going_on()}
-        answer = self.session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT)
+        answer = self.session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT)
         with closing(answer):
             if answer.status_code == 416:  # nothing left: complete, or not what the server has
                 if answer.headers.get("Content-Range") == f"bytes */{self.done}":

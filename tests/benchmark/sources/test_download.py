@@ -251,8 +251,17 @@ def test_a_killed_download_is_gone_on_with(server: Server, tmp_path: Path) -> No
 def test_a_server_that_is_not_there(tmp_path: Path, naps: Naps) -> None:
     with Server() as gone:
         address = gone.address
-    with pytest.raises(DownloadError, match=r"the connection to 127\.0\.0\.1 broke"):
+    with pytest.raises(DownloadError, match=r"no connection to 127\.0\.0\.1 .* no network"):
         download(f"{address}/a?key=hidden", tmp_path / "a", patience=naps.patience)
+    assert len(naps) == 1
+
+
+def test_a_network_that_was_there_is_waited_for(server: Server, tmp_path: Path, naps: Naps) -> None:
+    patience = naps.patience
+    server.put("/a", CONTENT)
+    download(f"{server.address}/a", tmp_path / "a", patience=patience)
+    with pytest.raises(DownloadError, match="no connection to nowhere.invalid .* 4 attempts"):
+        download("http://nowhere.invalid/a", tmp_path / "b", patience=patience)
     assert len(naps) == 3
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import inspect
+import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 from benchmark import catalogue
 from benchmark.sources import synapse
 from benchmark.sources.idc import IdcSource, Series
-from tests.benchmark.sources.conftest import Naps, Server
+from tests.benchmark.sources.conftest import Naps, Page, Server, broken, status
 from tests.benchmark.sources.test_fetched import content, source, zipped
 
 REVISION = "0123456789abcdef" * 2 + "01234567"
@@ -35,54 +36,45 @@ def nowhere_below(folder: Path, secret: str) -> bool:
 
 
 class Hub:
-    """The calls of huggingface_hub that are made: a tree, and addresses."""
+    """Hugging Face, played: what a repository holds, who may read it, and its files."""
 
     def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         import huggingface_hub
-        from huggingface_hub import hf_api
 
-        file: Any = hf_api.RepoFile
-        folder: Any = hf_api.RepoFolder
-        self.asked: list[dict[str, Any]] = []
-        self.errors: list[Exception] = []
+        self.server = server
         small, large = b"small", b"large" * 100
-        lfs = {"size": 500, "oid": hashlib.sha256(large).hexdigest(), "pointerSize": 1}
+        lfs = {"size": 500, "sha256": hashlib.sha256(large).hexdigest(), "pointerSize": 1}
         blob = hashlib.sha1(b"blob 5\0" + small).hexdigest()
-        tree = [
-            folder(path="images", oid="0"),
-            file(path="images/a.nii.gz", size=500, oid="0", lfs=lfs),
-            file(path="README.md", size=5, oid=blob),
+        self.files = [
+            {"rfilename": "images/a.nii.gz", "size": 500, "blobId": "0", "lfs": lfs},
+            {"rfilename": "README.md", "size": 5, "blobId": blob},
         ]
+        self.about = self.say(gated=False)
         server.put(f"/datasets/o/r/resolve/{REVISION}/images/a.nii.gz", large)
         server.put(f"/datasets/o/r/resolve/{REVISION}/README.md", small)
-
-        real = inspect.signature(huggingface_hub.HfApi.list_repo_tree)
-
-        def list_tree(api: Any, repo: str, **how: Any) -> Iterable[Any]:
-            real.bind(api, repo, **how)
-            self.asked.append({"repo": repo, "token": api.token, **how})
-            if self.errors:
-                raise self.errors.pop(0)
-            return iter(tree)
 
         def url(repo: str, path: str, *, revision: str, repo_type: str) -> str:
             return f"{server.address}/{repo_type}s/{repo}/resolve/{revision}/{path}"
 
-        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_tree", list_tree)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
         monkeypatch.setattr(huggingface_hub, "hf_hub_url", url)
+
+    def say(self, *, gated: Any) -> Page:
+        """What is answered when asked about the repository."""
+        about = {"id": "o/r", "gated": gated, "siblings": self.files}
+        path = f"/api/datasets/o/r/revision/{REVISION}"
+        return self.server.put(path, json.dumps(about).encode(), type="application/json")
+
+    @property
+    def tokens(self) -> list[str | None]:
+        """What came with the questions, one after the other."""
+        asked = [head for path, head in self.server.requests if path.startswith("/api/datasets/")]
+        return [head.get("authorization") for head in asked]
 
 
 @pytest.fixture
 def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> Hub:
     return Hub(server, monkeypatch)
-
-
-def refusal(kind: str, status: int) -> Exception:
-    from huggingface_hub import errors
-
-    error: Exception = getattr(errors, kind).__new__(getattr(errors, kind))
-    error.response = SimpleNamespace(status_code=status)  # type: ignore[attr-defined]
-    return error
 
 
 def repository(*names: str) -> Any:
@@ -94,9 +86,7 @@ def test_hugging_face_at_a_revision(hub: Hub, raw: Path) -> None:
     got = repository("images/*", "README.md").fetch(raw)
     assert got.state == "ready"
     assert sorted(content(got.root)) == ["README.md", "images/a.nii.gz"]
-    (asked,) = hub.asked
-    assert (asked["repo"], asked["revision"], asked["repo_type"]) == ("o/r", REVISION, "dataset")
-    assert asked["token"] is False  # none of an earlier login is sent
+    assert hub.tokens == [None]  # none of an earlier login is sent
 
 
 def test_hugging_face_checks_both_of_its_hashes(hub: Hub, server: Server, raw: Path) -> None:
@@ -108,11 +98,16 @@ def test_hugging_face_checks_both_of_its_hashes(hub: Hub, server: Server, raw: P
         assert "is not the published file" in str(got.reason)
 
 
-@pytest.mark.parametrize("kind", ["GatedRepoError", "RepositoryNotFoundError"])
+@pytest.mark.parametrize("gated", ["auto", False])
 def test_a_repository_that_asks_for_an_account(
-    hub: Hub, server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    hub: Hub, server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch, gated: Any
 ) -> None:
-    hub.errors.append(refusal(kind, 401))
+    """Gated, or hidden from who has no access."""
+    may_read = server.put("/api/datasets/o/r/auth-check", b"{}")
+    about = hub.say(gated=gated)
+    code = "GatedRepo" if gated else "RepoNotFound"
+    asked = may_read if gated else about
+    asked.tricks.append(status(401, X_Error_Code=code))
     made = repository("images/*")
     before = made.fingerprint(raw)
     got = made.fetch(raw)
@@ -121,12 +116,12 @@ def test_a_repository_that_asks_for_an_account(
     assert made.fingerprint(raw) == before
     monkeypatch.setenv("HF_TOKEN", SECRET)
     assert made.fingerprint(raw) != before
-    hub.errors.append(refusal(kind, 403))  # the terms are not accepted yet
+    asked.tricks.append(status(403 if gated else 404, X_Error_Code=code))  # not accepted yet
     got = made.fetch(raw)
     assert got.state == "manual"
     assert made.fingerprint(raw) != got.fingerprint  # each run asks whether they are now
     assert made.fetch(raw).state == "ready"
-    assert hub.asked[-1]["token"] == SECRET
+    assert hub.tokens[-1] == f"Bearer {SECRET}"
     assert server.requests[-1][1]["Authorization"] == f"Bearer {SECRET}"
     assert nowhere_below(raw.parents[1], SECRET)
     ready = made.fingerprint(raw)
@@ -135,15 +130,24 @@ def test_a_repository_that_asks_for_an_account(
 
 
 def test_hugging_face_on_a_bad_day(hub: Hub, raw: Path, naps: Naps) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    library: Any = HfHubHTTPError.__mro__[1]
-    hub.errors += [refusal("HfHubHTTPError", 503), library("gone"), ConnectionError()]
+    """Each answer that may pass is waited for by us alone: one question, one nap."""
+    hub.about.tricks += [status(503), broken(3), status(429)]
     assert repository("images/*").fetch(raw, naps.patience).state == "ready"
     assert len(naps) == 3
-    hub.errors.append(refusal("HfHubHTTPError", 400))
+    assert len(hub.tokens) == 4
+    hub.about.tricks.append(status(400))
     got = repository("README.md").fetch(raw, naps.patience)
     assert "answered 400" in str(got.reason)
+
+
+def test_hugging_face_without_a_network(
+    raw: Path, naps: Naps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://nowhere.invalid")
+    got = repository("images/*").fetch(raw, naps.patience)
+    assert got.state == "failed"
+    assert "This machine has no network" in str(got.reason)
+    assert len(naps) == 1
 
 
 ZIP = zipped(set__a=b"image")
