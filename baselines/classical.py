@@ -175,6 +175,7 @@ class RegionGrowth(SliceWalker):
         summary="seeded region growth, slice by slice, by the grey values of the guiding mask",
         prompts=("mask2d",),
         memory_mb=500,
+        licence="Apache-2.0 (this project)",
     )
 
     class Options(SliceWalker.Options):
@@ -215,6 +216,7 @@ class FlowPropagation(SliceWalker):
         summary="the guiding mask warped from slice to slice by dense optical flow",
         prompts=("mask2d",),
         memory_mb=500,
+        licence="Apache-2.0 (this project)",
         citation="doi:10.1109/ICIP.2005.1529706",
     )
 

@@ -21,6 +21,7 @@ class Oracle(ReferenceAdapter):
         summary="the reference mask itself: the ceiling",
         prompts=("box2d", "mask2d", "box3d"),
         control=True,
+        licence="Apache-2.0 (this project)",
         sees_reference=True,
     )
 
@@ -35,7 +36,10 @@ class Empty(Adapter):
     """Nothing at all: the floor."""
 
     info = MethodInfo(
-        summary="an empty mask: the floor", prompts=("box2d", "mask2d", "box3d"), control=True
+        summary="an empty mask: the floor",
+        prompts=("box2d", "mask2d", "box3d"),
+        control=True,
+        licence="Apache-2.0 (this project)",
     )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
@@ -47,7 +51,12 @@ class Empty(Adapter):
 class BoxFill(Adapter):
     """Every voxel of the 3D box."""
 
-    info = MethodInfo(summary="every voxel of the 3D box", prompts=("box3d",), control=True)
+    info = MethodInfo(
+        summary="every voxel of the 3D box",
+        prompts=("box3d",),
+        control=True,
+        licence="Apache-2.0 (this project)",
+    )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the filled box of each prompt."""
@@ -59,7 +68,10 @@ class Ellipsoid(Adapter):
     """The ellipsoid inscribed in the 3D box; a voxel belongs to it if its centre does."""
 
     info = MethodInfo(
-        summary="the ellipsoid inscribed in the 3D box", prompts=("box3d",), control=True
+        summary="the ellipsoid inscribed in the 3D box",
+        prompts=("box3d",),
+        control=True,
+        licence="Apache-2.0 (this project)",
     )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
@@ -79,6 +91,7 @@ class CopyMask(ReferenceAdapter):
         summary="the guiding mask on every slice of the object's true extent: extrusion",
         prompts=("mask2d",),
         control=True,
+        licence="Apache-2.0 (this project)",
         sees_reference=True,
     )
 

@@ -27,7 +27,9 @@ class External(Adapter):
     """
 
     info = MethodInfo(
-        summary="predictions made elsewhere, read from a folder", prompts=("structure",)
+        summary="predictions made elsewhere, read from a folder",
+        prompts=("structure",),
+        licence="that of the method that made them",
     )
 
     class Options(Adapter.Options):

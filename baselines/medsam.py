@@ -31,7 +31,7 @@ class MedSAM(Adapter):
         prompts=("box3d",),
         gpu=True,
         memory_mb=8000,
-        licence="Apache-2.0",
+        licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
         citation="doi:10.1038/s41467-024-44824-z",
     )
 
@@ -94,7 +94,7 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
         prompts=("box3d",),
         gpu=True,
         memory_mb=8000,
-        licence="Apache-2.0",
+        licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
         citation="doi:10.1038/s41467-024-44824-z",
         control=True,
         sees_reference=True,

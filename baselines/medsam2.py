@@ -32,7 +32,7 @@ class Sam2(Adapter):
         prompts=("box2d", "mask2d"),
         gpu=True,
         memory_mb=8000,
-        licence="Apache-2.0",
+        licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
         citation="arXiv:2408.00714",
     )
     image: ClassVar[int] = 1024
@@ -87,7 +87,7 @@ class MedSam2(Sam2):
         prompts=("box2d", "mask2d"),
         gpu=True,
         memory_mb=8000,
-        licence="Apache-2.0",
+        licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",
         citation="arXiv:2504.03600",
     )
     image = 512

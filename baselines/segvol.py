@@ -27,7 +27,7 @@ class SegVol(Adapter):
         prompts=("box3d",),
         gpu=True,
         memory_mb=12000,
-        licence="MIT",
+        licence="Apache-2.0 (this project; github.com/BAAI-DCAI/SegVol is under MIT)",
         citation="arXiv:2311.13385",
     )
 

@@ -34,7 +34,8 @@ class MethodInfo:
     """What is known of a method without running it.
 
     ``prompts``: the kinds it accepts. ``version``: raised when the method's results change, since
-    it is part of their digest. ``control``: a bound to hold methods against, which looks at no
+    it is part of their digest. ``licence``: of the code that runs, and whose that is; weights have
+    one of their own. ``control``: a bound to hold methods against, which looks at no
     image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
     that is shown the truth.
     """

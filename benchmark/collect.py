@@ -225,7 +225,7 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_reason": status.reason,
         "weights_command": command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
-        "weights_licence": entry.licence.spdx,
+        "weights_licence": entry.licence.told,
         "weights_trained_on": [*trained.datasets, *trained.others] if trained else None,
         "weights_trained_on_complete": trained.complete if trained else False,
         "weights_trained_on_source": trained.source if trained else None,

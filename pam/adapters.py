@@ -145,6 +145,7 @@ class Pam2DMask(Pam):
         version=2,
         gpu=True,
         memory_mb=4000,
+        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
     )
 

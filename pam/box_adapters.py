@@ -74,6 +74,7 @@ class Pam2DBox(_PamBox):
         prompts=("box2d", "mask2d"),
         gpu=True,
         memory_mb=4000,
+        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
     )
 
@@ -101,6 +102,7 @@ class Pam3DBox(_PamBox):
         prompts=("box3d",),
         gpu=True,
         memory_mb=4000,
+        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
     )
 

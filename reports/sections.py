@@ -132,7 +132,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
 
 
 def weights_of(entry: dict[str, Any]) -> Any:
-    """Which weights, what they were trained on and their hash, as far as the record knows."""
+    """Which weights, what they were trained on, licence and hash, as far as the record knows."""
     weights = entry.get("weights")
     if not isinstance(weights, str):
         return plain(weights)
@@ -142,6 +142,8 @@ def weights_of(entry: dict[str, Any]) -> Any:
         parts.append(f"trained on {plain(entry['weights_trained_on'])}{more}")
     else:
         parts.append("nobody has told what they were trained on")
+    if entry.get("weights_licence"):
+        parts.append(f"licence: {entry['weights_licence']}")
     if entry.get("weights_sha256"):
         parts.append(f"SHA-256 {entry['weights_sha256'][:12]}")
     return ", ".join(parts)

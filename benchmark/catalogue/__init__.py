@@ -71,6 +71,12 @@ class Licence(Settings):
     redistributable: bool = False
     note: str | None = None
 
+    @property
+    def told(self) -> str:
+        """The licence, with what is noted about it, or that none is stated."""
+        stated = self.spdx or "none stated"
+        return f"{stated} ({self.note})" if self.note else stated
+
 
 class Dataset(Settings):
     """A dataset of the catalogue. Every key is explained in ``docs/add-a-dataset.md``."""

@@ -29,7 +29,7 @@ def list_weights() -> None:
             "what": entry.about or "",
             "here": _here(weights_store.place(entry)),
             "size": size,
-            "licence": entry.licence.spdx or "unknown",
+            "licence": entry.licence.told,
             "trained on": ", ".join(told) or "none of the catalogue's datasets",
             "told by": trained.source if trained else "nobody",
             "get": weights_store.command(entry),

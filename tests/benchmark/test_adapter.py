@@ -11,6 +11,7 @@ from baselines.classical import RegionGrowth
 from baselines.controls import Oracle
 from benchmark import adapter
 from benchmark.errors import UserError
+from benchmark.weights import registry
 
 
 def test_methods_that_ship_are_registered_and_importable() -> None:
@@ -19,6 +20,15 @@ def test_methods_that_ship_are_registered_and_importable() -> None:
     assert shipped <= adapter.available().keys()
     for name in shipped:
         assert adapter.find(name).info.summary
+
+
+def test_what_ships_states_its_licence() -> None:
+    """That of the code of each method, and that of weights, or that nobody has stated it."""
+    own = {name for name, at in adapter.available().items() if at.startswith(("baselines", "pam"))}
+    assert len(own) >= 18
+    assert [name for name in own if not adapter.find(name).info.licence] == []
+    entries = [registry.load(name).licence for name in registry.names()]
+    assert all(entry.note for entry in entries)
 
 
 def test_a_name_and_its_module_and_class_are_the_same() -> None:
