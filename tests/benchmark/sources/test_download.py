@@ -260,7 +260,7 @@ def test_a_network_that_was_there_is_waited_for(server: Server, tmp_path: Path, 
     patience = naps.patience
     server.put("/a", CONTENT)
     download(f"{server.address}/a", tmp_path / "a", patience=patience)
-    with pytest.raises(DownloadError, match="no connection to nowhere.invalid .* 4 attempts"):
+    with pytest.raises(DownloadError, match=r"no connection to nowhere\.invalid .* 4 attempts"):
         download("http://nowhere.invalid/a", tmp_path / "b", patience=patience)
     assert len(naps) == 3
 
