@@ -1,54 +1,48 @@
 """Time and memory of all metrics beside other libraries.
 
-    python -m tests.bench.bench_metrics            # the tables, as in docs/metrics.md
-    python -m tests.bench.bench_metrics --quick    # without the scans of 512 x 512 x 300
+    python -m tests.bench.bench_metrics                 # the tables, as in docs/metrics.md
+    python -m tests.bench.bench_metrics --quick         # without the scans of 512 x 512 x 300
+    python -m tests.bench.bench_metrics --only lesion   # the items with this word alone
 
 Made masks (`scenes`); each pair is measured by all contestants in turn, in a process of its own,
-with one thread. CPU time is the median of the rounds; memory is the peak beside the masks, in a
-further round. What takes long is done once. Surface distances must be those of the library.
+with one thread. CPU time is the median of the rounds, of what takes long that of one; memory is
+the peak beside the masks. Surface distances must be those of the library. All of it takes about
+half an hour, most of it that of other libraries on large scans.
 """
 
 import argparse
-import ctypes
 import multiprocessing
 import os
+import resource
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmark.catalogue import Dataset
 from benchmark.metrics import score, score_labels
+from benchmark.objects import decompose, describe
 from tests.bench import peers
-from tests.bench.scenes import ISO, ITEMS, LARGE, SCAN, LabelMaps, Mask, body, organ
+from tests.bench.memory import peak_mib
+from tests.bench.scenes import ISO, ITEMS, LARGE, LONG, SCAN, LabelMaps, Mask, body, lesions, organ
 
 TOLERANCE_MM = 2.0
 ROUNDS = 5
 ENOUGH_S = 3.0  # of one contestant and one item
-SLOW = ("MONAI", "MedPy", "SimpleITK")  # take up to minutes, and gigabytes
-TOO_LARGE = 20_000_000  # voxels
+MOST_GIB = 12  # memory that a contestant may take
 
 
-def peak_mib(run: Callable[[], object]) -> float:
-    """Peak of the resident memory over what is there before, in MiB; NaN but on Linux."""
+class Cost(NamedTuple):
+    """Of one call; ``ms`` is infinite where memory was not enough."""
 
-    def resident(field: str) -> float:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what the engine before it has freed
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        before = resident("VmRSS")
-    except OSError:
-        run()
-        return float("nan")
-    run()
-    return resident("VmHWM") - before
+    ms: float  # CPU
+    mib: float
 
 
 def ours(engine: Any, *pair: Any) -> dict[str, float]:
@@ -64,38 +58,57 @@ def ours(engine: Any, *pair: Any) -> dict[str, float]:
 
 
 CONTESTANTS: dict[str, Callable[..., Any]] = {
-    "surface-distance": partial(peers.surface_distance, TOLERANCE_MM),
     "numba": partial(ours, "numba"),
     "numpy": partial(ours, "numpy"),
+    "surface-distance": partial(peers.surface_distance, TOLERANCE_MM),
     "MONAI": partial(peers.monai, TOLERANCE_MM),
     "MedPy": peers.medpy,
     "SimpleITK": peers.simpleitk,
 }
+OURS = ("numba", "numpy")
+PEERS = [name for name in CONTESTANTS if name not in OURS]
 
 
-def compete(name: str) -> dict[str, tuple[float, float]]:
-    """CPU milliseconds and peak MiB of one call by contestant; ours must agree with the library."""
+def note(text: str) -> None:
+    """What is under way, beside the tables."""
+    print(text, end="", file=sys.stderr, flush=True)
+
+
+def keep(values: dict[str, Any], name: str, call: Callable[[], Any]) -> None:
+    values[name] = call()
+
+
+def same(name: str, got: dict[str, float], expected: dict[str, float]) -> None:
+    """End the bench where a surface metric is not that of the library."""
+    for metric, value in expected.items():
+        if not abs(value - got[metric]) <= 1e-9 * max(1.0, value):
+            raise ValueError(f"{name}: {metric} is {got[metric]}, that of the library is {value}")
+
+
+def compete(name: str) -> dict[str, Cost]:
+    """Cost of one call by contestant; ours must agree with the library."""
     warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_GIB << 30, MOST_GIB << 30))
     reference, prediction, spacing = ITEMS[name]()
     pair = reference.copy(), prediction.copy(), spacing  # zeros never written to are not in memory
     small = (*np.ones((2, 8, 8, 8), np.bool_), spacing)
     times: dict[str, list[float]] = {}
-    peak, values = {}, {}
+    peak: dict[str, float] = {}
+    values: dict[str, Any] = {}
+    note(f"{name}:")
     for contestant, call in CONTESTANTS.items():
-        if contestant in SLOW and reference.size > TOO_LARGE:
-            continue
-        call(*small)  # imports
-        if contestant == "numba":
-            call(*pair)  # compiles, where that is not done
+        call(*small)  # imports, and compiles
         start = process_time()
-        peak[contestant] = peak_mib(partial(call, *pair))
+        try:
+            peak[contestant] = peak_mib(partial(keep, values, contestant, partial(call, *pair)))
+        except (MemoryError, RuntimeError):
+            note(f" {contestant} out of memory")
+            continue
         times[contestant] = [(process_time() - start) * 1000]
-        values[contestant] = call(*pair) if times[contestant][0] < 1000 else None
-    for engine in ("numba", "numpy"):
-        expected = values["surface-distance"] or CONTESTANTS["surface-distance"](*pair)
-        for metric, value in (values[engine] or CONTESTANTS[engine](*pair)).items():
-            if metric in expected and not abs(value - expected[metric]) <= 1e-9 * max(1.0, value):
-                raise SystemExit(f"{name}: {metric} of {engine} is not that of the library")
+        note(f" {contestant} {times[contestant][0] / 1000:.1f} s")
+    note("\n")
+    for engine in OURS:
+        same(f"{name}, {engine}", values[engine], values["surface-distance"])
     for _ in range(ROUNDS):
         for contestant, taken in times.items():
             if sum(taken) > ENOUGH_S * 1000:
@@ -105,7 +118,31 @@ def compete(name: str) -> dict[str, tuple[float, float]]:
                 CONTESTANTS[contestant](*pair)
                 calls += 1
             taken.append((process_time() - start) * 1000 / calls)
-    return {contestant: (median(taken), peak[contestant]) for contestant, taken in times.items()}
+    return {
+        contestant: Cost(median(times[contestant]), peak[contestant])
+        if contestant in times
+        else Cost(float("inf"), float("inf"))
+        for contestant in CONTESTANTS
+    }
+
+
+def compared(items: list[str]) -> None:
+    """Print a row an item."""
+    head = [f"{name} ms" for name in CONTESTANTS]
+    line(["masks, z x y x x", *head, "over surface-distance", "over the fastest peer", "MiB"])
+    print("|---|" + "---:|" * (len(CONTESTANTS) + 3))
+    for name in items:
+        cost = alone(compete, name)
+        mine = cost["numba"]
+        fastest = min(cost[peer].ms for peer in PEERS)
+        ratios = [f"{ms / mine.ms:.1f}" for ms in (cost["surface-distance"].ms, fastest)]
+        line([name, *(in_ms(of.ms) for of in cost.values()), *ratios, f"{mine.mib:,.0f}"])
+
+
+def in_ms(ms: float) -> str:
+    if ms == float("inf"):
+        return f"over {MOST_GIB} GiB"
+    return f"{ms:,.{2 if ms < 1 else 1 if ms < 100 else 0}f}"
 
 
 def all_labels(maps: LabelMaps, threads: int = 1) -> dict[int, dict[str, float]]:
@@ -121,61 +158,83 @@ def one_pass(shape: tuple[int, int, int]) -> tuple[float, float, float]:
     maps = body(shape)
     found = all_labels(maps)  # compiles
     peak = peak_mib(partial(all_labels, maps))
-    taken = []
-    for _ in range(ROUNDS):
-        start = process_time()
-        all_labels(maps)
-        taken.append(process_time() - start)
+    taken = cpu_ms(partial(all_labels, maps), ROUNDS)
     library = 0.0
     for label, values in found.items():
         pair = maps[0] == label, maps[1] == label
         start = process_time()
         expected = peers.surface_distance(TOLERANCE_MM, *pair, LARGE)
         library += process_time() - start
-        for metric, value in expected.items():
-            if not abs(value - values[metric]) <= 1e-9 * max(1.0, value):
-                raise SystemExit(f"label {label}: {metric} is not that of the library")
-    return library, median(taken), peak
+        same(f"label {label}", values, expected)
+    return library, taken / 1000, peak
 
 
-def growth() -> Iterator[list[str]]:
-    """CPU time over voxels of one organ, and over the number of labels of a scan."""
+def cpu_ms(call: Callable[[], object], rounds: int = 3) -> float:
+    """Median CPU time of ``call``, in milliseconds."""
+    taken = []
+    for _ in range(rounds):
+        start = process_time()
+        call()
+        taken.append((process_time() - start) * 1000)
+    return median(taken)
+
+
+def growth() -> list[list[str]]:
+    """CPU time over voxels of one organ, and over the number of labels and lesions of a scan."""
+    rows = []
+
+    def grows(what: str, call: Callable[[], object], rounds: int = 3) -> None:
+        note(f"{what}\n")
+        rows.append([what, f"{cpu_ms(call, rounds):,.1f}"])
+
     for size in (50, 100, 200, 300):
         pair: tuple[Mask, Mask] = organ((size, size, size), 8)
-        ours("numba", *pair, ISO)
-        taken = []
-        for _ in range(3):
-            start = process_time()
-            ours("numba", *pair, ISO)
-            taken.append(process_time() - start)
-        yield [f"organ in {size}^3 voxels", f"{median(taken) * 1000:,.1f}"]
+        ours("numba", *pair, ISO)  # compiles
+        grows(f"metrics of an organ in {size}^3 voxels", partial(ours, "numba", *pair, ISO))
     for organs in (4, 24, 64):
         maps = body((150, 256, 256), organs)
-        taken = []
-        for _ in range(3):
-            start = process_time()
-            all_labels(maps)
-            taken.append(process_time() - start)
-        yield [f"{organs + 26} labels in 150 x 256 x 256", f"{median(taken) * 1000:,.1f}"]
+        grows(
+            f"metrics of {organs + 26} labels in 150 x 256 x 256 voxels", partial(all_labels, maps)
+        )
+    for number in (10, 100, 1000):
+        labels = lesions(LONG, number, 9)[0].astype(np.uint8)
+        what = f"table of {number} lesions in 500 x 512 x 512 voxels"
+        grows(what, partial(table_of_objects, labels), 1)
+    return rows
+
+
+def table_of_objects(labels: LabelMaps) -> None:
+    """Tell lesions apart and measure each."""
+    entry: dict[str, Any] = {
+        "id": "L01",
+        "name": "Lesions",
+        "split": "local",
+        "modality": "CT",
+        "source": {"kind": "local", "path": "nowhere"},
+        "layout": {"image": "{scan}.nii.gz", "label": "{scan}_label.nii.gz"},
+        "labels": {1: "lesion"},
+    }
+    for item in decompose(labels, Dataset.read(entry, "the bench's entry")):
+        describe(item, LARGE, axis=0)
 
 
 def threads(shape: tuple[int, int, int]) -> list[float]:
-    """Best wall seconds of the one pass with one and with two threads."""
+    """Best wall seconds of the one pass with one and with two threads, in turn."""
     maps = body(shape)
-    best = []
-    for number in (1, 2):
-        walls = []
-        for _ in range(ROUNDS):
+    all_labels(maps)  # compiles
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(3 * ROUNDS):
+        for number, taken in walls.items():
             start = perf_counter()
             all_labels(maps, number)
-            walls.append(perf_counter() - start)
-        best.append(min(walls))
-    return best
+            taken.append(perf_counter() - start)
+    return [min(taken) for taken in walls.values()]
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def line(cells: list[str]) -> None:
@@ -185,33 +244,26 @@ def line(cells: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="All metrics beside other libraries.")
     parser.add_argument("--quick", action="store_true", help="no scans of 512 x 512 x 300")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", metavar="WORD", help="the items with this word, nothing else")
+    options = parser.parse_args()
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    line(["masks, z x y x x", *(f"{name} ms" for name in CONTESTANTS), "numba ratio", "numba MiB"])
-    print("|---|" + "---:|" * (len(CONTESTANTS) + 2))
-    for name in ITEMS:
-        if quick and "512" in name:
-            continue
-        cost = alone(compete, name)
-        cells = [
-            f"{cost[c][0]:,.{1 if cost[c][0] < 100 else 0}f}" if c in cost else ""
-            for c in CONTESTANTS
-        ]
-        ratio = cost["surface-distance"][0] / cost["numba"][0]
-        line([name, *cells, f"{ratio:.1f}", f"{cost['numba'][1]:,.0f}"])
-    shape = (100, 200, 200) if quick else SCAN
+    items = [name for name in ITEMS if not (options.quick and "512" in name)]
+    compared([name for name in items if (options.only or "") in name])
+    if options.only:
+        return
+    shape = (100, 200, 200) if options.quick else SCAN
     library, one, peak = alone(one_pass, shape)
     print(f"\n40 labels in {shape}: library {library:.1f} s, one pass {one:.3f} s, ", end="")
     print(f"ratio {library / one:.0f}, {peak:.0f} MiB")
-    print(f"one and two threads, wall: {alone(threads, shape)}\n")
+    print(
+        "wall seconds with one and with two threads: {:.3f}, {:.3f}\n".format(
+            *alone(threads, shape)
+        )
+    )
     line(["one thread", "CPU ms"])
     print("|---|---:|")
-    for cells in alone(list_growth):
+    for cells in alone(growth):
         line(cells)
-
-
-def list_growth() -> list[list[str]]:
-    return list(growth())
 
 
 if __name__ == "__main__":

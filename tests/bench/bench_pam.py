@@ -29,7 +29,7 @@ from pam.preprocess import Scan
 from pam.presets import PRESETS, Precision, Propagation
 from pam.propagation import propagate
 from tests.bench import pam_yardstick
-from tests.bench.bench_metrics import peak_mib
+from tests.bench.memory import peak_mib
 from tests.pam.conftest import GOLDEN, filled, read_inventory
 
 Mask = NDArray[np.bool_]

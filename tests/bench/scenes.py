@@ -136,7 +136,7 @@ def body(shape: tuple[int, int, int], organs: int = 14, seed: int = 0) -> LabelM
 
 
 ISO, CT, LARGE = (1.5, 1.5, 1.5), (5.0, 0.7, 0.7), (1.0, 0.75, 0.75)
-SCAN = (300, 512, 512)
+SCAN, LONG = (300, 512, 512), (500, 512, 512)
 ITEMS: dict[str, Callable[[], Pair]] = {
     "lesion of 5 voxels, its crop": lambda: (*one_lesion((16, 18, 16)), ISO),
     "one voxel against a ball": lambda: (*voxel_and_ball(40), ISO),
@@ -148,4 +148,5 @@ ITEMS: dict[str, Callable[[], Pair]] = {
     "organ, 300 x 512 x 512": lambda: (*organ(SCAN, 7), LARGE),
     "lesion of 5 voxels, 300 x 512 x 512": lambda: (*one_lesion(SCAN), LARGE),
     "25 lesions, 300 x 512 x 512": lambda: (*lesions(SCAN, 25, 6), LARGE),
+    "1,000 lesions, 500 x 512 x 512": lambda: (*lesions(LONG, 1000, 9), LARGE),
 }
