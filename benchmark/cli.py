@@ -351,7 +351,7 @@ def score(
     prediction that is missing, broken or on another grid is a failure, counted and told. Writes
     scores.parquet and scores.csv, a row a structure of a scan, and prints a table of means.
     """
-    from benchmark.files import atomic
+    from benchmark.files import atomic, require_writable
     from benchmark.finished import pairs as finished
     from benchmark.finished import summary
     from benchmark.metrics import EmptyPolicy
@@ -368,6 +368,7 @@ def score(
     )
     pairs = finished.pair(reference, prediction)
     columns = finished.schema(options.conventions)
+    require_writable(output)
     write_table(finished.score(pairs, options), columns, output / "scores.parquet")
     scores = read_table(output / "scores.parquet")
     with atomic(output / "scores.csv") as temporary:
@@ -377,8 +378,16 @@ def score(
     print(summary.failures(scores), end="", file=sys.stderr)
     if alone := finished.strangers(reference, prediction):
         print(f"predictions without a reference, not scored: {', '.join(alone)}", file=sys.stderr)
+    if absent := finished.nowhere(options, set(scores["structure"])):
+        print(f"named in {labels}, in no file: {', '.join(absent)}", file=sys.stderr)
     if not (scores["status"] == "ok").any():
-        raise UserError(f"Nothing could be scored; each reason is in {output / 'scores.csv'}.")
+        raise UserError(
+            f"Nothing could be scored; each reason is in {output / 'scores.csv'}."
+            if len(scores)
+            else f"Nothing to score: none of the structures looked for is in a file of {reference} "
+            f"or {prediction}. Next step: look at the values of the label maps"
+            + (f" and at {labels}." if labels else ".")
+        )
 
 
 @app.command("metrics")

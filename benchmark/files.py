@@ -35,6 +35,17 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.replace(path)
 
 
+def require_writable(folder: Path) -> None:
+    """Make a ``folder`` that results will be written to; a `UserError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"Nothing can be written to {folder}: {error.strerror}. Next step: name another folder."
+        ) from None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON, its keys in their order: that of methods is the order of plots."""
     if isinstance(content, dict):

@@ -6,15 +6,16 @@ missing, unreadable or on another grid is a failure of each structure of its sca
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BeforeValidator
 
 from benchmark import metrics
 from benchmark.boxes import EMPTY, inside
@@ -48,10 +49,14 @@ class Named(Settings):
     nsd_tolerance_mm: float | None = None
 
 
+def _spelled_out(content: Any) -> Any:
+    return {"name": content} if isinstance(content, str) else content
+
+
 class LabelFile(Settings):
     """What ``--labels`` holds: value -> name, or value -> ``name`` and ``nsd_tolerance_mm``."""
 
-    labels: dict[int, Named | str]
+    labels: dict[int, Annotated[Named, BeforeValidator(_spelled_out)]]
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,18 @@ def schema(conventions: Sequence[Convention]) -> pa.Schema:
 
 
 def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
-    """Read a file of labels: value -> structure, and structure -> tolerance where one is given."""
-    content = LabelFile.read({"labels": load_yaml(path)}, str(path)).labels
-    named = {v: Named(name=of) if isinstance(of, str) else of for v, of in content.items()}
+    """Read a file of labels: value -> structure, and structure -> tolerance where one is given.
+
+    The value 0 is background, whatever its name.
+    """
+    content = load_yaml(path)
+    if not isinstance(content, dict) or not all(isinstance(value, int) for value in content):
+        raise UserError(
+            f"{path}: Expected a line a value, as '1: liver'; got {content!r:.80}. Likely cause: "
+            "names before values, or a file of another kind. Next step: write '<value>: <name>'."
+        )
+    named = LabelFile.read({"labels": content}, str(path)).labels
+    named.pop(0, None)
     counts = Counter(of.name for of in named.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(
@@ -125,6 +139,12 @@ def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None
 def strangers(reference: Path, prediction: Path) -> list[str]:
     """Names of predictions that have no reference."""
     return sorted(_files(prediction).keys() - _files(reference).keys())
+
+
+def nowhere(options: Options, structures: Collection[str]) -> list[str]:
+    """Names of values that are not among ``structures``, those of all files, with the value."""
+    names = options.names or {}
+    return [f"{name} ({value})" for value, name in names.items() if name not in structures]
 
 
 def score(
@@ -232,7 +252,8 @@ def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"No such folder: {folder}.")
+        kind = "A file, not a folder" if folder.exists() else "No such folder"
+        raise UserError(f"{kind}: {folder}. Expected a folder of label files, one a scan.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = stem(path)
@@ -245,8 +266,10 @@ def _files(folder: Path) -> dict[str, Path]:
             )
         found[name] = path
     if not found:
+        deeper = next((path for path in folder.glob("*/*") if stem(path)), None)
         raise UserError(
             f"No files of labels in {folder}. Expected names that end in "
             f"{', '.join(segmentation.SUFFIXES)}."
+            + (f" Folders within are not looked into: {deeper} is not read." if deeper else "")
         )
     return found

@@ -206,9 +206,10 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
         (["scan-1.nii.gz"], None, "Did you mean: scan_1"),
         (["scan_1.nii.gz", "scan_1.mha"], None, "Two files of the name 'scan_1'"),
         ([], None, "No files of labels in"),
-        (["scan_1.nii.gz"], "1: {name: a, tolerance: 2}", "Unknown key 'tolerance'"),
+        (["scan_1.nii.gz"], "1: {name: a, nsd_tolerence_mm: 2}", "mean: nsd_tolerance_mm"),
         (["scan_1.nii.gz"], "1: a\n2: a", "more than one value is named a"),
-        (["scan_1.nii.gz"], "[liver]", "labels"),
+        (["scan_1.nii.gz"], "[liver]", "a line a value, as '1: liver'"),
+        (["scan_1.nii.gz"], "liver: 1", "names before values"),
     ],
 )
 def test_bad_input_is_told(
@@ -234,3 +235,35 @@ def test_no_such_folder(tmp_path: Path) -> None:
     assert "No such folder" in str(result.exception)
     result = run(tmp_path, "--empty", "zero")
     assert "empty" in str(result.exception)
+    (tmp_path / "pred").write_text("not a folder", encoding="utf-8")
+    assert "A file, not a folder" in str(run(tmp_path).exception)
+
+
+def test_files_in_folders_within_are_pointed_at(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    (tmp_path / "pred").mkdir()
+    write(PREDICTION, tmp_path / "pred" / "a" / "liver.nii.gz")
+    message = str(run(tmp_path).exception)
+    assert "Folders within are not looked into" in message
+    assert "liver.nii.gz is not read" in message
+
+
+def test_values_named_but_nowhere_are_told(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("0: background\n2: lesion\n7: spleen\n", encoding="utf-8")
+    result = run(tmp_path, "--labels", str(labels))
+    assert list(scores(tmp_path)) == [("a", "lesion")]
+    assert f"named in {labels}, in no file: spleen (7)\n" in result.stderr
+    labels.write_text("7: spleen\n", encoding="utf-8")
+    assert "Nothing to score" in str(run(tmp_path, "--labels", str(labels)).exception)
+
+
+def test_a_folder_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    message = str(run(tmp_path).exception)
+    assert "Nothing can be written to" in message
+    assert "name another folder" in message
