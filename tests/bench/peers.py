@@ -52,13 +52,14 @@ def simpleitk(reference: Mask, prediction: Mask, spacing: Spacing) -> None:
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    maps, contours = [], []
+    distances, contours = [], []
     for mask in (reference, prediction):
         image = sitk.GetImageFromArray(mask.astype(np.uint8))
         image.SetSpacing(spacing[::-1])
         distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-        maps.append(sitk.GetArrayViewFromImage(sitk.Abs(distance)))
+        distances.append(sitk.Abs(distance))  # a view of it does not keep it alive
         contours.append(sitk.GetArrayFromImage(sitk.LabelContour(image)) > 0)
+    maps = [sitk.GetArrayViewFromImage(distance) for distance in distances]
     pooled = np.concatenate([maps[0][contours[1]], maps[1][contours[0]]])
     if len(pooled):
         np.percentile(pooled, 95), pooled.mean(), pooled.max()
