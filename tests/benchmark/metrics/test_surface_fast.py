@@ -54,24 +54,46 @@ def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: floa
 small = st.integers(1, 7)
 shapes = st.one_of(
     st.tuples(small, small, small),
-    st.tuples(st.just(1), small, small),
+    st.permutations((st.just(1), small, small)).flatmap(lambda sides: st.tuples(*sides)),
     st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(60, 140)),  # more than one word
     st.tuples(st.integers(60, 90), st.integers(1, 2), st.integers(1, 2)),
 )
-steps = st.sampled_from([0.1, 0.5, 0.7, 1.0, 1.3, 5.0])
-fills = st.sampled_from([0.0, 0.01, 0.1, 0.5, 0.95, 1.0])
+steps = st.one_of(
+    st.sampled_from([0.1, 0.5, 0.7, 1.0, 1.3, 5.0]),
+    st.floats(0.05, 12.0).map(lambda mm: round(mm, 4)),  # as volumes are read
+)
+KINDS = ("drawn", "noise", "empty", "voxel", "border", "slice", "box", "shell", "full")
 
 
 @st.composite
 def masks(draw: st.DrawFn, shape: tuple[int, int, int]) -> Mask:
-    """Drawn voxel by voxel, or as thick as asked: empty, single voxels, full."""
-    if draw(st.booleans()) and np.prod(shape) < 200:
+    """A mask of one of `KINDS`; what it leaves open is random."""
+    kind = draw(st.sampled_from(KINDS))
+    if kind == "drawn" and np.prod(shape) < 200:
         return draw(arrays(np.bool_, shape))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return rng.random(shape) < draw(fills)
+    if kind in ("drawn", "noise"):
+        return rng.random(shape) < draw(st.sampled_from([0.01, 0.1, 0.5, 0.95]))
+    mask = np.zeros(shape, np.bool_)
+    low, high = np.sort(rng.integers(0, shape, (2, 3)), axis=0)
+    box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
+    axis = int(rng.integers(3))
+    if kind == "voxel":
+        mask[tuple(low)] = True
+    elif kind == "border":
+        mask.swapaxes(0, axis)[[0, -1]] = rng.random(mask.swapaxes(0, axis)[[0, -1]].shape) < 0.5
+    elif kind == "slice":
+        mask.swapaxes(0, axis)[low[axis]] = True
+    elif kind in ("box", "shell"):
+        mask[box] = True
+    elif kind == "full":
+        mask[:] = True
+    if kind == "shell":
+        mask[tuple(slice(a + 1, b) for a, b in zip(low, high, strict=True))] = False
+    return mask
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=600)
 @given(
     pair=shapes.flatmap(lambda shape: st.tuples(masks(shape), masks(shape))),
     spacing=st.tuples(steps, steps, steps),
