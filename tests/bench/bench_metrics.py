@@ -35,7 +35,7 @@ from tests.bench.scenes import ISO, ITEMS, LARGE, LONG, SCAN, LabelMaps, Mask, b
 TOLERANCE_MM = 2.0
 ROUNDS = 5
 ENOUGH_S = 3.0  # of one contestant and one item
-MOST_GIB = 12  # memory that a contestant may take
+MOST_GIB = 10  # memory that a contestant may take
 
 
 class Cost(NamedTuple):
@@ -127,16 +127,30 @@ def compete(name: str) -> dict[str, Cost]:
 
 
 def compared(items: list[str]) -> None:
-    """Print a row an item."""
+    """Print a row an item, and one for those of native and those of large size together."""
     head = [f"{name} ms" for name in CONTESTANTS]
     line(["masks, z x y x x", *head, "over surface-distance", "over the fastest peer", "MiB"])
     print("|---|" + "---:|" * (len(CONTESTANTS) + 3))
+    sizes: dict[str, list[dict[str, Cost]]] = {"native sizes": [], "512 x 512": []}
     for name in items:
         cost = alone(compete, name)
-        mine = cost["numba"]
-        fastest = min(cost[peer].ms for peer in PEERS)
-        ratios = [f"{ms / mine.ms:.1f}" for ms in (cost["surface-distance"].ms, fastest)]
-        line([name, *(in_ms(of.ms) for of in cost.values()), *ratios, f"{mine.mib:,.0f}"])
+        sizes["512 x 512" if "512" in name else "native sizes"].append(cost)
+        row(name, cost)
+    for size, costs in sizes.items():
+        if len(costs) > 1:
+            together = {name: added([cost[name] for cost in costs]) for name in CONTESTANTS}
+            row(f"{size}, together", together)
+
+
+def added(costs: list[Cost]) -> Cost:
+    return Cost(sum(cost.ms for cost in costs), max(cost.mib for cost in costs))
+
+
+def row(name: str, cost: dict[str, Cost]) -> None:
+    mine = cost["numba"]
+    fastest = min(cost[peer].ms for peer in PEERS)
+    ratios = [f"{ms / mine.ms:.1f}" for ms in (cost["surface-distance"].ms, fastest)]
+    line([name, *(in_ms(of.ms) for of in cost.values()), *ratios, f"{mine.mib:,.0f}"])
 
 
 def in_ms(ms: float) -> str:
