@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: help demo test check bench weights lock nnunet clean-demo
+.PHONY: help demo test check soak bench weights lock nnunet clean-demo
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,11 @@ check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lin
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+N ?= 16
+SEED ?= 0
+soak: $(READY)  ## Disturb a small study N times, from round SEED on: kills, full disks, damaged files.
+	$(BIN)/python -m tests.workflow.soak --rounds $(N) --seed $(SEED)
 
 bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one run.
 	$(BIN)/python -m tests.bench.bench_metrics

@@ -269,7 +269,7 @@ def status(study: Folder) -> None:
     """Tell how far a study is, running or finished: stages, and cells by method and dataset."""
     from benchmark.status import summary
 
-    print(summary(_study(study / "settings.json"), Path()))
+    print(summary(_study(study / "settings.json"), study.absolute().parents[1]))
 
 
 @app.command()

@@ -4,6 +4,7 @@ Every prompt ends in a row: ``ok`` with a mask, ``failed`` or ``skipped`` with t
 taken apart from that, unbatched, object by object, on a seeded sample.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -257,7 +258,8 @@ class _ScanJob:
         parameters = costs.parameters(variant)
         flops = None
         if parameters is not None and not self.results.times:
-            flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
+            with contextlib.suppress(Exception):  # such as memory that sufficed without counting
+                flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
         return {
             "parameters": parameters,
             "flops": flops,
@@ -269,11 +271,28 @@ class _ScanJob:
 def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask | str]:
     """Give a mask or the reason of its failure for each prompt, whatever the adapter does.
 
-    When it raises, the prompts not yet answered are run one by one, so that each failure is put
-    down to the prompt that caused it. So are all when the predictions are not as many as the
-    prompts, since then none can be paired with its prompt for sure.
+    When it raises, the prompts not yet answered are run in two halves, and so on down to one by
+    one: what did not fit in memory together fits apart, and each failure is put down to the prompt
+    that caused it. So are all when the predictions are not as many as the prompts, since then none
+    can be paired with its prompt for sure.
     """
     answers: list[Mask | str] = []
+    if (failure := _answered(adapter, scan, asked, answers)) is None:
+        return answers
+    if len(asked) == 1:
+        return [failure]
+    release_memory()  # out of `except`, where the traceback holds what the method had allocated
+    rest = asked[len(answers) :]
+    half = (len(rest) + 1) // 2
+    for part in filter(len, (rest[:half], rest[half:])):
+        answers += answer(adapter, scan, part)
+    return answers
+
+
+def _answered(
+    adapter: Adapter, scan: Volume, asked: Sequence[Prompt], answers: list[Mask | str]
+) -> str | None:
+    """Append to ``answers`` until the method fails, and tell why it did."""
     try:
         for prediction in islice(adapter.segment(scan, asked), len(asked) + 1):
             answers.append(_checked(prediction, scan.shape))
@@ -283,12 +302,8 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
             raise ValueError(f"expected {len(asked)} predictions, one a prompt; got {count}")
     except Exception as error:
         stop_at_trouble(error)
-        if len(asked) == 1:
-            return [_told(error)]
-        release_memory()
-        for prompt in asked[len(answers) :]:
-            answers += answer(adapter, scan, [prompt])
-    return answers
+        return _told(error)
+    return None
 
 
 def _checked(prediction: Prediction, shape: Shape) -> Mask | str:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmark import paths
+from benchmark.errors import UserError
 from benchmark.files import read_json
 from benchmark.study import Study
 from benchmark.tables import read_table
@@ -78,12 +81,11 @@ def cells(study: Study, root: Path) -> list[Cell]:
             for shard in range(entry.shards):
                 where = {"dataset": dataset, "shard": shard}
                 prompts = root / paths.PROMPTS.format(rules=run.prompts, **where)
-                if prompts.exists():
-                    kinds = read_table(prompts, ["kind"])["kind"]
-                    asked += int((kinds == run.prompt).sum()) * (1 + len(run.variants))
+                if (found_prompts := _there(prompts, ["kind"])) is not None:
+                    mine = int((found_prompts["kind"] == run.prompt).sum())
+                    asked += mine * (1 + len(run.variants))
                 masks = root / paths.MASKS.format(run=run.id, **where)
-                if masks.exists():
-                    rows = read_table(masks, ["status", "reason"])
+                if (rows := _there(masks, ["status", "reason"])) is not None:
                     states.update(rows["status"])
                     reasons.update(rows["reason"].dropna())
                     done += 1
@@ -96,7 +98,7 @@ def cells(study: Study, root: Path) -> list[Cell]:
 
 def summary(study: Study, root: Path) -> str:
     """Tell the state of a study as text: a line a stage, a line a method and dataset."""
-    lines = [f"study {study.study}", ""]
+    lines = [f"study {study.study}: {_activity(root)}", ""]
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
     rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
@@ -111,6 +113,22 @@ def summary(study: Study, root: Path) -> str:
         padded = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         lines.append("  " + "  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def _activity(root: Path) -> str:
+    if any((root / ".snakemake" / "locks").glob("*")):
+        return "a workflow runs here, or was killed (then: snakemake --unlock)"
+    return "no workflow runs here"
+
+
+def _there(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    """Read a table if it is there: a running workflow deletes what it is about to make anew."""
+    try:
+        return read_table(path, columns)
+    except UserError:
+        if path.exists():
+            raise
+        return None
 
 
 def _stage(name: str, pattern: str, fields: list[dict[str, Any]], root: Path) -> Stage:

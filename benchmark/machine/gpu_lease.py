@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.machine.room import writing
 
 LOCKS = "PAMBENCH_GPU_LOCKS"
 """Environment variable: folder of the locks, local to the machine (default: one a user in its
@@ -97,7 +98,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
 def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tuple[Gpu, int]:
     """Give the first GPU that is or becomes free, and the open file that holds its lock."""
     folder = _folder()
-    limit = float(os.environ.get(WAIT, 86_400))
+    limit = _limit_s()
     waited, told = 0.0, -_REPORT_EVERY_S
     while True:
         for gpu in gpus:
@@ -118,10 +119,19 @@ def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tupl
         waited += step
 
 
+def _limit_s() -> float:
+    given = os.environ.get(WAIT, "86400")
+    try:
+        return float(given)
+    except ValueError:
+        raise UserError(f"{WAIT} has to be a number of seconds, got {given!r}.") from None
+
+
 def _folder() -> Path:
     named = os.environ.get(LOCKS)
     folder = Path(named or Path(tempfile.gettempdir()) / f"pambench-gpus-{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise UserError(
             f"The folder of the GPU locks, {folder}, belongs to another user; "

@@ -1,5 +1,6 @@
 """Whatever a method does, every prompt ends in a row that says what became of it."""
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from benchmark import stages
@@ -286,6 +288,39 @@ def test_what_is_no_answer_is_a_failure_with_its_reason(
         assert row["status"] == "failed"
         assert reason in row["reason"]
         assert "bits" not in row
+
+
+class Memory:
+    """What a method allocates on a GPU of two places, one a prompt."""
+
+    places = 2
+    held: ClassVar[weakref.WeakSet["Memory"]] = weakref.WeakSet()
+
+    def __init__(self, prompts: int) -> None:
+        self.prompts = prompts
+        self.held.add(self)
+        if sum(each.prompts for each in self.held) > self.places:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+class Hungry(Good):
+    """Holds memory for all prompts of a call while it answers them."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        memory = Memory(len(prompts))
+        yield from super().segment(volume, prompts)
+        del memory
+
+
+def test_out_of_gpu_memory_smaller_batches_succeed(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Good.calls.clear()
+    assert {row["status"] for row in cells(Hungry)} == {"ok"}
+    assert max(Good.calls) == Memory.places
+    monkeypatch.setattr(Memory, "places", 0)
+    told = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert {(row["status"], row["reason"]) for row in cells(Hungry)} == {("failed", told)}
 
 
 def test_the_guiding_mask_cannot_be_written(cells: Cells) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark import inference, paths, prepare, prompts
+from benchmark import inference, paths, prepare, prompts, status
 from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.sources import Status
 from benchmark.status import Cell, cells, stages, summary
@@ -55,8 +56,8 @@ def test_a_study_that_was_not_started(study: Study) -> None:
 
 
 def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) -> None:
-    status = Status(state="manual", root="", fingerprint="", reason="register first")
-    write_json(Path(paths.STATUS.format(dataset="T1")), status.model_dump())
+    waits = Status(state="manual", root="", fingerprint="", reason="register first")
+    write_json(Path(paths.STATUS.format(dataset="T1")), waits.model_dump())
     assert done(study)["fetch"] == (1, 1)
     assert {cell.reason for cell in cells(study, Path())} == {"manual: register first"}
 
@@ -82,3 +83,28 @@ def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:
     lines = [line.split() for line in summary(study, Path()).splitlines()]
     assert ["predict", "0", "of", "4"] in [line[:4] for line in lines]
     assert ["box", "T1", "0/2", "0", "0", "0", "0"] in lines
+
+
+def test_it_tells_whether_a_workflow_is_at_it(study: Study, tmp_path: Path) -> None:
+    assert summary(study, tmp_path).startswith("study s: no workflow runs here\n")
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    assert summary(study, tmp_path).startswith("study s: a workflow runs here, or was killed")
+
+
+def test_a_damaged_table_is_told_and_one_that_vanishes_is_not_there(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = Path(paths.MASKS.format(run=study.runs["box"].id, **AT))
+    write_table([], inference.MASKS, masks)
+    masks.write_bytes(masks.read_bytes()[:-9])
+    with pytest.raises(UserError, match=rf"rm {masks}"):
+        summary(study, Path())
+
+    def vanish(path: Path, columns: list[str]) -> None:
+        path.unlink(missing_ok=True)
+        raise UserError("gone")
+
+    monkeypatch.setattr(status, "read_table", vanish)
+    assert cells(study, Path())[0].shards_done == 0

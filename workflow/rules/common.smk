@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ SETTINGS = {
 WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
 
 if workflow.is_main_process:
+    logging.raiseExceptions = False  # a log file on a full disk: our one message says it
     room.check(WRITTEN)
     take_over(logger)
 

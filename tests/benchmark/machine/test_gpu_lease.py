@@ -131,3 +131,9 @@ def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with lease("anything"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+
+
+def test_a_time_out_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WAIT, "an hour")
+    with pytest.raises(UserError, match=rf"{WAIT} has to be a number of seconds, got 'an hour'"):
+        lease("anything").__enter__()

@@ -1,0 +1,233 @@
+"""What can happen to a run: each fault strikes at a moment of the run and leaves it to its rerun.
+
+The moment is a number of files that the run has written, and a share of a second after that.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.workflow.conftest import Workplace
+
+TARGET = "results/small/scores.parquet"
+PATIENCE_S = 600.0
+
+
+class SkippedError(Exception):
+    """The fault cannot be made on this machine; the message says why."""
+
+
+@dataclass
+class Disturbed:
+    """A study that is about to run.
+
+    ``told``: what the fault was; ``refused``: what a run printed that was started while the fault
+    went on, and that had to refuse; ``closing``: what is to be done at the end of the round.
+    """
+
+    place: Workplace
+    study: Path
+    chance: random.Random
+    closing: contextlib.ExitStack
+    told: str = ""
+    refused: list[str] = field(default_factory=list)
+
+    def rerun(self) -> str:
+        """Run again in the plainest way, and give what it printed; empty if it ended well."""
+        command = self.place.command(self.study, "--", TARGET)
+        run = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        return run.stdout + run.stderr if run.returncode else ""
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the workflow in a session of its own."""
+        command = self.place.command(self.study, *arguments, "--", TARGET)
+        silent = subprocess.DEVNULL
+        return subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+
+    def written(self) -> list[Path]:
+        """Files that the workflow has written, in the order of their names."""
+        found = (path for name in ("data", "results") for path in self.inside(name))
+        return sorted(path for path in found if path.suffix in (".parquet", ".json"))
+
+    def inside(self, name: str) -> Iterator[Path]:
+        """All files below a folder of the place."""
+        for folder, _, names in os.walk(self.place.folder / name):
+            yield from (Path(folder) / each for each in names)
+
+    def await_moment(self, run: subprocess.Popen[bytes]) -> None:
+        """Wait for a random moment of the run, or for its end."""
+        more, later = self.chance.randrange(12), self.chance.random()
+        before = len(self.written())
+        self.told = f"{more} files and {later:.2f} s into the run"
+        while run.poll() is None and len(self.written()) < before + more:
+            time.sleep(0.02)
+        if run.poll() is None:
+            time.sleep(later)
+
+    def jobs(self, run: subprocess.Popen[bytes]) -> list[int]:
+        """Processes of `pambench` that the run has started and that are still there."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = os.getsid(int(process.name)) == run.pid
+                command = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:  # it has ended meanwhile
+                continue
+            if mine and any(word.endswith(b"bin/pambench") for word in command[:2]):
+                found.append(int(process.name))
+        return sorted(found)
+
+
+def kill(run: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a run and all its jobs."""
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def kill_all(case: Disturbed) -> None:
+    """SIGKILL to the workflow and all its jobs."""
+    run = case.start()
+    case.await_moment(run)
+    kill(run)
+
+
+def kill_workflow(case: Disturbed) -> None:
+    """SIGKILL to Snakemake alone: its jobs go on while the rerun starts the same ones."""
+    run = case.start()
+    case.await_moment(run)
+    run.kill()
+    run.wait()
+
+
+def kill_job(case: Disturbed) -> None:
+    """SIGKILL to one job; Snakemake tries it once more."""
+    run = case.start()
+    case.await_moment(run)
+    while run.poll() is None:
+        if jobs := case.jobs(run):
+            os.kill(case.chance.choice(jobs), signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    run.wait(PATIENCE_S)
+
+
+def two_workflows(case: Disturbed) -> None:
+    """A second workflow on the same folder, as it is or without regard to the lock."""
+    first = case.start()
+    case.await_moment(first)
+    bold = case.chance.random() < 0.5
+    case.told += ", the second with --nolock" if bold else ""
+    second = case.start(*(["--nolock"] if bold else []))
+    for run in (first, second):
+        run.wait(PATIENCE_S)
+
+
+def clock(case: Disturbed) -> None:
+    """A clock that jumps: files of the run get times of up to ten years ago, or ahead."""
+    run = case.start()
+    case.await_moment(run)
+    files = case.written()
+    for path in case.chance.sample(files, min(len(files), 1 + case.chance.randrange(8))):
+        jump = case.chance.choice([-1, 1]) * 10 ** case.chance.uniform(1, 8.5)
+        try:
+            moved = path.stat().st_mtime + jump
+            os.utime(path, (moved, moved))
+        except FileNotFoundError:  # Snakemake has deleted it before its job
+            continue
+    run.wait(PATIENCE_S)
+
+
+def damage(case: Disturbed) -> None:
+    """A file of the workflow is cut, emptied, zeroed in part, or has a bit flipped."""
+    run = case.start()
+    case.await_moment(run)
+    if case.chance.random() < 0.5:
+        kill(run)
+    files = [*case.written(), *sorted(case.inside(".snakemake/metadata"))]
+    path = case.chance.choice(files)
+    case.told += f", {path.relative_to(case.place.folder)} {_spoil(path, case.chance)}"
+    run.wait(PATIENCE_S)
+
+
+def _spoil(path: Path, chance: random.Random) -> str:
+    content = bytearray(path.read_bytes())
+    at = chance.randrange(max(len(content), 1))
+    how = chance.choice(["emptied", "cut", "zeroed", "flipped"])
+    if how == "emptied":
+        content.clear()
+    elif how == "cut":
+        del content[at:]
+    elif how == "zeroed":
+        content[at : at + 64] = bytes(len(content[at : at + 64]))
+    elif content:
+        content[at] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    return f"{how} at byte {at}"
+
+
+def full_disk(case: Disturbed) -> None:
+    """The disk fills up during the run, and later has room again."""
+    folder = _disk_of_its_own(case)
+    run = case.start()
+    case.await_moment(run)
+    case.told += f", the disk of {folder.name}"
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+        run.wait(PATIENCE_S)
+    case.refused.append(case.rerun())
+    ballast.unlink()
+
+
+def read_only(case: Disturbed) -> None:
+    """A folder that cannot be written to, and later can."""
+    folder = _disk_of_its_own(case)
+    case.told = f"the folder {folder.name}"
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    case.refused.append(case.rerun())
+    subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+
+
+def _disk_of_its_own(case: Disturbed) -> Path:
+    """Put a small disk under a folder of the place, or under the whole; the content stays."""
+    if os.getuid() != 0:
+        raise SkippedError("only root can mount a small disk")
+    folder = case.place.folder / case.chance.choice([".", "results", "data"])
+    aside = folder.with_name(f"{folder.name}.aside")
+    folder.mkdir(exist_ok=True)
+    folder.rename(aside)
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode == 0:
+        case.closing.callback(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
+    shutil.copytree(aside, folder, symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(aside)
+    if mounted.returncode != 0:
+        raise SkippedError(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    return folder
+
+
+FAULTS: dict[str, Callable[[Disturbed], None]] = {
+    "kill all": kill_all,
+    "kill the workflow": kill_workflow,
+    "kill a job": kill_job,
+    "full disk": full_disk,
+    "read-only": read_only,
+    "clock": clock,
+    "damage": damage,
+    "two workflows": two_workflows,
+}

@@ -1,0 +1,145 @@
+"""A soak: rounds of one fault each, at random moments, over a tiny study.
+
+A plain rerun after the fault has to end with the scores of an undisturbed run, or in a refusal that
+names a file to delete, which the soak then does. Anything else fails: other scores, a traceback, a
+run without an end. ``make soak N=50``; a round depends on its seed alone, so that a failure can be
+repeated: ``make soak N=1 SEED=17``.
+"""
+
+import argparse
+import contextlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.errors import UserError
+from tests.workflow.conftest import METHODS, Workplace, entry
+from tests.workflow.faults import FAULTS, PATIENCE_S, TARGET, Disturbed, SkippedError
+
+TAILS = (
+    ("results/small/scores.parquet", "results/runs/*/scores-*/A"),
+    ("results/runs", "results/small"),
+    ("data/A/objects.parquet", "results"),
+    ("data", "results", ".snakemake"),
+)
+"""What is taken away from a finished study before a round, so that there is something to run."""
+
+
+class SoakError(Exception):
+    """A round that ended in none of the permitted ways."""
+
+
+def make_place(folder: Path) -> Workplace:
+    """A study of one dataset in two shards under two methods, not yet run."""
+    place = Workplace(folder)
+    (folder / "mymethods.py").write_text(METHODS, encoding="utf-8")
+    for number in (1, 2, 3):
+        place.add_scan("A", f"case{number}", seed=number)
+    place.write("A.yaml", entry("A"))
+    place.study(datasets=["A.yaml"])
+    return place
+
+
+def undisturbed(folder: Path) -> Workplace:
+    """The same, run without any fault."""
+    place = make_place(folder)
+    run = place.run(folder / "small.yaml", "--", TARGET)
+    if run.returncode:
+        raise SoakError(f"the undisturbed run failed:\n{run.stdout}{run.stderr}")
+    return place
+
+
+def play(finished: Workplace, fault: str, seed: int, folder: Path, tails: int = len(TAILS)) -> str:
+    """Play one round in ``folder``, which must not exist; tell what the fault was and how it ended.
+
+    ``tails``: how much of the finished study may be taken away before, 1 being the least.
+    """
+    chance = random.Random(f"{fault} {seed}")
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    for pattern in TAILS[chance.randrange(tails)]:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with contextlib.ExitStack() as closing:
+        case = Disturbed(Workplace(folder), folder / "small.yaml", chance, closing)
+        try:
+            FAULTS[fault](case)
+            for printed in case.refused:
+                if "Nothing can be written to" not in printed or "Traceback" in printed:
+                    raise SoakError(f"no clear refusal while the fault went on:\n{printed}")
+            outcome = recover(case, finished)
+        except SkippedError as error:
+            return f"skipped: {error}"
+        except subprocess.TimeoutExpired:
+            raise SoakError(f"{case.told}: no end after {PATIENCE_S:.0f} s") from None
+        except SoakError as error:
+            raise SoakError(f"{case.told}: {error}") from None
+    return f"{case.told}: {outcome}"
+
+
+def recover(case: Disturbed, finished: Workplace) -> str:
+    """Run again as a user would, following what refusals say, until the scores are there."""
+    steps: list[str] = []
+    while len(steps) < 6:
+        printed = case.rerun()
+        if not printed:
+            try:
+                pd.testing.assert_frame_equal(case.place.scores(), finished.scores())
+            except AssertionError as error:
+                raise SoakError(f"OTHER SCORES: {error}") from None
+            except UserError as error:  # damaged after it was done
+                printed = str(error)
+            else:
+                return "; ".join([*steps, "equal scores"])
+        if "Traceback" in printed:
+            raise SoakError(f"a traceback:\n{printed}")
+        steps.append(_obey(printed, case))
+    raise SoakError(f"no end of refusals: {'; '.join(steps)}")
+
+
+def _obey(printed: str, case: Disturbed) -> str:
+    if "Directory cannot be locked" in printed:
+        unlocked = case.place.run(case.study, "--unlock")
+        if unlocked.returncode:
+            raise SoakError(f"the lock stays:\n{unlocked.stdout}{unlocked.stderr}")
+        return "unlocked"
+    asked = re.search(r"the next run makes it anew: rm (\S+)", printed)
+    if asked is None:
+        raise SoakError(f"an unclear refusal:\n{printed}")
+    (case.place.folder / asked.group(1)).unlink(missing_ok=True)
+    return f"refused, {asked.group(1)} deleted"
+
+
+def main() -> None:
+    """Play the rounds; exit with 1 if any of them failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round")
+    parser.add_argument("--fault", choices=FAULTS, help="only this one; by default all in turn")
+    asked = parser.parse_args()
+    names = [asked.fault] if asked.fault else list(FAULTS)
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        (finished := Path(folder) / "finished").mkdir()
+        place = undisturbed(finished)
+        for seed in range(asked.seed, asked.seed + asked.rounds):
+            fault, where = names[seed % len(names)], Path(folder) / f"{seed}"
+            try:
+                told = play(place, fault, seed, where)
+            except SoakError as error:
+                failed.append(seed)
+                told = f"FAILED: {error}"
+            print(f"seed {seed}: {fault}: {told}", flush=True)
+            shutil.rmtree(where, ignore_errors=True)
+    print(f"{asked.rounds - len(failed)} of {asked.rounds} rounds passed")
+    if failed:
+        sys.exit(f"failed: seeds {', '.join(map(str, failed))}")
+
+
+if __name__ == "__main__":
+    main()
