@@ -177,10 +177,10 @@ def _spoil(path: Path, chance: random.Random) -> str:
 
 def full_disk(case: Disturbed) -> None:
     """The disk fills up during the run, and later has room again."""
-    folder = _disk_of_its_own(case)
+    folder, name = _disk_of_its_own(case)
     run = case.start()
     case.await_moment(run)
-    case.told += f", the disk of {folder.name}"
+    case.told += f", the disk of {name}"
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 16, 1):
@@ -194,18 +194,19 @@ def full_disk(case: Disturbed) -> None:
 
 def read_only(case: Disturbed) -> None:
     """A folder that cannot be written to, and later can."""
-    folder = _disk_of_its_own(case)
-    case.told = f"the folder {folder.name}"
+    folder, name = _disk_of_its_own(case)
+    case.told = f"the folder {name}"
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     case.refused.append(case.rerun())
     subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
 
 
-def _disk_of_its_own(case: Disturbed) -> Path:
-    """Put a small disk under a folder of the place, or under the whole; the content stays."""
+def _disk_of_its_own(case: Disturbed) -> tuple[Path, str]:
+    """Put a small disk under a folder of the place, or under the whole; its path, and its name."""
     if os.getuid() != 0:
         raise SkippedError("only root can mount a small disk")
-    folder = case.place.folder / case.chance.choice([".", "results", "data"])
+    name = case.chance.choice([".", "results", "data"])
+    folder = case.place.folder / name
     aside = folder.with_name(f"{folder.name}.aside")
     folder.mkdir(exist_ok=True)
     folder.rename(aside)
@@ -218,7 +219,7 @@ def _disk_of_its_own(case: Disturbed) -> Path:
     shutil.rmtree(aside)
     if mounted.returncode != 0:
         raise SkippedError(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    return folder
+    return folder, name
 
 
 FAULTS: dict[str, Callable[[Disturbed], None]] = {

@@ -62,7 +62,7 @@ def play(finished: Workplace, fault: str, seed: int, folder: Path, tails: int = 
     """
     chance = random.Random(f"{fault} {seed}")
     shutil.copytree(finished.folder, folder, symlinks=True)
-    for pattern in TAILS[chance.randrange(tails)]:
+    for pattern in TAILS[min(chance.randrange(tails), chance.randrange(tails))]:  # mostly little
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     with contextlib.ExitStack() as closing:

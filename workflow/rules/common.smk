@@ -49,7 +49,9 @@ SETTINGS = {
 WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
 
 if workflow.is_main_process:
-    logging.raiseExceptions = False  # a log file on a full disk: our one message says it
+    logging.raiseExceptions = (
+        False  # a log file on a full disk: our one message says it
+    )
     room.check(WRITTEN)
     take_over(logger)
 
