@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.segvol_decoder import MaskDecoder
 from baselines.segvol_encoder import ImageEncoder, Size
 from benchmark.weights import tensors
 
@@ -48,7 +49,7 @@ class SegVolNet(nn.Module):
         return tokens.transpose(1, 2).reshape(len(windows), -1, *self.size.grid)
 
     def decode(self, embeddings: Tensor, boxes: Tensor) -> Tensor:
-        """Embeddings (n, c, *grid) and boxes (n, 6) -> logits (n, z, y, x) of the window.
+        """Embeddings (n or 1, c, *grid) and boxes (n, 6) -> logits (n, z, y, x) of the window.
 
         Boxes are inclusive corners (z0, y0, x0, z1, y1, x1) in voxels of the window.
         """
@@ -97,125 +98,6 @@ class PromptEncoder(nn.Module):
         assert isinstance(matrix, Tensor)
         turns = 2 * math.pi * ((2 * places - 1) @ matrix)
         return torch.cat([turns.sin(), turns.cos()], dim=-1)
-
-
-class MaskDecoder(nn.Module):
-    """SAM's mask decoder on a 3D grid; only the first of its four masks is computed."""
-
-    def __init__(self, size: Size) -> None:
-        """Build the decoder; the norm of the upscaling fixes its grid."""
-        super().__init__()
-        dim = size.width
-        twice = [2 * n for n in size.grid]
-        self.transformer = TwoWayTransformer(dim, size.decoder_heads, size.decoder_mlp)
-        self.iou_token = nn.Embedding(1, dim)
-        self.mask_tokens = nn.Embedding(4, dim)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose3d(dim, dim // 4, 2, stride=2),
-            nn.LayerNorm([dim // 4, *twice]),
-            nn.GELU(),
-            nn.ConvTranspose3d(dim // 4, dim // 8, 2, stride=2),
-            nn.GELU(),
-        )
-        self.output_hypernetworks_mlps = nn.ModuleList([Mlp(dim, dim, dim // 8)])
-
-    def forward(self, image: Tensor, pe: Tensor, sparse: Tensor) -> Tensor:
-        """Image and places (n or 1, c, *grid), sparse (n, 2, c) -> logits (n, 1, *4 x grid)."""
-        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
-        told, seen = self.transformer(
-            image.flatten(2).transpose(1, 2), pe.flatten(2).transpose(1, 2), tokens
-        )
-        upscaled = self.output_upscaling(seen.transpose(1, 2).unflatten(2, image.shape[2:]))
-        weights = self.output_hypernetworks_mlps[0](told[:, 1:2])
-        return torch.einsum("nmc,nczyx->nmzyx", weights, upscaled)
-
-
-class Mlp(nn.Module):
-    """Three linear layers with ReLU between."""
-
-    def __init__(self, inner: int, hidden: int, out: int) -> None:
-        """Build the layers."""
-        super().__init__()
-        sizes = [(inner, hidden), (hidden, hidden), (hidden, out)]
-        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in sizes])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers along the last axis."""
-        first, second, last = self.layers
-        result: Tensor = last(second(first(x).relu()).relu())
-        return result
-
-
-class Attention(nn.Module):
-    """Multi-head attention whose inner width is ``dim // shrink``."""
-
-    def __init__(self, dim: int, heads: int, shrink: int = 1) -> None:
-        """Build the projections."""
-        super().__init__()
-        self.heads = heads
-        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(dim, dim // shrink) for _ in range(3))
-        self.out_proj = nn.Linear(dim // shrink, dim)
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries (n, a, c), keys and values (n, b, c) -> (n, a, c)."""
-        q, k, v = (
-            x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
-        )
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        result: Tensor = self.out_proj(out)
-        return result
-
-
-class TwoWayBlock(nn.Module):
-    """Tokens attend to themselves and to the image, then the image to the tokens."""
-
-    def __init__(self, dim: int, heads: int, mlp: int) -> None:
-        """Build the three attentions, the MLP and the norms."""
-        super().__init__()
-        self.self_attn = Attention(dim, heads)
-        self.cross_attn_token_to_image = Attention(dim, heads, shrink=2)
-        self.cross_attn_image_to_token = Attention(dim, heads, shrink=2)
-        self.mlp = nn.ModuleDict({"lin1": nn.Linear(dim, mlp), "lin2": nn.Linear(mlp, dim)})
-        self.norm1, self.norm2, self.norm3, self.norm4 = (nn.LayerNorm(dim) for _ in range(4))
-
-    def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, *, first: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Give both anew; the ``first`` block takes the tokens as they are, without a position."""
-        if first:
-            tokens = self.self_attn(tokens, tokens, tokens)
-        else:
-            placed = tokens + token_pe
-            tokens = tokens + self.self_attn(placed, placed, tokens)
-        tokens = self.norm1(tokens)
-        placed, image_placed = tokens + token_pe, image + image_pe
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(placed, image_placed, image))
-        hidden: Tensor = self.mlp["lin1"](tokens)
-        tokens = self.norm3(tokens + self.mlp["lin2"](hidden.relu()))
-        placed = tokens + token_pe
-        image = self.norm4(image + self.cross_attn_image_to_token(image_placed, placed, tokens))
-        return tokens, image
-
-
-class TwoWayTransformer(nn.Module):
-    """Two blocks and a last look of the tokens at the image."""
-
-    def __init__(self, dim: int, heads: int, mlp: int) -> None:
-        """Build the blocks."""
-        super().__init__()
-        self.layers = nn.ModuleList([TwoWayBlock(dim, heads, mlp) for _ in range(2)])
-        self.final_attn_token_to_image = Attention(dim, heads, shrink=2)
-        self.norm_final_attn = nn.LayerNorm(dim)
-
-    def forward(self, image: Tensor, pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (n, places, c), its places (1, places, c), tokens (n, t, c) -> tokens, image."""
-        told = tokens
-        for number, layer in enumerate(self.layers):
-            told, image = layer(told, image, tokens, pe, first=number == 0)
-        looked = self.final_attn_token_to_image(told + tokens, image + pe, image)
-        return self.norm_final_attn(told + looked), image
 
 
 def build(size: Size) -> SegVolNet:

@@ -42,7 +42,7 @@ class Network(Protocol):
         """Windows (n, 1, z, y, x) -> embeddings."""
 
     def decode(self, embeddings: Tensor, boxes: Tensor) -> Tensor:
-        """Embeddings and boxes (n, 6) -> logits (n, z, y, x)."""
+        """Embeddings (n, or 1 for all) and boxes (n, 6) -> logits (n, z, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ class ZoomOutZoomIn:
         for some in _batches(boxes, self.batch):
             corners = [_zoomed_corners(box, maps, self.shape) for box in some]
             asked = torch.tensor(corners, dtype=torch.float32).to(self.device)
-            copies = embedding.expand(len(some), *embedding.shape[1:])
-            answers = self.network.decode(copies, asked).float().cpu().numpy()
+            answers = self.network.decode(embedding, asked).float().cpu().numpy()
             yield from zip(corners, answers, strict=True)
 
     def _looks(self, boxes: Sequence[Box], waiting: deque[Zoomed | None]) -> Iterator[_Look]:

@@ -52,8 +52,9 @@ class Counting:
         return windows
 
     def decode(self, embeddings: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        answers = torch.full(embeddings[:, 0].shape, -5.0)
-        for answer, window, box in zip(answers, embeddings[:, 0], boxes.long(), strict=True):
+        windows = embeddings[:, 0].expand(len(boxes), -1, -1, -1)
+        answers = torch.full(windows.shape, -5.0)
+        for answer, window, box in zip(answers, windows, boxes.long(), strict=True):
             if box[0] >= 0:
                 z0, y0, x0, z1, y1, x1 = box.tolist()
                 inner = (slice(z0, z1 + 1), slice(y0, y1 + 1), slice(x0, x1 + 1))

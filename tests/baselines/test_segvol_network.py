@@ -64,6 +64,30 @@ def test_windows_and_boxes_go_in_batches(
             np.testing.assert_allclose(together[i], alone[0], atol=1e-5)
 
 
+def test_upscaling_is_that_of_the_modules(network: segvol_network.SegVolNet) -> None:
+    decoder = network.mask_decoder
+    places = SMALL.grid[0] * SMALL.grid[1] * SMALL.grid[2]
+    made = torch.Generator().manual_seed(0)
+    seen = torch.randn(2, places, SMALL.width, generator=made)
+    weights = torch.randn(2, SMALL.width // 8, generator=made)
+    with torch.inference_mode():
+        by_modules = decoder.output_upscaling(seen.mT.reshape(2, -1, *SMALL.grid))
+        expected = torch.einsum("nc,nczyx->nzyx", weights, by_modules)
+        got = decoder.upscaled(seen, weights)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_embedding_may_serve_several_boxes(
+    network: segvol_network.SegVolNet, noise: Callable[..., Any]
+) -> None:
+    boxes = torch.tensor([[1.0, 2, 3, 9, 40, 50], [0, 0, 0, 3, 9, 9], [-1] * 6])
+    with torch.inference_mode():
+        embedded = network.embed(torch.from_numpy(noise(5, (1, 1, 16, 64, 64))))
+        shared = network.decode(embedded, boxes)
+        copies = network.decode(embedded.expand(3, -1, -1, -1, -1), boxes)
+    torch.testing.assert_close(shared, copies, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("container", ["module", "model", "plain"])
 def test_both_published_containers_are_read(tmp_path: Path, container: str) -> None:
     prefix = "" if container == "plain" else f"{container}."
