@@ -1,4 +1,4 @@
-"""Whole scenes: cellular patchworks, heaps of organs, trunks with ribs and a chain of vertebrae."""
+"""Whole scenes: patchworks, heaps of organs, trunks with ribs and spine, columns that run through."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -230,4 +230,46 @@ def ribs(canvas: Canvas, half: np.ndarray) -> Rims:
     return rims
 
 
-SCENES = {"patchwork": patchwork, "heap": heap, "trunk": trunk}
+def columns(canvas: Canvas) -> Rims:
+    """Things that run along the slices, most of them through all: muscles, long bones, vessels."""
+    rng = canvas.rng
+    half = canvas.size[1:] / 2
+    if rng.random() < 0.8:
+        _, _, half = body(canvas)
+    rims: Rims = {}
+    for _ in range(int(rng.integers(4, 16))):
+        size = canvas.field * np.exp(rng.uniform(np.log(0.02), np.log(0.16)))
+        centre = rng.uniform(-0.75, 0.75, 3) * (0.3 * canvas.size[0], *half)
+        kind = rng.random()
+        if kind < 0.35:
+            vessel_path(canvas, centre, size * rng.uniform(0.3, 0.7))
+            continue
+        long = canvas.size[0] * rng.uniform(0.45, 3)
+        radii = np.array([long, *(size * np.exp(rng.normal(0, 0.35, 2)))])
+        turn, rough = tilted(canvas, 12), float(rng.choice([0.0, 0.1, 0.3]))
+        label = lump(canvas, centre, radii, turn=turn, rough=rough)
+        if kind < 0.6:
+            split(canvas, label, int(rng.integers(2, 6)))
+        elif kind < 0.8:
+            rims[label] = size * rng.uniform(0.15, 0.4)
+        elif kind < 0.9:
+            inner = radii * (1, *rng.uniform(0.5, 0.85, 2))
+            lump(canvas, centre, inner, turn=turn, rough=rough, over=(label,))
+    return rims
+
+
+def vessel_path(canvas: Canvas, centre: np.ndarray, radius: float) -> int:
+    """Paint a tube that wanders from the first slice through ``centre`` to beyond the last."""
+    rng = canvas.rng
+    label = canvas.new()
+    turns = float(rng.choice([0.02, 0.05, 0.1]))
+    for way in (-1.0, 1.0):
+        heading = np.array([way, *rng.normal(0, 0.2, 2)])
+        step = canvas.size[0] / 24
+        path = wander(canvas, centre, heading, step, 30, turns)
+        swell = np.exp(np.cumsum(rng.normal(0, 0.04, len(path)))).clip(0.6, 1.6)
+        tube(canvas, path, radius * swell, label)
+    return label
+
+
+SCENES = {"patchwork": patchwork, "heap": heap, "trunk": trunk, "columns": columns}

@@ -64,6 +64,18 @@ def test_objects_end_within_the_range() -> None:
     assert 0.2 < np.mean(inside) < 2
 
 
+def test_columns_run_through_the_volume() -> None:
+    generator = Generator(scenes={"columns": 1.0}, **SMALL)
+    cases = [generator.case(number) for number in range(6)]
+    touched = [
+        (found.box[0] == 0) + (found.box[1] == found.shape[0])
+        for case in cases
+        for found in case.objects
+    ]
+    assert np.mean([ends == 2 for ends in touched]) > 0.4
+    assert min(touched) < 2
+
+
 @pytest.mark.parametrize("knots", [(4, 9, 9), (12, 20, 20)])
 def test_noise_has_unit_variance_and_is_smooth(knots: tuple[int, ...]) -> None:
     fields = [canvas.noise(np.random.default_rng(n), (40, 80, 80), knots) for n in range(6)]
