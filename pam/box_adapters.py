@@ -100,6 +100,7 @@ class Pam3DBox(_PamBox):
     info = MethodInfo(
         summary="PAM: a box in space, several of its slices carried through it, and a vote",
         prompts=("box3d",),
+        version=2,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
@@ -112,7 +113,7 @@ class Pam3DBox(_PamBox):
         z, y, x); by default the axis of the largest spacing, the first of equals.
         """
 
-        guides: int = Field(default=3, ge=1)
+        guides: int = Field(default=5, ge=1)
         span: float = Field(default=0.5, ge=0, le=1)
         axis: Literal[0, 1, 2] | None = None
 
@@ -142,8 +143,7 @@ class Pam3DBox(_PamBox):
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
         from pam.rounds import touching
 
-        mean = sum(state.probability() for state in states) / np.float32(len(states))
-        mask: NDArray[np.bool_] = np.asarray(mean > 0.5)
+        mask = voted([state.probability() for state in states])
         connectivity = states[0].settings.connectivity
         if connectivity is None:
             return mask
@@ -151,6 +151,22 @@ class Pam3DBox(_PamBox):
         for state in states:
             seed[state.index] |= state.prompt
         return touching(mask, seed, connectivity)
+
+
+def voted(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """Where the mean of probabilities [z, y, x] exceeds one half, slice by slice.
+
+    A propagation has no vote on a slice where it marks nothing: the object is on every slice of its
+    box, so that one was lost on the way.
+    """
+    total = np.zeros_like(answers[0])
+    voters = np.zeros(len(total), np.float32)
+    for likely in answers:
+        marked = (likely > 0.5).any(axis=(1, 2))
+        total[marked] += likely[marked]
+        voters += marked
+    mask: NDArray[np.bool_] = total > voters[:, None, None] / 2
+    return mask
 
 
 def spread(low: int, high: int, guides: int, span: float) -> list[int]:

@@ -147,6 +147,8 @@ class PropTasks(Settings):
 class BoxTasks(Settings):
     """Tasks of Box2Mask: the object in its box, which is stretched to a square.
 
+    ``whole``: share of tasks whose box is that of the object in space, in which it may be small and
+    to one side, as `pam-3dbox` asks; else it is that of the slice.
     ``box_ratio``: range by which each side of the box is drawn out; ``centred``: to both sides
     alike, or more to one than to the other. ``window``: from percentiles of
     the whole ``box``, low and high drawn from ``low`` and ``high`` (paper), from those of the
@@ -155,6 +157,7 @@ class BoxTasks(Settings):
     """
 
     size: int = Field(default=224, ge=16)
+    whole: float = Field(default=0.0, ge=0, le=1)
     box_ratio: tuple[float, float] = (1.0, 1.25)
     centred: bool = False
     window: Literal["box", "object", "both"] = "both"
@@ -170,11 +173,15 @@ class BoxTasks(Settings):
         filled = np.flatnonzero(areas)
         inner = int(areas.argmax()) if rng.random() < self.largest else int(rng.choice(filled))
         truth = _planes(found, [found.box[0] + inner])[0]
-        rows, columns = (self._drawn_out(np.asarray(truth.any(axis=a)), rng) for a in (1, 0))
+        boxed = truth
+        if self.whole and rng.random() < self.whole:
+            boxed = np.zeros_like(truth)
+            boxed[found.box[2] : found.box[3], found.box[4] : found.box[5]] = True
+        rows, columns = (self._drawn_out(np.asarray(boxed.any(axis=a)), rng) for a in (1, 0))
         values = case.scan.volume[found.box[0] + inner][rows, columns]
-        whole = self.window == "box" or (self.window == "both" and rng.random() < 0.5)
-        ends = (rng.uniform(*self.low), rng.uniform(*self.high)) if whole else self.percentiles
-        pixels = values if whole else values[truth[rows, columns]]
+        first = self.window == "box" or (self.window == "both" and rng.random() < 0.5)
+        ends = (rng.uniform(*self.low), rng.uniform(*self.high)) if first else self.percentiles
+        pixels = values if first else values[truth[rows, columns]]
         low, high = np.percentile(pixels, ends)
         grey = ((values.clip(low, high) - low) / (high - low + 1e-8) * 255).astype(np.uint8)
         image = resize_linear(torch.from_numpy(grey), self.size)[None]

@@ -20,7 +20,7 @@ from benchmark.weights import store as weights_store
 from pam import checkpoints
 from pam.adapters import Pam2DMask
 from pam.box2mask import guiding_mask
-from pam.box_adapters import spread
+from pam.box_adapters import spread, voted
 from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.network import Box2Mask, PropMask
 from pam.preprocess import Scan
@@ -171,12 +171,12 @@ def test_a_box_in_space_holds_the_object(folder: Path) -> None:
 
 
 def test_probabilities_are_voted(folder: Path) -> None:
-    """By hand: the mean over the guiding slices of what each of them gives alone."""
+    """By hand: the vote of what each of the guiding slices gives alone."""
     volume, inside = scene()
     (prompt,) = prompts(inside, "box3d")
     adapter = loaded("pam-3dbox", folder, {"guides": 3, "propagation": {"connectivity": None}})
     scan = Scan(volume.array, SPACING, "CT")
-    total = np.zeros(inside.shape)
+    alone = []
     assert spread(6, 14, 3, 0.5) == [8, 10, 11]
     for index in (8, 10, 11):
         mask = adapter._mask(scan, 0, index, prompt.box)
@@ -185,9 +185,22 @@ def test_probabilities_are_voted(folder: Path) -> None:
         assert state.votes[:6].max() == 0
         assert state.votes[14:].max() == 0
         np.testing.assert_array_equal(state.probability()[index], mask)
-        total += state.probability()
+        alone.append(state.probability())
     (answer,) = adapter.segment(volume, [prompt])
-    np.testing.assert_array_equal(answer.mask, total / 3 > 0.5)
+    np.testing.assert_array_equal(answer.mask, voted(alone))
+
+
+def test_a_slice_is_voted_by_those_that_mark_something_on_it() -> None:
+    rng = np.random.default_rng(2)
+    answers = rng.uniform(size=(3, 4, 6, 5)).astype(np.float32)
+    answers[0, 1:] = 0  # came to its end early
+    answers[1, 2:] *= 0.5  # marks nothing, though it was there
+    answers[:, 3] *= 0.5
+    mask = voted(list(answers))
+    np.testing.assert_array_equal(mask[0], answers[:, 0].sum(axis=0) > 1.5)
+    np.testing.assert_array_equal(mask[1], answers[1:, 1].sum(axis=0) > 1)
+    np.testing.assert_array_equal(mask[2], answers[2, 2] > 0.5)
+    assert not mask[3].any()
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,15 @@ def test_box_tasks_show_the_box_alone(case: Case) -> None:
     assert all(span == pytest.approx(64 / 1.5, abs=3) for span in spans)
 
 
+def test_the_box_may_be_that_of_the_object_in_space(case: Case) -> None:
+    *_, first, stop = case.objects[0].box
+    tasks = BoxTasks(size=64, box_ratio=(1.0, 1.0), whole=1.0)
+    spans = [tasks.draw(case, default_rng(s)).target[0].any(dim=0).sum().item() for s in range(20)]
+    possible = [64 * (2 * radius - 1) / (stop - first) for radius in range(2, 12)]
+    assert all(min(abs(span - p) for p in possible) <= 2 for span in spans)
+    assert min(spans) < 40 < 60 < max(spans)
+
+
 def _drawing() -> Task:
     mask = torch.zeros(1, 24, 24, dtype=torch.bool)
     mask[:, 3:14, 5:19] = True
