@@ -18,10 +18,12 @@ from benchmark.windows import CLINICAL
 from pam import preprocess
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
-from pam.propagation import Device, lead
+from pam.propagation import Device, lead, probability
 from pam.resize import resize_int16
 
 Rectangle = tuple[int, int, int, int]
+
+_THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.33, 0.67, 0.27, 0.73, 0.18, 0.82, 0.12, 0.88)
 
 
 class Network(Protocol):
@@ -62,9 +64,10 @@ def guiding_mask(
             raise UserError("Box2Mask needs its network; without one say by: full-box or adaptive.")
         seen = _enlarged(box, settings.box_ratio, scan.volume.shape[1:])
         crop = scan.volume[index, seen[0] : seen[1], seen[2] : seen[3]]
-        whole = _Passes(network, crop, settings, device, batch).mask()
-        within = whole[y0 - seen[0] : y1 - seen[0], x0 - seen[2] : x1 - seen[2]]
-        found = within if within.any() else found
+        ahead = _Passes(network, crop, settings, device, batch).ahead()
+        within = ahead[y0 - seen[0] : y1 - seen[0], x0 - seen[2] : x1 - seen[2]]
+        marked = _reaching(probability(within, settings.average)) if settings.tight else within > 0
+        found = marked.cpu().numpy() if marked.any() else found
     mask = np.zeros(scan.volume.shape[1:], np.bool_)
     mask[y0:y1, x0:x1] = found
     return mask
@@ -88,16 +91,17 @@ class _Passes:
             self.crop = resize_int16(_int16(crop), settings.size // 2)
         self.values: NDArray[Any] = self.crop.numpy()
 
-    def mask(self) -> NDArray[np.bool_]:
-        """Bool [h, w], empty where the final pass finds nothing."""
+    def ahead(self) -> Tensor:
+        """By how much the foreground leads in the end, float [h, w]."""
         if self.settings.normalisation == "dynamic":
-            pixels = self._pool() if self.settings.estimate == "pool" else self._vote()
+            if self.settings.final == "vote":
+                return self._vote()
+            pixels = self._pool() if self.settings.estimate == "pool" else self._agreed()
             limits = self._final(pixels)
         else:
             limits = CLINICAL[self.settings.normalisation]
         (ahead,) = self._leads([limits])
-        found: NDArray[np.bool_] = (ahead > 0).cpu().numpy()
-        return found
+        return ahead
 
     def _candidates(self) -> list[tuple[float, float]]:
         """Both ends of each candidate window; the upper percentile changes first."""
@@ -139,12 +143,13 @@ class _Passes:
             times += found[found.sum(axis=(1, 2)) >= self.settings.least_pixels].sum(axis=0)
         return np.repeat(self.values.ravel(), times.ravel())
 
-    def _vote(self) -> NDArray[Any]:
+    def _agreed(self) -> NDArray[Any]:
         """Values of the pixels that the foreground leads at, in the mean of all passes."""
-        total = torch.zeros(self.shape)
-        for ahead in self._leads(self._candidates()):
-            total += ahead.cpu()
-        return np.asarray(self.values[(total > 0).numpy()])
+        return np.asarray(self.values[(self._vote() > 0).cpu().numpy()])
+
+    def _vote(self) -> Tensor:
+        """Mean lead of the foreground over all candidate windows."""
+        return torch.stack(list(self._leads(self._candidates()))).mean(dim=0)
 
     def _final(self, pixels: NDArray[Any]) -> tuple[float, float]:
         """Window of the final pass, from the pixels of the estimate."""
@@ -162,6 +167,18 @@ class _Passes:
 def _int16(crop: NDArray[np.float32]) -> Tensor:
     """Cut off decimals and wrap what leaves the range, as a cast in numpy does."""
     return torch.from_numpy(crop.astype(np.int64).astype(np.int16))
+
+
+def _reaching(likely: Tensor) -> Tensor:
+    """Threshold probabilities [h, w] as near to one half as lets them reach the sides of the box.
+
+    A box is drawn tight around its object. The mask has to span nearly as much of the box as at the
+    best of the thresholds. The idea: Lempitsky et al., Image segmentation with a bounding box
+    prior, ICCV 2009.
+    """
+    masks = [likely > threshold for threshold in _THRESHOLDS]
+    spans = [float(m.any(dim=0).sum() * m.any(dim=1).sum()) for m in masks]
+    return next(m for m, span in zip(masks, spans, strict=True) if span >= 0.95 * max(spans))
 
 
 def _adaptive(inside: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -119,6 +119,11 @@ class Pam3DBox(_PamBox):
 
     options: Options
 
+    @property
+    def conversion(self) -> Conversion:
+        """The switches in force: on most slices a box in space is larger than the object."""
+        return super().conversion.model_copy(update={"tight": False})
+
     def _axis(self, volume: "Volume", prompt: "Prompt") -> int:
         if self.options.axis is not None:
             return self.options.axis

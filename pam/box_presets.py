@@ -37,11 +37,14 @@ class Conversion(Settings):
     ``pool`` of the foregrounds of all candidates at half the size, repetitions counting.
     ``least_pixels``: candidates that find fewer do not enter the pool.
 
-    Final pass:
-    ``percentiles``: of the estimate, the final window. ``empty_estimate``: in place of them where
-    nothing was found, the percentiles 5 and 95 of the whole ``crop``, or the CT window that the
-    released code takes (``soft-tissue``, centre 50 and width 350). ``average``: over the scales,
-    ``logits`` or ``probabilities``. Where the final pass finds nothing, the mask is the whole box.
+    Final mask:
+    ``final``: from another ``pass``, under the window of the estimate; or the ``vote`` of all
+    candidates as it is, which needs none. ``percentiles``: of the estimate, the final window.
+    ``empty_estimate``: in place of them where nothing was found, the percentiles 5 and 95 of the
+    whole ``crop``, or the CT window that the released code takes (``soft-tissue``, centre 50 and
+    width 350). ``average``: over the scales, ``logits`` or ``probabilities``. ``tight``: threshold
+    the foreground not at one half, but as near to it as lets the mask span the box. Where nothing
+    is found in the end, the mask is the whole box.
     """
 
     by: Literal["box2mask", "full-box", "adaptive"] = "box2mask"
@@ -56,6 +59,8 @@ class Conversion(Settings):
     upper: tuple[Percentile, ...] = Field(default=(90, 95), min_length=1)
     estimate: Literal["vote", "pool"] = "vote"
     least_pixels: int = Field(default=1, ge=1)
+    final: Literal["pass", "vote"] = "pass"
+    tight: bool = False
     percentiles: tuple[Percentile, Percentile] = (0.5, 99.5)
     empty_estimate: Literal["crop", "soft-tissue"] = "crop"
     average: Literal["logits", "probabilities"] = "logits"

@@ -1,4 +1,4 @@
-"""Whole scenes: patchworks, heaps of organs, trunks with ribs and spine, columns that run through."""
+"""Whole scenes: patchworks, heaps of organs, trunks with ribs and spine, columns of muscles."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation

@@ -127,6 +127,12 @@ def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it
     assert "size 30; these weights need a multiple of 4" in answer.failure
 
 
+def test_a_box_in_space_is_not_taken_for_tight_on_a_slice(folder: Path) -> None:
+    options = {"box2mask": {"tight": True}}
+    assert loaded("pam-2dbox", folder, options).conversion.tight
+    assert not loaded("pam-3dbox", folder, options).conversion.tight
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_box_is_the_mask_that_box2mask_makes_of_it(folder: Path, axis: int) -> None:
     volume, inside = scene()

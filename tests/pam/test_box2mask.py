@@ -200,3 +200,49 @@ def test_presets_by_name() -> None:
     assert preset("released") is preset("tutorial") is RELEASED
     with pytest.raises(UserError, match="rigorous"):
         preset("rigourous")
+
+
+def test_the_vote_of_the_windows_may_be_the_mask() -> None:
+    volume, _ = scan(noise=30.0)
+    y0, y1, x0, x1 = BOX
+    crop = volume.volume[0, y0:y1, x0:x1]
+    network = Bright(0.1, scales=1)
+    settings = small(RIGOROUS, final="vote", size=SIZE)
+    found = guiding_mask(network, volume, 0, BOX, settings)
+    windows = list(product(settings.lower, settings.upper))
+    assert len(network.shown) == len(windows)  # and no pass after them
+    votes = np.zeros(crop.shape)
+    for image in network.shown:
+        shown = torch.from_numpy(2.0 * (image > 0.1) - 1)[None, None]
+        votes += torch.nn.functional.interpolate(
+            shown, crop.shape, mode="bilinear", align_corners=True
+        )[0, 0].numpy()
+    np.testing.assert_array_equal(found[y0:y1, x0:x1], votes > 0)
+
+
+class Cone:
+    """A network whose foreground leads by ``height`` in the middle, and less by 4 to the sides."""
+
+    def __init__(self, height: float) -> None:
+        self.height = height
+
+    def __call__(self, image: Tensor) -> Sequence[Tensor]:
+        axis = torch.linspace(-1, 1, SIZE)
+        lead = (self.height - 4 * torch.hypot(axis[:, None], axis)).expand(len(image), SIZE, SIZE)
+        return [torch.stack((-lead / 2, lead / 2), dim=1)]
+
+
+@pytest.mark.parametrize(("height", "reaches"), [(1.0, False), (2.5, False), (4.2, True)])
+def test_a_tight_mask_reaches_the_sides_of_its_box(height: float, reaches: bool) -> None:
+    volume, _ = scan()
+
+    def spans(tight: bool) -> list[int]:
+        found = guiding_mask(Cone(height), volume, 0, BOX, small(RIGOROUS, tight=tight))
+        return [int(found.any(axis=a).sum()) for a in (1, 0)]
+
+    sides = [BOX[1] - BOX[0], BOX[3] - BOX[2]]
+    assert (spans(False) == sides) == reaches
+    if reaches:  # nothing to mend
+        assert spans(True) == spans(False)
+    else:
+        assert all(a > b for a, b in zip(spans(True), spans(False), strict=True))
