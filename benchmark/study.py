@@ -94,13 +94,15 @@ class ReportSettings(Settings):
     """What only the figures and the report depend on.
 
     ``title``; ``colours``: a colour by method, where the style's own is not wanted; ``panels``: how
-    many objects are drawn as best, median and worst, each; ``panel_method``: by whose scores.
+    many objects are drawn as best, median and worst, each; ``panel_method``: by whose scores;
+    ``cases_mb``: how much room the images of the case browser may take in the report.
     """
 
     title: str = "PAM benchmark"
     colours: dict[str, str] = {}
     panels: int = Field(default=1, ge=0)
     panel_method: str | None = None
+    cases_mb: float = Field(default=12.0, ge=0)
 
 
 class Study(Settings):

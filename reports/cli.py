@@ -40,6 +40,20 @@ def tables(study: Study) -> None:
 
 
 @app.command()
+def cases(
+    study: Study,
+    data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
+    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+) -> None:
+    """Choose the cases that the report lets readers look at: results/<study>/cases.json."""
+    from reports.cases import build
+    from reports.figures import Folders
+    from reports.results import Results
+
+    typer.echo(str(build.make(Results(study), Folders(data, results))))
+
+
+@app.command()
 def ledger(study: Study) -> None:
     """Hold each number of the paper against this study: results/<study>/statistics/ledger.csv."""
     from reports.paper.ledger import make

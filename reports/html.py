@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
 from reports import appendix, headline, prompts, sections, tables, works
+from reports.cases.page import page as cases
 from reports.figures import FIGURES
 from reports.notes import notes
 from reports.paper import shown
@@ -104,6 +105,7 @@ def content(results: "Results") -> dict[str, Any]:
         "made": appendix.files(results.folder),
         "appendix": appendix.appendix(results),
         "columns": results.columns,
+        "cases": cases(results),
         "per_dataset": sections.per_dataset(results),
         "comparison": sections.comparison(results.comparison),
         "ledger": shown.shown(results),

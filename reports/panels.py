@@ -1,7 +1,7 @@
 """Which objects the qualitative panels show, and their pixels, cropped around the object."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ class Case:
 
     ``image``: grey values (z, y, x); ``truth`` and the masks of ``answers`` are on the same grid;
     ``spacing``: (z, y, x) in mm; ``axis``: array axis of the guiding slice, ``index`` its place in
-    the crop; ``prompt``: box of the 2D prompt in the crop, None where there is none.
+    the crop; ``prompt``: box of the 2D prompt in the crop, None where there is none; ``channels``:
+    all channels by name, where the scan has several.
     """
 
     rank: str
@@ -49,6 +50,7 @@ class Case:
     index: int
     prompt: Box | None
     answers: Mapping[str, Answer]
+    channels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def choose(
@@ -88,13 +90,26 @@ def load(results: "Results", data: Path, root: Path) -> list[Case]:
     cases = []
     for row in choose(results.objects, results.panel_method, count, shown).to_dict("records"):
         try:
-            cases.append(_case(results, data, root, row))
+            cases.append(read(results, data, root, row))
         except (UserError, OSError) as error:
             print(f"Panel of {row['object']} left out: {error}")
     return cases
 
 
-def _case(results: "Results", data: Path, root: Path, row: Mapping[Any, Any]) -> Case:
+def read(
+    results: "Results",
+    data: Path,
+    root: Path,
+    row: Mapping[Any, Any],
+    margin_mm: float = _MARGIN_MM,
+) -> Case:
+    """Read an object with its surroundings and what each method gave for it.
+
+    ``row``: ``dataset``, ``scan``, ``object`` and ``structure``, and a ``rank`` if it has one.
+    ``margin_mm``: how much is shown around the object and around predictions that leave it; of
+    those that leave it by more than twice as much, the rest is cut off.
+    Errors: a `UserError` or an `OSError` for files that are missing or cannot be read.
+    """
     from benchmark import volume
 
     dataset, scan, name = str(row["dataset"]), str(row["scan"]), str(row["object"])
@@ -116,7 +131,8 @@ def _case(results: "Results", data: Path, root: Path, row: Mapping[Any, Any]) ->
         scored = by_method.get(method, {})
         dsc = float(scored["dsc"]) if scored.get("status") == "ok" else None
         answers[method] = Answer(None, dsc, reason or str(scored.get("reason") or "not scored"))
-    box = _around(hull([truth.box, *_near(truth, masks.values(), spacing)]), spacing, shape)
+    near = _near(truth, masks.values(), spacing, 2 * margin_mm)
+    box = _around(hull([truth.box, *near]), spacing, shape, margin_mm)
     image = volume.read(
         [Path(path) for path in about["images"]],
         modality=str(about["modality"]),
@@ -126,7 +142,7 @@ def _case(results: "Results", data: Path, root: Path, row: Mapping[Any, Any]) ->
     areas = truth.crop.sum(axis=tuple(a for a in range(3) if a != axis))
     place = int(guide["slice"]) if guide else truth.box[2 * axis] + int(areas.argmax())
     return Case(
-        rank=str(row["rank"]),
+        rank=str(row.get("rank", "")),
         dataset=dataset,
         structure=str(row["structure"]),
         object=name,
@@ -140,12 +156,18 @@ def _case(results: "Results", data: Path, root: Path, row: Mapping[Any, Any]) ->
             m: Answer(_crop(masks[m], box) if m in masks else None, a.dsc, a.reason)
             for m, a in answers.items()
         },
+        channels={
+            name: part[slices(box)].astype(np.float32)
+            for name, part in zip(image.channels, image.array, strict=False)
+        },
     )
 
 
-def _near(truth: Mask, others: Any, spacing: tuple[float, float, float]) -> list[Box]:
-    """Boxes of the predictions, cut where they leave the object by more than twice the margin."""
-    limit = _around(truth.box, spacing, truth.shape, times=2)
+def _near(
+    truth: Mask, others: Any, spacing: tuple[float, float, float], reach_mm: float
+) -> list[Box]:
+    """Boxes of the predictions, cut where they leave the object by more than ``reach_mm``."""
+    limit = _around(truth.box, spacing, truth.shape, reach_mm)
     cut = []
     for mask in others:
         low = [max(a, b) for a, b in zip(mask.box[::2], limit[::2], strict=True)]
@@ -155,10 +177,10 @@ def _near(truth: Mask, others: Any, spacing: tuple[float, float, float]) -> list
     return cut
 
 
-def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, times: float = 1) -> Box:
+def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, margin_mm: float) -> Box:
     span: list[int] = []
     for axis in range(3):
-        margin = int(np.ceil(times * _MARGIN_MM / spacing[axis]))
+        margin = int(np.ceil(margin_mm / spacing[axis]))
         span += [max(box[2 * axis] - margin, 0), min(box[2 * axis + 1] + margin, shape[axis])]
     return span[0], span[1], span[2], span[3], span[4], span[5]
 

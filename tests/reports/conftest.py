@@ -1,13 +1,15 @@
 """A generated study: score, time and failure tables of any size, with pixels for the panels."""
 
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmark import volume
 from benchmark.analysis import ANALYSES, analyse
@@ -20,6 +22,7 @@ from benchmark.prepare import IMAGES
 from benchmark.prompts import SCHEMA, derive
 from benchmark.tables import write_table
 
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 METRICS = ["dsc", "jaccard", "sensitivity", "specificity", "precision", "volume_ratio"]
 METRICS += ["nsd", "hd95", "hd", "asd"]
 SHAPE = (24, 60, 70)
@@ -36,8 +39,12 @@ def make_study(
     scans: int = 2,
     oracle: bool = True,
     failing: bool = True,
+    shown: int = 1,
 ) -> Path:
-    """Write ``root``/results/generated and ``root``/data; returns the study's folder."""
+    """Write ``root``/results/generated and ``root``/data; returns the study's folder.
+
+    The first ``shown`` datasets have images, which may be shown.
+    """
     rng = np.random.default_rng(7)
     ids = [f"D{i + 1:02d}" for i in range(datasets)]
     known = [f"PAM-{i}" if i % 2 else f"classic-{i}" for i in range(methods)]
@@ -133,8 +140,9 @@ def make_study(
     pd.DataFrame(failures if failing else [], columns=columns).to_parquet(
         folder / "failures.parquet"
     )
-    _write_json(folder, ids, known, failing)
-    _pixels(root, ids[0], known)
+    _write_json(folder, ids, known, failing, shown)
+    for dataset in ids[:shown]:
+        _pixels(root, dataset, known)
     _prepared(folder, ids)
     statistics(folder, controls=("oracle",) if oracle else ())
     return folder
@@ -181,14 +189,14 @@ def statistics(folder: Path, **settings: Any) -> None:
         analyse(name, there, folder / "statistics", chosen)
 
 
-def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool) -> None:
+def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool, shown: int) -> None:
     described = {
         dataset: {
             "name": f"A set of abdominal scans number {i + 1}",
             "split": "phantom" if len(ids) <= 10 else "internal",
             "modality": ("CT", "MR")[i % 2],
             "licence": "CC-BY-4.0",
-            "redistributable": i == 0,
+            "redistributable": i < shown,
             "state": "manual" if failing and i == 2 else "ready",
             "scans": 2,
             "objects": 4,
@@ -278,6 +286,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made() -> Callable[..., Path]:
     """Give `make_study`."""
     return make_study
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless browser without a graphics card; skips where none is installed."""
+    path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium on PATH")
+    quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()
 
 
 if __name__ == "__main__":  # to look at the figures: python conftest.py FOLDER DATASETS METHODS

@@ -65,6 +65,24 @@ rule tables:
         f"pambench tables --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
 
+rule cases:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        record=f"{STUDY_FOLDER}/record.json",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
+        overall=f"{STUDY_FOLDER}/statistics/overall.csv",
+    output:
+        f"{STUDY_FOLDER}/cases.json",
+    log:
+        f"results/logs/{STUDY.study}/cases.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/cases.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench cases --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
 rule ledger:
     input:
         STATISTICS,
@@ -95,6 +113,7 @@ rule report:
             table=["overall", "comparison", "ranking", "ledger"],
         ),
         tables=f"{STUDY_FOLDER}/tables/table1.csv",
+        cases=f"{STUDY_FOLDER}/cases.json",
         figures=expand(f"{STUDY_FOLDER}/figures/{{figure}}.svg", figure=FIGURES),
     output:
         f"{STUDY_FOLDER}/report.html",

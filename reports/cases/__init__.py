@@ -1,0 +1,1 @@
+"""The case browser of the report: single objects with their image, reference and masks."""

@@ -1,0 +1,160 @@
+"""Chosen cases, read, encoded and kept as one file, which the report takes in."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.files import write_json
+from reports import panels
+from reports.cases import encoding
+from reports.cases.choice import choose, judged
+
+if TYPE_CHECKING:
+    from reports.figures import Folders
+    from reports.panels import Case
+    from reports.results import Results
+
+NAME = "cases.json"
+MOST_CASES = 60
+MARGIN_MM = 25.0
+"""Shown around an object: where it lies can be told."""
+BUDGET_MB = 12.0
+"""Of the study file's `report.cases_mb`, where it says nothing."""
+
+
+@dataclass
+class Kept:
+    """What goes into the report, and what does not."""
+
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+    over: int = 0
+    missing: list[dict[str, str]] = field(default_factory=list)
+
+
+def make(results: "Results", folders: "Folders") -> Path:
+    """Write ``cases.json`` into the study's folder; see `content`."""
+    path = results.folder / NAME
+    write_json(path, content(results, folders))
+    return path
+
+
+def content(results: "Results", folders: "Folders") -> dict[str, Any]:
+    """Chosen cases with their pixels, within the budget of the study file.
+
+    ``cases``: what is known of each, with ``pixels`` as base64 of `encoding.pack`; ``scored``: how
+    many objects there are; ``forbidden``: datasets whose licence is not known to allow images;
+    ``over``: chosen cases for which no room was left; ``missing``: those whose files are not there.
+    """
+    found = judged(results.objects, judges(results))
+    shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
+    budget = float(results.report.get("cases_mb", BUDGET_MB)) * 1e6
+    kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, folders, budget)
+    return {
+        "cases": kept.cases,
+        "bytes": kept.size,
+        "budget_bytes": int(budget),
+        "scored": len(found),
+        "allowed": int(found["dataset"].isin(list(shown)).sum()),
+        "forbidden": sorted(set(found["dataset"]) - shown),
+        "over": kept.over,
+        "missing": kept.missing,
+    }
+
+
+def judges(results: "Results") -> list[str]:
+    """By whose scores cases are chosen: the methods, or the controls where there are only these."""
+    known = results.record.get("methods", {})
+    methods = [m for m in results.columns if m not in results.controls]
+    blind = [m for m in results.controls if not known.get(m, {}).get("sees_reference")]
+    return methods or blind or list(results.columns)
+
+
+def _keep(
+    chosen: list[dict[str, Any]], results: "Results", folders: "Folders", budget: float
+) -> Kept:
+    """Take the cases in their order as long as they fit; a smaller one may follow a large one."""
+    kept = Kept()
+    for row, case in _read(chosen, results, folders, kept):
+        entry = describe(row, case)
+        size = len(entry["pixels"])
+        if kept.size + size > budget:
+            kept.over += 1
+            continue
+        kept.size += size
+        kept.cases.append(entry)
+    return kept
+
+
+def _read(
+    chosen: list[dict[str, Any]], results: "Results", folders: "Folders", kept: Kept
+) -> "Iterator[tuple[dict[str, Any], Case]]":
+    for row in chosen:
+        try:
+            yield row, panels.read(results, folders.data, folders.results, row, MARGIN_MM)
+        except (UserError, OSError) as error:
+            kept.missing.append({"object": f"{row['dataset']}/{row['object']}", "why": str(error)})
+
+
+def describe(row: Mapping[str, Any], case: "Case") -> dict[str, Any]:
+    """What the viewer needs of a case; ``row`` is one of `choose`.
+
+    ``shape``, ``spacing`` (mm) and ``step`` are (z, y, x); ``guide`` is the guiding slice with the
+    box of the 2D prompt, half-open; ``masks`` names the packed masks: the reference, then methods.
+    """
+    steps = encoding.step(case.image.shape, case.spacing)
+    modality = str(row["modality"])
+    images = case.channels or {"": case.image}
+    channels = {
+        name: encoding.encode(
+            encoding.reduce(image, steps).astype(np.float32),
+            "CT" if name == "CT" else modality,
+        )
+        for name, image in images.items()
+    }
+    drawn = {m: a.mask for m, a in case.answers.items() if a.mask is not None}
+    masks = [encoding.reduce(mask, steps) >= 0.5 for mask in (case.truth, *drawn.values())]
+    packed = encoding.pack([channel.codes for channel in channels.values()], masks)
+    return {
+        "key": f"{case.dataset}/{case.object}",
+        **{name: str(row[name]) for name in ("dataset", "scan", "object", "structure")},
+        "modality": modality,
+        "kinds": row["kinds"],
+        "mean": _number(row["mean"]),
+        "spread": _number(row["spread"]),
+        "shape": list(masks[0].shape),
+        "spacing": [round(s * n, 5) for s, n in zip(case.spacing, steps, strict=True)],
+        "step": list(steps),
+        "guide": {
+            "axis": case.axis,
+            "index": min(max(case.index // steps[case.axis], 0), masks[0].shape[case.axis] - 1),
+            "box": _box(case.prompt, steps) if case.prompt else None,
+        },
+        "channels": [
+            {
+                "name": name,
+                "values": [round(value, 6) for value in channel.values],
+                "marks": channel.marks,
+                "windows": [[n, *(round(v, 6) for v in w)] for n, w in channel.windows.items()],
+            }
+            for name, channel in channels.items()
+        ],
+        "masks": list(drawn),
+        "answers": {m: {"dsc": a.dsc, "reason": a.reason} for m, a in case.answers.items()},
+        "pixels": base64.b64encode(packed).decode("ascii"),
+    }
+
+
+def _box(box: tuple[int, ...], steps: encoding.Step) -> list[int]:
+    low = [start // s for start, s in zip(box[::2], steps, strict=True)]
+    high = [-(-stop // s) for stop, s in zip(box[1::2], steps, strict=True)]
+    return [edge for pair in zip(low, high, strict=True) for edge in pair]
+
+
+def _number(value: Any) -> float | None:
+    return None if value != value else round(float(value), 4)

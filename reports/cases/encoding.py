@@ -1,0 +1,90 @@
+"""An object with its surroundings in a few hundred kB: 8-bit grey values and packed masks."""
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_VOXELS = 750_000
+"""A crop with more is reduced."""
+
+_CT = ((-1024.0, -200.0, 300.0, 2000.0), (0, 40, 220, 255))
+"""Hounsfield units and their codes: finest, 2.8 HU a step, where soft tissue lies."""
+
+CLINICAL = {
+    "soft tissue": (-150.0, 250.0),
+    "lung": (-1350.0, 150.0),
+    "bone": (-500.0, 1300.0),
+    "brain": (0.0, 80.0),
+    "liver": (-45.0, 105.0),
+}
+"""Windows of CT, both ends in Hounsfield units (radiopaedia.org/articles/windowing-ct)."""
+
+Step = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Grey values of a channel as 8-bit ``codes`` (z, y, x).
+
+    ``values`` and ``marks``: the grey values and the codes between which codes are linear;
+    ``windows``: name -> lowest and highest grey value that are told apart, the first to begin with.
+    """
+
+    codes: NDArray[np.uint8]
+    values: tuple[float, ...]
+    marks: tuple[int, ...]
+    windows: Mapping[str, tuple[float, float]]
+
+
+def encode(image: NDArray[np.float32], modality: str) -> Channel:
+    """Code grey values (z, y, x); what lies beyond the coded range takes its ends.
+
+    CT (in Hounsfield units) has fixed marks and clinical windows; of others the range goes from
+    the 0.1th to the 99.9th percentile, and the windows are percentiles.
+    """
+    low, inner_low, inner_high, high = np.percentile(image, [0.1, 1, 99, 99.9]).tolist()
+    high = max(high, low + 1e-6)
+    values, marks = _CT if modality == "CT" else ((low, high), (0, 255))
+    fitted = {
+        "fitted to the crop": (inner_low, max(inner_high, inner_low + 1e-6)),
+        "all grey values": (low, high),
+        "dark half": (low, low + (high - low) / 2),
+        "bright half": (low + (high - low) / 2, high),
+    }
+    windows = {**CLINICAL, "fitted to the crop": fitted["fitted to the crop"]}
+    codes = np.rint(np.interp(image, values, marks)).astype(np.uint8)
+    return Channel(codes, values, marks, windows if modality == "CT" else fitted)
+
+
+def step(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> Step:
+    """By how many voxels a side a crop is reduced: the finest axis first, until it is small."""
+    steps = [1, 1, 1]
+    while np.prod([-(-n // s) for n, s in zip(shape, steps, strict=True)]) > MOST_VOXELS:
+        fine = min(range(3), key=lambda axis: (spacing[axis] * steps[axis], axis))
+        steps[fine] += 1
+    return steps[0], steps[1], steps[2]
+
+
+def reduce(array: NDArray[np.float32] | NDArray[np.bool_], steps: Step) -> NDArray[np.float64]:
+    """Average blocks of ``steps`` voxels; those at the end may be smaller."""
+    found = array.astype(np.float64)
+    for axis, size in enumerate(steps):
+        if size > 1:
+            starts = np.arange(0, found.shape[axis], size)
+            counts = np.diff([*starts, found.shape[axis]])
+            shape = [-1 if a == axis else 1 for a in range(3)]
+            found = np.add.reduceat(found, starts, axis=axis) / counts.reshape(shape)
+    return found
+
+
+def pack(channels: list[NDArray[np.uint8]], masks: list[NDArray[np.bool_]]) -> bytes:
+    """Join codes, a byte a voxel, and masks, a bit a voxel, each padded to whole bytes; gzip.
+
+    C order of (z, y, x), the first voxel in the highest bit; equal input gives equal bytes.
+    """
+    parts = [codes.tobytes() for codes in channels]
+    parts += [np.packbits(mask).tobytes() for mask in masks]
+    return gzip.compress(b"".join(parts), compresslevel=9, mtime=0)

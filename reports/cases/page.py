@@ -1,0 +1,76 @@
+"""What the report shows of the cases: the list, the pixels, and the scores of all objects."""
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.files import read_json
+from reports.cases.build import NAME, judges
+from reports.cases.choice import KINDS, judged
+from reports.style import TRUTH
+
+if TYPE_CHECKING:
+    from reports.results import Results
+
+MOST_POINTS = 2000
+"""Objects of a study that the plot shows; of more, every so-manyth, and all cases."""
+
+
+def page(results: "Results") -> dict[str, Any]:
+    """Everything that the template shows of the cases; nothing where ``cases.json`` is not there.
+
+    ``index`` is what the script reads: the cases without their pixels, the methods with their
+    colours, and ``points``, the scores of all objects. ``keys`` and ``datasets``: of the cases,
+    for links from the tables.
+    """
+    path = results.folder / NAME
+    if not path.exists():
+        return {}
+    kept = dict(read_json(path))
+    cases = [dict(case) for case in kept.pop("cases")]
+    pixels = [case.pop("pixels") for case in cases]
+    keys = [case["key"] for case in cases]
+    looks = results.looks
+    index = {
+        "truth": TRUTH,
+        "kinds": KINDS,
+        "methods": [
+            {"name": m, "colour": looks[m].colour, "control": m in results.controls}
+            for m in results.columns
+        ],
+        "points": points(results, set(keys)),
+        "cases": cases,
+    }
+    licences = {name: _licence(results.datasets.get(name, {})) for name in kept["forbidden"]}
+    return kept | {
+        "index": index,
+        "pixels": pixels,
+        "judges": judges(results),
+        "kinds": KINDS,
+        "keys": set(keys),
+        "datasets": {case["dataset"] for case in cases},
+        "forbidden": licences,
+        "reduced": sum(max(case["step"]) > 1 for case in cases),
+        "megabytes": f"{kept['bytes'] / 1e6:.1f}",
+        "budget": f"{kept['budget_bytes'] / 1e6:g}",
+    }
+
+
+def points(results: "Results", keys: set[str]) -> list[list[Any]]:
+    """Give dataset, object and the DSC of each method (None: no score), worst mean first."""
+    rows = results.objects
+    rows = rows[rows["status"] == "ok"]
+    wide = rows.pivot_table(index=["dataset", "object"], columns="method", values="dsc")
+    wide = wide.reindex(columns=list(results.columns))
+    order = judged(results.objects, judges(results)).sort_values("mean", kind="stable")
+    every = max(-(-len(order) // MOST_POINTS), 1)
+    found: list[list[Any]] = []
+    for place, (dataset, name) in enumerate(zip(order["dataset"], order["object"], strict=True)):
+        if (dataset, name) in wide.index and (place % every == 0 or f"{dataset}/{name}" in keys):
+            scores = wide.loc[(dataset, name)]
+            found.append([dataset, name, *(None if s != s else round(float(s), 3) for s in scores)])
+    return found
+
+
+def _licence(entry: dict[str, Any]) -> str:
+    licence = entry.get("licence")
+    spdx = licence.get("spdx") if isinstance(licence, dict) else licence
+    return str(spdx or "unknown")

@@ -1,0 +1,237 @@
+"""The case browser in a real browser, by mouse and keys, without a network."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from reports import html, panels
+from reports.cases import build
+from reports.cases.choice import choose, judged
+from reports.figures import Folders
+from reports.results import Results
+
+pytestmark = pytest.mark.chromium
+
+PIXELS = """(canvas) => {
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const found = { sum: 0, coloured: 0, bright: 0, width };
+  for (let i = 0; i < data.length; i += 4) {
+    found.sum = (found.sum * 31 + data[i] + 7 * data[i + 1] + 13 * data[i + 2]) % 1000000007;
+    found.coloured += data[i] !== data[i + 1] || data[i + 1] !== data[i + 2];
+    found.bright += data[i] / 255;
+  }
+  return found;
+}"""
+UNNAMED = """(root) => [...root.querySelectorAll("input, select, button, canvas, summary")]
+  .filter((part) => !(part.getAttribute("aria-label") || part.textContent.trim()
+    || [...(part.labels ?? [])].some((label) => label.textContent.trim())))
+  .map((part) => part.outerHTML)"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    root = tmp_path_factory.mktemp("shown")
+    return Folders(root / "data", root / "results")
+
+
+@pytest.fixture(scope="module")
+def shown(folders: Folders, made: Callable[..., Path]) -> Results:
+    """A study of four datasets, three of which may be shown: twelve cases."""
+    results = Results(made(folders.data.parent, 4, 3, shown=3))
+    build.make(results, folders)
+    (results.folder / "report.html").write_text(html.render(results), encoding="utf-8")
+    return results
+
+
+@pytest.fixture(scope="module")
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    found = chromium.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    found.set_default_timeout(10_000)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def opened(context: BrowserContext, shown: Results) -> Iterator[Callable[..., Page]]:
+    """Open the report at a place; in the end nothing went wrong and nothing was asked for."""
+    wrong: list[str] = []
+    asked_for: list[str] = []
+    pages: list[Page] = []
+    address = (shown.folder / "report.html").as_uri()
+
+    def open_at(place: str = "") -> Page:
+        page = context.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("request", lambda asked: asked_for.append(asked.url.partition("#")[0]))
+        page.goto(address + place)
+        expect(page.locator("#case-name")).not_to_be_empty()
+        return page
+
+    yield open_at
+    for page in pages:
+        page.close()
+    assert wrong == []
+    assert set(asked_for) == {address}
+
+
+@pytest.fixture
+def page(opened: Callable[..., Page]) -> Page:
+    return opened()
+
+
+def seen(page: Page, axis: int = 0) -> dict[str, Any]:
+    return dict(page.locator(f"#viewer canvas[data-axis='{axis}']").evaluate(PIXELS))
+
+
+def choice(page: Page, name: str) -> Locator:
+    return page.get_by_role("combobox", name=name, exact=True)
+
+
+def link(page: Page, number: int) -> Locator:
+    return page.locator("#case-table tbody a").nth(number)
+
+
+def test_keys_wheel_and_sliders_move_the_slices(page: Page) -> None:
+    for axis, name in enumerate(("Axial", "Coronal", "Sagittal")):
+        slider = page.get_by_role("slider", name=name)
+        before, start = seen(page, axis), int(slider.input_value())
+        slider.press("ArrowRight")
+        expect(slider).to_have_value(str(start + 1))
+        assert seen(page, axis)["sum"] != before["sum"]
+        canvas = page.locator(f"#viewer canvas[data-axis='{axis}']")
+        canvas.press("ArrowDown")
+        expect(slider).to_have_value(str(start))
+        assert seen(page, axis) == before
+        canvas.hover()
+        page.mouse.wheel(0, -100)
+        expect(slider).to_have_value(str(start + 1))
+        label = canvas.get_attribute("aria-label") or ""
+        assert label.startswith(f"{name} slice {start + 2} of ")
+
+
+def test_a_click_moves_the_other_views(page: Page) -> None:
+    before = seen(page, 1), seen(page, 2)
+    page.locator("#viewer canvas[data-axis='0']").click(position={"x": 130, "y": 140})
+    assert seen(page, 1)["sum"] != before[0]["sum"]
+    assert seen(page, 2)["sum"] != before[1]["sum"]
+
+
+def test_the_masks_are_where_they_belong(page: Page, shown: Results, folders: Folders) -> None:
+    """Tinted pixels of the reference alone, over all pixels of the plane: its area on the slice."""
+    row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
+    case = panels.read(shown, folders.data, folders.results, row, build.MARGIN_MM)
+    page.get_by_label("crosshair").uncheck()
+    choice(page, "Masks").select_option("areas")
+    page.get_by_role("button", name="None").click()
+    for axis in range(3):
+        found = seen(page, axis)
+        mm = [n * s for n, s in zip(case.image.shape, case.spacing, strict=True)]
+        rows, columns = (a for a in range(3) if a != axis)
+        pixel = max(mm) / found["width"]
+        place = int(page.get_by_role("slider").nth(axis).input_value())
+        area = case.truth.take(place, axis).sum() * case.spacing[rows] * case.spacing[columns]
+        assert area > 0
+        assert found["coloured"] * pixel**2 == pytest.approx(area, rel=0.03)
+    page.keyboard.press("0")
+    assert seen(page)["coloured"] == 0
+
+
+def test_a_toggle_changes_pixels(page: Page) -> None:
+    before = seen(page)
+    for box in page.locator("#mask-list input:not(:disabled)").all():
+        box.uncheck()
+    bare = seen(page)
+    assert bare["coloured"] == 0 < before["coloured"]
+    page.locator("#viewer canvas[data-axis='0']").press("0")
+    assert page.locator("#mask-list input").first.is_checked()
+    assert seen(page)["coloured"] > 0
+    choice(page, "Masks").select_option("errors of one method")
+    assert choice(page, "Method").is_visible()
+
+
+def test_windows(page: Page) -> None:
+    soft = seen(page)
+    choice(page, "Window").select_option("bone")
+    bone = seen(page)
+    assert bone["sum"] != soft["sum"]
+    level = page.get_by_role("slider", name="Level")
+    assert level.get_attribute("aria-valuetext") == "400 HU"
+    level.press("Home")
+    assert seen(page)["bright"] > bone["bright"]
+    page.locator("#viewer canvas[data-axis='1']").press("w")
+    page.locator("#viewer canvas[data-axis='1']").press("w")
+    assert choice(page, "Window").input_value() == "lung"
+
+
+def test_the_grey_value_is_that_of_the_scan(page: Page, shown: Results, folders: Folders) -> None:
+    row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
+    case = panels.read(shown, folders.data, folders.results, row, build.MARGIN_MM)
+    at = tuple(int(page.get_by_role("slider").nth(axis).input_value()) for axis in range(3))
+    said = page.locator("#here").inner_text()
+    value = float(said.split("grey value ")[1].split(" HU")[0].replace(",", ""))
+    assert value == pytest.approx(float(case.image[at]), abs=1.5)
+
+
+def test_from_row_to_case_and_on_through_what_the_filter_left(page: Page) -> None:
+    rows = page.locator("#case-table tbody tr")
+    assert rows.count() == 12
+    page.get_by_label("Filter the cases").fill("D02 lesion")
+    left = page.locator("#case-table tbody tr:visible")
+    assert left.count() == 2
+    before = seen(page)
+    left.first.get_by_role("link").click()
+    expect(page.locator("#case-name")).to_contain_text("D02: lesion")
+    expect(page.locator("#case-name")).to_be_focused()
+    assert seen(page)["sum"] != before["sum"]
+    first = page.locator("#case-name").inner_text()
+    page.keyboard.press("n")
+    expect(page.locator("#case-name")).not_to_have_text(first)
+    expect(page.locator("#case-name")).to_contain_text("D02: lesion")
+    page.keyboard.press("p")
+    expect(page.locator("#case-name")).to_have_text(first)
+
+
+def test_from_a_point_to_its_case(page: Page, shown: Results) -> None:
+    points = page.locator("#plot circle")
+    scored = shown.objects[shown.objects["status"] == "ok"]
+    assert points.count() == len(scored)
+    start = page.locator("#case-name").inner_text()
+    hollow = page.locator("#plot circle.absent").first
+    hollow.dispatch_event("pointerover")
+    expect(page.locator("#plot-told")).to_contain_text("D04/")
+    hollow.dispatch_event("click")
+    expect(page.locator("#case-name")).to_have_text(start)
+    solid = page.locator("#plot circle:not(.absent):not(.open)").first
+    solid.dispatch_event("pointerover")
+    told = page.locator("#plot-told").inner_text()
+    solid.dispatch_event("click")
+    expect(page.locator("#case-name")).to_contain_text(told.split(":")[0].split("/", 1)[1])
+    choice(page, "Objects of").select_option("D02")
+    assert page.locator("#plot circle:visible").count() == (scored["dataset"] == "D02").sum()
+
+
+def test_an_address_opens_its_case(opened: Callable[..., Page], page: Page) -> None:
+    key = link(page, 7).inner_text()
+    other = opened(str(link(page, 7).get_attribute("href")))
+    expect(other.locator("#case-name")).to_contain_text(key.split("/", 1)[1])
+    expect(other.locator("#case-table a[aria-current='true']")).to_have_text(key)
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    assert page.locator("section.cases").evaluate(UNNAMED) == []
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_dark_and_light(page: Page, scheme: Literal["dark", "light"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    ink, paper = page.locator("#viewer").evaluate(
+        """(part) => [getComputedStyle(part).color, getComputedStyle(part).backgroundColor]
+          .map((text) => text.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0))"""
+    )
+    assert (ink > paper) == (scheme == "dark")
+    assert abs(ink - paper) > 300

@@ -1,0 +1,180 @@
+"""Which cases the browser holds, and that what it holds is what the files say."""
+
+import base64
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from skimage.transform import downscale_local_mean
+
+from benchmark.files import read_json, write_json
+from reports import html, panels
+from reports.cases import build, encoding
+from reports.cases.choice import choose, judged
+from reports.figures import Folders
+from reports.results import Results
+
+
+def scores(values: dict[str, tuple[float | None, float | None]]) -> pd.DataFrame:
+    """Scores of methods a and b for objects named ``dataset/object``; None is a failure."""
+    rows = [
+        {
+            "dataset": name.split("/")[0],
+            "scan": "s",
+            "object": name.split("/")[1],
+            "structure": "liver",
+            "modality": "CT",
+            "method": method,
+            "status": "failed" if dsc is None else "ok",
+            "dsc": dsc,
+        }
+        for name, pair in values.items()
+        for method, dsc in zip("ab", pair, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def chosen(table: pd.DataFrame, shown: set[str], most: int) -> list[tuple[str, list[str]]]:
+    rows = choose(judged(table, "ab"), shown, most)
+    return [(f"{row['dataset']}/{row['object']}", row["kinds"]) for row in rows]
+
+
+def test_the_worst_the_disputed_and_the_best_take_turns() -> None:
+    table = scores(
+        {
+            "A/low": (0.1, 0.2),
+            "A/lower": (0.05, 0.2),
+            "A/apart": (0.2, 0.9),
+            "A/high": (0.9, 0.9),
+            "B/middle": (0.5, 0.5),
+            "B/broken": (0.6, None),
+            "C/secret": (0.0, 1.0),
+        }
+    )
+    names = [name for name, _ in chosen(table, {"A", "B"}, 5)]
+    assert names == ["A/lower", "A/apart", "A/high", "B/broken", "B/middle"]
+    every = dict(chosen(table, {"A", "B"}, 99))
+    assert len(every) == 6
+    assert every["B/broken"][:2] == ["failed", "best"]
+    assert set(every["A/low"]) == {"worst", "disputed", "best"}
+    assert chosen(table, set(), 9) == []
+    assert chosen(table, {"A"}, 0) == []
+
+
+def test_a_failure_enters_neither_mean_nor_spread() -> None:
+    found = judged(scores({"A/x": (0.4, None), "A/y": (None, None), "A/z": (0.2, 0.5)}), "ab")
+    found = found.set_index("object")
+    assert found.loc["x", "mean"] == 0.4
+    assert found["mean"].isna().tolist() == [False, True, False]
+    assert found["spread"].round(6).fillna(-1).tolist() == [-1, -1, 0.3]
+    assert found["failed"].tolist() == [1, 2, 0]
+
+
+@given(arrays.arrays(np.float32, (3, 4, 5), elements=st.floats(-3000, 3000, width=32)))
+def test_codes_of_ct_are_true_to_a_step(image: Any) -> None:
+    channel = encoding.encode(image, "CT")
+    back = np.interp(channel.codes, channel.marks, channel.values)
+    clipped = np.clip(image, -1024, 2000)
+    soft = (clipped > -200) & (clipped < 300)
+    assert np.abs(back - clipped)[soft].max(initial=0) <= 500 / 180 / 2 + 0.01
+    assert np.abs(back - clipped).max() <= 1700 / 35 / 2 + 0.01
+
+
+def test_codes_of_others_span_the_percentiles() -> None:
+    image = np.linspace(-5, 11, 4096, dtype=np.float32).reshape(16, 16, 16)
+    channel = encoding.encode(image, "MR")
+    low, high = np.percentile(image, [0.1, 99.9])
+    assert channel.values == pytest.approx((low, high))
+    assert (channel.codes.min(), channel.codes.max()) == (0, 255)
+    back = np.interp(channel.codes, channel.marks, channel.values)
+    assert np.abs(back - np.clip(image, low, high)).max() <= (high - low) / 255 / 2 + 1e-5
+    flat = encoding.encode(np.ones((2, 2, 2), np.float32), "MR")
+    assert all(low < high for low, high in flat.windows.values())
+
+
+def test_large_crops_are_reduced_along_the_finest_axis_first() -> None:
+    assert encoding.step((90, 90, 90), (1, 1, 1)) == (1, 1, 1)
+    assert encoding.step((40, 200, 200), (5.0, 0.8, 0.8)) == (1, 2, 2)
+    steps = encoding.step((400, 400, 400), (1, 1, 1))
+    assert np.prod([-(-400 // s) for s in steps]) <= encoding.MOST_VOXELS
+
+
+@pytest.mark.parametrize("steps", [(1, 2, 3), (2, 2, 1)])
+def test_blocks_are_averaged(steps: encoding.Step) -> None:
+    image = np.random.default_rng(1).normal(size=(4, 6, 9)).astype(np.float32)
+    expected = downscale_local_mean(image, steps)
+    assert encoding.reduce(image, steps) == pytest.approx(expected, abs=1e-6)
+    uneven = encoding.reduce(np.ones((3, 5, 7), dtype=bool), (2, 2, 2))
+    assert uneven.shape == (2, 3, 4)
+    assert (uneven == 1).all()
+
+
+@pytest.fixture(scope="module")
+def folders(study: Path) -> Folders:
+    return Folders(study.parents[1] / "data", study.parent)
+
+
+def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> None:
+    results = Results(study)
+    content = build.content(results, folders)
+    assert {case["dataset"] for case in content["cases"]} == {"D01"}
+    assert (content["scored"], content["allowed"], len(content["cases"])) == (12, 4, 4)
+    assert content["forbidden"] == ["D02", "D03"]
+    assert content["bytes"] == sum(len(case["pixels"]) for case in content["cases"])
+    for entry in content["cases"]:
+        case = panels.read(results, folders.data, folders.results, entry, build.MARGIN_MM)
+        assert tuple(entry["shape"]) == case.image.shape
+        data = gzip.decompress(base64.b64decode(entry["pixels"]))
+        size = case.image.size
+        codes = np.frombuffer(data[:size], np.uint8).reshape(case.image.shape)
+        (about,) = entry["channels"]
+        grey = np.interp(codes, about["marks"], about["values"])
+        assert np.abs(grey - case.image).max() < 1.5
+        bits = np.frombuffer(data[size:], np.uint8).reshape(1 + len(entry["masks"]), -1)
+        masks = np.unpackbits(bits, axis=1, count=size).reshape(-1, *case.image.shape)
+        assert (masks[0] == case.truth).all()
+        for name, mask in zip(entry["masks"], masks[1:], strict=True):
+            given = case.answers[name].mask
+            assert given is not None
+            assert (mask == given).all()
+        assert entry["guide"]["index"] == case.index
+
+
+def test_the_budget_bounds_the_size(study: Path, folders: Folders, tmp_path: Path) -> None:
+    whole = build.content(Results(study), folders)
+    sizes = [len(case["pixels"]) for case in whole["cases"]]
+    settings = read_json(study / "settings.json")
+    for path in study.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "settings.json").unlink()
+    for room, over in ((sizes[0] + 1, 3), (min(sizes) - 1, 4), (0, 0)):
+        settings["report"]["cases_mb"] = room / 1e6
+        write_json(tmp_path / "settings.json", settings)
+        content = build.content(Results(tmp_path), folders)
+        assert content["bytes"] <= room
+        assert content["over"] == over or len(content["cases"]) + content["over"] == 4
+        assert (len(content["cases"]) == 0) == (room < min(sizes))
+
+
+def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
+    content = build.content(Results(study), Folders(tmp_path, tmp_path))
+    assert content["cases"] == []
+    assert {entry["object"].split("/")[0] for entry in content["missing"]} == {"D01"}
+
+
+def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made(tmp_path, 2, 1, failing=False)
+    assert "run <code>pambench cases</code>" in html.render(Results(folder))
+    build.make(Results(folder), Folders(tmp_path / "data", tmp_path / "results"))
+    text = html.render(Results(folder))
+    assert "4 of 8 objects" in text
+    assert "D02 (licence: CC-BY-4.0)" in text
+    assert "case-pixels-3" in text
+    assert "case-pixels-4" not in text
