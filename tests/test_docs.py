@@ -73,6 +73,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "report.title": "Other",
     "report.colours": {"m": "#000000"},
     "report.panels": 2,
+    "report.cases_mb": 3.0,
     "report.panel_method": "m",
 }
 DATASET_CHANGES: dict[str, Any] = {
