@@ -1,5 +1,8 @@
 """What the report shows of the cases: the list, the pixels, and the scores of all objects."""
 
+import base64
+import gzip
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.files import read_json
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2000
 """Objects of a study that the plot shows; of more, every so-manyth, and all cases."""
+
+ASSETS = Path(__file__).parents[1] / "assets"
+NIIVUE = "niivue-0.69.0.umd.js"
 
 
 def page(results: "Results") -> dict[str, Any]:
@@ -48,6 +54,7 @@ def page(results: "Results") -> dict[str, Any]:
         "keys": set(keys),
         "datasets": {case["dataset"] for case in cases},
         "forbidden": licences,
+        **_niivue(),
         "reduced": sum(max(case["step"]) > 1 for case in cases),
         "megabytes": f"{kept['bytes'] / 1e6:.1f}",
         "budget": f"{kept['budget_bytes'] / 1e6:g}",
@@ -68,6 +75,17 @@ def points(results: "Results", keys: set[str]) -> list[list[Any]]:
             scores = wide.loc[(dataset, name)]
             found.append([dataset, name, *(None if s != s else round(float(s), 3) for s in scores)])
     return found
+
+
+def _niivue() -> dict[str, str]:
+    """The script that draws in 3D, as base64 of gzip, with its licences."""
+    packed = gzip.compress((ASSETS / NIIVUE).read_bytes(), compresslevel=9, mtime=0)
+    text = base64.b64encode(packed).decode("ascii")
+    return {
+        "niivue": text,
+        "niivue_megabytes": f"{len(text) / 1e6:.1f}",
+        "niivue_licences": (ASSETS / "LICENSES.txt").read_text(encoding="utf-8"),
+    }
 
 
 def _licence(entry: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ const colours = new Map([[REFERENCE, index.truth], ...index.methods.map((m) => [
 const viewer = new Viewer(canvases, colours, told);
 viewer.shown = new Set([REFERENCE, ...index.methods.filter((m) => !m.control).map((m) => m.name)]);
 if (viewer.shown.size === 1) index.methods.forEach((m) => viewer.shown.add(m.name));
+const solid = new Solid($("solid"), viewer);
 const sure = (value) => Number(value.toPrecision(3)).toLocaleString("en");
 const listed = (values) => values.join(", ") || "none";
 
@@ -91,7 +92,7 @@ function toggle(name, on = !viewer.shown.has(name)) {
   }
   viewer.draw();
   told();
-  dispatchEvent(new Event("masks"));
+  solid.draw();
 }
 
 const read = new Map();
@@ -124,7 +125,7 @@ async function open(i) {
   for (const link of links) link.removeAttribute("aria-current");
   links[i].setAttribute("aria-current", "true");
   markPlot(entry.key);
-  dispatchEvent(new Event("case"));
+  solid.draw();
 }
 
 // The case before or after, as the table is sorted and filtered now.
@@ -144,6 +145,13 @@ $("mask-list").addEventListener("change", (event) => toggle(event.target.dataset
 for (const [id, on] of [["masks-all", true], ["masks-none", false]]) {
   $(id).addEventListener("click", () => viewer.entry.masks.forEach((name) => toggle(name, on)));
 }
+$("solid-show").addEventListener("click", async () => {
+  $("solid-show").hidden = true;
+  if (await solid.start()) {
+    await solid.draw();
+    solid.canvas.focus({ preventScroll: true });
+  }
+});
 for (const slider of sliders) {
   slider.addEventListener("input", () => viewer.go(Number(slider.dataset.axis), slider.valueAsNumber));
 }

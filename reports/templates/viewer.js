@@ -16,11 +16,16 @@ function valueOf(channel, code) {
   return values[i - 1] + share * (values[i] - values[i - 1]);
 }
 
-// The bytes that `reports.cases.encoding.pack` made: codes by channel, then masks, a bit a voxel.
-async function unpack(text, entry) {
+// Bytes from base64 of gzip.
+async function gunzip(text) {
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The bytes that `reports.cases.encoding.pack` made: codes by channel, then masks, a bit a voxel.
+async function unpack(text, entry) {
+  const bytes = await gunzip(text);
   const count = entry.shape[0] * entry.shape[1] * entry.shape[2];
   let start = 0;
   const take = (length) => bytes.subarray(start, (start += length));

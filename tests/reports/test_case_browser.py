@@ -1,10 +1,15 @@
 """The case browser in a real browser, by mouse and keys, without a network."""
 
+import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from reports import html, panels
@@ -220,6 +225,41 @@ def test_an_address_opens_its_case(opened: Callable[..., Page], page: Page) -> N
     other = opened(str(link(page, 7).get_attribute("href")))
     expect(other.locator("#case-name")).to_contain_text(key.split("/", 1)[1])
     expect(other.locator("#case-table a[aria-current='true']")).to_have_text(key)
+
+
+def colours(picture: bytes) -> NDArray[np.int64]:
+    """How far the channels of each pixel of a picture are apart: 0 in black, white and grey."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    return np.asarray(np.ptp(pixels, axis=2))
+
+
+def test_in_3d(page: Page) -> None:
+    """Turned, a case looks different; the cube of directions is coloured whatever is shown."""
+    page.get_by_role("button", name="Show in 3D").click()
+    canvas = page.locator("#solid canvas")
+    expect(canvas).to_have_attribute("data-drawn", "1", timeout=60_000)
+    full = colours(canvas.screenshot())
+    middle = tuple(slice(n // 3, 2 * n // 3) for n in full.shape)
+    assert (full[middle] > 40).mean() > 0.5
+    canvas.press("ArrowLeft")
+    assert (colours(canvas.screenshot()) != full).any()
+    page.get_by_role("button", name="None").click()
+    canvas.press("0")
+    expect(canvas).to_have_attribute("data-drawn", re.compile("[^1]"), timeout=60_000)
+    assert (colours(canvas.screenshot())[middle] > 40).sum() == 0
+
+
+def test_without_webgl_it_says_so(context: BrowserContext, shown: Results) -> None:
+    page = context.new_page()
+    page.add_init_script(
+        "HTMLCanvasElement.prototype.getContext = (get => function (kind, ...more) {"
+        "return kind === 'webgl2' ? null : get.call(this, kind, ...more); })"
+        "(HTMLCanvasElement.prototype.getContext)"
+    )
+    page.goto((shown.folder / "report.html").as_uri())
+    page.get_by_role("button", name="Show in 3D").click()
+    expect(page.locator("#solid")).to_contain_text("no WebGL 2")
+    page.close()
 
 
 def test_every_control_has_a_name(page: Page) -> None:

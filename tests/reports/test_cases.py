@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.transform import downscale_local_mean
 
-from benchmark.files import read_json, write_json
+from benchmark.files import write_json
 from reports import html, panels
-from reports.cases import build, encoding
+from reports.cases import build, encoding, page
 from reports.cases.choice import choose, judged
 from reports.figures import Folders
 from reports.results import Results
@@ -148,19 +149,22 @@ def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> N
 
 
 def test_the_budget_bounds_the_size(study: Path, folders: Folders, tmp_path: Path) -> None:
-    whole = build.content(Results(study), folders)
-    sizes = [len(case["pixels"]) for case in whole["cases"]]
-    settings = read_json(study / "settings.json")
+    """A case that does not fit is counted; a smaller one after it may still find room."""
+    sizes = [len(case["pixels"]) for case in build.content(Results(study), folders)["cases"]]
     for path in study.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "settings.json").unlink()
-    for room, over in ((sizes[0] + 1, 3), (min(sizes) - 1, 4), (0, 0)):
-        settings["report"]["cases_mb"] = room / 1e6
-        write_json(tmp_path / "settings.json", settings)
+        if path.name != "figures":
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "figures").mkdir()
+    for room in (sum(sizes), sum(sizes) - 1, sizes[0], min(sizes) - 1):
+        write_json(tmp_path / "figures" / "settings.json", {"cases_mb": room / 1e6})
         content = build.content(Results(tmp_path), folders)
-        assert content["bytes"] <= room
-        assert content["over"] == over or len(content["cases"]) + content["over"] == 4
-        assert (len(content["cases"]) == 0) == (room < min(sizes))
+        taken = 0
+        for size in sizes:
+            taken += size if taken + size <= room else 0
+        assert content["bytes"] == taken <= room
+        assert len(content["cases"]) + content["over"] == len(sizes)
+    write_json(tmp_path / "figures" / "settings.json", {"cases_mb": 0})
+    assert build.content(Results(tmp_path), folders)["cases"] == []
 
 
 def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
@@ -178,3 +182,10 @@ def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: P
     assert "D02 (licence: CC-BY-4.0)" in text
     assert "case-pixels-3" in text
     assert "case-pixels-4" not in text
+
+
+def test_niivue_is_the_published_file() -> None:
+    """The hash that its README states, which is that of the file in the package on npm."""
+    digest = hashlib.sha256((page.ASSETS / page.NIIVUE).read_bytes()).hexdigest()
+    assert f"`{digest}`" in (page.ASSETS / "README.md").read_text(encoding="utf-8")
+    assert digest == "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"

@@ -69,6 +69,7 @@ rule cases:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
+        look=ancient(LOOK),
         scores=f"{STUDY_FOLDER}/scores.parquet",
         overall=f"{STUDY_FOLDER}/statistics/overall.csv",
     output:
@@ -79,6 +80,9 @@ rule cases:
         f"results/logs/{STUDY.study}/cases.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=DRAWN_BY,
+        room=STUDY.report.cases_mb,
     shell:
         f"pambench cases --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
