@@ -257,10 +257,9 @@ def check(study: Folder, output: Output) -> None:
     """Fail where a study lost more scans or cells than its budget allows."""
     from benchmark.collect import check
     from benchmark.files import write_json
-    from benchmark.tables import read_table
 
     budget = _study(study / "settings.json").budgets.lost_share
-    check(read_table(study / "scores.parquet"), read_table(study / "failures.parquet"), budget)
+    check(study, budget)
     write_json(output, {"lost_share": budget, "within": True})
 
 

@@ -1,5 +1,6 @@
 """The shards of a study -> its long tables and its run record."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,18 +8,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.inference import TIMES
+from benchmark.machine.progress import progress
 from benchmark.matching import costs
 from benchmark.prepare import FAILURES, IMAGES
 from benchmark.record import run_record
 from benchmark.specs import Run
 from benchmark.study import Study
-from benchmark.tables import read_record, read_table, write_table
+from benchmark.tables import (
+    read_arrow,
+    read_groups,
+    read_record,
+    read_table,
+    table_of_parts,
+)
 from benchmark.weights import registry as weights
 from benchmark.weights.store import command, read_status
 
@@ -49,40 +58,59 @@ ALL_FAILURES = pa.schema(
 
 
 def collect(study: Study, folder: Path) -> None:
-    """Write scores, times, images, objects, failures and the record of ``study`` to ``folder``."""
-    scores = _concat(list(_scores(study)), SCORES)
-    write_table(scores, SCORES, folder / "scores.parquet")
-    times = _concat(list(_times(study)), ALL_TIMES)
-    write_table(times, ALL_TIMES, folder / "times.parquet")
-    images = [read_table(_path(paths.IMAGES, dataset=e.id, shard=n)) for e, n in _shards(study)]
-    write_table(_concat(images, IMAGES), IMAGES, folder / "images.parquet")
-    write_table(_concat(list(_objects(study)), OBJECTS), OBJECTS, folder / "objects.parquet")
-    set_aside = [
-        read_table(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
-        for entry, shard in _shards(study)
-    ]
-    cells = _asked(scores)
-    cells = cells[cells["status"] != "ok"]
-    cells = cells.assign(stage="predict")[[n for n in ALL_FAILURES.names if n in (*cells, "stage")]]
-    failures = _concat([*set_aside, cells], ALL_FAILURES)
-    write_table(failures, ALL_FAILURES, folder / "failures.parquet")
-    write_json(folder / "record.json", _record(study, scores, failures))
+    """Write scores, times, images, objects, failures and the record of ``study`` to ``folder``.
+
+    A shard at a time, so that the size of the study is no matter of memory.
+    """
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    lost: Counter[str] = Counter()
+    with (
+        table_of_parts(SCORES, folder / "scores.parquet") as add,
+        table_of_parts(ALL_FAILURES, folder / "failures.parquet") as add_failures,
+    ):
+        for entry, shard in _shards(study):
+            aside = read_arrow(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
+            add_failures(aside)
+            lost[entry.id] += aside["scan"].length() - aside["scan"].null_count
+        for entry, shard, part in progress(_scores(study), "collect", "shard"):
+            add(part)
+            add_failures(_not_ok(part))
+            seen = found.get((entry.id, shard), (0, 0))
+            found[entry.id, shard] = max(seen, _counted(part))
+    with table_of_parts(ALL_TIMES, folder / "times.parquet") as add:
+        for part in _times(study):
+            add(part)
+    with table_of_parts(IMAGES, folder / "images.parquet") as add:
+        for entry, shard in _shards(study):
+            add(read_arrow(_path(paths.IMAGES, dataset=entry.id, shard=shard)))
+    with table_of_parts(OBJECTS, folder / "objects.parquet") as add:
+        for frame in _objects(study):
+            add(frame)
+    told = {entry.id: _dataset(entry, lost[entry.id]) for entry in study.entries.values()}
+    for (name, _), (scans, count) in found.items():
+        told[name]["scans"] += scans
+        told[name]["objects"] += count
+    write_json(folder / "record.json", _record(study, told))
 
 
-def check(scores: pd.DataFrame, failures: pd.DataFrame, lost_share: float) -> None:
+def check(folder: Path, lost_share: float) -> None:
     """Raise a `UserError` where more than ``lost_share`` of the scans or of the cells were lost.
 
-    Datasets that wait for a person, and methods whose weights are absent, are no losses.
+    ``folder``: that of a collected study. Datasets that wait for a person, and methods whose
+    weights are absent, are no losses.
     """
-    set_aside = failures[failures["method"].isna() & failures["scan"].notna()]
-    scans = set(zip(scores["dataset"], scores["scan"], strict=True))
-    lost = set(zip(set_aside["dataset"], set_aside["scan"], strict=True))
-    cells = _asked(scores)
-    cells = cells[cells["status"] != "skipped"]
-    failed = int((cells["status"] == "failed").sum())
+    names = ["dataset", "scan"]
+    scans, lost, cells = set(), set(), Counter[str]()
+    for part in read_groups(folder / "scores.parquet", [*names, "level", "prompt", "status"]):
+        scans |= _distinct(part, names)
+        for count in pc.value_counts(_asked(part)["status"]).to_pylist():
+            cells[count["values"]] += count["counts"]
+    for part in read_groups(folder / "failures.parquet", [*names, "method"]):
+        aside = pc.and_(pc.is_null(part["method"]), pc.is_valid(part["scan"]))
+        lost |= _distinct(part.filter(aside), names)
     for what, count, total in (
         ("scans", len(lost), len(scans | lost)),
-        ("cells", failed, len(cells)),
+        ("cells", cells["failed"], cells["failed"] + cells["ok"]),
     ):
         if total and count / total > lost_share:
             raise UserError(
@@ -91,38 +119,59 @@ def check(scores: pd.DataFrame, failures: pd.DataFrame, lost_share: float) -> No
             )
 
 
-def _asked(scores: pd.DataFrame) -> pd.DataFrame:
+def _distinct(table: pa.Table, names: list[str]) -> set[tuple[Any, ...]]:
+    return {tuple(row.values()) for row in table.group_by(names).aggregate([]).to_pylist()}
+
+
+def _asked(scores: pa.Table) -> pa.Table:
     """Cells of one prompt each: objects, and structures that were asked for by name."""
-    return scores[(scores["level"] == "object") | (scores["prompt"] == "structure")]
+    by_name = pc.equal(scores["prompt"], "structure")
+    return scores.filter(pc.or_kleene(pc.equal(scores["level"], "object"), by_name))
 
 
-def _scores(study: Study) -> Iterator[pd.DataFrame]:
+def _not_ok(scores: pa.Table) -> pa.Table:
+    """Rows of `ALL_FAILURES` of the cells that are not ok."""
+    cells = _asked(scores)
+    cells = cells.filter(pc.not_equal(cells["status"], "ok"))
+    cells = cells.select([name for name in ALL_FAILURES.names if name in cells.column_names])
+    return _with(cells, stage="predict")
+
+
+def _counted(scores: pa.Table) -> tuple[int, int]:
+    """Scans and objects of the cells of a shard: those of each method that has objects at all."""
+    cells = scores.filter(pc.equal(scores["level"], "object"))
+    return pc.count_distinct(cells["scan"]).as_py(), pc.count_distinct(cells["object"]).as_py()
+
+
+def _with(table: pa.Table, **values: str | bool) -> pa.Table:
+    """``table`` with columns of one value each."""
+    for name, value in values.items():
+        table = table.append_column(name, pa.repeat(value, len(table)))
+    return table
+
+
+def _scores(study: Study) -> Iterator[tuple[Dataset, int, pa.Table]]:
     for name, run in study.runs.items():
         trained = weights.load(run.weights) if run.weights else None
+        fields = {"run": run.id, "scoring": study.scoring.id}
         for entry, shard in _shards(study):
-            part = read_table(
-                _path(
-                    paths.SCORES,
-                    run=run.id,
-                    scoring=study.scoring.id,
-                    dataset=entry.id,
-                    shard=shard,
-                )
-            )
-            yield part.assign(
+            part = read_arrow(_path(paths.SCORES, dataset=entry.id, shard=shard, **fields))
+            told = _with(
+                part,
                 method=name,
                 split=entry.split,
                 modality=entry.modality,
                 collection=entry.collection or entry.id,
                 contaminated=trained is not None and trained.contaminates(entry),
             )
+            yield entry, shard, told
 
 
-def _times(study: Study) -> Iterator[pd.DataFrame]:
+def _times(study: Study) -> Iterator[pa.Table]:
     for name, run in study.runs.items():
         for entry, shard in _shards(study):
             path = _path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)
-            yield read_table(path).assign(method=name)
+            yield _with(read_arrow(path), method=name)
 
 
 def _objects(study: Study) -> Iterator[pd.DataFrame]:
@@ -144,20 +193,12 @@ def _path(pattern: str, **fields: Any) -> Path:
     return Path(pattern.format(**fields))
 
 
-def _concat(parts: list[pd.DataFrame], schema: pa.Schema) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
-    return joined.reindex(columns=schema.names)
-
-
-def _record(study: Study, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+def _record(study: Study, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         **run_record(),
         "study": study.model_dump(mode="json"),
         "scoring": study.scoring.model_dump(mode="json"),
-        "datasets": {
-            entry.id: _dataset(entry, scores, failures) for entry in study.entries.values()
-        },
+        "datasets": told,
         "prompts": costs(_prompts(study)),
         "methods": {name: _method(study, name, run) for name, run in study.runs.items()},
     }
@@ -169,9 +210,7 @@ def _prompts(study: Study) -> Iterator[pd.DataFrame]:
         yield read_table(_path(paths.PROMPTS, **fields), ["kind", "deviation", "views", "clicks"])
 
 
-def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
-    mine = scores[(scores["dataset"] == entry.id) & (scores["level"] == "object")]
-    lost = failures[failures["method"].isna() & (failures["dataset"] == entry.id)]
+def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
     status = read_json(_path(paths.STATUS, dataset=entry.id))
     return {
         "name": entry.name,
@@ -183,9 +222,9 @@ def _dataset(entry: Dataset, scores: pd.DataFrame, failures: pd.DataFrame) -> di
         "citation": entry.citation,
         "state": status["state"],
         "reason": status["reason"],
-        "scans": int(mine["scan"].nunique()),
-        "objects": int(mine["object"].nunique()),
-        "set_aside": int(lost["scan"].notna().sum()),
+        "scans": 0,
+        "objects": 0,
+        "set_aside": lost,
     }
 
 

@@ -5,10 +5,12 @@ the names of columns nor their places: of single flipped bits, a fortieth would 
 """
 
 import json
+import mmap
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -21,33 +23,76 @@ from benchmark.record import run_record
 _RECORD = b"pambench"
 _SEAL = b"pambench-crc32:"
 _UNSEALED = _SEAL + b"0" * 8
+_GROUP = 1 << 17
+"""Rows that a table is written in at a time."""
+_BLOCK = 1 << 20
+"""Bytes that a checksum is taken of at a time."""
+
+Rows: TypeAlias = Iterable[Mapping[str, Any]] | pd.DataFrame | pa.Table
 
 
 def write_table(
-    rows: Iterable[Mapping[str, Any]] | pd.DataFrame,
-    schema: pa.Schema,
-    path: Path,
-    *,
-    facts: Mapping[str, Any] | None = None,
+    rows: Rows, schema: pa.Schema, path: Path, *, facts: Mapping[str, Any] | None = None
 ) -> None:
     """Write ``rows`` under ``schema``: a missing value is null, an unknown column an error.
 
     The run record, with ``facts`` of the stage beside it, goes into the file's metadata.
     """
-    listed = rows if isinstance(rows, pd.DataFrame) else list(rows)
-    named = listed if isinstance(listed, pd.DataFrame) else {key for row in listed for key in row}
-    if extra := {str(name) for name in named} - set(schema.names):
-        raise ValueError(f"columns {sorted(extra)} are not in the schema of {path.name}")
-    if isinstance(listed, pd.DataFrame):
-        whole = listed.reindex(columns=schema.names)
-        table = pa.Table.from_pandas(whole, schema=schema, preserve_index=False)
-    else:
-        table = pa.Table.from_pylist(listed, schema=schema)
+    table = _arrow(rows, schema, path)
+    with table_of_parts(schema, path, facts=facts) as add:
+        add(table)
+
+
+@contextmanager
+def table_of_parts(
+    schema: pa.Schema, path: Path, *, facts: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[Rows], None]]:
+    """Write a table as `write_table` does, by parts; gives the function that takes them.
+
+    Memory does not grow with the table: parts are joined to groups of rows and written.
+    """
     record = json.dumps({**run_record(), **(facts or {})}, sort_keys=True).encode()
+    held: list[pa.Table] = []
     about = {_RECORD: record, b"checksum": _UNSEALED}
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(about), temporary)
+        with pq.ParquetWriter(temporary, schema.with_metadata(about)) as writer:
+
+            def add(rows: Rows) -> None:
+                held.append(_arrow(rows, schema, path).replace_schema_metadata(about))
+                if sum(len(part) for part in held) >= _GROUP:
+                    flush()
+
+            def flush() -> None:
+                writer.write_table(pa.concat_tables(held))
+                held.clear()
+
+            yield add
+            if held:
+                flush()
         _seal(temporary)
+
+
+def _arrow(rows: Rows, schema: pa.Schema, path: Path) -> pa.Table:
+    listed = rows if isinstance(rows, pd.DataFrame | pa.Table) else list(rows)
+    if isinstance(listed, pa.Table):
+        named = set(listed.column_names)
+    else:
+        keyed = listed if isinstance(listed, pd.DataFrame) else {k for row in listed for k in row}
+        named = {str(name) for name in keyed}
+    if extra := named - set(schema.names):
+        raise ValueError(f"columns {sorted(extra)} are not in the schema of {path.name}")
+    if isinstance(listed, pa.Table):
+        columns = [
+            listed[field.name].cast(field.type)
+            if field.name in named
+            else pa.nulls(len(listed), field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+    if isinstance(listed, pd.DataFrame):
+        whole = listed.reindex(columns=schema.names)
+        return pa.Table.from_pandas(whole, schema=schema, preserve_index=False)
+    return pa.Table.from_pylist(listed, schema=schema)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -65,6 +110,13 @@ def read_arrow(
     them. Raises `UserError` where a file is missing or damaged.
     """
     return pa.concat_tables(_read(part, columns, filters) for part in _parts(path))
+
+
+def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Read a table that is one file some rows at a time."""
+    with _opened(path) as file, pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(_GROUP, columns=columns):
+            yield pa.Table.from_batches([batch])
 
 
 def column_names(path: Path) -> list[str]:
@@ -85,39 +137,71 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, columns: Any, filters: Any, *, schema: bool = False) -> Any:
+    with _opened(path) as file:
+        if schema:
+            return pq.read_schema(file)
+        return pq.read_table(file, columns=columns, filters=filters)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a table whose checksum is right; tells what is wrong with one that cannot be read."""
     try:
-        content = path.read_bytes()
+        file = path.open("rb")
     except OSError as error:
         raise UserError(
             f"The table {path} cannot be read: {error.strerror}. Likely cause: the step that "
             "writes it has not been run."
         ) from None
-    try:
-        _check(content)
-        source = pa.BufferReader(content)
-        if schema:
-            return pq.read_schema(source)
-        return pq.read_table(source, columns=columns, filters=filters)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"The table {path} cannot be read ({error}). {make_anew(path)}") from None
+    with file:
+        try:
+            _check(file)
+            yield file
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(
+                f"The table {path} cannot be read ({error}). {make_anew(path)}"
+            ) from None
 
 
 def _seal(path: Path) -> None:
     """Put the checksum of the file, taken while its place holds zeros, into its place."""
-    content = path.read_bytes()
     with path.open("r+b") as file:
-        file.seek(content.rindex(_UNSEALED) + len(_SEAL))
-        file.write(b"%08x" % zlib.crc32(content))
+        place = _place(file)
+        checksum = _checksum(file, place)
+        file.seek(place)
+        file.write(checksum)
 
 
-def _check(content: bytes) -> None:
+def _check(file: BinaryIO) -> None:
     """Compare the checksum of a file with its content; a table of other origin has none."""
-    at = content.rfind(_SEAL)
-    if at >= 0:
-        start, end = at + len(_SEAL), at + len(_UNSEALED)
-        before = zlib.crc32(b"0" * 8, zlib.crc32(content[:start]))
-        if content[start:end] != b"%08x" % zlib.crc32(content[end:], before):
+    place = _place(file)
+    if place >= 0:
+        file.seek(place)
+        if file.read(8) != _checksum(file, place):
             raise OSError("it is not as it was written: the disk has damaged it")
+    file.seek(0)
+
+
+def _place(file: BinaryIO) -> int:
+    """Where the checksum of a file begins; -1 without one."""
+    if not file.seek(0, 2):
+        return -1
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.rfind(_SEAL)
+    return at + len(_SEAL) if at >= 0 else -1
+
+
+def _checksum(file: BinaryIO, place: int) -> bytes:
+    """Checksum of a file as if there were zeros at the place of its checksum."""
+    file.seek(0)
+    checksum, left = 0, place
+    while left and (block := file.read(min(left, _BLOCK))):
+        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    checksum = zlib.crc32(b"0" * 8, checksum)
+    file.seek(place + 8)
+    while block := file.read(_BLOCK):
+        checksum = zlib.crc32(block, checksum)
+    return b"%08x" % checksum
 
 
 def _parts(path: Path) -> list[Path]:

@@ -10,7 +10,16 @@ import pyarrow as pa
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.tables import column_names, read_record, read_table, records, write_table
+from benchmark.tables import (
+    column_names,
+    read_arrow,
+    read_groups,
+    read_record,
+    read_table,
+    records,
+    table_of_parts,
+    write_table,
+)
 
 SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int32()), ("share", pa.float64())])
 
@@ -34,6 +43,32 @@ def test_a_frame_and_rows_give_the_same_table(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         read_table(tmp_path / "rows.parquet"), read_table(tmp_path / "frame.parquet")
     )
+
+
+def test_parts_give_the_same_table_as_the_whole(tmp_path: Path) -> None:
+    rows = [{"name": "x", "count": 1}, {"name": "y", "share": 0.5}, {"name": "z", "count": 2}]
+    write_table(rows, SCHEMA, tmp_path / "whole.parquet")
+    with table_of_parts(SCHEMA, tmp_path / "parts.parquet") as add:
+        add(rows[:1])
+        add(pa.table({"share": [0.5], "name": ["y"]}))
+        add(pd.DataFrame(rows[2:]))
+        assert not (tmp_path / "parts.parquet").exists()
+    whole, parts = (read_arrow(tmp_path / f"{name}.parquet") for name in ("whole", "parts"))
+    assert parts.equals(whole)
+    assert read_record(tmp_path / "parts.parquet") == read_record(tmp_path / "whole.parquet")
+    groups = list(read_groups(tmp_path / "parts.parquet", ["name"]))
+    assert [name for group in groups for name in group["name"].to_pylist()] == ["x", "y", "z"]
+
+
+def test_a_table_whose_parts_ended_in_an_error_is_absent(tmp_path: Path) -> None:
+    def fail() -> None:
+        with table_of_parts(SCHEMA, tmp_path / "a.parquet") as add:
+            add([{"name": "x"}])
+            add([{"size": 1}])
+
+    with pytest.raises(ValueError, match="size"):
+        fail()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
@@ -92,7 +127,8 @@ def test_no_damage_gives_another_table(tmp_path: Path) -> None:
         with contextlib.suppress(UserError):
             pd.testing.assert_frame_equal(read_table(path), written)
     path.write_bytes(whole[:-1] + b"x")
-    for read in (read_table, read_record, column_names):
+    read: Any
+    for read in (read_table, read_record, column_names, lambda path: list(read_groups(path, []))):
         with pytest.raises(UserError, match=rf"damaged.*the next run makes it anew: rm {path}"):
             read(path)
 
