@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: help demo test check soak bench weights lock nnunet clean-demo
+.PHONY: help demo test check soak bench scale weights lock nnunet clean-demo
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 	$(BIN)/python -m tests.bench.bench_segvol
 	$(BIN)/python -m tests.bench.bench_pam
 	$(BIN)/python -m tests.bench.bench_medsam
+
+scale: $(READY)  ## Measure what the workflow itself costs, and how its memory grows.
+	$(BIN)/python -m tests.bench.bench_scale
 
 weights: $(READY)  ## Train the small networks anew, as they ship; two hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume
