@@ -275,24 +275,32 @@ def status(study: Folder) -> None:
 def check_adapter(
     name: Annotated[str, typer.Argument(help="Registered name, or module:Class.")],
     options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",
-    weights: Annotated[Path | None, typer.Option(help="File with the weights.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Weights: an id of the registry, the YAML file of an entry, or a file."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     prompt: Annotated[str | None, typer.Option(help="The only kind of prompt to check.")] = None,
 ) -> None:
     """Run a method through the conformance checks and tell what is still wrong."""
     import yaml
 
-    from benchmark.conformance.checks import check
+    from benchmark.conformance.checks import findings
     from benchmark.prompts import KINDS
+    from benchmark.weights.store import at_hand
 
     kinds = [kind for kind in KINDS if prompt in (None, kind)]
     if not kinds:
         raise UserError(unknown_name("kind of prompt", str(prompt), KINDS))
-    found = check(name, yaml.safe_load(options), device=device, weights=weights, kinds=kinds)
-    for finding in found:
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}")
-    if not all(finding.ok for finding in found):
+    file = at_hand(weights) if weights else None
+    failed = 0
+    for finding in findings(name, yaml.safe_load(options), device, file, kinds):
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}", flush=True)
+        failed += not finding.ok
+    if failed:
+        print(f"{name} does not conform yet: {failed} to mend")
         raise typer.Exit(1)
+    print(f"{name} conforms")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from baselines import exchange, process
 from benchmark.adapter import Learner, MethodInfo, Prediction
+from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
@@ -111,7 +112,7 @@ class NnUNet(Learner):
     def load(self, weights: Path | None, device: str) -> None:
         """Start the program that predicts; ``weights`` is the folder of the training."""
         if weights is None:
-            raise FileNotFoundError("no folder of a training")
+            raise UserError("nnU-Net needs the folder of a training, made by plan and train.")
         self.device = device
         command = self._command("serve", weights, device)
         self.server = process.Server(command, timeout_s=None, env=None)

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import prompts as prompting
+from benchmark.fitting import Case
 from benchmark.masks import Mask
 from benchmark.prompts import Kind, Prompt
 from benchmark.volume import Volume
+
+STRUCTURE = "ball"
 
 _SHAPE = (20, 28, 36)
 _BALLS = (((9, 10, 11), 6), ((10, 17, 25), 5), ((6, 20, 8), 4))  # centre and radius in voxels
@@ -29,7 +32,7 @@ class Scene:
         """Give the prompt of each object and its mask; of a structure, all objects together."""
         if kind == "structure":
             shape = self.volume.shape
-            row = prompting.name("ball", shape) | {"structure": "ball"}
+            row = prompting.name(STRUCTURE, shape) | {"structure": STRUCTURE}
             return [(prompting.from_row(row, shape), Mask.union(self.masks, shape))]
         return [
             (prompting.from_row(row, mask.shape), mask)
@@ -37,6 +40,24 @@ class Scene:
             for row in prompting.derive(mask, axis, [0.0])
             if row["kind"] == kind
         ]
+
+
+@dataclass(frozen=True)
+class MadeCase(Case):
+    """A scene as a case of a training, in place of one that is read."""
+
+    scene: Scene
+
+    def volume(self) -> Volume:
+        """Give the image of the scene."""
+        return self.scene.volume
+
+    def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
+        """Give its balls the value of the structure that they are."""
+        labels = np.zeros(self.scene.volume.shape, dtype=np.uint8)
+        for mask in self.scene.masks:
+            labels[mask.dense()] = structures.index(STRUCTURE) + 1
+        return labels
 
 
 def scenes() -> Iterator[Scene]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from benchmark import paths
 from benchmark.digest import digest
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
+from benchmark.weights import registry
 from benchmark.weights.registry import File, Weights
 
 
@@ -101,6 +102,29 @@ def handed(status: WeightsStatus, raw: Path) -> Path:
     if (made / "from.json").is_file() and read_json(made / "from.json") == status.sha256:
         return made / Path(status.file).with_suffix(".safetensors") if status.file else made
     return Path(status.root) / (status.file or "")
+
+
+def at_hand(name: str) -> Path:
+    """What an adapter is handed of weights that are here; ``name``: of an entry, or of a file.
+
+    A `UserError` has the command that gets them.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if Path(name).exists():
+            return Path(name)
+        if name not in registry.names():
+            nearest = unknown_name("weights", name, registry.names())
+            raise UserError(f"There is no file {name} here. {nearest}")
+    entry = registry.load(name)
+    raw = place(entry)
+    here = all(source.kind in ("packaged", "local") for source in entry.source)
+    known = (
+        None if here or not (raw / "status.json").is_file() else read_status(raw / "status.json")
+    )
+    status = fetch(entry, raw, name) if here else known
+    if status is None or status.state != "ready":
+        raise UserError(f"The weights {name!r} are not here. To get them: {command(entry, name)}")
+    return handed(status, raw)
 
 
 def command(entry: Weights, name: str | None = None) -> str:

@@ -52,6 +52,13 @@ def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "option: slope = " in result.output
 
 
+def test_an_adapter_is_checked() -> None:
+    sound, unknown = invoke("check-adapter", "box-fill"), invoke("check-adapter", "box-fil")
+    assert (sound.exit_code, unknown.exit_code) == (0, 1)
+    assert sound.stdout.endswith("box-fill conforms\n")
+    assert unknown.stdout.endswith("box-fil does not conform yet: 1 to mend\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

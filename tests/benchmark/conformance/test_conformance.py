@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from baselines.controls import BoxFill
-from benchmark.adapter import Adapter, MethodInfo, Prediction, available
+from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction, available
 from benchmark.conformance.checks import Finding, check
+from benchmark.fitting import Case
 from benchmark.masks import slices
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
@@ -90,6 +91,48 @@ def test_a_failure_for_want_of_memory_is_sound(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: GivesIn)
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
     assert broken(check("mine")) == {}
+
+
+class Learnt(Learner):
+    """Learns how bright a structure is at least."""
+
+    info = MethodInfo(summary="a threshold that is learnt", prompts=("structure",))
+
+    def plan(self, cases: Sequence[Case], structures: Sequence[str], workdir: Path) -> None:
+        workdir.mkdir()
+        darkest = min(c.volume().grey[c.labels(structures) == 1].min() for c in cases)
+        (workdir / "plan").write_text(str(darkest))
+
+    def fit(self, workdir: Path, device: str) -> None:
+        (workdir / "plan").replace(workdir / "model")
+
+    def load(self, weights: Path | None, device: str) -> None:
+        assert weights is not None
+        self.level = float((weights / "model").read_text())
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        for _ in prompts:
+            yield Prediction(volume.grey >= self.level)
+
+
+class LearntAnew(Learnt):
+    """Leaves a training that is done as it is."""
+
+    def fit(self, workdir: Path, device: str) -> None:
+        (workdir / "model").write_text((workdir / "plan").read_text())
+
+
+def test_a_method_that_learns_is_trained_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: LearntAnew)
+    found = check("mine")
+    assert broken(found) == {}
+    names = [finding.name for finding in found]
+    assert names.index("plan") < names.index("fit") < names.index("load")
+    plain = next(finding for finding in found if finding.name == "plain, structure")
+    assert "mean DSC 1.00" in plain.detail
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: Learnt)
+    assert list(broken(check("mine"))) == ["fit again, when it is done"]
 
 
 def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:

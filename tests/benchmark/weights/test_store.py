@@ -191,3 +191,17 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = run(app, ["weights", "list"]).output
     assert "pam-released: PAM, PropMask" in listed
     assert "not looked for yet" in listed
+
+
+def test_what_is_at_hand_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, weights that ship, an entry that was fetched; all else is asked for."""
+    monkeypatch.chdir(tmp_path)
+    Path("net.pt").write_bytes(CONTENT)
+    assert store.at_hand("net.pt") == Path("net.pt")
+    assert (store.at_hand("pam-small") / "pam-small-propmask.safetensors").is_file()
+    with pytest.raises(UserError, match=r"no file medsam here\. .*Did you mean: medsam2"):
+        store.at_hand("medsam")
+    with pytest.raises(
+        UserError, match=r"are not here\. To get them: pambench weights fetch medsam2"
+    ):
+        store.at_hand("medsam2")

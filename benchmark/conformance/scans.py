@@ -1,0 +1,140 @@
+"""What an adapter answers on one made scan: its form, and whether it is repeated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.adapter import Adapter, Prediction, ReferenceAdapter
+from benchmark.conformance.scenes import Scene
+from benchmark.masks import Mask
+from benchmark.prompts import Prompt
+
+_SAME = 0.98  # DSC from which two runs of other batches are taken for the same answer
+
+
+def say(expected: str, got: str, step: str) -> str:
+    """Put what is wrong into a sentence."""
+    return f"Expected {expected}; got {got}. Next step: {step}."
+
+
+class Run:
+    """The prompts of a scene under an adapter, and its answers (None for a failure)."""
+
+    def __init__(
+        self, adapter: Adapter, scene: Scene, cases: Sequence[tuple[Prompt, Mask]]
+    ) -> None:
+        """``cases``: prompts with the true masks behind them."""
+        self.adapter, self.scene, self.cases = adapter, scene, cases
+        self.answers: list[Mask | None] = []
+
+    def first(self) -> str | None:
+        """Segment once and keep the answers; say what breaks the contract."""
+        return self._segment(self.cases, self.answers)
+
+    def again(self) -> str | None:
+        """Say whether a second run differs."""
+        answers: list[Mask | None] = []
+        if wrong := self._segment(self.cases, answers):
+            return wrong
+        lowest = min(_dsc(a, b) for a, b in zip(self.answers, answers, strict=True))
+        if lowest == 1:
+            return None
+        step = "seed whatever is random, and keep no state between calls"
+        return say("equal masks in two runs", f"a DSC of {lowest:.4f} between them", step)
+
+    def order(self) -> str | None:
+        """Say whether the answers change with the order or the number of the prompts."""
+        turned: list[Mask | None] = []
+        alone: list[Mask | None] = []
+        wrong = self._segment(self.cases[::-1], turned)
+        for case in self.cases:
+            wrong = wrong or self._segment([case], alone)
+        if wrong:
+            return wrong
+        for others, how in ((turned[::-1], "in reversed order"), (alone, "one by one")):
+            for index, (first, second) in enumerate(zip(self.answers, others, strict=True)):
+                if (dsc := _dsc(first, second)) < _SAME:
+                    got = f"a DSC of {dsc:.3f} between both"
+                    step = "yield in the order of the prompts, and let no object change another"
+                    return say(f"the mask of prompt {index} also with prompts {how}", got, step)
+        return None
+
+    def prompts(self, cases: Sequence[tuple[Prompt, Mask]] | None = None) -> list[Prompt]:
+        """Give the prompts of ``cases``; a control is shown the truth behind them."""
+        cases = self.cases if cases is None else cases
+        truth = {id(prompt): mask for prompt, mask in cases}
+        if isinstance(self.adapter, ReferenceAdapter):
+            self.adapter.reference = lambda prompt: truth[id(prompt)]
+        return [prompt for prompt, _ in cases]
+
+    def overlap(self) -> str:
+        """Tell how much was found, as a hint."""
+        pairs = zip(self.cases, self.answers, strict=True)
+        found = [_dsc(truth, mask) for (_, truth), mask in pairs if mask is not None]
+        if not found:
+            return "failed with a reason, as allowed here"
+        total = f"{len(found)} of {len(self.cases)} masks"
+        return f"{total}, mean DSC {sum(found) / len(found):.2f} with the made objects"
+
+    def _segment(
+        self, cases: Sequence[tuple[Prompt, Mask]], answers: list[Mask | None]
+    ) -> str | None:
+        volume = self.scene.volume
+        before = volume.array.copy()
+        given = list(self.adapter.segment(volume, self.prompts(cases)))
+        if not np.array_equal(before, volume.array):
+            return say("an unchanged volume", "other grey values", "work on a copy of the array")
+        if len(given) != len(cases):
+            step = "yield one Prediction a prompt, also where nothing is found"
+            return say(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
+        for index, prediction in enumerate(given):
+            if wrong := _malformed(prediction, self.scene):
+                return f"Prompt {index}: {wrong}"
+            mask, offset = prediction.mask, prediction.offset or (0, 0, 0)
+            found = None if mask is None else Mask.of(mask, offset=offset, shape=volume.shape)
+            answers.append(found)
+        return None
+
+
+def _malformed(prediction: object, scene: Scene) -> str | None:
+    if not isinstance(prediction, Prediction):
+        return say("a Prediction", type(prediction).__name__, "yield Prediction(mask)")
+    if (prediction.mask is None) == (prediction.failure is None):
+        got = "neither" if prediction.mask is None else "both"
+        return say("either a mask or a failure", got, "give one of the two")
+    if prediction.mask is None:
+        if scene.odd and str(prediction.failure).strip():
+            return None
+        return say("a mask on a plain volume", f"failure: {prediction.failure}", "see the reason")
+    mask = prediction.mask
+    if not isinstance(mask, np.ndarray) or mask.ndim != 3:
+        got = f"{type(mask).__name__} of shape {getattr(mask, 'shape', None)}"
+        return say("a numpy array (z, y, x)", got, "bring it to the cpu, drop other axes")
+    if not _is_binary(mask):
+        got = f"{mask.dtype} from {mask.min():g} to {mask.max():g}"
+        return say("bool, or 0 and 1", got, "threshold the scores: mask > 0.5")
+    grid, offset = scene.volume.shape, prediction.offset
+    if offset is None and mask.shape != grid:
+        step = "resample to volume.shape, or give the offset of a part; check the order of axes"
+        return say(f"the shape of the volume, {grid}", str(mask.shape), step)
+    if offset is not None and any(
+        start < 0 or start + length > size
+        for start, length, size in zip(offset, mask.shape, grid, strict=True)
+    ):
+        got = f"{mask.shape} at {offset}"
+        return say(f"a part inside the grid {grid}", got, "clip the part at the border")
+    return None
+
+
+def _is_binary(mask: NDArray[Any]) -> bool:
+    return mask.dtype == np.bool_ or bool(np.isin(mask, (0, 1)).all())
+
+
+def _dsc(first: Mask | None, second: Mask | None) -> float:
+    if first is None or second is None:
+        return float(first is second)
+    total = first.voxels + second.voxels
+    both = np.count_nonzero(first.dense() & second.dense())
+    return 2 * both / total if total else 1.0
