@@ -12,9 +12,9 @@ from benchmark.metrics.surface_numpy import Counts
 Engine = Literal["auto", "reference", "numpy", "numba"]
 T = TypeVar("T")
 
-# To import numba and to load the compiled code costs a process 0.3 s of CPU time (3 s where it is
+# To import numba and to load the compiled code costs a process 0.3 s of CPU time (4 s where it is
 # not compiled yet). The numpy engine takes 1 to 2 ms an object and 20 ns a voxel of its crop, the
-# numba engine a fifth of that. So numba is worth its price once the process has spent as much with
+# numba engine a tenth of that. So numba is worth its price once the process has spent as much with
 # numpy, whatever is still to come: at worst that costs twice what hindsight would have chosen.
 # The 40 small objects of a job of the demo stay with numpy. Counted, not timed, so that the choice
 # depends on nothing but the objects.

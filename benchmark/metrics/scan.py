@@ -1,7 +1,8 @@
 """All labels of a scan scored in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from benchmark.labelmap import LabelMap, Labels
 from benchmark.metrics.engines import Engine
@@ -29,7 +30,7 @@ def score_labels(
         spacing: (z, y, x) in mm.
         tolerances: label -> tolerance of NSD in mm; these labels are scored, others are background.
         engine: as in `score`.
-        threads: labels that are worked on at a time. Memory is that of as many objects.
+        threads: maps and labels that are worked on at a time. Memory is that of as many objects.
 
     Returns:
         label -> metric -> raw value, in the order of ``tolerances``; as of `score`, also for labels
@@ -46,19 +47,18 @@ def score_labels(
         )
     if 0 in tolerances:
         raise ValueError("0 is background: give the labels that are to be scored.")
-    maps = LabelMap(reference), LabelMap(prediction)
 
     def score_one(label: int) -> dict[str, float]:
         return score_masks(
-            maps[0][label],
-            maps[1][label],
+            truth[label],
+            found[label],
             spacing,
             grid_voxels=reference.size,
             tolerance_mm=tolerances[label],
             engine=engine,
         )
 
-    if threads == 1:
-        return {label: score_one(label) for label in tolerances}
     with ThreadPoolExecutor(threads) as pool:  # the compiled code and most of numpy free the lock
-        return dict(zip(tolerances, pool.map(score_one, tolerances), strict=True))
+        each: Callable[..., Iterable[Any]] = map if threads == 1 else pool.map
+        truth, found = each(LabelMap, (reference, prediction))
+        return dict(zip(tolerances, each(score_one, tolerances), strict=True))
