@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from benchmark.volume import Volume
 
 GROUP = "pambench.methods"
+TOGETHER = "together"
+"""Name of a model that learnt from several datasets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +115,38 @@ class Adapter(ABC):
 
 
 class Learner(Adapter):
-    """A method that learns from the training cases of each dataset before it is asked.
+    """A method that learns from training cases before it is asked.
 
-    `plan` and `fit` run once a dataset; `load` is then handed the folder of both in place of
-    weights. Only scans that were held back are predicted; see `benchmark.fitting`.
+    `plan` and `fit` run once a model; `load` is then handed the folder of both in place of weights.
+    Only scans that were held back are predicted; see `benchmark.fitting`.
     """
+
+    class Options(Adapter.Options):
+        """``learns_from``: the datasets of the study whose training cases make one model, which is
+        asked about every dataset; by default each dataset has a model of its own."""
+
+        learns_from: tuple[str, ...] = ()
+
+    options: Options
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that `fit` computes on; of several, each has a process that torchrun starts."""
+        return int(self.info.gpu)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that `fit` takes."""
+        return self.info.threads
+
+    def model_for(self, dataset: str) -> str:
+        """Name of the model that is asked about ``dataset``: what it learnt from."""
+        named = self.options.learns_from or (dataset,)
+        return named[0] if len(named) == 1 else TOGETHER
+
+    def datasets_of(self, model: str) -> tuple[str, ...]:
+        """Datasets that a model of `model_for` learns from."""
+        return self.options.learns_from or (model,)
 
     @abstractmethod
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
@@ -128,8 +157,11 @@ class Learner(Adapter):
         """
 
     @abstractmethod
-    def fit(self, workdir: Path, device: str) -> None:
-        """Train, or go on with a training that was interrupted, and leave the model there."""
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
+        """Train, or go on with a training that was interrupted, and leave the model there.
+
+        ``start``: weights to begin with, those of the entry in the study file, if it names one.
+        """
 
 
 class ReferenceAdapter(Adapter):

@@ -128,21 +128,46 @@ def prompts(
 
 
 @app.command()
-def plan(settings: Input, images: Input, reference: Input, output: Output) -> None:
-    """Split the scans of a dataset and have a method that learns plan; ends in a status file."""
+def split(images: Input, seed: int, output: Output) -> None:
+    """Divide the scans of a dataset by patient into those to learn from and those held back."""
+    from benchmark import fitting
+    from benchmark.files import write_json
+    from benchmark.tables import read_table, records
+
+    write_json(output, fitting.split(records(read_table(images)), seed).model_dump())
+
+
+@app.command()
+def plan(
+    settings: Input,
+    data: Annotated[list[Path], typer.Option(help="Folder of a prepared dataset; repeated.")],
+    split: Annotated[list[Path], typer.Option(help="Its split; as many, in their order.")],
+    output: Output,
+) -> None:
+    """Have a method that learns plan for training cases; ends in a status file."""
     from benchmark import fitting
     from benchmark.files import read_json, write_json
     from benchmark.specs import Run
-    from benchmark.tables import read_table
 
     run = Run.read(read_json(settings), str(settings))
-    status = fitting.plan(run, read_table(images), read_table(reference), output.parent)
+    sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
+    divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
+    status = fitting.plan(run, sources, output.parent)
+    content = {name: one.model_dump() for name, one in divided.items()}
+    write_json(output.parent / "split.json", content)
     write_json(output, status.model_dump())
 
 
 @app.command()
-def fit(settings: Input, planned: Input, output: Output) -> None:
-    """Train a method on the training cases of a dataset; ends in a status file."""
+def fit(
+    settings: Input,
+    planned: Input,
+    output: Output,
+    weights_status: Annotated[
+        Path | None, typer.Option(help="Status of the weights to start from.")
+    ] = None,
+) -> None:
+    """Train a method on its training cases; ends in a status file. Runs under torchrun too."""
     from benchmark import fitting
     from benchmark.files import read_json, write_json
     from benchmark.machine.device import device
@@ -150,9 +175,17 @@ def fit(settings: Input, planned: Input, output: Output) -> None:
     from benchmark.weights import store as weights_store
 
     run = Run.read(read_json(settings), str(settings))
+    weights = weights_store.read_status(weights_status) if weights_status else None
+    start = (
+        weights_store.handed(weights, weights_status.parent)
+        if weights and weights_status and weights.state == "ready"
+        else None
+    )
+    ready = weights_store.read_status(planned)
     with device(run.adapter, f"{run.adapter} learns {output.parent.name}") as where:
-        status = fitting.fit(run, weights_store.read_status(planned), output.parent, where)
-    write_json(output, status.model_dump())
+        status = fitting.fit(run, ready, output.parent, where, weights=weights, start=start)
+    if fitting.is_first_process():
+        write_json(output, status.model_dump())
 
 
 @app.command()
@@ -168,6 +201,9 @@ def predict(
     ] = None,
     model_status: Annotated[
         Path | None, typer.Option(help="Status of the training, for a method that learns.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split of the dataset, for a method that learns.")
     ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
@@ -185,7 +221,7 @@ def predict(
     path = weights_store.handed(found, weights_status.parent) if found and weights_status else None
     if found and model_status:
         path = Path(found.root)
-    learnt = fitting.read_split(model_status.parent / "split.json").train if model_status else ()
+    learnt = fitting.read_split(split).train if split else ()
     dataset = images.parent.parent.name
     # The times are written last: where they are there, so are the masks.
     with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
@@ -242,6 +278,16 @@ def collect(study: Folder) -> None:
     from benchmark.collect import collect
 
     collect(_study(study / "settings.json"), study)
+
+
+@app.command()
+def training_runs(study: Folder) -> None:
+    """Make the table of the models that a study trained: how well each does on each dataset."""
+    from benchmark.files import atomic
+    from benchmark.training_runs import table
+
+    with atomic(study / "runs.csv") as temporary:
+        table(_study(study / "settings.json")).to_csv(temporary, index=False)
 
 
 @app.command()

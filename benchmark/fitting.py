@@ -1,9 +1,11 @@
-"""Methods that learn from each dataset: the split of its scans, the plan, the training.
+"""Methods that learn from datasets: the split of their scans, the plan, the training.
 
 The only stage beside the marked controls that hands labels to a method, and only those of training
 cases: 80 % of the patients, chosen by a seeded hash. What the split held back is what is predicted.
+All models of a study are held to the same split of a dataset, whatever they learnt from.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +19,20 @@ from benchmark import boxes
 from benchmark.adapter import Learner, find
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
+from benchmark.files import read_json
 from benchmark.machine.room import stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.settings import Settings
 from benchmark.sources import Status
 from benchmark.specs import Run
-from benchmark.tables import records
+from benchmark.tables import read_table, records
 from benchmark.volume import Volume, read
 
 SHARE = 0.8
 
 
 class Split(Settings):
-    """Content of ``split.json``: scans that a method learns from, and those that it never sees."""
+    """Scans of a dataset that methods learn from, and those that they never see."""
 
     seed: int
     share: float = SHARE
@@ -40,11 +42,17 @@ class Split(Settings):
 
 @dataclass(frozen=True)
 class Case:
-    """A training case; files are read when asked for."""
+    """A training case, as rows of the prepared tables; files are read when asked for."""
 
     scan: str
     image: dict[str, Any]
+    objects: list[dict[str, Any]]
     reference: list[dict[str, Any]]
+
+    @property
+    def dataset(self) -> str:
+        """Id of the dataset."""
+        return str(self.image["dataset"])
 
     def volume(self) -> Volume:
         """Read the image."""
@@ -83,24 +91,53 @@ def split(scans: Iterable[Mapping[str, Any]], seed: int) -> Split:
     return Split(seed=seed, train=tuple(sorted(sides[True])), test=tuple(sorted(sides[False])))
 
 
-def plan(run: Run, images: pd.DataFrame, reference: pd.DataFrame, folder: Path) -> Status:
-    """Write ``split.json`` into ``folder`` and have the method plan, in ``folder/work``."""
-    rows = records(images)
-    divided = split(rows, run.seed)
-    write_json(folder / "split.json", divided.model_dump())
+@dataclass(frozen=True)
+class Source:
+    """The prepared tables of a dataset, and its split."""
+
+    images: pd.DataFrame
+    objects: pd.DataFrame
+    reference: pd.DataFrame
+    split: Split
+
+    @classmethod
+    def read(cls, folder: Path, split: Path) -> "Source":
+        """Read the tables below ``folder``, that of a dataset, and the file of its split."""
+        images, objects, reference = (
+            read_table(folder / f"{name}.parquet") for name in ("images", "objects", "reference")
+        )
+        return cls(images, objects, reference, read_split(split))
+
+    def cases(self) -> list[Case]:
+        """Give the training cases, and nothing of the others."""
+        objects, reference = records(self.objects), records(self.reference)
+        return [
+            Case(
+                row["scan"],
+                row,
+                [r for r in objects if r["scan"] == row["scan"]],
+                [r for r in reference if r["scan"] == row["scan"]],
+            )
+            for row in records(self.images)
+            if row["scan"] in self.split.train
+        ]
+
+    def structures(self) -> list[str]:
+        """Names of all structures."""
+        return [str(name) for name in self.reference["structure"].unique()]
+
+
+def plan(run: Run, sources: Sequence[Source], folder: Path) -> Status:
+    """Have the method plan for the training cases of ``sources``, in ``folder/work``."""
     learner = _learner(run)
     if reason := learner.missing():
         return _status(folder, learner, "manual", reason)
-    if not divided.train:
-        reason = f"nothing to learn from: {len(rows)} scans of fewer than two patients"
+    cases = [case for source in sources for case in source.cases()]
+    if not cases:
+        count = sum(len(source.images) for source in sources)
+        reason = f"nothing to learn from: {count} scans of fewer than two patients"
         return _status(folder, learner, "failed", reason)
-    told = records(reference)
-    cases = [
-        Case(row["scan"], row, [r for r in told if r["scan"] == row["scan"]])
-        for row in rows
-        if row["scan"] in divided.train
-    ]
-    names = list(dict.fromkeys(row["structure"] for row in told))
+    names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:
         learner.plan(cases, names, folder / "work")
     except Exception as error:  # whatever a method raises is the reason of its cells
@@ -109,22 +146,49 @@ def plan(run: Run, images: pd.DataFrame, reference: pd.DataFrame, folder: Path) 
     return _status(folder, learner, "ready", None)
 
 
-def fit(run: Run, planned: Status, folder: Path, device: str) -> Status:
-    """Train in ``folder/work`` to the end; what an interrupted training left is gone on with."""
+def fit(
+    run: Run,
+    planned: Status,
+    folder: Path,
+    device: str,
+    *,
+    weights: Status | None = None,
+    start: Path | None = None,
+) -> Status:
+    """Train in ``folder/work`` to the end; what an interrupted training left is gone on with.
+
+    ``weights``: how the fetch of the weights to begin with ended, ``start``: where they are. Of
+    several processes, one that fails raises, so that the others end with it.
+    """
     learner = _learner(run)
     if planned.state != "ready":
         return planned
+    if weights is not None and weights.state != "ready":
+        reason = f"no weights to start from: {weights.reason}"
+        return _status(folder, learner, "manual", reason)
     try:
-        learner.fit(folder / "work", device)
+        learner.fit(folder / "work", device, start)
     except Exception as error:
         stop_at_trouble(error)
+        if several_processes():
+            raise
         again = f"to train again, delete {folder / 'status.json'}"
         return _status(folder, learner, "failed", f"training failed: {error}; {again}")
     return _status(folder, learner, "ready", None)
 
 
+def several_processes() -> bool:
+    """Whether torchrun started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def read_split(path: Path) -> Split:
-    """Read what `plan` wrote."""
+    """Read a file of `split`."""
     return Split.read(read_json(path), str(path))
 
 

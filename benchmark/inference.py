@@ -60,8 +60,8 @@ TIMES = pa.schema(
     ]
 )
 """A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job,
-``write_s`` the making of the compact mask; ``flops`` are counted for the first object alone, and
-the peaks are those of the process so far. See `benchmark.machine.costs`."""
+``write_s`` the making of the compact mask; ``flops`` are counted for the first object of a
+variant alone, and the peaks are those of the process so far. See `benchmark.machine.costs`."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def predict(
     """
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
     seen = mine["scan"].isin(list(learnt))
-    results = _none(run, mine[seen], "skipped", "a training case of this method")
+    results = _none(run, mine[seen], "skipped", "a training case")
     mine = mine[~seen]
     if weights is not None and weights.state != "ready":
         lost = learnt and weights.state == "failed"
@@ -246,18 +246,18 @@ class _ScanJob:
                     if isinstance(found, Mask):
                         found.to_row()
                     phases["write_s"] = perf_counter() - done
-                    spent = self._costs(variant, scan, task, device)
+                    spent = self._costs(name, variant, scan, task, device)
                     self.results.times.append(
                         {**self._cell(name, task), "device": device, **phases, **spent}
                     )
 
     def _costs(
-        self, variant: Adapter, scan: Volume, task: Task, device: str
+        self, name: str, variant: Adapter, scan: Volume, task: Task, device: str
     ) -> dict[str, float | None]:
-        """Costs beside time; operations are counted once a job, for that takes another run."""
+        """Costs beside time; operations are counted once a variant, for that takes another run."""
         parameters = costs.parameters(variant)
         flops = None
-        if parameters is not None and not self.results.times:
+        if parameters is not None and all(row["variant"] != name for row in self.results.times):
             with contextlib.suppress(Exception):  # such as memory that sufficed without counting
                 flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
         return {

@@ -4,6 +4,7 @@ A digest names the folder of a stage's results. It covers what the stage depends
 else, so that two studies share runs and a new colour in a plot reruns no inference.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from benchmark.errors import unknown_name
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 from benchmark.specs import PromptRules, Run, Scoring
+from benchmark.training import Trained, Training
 from benchmark.weights import registry as weights
 
 Preset = Literal["paper", "released", "rigorous"]
@@ -117,12 +119,13 @@ class Study(Settings):
     metrics: MetricSettings = MetricSettings()
     budgets: Budgets = Budgets()
     analysis: AnalysisSettings = AnalysisSettings()
+    training: Training = Training()
     report: ReportSettings = ReportSettings()
 
     @field_validator("study")
     @classmethod
     def _leaves_the_shared_folders(cls, value: str) -> str:
-        if value in ("runs", "prompts", "logs"):
+        if value in ("runs", "prompts", "splits", "logs"):
             raise ValueError(f"results/{value} holds what all studies share; take another name")
         return value
 
@@ -159,6 +162,19 @@ class Study(Settings):
         for name in self.analysis.cohorts:
             if name not in self.entries:
                 raise ValueError(unknown_name("dataset in analysis.cohorts", name, self.entries))
+        return self
+
+    @model_validator(mode="after")
+    def _trainings_fit_the_study(self) -> "Study":
+        for name, run in {**self.runs, **{t.name: t.run for t in self.trained}}.items():
+            cls = find(run.adapter)
+            for dataset in cls(run.options).options.learns_from if issubclass(cls, Learner) else ():
+                if dataset not in self.entries:
+                    where = f"dataset in learns_from of {name}"
+                    raise ValueError(unknown_name(where, dataset, self.entries))
+        self.training.check({name: method.variants for name, method in self.methods.items()})
+        if self.training.models and self.analysis.runs:
+            raise ValueError("training makes the table of runs: leave analysis.runs out")
         return self
 
     @cached_property
@@ -200,6 +216,30 @@ class Study(Settings):
     def runs(self) -> dict[str, Run]:
         """The run of each method of the study."""
         return {name: self._run(method) for name, method in self.methods.items()}
+
+    @cached_property
+    def trained(self) -> tuple[Trained, ...]:
+        """Every model that the study trains, each with its run."""
+        return tuple(self._trained())
+
+    def _trained(self) -> Iterator[Trained]:
+        for name, model in self.training.models.items():
+            if model.of not in self.methods:
+                raise ValueError(
+                    unknown_name(f"method in training.models.{name}.of", model.of, self.methods)
+                )
+            general = self.methods[model.of]
+            for seed in model.seeds:
+                for learns_from in model.learns_from(tuple(self.entries)):
+                    method = Method(
+                        adapter=model.adapter,
+                        prompt=general.prompt,
+                        weights=general.weights if model.kind == "finetuned" else None,
+                        options={**model.options, "seed": seed, "learns_from": list(learns_from)},
+                    )
+                    if not issubclass(method.adapter_class, Learner):
+                        raise ValueError(f"training.models.{name}: {model.adapter} does not learn")
+                    yield Trained(name, model, seed, learns_from, self._run(method))
 
     def _run(self, method: Method) -> Run:
         cls = method.adapter_class

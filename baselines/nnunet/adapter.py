@@ -105,8 +105,10 @@ class NnUNet(Learner):
         (raw / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
         process.run(self._command("plan", workdir, "cpu"), timeout_s=None)
 
-    def fit(self, workdir: Path, device: str) -> None:
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         """Train; nnU-Net keeps a checkpoint every 50 epochs, from which it goes on."""
+        if start is not None:
+            raise UserError("nnU-Net starts from random weights: leave out its key weights.")
         process.run(self._command("train", workdir, device), timeout_s=None)
 
     def load(self, weights: Path | None, device: str) -> None:

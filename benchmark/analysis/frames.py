@@ -44,7 +44,8 @@ MEASURES = (
 )
 INTERACTION = ("reader", "dataset", "object", "prompt", "seconds")
 RUN = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
-RUNS = (*RUN, "default", "value")
+COSTS = ("seconds", "flops", "parameters")
+RUNS = (*RUN, "default", "value", *COSTS)
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
@@ -191,7 +192,9 @@ def read_runs(path: Path) -> pd.DataFrame:
     for name, value in {"trained_on": "", **_ABLATION}.items():
         table[name] = table[name].where(table[name].notna(), value)
     table["default"] = table["default"].isin([True, "True", "true", 1])
-    numbers(table, "value", str(path))
+    table = table.assign(**{name: float("nan") for name in COSTS if name not in table})
+    for name in ("value", *COSTS):
+        numbers(table, name, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:
             raise UserError(f"{path}: " + unknown_name("kind", str(kind), RUN_KINDS))

@@ -1,9 +1,9 @@
 """Cases from prepared datasets of the catalogue: their tables of images, objects and references."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,9 @@ from benchmark.masks import Mask
 from benchmark.settings import Settings
 from pam.preprocess import Scan
 from pam.training.cases import Case
+
+if TYPE_CHECKING:
+    from benchmark import fitting
 
 
 class Prepared(Settings):
@@ -79,6 +82,21 @@ class Prepared(Settings):
                 f"{self.folder}. Check data.scans of the recipe, and what preparing set aside."
             )
         return found
+
+
+def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
+    """Write the tables of ``cases`` below ``folder``, as `Prepared` reads them: of these alone."""
+    from benchmark import objects, prepare
+    from benchmark.tables import write_table
+
+    for dataset in dict.fromkeys(case.dataset for case in cases):
+        mine = [case for case in cases if case.dataset == dataset]
+        for name, schema, rows in (
+            ("images", prepare.IMAGES, [case.image for case in mine]),
+            ("objects", objects.SCHEMA, [row for case in mine for row in case.objects]),
+            ("reference", objects.REFERENCE_SCHEMA, [r for case in mine for r in case.reference]),
+        ):
+            write_table(rows, schema, folder / dataset / f"{name}.parquet" / "0.parquet")
 
 
 def _turned(mask: Mask, axis: int) -> Mask:

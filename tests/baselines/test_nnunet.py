@@ -88,7 +88,7 @@ def test_cases_are_written_as_it_wants_them(tmp_path: Path, channels: tuple[str,
 def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
     method = nowhere(tmp_path, "echo 'CUDA out of memory' >&2; exit 3")
     with pytest.raises(RuntimeError, match="exit code 3: CUDA out of memory"):
-        method.fit(tmp_path, "cuda")
+        method.fit(tmp_path, "cuda", None)
 
 
 @HERE
@@ -103,10 +103,10 @@ def test_a_short_training_learns_is_resumed_and_predicts(
     full.plan(cases, ["ball"], work)
     fingerprint = json.loads(next(work.rglob("dataset_fingerprint.json")).read_text())
     assert len(fingerprint["spacings"]) == len(cases)
-    short.fit(work, "cpu")
+    short.fit(work, "cpu", None)
     final = next(work.rglob("checkpoint_final.pth"))
     final.rename(final.with_name("checkpoint_latest.pth"))  # as a killed training leaves it
-    full.fit(work, "cpu")
+    full.fit(work, "cpu", None)
     log = "".join(path.read_text() for path in work.rglob("training_log_*.txt"))
     assert [log.count(f"Epoch {number} ") for number in range(4)] == [1, 1, 1, 1]
     full.load(work, "cpu")

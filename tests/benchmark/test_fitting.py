@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
-from benchmark.fitting import Case, fit, plan, read_split, split
+from benchmark.fitting import Case, Source, fit, plan, split
 from benchmark.inference import predict
 from benchmark.prompts import Prompt
+from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Method
+from benchmark.tables import records
 from benchmark.volume import Volume
 
 
@@ -43,10 +45,10 @@ class Mean(Learner):
             means[name] = float(np.concatenate(grey).mean())
         (workdir / "plan.txt").write_text(repr((means, [case.scan for case in cases])))
 
-    def fit(self, workdir: Path, device: str) -> None:
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         if self.options.broken == "fit":
             raise MemoryError("out of memory")
-        (workdir / "model.txt").write_text((workdir / "plan.txt").read_text())
+        (workdir / "model.txt").write_text((start or workdir / "plan.txt").read_text())
 
     def load(self, weights: Path | None, device: str) -> None:
         assert weights is not None
@@ -73,6 +75,12 @@ def run_of(**options: Any) -> Run:
         "seed": 3,
     }
     return Run.read(content, "the test's run")
+
+
+def source_of(shard: Any, **images: Any) -> Source:
+    """The tables of a shard, with columns of its images changed, and its split."""
+    told = shard.images.assign(**images)
+    return Source(told, shard.objects, shard.reference, split(records(told), 3))
 
 
 @given(
@@ -102,8 +110,8 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     shard: Any, tmp_path: Path
 ) -> None:
     run = run_of()
-    planned = plan(run, shard.images, shard.reference, tmp_path)
-    divided = read_split(tmp_path / "split.json")
+    source = source_of(shard)
+    planned, divided = plan(run, [source], tmp_path), source.split
     assert planned.state == "ready"
     assert (len(divided.train), len(divided.test)) == (1, 1)
     fitted = fit(run, planned, tmp_path, "cpu")
@@ -122,9 +130,7 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     ended = {(row["scan"], row["status"]) for row in masks}
     assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
     assert len(masks) == 4
-    assert {r["reason"] for r in masks if r["status"] == "skipped"} == {
-        "a training case of this method"
-    }
+    assert {r["reason"] for r in masks if r["status"] == "skipped"} == {"a training case"}
 
 
 @pytest.mark.parametrize(
@@ -139,10 +145,10 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
     options: dict[str, Any], state: str, status: str, reason: str, shard: Any, tmp_path: Path
 ) -> None:
     run = run_of(**options)
-    planned = plan(run, shard.images, shard.reference, tmp_path)
-    fitted = fit(run, planned, tmp_path, "cpu")
+    source = source_of(shard)
+    fitted = fit(run, plan(run, [source], tmp_path), tmp_path, "cpu")
     assert fitted.state == state
-    learnt = read_split(tmp_path / "split.json").train
+    learnt = source.split.train
     masks = predict(run, shard.images, shard.prompts, weights=fitted, learnt=learnt).masks
     held_back = [row for row in masks if row["scan"] not in learnt]
     assert {row["status"] for row in held_back} == {status}
@@ -150,10 +156,38 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
 
 
 def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
-    images = shard.images.assign(patient="one")
-    planned = plan(run_of(), images, shard.reference, tmp_path)
+    planned = plan(run_of(), [source_of(shard, patient="one")], tmp_path)
     assert planned.state == "failed"
     assert "fewer than two patients" in str(planned.reason)
+
+
+def test_a_case_is_handed_with_its_own_rows_alone(shard: Any) -> None:
+    source = source_of(shard)
+    (case,) = source.cases()
+    assert case.scan in source.split.train
+    assert {row["scan"] for row in (*case.objects, *case.reference)} == {case.scan}
+    assert len(case.objects) == (shard.objects["scan"] == case.scan).sum()
+
+
+def test_training_starts_from_the_weights_of_the_study(shard: Any, tmp_path: Path) -> None:
+    run = run_of()
+    planned = plan(run, [source_of(shard)], tmp_path)
+    (tmp_path / "given.txt").write_text("given")
+    there = Status(state="ready", root=str(tmp_path), fingerprint="")
+    fitted = fit(run, planned, tmp_path, "cpu", weights=there, start=tmp_path / "given.txt")
+    assert fitted.state == "ready"
+    assert (Path(fitted.root) / "model.txt").read_text() == "given"
+    absent = there.model_copy(update={"state": "manual", "reason": "sign the form"})
+    waiting = fit(run, planned, tmp_path, "cpu", weights=absent)
+    assert waiting.state == "manual"
+    assert "sign the form" in str(waiting.reason)
+
+
+def test_a_model_is_that_of_the_dataset_or_of_those_it_learns_from() -> None:
+    own, one, several = (Mean({"learns_from": names}) for names in ([], ["A"], ["A", "B"]))
+    assert [m.model_for("C") for m in (own, one, several)] == ["C", "A", "together"]
+    assert own.datasets_of("C") == ("C",)
+    assert several.datasets_of("together") == ("A", "B")
 
 
 def test_what_learns_has_no_variants() -> None:

@@ -59,7 +59,7 @@ class Learnt(Learner):
         means = [case.volume().grey[case.labels(structures) == 1].mean() for case in cases]
         (workdir / "plan.txt").write_text(str(sum(means) / len(means)))
 
-    def fit(self, workdir, device):
+    def fit(self, workdir, device, start):
         (workdir / "model.txt").write_text((workdir / "plan.txt").read_text())
 
     def load(self, weights, device):

@@ -152,5 +152,6 @@ def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Wo
     cells = read_table(next(folder.glob("scores-*")) / "A")
     assert sorted(cells["status"]) == ["ok", "skipped"]
     assert cells["dsc"].max() > 0.9
-    split = read_json(folder / "model" / "A" / "split.json")
+    split = read_json(done.folder / "results" / "splits" / "0" / "A.json")
+    assert read_json(folder / "model" / "A" / "split.json") == {"A": split}
     assert cells.loc[cells["status"] == "ok", "scan"].tolist() == split["test"]

@@ -10,10 +10,10 @@ rule collect:
         set_aside=shards(paths.SET_ASIDE),
         scores=[
             path
-            for run in RUNS
+            for run in METHOD_RUNS
             for path in shards(paths.SCORES, run=run, scoring=STUDY.scoring.id)
         ],
-        times=[path for run in RUNS for path in shards(paths.TIMES, run=run)],
+        times=[path for run in METHOD_RUNS for path in shards(paths.TIMES, run=run)],
     output:
         scores=f"{STUDY_FOLDER}/scores.parquet",
         times=f"{STUDY_FOLDER}/times.parquet",
@@ -41,7 +41,7 @@ rule measure:
             for path in shards(pattern, COHORTS)
         ],
         prompts=shards(paths.PROMPTS, COHORTS, rules=STUDY.prompt_rules.id),
-        masks=[path for run in RUNS for path in shards(paths.MASKS, COHORTS, run=run)],
+        masks=[path for run in METHOD_RUNS for path in shards(paths.MASKS, COHORTS, run=run)],
     output:
         measures=f"{STUDY_FOLDER}/measures.parquet",
         cohorts=f"{STUDY_FOLDER}/cohorts.parquet",
@@ -53,6 +53,30 @@ rule measure:
         "../../environment.yml"
     shell:
         f"pambench measure --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+
+
+rule training_runs:
+    input:
+        settings=f"{STUDY_FOLDER}/settings.json",
+        scored=[
+            path
+            for run in RUNS
+            for path in (
+                *shards(paths.SCORES, run=run, scoring=STUDY.scoring.id),
+                *shards(paths.TIMES, run=run),
+            )
+        ],
+        splits=[paths.SPLIT.format(seed=STUDY.seed, dataset=name) for name in DATASETS],
+    output:
+        f"{STUDY_FOLDER}/runs.csv",
+    log:
+        f"results/logs/{STUDY.study}/training-runs.log",
+    benchmark:
+        f"results/logs/{STUDY.study}/training-runs.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        f"pambench training-runs --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
 
 STATISTICS = [

@@ -22,9 +22,16 @@ STUDY = Study.read(
     {key: value for key, value in config.items() if key != CHECKSUM}, "the study file"
 )
 STUDY_FOLDER = paths.STUDY.format(study=STUDY.study)
-RUNS = {run.id: run for run in STUDY.runs.values()}
+TRAINED = {trained.run.id: trained for trained in STUDY.trained}
+METHOD_RUNS = {run.id: run for run in STUDY.runs.values()}
+RUNS = METHOD_RUNS | {name: trained.run for name, trained in TRAINED.items()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
 METHODS = {run: adapter.info for run, adapter in ADAPTERS.items()}
+LEARNERS = {
+    run: adapter(RUNS[run].options)
+    for run, adapter in ADAPTERS.items()
+    if issubclass(adapter, Learner)
+}
 DATASETS = STUDY.entries
 COHORTS = list(STUDY.analysis.cohorts)
 WEIGHTS = {
@@ -66,6 +73,8 @@ wildcard_constraints:
     rules=r"[^/]+",
     scoring=r"[^/]+",
     weights=r"[^/]+",
+    model=r"[^/]+",
+    seed=r"\d+",
 
 
 def shards(pattern, datasets=None, **fields):
@@ -79,8 +88,13 @@ def shards(pattern, datasets=None, **fields):
 
 
 def tables_of(analysis):
-    """Paths of the tables that an analysis takes, by name; of those brought only what there is."""
+    """Paths of the tables that an analysis takes, by name; of those brought only what there is.
+
+    Training runs are brought, unless the study makes them.
+    """
     brought = {name: getattr(STUDY.analysis, name) for name in BROUGHT}
+    if TRAINED:
+        brought["runs"] = f"{STUDY_FOLDER}/runs.csv"
     made = {
         name: f"{STUDY_FOLDER}/{name}.parquet"
         for name in analysis.takes
@@ -126,14 +140,31 @@ def prompts_of_run(wildcards):
     )
 
 
-def weights_of_run(wildcards):
-    name = RUNS[wildcards.run].weights
+def weights_status(run):
+    name = RUNS[run].weights
     return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
 
 
+# What learns is handed its weights when it is trained, and its model when it is asked.
+def weights_of_run(wildcards):
+    return [] if wildcards.run in LEARNERS else weights_status(wildcards.run)
+
+
 def model_of_run(wildcards):
-    learns = issubclass(ADAPTERS[wildcards.run], Learner)
-    return [paths.MODEL.format(**wildcards)] if learns else []
+    if wildcards.run not in LEARNERS:
+        return []
+    model = LEARNERS[wildcards.run].model_for(wildcards.dataset)
+    return [paths.MODEL.format(run=wildcards.run, model=model)]
+
+
+def split_of_run(wildcards):
+    if wildcards.run not in LEARNERS:
+        return []
+    return [paths.SPLIT.format(seed=STUDY.seed, dataset=wildcards.dataset)]
+
+
+def learnt_by(wildcards):
+    return LEARNERS[wildcards.run].datasets_of(wildcards.model)
 
 
 def reference_of_run(wildcards):

@@ -1,48 +1,85 @@
-# Methods that learn: a plan and a training for each dataset, on its training cases alone. What an
-# interrupted training left in the folder is gone on with; methods that do not learn have no such job.
+# Methods that learn: a split of each dataset, then a plan and a training for each model, on training
+# cases alone. What an interrupted training left in the folder is gone on with; methods that do not
+# learn have no such job.
+
+
+rule split:
+    input:
+        of_dataset(paths.IMAGES),
+    output:
+        paths.SPLIT,
+    log:
+        "results/logs/split/{seed}/{dataset}.log",
+    benchmark:
+        "results/logs/split/{seed}/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        images=lambda wildcards, input: Path(input[0]).parent,
+    shell:
+        "pambench split --images {params.images:q} --seed {wildcards.seed}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule plan:
     input:
         settings="results/runs/{run}/settings.json",
-        images=of_dataset(paths.IMAGES),
-        reference=of_dataset(paths.REFERENCE),
+        splits=lambda wildcards: [
+            paths.SPLIT.format(seed=STUDY.seed, dataset=name)
+            for name in learnt_by(wildcards)
+        ],
+        prepared=lambda wildcards: [
+            path
+            for pattern in (paths.IMAGES, paths.OBJECTS, paths.REFERENCE)
+            for path in shards(pattern, learnt_by(wildcards))
+        ],
     output:
-        planned=paths.PLAN,
-        split=paths.SPLIT,
+        paths.PLAN,
     log:
-        "results/logs/plan/{run}/{dataset}.log",
+        "results/logs/plan/{run}/{model}.log",
     benchmark:
-        "results/logs/plan/{run}/{dataset}.tsv"
+        "results/logs/plan/{run}/{model}.tsv"
     conda:
         "../../environment.yml"
     resources:
         mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
     params:
         at_hand=lambda wildcards: at_hand(wildcards.run),
-        images=lambda wildcards, input: Path(input.images[0]).parent,
-        reference=lambda wildcards, input: Path(input.reference[0]).parent,
+        sources=lambda wildcards, input: " ".join(
+            f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
+            for name, split in zip(learnt_by(wildcards), input.splits, strict=True)
+        ),
     shell:
-        "pambench plan --settings {input.settings:q} --images {params.images:q}"
-        " --reference {params.reference:q} --output {output.planned:q} > {log:q} 2>&1"
+        "pambench plan --settings {input.settings:q} {params.sources}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule train:
     input:
         settings="results/runs/{run}/settings.json",
         planned=paths.PLAN,
+        weights=lambda wildcards: weights_status(wildcards.run),
     output:
         paths.MODEL,
     log:
-        "results/logs/train/{run}/{dataset}.log",
+        "results/logs/train/{run}/{model}.log",
     benchmark:
-        "results/logs/train/{run}/{dataset}.tsv"
+        "results/logs/train/{run}/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: METHODS[wildcards.run].threads
+    threads: lambda wildcards: LEARNERS[wildcards.run].threads
     resources:
-        gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
+        gpu=lambda wildcards: LEARNERS[wildcards.run].gpus,
         mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
+    params:
+        weights=lambda wildcards, input: (
+            f"--weights-status {input.weights}" if input.weights else ""
+        ),
+        launcher=lambda wildcards: (
+            f"torchrun --standalone --nproc-per-node {LEARNERS[wildcards.run].gpus} --no-python "
+            if LEARNERS[wildcards.run].gpus > 1
+            else ""
+        ),
     shell:
-        "pambench fit --settings {input.settings:q} --planned {input.planned:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "{params.launcher}pambench fit --settings {input.settings:q} --planned {input.planned:q}"
+        " {params.weights} --output {output:q} > {log:q} 2>&1"

@@ -10,6 +10,7 @@ rule predict:
         weights=weights_of_run,
         reference=reference_of_run,
         model=model_of_run,
+        split=split_of_run,
     output:
         masks=paths.MASKS,
         times=paths.TIMES,
@@ -32,7 +33,7 @@ rule predict:
             f"--reference {input.reference}" if input.reference else ""
         ),
         model=lambda wildcards, input: (
-            f"--model-status {input.model}" if input.model else ""
+            f"--model-status {input.model} --split {input.split}" if input.model else ""
         ),
     shell:
         "pambench predict --settings {input.settings:q} --images {input.images:q}"

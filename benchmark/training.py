@@ -1,0 +1,84 @@
+"""The key ``training`` of a study file: models that the study trains itself (paper, Fig. 6).
+
+They are scored like methods but stand in a table of their own, that of the training runs, and so
+in no comparison of the methods. ``docs/training-runs.md`` tells the design.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from benchmark.errors import unknown_name
+from benchmark.settings import Settings
+from benchmark.specs import Run
+
+Kind = Literal["finetuned", "scratch", "together"]
+
+
+class Model(Settings):
+    """What is trained, once for each of ``seeds``, on training cases alone.
+
+    ``kind``: ``finetuned`` is the general model, ``of`` a method of the study, trained on with its
+    weights on each dataset, and asked about that one; ``scratch`` begins with random weights on
+    each dataset, and is asked about all; ``together`` does so on all datasets at once, for
+    ablations. ``adapter``: a method that learns, which takes an option ``seed``; ``options``: of
+    it.
+    """
+
+    kind: Kind
+    of: str
+    adapter: str = "pam-2dmask-trained"
+    options: dict[str, Any] = {}
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    def learns_from(self, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Datasets of each run; an empty one has a model of its own for each dataset."""
+        if self.kind == "scratch":
+            return tuple((name,) for name in datasets)
+        return ((),) if self.kind == "finetuned" else (datasets,)
+
+
+class Trained(NamedTuple):
+    """A model of a study at one seed, and the run that it is scored by.
+
+    ``learns_from``: as in `Model.learns_from`.
+    """
+
+    name: str
+    model: Model
+    seed: int
+    learns_from: tuple[str, ...]
+    run: Run
+
+
+class Training(Settings):
+    """Models that a study trains, and what they are held against.
+
+    ``models``; ``references``: methods whose lead of the general model is set beside the gain by
+    fine-tuning; ``ablations``: by name, settings and what each is scored by: a method,
+    ``method/variant``, or a model of kind ``together``. The first setting is how the model is.
+    """
+
+    models: dict[str, Model] = {}
+    references: tuple[str, ...] = ()
+    ablations: dict[str, dict[str, str]] = {}
+
+    def check(self, methods: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise `ValueError` for names that are neither of ``methods`` (variants by method) nor
+        of `models`."""
+        for name in self.references:
+            if name not in methods:
+                raise ValueError(unknown_name("method in training.references", name, methods))
+        if twice := methods.keys() & self.models.keys():
+            raise ValueError(f"{sorted(twice)[0]} is both a method and a model of training")
+        variants = {f"{m}/{v}" for m, given in methods.items() for v in given}
+        together = {name for name, model in self.models.items() if model.kind == "together"}
+        known = {*methods, *variants, *together}
+        for ablation, settings in self.ablations.items():
+            if len(settings) < 2:
+                raise ValueError(f"training.ablations.{ablation}: one setting is no comparison")
+            for name in settings.values():
+                if name not in known:
+                    where = f"method, variant or model in training.ablations.{ablation}"
+                    raise ValueError(unknown_name(where, name, known))

@@ -1,0 +1,127 @@
+"""PAM as a method that learns: PropMask trained, or trained on, on the cases of a study."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from benchmark.adapter import Learner, MethodInfo
+from benchmark.errors import UserError
+from pam.adapters import PAPER, Pam2DMask
+from pam.presets import Propagation
+
+if TYPE_CHECKING:
+    from benchmark.fitting import Case
+    from pam.training.recipe import Recipe
+
+TABLES = "cases"
+WEIGHTS = "propmask.safetensors"
+
+
+class Pam2DMaskTrained(Pam2DMask, Learner):
+    """`Pam2DMask` whose weights are made here; with weights in the study file it goes on from them.
+
+    The tables that the training reads hold training cases and nothing else. No case is set aside to
+    choose a checkpoint by: the weights after the last step are taken.
+    """
+
+    info = MethodInfo(
+        summary="PAM from a guiding mask, trained or fine-tuned on the training cases",
+        prompts=("mask2d",),
+        gpu=True,
+        memory_mb=8000,
+        citation=PAPER,
+    )
+
+    class Options(Pam2DMask.Options, Learner.Options):
+        """``recipe``: a shipped recipe of PropMask; ``training``: keys of it that are other here.
+
+        The data are the training cases, and a network that goes on from weights is as they are,
+        and is shown images of the size that they were trained at.
+        ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
+        batch. ``workers``: processes that make batches for each.
+        """
+
+        recipe: str = "finetune"
+        training: Mapping[str, Any] = {}
+        seed: int = 0
+        gpus: int = Field(default=1, ge=1)
+        workers: int = Field(default=0, ge=0)
+
+        @field_validator("recipe")
+        @classmethod
+        def _ships(cls, value: str) -> str:
+            if value.endswith((".yaml", ".yml")):
+                raise ValueError("name a shipped recipe, and what is other under training")
+            return value
+
+    options: Options
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the training."""
+        return self.options.gpus
+
+    @property
+    def threads(self) -> int:
+        """One, and one for each process that makes batches."""
+        return (1 + self.options.workers) * self.options.gpus
+
+    def recipe(self, workdir: Path, network: Mapping[str, Any] | None = None) -> "Recipe":
+        """Give the recipe of a training in ``workdir``; ``network``: that of the weights."""
+        from pam.training import recipe as recipes
+
+        content = _merged(
+            recipes.load(self.options.recipe).model_dump(mode="json"), self.options.training
+        )
+        content["data"] = {
+            "kind": "prepared",
+            "datasets": sorted(path.name for path in (workdir / TABLES).iterdir()),
+            "folder": str(workdir / TABLES),
+        }
+        content["seed"] = self.options.seed
+        if network is not None:
+            content["network"] = dict(network)
+            size = network["inference"].get("size", Propagation().size)
+            content["tasks"]["size"] = self.options.training.get("tasks", {}).get("size", size)
+        return recipes.read(content, "options of pam-2dmask-trained")
+
+    def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
+        """Write the tables of the training cases; a recipe that does not fit is told at once."""
+        from pam.training.prepared import write_cases
+
+        shutil.rmtree(workdir, ignore_errors=True)
+        write_cases(cases, workdir / TABLES)
+        self.recipe(workdir)
+
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
+        """Train, or go on from the checkpoint."""
+        from pam import files
+        from pam.network import PropMask
+        from pam.training.loop import train
+
+        network = files.read(start, PropMask) if start else None
+        recipe = self.recipe(workdir, network.config.model_dump() if network else None)
+        if recipe.kind != "propmask":
+            raise UserError(f"the recipe {self.options.recipe} is for {recipe.kind}, not propmask")
+        train(
+            recipe,
+            workdir,
+            resume=True,
+            start=network,
+            device=device,
+            workers=self.options.workers,
+        )
+
+    def load(self, weights: Path | None, device: str) -> None:
+        """Read what `fit` left in the folder ``weights``."""
+        super().load(weights / WEIGHTS if weights else None, device)
+
+
+def _merged(content: Any, changes: Any) -> Any:
+    """Give ``content`` with the values of ``changes``, mapping by mapping."""
+    if not (isinstance(content, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**content, **{k: _merged(content.get(k), v) for k, v in changes.items()}}
