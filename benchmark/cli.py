@@ -128,7 +128,9 @@ def prompts(
 
 
 @app.command()
-def split(images: Input, seed: int, output: Output) -> None:
+def split(
+    images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
+) -> None:
     """Divide the scans of a dataset by patient into those to learn from and those held back."""
     from benchmark import fitting
     from benchmark.files import write_json

@@ -28,7 +28,7 @@ _NO_DATA = "No dataset was prepared."
 _NO_DEVIATIONS = "No method was run with a deviation of the guiding slice."
 _NO_THICKNESS = "No method was run at more than one thickness."
 _NO_READER = "No table of measured times for prompts (analysis.interaction)."
-_NO_RUNS = "No table of training runs (analysis.runs)."
+_NO_RUNS = "The study trained no models (training, or analysis.runs)."
 _NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
 
 SUPPLEMENT: dict[str, Table] = {
@@ -262,7 +262,7 @@ SUPPLEMENT: dict[str, Table] = {
             DATASET,
             METHOD,
             column("General", "number", "general"),
-            column("Fine-tuned", "number", "finetuned"),
+            column("Fine-tuned (SD of seeds)", "pm", "finetuned", "finetuned_sd"),
             column("Gain", "signed", "gain"),
             column("Reference", "text", "reference"),
             column("DSC of the reference", "number", "reference_value"),
@@ -296,11 +296,34 @@ SUPPLEMENT: dict[str, Table] = {
             column("Setting", "text", "setting"),
             METHOD,
             column("As the model is", "text", "default"),
-            column("DSC", "number", "mean"),
+            column("DSC (SD of seeds)", "pm", "mean", "sd"),
         ),
         "S19-S21",
         {"metric": ("dsc",)},
         "dataset",
+        without=_NO_RUNS,
+    ),
+    "ablation_overall": Table(
+        "Ablations: mean DSC over datasets, its spread over seeds, cost of an object",
+        "ablation_overall",
+        (
+            column("Ablation", "text", "ablation"),
+            column("Setting", "text", "setting"),
+            METHOD,
+            column("DSC (SD of seeds)", "pm", "mean", "sd_runs"),
+            column("Seeds", "count", "runs"),
+            column("Datasets", "count", "datasets"),
+            column("Seconds", "short", "seconds"),
+            column("Operations", "short", "flops"),
+            column("Parameters", "count", "parameters"),
+        ),
+        "S19-S21",
+        {"metric": ("dsc",)},
+        notes=(
+            "Fixed windows, centre and width in HU: soft tissue 50, 400; lung -600, 1500; bone "
+            "400, 1800; brain 40, 80 (radiopaedia.org/articles/windowing-ct). Those of the paper "
+            "stand in its Table S18.",
+        ),
         without=_NO_RUNS,
     ),
     "ablation_tests": Table(

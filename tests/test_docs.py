@@ -70,6 +70,13 @@ STUDY_CHANGES: dict[str, Any] = {
     "analysis.thickness.<name>.plain": 30,
     "analysis.thickness.<name>.variants": {"thick": 40},
     "analysis.thickness.<name>.most_slices": 5,
+    "training.models.<name>.kind": "scratch",
+    "training.models.<name>.of": "n",
+    "training.models.<name>.adapter": "methods_of_docs:OtherLearner",
+    "training.models.<name>.options": {"size": 2},
+    "training.models.<name>.seeds": [1],
+    "training.references": ["m"],
+    "training.ablations": {"size": {"small": "m", "large": "n"}},
     "report.title": "Other",
     "report.colours": {"m": "#000000"},
     "report.panels": 2,
@@ -120,7 +127,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "released": {"ignore": [9]},
 }
 METHODS = """
-from benchmark.adapter import Adapter, MethodInfo
+from benchmark.adapter import Adapter, Learner, MethodInfo
 
 class Sized(Adapter):
     info = MethodInfo(summary="sized", prompts=("box3d", "mask2d"))
@@ -132,6 +139,19 @@ class Sized(Adapter):
         raise NotImplementedError
 
 class Other(Sized):
+    pass
+
+class Learns(Sized, Learner):
+    class Options(Sized.Options, Learner.Options):
+        seed: int = 0
+
+    def plan(self, cases, structures, workdir):
+        raise NotImplementedError
+
+    def fit(self, workdir, device, start):
+        raise NotImplementedError
+
+class OtherLearner(Learns):
     pass
 """
 
@@ -336,8 +356,9 @@ def test_every_key_is_told_with_its_default(page: Path, model: type[Settings], i
 
 def study_digests(content: Mapping[str, Any]) -> dict[str, str]:
     study = Study.read(content, "the test's study")
-    (run,) = study.runs.values()
-    return {"prompts": study.prompt_rules.id, "run": run.id, "scores": study.scoring.id}
+    runs = [*study.runs.values(), *(trained.run for trained in study.trained)]
+    names = " ".join(run.id for run in runs)
+    return {"prompts": study.prompt_rules.id, "run": names, "scores": study.scoring.id}
 
 
 @pytest.mark.parametrize("key", [key for key, _ in keys(Study, "<name>")])
@@ -350,13 +371,17 @@ def test_keys_of_a_study_enter_what_the_page_says(
     source = {"kind": "local", "path": "."}
     weights = {"id": "w", "name": "W", "source": source, "files": ["w.bin"]}
     (tmp_path / "weights.yaml").write_text(yaml.safe_dump(weights))
-    base = {
+    base: dict[str, Any] = {
         "study": "base",
         "datasets": ["P01"],
         "methods": {"m": {"adapter": "methods_of_docs:Sized", "prompt": "box3d"}},
     }
-    before = study_digests(base)
     item = "P01" if key.startswith("analysis.cohorts") else "m"
+    if key.startswith("training"):
+        item, learns = "t", {"kind": "finetuned", "of": "m", "adapter": "methods_of_docs:Learns"}
+        base["methods"] |= {"n": {"adapter": "methods_of_docs:Sized", "prompt": "mask2d"}}
+        base["training"] = {"models": {"t": learns}}
+    before = study_digests(base)
     after = study_digests(changed(base, key, STUDY_CHANGES[key], item))
     assert {name for name in before if before[name] != after[name]} == documented(STUDY)[key][1]
 

@@ -66,7 +66,14 @@ ANALYSES = {
     "generalisation": Analysis(
         "generalisation",
         ("runs",),
-        ("recovery", "finetuning", "finetuning_tests", "ablation", "ablation_tests"),
+        (
+            "recovery",
+            "finetuning",
+            "finetuning_tests",
+            "ablation",
+            "ablation_overall",
+            "ablation_tests",
+        ),
     ),
 }
 

@@ -18,19 +18,26 @@ if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
 RECOVERY = (
-    *("method", "trained_on", "tested_on", "metric", "scratch", "general", "recovery_percent"),
-    *("own", "runs"),
+    *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
+    *("recovery_percent", "own", "runs"),
 )
 FINETUNING = (
-    *("method", "reference", "dataset", "metric", "general", "finetuned", "reference_value"),
-    *("gain", "gain_over_reference", "runs"),
+    *("method", "reference", "dataset", "metric", "general", "finetuned", "finetuned_sd"),
+    *("reference_value", "gain", "gain_over_reference", "runs"),
 )
 FINETUNING_TESTS = (
     *("method", "reference", "metric", "n", "mean_gain", "mean_gain_over_reference"),
     *("difference", "low", "high", "test", "chosen", "normality_p", "statistic", "p"),
     *("effect", "effect_name", "reason"),
 )
-ABLATION = ("ablation", "setting", "method", "dataset", "metric", "mean", "runs", "default", "best")
+ABLATION = (
+    *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
+    *("best", *frames.COSTS),
+)
+ABLATION_OVERALL = (
+    *("ablation", "setting", "method", "metric", "default", "mean", "sd_datasets", "sd_runs"),
+    *("datasets", "runs", *frames.COSTS),
+)
 ABLATION_TESTS = (
     *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
     *("epsilon", "default", "wins_of_default", "reason"),
@@ -42,6 +49,7 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Summarise training runs; without ``tables["runs"]`` all tables are empty."""
     runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUNS)))
+    runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *frames.RUNS])))
     general = _means(runs[runs["kind"] == "general"], ["method", "metric", "tested_on"])
     recovery = _recovery(runs, general)
     finetuning = _finetuning(runs, general)
@@ -56,20 +64,22 @@ def analyse(
         "finetuning": finetuning,
         "finetuning_tests": pd.DataFrame(tests, columns=list(FINETUNING_TESTS)),
         "ablation": ablation,
+        "ablation_overall": _overall(runs, ablation),
         "ablation_tests": pd.DataFrame(_ablation_tests(ablation), columns=list(ABLATION_TESTS)),
     }
 
 
 def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean over the runs (seeds) of each model: ``value``, ``runs``."""
-    found = runs.groupby(keys, sort=False)["value"].agg(["mean", "size"]).reset_index()
-    return found.rename(columns={"mean": "value", "size": "runs"})
+    """Mean and sample standard deviation over the runs (seeds) of each model, and their number."""
+    found = runs.groupby(keys, sort=False)["value"].agg(["mean", "std", "size"]).reset_index()
+    return found.rename(columns={"mean": "value", "std": "sd", "size": "runs"})
 
 
 def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     """Score of a model trained from scratch on one dataset, in percent of the general model's."""
     keys = ["method", "metric", "trained_on", "tested_on"]
-    scratch = _means(runs[runs["kind"] == "scratch"], keys).rename(columns={"value": "scratch"})
+    named = {"value": "scratch", "sd": "scratch_sd"}
+    scratch = _means(runs[runs["kind"] == "scratch"], keys).rename(columns=named)
     joined = scratch.merge(
         general[["method", "metric", "tested_on", "value"]].rename(columns={"value": "general"}),
         on=["method", "metric", "tested_on"],
@@ -83,13 +93,14 @@ def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
 def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     """Gain by fine-tuning on a dataset, beside the gain of the general model over a reference."""
     own = runs[(runs["kind"] == "finetuned") & (runs["trained_on"] == runs["tested_on"])]
-    tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns={"value": "finetuned"})
+    named = {"value": "finetuned", "sd": "finetuned_sd"}
+    tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns=named)
     other = _means(runs[runs["kind"] == "reference"], ["method", "metric", "tested_on"])
     other = other.rename(columns={"value": "reference_value", "method": "reference"})
     joined = tuned.merge(
-        general.drop(columns="runs").rename(columns={"value": "general"}),
+        general.drop(columns=["runs", "sd"]).rename(columns={"value": "general"}),
         on=["method", "metric", "tested_on"],
-    ).merge(other.drop(columns="runs"), on=["metric", "tested_on"], how="left")
+    ).merge(other.drop(columns=["runs", "sd"]), on=["metric", "tested_on"], how="left")
     return joined.assign(
         dataset=joined["tested_on"],
         gain=joined["finetuned"] - joined["general"],
@@ -117,13 +128,28 @@ def _gains(
 def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
     part = runs[runs["kind"] == "ablation"]
     keys = ["ablation", "setting", "method", "metric", "tested_on"]
-    means = _means(part, keys).rename(columns={"value": "mean", "tested_on": "dataset"})
+    costs = part.groupby(keys, sort=False)[list(frames.COSTS)].mean().reset_index()
+    means = _means(part, keys).merge(costs, on=keys)
+    means = means.rename(columns={"value": "mean", "tested_on": "dataset"})
     default = part.drop_duplicates(["ablation", "setting"])[["ablation", "setting", "default"]]
     means = means.merge(default, on=["ablation", "setting"])
     groups = means.groupby(["ablation", "method", "metric", "dataset"], sort=False)["mean"]
     return means.assign(best=means["mean"] == groups.transform("max")).reindex(
         columns=list(ABLATION)
     )
+
+
+def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
+    """Give a row a setting: mean over datasets, and how far that differs from run to run."""
+    keys = ["ablation", "setting", "method", "metric"]
+    part = runs[runs["kind"] == "ablation"]
+    of_runs = part.groupby([*keys, "seed"], sort=False)["value"].mean().groupby(keys, sort=False)
+    spread = of_runs.agg(["std", "size"]).rename(columns={"std": "sd_runs", "size": "runs"})
+    groups = ablation.groupby(keys, sort=False)
+    found = groups["mean"].agg(["mean", "std", "count"]).join(spread)
+    found = found.join(groups[[*frames.COSTS]].mean()).join(groups["default"].first())
+    found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()
+    return found.reindex(columns=list(ABLATION_OVERALL))
 
 
 def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -45,7 +45,7 @@ def train(
     averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    device = device or _device()
+    device = _device() if device in (None, "cuda") else device
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     state = State(recipe, device)
@@ -134,6 +134,7 @@ def _scaled(grey: Tensor) -> Tensor:
 def _device() -> str:
     if not torch.cuda.is_available():
         return "cpu"
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    # A process that took a GPU for itself sees that one alone, whatever its rank.
+    device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     torch.cuda.set_device(device)
     return device
