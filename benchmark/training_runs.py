@@ -29,7 +29,7 @@ COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
 def table(study: Study) -> pd.DataFrame:
     """Make the table of training runs (`benchmark.analysis.frames.RUNS`) of a scored study."""
     rows = [row for part in _parts(_Scored(study)) for row in part]
-    return pd.DataFrame(rows, columns=list(frames.RUNS))
+    return pd.DataFrame(rows, columns=list(frames.RUNS)).fillna({"seed": 0})
 
 
 @dataclass

@@ -86,6 +86,9 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             content["network"] = dict(network)
             size = network["inference"].get("size", Propagation().size)
             content["tasks"]["size"] = self.options.training.get("tasks", {}).get("size", size)
+        if content["kind"] != "propmask":
+            told = f"the recipe {self.options.recipe} is for {content['kind']}, not propmask"
+            raise UserError(told)
         return recipes.read(content, "options of pam-2dmask-trained")
 
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
@@ -104,8 +107,6 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
         network = files.read(start, PropMask) if start else None
         recipe = self.recipe(workdir, network.config.model_dump() if network else None)
-        if recipe.kind != "propmask":
-            raise UserError(f"the recipe {self.options.recipe} is for {recipe.kind}, not propmask")
         train(
             recipe,
             workdir,

@@ -1,0 +1,102 @@
+"""The section `training` of a study: which runs it stands for, and what it refuses."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
+from benchmark.errors import UserError
+from benchmark.fitting import Case
+from benchmark.prompts import Prompt
+from benchmark.study import Study
+from benchmark.volume import Volume
+
+
+class Plain(Adapter):
+    info = MethodInfo(summary="plain", prompts=("mask2d", "box3d"))
+
+    class Options(Adapter.Options):
+        reach: int = 1
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+
+class Learning(Plain, Learner):
+    class Options(Plain.Options, Learner.Options):
+        seed: int = 0
+
+    def plan(self, cases: Sequence[Case], structures: Sequence[str], workdir: Path) -> None:
+        raise NotImplementedError
+
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
+        raise NotImplementedError
+
+
+def study(**training: Any) -> Study:
+    plain = {"adapter": f"{__name__}:Plain", "prompt": "box3d", "weights": "pam-small"}
+    content = {
+        "study": "test",
+        "datasets": ["P01", "P02"],
+        "methods": {"plain": {**plain, "variants": {"far": {"reach": 2}}}},
+        "training": training,
+    }
+    return Study.read(content, "the test's study")
+
+
+def model(kind: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "of": "plain", "adapter": f"{__name__}:Learning", **more}
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "learns_from"),
+    [
+        ("finetuned", "pam-small", [[]]),
+        ("scratch", None, [["P01"], ["P02"]]),
+        ("together", None, [["P01", "P02"]]),
+    ],
+)
+def test_a_model_is_trained_once_a_seed_on_what_its_kind_says(
+    kind: str, weights: str | None, learns_from: list[list[str]]
+) -> None:
+    trained = study(models={"m": model(kind, options={"reach": 3}, seeds=[5, 6])}).trained
+    runs = [t.run for t in trained]
+    expected = [(seed, names) for seed in (5, 6) for names in learns_from]
+    assert [(r.options["seed"], r.options["learns_from"]) for r in runs] == expected
+    assert {(r.weights, r.prompt, r.options["reach"]) for r in runs} == {(weights, "box3d", 3)}
+    assert len({r.id for r in runs}) == len(runs)
+
+
+def test_models_are_no_methods_of_the_comparison() -> None:
+    assert list(study(models={"m": model("scratch")}).runs) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({"models": {"m": model("scratch") | {"of": "plan"}}}, "Did you mean: plain"),
+        ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
+        ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),
+        ({"models": {"plain": model("scratch")}}, "both a method and a model"),
+        ({"references": ["plane"]}, "Did you mean: plain"),
+        ({"ablations": {"reach": {"near": "plain"}}}, "no comparison"),
+        ({"ablations": {"reach": {"near": "plain", "far": "plain/fa"}}}, "Did you mean: plain/far"),
+        (
+            {"models": {"m": model("scratch")}, "ablations": {"a": {"x": "plain", "y": "m"}}},
+            "method, variant or model",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told(training: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        study(**training)
+
+
+def test_what_a_method_learns_from_is_in_the_study() -> None:
+    options = {"learns_from": ["P3"]}
+    learner = {"adapter": f"{__name__}:Learning", "prompt": "box3d", "options": options}
+    content = {"study": "test", "datasets": ["P01"], "methods": {"m": learner}}
+    with pytest.raises(UserError, match="learns_from of m"):
+        Study.read(content, "the test's study")

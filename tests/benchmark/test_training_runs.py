@@ -1,0 +1,129 @@
+"""The table of training runs, by hand: of the cases held back, whatever the model."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmark import inference, paths, scoring
+from benchmark.files import write_json
+from benchmark.specs import Run
+from benchmark.study import Study
+from benchmark.tables import write_table
+from benchmark.training_runs import table
+
+LEARNER = "tests.benchmark.test_training:Learning"
+PLAIN = "tests.benchmark.test_training:Plain"
+HELD_BACK = {"P01": ("c", "d"), "P02": ("c",)}
+
+
+def study() -> Study:
+    content = {
+        "study": "test",
+        "datasets": ["P01", "P02"],
+        "methods": {
+            "general": {"adapter": PLAIN, "prompt": "box3d", "variants": {"far": {"reach": 2}}},
+            "other": {"adapter": PLAIN, "prompt": "mask2d"},
+        },
+        "training": {
+            "references": ["other"],
+            "models": {
+                "tuned": {"kind": "finetuned", "of": "general", "adapter": LEARNER},
+                "scratch": {"kind": "scratch", "of": "general", "adapter": LEARNER},
+                "joint": {
+                    "kind": "together",
+                    "of": "general",
+                    "adapter": LEARNER,
+                    "seeds": [0, 1],
+                },
+            },
+            "ablations": {
+                "reach": {"near": "general", "far": "general/far"},
+                "training": {"joint": "joint", "none": "other"},
+            },
+        },
+    }
+    return Study.read(content, "the test's study")
+
+
+def score(run: Run, number: float) -> None:
+    """Write scores of ``run``: those of cases that were learnt from are far off."""
+    for dataset, test in HELD_BACK.items():
+        cells, times = [], []
+        for variant in ("", *run.variants):
+            for scan in "abcd":
+                for structure, more in (("one", 0.0), ("two", 0.2)):
+                    value = number + more + 0.05 * (scan == "d") + 0.1 * bool(variant)
+                    about: dict[str, Any] = {"dataset": dataset, "scan": scan, "patient": scan}
+                    about |= {"structure": structure, "variant": variant, "prompt": run.prompt}
+                    about |= {"level": "structure", "deviation": 0.0, "status": "ok"}
+                    dsc = value if scan in test else 0.99
+                    cells.append({**about, "dsc": dsc, "nsd": dsc / 2})
+                    cells.append({**about, "dsc": 0.1, "deviation": 0.2})
+            timed = {"dataset": dataset, "scan": "c", "object": "c/1", "variant": variant}
+            times.append({**timed, "device": "cpu", "segment_s": number, "flops": 7})
+        fields = {"run": run.id, "dataset": dataset, "shard": 0, "scoring": study().scoring.id}
+        write_table(cells, scoring.SCHEMA, Path(paths.SCORES.format(**fields)))
+        write_table(times, inference.TIMES, Path(paths.TIMES.format(**fields)))
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    monkeypatch.chdir(tmp_path)
+    for dataset, test in HELD_BACK.items():
+        train = [scan for scan in "abcd" if scan not in test]
+        content = {"seed": 0, "share": 0.8, "train": train, "test": list(test)}
+        write_json(Path(paths.SPLIT.format(seed=0, dataset=dataset)), content)
+    known = study()
+    values = (0.5, 0.4, 0.6, 0.1, 0.2, 0.3, 0.35)
+    both = [*known.runs.values(), *(trained.run for trained in known.trained)]
+    for run, value in zip(both, values, strict=True):
+        score(run, value)
+    made = table(known)
+    assert set(made["metric"]) == {"dsc", "nsd"}
+    return made[made["metric"] == "dsc"]
+
+
+def values(runs: pd.DataFrame, *keys: str, **where: Any) -> dict[Any, Any]:
+    for name, value in where.items():
+        runs = runs[runs[name] == value]
+    found = runs.set_index(list(keys))["value"]
+    return {key: pytest.approx(value) for key, value in found.items()}
+
+
+def test_models_and_methods_are_held_to_the_same_cases(runs: pd.DataFrame) -> None:
+    # Mean over scans, then over two structures that differ by 0.2; "d" is held back in P01 alone.
+    assert values(runs, "tested_on", kind="general") == {"P01": 0.625, "P02": 0.6}
+    assert values(runs, "tested_on", kind="reference") == {"P01": 0.525, "P02": 0.5}
+    assert values(runs, "trained_on", "tested_on", kind="finetuned") == {
+        ("P01", "P01"): 0.725,
+        ("P02", "P02"): 0.7,
+    }
+    assert values(runs, "trained_on", "tested_on", kind="scratch") == {
+        ("P01", "P01"): 0.225,
+        ("P01", "P02"): 0.2,
+        ("P02", "P01"): 0.325,
+        ("P02", "P02"): 0.3,
+    }
+
+
+def test_ablations_take_methods_variants_and_models(runs: pd.DataFrame) -> None:
+    ablation = runs[(runs["kind"] == "ablation") & (runs["tested_on"] == "P02")]
+    assert values(ablation, "setting", "seed", ablation="training") == {
+        ("joint", 0): 0.4,
+        ("joint", 1): 0.45,
+        ("none", 0): 0.5,
+    }
+    assert values(ablation, "setting", ablation="reach") == {"near": 0.6, "far": 0.7}
+    assert ablation.groupby("ablation")["method"].unique().map(list).to_dict() == {
+        "reach": ["general"],
+        "training": ["general"],
+    }
+    assert ablation.loc[ablation["default"].astype(bool), "setting"].tolist() == [
+        "near",
+        "joint",
+        "joint",
+    ]
+    assert ablation["seconds"].tolist() == [0.5, 0.5, 0.3, 0.35, 0.4]
+    assert (ablation["flops"] == 7).all()

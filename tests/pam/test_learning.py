@@ -1,0 +1,135 @@
+"""PAM as a method that learns: what it reads, where it starts, that it can be killed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark import prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.fitting import Source, split
+from benchmark.sources import Status
+from benchmark.tables import read_table
+from pam import checkpoints
+from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained
+from pam.training import recipe as recipes
+from pam.training.loop import train
+
+TINY = {"recipe": "tiny", "training": {"steps": 2, "block": 1, "uses": 4}}
+SCANS = ("a", "b", "c", "d", "e")
+
+
+@pytest.fixture
+def source(
+    tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
+) -> Callable[..., Source]:
+    """Give a function that makes a dataset of five scans, some of them of another content."""
+
+    def make(other: tuple[str, ...] = ()) -> Source:
+        root = tmp_path / "raw" / "-".join(("x", *other))
+        for number, scan in enumerate(SCANS):
+            rng = np.random.default_rng(number + 100 * (scan in other))
+            label = np.zeros((8, 40, 40), np.uint8)
+            label[1:7, 8:28, 10 : 26 + number] = 1
+            grey = (100.0 * label + rng.normal(0, 10, label.shape)).astype(np.float32)
+            for kind, array in (("images", grey), ("labels", label)):
+                path = root / kind / f"{scan}.nii.gz"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                volume.write(array, (3.0, 1.0, 1.0), path)
+        found = prepare.prepare(entry(root), ready(root), 0)
+        assert not found.failures
+        rows = list(found.images)
+        images, objects, reference = _through_files(found, tmp_path / "tables" / root.name)
+        return Source(images, objects, reference, split(rows, 0))
+
+    return make
+
+
+def _through_files(found: prepare.Prepared, folder: Path) -> list[Any]:
+    from benchmark import objects
+    from benchmark.tables import write_table
+
+    tables = []
+    for name, rows, schema in (
+        ("images", found.images, prepare.IMAGES),
+        ("objects", found.objects, objects.SCHEMA),
+        ("reference", found.reference, objects.REFERENCE_SCHEMA),
+    ):
+        write_table(rows, schema, folder / f"{name}.parquet")
+        tables.append(read_table(folder / f"{name}.parquet"))
+    return tables
+
+
+def fitted(source: Source, workdir: Path, start: Path | None = None, **options: Any) -> bytes:
+    method = Pam2DMaskTrained({**TINY, **options})
+    method.plan(source.cases(), ["lesion"], workdir)
+    method.fit(workdir, "cpu", start)
+    return (workdir / WEIGHTS).read_bytes()
+
+
+def test_nothing_of_a_held_back_case_reaches_the_weights(
+    source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = source()
+    train, test = plain.split.train, plain.split.test
+    assert (len(train), len(test)) == (4, 1)
+    opened: set[str] = set()
+    read = volume.read
+
+    def noted(paths: list[Path], **more: Any) -> volume.Volume:
+        opened.update(path.name.partition(".")[0] for path in paths)
+        return read(paths, **more)
+
+    monkeypatch.setattr(volume, "read", noted)
+    # The same place each time: it stands in the recipe.
+    first = fitted(plain, tmp_path / "work")
+    assert opened
+    assert opened <= set(train)
+    for name in ("images", "objects", "reference"):
+        rows = read_table(tmp_path / "work" / TABLES / "T1" / f"{name}.parquet")
+        assert set(rows["scan"]) == set(train)
+    assert fitted(source(other=test), tmp_path / "work") == first
+    assert fitted(source(other=train), tmp_path / "work") != first
+
+
+def test_it_goes_on_from_weights_of_another_size(
+    source: Callable[..., Source], tmp_path: Path
+) -> None:
+    content = recipes.load("tiny").model_dump(mode="json")
+    content["network"] |= {"channels": 6, "stages": 3, "inference": {"size": 48}}
+    start = train(
+        recipes.read(content, "test"), tmp_path / "start", device="cpu", workers=0, stop=1
+    )
+    still = {"steps": 2, "block": 1, "optimiser": {"rate": 1e-30, "last_rate": 0}}
+    fitted(source(), tmp_path / "work", start, training=still)
+    ours, theirs = (checkpoints.load(p) for p in (tmp_path / "work" / WEIGHTS, start))
+    assert ours.config == theirs.config
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_the_recipe_is_the_shipped_one_but_for_what_is_told(tmp_path: Path) -> None:
+    (tmp_path / TABLES / "D35").mkdir(parents=True)
+    method = Pam2DMaskTrained({**TINY, "seed": 4, "training": {"network": {"attended": 1}}})
+    recipe, shipped = method.recipe(tmp_path), recipes.load("tiny")
+    assert recipe.seed == 4
+    assert recipe.network == shipped.network.model_copy(update={"attended": 1})
+    assert recipe.data.model_dump()["datasets"] == ("D35",)
+    for name in ("tasks", "loss", "optimiser", "steps"):
+        assert getattr(recipe, name) == getattr(shipped, name)
+
+
+def test_several_gpus_are_several_processes() -> None:
+    method = Pam2DMaskTrained({"gpus": 4, "workers": 3})
+    assert (method.gpus, method.threads) == (4, 16)
+
+
+def test_a_recipe_of_the_other_network_is_refused(
+    source: Callable[..., Source], tmp_path: Path
+) -> None:
+    method = Pam2DMaskTrained({"recipe": "small-box2mask"})
+    with pytest.raises(UserError, match="not propmask"):
+        method.plan(source().cases(), ["lesion"], tmp_path / "work")
