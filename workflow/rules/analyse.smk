@@ -41,7 +41,11 @@ rule measure:
             for path in shards(pattern, COHORTS)
         ],
         prompts=shards(paths.PROMPTS, COHORTS, rules=STUDY.prompt_rules.id),
-        masks=[path for run in METHOD_RUNS for path in shards(paths.MASKS, COHORTS, run=run)],
+        masks=[
+            path
+            for run in METHOD_RUNS
+            for path in shards(paths.MASKS, COHORTS, run=run)
+        ],
     output:
         measures=f"{STUDY_FOLDER}/measures.parquet",
         cohorts=f"{STUDY_FOLDER}/cohorts.parquet",

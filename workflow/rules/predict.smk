@@ -33,7 +33,9 @@ rule predict:
             f"--reference {input.reference}" if input.reference else ""
         ),
         model=lambda wildcards, input: (
-            f"--model-status {input.model} --split {input.split}" if input.model else ""
+            f"--model-status {input.model} --split {input.split}"
+            if input.model
+            else ""
         ),
     shell:
         "pambench predict --settings {input.settings:q} --images {input.images:q}"
