@@ -129,10 +129,10 @@ def _learns(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield what a method that learns has to do in ``folder`` before it can be loaded."""
     plain = next(scenes())
-    cases = [MadeCase(f"made-{number}", {}, [], plain) for number in range(_CASES)]
+    cases = [MadeCase(f"made-{number}", {}, [], [], plain) for number in range(_CASES)]
     yield "plan", partial(learner.plan, cases, [STRUCTURE], folder)
-    yield "fit", partial(learner.fit, folder, device)
-    yield "fit again, when it is done", partial(learner.fit, folder, device)
+    yield "fit", partial(learner.fit, folder, device, None)
+    yield "fit again, when it is done", partial(learner.fit, folder, device, None)
 
 
 def _load(adapter: Adapter, weights: Path | None, device: str) -> str | None:

@@ -103,7 +103,7 @@ class Learnt(Learner):
         darkest = min(c.volume().grey[c.labels(structures) == 1].min() for c in cases)
         (workdir / "plan").write_text(str(darkest))
 
-    def fit(self, workdir: Path, device: str) -> None:
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         (workdir / "plan").replace(workdir / "model")
 
     def load(self, weights: Path | None, device: str) -> None:
@@ -118,7 +118,7 @@ class Learnt(Learner):
 class LearntAnew(Learnt):
     """Leaves a training that is done as it is."""
 
-    def fit(self, workdir: Path, device: str) -> None:
+    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         (workdir / "model").write_text((workdir / "plan").read_text())
 
 
