@@ -18,6 +18,7 @@ from tests.workflow.conftest import Workplace
 
 TARGET = "results/small/scores.parquet"
 PATIENCE_S = 600.0
+FOLDERS = (".", "results", "data")
 
 
 class SkippedError(Exception):
@@ -177,7 +178,8 @@ def _spoil(path: Path, chance: random.Random) -> str:
 
 def full_disk(case: Disturbed) -> None:
     """The disk fills up during the run, and later has room again."""
-    folder, name = _disk_of_its_own(case)
+    name = case.chance.choice(FOLDERS)
+    folder = _on_a_small_disk(case, case.place.folder / name)
     run = case.start()
     case.await_moment(run)
     case.told += f", the disk of {name}"
@@ -194,32 +196,37 @@ def full_disk(case: Disturbed) -> None:
 
 def read_only(case: Disturbed) -> None:
     """A folder that cannot be written to, and later can."""
-    folder, name = _disk_of_its_own(case)
+    name = case.chance.choice(FOLDERS)
     case.told = f"the folder {name}"
-    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
-    case.refused.append(case.rerun())
-    subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+    folder = case.place.folder / name
+    folder.mkdir(exist_ok=True)
+    if os.getuid() == 0:  # whom no mode of a folder keeps out
+        _on_a_small_disk(case, folder)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        case.refused.append(case.rerun())
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+    else:
+        folder.chmod(0o555)
+        case.refused.append(case.rerun())
+        folder.chmod(0o755)
 
 
-def _disk_of_its_own(case: Disturbed) -> tuple[Path, str]:
-    """Put a small disk under a folder of the place, or under the whole; its path, and its name."""
+def _on_a_small_disk(case: Disturbed, folder: Path) -> Path:
+    """Put a small disk under ``folder`` until the end of the round; its content stays."""
     if os.getuid() != 0:
         raise SkippedError("only root can mount a small disk")
-    name = case.chance.choice([".", "results", "data"])
-    folder = case.place.folder / name
     aside = folder.with_name(f"{folder.name}.aside")
     folder.mkdir(exist_ok=True)
     folder.rename(aside)
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, text=True)
-    if mounted.returncode == 0:
-        case.closing.callback(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
-    shutil.copytree(aside, folder, symlinks=True, dirs_exist_ok=True)
-    shutil.rmtree(aside)
     if mounted.returncode != 0:
         raise SkippedError(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    return folder, name
+    case.closing.callback(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
+    shutil.copytree(aside, folder, symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(aside)
+    return folder
 
 
 FAULTS: dict[str, Callable[[Disturbed], None]] = {
