@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
 from reports import appendix, headline, prompts, sections, tables, works
+from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
 from reports.notes import notes
@@ -73,6 +74,8 @@ def render(results: "Results") -> str:
 def content(results: "Results") -> dict[str, Any]:
     """Everything that the template shows."""
     datasets = sections.datasets(results)
+    browser = cases(results)
+    behind = browser.get("places", set())
     splits = [str(s) for s in results.overall["split"].unique() if s != ALL]
     return {
         "title": results.report.get("title") or "PAM benchmark",
@@ -98,14 +101,14 @@ def content(results: "Results") -> dict[str, Any]:
         "figures": [
             {"name": name, "section": entry.section, "title": entry.title}
             | {"paper": entry.panels or name.removeprefix("fig")}
-            | _figure(results.folder, name)
+            | _figure(results.folder, name, behind)
             for name, entry in FIGURES.items()
         ],
         "numbers": Numbers(),
         "made": appendix.files(results.folder),
         "appendix": appendix.appendix(results),
         "columns": results.columns,
-        "cases": cases(results),
+        "cases": browser,
         "per_dataset": sections.per_dataset(results),
         "comparison": sections.comparison(results.comparison),
         "ledger": shown.shown(results),
@@ -149,17 +152,21 @@ def _counts(results: "Results") -> dict[str, int]:
     }
 
 
-def _figure(study: Path, name: str) -> dict[str, Any]:
-    """Caption, files, and the picture as a data address; nothing where it was not drawn."""
+def _figure(study: Path, name: str, behind: set[str]) -> dict[str, Any]:
+    """Caption, files, and the picture as a data address; nothing where it was not drawn.
+
+    ``behind``: places of the page that a point of a figure may lead to.
+    """
     suffix = FIGURES[name].shown
     path = study / "figures" / f"{name}.{suffix}"
     if not path.exists():
         return {}
     caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    links = appendix.links(study, f"figures/{name}", ("pdf", "svg", "png"))
+    files = appendix.links(study, f"figures/{name}", ("pdf", "svg", "png"))
     return {
         "caption": caption,
         "source": f"data:{_MIME[suffix]};base64,{data}",
-        "files": links,
+        "files": files,
+        "spots": spots(path.read_text(encoding="utf-8"), behind) if suffix == "svg" else [],
     }

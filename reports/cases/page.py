@@ -24,8 +24,8 @@ def page(results: "Results") -> dict[str, Any]:
     """Everything that the template shows of the cases; nothing where ``cases.json`` is not there.
 
     ``index`` is what the script reads: the cases without their pixels, the methods with their
-    colours, and ``points``, the scores of all objects. ``keys`` and ``datasets``: of the cases,
-    for links from the tables.
+    colours, and ``points``, the scores of all objects. ``links``, ``datasets`` and
+    ``places``: keys and datasets of the cases, and what figures may lead to.
     """
     path = results.folder / NAME
     if not path.exists():
@@ -51,8 +51,11 @@ def page(results: "Results") -> dict[str, Any]:
         "pixels": pixels,
         "judges": judges(results),
         "kinds": KINDS,
-        "keys": set(keys),
+        "links": set(keys),
         "datasets": {case["dataset"] for case in cases},
+        "places": {f"case:{key}" for key in keys}
+        | {f"cases:{case['dataset']}/" for case in cases}
+        | {f"cases:{case['dataset']}/ {case['structure']}" for case in cases},
         "forbidden": licences,
         **_niivue(),
         "reduced": sum(max(case["step"]) > 1 for case in cases),

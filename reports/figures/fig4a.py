@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.cases import links
 from reports.style import CONTROL_MARKERS, MM, SPLIT_GREYS, SPLITS, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -163,7 +164,14 @@ def _dots(wide: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, s
             place = i * (len(looks) + 1) + j
             labels.append(method)
             places.append(place)
-            axes.plot(wide.loc[dataset, method], place, look.marker, color=look.colour, ms=5)
+            axes.plot(
+                wide.loc[dataset, method],
+                place,
+                look.marker,
+                color=look.colour,
+                ms=5,
+                url=links.cases(str(dataset)),
+            )
         title = _label(str(dataset), names, short=False).replace("\n", " ")
         axes.text(0, i * (len(looks) + 1) - 0.6, title, fontweight="bold", va="bottom")
     axes.set_yticks(places, labels)

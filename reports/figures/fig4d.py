@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.cases import links
 from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -31,17 +32,18 @@ def unit(times: "pd.DataFrame") -> str:
 
 
 def table(times: "pd.DataFrame") -> "pd.DataFrame":
-    """Seconds to segment one object: columns method, device, dataset, seconds; a row a point.
+    """Seconds to segment one object: columns method, device, dataset, object, seconds.
 
-    ``times``: rows of ``times.parquet``. The base variant counts, and what has a positive time (a
-    logarithm needs one). Devices are kept apart.
+    A row is a point. ``times``: rows of ``times.parquet``. The base variant counts, and what has a
+    positive time (a logarithm needs one). Devices are kept apart.
     """
     rows = times[(times["variant"] == "") & (times["segment_s"] > 0)]
     rows = rows.rename(columns={"segment_s": "seconds"})
     columns = ["method", "device", "dataset"]
     if unit(times) == "dataset":
-        return rows.groupby(columns, sort=False)["seconds"].mean().reset_index()
-    return rows[[*columns, "seconds"]].reset_index(drop=True)
+        means = rows.groupby(columns, sort=False)["seconds"].mean().reset_index()
+        return means.assign(object=None)
+    return rows[[*columns, "object", "seconds"]].reset_index(drop=True)
 
 
 def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
@@ -51,7 +53,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
     with styled():
         points = table(times)
         groups = [
-            (method, str(device), group["seconds"].to_numpy(dtype=float))
+            (method, str(device), group["seconds"].to_numpy(dtype=float), _places(group))
             for method in looks
             for device, group in points[points["method"] == method].groupby("device", sort=False)
         ]
@@ -61,7 +63,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
             return figure
         figure = Figure(figsize=(WIDTH, (20 + 8 * len(groups)) * MM), layout="constrained")
         axes = figure.subplots()
-        for place, (method, _, seconds) in enumerate(groups):
+        for place, (method, _, seconds, places) in enumerate(groups):
             colour = looks[method].colour
             axes.boxplot(
                 seconds,
@@ -75,9 +77,11 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
                 whiskerprops={"color": colour},
                 capprops={"color": colour},
             )
-            axes.plot(seconds, place + _spread(len(seconds)), "o", color=colour, ms=2.4, alpha=0.6)
-        _time_axis(axes, [second for _, _, seconds in groups for second in seconds])
-        labels = [f"{method} ({device}, n = {len(s)})" for method, device, s in groups]
+            height = place + _spread(len(seconds))
+            axes.plot(seconds, height, "o", color=colour, ms=2.4, alpha=0.6)
+            links.mark(axes, seconds, height, places)
+        _time_axis(axes, [second for _, _, seconds, _ in groups for second in seconds])
+        labels = [f"{method} ({device}, n = {len(s)})" for method, device, s, _ in groups]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         what = "the mean of a dataset" if unit(times) == "dataset" else "one object"
@@ -85,6 +89,12 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         return figure
+
+
+def _places(points: "pd.DataFrame") -> list[str]:
+    """Where the points lead: to the case of an object, or to those of a dataset."""
+    pairs = zip(points["dataset"].astype(str), points["object"], strict=True)
+    return [links.case(d, o) if isinstance(o, str) else links.cases(d) for d, o in pairs]
 
 
 def caption(times: "pd.DataFrame") -> str:

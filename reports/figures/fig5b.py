@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.cases import links
 from reports.sections import p_value
 from reports.style import MM, MODALITIES, OTHER, WIDTH, note, styled
 
@@ -52,6 +53,9 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
                 for modality, part in mine.groupby("modality", sort=False):
                     colour = MODALITIES.get(str(modality), OTHER)
                     axes.plot(part[shape], part["change"], ".", color=colour, label=str(modality))
+                    names = zip(part["dataset"], part["structure"], strict=True)
+                    places = [links.cases(str(d), str(s)) for d, s in names]
+                    links.mark(axes, part[shape], part["change"], places)
                 both = mine[[shape, "change"]].dropna()
                 if len(both) > 2 and both[shape].nunique() > 1:
                     slope, start = np.polyfit(both[shape], both["change"], 1)

@@ -189,7 +189,7 @@ $("viewer").addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// #case:KEY opens a case, #cases:DATASET shows the cases of a dataset.
+// #case:KEY opens a case, #cases:WORDS shows the cases whose rows hold the words.
 function follow() {
   const [kind, ...rest] = decodeURIComponent(location.hash.slice(1)).split(":");
   const asked = rest.join(":");
@@ -202,10 +202,10 @@ function follow() {
     const bar = $("case-table").parentElement.previousElementSibling;
     const input = bar?.matches(".filter") ? bar.querySelector("input") : null;
     if (input) {
-      input.value = `${asked}/`;
+      input.value = asked;
       input.dispatchEvent(new Event("input"));
     }
-    filterPlot(asked);
+    filterPlot(asked.split("/")[0]);
     $("cases").scrollIntoView();
   }
 }

@@ -99,6 +99,8 @@ def regularity_values(rows: int) -> pd.DataFrame:
         rng.random((rows, 4)), columns=["box_ratio", "convex_ratio", "iri", "change"]
     )
     table["modality"] = [("CT", "MR")[i % 2] for i in range(rows)]
+    table["dataset"] = [f"D{i}" for i in range(rows)]
+    table["structure"] = "liver"
     return table.assign(method="first", reference="second", dimension="2d", same_prompt=True)
 
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from matplotlib.figure import Figure
 from skimage.transform import downscale_local_mean
 
 from benchmark.files import write_json
 from reports import html, panels
-from reports.cases import build, encoding, page
+from reports.cases import build, encoding, links, page
 from reports.cases.choice import choose, judged
 from reports.figures import Folders
 from reports.results import Results
@@ -189,3 +190,18 @@ def test_niivue_is_the_published_file() -> None:
     digest = hashlib.sha256((page.ASSETS / page.NIIVUE).read_bytes()).hexdigest()
     assert f"`{digest}`" in (page.ASSETS / "README.md").read_text(encoding="utf-8")
     assert digest == "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"
+
+
+def test_points_of_a_figure_lead_to_what_is_there(tmp_path: Path) -> None:
+    """Each place, in percent of the picture, is where matplotlib puts the point."""
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    axes.set(xlim=(0, 10), ylim=(0, 1))
+    addresses = [links.case("A", "s 1/liver/1"), links.cases("A", "liver"), links.cases("B")]
+    links.mark(axes, [0, 5, 10], [0.5, 1.0, 0.0], addresses)
+    figure.savefig(tmp_path / "figure.svg")
+    known = {"case:A/s 1/liver/1", "cases:A/ liver"}
+    found = links.spots((tmp_path / "figure.svg").read_text(encoding="utf-8"), known)
+    assert [spot["href"] for spot in found] == ["#case:A/s%201/liver/1", "#cases:A/%20liver"]
+    places = [(float(spot["left"]), float(spot["top"])) for spot in found]
+    assert places == [pytest.approx((10, 50), abs=0.02), pytest.approx((50, 10), abs=0.02)]

@@ -39,11 +39,13 @@ def by_dataset(count: int, gap: bool = False) -> pd.DataFrame:
 
 def times(datasets: int) -> pd.DataFrame:
     rows = [
-        {"dataset": f"D{d}", "method": m, "variant": "", "device": "cpu", "segment_s": s * (d + 1)}
+        {"dataset": f"D{d}", "object": "s/liver/1", "method": m, "variant": "", "device": "cpu"}
+        | {"segment_s": s * (d + 1)}
         for d in range(datasets)
         for m, s in (("first", 0.1), ("first", 0.3), ("second", 2.0))
     ]
-    return pd.DataFrame(rows, columns=["dataset", "method", "variant", "device", "segment_s"])
+    columns = ["dataset", "object", "method", "variant", "device", "segment_s"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def case(**answers: Answer) -> Case:
