@@ -15,10 +15,12 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from reports import html, panels
 from reports.cases import build
 from reports.cases.choice import choose, judged
-from reports.figures import Folders
+from reports.figures import Folders, make
 from reports.results import Results
 
 pytestmark = pytest.mark.chromium
+PATIENCE_MS = 120_000  # without a graphics card, on a busy machine
+expect.set_options(timeout=PATIENCE_MS)
 
 PIXELS = """(canvas) => {
   const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -47,6 +49,7 @@ def shown(folders: Folders, made: Callable[..., Path]) -> Results:
     """A study of four datasets, three of which may be shown: twelve cases."""
     results = Results(made(folders.data.parent, 4, 3, shown=3))
     build.make(results, folders)
+    make(results, folders, "fig4d")
     (results.folder / "report.html").write_text(html.render(results), encoding="utf-8")
     return results
 
@@ -54,7 +57,7 @@ def shown(folders: Folders, made: Callable[..., Path]) -> Results:
 @pytest.fixture(scope="module")
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     found = chromium.new_context(offline=True, viewport={"width": 1200, "height": 900})
-    found.set_default_timeout(10_000)
+    found.set_default_timeout(PATIENCE_MS)
     yield found
     found.close()
 
@@ -220,6 +223,20 @@ def test_from_a_point_to_its_case(page: Page, shown: Results) -> None:
     assert page.locator("#plot circle:visible").count() == (scored["dataset"] == "D02").sum()
 
 
+def test_from_a_figure_and_from_a_dataset(page: Page, shown: Results) -> None:
+    spots = page.locator("#fig4d .spots a")
+    methods = shown.times["method"].nunique() - len(shown.controls)
+    assert spots.count() == 12 * methods
+    name = str(spots.nth(5).get_attribute("title")).partition(": ")[2]
+    spots.nth(5).click()
+    expect(page.locator("#case-name")).to_contain_text(name.split("/", 1)[1])
+    page.get_by_role("region", name="DSC by dataset").get_by_role("link", name="D03").click()
+    left = page.locator("#case-table tbody tr:visible th")
+    assert [text.split("/")[0] for text in left.all_inner_texts()] == ["D03"] * 4
+    assert page.get_by_label("Filter the cases").input_value() == "D03/"
+    assert choice(page, "Objects of").input_value() == "D03"
+
+
 def test_an_address_opens_its_case(opened: Callable[..., Page], page: Page) -> None:
     key = link(page, 7).inner_text()
     other = opened(str(link(page, 7).get_attribute("href")))
@@ -237,7 +254,7 @@ def test_in_3d(page: Page) -> None:
     """Turned, a case looks different; the cube of directions is coloured whatever is shown."""
     page.get_by_role("button", name="Show in 3D").click()
     canvas = page.locator("#solid canvas")
-    expect(canvas).to_have_attribute("data-drawn", "1", timeout=60_000)
+    expect(canvas).to_have_attribute("data-drawn", "1")
     full = colours(canvas.screenshot())
     middle = tuple(slice(n // 3, 2 * n // 3) for n in full.shape)
     assert (full[middle] > 40).mean() > 0.5
@@ -245,7 +262,7 @@ def test_in_3d(page: Page) -> None:
     assert (colours(canvas.screenshot()) != full).any()
     page.get_by_role("button", name="None").click()
     canvas.press("0")
-    expect(canvas).to_have_attribute("data-drawn", re.compile("[^1]"), timeout=60_000)
+    expect(canvas).to_have_attribute("data-drawn", re.compile("[^1]"))
     assert (colours(canvas.screenshot())[middle] > 40).sum() == 0
 
 
