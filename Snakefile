@@ -26,6 +26,10 @@ localrules:
     check,
 
 
+onstart:
+    print(*filter(None, [clock.bring_back(Path())]), file=sys.stderr)
+
+
 onerror:
     print(*filter(None, [room.trouble(WRITTEN)]), file=sys.stderr)
 

@@ -35,20 +35,24 @@ class SoakError(Exception):
     """A round that ended in none of the permitted ways."""
 
 
-def make_place(folder: Path) -> Workplace:
-    """A study of one dataset in two shards under two methods, not yet run."""
+def make_place(folder: Path, *, least: bool = False) -> Workplace:
+    """A study of one dataset in two shards under two methods, or one and one; not yet run."""
     place = Workplace(folder)
     (folder / "mymethods.py").write_text(METHODS, encoding="utf-8")
     for number in (1, 2, 3):
         place.add_scan("A", f"case{number}", seed=number)
-    place.write("A.yaml", entry("A"))
-    place.study(datasets=["A.yaml"])
+    place.write("A.yaml", entry("A") | ({"shards": 1} if least else {}))
+    if least:
+        slab = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
+        place.study(datasets=["A.yaml"], methods={"slab": slab})
+    else:
+        place.study(datasets=["A.yaml"])
     return place
 
 
-def undisturbed(folder: Path) -> Workplace:
+def undisturbed(folder: Path, *, least: bool = False) -> Workplace:
     """The same, run without any fault."""
-    place = make_place(folder)
+    place = make_place(folder, least=least)
     run = place.run(folder / "small.yaml", "--", TARGET)
     if run.returncode:
         raise SoakError(f"the undisturbed run failed:\n{run.stdout}{run.stderr}")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("soak")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    return undisturbed(tmp_path_factory.mktemp("finished"))
+    return undisturbed(tmp_path_factory.mktemp("finished"), least=True)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

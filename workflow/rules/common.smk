@@ -12,7 +12,7 @@ from benchmark import paths
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
 from benchmark.files import CHECKSUM
-from benchmark.machine import room
+from benchmark.machine import clock, room
 from benchmark.machine.workflow_progress import take_over
 from benchmark.study import Study
 from benchmark.weights import registry, store
