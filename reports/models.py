@@ -33,16 +33,19 @@ def scores(finetuning: "pd.DataFrame") -> "pd.DataFrame":
     return _joined(parts)
 
 
-def own(recovery: "pd.DataFrame", finetuning: "pd.DataFrame") -> "pd.DataFrame":
+def trained(transfer: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the rows of models from scratch and fine-tuned ones, under the paper's names."""
+    rows = transfer[transfer["metric"] == METRIC].dropna(subset=["mean"])
+    name = {"scratch": scratch, "finetuned": finetuned}
+    names = [name[k](m) for k, m in zip(rows["kind"], rows["method"], strict=True)]
+    return rows.assign(model=names)
+
+
+def own(transfer: "pd.DataFrame") -> "pd.DataFrame":
     """Give a row a (dataset, model) of models tested on the dataset that they were trained on."""
-    tuned = finetuning[finetuning["metric"] == METRIC]
-    rows = recovery[(recovery["metric"] == METRIC) & recovery["own"].astype(bool)]
-    rows = rows.rename(columns={"tested_on": "dataset"})
-    parts = [
-        _long(rows, "scratch", rows["method"].map(scratch)),
-        _long(tuned, "finetuned", tuned["method"].map(finetuned)),
-    ]
-    return _joined(parts)
+    rows = trained(transfer)
+    rows = rows[rows["own"].astype(bool)].rename(columns={"tested_on": "dataset"})
+    return _joined([_long(rows, "mean", rows["model"])])
 
 
 def looks_of(models: Sequence[str], known: Mapping[str, Look]) -> dict[str, Look]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.files import atomic
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ CONTROL_MARKERS = "x+1|2_"
 
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
+
+SMALL = 6.0
+"""Points: no text of a figure is smaller."""
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -112,6 +118,12 @@ def styled() -> Iterator[None]:
 
     with mpl.rc_context(_STYLE):
         yield
+
+
+def dodge(count: int) -> NDArray[np.float64]:
+    """Offsets that keep ``count`` points of one place apart, in widths of a place."""
+    reach = min(0.32, 0.06 * (count - 1))
+    return np.linspace(-reach, reach, count)
 
 
 def note(figure: "Figure", text: str) -> None:

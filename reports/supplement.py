@@ -255,6 +255,19 @@ SUPPLEMENT: dict[str, Table] = {
         across="tested_on",
         without=_NO_RUNS,
     ),
+    "transfer": Table(
+        "Models trained or fine-tuned on one dataset: DSC, tested on each",
+        "transfer",
+        (
+            METHOD,
+            column("Model", "text", "kind"),
+            column("Trained on", "text", "trained_on"),
+            column("DSC", "number", "mean"),
+        ),
+        where={"metric": ("dsc",)},
+        across="tested_on",
+        without=_NO_RUNS,
+    ),
     "finetuning": Table(
         "Fine-tuning: DSC by dataset",
         "finetuning",

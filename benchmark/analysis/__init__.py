@@ -68,6 +68,7 @@ ANALYSES = {
         ("runs",),
         (
             "recovery",
+            "transfer",
             "finetuning",
             "finetuning_tests",
             "ablation",

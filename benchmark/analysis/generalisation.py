@@ -21,6 +21,7 @@ RECOVERY = (
     *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
     *("recovery_percent", "own", "runs"),
 )
+TRANSFER = ("method", "kind", "trained_on", "tested_on", "metric", "mean", "own", "runs")
 FINETUNING = (
     *("method", "reference", "dataset", "metric", "general", "finetuned", "finetuned_sd"),
     *("reference_value", "gain", "gain_over_reference", "runs"),
@@ -57,10 +58,12 @@ def analyse(
     tests = [
         row
         for key, part in finetuning.groupby(["method", "reference", "metric"], sort=False)
+        if part["finetuned"].notna().any()
         for row in _gains(key, part, settings)
     ]
     return {
         "recovery": recovery,
+        "transfer": _transfer(runs),
         "finetuning": finetuning,
         "finetuning_tests": pd.DataFrame(tests, columns=list(FINETUNING_TESTS)),
         "ablation": ablation,
@@ -90,17 +93,30 @@ def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     return joined.assign(recovery_percent=percent, own=own).reindex(columns=list(RECOVERY))
 
 
+def _transfer(runs: pd.DataFrame) -> pd.DataFrame:
+    """Score on every dataset of models trained or fine-tuned on one."""
+    keys = ["method", "kind", "metric", "trained_on", "tested_on"]
+    means = _means(runs[runs["kind"].isin(["scratch", "finetuned"])], keys)
+    own = means["trained_on"] == means["tested_on"]
+    return means.rename(columns={"value": "mean"}).assign(own=own).reindex(columns=list(TRANSFER))
+
+
 def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
-    """Gain by fine-tuning on a dataset, beside the gain of the general model over a reference."""
+    """Gain by fine-tuning on a dataset, beside the gain of the general model over a reference.
+
+    General models that were not fine-tuned stand beside those that were, on the same datasets.
+    """
     own = runs[(runs["kind"] == "finetuned") & (runs["trained_on"] == runs["tested_on"])]
     named = {"value": "finetuned", "sd": "finetuned_sd"}
     tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns=named)
     other = _means(runs[runs["kind"] == "reference"], ["method", "metric", "tested_on"])
     other = other.rename(columns={"value": "reference_value", "method": "reference"})
-    joined = tuned.merge(
-        general.drop(columns=["runs", "sd"]).rename(columns={"value": "general"}),
-        on=["method", "metric", "tested_on"],
-    ).merge(other.drop(columns=["runs", "sd"]), on=["metric", "tested_on"], how="left")
+    known = general.drop(columns="sd").rename(columns={"value": "general", "runs": "runs_general"})
+    known = known.merge(tuned[["metric", "tested_on"]].drop_duplicates())
+    joined = known.merge(tuned, on=["method", "metric", "tested_on"], how="left")
+    joined["runs"] = joined["runs"].fillna(joined["runs_general"]).astype(int)
+    other = other.drop(columns=["runs", "sd"])
+    joined = joined.merge(other, on=["metric", "tested_on"], how="left")
     return joined.assign(
         dataset=joined["tested_on"],
         gain=joined["finetuned"] - joined["general"],

@@ -1,11 +1,11 @@
 """Fig. 3a: how many objects of each type each dataset holds, as bars around a circle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.style import MM, MODALITIES, OTHER, SPLIT_GREYS, SPLITS, WIDTH, note, styled
+from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, SPLITS, WIDTH, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from reports.figures import Folders
     from reports.results import Results
 
-_CIRCLE_MM = 150
-_INNER, _REACH = 1.0, 1.0
+_CIRCLE_MM = 164
+INNER, _REACH = 1.5, 1.0
 """Radius of the foot of the bars, and length of the longest bar."""
+_LEAST = 0.064
+"""Radians that a dataset takes at least: its name needs them, however few its types are."""
+_SCALE = 0.16
+"""Radians left free at the top for the numbers of the scale."""
 _BEHIND = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.5}
-_GAP = 0.8
-"""Free width between two datasets, in bars."""
+_GAP = 0.012
+"""Radians between two datasets."""
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
@@ -47,24 +51,24 @@ def draw(types: "pd.DataFrame") -> "Figure":
         axes.set_theta_direction(-1)
         axes.axis("off")
         groups = list(types.groupby("dataset", sort=False))
-        width = 2 * np.pi / (len(types) + _GAP * len(groups))
+        width = bar_width([len(rows) for _, rows in groups])
         decades = max(1.0, float(np.log10(types["objects"].max())))
         splits = list(dict.fromkeys(types["split"]))
-        angle = 0.0
+        angle = _SCALE / 2
         for dataset, rows in groups:
             ordered = rows.sort_values("objects", ascending=False)
-            middles = angle + width * (np.arange(len(rows)) + 0.5)
+            span = max(width * len(rows), _LEAST)
+            middles = angle + span / 2 + width * (np.arange(len(rows)) + 0.5 - len(rows) / 2)
             colour = MODALITIES.get(str(rows["modality"].iloc[0]), OTHER)
             heights = np.log10(ordered["objects"].to_numpy(float).clip(1)) / decades * _REACH
-            axes.bar(middles, heights + 0.02, width * 0.85, bottom=_INNER, color=colour, lw=0)
+            axes.bar(middles, heights + 0.02, width * 0.85, bottom=INNER, color=colour, lw=0)
             grey = SPLIT_GREYS[splits.index(rows["split"].iloc[0]) % len(SPLIT_GREYS)]
-            span = width * len(rows)
-            for radius, shade in ((_INNER - 0.05, colour), (_INNER - 0.10, grey)):
+            for radius, shade in ((INNER - 0.05, colour), (INNER - 0.10, grey)):
                 axes.bar(angle + span / 2, 0.04, span, bottom=radius, color=shade, lw=0)
             _name(axes, angle + span / 2, f"{dataset} ({len(rows)})")
-            angle += span + width * _GAP
+            angle += span + _GAP
         _rings(axes, decades)
-        axes.set_ylim(0, _INNER + _REACH + 0.12)
+        axes.set_ylim(0, INNER + _REACH + 0.12)
         modalities = list(dict.fromkeys(map(str, types["modality"])))
         handles = [Patch(color=MODALITIES.get(m, OTHER), label=m) for m in modalities]
         handles += [
@@ -73,6 +77,17 @@ def draw(types: "pd.DataFrame") -> "Figure":
         ]
         figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6))
         return figure
+
+
+def bar_width(counts: Sequence[int]) -> float:
+    """Radians of a bar, so that datasets of ``counts`` types fill the circle but for the scale."""
+    room = 2 * np.pi - _SCALE - _GAP * len(counts)
+    low, high = 0.0, room / sum(counts)
+    for _ in range(40):
+        width = (low + high) / 2
+        filled = sum(max(width * count, _LEAST) for count in counts)
+        low, high = (low, width) if filled > room else (width, high)
+    return low
 
 
 def caption(types: "pd.DataFrame") -> str:
@@ -92,11 +107,10 @@ def caption(types: "pd.DataFrame") -> str:
 def _rings(axes: Any, decades: float) -> None:
     around = np.linspace(0, 2 * np.pi, 361)
     for power in range(1, int(decades) + 1):
-        radius = _INNER + 0.02 + power / decades * _REACH
+        radius = INNER + 0.02 + power / decades * _REACH
         axes.plot(around, np.full(361, radius), color="#BBBBBB", lw=0.4, ls=(0, (4, 3)), zorder=0)
-        axes.text(
-            0, radius, f"{10**power:,}", fontsize=5, color="#555555", ha="center", va="bottom"
-        )
+        text = f"{10**power:,}"
+        axes.text(0, radius, text, fontsize=SMALL, color="#444444", ha="center", bbox=_BEHIND)
 
 
 def _name(axes: Any, angle: float, text: str) -> None:
@@ -105,11 +119,11 @@ def _name(axes: Any, angle: float, text: str) -> None:
     right = angle <= np.pi
     axes.text(
         angle,
-        _INNER - 0.14,
+        INNER - 0.14,
         text,
         rotation=turned if right else turned + 180,
         rotation_mode="anchor",
         ha="right" if right else "left",
         va="center",
-        fontsize=5.5,
+        fontsize=SMALL,
     )

@@ -55,7 +55,7 @@ def draw(fingerprint: "pd.DataFrame") -> "Figure":
         below.set_ylim(0, 1)
         below.tick_params(length=0)
         below.set_xlim(-0.5, len(table) - 0.5)
-        below.set_xticks(range(len(table)), list(table["dataset"]), rotation=90)
+        below.set_xticks(range(len(table)), list(table["dataset"]), rotation=90 * (len(table) > 16))
         for ax in (axes, below):
             ax.spines[:].set_visible(False)
         bar = figure.colorbar(shown, ax=axes, extend="both", pad=0.01, fraction=0.03)

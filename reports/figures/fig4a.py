@@ -1,12 +1,11 @@
 """Fig. 4a: Dice similarity coefficient (DSC) of all methods on each dataset, as a radar chart."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from reports import radar
 from reports.cases import links
-from reports.style import CONTROL_MARKERS, MM, SPLIT_GREYS, SPLITS, WIDTH, Look, note, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 
 _FEWEST_AXES = 3
 _CIRCLE_MM = 108
+_MOST_LINES = 6
+"""Methods up to which the lines of one chart can be told apart; of more, each has its own."""
+_COLUMNS, _NAME_MM = 4, 6.5
+_BEHIND = Look("#D8D8D8", "", "-")
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
@@ -36,7 +39,8 @@ def table(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataFrame":
 def draw(
     by_dataset: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, str]
 ) -> "Figure":
-    """Draw the chart; with fewer than three datasets, which span no area, a dot plot that says so.
+    """Draw the chart, or a small one a method where they are many; with fewer than three datasets,
+    which span no area, a dot plot that says so.
 
     ``by_dataset``: see `benchmark.analysis.aggregate.by_dataset`; ``names``: datasets spelled out.
     """
@@ -50,6 +54,8 @@ def draw(
             return figure
         if len(wide) < _FEWEST_AXES:
             return _dots(wide, looks, names)
+        if sum(look.marker not in CONTROL_MARKERS for look in looks.values()) > _MOST_LINES:
+            return _radars(wide, looks)
         splits = by_dataset.drop_duplicates("dataset").set_index("dataset")["split"]
         return _radar(wide, looks, names, [str(splits[name]) for name in wide.index])
 
@@ -63,6 +69,8 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
         f"{ranked.shape[1]} methods on {len(wide)} datasets: mean over the scans of a structure, "
         "then over the structures of a dataset."
     )
+    if ranked.shape[1] > _MOST_LINES:
+        text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."
     if ranked.shape[1] > 1 and len(ranked):
         wins = ranked.idxmax(axis=1).value_counts()
         leads = [f"{method} on {count}" for method, count in wins.items()]
@@ -84,71 +92,52 @@ def _radar(
     from matplotlib.figure import Figure
 
     columns = min(len(looks), 4)
-    legend_mm = 4 + 4.2 * -(-len(looks) // columns)
+    arcs = len(set(splits)) > 1
+    legend_mm = 4 + 4.2 * -(-(len(looks) + arcs * len(set(splits))) // columns)
     height_mm = _CIRCLE_MM + 28 + legend_mm
     figure = Figure(figsize=(WIDTH, height_mm * MM))
     left, bottom = 0.5 - _CIRCLE_MM / 360, (legend_mm + 14) / height_mm
     box = (left, bottom, _CIRCLE_MM / 180, _CIRCLE_MM / height_mm)
-    axes: Any = figure.add_axes(box, projection="polar")
-    axes.set_theta_offset(np.pi / 2)
-    axes.set_theta_direction(-1)
-    angles = 2 * np.pi * np.arange(len(wide)) / len(wide)
-    around = np.append(angles, 2 * np.pi)
-    small = len(wide) > 20
+    axes = radar.polar(figure, box, len(wide))
     for method, look in looks.items():
-        values = wide[method].to_numpy()
-        axes.plot(
-            around,
-            np.append(values, values[0]),
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            linewidth=0.9 if small else 1.2,
-            markersize=2.2 if small else 3.6,
-            markeredgewidth=0.8 if look.marker in CONTROL_MARKERS else 0,
-            label=method,
-            clip_on=False,
-        )
-    axes.set_ylim(0, 1)
-    axes.set_yticks([0.2, 0.4, 0.6, 0.8])
-    axes.set_rlabel_position(180 / len(wide))
-    axes.tick_params(axis="y", labelsize=5.5, labelcolor="#333333", zorder=5)
-    for label in axes.get_yticklabels():
-        label.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6})
-    axes.set_xticks(angles, [])
-    axes.spines["polar"].set_color("#BBBBBB")
-    for angle, name in zip(angles, wide.index, strict=True):
-        _spoke_label(axes, float(angle), _label(str(name), names, short=len(wide) > 16))
-    if len(set(splits)) > 1:
-        _split_arcs(axes, splits)
+        radar.line(axes, wide[method], look, method, 0.7 if len(wide) > 20 else 1.0)
+    radar.scale(axes, len(wide))
+    for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
+        radar.name(axes, float(angle), _label(str(name), names, short=len(wide) > 16))
+    if arcs:
+        radar.arcs(axes, splits)
     figure.legend(loc="lower center", ncols=columns, handlelength=3, columnspacing=1.6)
     return figure
 
 
-def _spoke_label(axes: Any, angle: float, text: str) -> None:
-    """Write outside the circle, on the side that leads away from it."""
-    across, up = np.sin(angle), np.cos(angle)
-    side = "center" if abs(across) < 0.1 else ("left" if across > 0 else "right")
-    lift = "bottom" if up > 0.8 else ("top" if up < -0.8 else "center")
-    axes.text(angle, 1.1, text, ha=side, va=lift, fontsize=6.5, linespacing=1.1)
+def _radars(wide: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
+    """Draw a small chart a method, with all others in grey behind it."""
+    from matplotlib.figure import Figure
 
-
-def _split_arcs(axes: Any, splits: Sequence[str]) -> None:
-    """Mark which spokes belong to which split by arcs just outside the circle."""
-    step = 2 * np.pi / len(splits)
-    order = list(dict.fromkeys(splits))
-    for i, split in enumerate(splits):
-        part = np.linspace((i - 0.5) * step, (i + 0.5) * step, 8)
-        first = split not in splits[:i]
-        axes.plot(
-            part,
-            np.full(len(part), 1.045),
-            color=SPLIT_GREYS[order.index(split) % len(SPLIT_GREYS)],
-            linewidth=2.2,
-            solid_capstyle="butt",
-            clip_on=False,
-            label=f"arc: {SPLITS.get(split, split)}" if first else None,
+    lines = -(-len(looks) // _COLUMNS)
+    side, title = 180 / _COLUMNS, 5.0
+    height_mm = lines * (side + title)
+    figure = Figure(figsize=(WIDTH, height_mm * MM))
+    circle = side - 2 * _NAME_MM
+    for place, (method, look) in enumerate(looks.items()):
+        row, column = divmod(place, _COLUMNS)
+        top = height_mm - row * (side + title)
+        box = (
+            (column * side + _NAME_MM) / 180,
+            (top - title - side + _NAME_MM) / height_mm,
+            circle / 180,
+            circle / height_mm,
         )
+        axes = radar.polar(figure, box, len(wide))
+        for other in looks:
+            if other != method:
+                radar.line(axes, wide[other], _BEHIND, "", 0.4)
+        radar.line(axes, wide[method], look, method, 0.7)
+        for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
+            radar.turned_name(axes, float(angle), str(name))
+        place_mm = ((column + 0.5) * side / 180, (top - title + 0.8) / height_mm)
+        figure.text(*place_mm, method, color=look.colour, fontweight="bold", ha="center")
+    return figure
 
 
 def _dots(wide: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, str]) -> "Figure":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.definitions import METRICS
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, dodge, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, shown, strict=True):
             wide = table(by_dataset, metric, list(looks))
-            spread = np.linspace(-0.3, 0.3, len(looks)) if len(looks) > 1 else np.zeros(1)
+            spread = dodge(len(looks))
             for shift, (method, look) in zip(spread, looks.items(), strict=True):
                 axes.plot(
                     np.arange(len(wide)) + shift,

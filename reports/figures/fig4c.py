@@ -96,21 +96,27 @@ def caption(
 
 def _bars(figure: "Figure", change: "pd.Series[float]", pair: tuple[str, ...]) -> None:
     """Make room below the figure and draw the bars there."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    places = [(axes, axes.get_position(original=True)) for axes in figure.axes]
+    texts = [(text, text.get_position()) for text in figure.texts]
     extra = 42 * MM
     width, height = figure.get_size_inches()
     share = height / (height + extra)
     figure.set_size_inches(width, height + extra)
-    if figure.get_layout_engine() is not None:
-        figure.set_layout_engine("none")
-    for axes in figure.axes:
-        box = axes.get_position()
+    for axes, box in places:
         axes.set_position((box.x0, 1 - share + box.y0 * share, box.width, box.height * share))
+    for text, (x, y) in texts:
+        text.set_position((x, 1 - share + y * share))
     for legend in figure.legends:
         legend.set_bbox_to_anchor((0.5, 1 - share), transform=figure.transFigure)
         legend.set_loc("lower center")
-    axes = figure.add_axes((0.09, 0.32 * (1 - share), 0.89, 0.55 * (1 - share)))
+    axes = figure.add_axes((0.09, 0.28 * (1 - share), 0.89, 0.6 * (1 - share)))
     axes.bar(range(len(change)), change.to_numpy(), color="#555555", width=0.7)
     axes.axhline(0, color="#222222", lw=0.6)
+    axes.set_xlim(-0.6, len(change) - 0.4)
     axes.set_xticks(range(len(change)), list(change.index), rotation=90 * (len(change) > 14))
     axes.set_ylabel(f"DSC: {pair[0]}\nless {pair[1]}")
+    axes.set_axisbelow(True)
     axes.grid(axis="y")

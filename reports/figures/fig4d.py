@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.cases import links
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, dodge, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from reports.figures import Folders
@@ -41,13 +42,21 @@ def table(times: "pd.DataFrame") -> "pd.DataFrame":
     rows = rows.rename(columns={"segment_s": "seconds"})
     columns = ["method", "device", "dataset"]
     if unit(times) == "dataset":
-        means = rows.groupby(columns, sort=False)["seconds"].mean().reset_index()
-        return means.assign(object=None)
+        return by_dataset(times).assign(object=None)
     return rows[[*columns, "object", "seconds"]].reset_index(drop=True)
 
 
+def by_dataset(times: "pd.DataFrame") -> "pd.DataFrame":
+    """Mean seconds of a method on a device, a row a dataset; see `table`."""
+    rows = times[(times["variant"] == "") & (times["segment_s"] > 0)]
+    keys = ["method", "device", "dataset"]
+    return rows.groupby(keys, sort=False)["segment_s"].mean().rename("seconds").reset_index()
+
+
 def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
-    """Draw a box and its points for each method (and device); methods in the order of ``looks``."""
+    """Draw a box and its points for each method (and device), in the order of ``looks``; below, a
+    point a dataset where they are several.
+    """
     from matplotlib.figure import Figure
 
     with styled():
@@ -61,8 +70,11 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
             figure = Figure(figsize=(WIDTH, 40 * MM))
             note(figure, "No object was timed.")
             return figure
-        figure = Figure(figsize=(WIDTH, (20 + 8 * len(groups)) * MM), layout="constrained")
-        axes = figure.subplots()
+        means = by_dataset(times)
+        tall = [14 + 7 * len(groups)] + [56] * (means["dataset"].nunique() > 1)
+        figure = Figure(figsize=(WIDTH, (sum(tall) + 12) * MM), layout="constrained")
+        upper, *below = figure.subfigures(len(tall), 1, height_ratios=tall, squeeze=False)[:, 0]
+        axes = upper.subplots()
         for place, (method, _, seconds, places) in enumerate(groups):
             colour = looks[method].colour
             axes.boxplot(
@@ -80,14 +92,18 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
             height = place + _spread(len(seconds))
             axes.plot(seconds, height, "o", color=colour, ms=2.4, alpha=0.6)
             links.mark(axes, seconds, height, places)
-        _time_axis(axes, [second for _, _, seconds, _ in groups for second in seconds])
+        axes.set_xscale("log")
+        _time_axis(axes.xaxis, [second for _, _, seconds, _ in groups for second in seconds])
         labels = [f"{method} ({device}, n = {len(s)})" for method, device, s, _ in groups]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         what = "the mean of a dataset" if unit(times) == "dataset" else "one object"
-        axes.set_xlabel(f"time to segment an object (logarithmic; a point is {what})")
+        axes.set_xlabel(f"Time to segment an object (logarithmic; a point is {what})")
         axes.grid(axis="x")
         axes.set_axisbelow(True)
+        for lower in below:
+            _each(lower.subplots(), means, looks)
+            lower.legend(loc="outside lower center", ncols=5)
         return figure
 
 
@@ -95,6 +111,37 @@ def _places(points: "pd.DataFrame") -> list[str]:
     """Where the points lead: to the case of an object, or to those of a dataset."""
     pairs = zip(points["dataset"].astype(str), points["object"], strict=True)
     return [links.case(d, o) if isinstance(o, str) else links.cases(d) for d, o in pairs]
+
+
+def _each(axes: "Axes", means: "pd.DataFrame", looks: Mapping[str, Look]) -> None:
+    """Draw the mean of each method on each dataset; hollow on a second device."""
+    datasets = list(dict.fromkeys(means["dataset"]))
+    shown = [method for method in looks if method in set(means["method"])]
+    for shift, method in zip(dodge(len(shown)), shown, strict=True):
+        mine = means[means["method"] == method]
+        for i, (_, part) in enumerate(mine.groupby("device", sort=False)):
+            places = [datasets.index(name) + shift for name in part["dataset"]]
+            look = looks[method]
+            axes.plot(
+                places,
+                part["seconds"],
+                look.marker,
+                color=look.colour,
+                markersize=3.2,
+                markerfacecolor="white" if i else look.colour,
+                markeredgewidth=0.6,
+                label=None if i else method,
+            )
+    for place in range(1, len(datasets)):
+        axes.axvline(place - 0.5, color="#EEEEEE", lw=0.6, zorder=0)
+    axes.set_yscale("log")
+    _time_axis(axes.yaxis, list(means["seconds"]))
+    axes.set_xticks(range(len(datasets)), datasets, rotation=90 * (len(datasets) > 16))
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.6, len(datasets) - 0.4)
+    axes.set_ylabel("Mean time\n(logarithmic)")
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
 
 
 def caption(times: "pd.DataFrame") -> str:
@@ -107,10 +154,14 @@ def caption(times: "pd.DataFrame") -> str:
         f"{row['method']} {duration(row['seconds'])} ({row['device']})"
         for row in medians.to_dict("records")
     ]
+    below = ""
+    if times["dataset"].nunique() > 1:
+        below = "Below: the mean of each dataset; hollow: on a second device. "
     return (
         "Time to segment one object, measured apart from the scoring run, one object at a time, "
         "on a seeded sample; loading the model and reading the image are not in it. Box: quartiles "
         f"and median; whiskers: 1.5 times the interquartile range; a point is one {unit(times)}. "
+        f"{below}"
         f"Medians: {'; '.join(listed)}."
     )
 
@@ -124,15 +175,14 @@ def duration(seconds: float) -> str:
     return f"{value:,.10g} {unit}"
 
 
-def _time_axis(axes: "Axes", seconds: Sequence[float]) -> None:
+def _time_axis(axis: "Axis", seconds: Sequence[float]) -> None:
     """Logarithmic axis with units of time; 1, 2 and 5 of each decade where decades are few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_xscale("log")
     if max(seconds) < 300 * min(seconds):
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _spread(count: int) -> NDArray[np.floating[Any]]:

@@ -44,7 +44,7 @@ def draw(summary: "pd.DataFrame") -> "Figure":
             axes.plot([row["low"], row["high"]], [place, place], color=OTHER, lw=1)
             axes.plot(row["mean"], place, "D", color=OTHER, ms=4)
         names = [TOLD.get(str(p), str(p)) for p in summary["prompt"]]
-        labels = [f"{name} (n = {n})" for name, n in zip(names, summary["n"], strict=True)]
+        labels = [f"{name} (n = {n:,})" for name, n in zip(names, summary["n"], strict=True)]
         axes.set_yticks(range(len(summary)), labels)
         axes.set_ylim(len(summary) - 0.4, -0.6)
         axes.set_xlim(left=0)

@@ -1,4 +1,4 @@
-"""Fig. 5a: what the methods drew: best, median and worst object, guiding slice and a cut across."""
+"""Fig. 5a: what the methods drew of the best, median and worst object: two cuts and the surface."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports import panels
+from reports import panels, surface
 from reports.panels import Answer, Case
-from reports.style import MM, TRUTH, WIDTH, Look, note, styled
+from reports.style import MM, SMALL, TRUTH, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
 
 
 def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
-    """Draw a block a case: the reference with the prompt, then each method; two views of each."""
+    """Draw a block a case: the reference with the prompt, then each method; three views of each."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -43,11 +43,11 @@ def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
         bands = -(-panels // _MOST_COLUMNS)
         columns = max(-(-panels // bands), _FEWEST_COLUMNS)
         heights = [_row_heights(case, columns) for case in cases]
-        block = [7 + bands * (9 + sum(pair)) for pair in heights]
+        block = [7 + bands * (10 + sum(rows)) for rows in heights]
         figure = Figure(figsize=(WIDTH, (sum(block) + 2) * MM))
         top = sum(block) + 2.0
-        for case, pair, height in zip(cases, heights, block, strict=True):
-            _block(figure, case, looks, columns, pair, top)
+        for case, rows, height in zip(cases, heights, block, strict=True):
+            _block(figure, case, looks, columns, rows, top)
             top -= height
         return figure
 
@@ -62,10 +62,11 @@ def caption(cases: Sequence[Case], method: str | None) -> str:
     ]
     return (
         f"Best, median and worst object by the DSC of {method}; {'; '.join(listed)}. Yellow: "
-        "reference; dashed white: prompt on the guiding slice; coloured: the method. Upper row: "
-        "guiding slice; lower row: perpendicular cut where the object is largest. Letters name the "
-        "patient's side (R right, L left, A front, P back). Grey values run from the 0.5th to the "
-        "99.5th percentile of the crop. Only datasets whose licence allows it are shown."
+        "reference; dashed white: prompt on the guiding slice; coloured: the method. First row: "
+        "guiding slice; second: perpendicular cut where the object is largest; third: the surface, "
+        "from the front, turned by 30° to the patient's left and seen from 20° above. Letters name "
+        "the patient's side (R right, L left, A front, P back). Grey values run from the 0.5th to "
+        "the 99.5th percentile of the crop. Only datasets whose licence allows it are shown."
     )
 
 
@@ -81,8 +82,8 @@ def _score(answers: Mapping[str, Answer], method: str | None) -> str:
     return f"{answer.dsc:.3f}" if answer and answer.dsc is not None else "none"
 
 
-def _row_heights(case: Case, columns: int) -> tuple[float, float]:
-    """Millimetres of the two rows, so that pixels keep their true aspect; bounded for long ones."""
+def _row_heights(case: Case, columns: int) -> tuple[float, float, float]:
+    """Millimetres of the rows, so that pixels keep their true aspect; bounded for long ones."""
     width = 180 / columns - 1.5
 
     def height(axis: int) -> float:
@@ -90,7 +91,7 @@ def _row_heights(case: Case, columns: int) -> tuple[float, float]:
         rows, across_mm = np.delete(sizes, axis)
         return float(np.clip(width * rows / across_mm, 0.35 * width, 1.25 * width))
 
-    return height(case.axis), height(across(case)[0])
+    return height(case.axis), height(across(case)[0]), 0.8 * width
 
 
 def _block(
@@ -98,7 +99,7 @@ def _block(
     case: Case,
     looks: Mapping[str, Look],
     columns: int,
-    heights: tuple[float, float],
+    heights: tuple[float, float, float],
     top: float,
 ) -> None:
     """Draw one case downward from ``top`` (mm above the lower edge of the figure)."""
@@ -108,18 +109,20 @@ def _block(
     low, high = np.percentile(case.image, [0.5, 99.5])
     window = (float(low), float(max(high, low + 1e-6)))
     width = 180 / columns
+    shown = [case.truth, *(a.mask for a in case.answers.values() if a.mask is not None)]
+    place = surface.sphere(shown, case.spacing)
     methods: list[str | None] = [None, *looks]
     for i, method in enumerate(methods):
         band, column = divmod(i, columns)
-        upper = top - 7 - band * (9 + sum(heights))
+        upper = top - 7 - band * (10 + sum(heights))
         answer = case.answers.get(method) if method else None
         colour = looks[method].colour if method else "black"
-        heading = "Reference and prompt" if method is None else _heading(method, answer, width)
+        heading = "Reference\nand prompt" if method is None else _heading(method, answer, width)
         left = (column * width + 0.75) / 180
         figure.text(left, (upper - 6.4) / total, heading, color=colour, fontsize=6, va="bottom")
-        bottoms = (upper - 7 - heights[0], upper - 8 - sum(heights))
+        bottoms = (upper - 7 - heights[0], upper - 8 - sum(heights[:2]))
         views = ((case.axis, case.index), across(case))
-        for (axis, index), bottom, height in zip(views, bottoms, heights, strict=True):
+        for (axis, index), bottom, height in zip(views, bottoms, heights[:2], strict=True):
             box = (left, bottom / total, (width - 1.5) / 180, height / total)
             axes = figure.add_axes(box)
             _plane(axes, case, axis, index, window)
@@ -127,6 +130,24 @@ def _block(
                 _outline(axes, answer.mask.take([index], axis=axis).squeeze(axis), colour, 1.1)
             if method is None and axis == case.axis and case.prompt is not None:
                 _prompt(axes, case.prompt, axis)
+        mask = case.truth if method is None else answer.mask if answer is not None else None
+        if mask is not None and mask.any():
+            bottom = (upper - 9 - sum(heights)) / total
+            axes = figure.add_axes((left, bottom, (width - 1.5) / 180, heights[2] / total))
+            _surface(axes, surface.shade(mask, case.spacing, *place), colour if method else TRUTH)
+
+
+def _surface(axes: Any, lit: NDArray[np.float64], colour: str) -> None:
+    """Show a lit surface in the colour of its method, on nothing."""
+    from matplotlib.colors import to_rgb
+
+    seen = np.isfinite(lit)
+    light = np.where(seen, lit, 0.0)[..., None]
+    # Dark parts lose light, bright ones gain white, so that pale and dark colours both have form.
+    tone = np.asarray(to_rgb(colour)) * np.minimum(1.4 * light, 1.0)
+    tone += (1 - tone) * np.clip(light - 0.75, 0, 1)
+    axes.imshow(np.dstack([tone, seen]), interpolation="bilinear")
+    axes.set_axis_off()
 
 
 def _heading(method: str, answer: Answer | None, width: float) -> str:
@@ -156,7 +177,7 @@ def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, fl
     for spine in axes.spines.values():
         spine.set_visible(False)
     for letter, x, side in zip(_EDGE[axis], (0.02, 0.98), ("left", "right"), strict=True):
-        axes.text(x, 0.03, letter, transform=axes.transAxes, ha=side, fontsize=5.5, color="white")
+        axes.text(x, 0.03, letter, transform=axes.transAxes, ha=side, fontsize=SMALL, color="white")
     _outline(axes, case.truth.take([index], axis=axis).squeeze(axis), TRUTH, 0.8)
 
 

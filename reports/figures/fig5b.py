@@ -52,7 +52,9 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
             for axes, (shape, name) in zip(line, SHAPES.items(), strict=True):
                 for modality, part in mine.groupby("modality", sort=False):
                     colour = MODALITIES.get(str(modality), OTHER)
-                    axes.plot(part[shape], part["change"], ".", color=colour, label=str(modality))
+                    axes.plot(
+                        part[shape], part["change"], ".", color=colour, ms=3.5, label=str(modality)
+                    )
                     names = zip(part["dataset"], part["structure"], strict=True)
                     places = [links.cases(str(d), str(s)) for d, s in names]
                     links.mark(axes, part[shape], part["change"], places)
@@ -96,4 +98,5 @@ def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str
         return "r not computable"
     row = rows.iloc[0]
     p = p_value(float(row["p"]))
-    return f"r = {row['r']:.2f}, P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"
+    r = f"{row['r']:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"r = {r}, P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"

@@ -1,5 +1,6 @@
 """Fig. 5e: Kaplan-Meier curves by change of area (2D) and of volume (3D), with numbers at risk."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 MEASURES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
 GROUPS = {"low": (COLOURS[0], "at or below the median"), "high": (COLOURS[1], "above")}
+SHORT = {"low": "≤ median", "high": "above"}
 _REFERENCE = "reference"
+_UNITS = ("days", "weeks", "months", "years")
 _MARKS = 5
 """Times at which the numbers at risk are told."""
 
@@ -25,13 +28,26 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     curves, tests = results.statistics("survival_curves"), results.statistics("survival_tests")
     shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]
-    return draw(curves, tests, shown), caption(tests, shown)
+    cohorts = results.settings.get("analysis", {}).get("cohorts", {})
+    units = {name: unit(str(entry.get("time", ""))) for name, entry in cohorts.items()}
+    return draw(curves, tests, shown, units), caption(tests, shown)
 
 
-def draw(curves: "pd.DataFrame", tests: "pd.DataFrame", methods: list[str]) -> "Figure":
-    """Draw a row a cohort and method, a column a measure."""
+def unit(column: str) -> str:
+    """Unit of the times, as the name of their column tells it; empty where it does not."""
+    return next((name for name in _UNITS if column.lower().endswith(name)), "")
+
+
+def draw(
+    curves: "pd.DataFrame",
+    tests: "pd.DataFrame",
+    methods: list[str],
+    units: Mapping[str, str] | None = None,
+) -> "Figure":
+    """Draw a row a cohort and method, a column a measure; ``units``: of the times of a cohort."""
     from matplotlib.figure import Figure
 
+    units = units or {}
     with styled():
         kept = curves[curves["method"].isin(methods) & curves["measure"].isin(MEASURES)]
         rows = list(kept[["cohort", "method"]].drop_duplicates().itertuples(index=False))
@@ -39,12 +55,16 @@ def draw(curves: "pd.DataFrame", tests: "pd.DataFrame", methods: list[str]) -> "
             figure = Figure(figsize=(WIDTH, 40 * MM))
             note(figure, "No cohort with survival times (analysis.cohorts).")
             return figure
-        figure = Figure(figsize=(WIDTH, (8 + 60 * len(rows)) * MM), layout="constrained")
-        panels = figure.subplots(len(rows), len(MEASURES), sharey=True, squeeze=False)
-        for line, (cohort, method) in zip(panels, rows, strict=True):
+        figure = Figure(figsize=(WIDTH, (8 + 62 * len(rows)) * MM), layout="constrained")
+        ratios = [46, 10] * len(rows)
+        panels = figure.subplots(2 * len(rows), len(MEASURES), squeeze=False, height_ratios=ratios)
+        for i, (cohort, method) in enumerate(rows):
             mine = kept[(kept["cohort"] == cohort) & (kept["method"] == method)]
-            for axes, (measure, name) in zip(line, MEASURES.items(), strict=True):
-                _panel(axes, mine[mine["measure"] == measure])
+            line, risks = panels[2 * i], panels[2 * i + 1]
+            for axes, risk, (measure, name) in zip(line, risks, MEASURES.items(), strict=True):
+                _panel(axes, risk, mine[mine["measure"] == measure])
+                axes.set_xlabel(f"Time ({units[cohort]})" if units.get(cohort) else "Time")
+                risk.tick_params(labelleft=axes is line[0])
                 axes.set_title(
                     f"{cohort}, {method}: {name}\n{_told(tests, cohort, method, measure)}"
                 )
@@ -73,7 +93,8 @@ def caption(tests: "pd.DataFrame", methods: list[str]) -> str:
     return text
 
 
-def _panel(axes: Any, curves: "pd.DataFrame") -> None:
+def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:
+    """Draw the curves, and on axes of their own the numbers at risk below them."""
     end = float(curves["time"].max()) if len(curves) else 1.0
     marks = np.linspace(0, end, _MARKS)
     for line, (group, (colour, name)) in enumerate(GROUPS.items()):
@@ -86,16 +107,20 @@ def _panel(axes: Any, curves: "pd.DataFrame") -> None:
         )
         censored = part[part["censored"] > 0]
         axes.plot(censored["time"], censored["survival"], "|", color=colour, ms=4)
-        below = {"color": colour, "ha": "center", "transform": axes.get_xaxis_transform()}
         for mark in marks:
             later = part[part["time"] >= mark]
             count = int(later["at_risk"].iloc[0]) if len(later) else 0
-            axes.text(mark, -0.38 - 0.09 * line, str(count), **below)
-    axes.text(0, -0.29, "at risk", fontsize=5.5, transform=axes.transAxes, ha="left")
+            side = "left" if mark == 0 else "right" if mark == end else "center"
+            risk.text(mark, line, str(count), color=colour, ha=side, va="center")
     axes.set_ylim(0, 1.03)
-    axes.set_xlim(0, end)
+    risk.set_ylim(len(GROUPS) - 0.4, -0.6)
+    risk.set_yticks(range(len(GROUPS)), [f"at risk, {name}" for name in SHORT.values()])
+    risk.tick_params(length=0)
+    risk.spines[:].set_visible(False)
+    for panel in (axes, risk):
+        panel.set_xlim(0, end)
     axes.set_xticks(marks, [f"{mark:.3g}" for mark in marks])
-    axes.set_xlabel("Time", labelpad=1)
+    risk.set_xticks([])
     axes.grid(axis="y")
 
 

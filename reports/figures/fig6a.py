@@ -1,7 +1,7 @@
 """Fig. 6a: DSC of reference methods, the general and the fine-tuned model, bars by dataset."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,15 @@ from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reports.figures import Folders
     from reports.results import Results
+
+_MOST_BARS = 150
+"""Bars of a line of the figure: about a millimetre each."""
+_COLUMNS = 4
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
@@ -38,21 +43,33 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
         names = list(dict.fromkeys(long["method"]))
         wide = fig4a.table(long, names)
         looks = models.looks_of(names, known)
-        figure = Figure(figsize=(WIDTH, 62 * MM), layout="constrained")
-        axes = figure.subplots()
-        width = 0.84 / len(names)
-        for i, name in enumerate(names):
-            places = np.arange(len(wide)) + (i - (len(names) - 1) / 2) * width
-            axes.bar(places, wide[name], width * 0.92, color=looks[name].colour, label=name)
-        turned = 90 if len(wide) > 14 else 0
-        axes.set_xticks(range(len(wide)), [str(name) for name in wide.index], rotation=turned)
-        axes.set_xlim(-0.6, len(wide) - 0.4)
-        axes.set_ylim(0, 1)
-        axes.set_ylabel("DSC")
-        axes.set_axisbelow(True)
-        axes.grid(axis="y")
-        figure.legend(loc="outside lower center", ncols=min(len(names), 4))
+        lines = -(-wide.size // _MOST_BARS)
+        each = -(-len(wide) // lines)
+        legend = 5 + 4.2 * -(-len(names) // _COLUMNS)
+        figure = Figure(figsize=(WIDTH, (52 * lines + legend) * MM), layout="constrained")
+        panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
+        for line, axes in enumerate(panels):
+            _bars(axes, wide.iloc[line * each : (line + 1) * each], looks, each)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS)
         return figure
+
+
+def _bars(axes: "Axes", wide: "pd.DataFrame", looks: Mapping[str, Look], room: int) -> None:
+    """Draw a group of bars a row of ``wide``; ``room``: for how many groups there is width."""
+    width = 0.84 / len(looks)
+    for i, (name, look) in enumerate(looks.items()):
+        places = np.arange(len(wide)) + (i - (len(looks) - 1) / 2) * width
+        hatch = None if look.line == "-" else "/////"
+        fill: Any = {"color": look.colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
+        axes.bar(places, wide[name], width * 0.92, label=name, **fill)
+    turned = 90 if room > 24 else 0
+    axes.set_xticks(range(len(wide)), [str(name) for name in wide.index], rotation=turned)
+    axes.set_xlim(-0.6, room - 0.4)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("DSC")
+    axes.set_axisbelow(True)
+    axes.grid(axis="y")
 
 
 def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:

@@ -1,6 +1,6 @@
 """Fig. 6b: recovery of models trained from scratch on one dataset, as a heat map."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _COLUMNS = 2
 _MOST_WRITTEN = 12
 """Datasets up to which the number is written in each cell."""
+_MOST_BESIDE = 22
+"""Datasets up to which two maps stand side by side."""
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
@@ -44,17 +46,17 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
             figure = Figure(figsize=(WIDTH, 40 * MM))
             note(figure, "No model was trained from scratch (analysis.runs).")
             return figure
-        columns = min(len(maps), _COLUMNS)
-        lines = -(-len(maps) // columns)
         most = max(len(wide) for wide in maps.values())
-        tall = max(24 + most * (8 if most <= _MOST_WRITTEN else 4.5), 40)
+        columns = min(len(maps), _COLUMNS if most <= _MOST_BESIDE else 1)
+        lines = -(-len(maps) // columns)
+        tall = max(24 + most * (8 if most <= _MOST_WRITTEN else 3), 40)
         figure = Figure(figsize=(WIDTH, tall * lines * MM), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         top = max(100.0, *(float(np.nanmax(wide.to_numpy())) for wide in maps.values()))
         for axes, (method, wide) in zip(panels, maps.items(), strict=False):
             shown = axes.imshow(wide, cmap="RdYlBu_r", vmin=0, vmax=top, aspect="auto")
             axes.set_facecolor("#DDDDDD")
-            turned = 90 if len(wide.columns) > _MOST_WRITTEN else 0
+            turned = 90 if len(wide.columns) > _MOST_WRITTEN or columns > 1 else 0
             axes.set_xticks(range(wide.shape[1]), list(wide.columns), rotation=turned)
             axes.set_yticks(range(wide.shape[0]), list(wide.index))
             axes.set_title(method, loc="left")
@@ -73,7 +75,8 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
                         axes.add_patch(frame)
         for axes in panels[len(maps) :]:
             axes.set_visible(False)
-        figure.colorbar(shown, ax=list(panels), label="Recovery (%)", shrink=0.8)
+        bar: Any = {"location": "bottom", "aspect": 50, "fraction": 0.05, "pad": 0.02}
+        figure.colorbar(shown, ax=list(panels), label="Recovery (%)", **bar)
         return figure
 
 

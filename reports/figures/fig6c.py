@@ -1,9 +1,9 @@
-"""Fig. 6c: DSC of models trained from scratch and fine-tuned, as a radar chart."""
+"""Fig. 6c: DSC of models trained from scratch and of fine-tuned ones, as radar charts."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from reports import models
+from reports import models, radar
 from reports.figures import fig4a
 from reports.style import MM, WIDTH, Look, note, styled
 
@@ -14,51 +14,116 @@ if TYPE_CHECKING:
     from reports.figures import Folders
     from reports.results import Results
 
+_MOST = 12
+"""Charts; of more the first are drawn."""
+_TITLE_MM, _NAME_MM = 6.0, 6.5
+_FEWEST_SPOKES = 3
+
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
-    recovery, finetuning = results.statistics("recovery"), results.statistics("finetuning")
+    transfer = results.statistics("transfer")
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
-    return draw(recovery, finetuning, results.looks, names), caption(recovery, finetuning)
+    return draw(transfer, results.looks, names), caption(transfer)
 
 
-def draw(
-    recovery: "pd.DataFrame",
-    finetuning: "pd.DataFrame",
-    known: Mapping[str, Look],
-    names: Mapping[str, str],
-) -> "Figure":
-    """Draw a line a model; each was trained, or fine-tuned, on the dataset of the spoke."""
+def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
+    """Method, dataset trained on, and DSC: a row a dataset tested on, a column a model.
+
+    Empty where models were not tested on three datasets or more: their own alone, for instance.
+    """
+    found = []
+    for (method, dataset), part in models.trained(transfer).groupby(
+        ["method", "trained_on"], sort=False
+    ):
+        wide = part.pivot(index="tested_on", columns="model", values="mean")
+        if len(wide) >= _FEWEST_SPOKES:
+            order = list(dict.fromkeys(part["model"]))
+            found.append((str(method), str(dataset), wide.sort_index()[order]))
+    return found
+
+
+def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str, str]) -> "Figure":
+    """Draw a chart a dataset trained on, which a ring marks, over the datasets tested on.
+
+    Where models were tested on their own datasets alone: one chart, a spoke a model and dataset.
+    """
     from matplotlib.figure import Figure
 
-    long = models.own(recovery, finetuning)
-    if long.empty:
-        with styled():
+    with styled():
+        drawn = charts(transfer)[:_MOST]
+        looks = models.looks_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
+        if not looks:
             figure = Figure(figsize=(WIDTH, 40 * MM))
             note(figure, "No model was trained from scratch or fine-tuned (analysis.runs).")
             return figure
-    order = list(dict.fromkeys(long["method"]))
-    return fig4a.draw(long, models.looks_of(order, known), names)
+        if not drawn:
+            return fig4a.draw(models.own(transfer), looks, names)
+        columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4
+        columns = min(columns, len(drawn))
+        lines, side = -(-len(drawn) // columns), 180 / max(columns, 3)
+        legend = 9.0
+        height = lines * (side + _TITLE_MM) + legend
+        figure = Figure(figsize=(WIDTH, height * MM))
+        circle = side - 2 * _NAME_MM
+        for place, (method, dataset, wide) in enumerate(drawn):
+            row, column = divmod(place, columns)
+            left = (180 - columns * side) / 2 + column * side
+            top = height - row * (side + _TITLE_MM)
+            bottom = top - _TITLE_MM - side + _NAME_MM
+            shares = (circle / 180, circle / height)
+            box = ((left + _NAME_MM) / 180, bottom / height, *shares)
+            _chart(figure, box, dataset, wide, looks)
+            middle = ((left + side / 2) / 180, (top - _TITLE_MM + 1.5) / height)
+            figure.text(*middle, f"{method} on {dataset}", ha="center", fontweight="bold")
+        handles = {
+            text: handle
+            for axes in figure.axes
+            for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles, loc="lower center", ncols=4, handlelength=3)
+        return figure
 
 
-def caption(recovery: "pd.DataFrame", finetuning: "pd.DataFrame") -> str:
+def _chart(
+    figure: "Figure", box: radar.Box, dataset: str, wide: "pd.DataFrame", looks: Mapping[str, Look]
+) -> None:
+    axes = radar.polar(figure, box, len(wide))
+    for model in wide:
+        radar.line(axes, wide[model], looks[str(model)], str(model), 0.7)
+    for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
+        radar.turned_name(axes, float(angle), str(name))
+        if name == dataset:
+            ring = {"mfc": "none", "mec": "black", "mew": 0.8, "ms": 6, "ls": ""}
+            angles = [float(angle)] * wide.shape[1]
+            axes.plot(angles, wide.loc[name], "o", clip_on=False, label="trained on it", **ring)
+
+
+def caption(transfer: "pd.DataFrame") -> str:
     """Caption from the numbers: on how many datasets fine-tuning beats training from scratch."""
-    long = models.own(recovery, finetuning)
+    long = models.own(transfer)
     if long.empty:
         return "Scratch against fine-tuned: none, since the study has no such models."
+    found = charts(transfer)
     text = (
-        f"DSC on {long['dataset'].nunique()} datasets of models trained from scratch, and of the "
-        "general model after fine-tuning, each on the dataset that it is tested on."
+        f"DSC of models trained from scratch on one of {long['dataset'].nunique()} datasets, and "
+        "of the general model after fine-tuning on it"
     )
+    if found:
+        text += ", tested on each; rings: the dataset that they were trained on."
+    else:
+        text += ", each tested on its own dataset."
+    if len(found) > _MOST:
+        text += f" {_MOST} of {len(found)} are drawn; all stand in statistics/transfer.csv."
     wide = long.pivot(index="dataset", columns="method", values="mean")
-    for method in dict.fromkeys([*recovery["method"], *finetuning["method"]]):
+    for method in dict.fromkeys(transfer["method"]):
         pair = [models.finetuned(method), models.scratch(method)]
         if not set(pair) <= set(wide.columns):
             continue
         change = (wide[pair[0]] - wide[pair[1]]).dropna()
         if len(change):
             text += (
-                f" {pair[0]} less {pair[1]}: mean {change.mean():+.3f}, greater than 0 on "
-                f"{int((change > 0).sum())} of {len(change)} datasets."
+                f" On its own dataset, {pair[0]} less {pair[1]}: mean {change.mean():+.3f}, "
+                f"greater than 0 on {int((change > 0).sum())} of {len(change)} datasets."
             )
     return text

@@ -60,6 +60,10 @@ def known(methods: int) -> dict[str, Look]:
     return looks(METHODS[:methods], CONTROLS)
 
 
+def _no_controls(methods: int) -> dict[str, Look]:
+    return {method: look for method, look in known(methods).items() if method not in CONTROLS}
+
+
 def names(datasets: int) -> dict[str, str]:
     return {dataset(i): NAMES[i % len(NAMES)] for i in range(datasets)}
 
@@ -100,7 +104,7 @@ def fingerprint(datasets: int) -> pd.DataFrame:
 def times(datasets: int, methods: int) -> pd.DataFrame:
     rng = np.random.default_rng(2)
     rows = [
-        {"dataset": dataset(i), "method": method, "variant": "", "device": device}
+        {"dataset": dataset(i), "object": "o", "method": method, "variant": "", "device": device}
         | {"segment_s": float(np.exp(rng.normal(m / 2 - 2, 0.8)))}
         for i in range(datasets)
         for m, method in enumerate(METHODS[:methods])
@@ -143,7 +147,8 @@ def regularity(datasets: int, methods: int) -> tuple[pd.DataFrame, pd.DataFrame]
         pair = {"method": method, "reference": METHODS[0], "dimension": "2d"}
         for d, _ in product(range(datasets), range(4)):
             about: dict[str, Any] = pair | {"modality": MODALITIES[d % 4]}
-            about |= {"same_prompt": True, "change": rng.normal(0, 0.1)}
+            about |= {"dataset": dataset(d), "structure": "liver", "same_prompt": True}
+            about |= {"change": rng.normal(0, 0.1)}
             values.append(about | dict(zip(shapes, rng.uniform(0.2, 1, 3), strict=True)))
         about = pair | {"unit": "structure", "modality": "all", "correlation": "pearson"}
         found += [about | {"shape": s, "r": -0.5, "p": 1e-5, "n": 4 * datasets} for s in shapes]
@@ -227,9 +232,9 @@ DRAWN: dict[str, Callable[[int, int], Figure]] = {
     "fig3a": lambda d, m: fig3a.draw(object_types(d)),
     "fig3b": lambda d, m: fig3b.draw(fingerprint(d)),
     "fig4a": lambda d, m: fig4a.draw(by_dataset(d, m), known(m), names(d)),
-    "fig4b": lambda d, m: fig4b.draw(by_dataset(d, m), known(m)),
+    "fig4b": lambda d, m: fig4b.draw(by_dataset(d, m), _no_controls(m)),
     "fig4c": lambda d, m: fig4c.draw(by_dataset(d, m), known(m), names(d), METHODS[:2]),
-    "fig4d": lambda d, m: fig4d.draw(times(d, m), known(m)),
+    "fig4d": lambda d, m: fig4d.draw(times(d, m), _no_controls(m)),
     "fig4e": lambda d, m: fig4e.draw(interaction()),
     "fig4f": lambda d, m: _levels(d, m, "Deviation of the guiding slice", "{:.0%}".format),
     "fig4g": lambda d, m: _levels(d, m, "Thickness (mm)", "{:g}".format),
@@ -238,7 +243,7 @@ DRAWN: dict[str, Callable[[int, int], Figure]] = {
     "fig5e": lambda d, m: fig5e.draw(*survival(), [METHODS[0], "reference"]),
     "fig6a": _training(fig6a, "finetuning"),
     "fig6b": _training(fig6b, "recovery"),
-    "fig6c": _training(fig6c, "recovery", "finetuning"),
+    "fig6c": _training(fig6c, "transfer"),
     "fig6d": _training(fig6d, "ablation", "ablation_tests"),
 }
 """By the name of the figure: how it is drawn at a number of datasets and methods."""

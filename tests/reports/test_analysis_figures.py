@@ -130,7 +130,11 @@ def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
             np.testing.assert_array_equal(np.asarray(line.get_xdata()), rows[shape])
             np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["change"])
     titles = [axes.get_title() for axes in figure.axes]
-    told = ["r = -0.50, P = 0.040 (n = 8)", "r = 0.25, P = 0.040 (n = 8)", "r not computable"]
+    told = [
+        "r = \N{MINUS SIGN}0.50, P = 0.040 (n = 8)",
+        "r = 0.25, P = 0.040 (n = 8)",
+        "r not computable",
+    ]
     assert titles == told
 
 
@@ -161,7 +165,7 @@ SURVIVAL_TESTS = pd.DataFrame(
 def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
     table = curves(["reference"])
     figure = fig5e.draw(table, SURVIVAL_TESTS, ["reference"])
-    area, _ = figure.axes
+    area, _, risk, _ = figure.axes
     (low, *_), (high, *_) = [
         [line for line in area.get_lines() if line.get_label() == name]
         for _, name in fig5e.GROUPS.values()
@@ -169,8 +173,12 @@ def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
     for line, group in ((low, "low"), (high, "high")):
         rows = table[(table["measure"] == "area") & (table["group"] == group)]
         np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["survival"])
-    written = [text.get_text() for text in area.texts]
+    written = [text.get_text() for text in risk.texts]
     assert written[:5] == ["20", "16", "12", "8", "4"]
+    assert area.get_xlabel() == "Time"
+    in_months = fig5e.draw(table, SURVIVAL_TESTS, ["reference"], {"P11": "months"})
+    assert in_months.axes[0].get_xlabel() == "Time (months)"
+    assert (fig5e.unit("time_months"), fig5e.unit("follow-up")) == ("months", "")
     assert "log-rank P = 0.040" in texts(figure)
     assert "log-rank P < 0.001" in texts(figure)
     assert "hazard ratio 2.50 (1.50 to 4.00)" in fig5e.caption(SURVIVAL_TESTS, ["reference"])

@@ -74,6 +74,32 @@ def test_radar_holds_the_table(gap: bool) -> None:
         assert to_hex(lines[method].get_color()).upper() == looks(METHODS)[method].colour
 
 
+def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
+    names = [f"m{i}" for i in range(8)]
+    parts = [by_dataset(5).query("method == 'first'").assign(method=name) for name in names]
+    table = pd.concat(parts, ignore_index=True)
+    table["mean"] = np.random.default_rng(1).random(len(table))
+    figure = fig4a.draw(table, looks(names), {})
+    assert len(figure.axes) == len(names)
+    for axes, name in zip(figure.axes, names, strict=True):
+        (line,) = (line for line in axes.get_lines() if line.get_label() == name)
+        values = table.loc[table["method"] == name, "mean"]
+        np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
+        assert to_hex(line.get_color()).upper() == looks(names)[name].colour
+    assert "A chart a method" in fig4a.caption(table, names, [])
+
+
+def test_times_stand_by_dataset_below() -> None:
+    table = times(3)
+    below = fig4d.draw(table, looks(METHODS)).axes[1]
+    lines = {line.get_label(): line for line in below.get_lines()}
+    means = table.groupby(["method", "dataset"])["segment_s"].mean()
+    for method in METHODS:
+        np.testing.assert_allclose(np.asarray(lines[method].get_ydata()), means[method])
+    assert [tick.get_text() for tick in below.get_xticklabels()] == ["D0", "D1", "D2"]
+    assert len(fig4d.draw(times(1), looks(METHODS)).axes) == 1
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_datasets_are_dots_and_say_why(count: int) -> None:
     table = by_dataset(count)
@@ -109,13 +135,18 @@ def test_panels_show_image_reference_and_each_mask() -> None:
     given = np.roll(case().truth, 1, axis=2)
     shown = case(first=Answer(given, 0.75), second=Answer(None, None, "out of memory"))
     figure = fig5a.draw([shown], looks(METHODS))
-    assert len(figure.axes) == 2 * 3
-    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), shown.image[3])
-    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), shown.image[:, 2])
-    assert [len(axes.collections) for axes in figure.axes] == [1, 1, 2, 2, 1, 1]
-    place = figure.axes[2].collections[1].get_paths()[0].vertices
+    cuts = [axes for axes in figure.axes if axes.axison]
+    assert len(cuts) == 2 * 3
+    np.testing.assert_array_equal(cuts[0].images[0].get_array(), shown.image[3])
+    np.testing.assert_array_equal(cuts[1].images[0].get_array(), shown.image[:, 2])
+    assert [len(axes.collections) for axes in cuts] == [1, 1, 2, 2, 1, 1]
+    place = cuts[2].collections[1].get_paths()[0].vertices
     low, high = np.asarray(place).min(axis=0), np.asarray(place).max(axis=0)
     assert (low.tolist(), high.tolist()) == ([3.5, 1.5], [7.5, 5.5])  # x 4..7, y 2..5
+    surfaces: list[Any] = [axes.images[0].get_array() for axes in figure.axes if not axes.axison]
+    assert len(surfaces) == 2  # the reference, and the method that gave a mask
+    truth, answer = (np.argwhere(surface[..., 3]).mean(axis=0) for surface in surfaces)
+    assert answer[1] > truth[1] + 1  # it lies further to the patient's left
     assert "DSC 0.750" in texts(figure)
     assert "out of memory" in texts(figure)
 
@@ -210,7 +241,7 @@ def test_bars_around_the_circle_are_logarithms_of_the_counts() -> None:
     types = object_types(3)
     figure = fig3a.draw(types)
     drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
-    heights = np.array([bar.get_height() for bar in drawn if bar.get_y() == 1.0])
+    heights = np.array([bar.get_height() for bar in drawn if bar.get_y() == fig3a.INNER])
     expected = types.sort_values(["dataset", "objects"], ascending=[True, False])["objects"]
     powers = np.log10(expected.to_numpy(float))
     np.testing.assert_allclose(heights - 0.02, powers / powers.max(), atol=1e-12)

@@ -118,7 +118,8 @@ def test_runs_become_tables() -> None:
         assert wide[row["trained_on"]][row["tested_on"]] == f"{row['recovery_percent']:.1f}"
     head, cells = tidy.layout(found["finetuning"], SUPPLEMENT["finetuning"])
     gains = [line[head.index("Gain")] for line in cells]
-    assert gains == [f"{gain:+.3f}" for gain in found["finetuning"]["gain"]]
+    shown = found["finetuning"]["gain"]
+    assert gains == ["\N{EN DASH}" if gain != gain else f"{gain:+.3f}" for gain in shown]
 
 
 def test_cells_in_print() -> None:

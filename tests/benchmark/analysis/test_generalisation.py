@@ -43,7 +43,7 @@ def runs() -> pd.DataFrame:
 def result(folder: Path, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     table.to_csv(folder / "runs.csv", index=False)
     analyse("generalisation", {"runs": folder / "runs.csv"}, folder, AnalysisSettings())
-    names = ("recovery", "finetuning", "finetuning_tests", "ablation", "ablation_tests")
+    names = ("recovery", "transfer", "finetuning", "finetuning_tests", "ablation", "ablation_tests")
     return {name: read_statistics(folder / f"{name}.csv") for name in names}
 
 
@@ -51,6 +51,10 @@ def test_by_hand(tmp_path: Path) -> None:
     found = result(tmp_path, runs())
     assert found["recovery"]["recovery_percent"].to_numpy() == pytest.approx(90)
     assert found["recovery"]["runs"].eq(2).all()
+    transfer = found["transfer"].set_index(["kind", "tested_on"])["mean"]
+    for name, value in GENERAL.items():
+        assert transfer["scratch", name] == pytest.approx(0.9 * value)
+        assert transfer["finetuned", name] == pytest.approx(value + 0.02, abs=0.01)
     gains = found["finetuning"]
     assert gains["gain_over_reference"].to_numpy() == pytest.approx(0.2)
     row = found["finetuning_tests"].set_index("test").loc["paired t"]

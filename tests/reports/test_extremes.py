@@ -1,0 +1,97 @@
+"""At 3 and at 44 datasets: nothing overlaps, nothing leaves the page, no text is too small."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.path import Path as Outline
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
+
+from reports.figures import FIGURES
+from reports.style import SMALL, WIDTH, styled
+from tests.reports.extremes import DRAWN, SIZES
+
+_INK = 0.7
+"""Part of the height of a line that letters fill, and of its width."""
+_SLACK = 1.5
+"""Pixels that the renderer may be off by, at 100 a inch."""
+
+
+def written(figure: Figure) -> list[Text]:
+    """Texts that a reader sees."""
+    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    texts = [text for text in found if isinstance(text, Text) and text.get_text().strip()]
+    hidden = {id(t) for a in figure.axes if not a.get_visible() for t in a.findobj(Text)}
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:  # made, and not drawn
+                hidden |= {id(tick.label1), id(tick.label2)}
+    return [text for text in texts if id(text) not in hidden]
+
+
+def outline(text: Text) -> Any:
+    """Corners of what a text covers: its ink, turned as it is."""
+    angle = text.get_rotation()
+    if text.get_rotation_mode() != "anchor" or angle % 90 == 0:
+        box, turn = text.get_window_extent(), Affine2D()
+        upright = angle % 180 == 90
+    else:
+        text.set_rotation(0)
+        box = text.get_window_extent()
+        text.set_rotation(angle)
+        x, y = text.get_transform().transform(text.get_position())
+        turn, upright = Affine2D().rotate_deg_around(float(x), float(y), angle), False
+    lines = text.get_text().count("\n") + 1
+    cut = (1 - _INK) / 2 / lines
+    wide, high = (cut, 0.02) if upright else (0.02, cut)
+    x0, x1 = box.x0 + wide * box.width, box.x1 - wide * box.width
+    y0, y1 = box.y0 + high * box.height, box.y1 - high * box.height
+    return turn.transform([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+
+
+@pytest.fixture(scope="module", params=[(n, s) for n in DRAWN for s in SIZES], ids=str)
+def drawn(request: pytest.FixtureRequest) -> Figure:
+    name, size = request.param
+    figure = DRAWN[name](*size)
+    figure.set_dpi(100)
+    with styled():
+        figure.draw_without_rendering()
+    return figure
+
+
+def test_every_figure_is_looked_at() -> None:
+    assert set(DRAWN) == set(FIGURES)
+
+
+def test_a_figure_has_the_width_of_a_page_and_no_text_is_small(drawn: Figure) -> None:
+    assert drawn.get_size_inches()[0] == pytest.approx(WIDTH)
+    assert min(float(text.get_fontsize()) for text in written(drawn)) >= SMALL
+
+
+def test_no_text_lies_on_another_or_leaves_the_page(drawn: Figure) -> None:
+    places = [(text, outline(text)) for text in written(drawn)]
+    width, height = drawn.get_size_inches() * 100
+    for text, corners in places:
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        inside = (low >= -_SLACK).all() and (high <= np.array([width, height]) + _SLACK).all()
+        assert inside, f"{text.get_text()!r} leaves the page"
+    for (one, a), (other, b) in combinations(places, 2):
+        apart = (a.max(axis=0) <= b.min(axis=0)).any() or (b.max(axis=0) <= a.min(axis=0)).any()
+        if not apart and Outline(a, closed=True).intersects_path(Outline(b, closed=True)):
+            pytest.fail(f"{one.get_text()!r} lies on {other.get_text()!r}")
+
+
+def test_legends_lie_beside_the_data(drawn: Figure) -> None:
+    holders = [drawn, *(part for part in drawn.subfigs)]
+    for legend in (legend for holder in holders for legend in holder.legends):
+        box = legend.get_window_extent()
+        for axes in drawn.axes:
+            assert axes.get_legend() is None
+            other = axes.get_window_extent()
+            wide = min(box.x1, other.x1) - max(box.x0, other.x0)
+            high = min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert min(wide, high) <= _SLACK
