@@ -77,10 +77,11 @@ function maskList() {
     return label;
   });
   $("mask-list").replaceChildren(...rows);
-  const methods = entry.masks.map((name) => make("option", { value: name }, name));
+  const drawn = index.methods.map((m) => m.name).filter((name) => entry.masks.includes(name));
+  const methods = drawn.map((name) => make("option", { value: name }, name));
   const before = viewer.errorOf;
   $("error-of").querySelector("select").replaceChildren(...methods);
-  viewer.errorOf = entry.masks.includes(before) ? before : entry.masks[0] ?? null;
+  viewer.errorOf = drawn.includes(before) ? before : drawn[0] ?? null;
   $("error-of").querySelector("select").value = viewer.errorOf ?? "";
 }
 
@@ -154,6 +155,9 @@ $("solid-show").addEventListener("click", async () => {
 });
 for (const slider of sliders) {
   slider.addEventListener("input", () => viewer.go(Number(slider.dataset.axis), slider.valueAsNumber));
+}
+for (const swatch of document.querySelectorAll("[data-colour]")) {
+  swatch.style.background = swatch.dataset.colour === "added" ? ADDED : index.truth;
 }
 $("drawn").addEventListener("change", () => {
   viewer.drawn = $("drawn").value;

@@ -79,5 +79,8 @@ function filterPlot(dataset) {
 }
 
 function markPlot(key) {
-  for (const point of points) point.circle.classList.toggle("open", point.key === key);
+  for (const { circle, key: own } of points) {
+    circle.classList.toggle("open", own === key);
+    if (own === key) circle.parentNode.append(circle);  // above the others
+  }
 }

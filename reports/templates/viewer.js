@@ -5,6 +5,7 @@ const VIEWS = [
   { name: "Sagittal", rows: 0, columns: 1, flip: true, edges: ["A", "P", "H", "F"] },
 ];
 const REFERENCE = "reference";
+const ADDED = "#56b4e9";  // told apart from the reference's yellow by every eye
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const rgb = (hex) => [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16));
 
@@ -199,7 +200,7 @@ class Viewer {
     const [truth, mask] = [masks.get(REFERENCE), masks.get(this.errorOf)];
     return [
       { inside: (i) => truth[i] && !mask[i], colour: rgb(this.colours.get(REFERENCE)) },
-      { inside: (i) => mask[i] && !truth[i], colour: rgb(this.colours.get(this.errorOf)) },
+      { inside: (i) => mask[i] && !truth[i], colour: rgb(ADDED) },
     ];
   }
 

@@ -158,8 +158,13 @@ def test_a_toggle_changes_pixels(page: Page) -> None:
     page.locator("#viewer canvas[data-axis='0']").press("0")
     assert page.locator("#mask-list input").first.is_checked()
     assert seen(page)["coloured"] > 0
+    page.get_by_role("button", name="None").click()
     choice(page, "Masks").select_option("errors of one method")
-    assert choice(page, "Method").is_visible()
+    errors = [seen(page)["coloured"]]
+    for name in ("PAM-1", "oracle"):
+        choice(page, "Method").select_option(name)
+        errors.append(seen(page)["coloured"])
+    assert errors[0] > errors[1] > errors[2] == 0
 
 
 def test_windows(page: Page) -> None:
