@@ -256,6 +256,7 @@ def _weights(run: Run) -> dict[str, Any]:
     if entry is None:
         return {"weights": None}
     trained = entry.trained_on
+    told = [*trained.datasets, *trained.local, *trained.others] if trained else None
     status = read_status(_path(paths.WEIGHTS_STATUS, weights=entry.id))
     return {
         "weights": run.weights,
@@ -265,7 +266,7 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_command": command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
         "weights_licence": entry.licence.told,
-        "weights_trained_on": [*trained.datasets, *trained.others] if trained else None,
+        "weights_trained_on": told,
         "weights_trained_on_complete": trained.complete if trained else False,
         "weights_trained_on_source": trained.source if trained else None,
     }

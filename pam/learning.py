@@ -99,7 +99,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         write_cases(cases, workdir / TABLES)
         self.recipe(workdir)
 
-    def fit(self, workdir: Path, device: str, start: Path | None) -> None:
+    def fit(self, workdir: Path, device: str | None, start: Path | None) -> None:
         """Train, or go on from the checkpoint."""
         from pam import files
         from pam.network import PropMask

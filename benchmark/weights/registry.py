@@ -48,11 +48,13 @@ class File(Settings):
 class TrainedOn(Settings):
     """What a model saw in training: ``source`` says where that is told.
 
-    ``datasets``: ids of the catalogue or of the study, or source collections; ``others``: what is
-    not in the catalogue, in words; ``complete``: whether that is all.
+    ``datasets``: ids of the catalogue or of the study, or source collections; ``local``: ids of
+    datasets that not every study with these weights has; ``others``: what is not in the catalogue,
+    in words; ``complete``: whether that is all.
     """
 
     datasets: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     complete: bool = True
     source: str = Field(min_length=1)
@@ -99,7 +101,8 @@ class Weights(Settings):
 
     def contaminates(self, dataset: Dataset) -> bool:
         """Whether the model saw the dataset, one of its source collection, or some of its scans."""
-        told = set(self.trained_on.datasets) if self.trained_on else set()
+        trained = self.trained_on
+        told = {*trained.datasets, *trained.local} if trained else set()
         known = told & set(catalogue.names())
         seen = {*told, *(catalogue.load(name).collection for name in known)} - {None}
         return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps})

@@ -219,6 +219,11 @@ def _unlike_published(file: File, path: Path) -> str | None:
     return None
 
 
+def sha256(path: Path) -> str:
+    """Hash of a file, as the entries of weights name it."""
+    return _hash(path, "sha256")
+
+
 def _hash(path: Path, kind: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()

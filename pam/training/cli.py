@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark.errors import UserError
+
 app = typer.Typer(help="Training of PropMask and Box2Mask.", no_args_is_help=True)
 
 
@@ -14,8 +16,24 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     start: Annotated[
-        Path | None, typer.Option(help="Weights (safetensors) to start from: fine-tuning.")
+        str | None,
+        typer.Option(
+            "--start",
+            "--from",
+            help="Weights to start from: a file, an entry of the weights, or general, which is the "
+            "model of the paper.",
+        ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Adapt the weights of --from to this dataset, an id or the file of an entry; ends "
+            "in an entry that study files can name."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Learn from all cases of the dataset, hold none back.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")
     ] = None,
@@ -25,14 +43,32 @@ def train(
     ] = None,
 ) -> None:
     """Train a network by a recipe; under torchrun on several GPUs."""
-    from pam import checkpoints
+    from pam import files
+    from pam.network import NETWORKS
+    from pam.training import own
     from pam.training import recipe as recipes
     from pam.training.loop import train as run
 
+    if dataset is not None:
+        if start is None:
+            raise UserError("Say by --from which weights are adapted, such as --from general.")
+        options = {"recipe": recipe, "workers": workers}
+        options |= {"training": {"steps": steps}} if steps is not None else {}
+        told = own.learn(
+            dataset,
+            start,
+            out,
+            options=options,
+            device=device,
+            everything=everything,
+            resume=resume,
+        )
+        print(told)
+        return
     content = recipes.load(recipe)
     if steps is not None:
         content = content.model_copy(update={"steps": steps})
-    network = checkpoints.load(start) if start else None
+    network = files.read(own.found(start)[0], NETWORKS[content.kind]) if start else None
     print(run(content, out, resume=resume, start=network, device=device, workers=workers))
 
 

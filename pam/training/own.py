@@ -1,0 +1,142 @@
+"""A trained PAM adapted to a dataset of one's own, up to an entry that study files name it by."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmark import catalogue, objects, paths, prepare
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.files import atomic, write_json
+from benchmark.fitting import Source, Split, split
+from benchmark.plan import raw_of
+from benchmark.tables import read_table, records, write_table
+from benchmark.weights import registry, store
+from benchmark.weights.registry import Weights
+
+GENERAL = {"general": "pam-released"}
+ENTRY = "weights.yaml"
+_TABLES = {
+    "images": prepare.IMAGES,
+    "objects": objects.SCHEMA,
+    "reference": objects.REFERENCE_SCHEMA,
+}
+
+
+def learn(
+    dataset: str,
+    start: str,
+    out: Path,
+    *,
+    options: dict[str, Any],
+    device: str | None,
+    everything: bool = False,
+    resume: bool = False,
+) -> Path:
+    """Train the PropMask of the weights ``start`` on ``dataset``; returns the entry of the result.
+
+    ``dataset``: id, or file of an entry, whose files are here. ``start``: as in `found`.
+    ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: no case is held back. In
+    ``out`` end the weights (with the Box2Mask of ``start``, if there is one, so that boxes can be
+    prompts too), split, loss by step and `ENTRY`. Raises `UserError` for what is not here, and for
+    a folder in use unless ``resume``.
+    """
+    from pam.learning import Pam2DMaskTrained
+
+    entry = catalogue.load(dataset)
+    path, general = found(start)
+    method = Pam2DMaskTrained(options)
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise UserError(
+            f"{out} is in use. Go on with what is there by --resume, or take another folder."
+        )
+    if not (resume and (out / "split.json").exists()):
+        source = _source(entry, method.options.seed, everything)
+        if not (cases := source.cases()):
+            raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
+        method.plan(cases, source.structures(), out)
+        write_json(out / "split.json", source.split.model_dump())
+    method.fit(out, device, path)
+    files = [out / "propmask.safetensors", *_box2mask(path, out)]
+    content = _entry(entry, dataset, general, start, files)
+    with atomic(out / ENTRY) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return out / ENTRY
+
+
+def found(name: str) -> tuple[Path, Weights | None]:
+    """Find weights by the path of a file, the id or file of an entry, or "general".
+
+    The latter is the model of the paper. Raises `UserError`, with what to do, if they are not here.
+    """
+    if name.endswith((".safetensors", ".pth")):
+        return Path(name), None
+    entry = registry.load(GENERAL.get(name, name))
+    status = store.fetch(entry, store.place(entry), GENERAL.get(name, name))
+    if status.state != "ready":
+        raise UserError(f"The weights {entry.id!r} are not here. {status.reason}")
+    return store.handed(status, store.place(entry)), entry
+
+
+def _source(entry: Dataset, seed: int, everything: bool) -> Source:
+    """Tables of a dataset, those that a study has prepared or else made now, and its split."""
+    folder = Path(paths.PREPARED.format(dataset=entry.id))
+    ready = [paths.REFERENCE.format(dataset=entry.id, shard=n) for n in range(entry.shards)]
+    if all(Path(path).exists() for path in ready):
+        tables = [read_table(folder / f"{name}.parquet") for name in _TABLES]
+    else:
+        with TemporaryDirectory() as temporary:
+            tables = _prepared(entry, Path(temporary))
+    images, objects, reference = tables
+    divided = split(records(images), seed)
+    if everything:
+        divided = Split(seed=seed, share=1.0, train=tuple(sorted(images["scan"])), test=())
+    return Source(images, objects, reference, divided)
+
+
+def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
+    """Prepare a dataset in ``folder``; raises `UserError` where its files are not here."""
+    status = entry.source.fetch(raw_of(entry))
+    if status.state != "ready":
+        raise UserError(f"The files of {entry.id} are not here. {status.reason}")
+    for shard in range(entry.shards):
+        made = prepare.prepare(entry, status, shard)
+        for name, schema in _TABLES.items():
+            write_table(getattr(made, name), schema, folder / name / f"{shard}.parquet")
+    return [read_table(folder / name) for name in _TABLES]
+
+
+def _box2mask(start: Path, out: Path) -> list[Path]:
+    """Copy the Box2Mask that lies beside the weights to ``out``."""
+    from pam import checkpoints, files
+    from pam.network import Box2Mask
+
+    try:
+        network = files.read(start if start.is_dir() else start.parent, Box2Mask)
+    except UserError:
+        return []
+    checkpoints.save(network, out / "box2mask.safetensors")
+    return [out / "box2mask.safetensors"]
+
+
+def _entry(
+    entry: Dataset, name: str, general: Weights | None, start: str, files: list[Path]
+) -> dict[str, Any]:
+    """Content of the entry: what it was trained on is that of ``general`` and the dataset."""
+    before = general.trained_on if general else None
+    shipped = name in catalogue.names()
+    here = {"datasets": [entry.id]} if shipped else {"local": [entry.id]}
+    trained = before.model_dump(mode="json") if before else {"complete": False}
+    for key, value in here.items():
+        trained[key] = [*trained.get(key, ()), *value]
+    return {
+        "id": f"pam-{entry.id}",
+        "name": f"PAM, fine-tuned on {entry.name}",
+        "source": {"kind": "local", "path": str(files[0].parent.resolve())},
+        "files": [{"path": p.name, "sha256": store.sha256(p)} for p in files],
+        "licence": general.licence.model_dump(mode="json") if general else {},
+        "trained_on": {**trained, "source": f"split.json beside it, and {start}"},
+    }

@@ -1,0 +1,99 @@
+"""Fine-tuning on data of one's own, as a person runs it, up to a study that names the weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from benchmark import volume
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.specs import Run
+from benchmark.study import Study
+from benchmark.weights import registry, store
+from pam import checkpoints, files
+from pam.network import Box2Mask, PropMask
+from pam.training import recipe as recipes
+from pam.training.cli import app
+from pam.training.loop import train
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[..., Dataset]) -> Path:
+    """A working directory with a dataset of three scans, and weights of both networks."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        label = np.zeros((8, 40, 40), np.uint8)
+        label[1:7, 8:28, 10 : 26 + number] = 1
+        for kind, array in (("images", 100 * label.astype(np.int16)), ("labels", label)):
+            path = tmp_path / "scans" / kind / f"s{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            volume.write(array, (3.0, 1.0, 1.0), path)
+    content = entry(tmp_path / "scans").model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    tiny = recipes.load("tiny").model_dump(mode="json")
+    train(recipes.read(tiny, "t"), tmp_path / "general", device="cpu", workers=0, stop=1)
+    box = {**tiny, "kind": "box2mask", "network": {"channels": 4, "stages": 3}}
+    box |= {"tasks": {"size": 32}}
+    train(recipes.read(box, "t"), tmp_path / "box", device="cpu", workers=0, stop=1)
+    (tmp_path / "box" / "box2mask.safetensors").rename(
+        tmp_path / "general" / "box2mask.safetensors"
+    )
+    return tmp_path
+
+
+def finetune(*more: str) -> Any:
+    command = ["train", "finetune", "--dataset", "mine.yaml", "--out", "tuned", "--steps", "2"]
+    command += ["--from", "general/propmask.safetensors", "--device", "cpu", "--workers", "0"]
+    return CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
+
+
+def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
+    run = finetune()
+    assert run.exit_code == 0
+    assert run.stdout.split()[-1] == "tuned/weights.yaml"
+    entry = registry.load("tuned/weights.yaml")
+    status = store.fetch(entry, store.place(entry), "tuned/weights.yaml")
+    assert status.state == "ready", status.reason
+    weights = store.handed(status, store.place(entry))
+    ours = files.read(weights, PropMask)
+    before = checkpoints.load(Path("general/propmask.safetensors"))
+    assert ours.config == before.config
+    changed = [n for n, x in before.state_dict().items() if not ours.state_dict()[n].equal(x)]
+    assert changed
+    assert files.read(weights, Box2Mask).config.channels == 4
+
+    split = read_json(place / "tuned" / "split.json")
+    assert (len(split["train"]), len(split["test"])) == (2, 1)
+    method = {"adapter": "pam-2dbox", "prompt": "box2d", "weights": "tuned/weights.yaml"}
+    for dataset in ("mine.yaml", "P01"):
+        content = {"study": "s", "datasets": [dataset], "methods": {"m": method}}
+        found = Study.read(content, "study.yaml").runs["m"]
+        assert isinstance(found, Run)
+        assert found.weights_sha256
+        (dataset_entry,) = Study.read(content, "study.yaml").entries.values()
+        assert entry.contaminates(dataset_entry) == (dataset == "mine.yaml")
+
+    with pytest.raises(UserError, match="--resume"):
+        finetune()
+    longer = finetune("--resume", "--steps", "4")
+    assert longer.exit_code == 0
+    assert read_json(place / "tuned" / "record.json")["step"] == 4
+
+
+def test_all_cases_can_be_learnt_from(place: Path) -> None:
+    assert finetune("--all").exit_code == 0
+    assert read_json(place / "tuned" / "split.json")["test"] == []
+
+
+def test_what_is_not_here_is_told(place: Path) -> None:
+    with pytest.raises(UserError, match="pam-released"):
+        finetune("--from", "general")
+    (place / "scans").rename(place / "elsewhere")
+    with pytest.raises(UserError, match="The files of T1 are not here"):
+        finetune()
