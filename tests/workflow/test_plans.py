@@ -11,6 +11,7 @@ import yaml
 
 from benchmark import catalogue
 from benchmark.study import Study
+from pam.learning import Pam2DMaskTrained
 from tests.workflow.conftest import ROOT, SNAKEMAKE
 
 NO_NETWORK = """
@@ -63,6 +64,7 @@ def test_a_network_would_have_been_noticed(tmp_path: Path) -> None:
 def test_the_studies_take_the_datasets_that_they_promise() -> None:
     assert study("paper").datasets == tuple(f"D{n:02d}" for n in range(1, 45))
     assert study("external").datasets == tuple(f"D{n}" for n in range(35, 45))
+    assert study("training").datasets == study("external").datasets
     assert study("quickstart").datasets == ("D32",)
     ten = [catalogue.load(name) for name in study("ten").datasets]
     assert len(ten) == 10
@@ -89,3 +91,51 @@ def test_a_method_is_the_same_in_each_of_them(name: str) -> None:
         assert told.model_copy(update={"variants": {}}) == papers[method].model_copy(
             update={"variants": {}}
         )
+
+
+SWITCHES: dict[str, dict[str, object]] = {
+    **{f"R{n}": {"attended": n} for n in (1, 2, 3)},
+    "R4": {},
+    "shared": {"mask_encoder": "shared"},
+}
+
+
+@pytest.mark.parametrize("name", ["training", "training-demo"])
+def test_what_is_trained_for_an_ablation_differs_in_its_switch_alone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "cases" / "X").mkdir(parents=True)
+    trained = [t for t in study(name).trained if t.model.kind == "together"]
+    recipes = {
+        (t.name, t.seed): Pam2DMaskTrained(t.run.options).recipe(tmp_path).model_dump()
+        for t in trained
+    }
+    seeds = {t.seed for t in trained}
+    assert len(seeds) > 1
+    assert recipes.keys() == {(switch, seed) for switch in SWITCHES for seed in seeds}
+    for (switch, seed), recipe in recipes.items():
+        usual = recipes["R4", seed]
+        assert {**recipe, "network": usual["network"]} == usual
+        assert recipe["network"] == {**usual["network"], **SWITCHES[switch]}
+
+
+def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
+    options = {"gpus": 2, "workers": 1}
+    content = {
+        "study": "gpus",
+        "datasets": ["P01"],
+        "methods": {"pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}},
+        "training": {"models": {"m": {"kind": "finetuned", "of": "pam", "options": options}}},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    command = [*SNAKEMAKE, "results/gpus/runs.csv", "--configfile", str(tmp_path / "study.yaml")]
+    command += ["--directory", str(tmp_path), "--dry-run", "--printshellcmds"]
+    command += ["--resources", "gpu=2", "--cores", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    (rule,) = re.findall(r"^rule train:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
+    assert "gpu=2" in rule
+    assert "threads: 4" in rule
+    assert "torchrun --standalone --nproc-per-node 2 --no-python pambench fit" in rule
