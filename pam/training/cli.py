@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a network by a recipe; under torchrun on several GPUs."""
     from pam import files
-    from pam.network import NETWORKS
+    from pam.network import Box2Mask, Network, PropMask
     from pam.training import own
     from pam.training import recipe as recipes
     from pam.training.loop import train as run
@@ -68,7 +68,11 @@ def train(
     content = recipes.load(recipe)
     if steps is not None:
         content = content.model_copy(update={"steps": steps})
-    network = files.read(own.found(start)[0], NETWORKS[content.kind]) if start else None
+    network: Network | None = None
+    if start is not None:
+        path, _ = own.found(start)
+        box = content.kind == "box2mask"
+        network = files.read(path, Box2Mask) if box else files.read(path, PropMask)
     print(run(content, out, resume=resume, start=network, device=device, workers=workers))
 
 

@@ -128,10 +128,9 @@ def _entry(
     """Content of the entry: what it was trained on is that of ``general`` and the dataset."""
     before = general.trained_on if general else None
     shipped = name in catalogue.names()
-    here = {"datasets": [entry.id]} if shipped else {"local": [entry.id]}
-    trained = before.model_dump(mode="json") if before else {"complete": False}
-    for key, value in here.items():
-        trained[key] = [*trained.get(key, ()), *value]
+    trained: dict[str, Any] = before.model_dump(mode="json") if before else {"complete": False}
+    key = "datasets" if shipped else "local"
+    trained[key] = [*trained.get(key, ()), entry.id]
     return {
         "id": f"pam-{entry.id}",
         "name": f"PAM, fine-tuned on {entry.name}",
