@@ -7,7 +7,29 @@ import typer
 
 app = typer.Typer(help="Figures, tables and the report of a study.", no_args_is_help=True)
 
-Study = Annotated[Path, typer.Option(help="Folder of the study: results/<study>.")]
+
+def only_study() -> Path:
+    """Give the folder of the only study in ``results``; a `UserError` names several."""
+    from benchmark.errors import UserError
+
+    found = sorted(path.parent for path in Path("results").glob("*/record.json"))
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(map(str, found)) or "none"
+    raise UserError(
+        f"Which study? Expected one in results/, where --study names none; got: {named}. Next "
+        "step: name it, --study results/<study>."
+    )
+
+
+Study = Annotated[
+    Path,
+    typer.Option(
+        default_factory=only_study,
+        help="Folder of the study: results/<study>.",
+        show_default="the only study in results/",
+    ),
+]
 
 
 @app.command()
@@ -18,12 +40,9 @@ def figures(
     only: Annotated[str | None, typer.Option(help="Draw this figure only, e.g. fig4a.")] = None,
 ) -> None:
     """Draw the figures as PDF, SVG and PNG, each with its caption, into results/<study>/figures."""
-    from benchmark.errors import UserError, unknown_name
-    from reports.figures import FIGURES, Folders, make
+    from reports.figures import Folders, make
     from reports.results import Results
 
-    if only is not None and only not in FIGURES:
-        raise UserError(unknown_name("figure", only, FIGURES))
     for stem in make(Results(study), Folders(data, results), only):
         typer.echo(f"{stem}.pdf, .svg, .png")
 

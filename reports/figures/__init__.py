@@ -42,8 +42,8 @@ class Entry:
 class Folders:
     """Where a figure that shows images finds them: the datasets, and all results."""
 
-    data: Path
-    results: Path
+    data: Path = Path("data")
+    results: Path = Path("results")
 
 
 FIGURES: dict[str, Entry] = {
@@ -84,13 +84,26 @@ FIGURES: dict[str, Entry] = {
 """By the name of the figure in the paper, in the order of the report."""
 
 
+def draw(name: str, results: "Results", folders: Folders | None = None) -> "Made":
+    """Draw one figure of a study; returns it and its caption, and writes nothing.
+
+    Errors: a `UserError` for a name that is not in `FIGURES`, or a study without its statistics.
+    """
+    from benchmark.errors import UserError, unknown_name
+
+    if name not in FIGURES:
+        raise UserError(unknown_name("figure", name, FIGURES))
+    made: Made = import_module(f"reports.figures.{name}").make(results, folders or Folders())
+    return made
+
+
 def make(results: "Results", folders: Folders, only: str | None = None) -> list[Path]:
     """Draw the figures of a study into its folder ``figures``; returns their paths, less suffix."""
     from reports.style import save
 
     made = []
     for name in FIGURES if only is None else [only]:
-        figure, caption = import_module(f"reports.figures.{name}").make(results, folders)
+        figure, caption = draw(name, results, folders)
         stem = results.folder / "figures" / name
         save(figure, stem, caption)
         made.append(stem)

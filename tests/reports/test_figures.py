@@ -214,6 +214,9 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
         first, second = (tmp_path / f / f"fig.{suffix}" for f in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
     assert "<text" in (tmp_path / "one" / "fig.svg").read_text(encoding="utf-8")
+    pdf = (tmp_path / "one" / "fig.pdf").read_bytes()
+    assert b"/FontFile2" in pdf  # TrueType, which editors keep as text
+    assert b"/Type3" not in pdf
 
 
 def test_make_writes_what_was_asked_for(study: Path) -> None:

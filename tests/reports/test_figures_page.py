@@ -1,0 +1,73 @@
+"""docs/figures.md: its commands and its code run, its table is that of the code."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.errors import UserError
+from reports.cli import app
+from reports.figures import FIGURES, draw
+from reports.results import Results
+
+PAGE = (Path(__file__).parents[2] / "docs" / "figures.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def place(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with one study, ``results/demo``."""
+    shutil.copytree(study, tmp_path / "results" / "demo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def commands() -> list[list[str]]:
+    block = re.search(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert block is not None
+    return [line.split()[1:] for line in block[1].splitlines()]
+
+
+def test_the_first_command_draws_one_figure(place: Path) -> None:
+    first = commands()[0]
+    assert CliRunner().invoke(app, first).exit_code == 0
+    made = {path.name for path in (place / "results" / "demo" / "figures").glob("fig*")}
+    assert made == {f"fig4a.{suffix}" for suffix in ("pdf", "svg", "png", "txt")}
+    known = {getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    assert {words[0] for words in commands()} <= known
+
+
+def test_the_only_study_needs_no_name(place: Path) -> None:
+    done = CliRunner().invoke(app, ["figures", "--only", "fig4d"])
+    assert done.exit_code == 0, done.output
+    assert "results/demo/figures/fig4d" in done.output.replace("\\", "/")
+    shutil.copytree(place / "results" / "demo", place / "results" / "other")
+    refused = CliRunner().invoke(app, ["figures", "--only", "fig4d"])
+    assert isinstance(refused.exception, UserError)
+    assert "demo" in str(refused.exception)
+    assert "other" in str(refused.exception)
+
+
+def test_the_code_for_notebooks_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+        exec(block, shared)
+    results = Results(place / "results" / "demo")
+    assert draw("fig4a", results)[1] in capsys.readouterr().out
+    assert (place / "fig4a.pdf").read_bytes().startswith(b"%PDF")
+    assert "Abdomen" in (place / "mine.svg").read_text(encoding="utf-8")
+
+
+def test_an_unknown_figure_suggests_the_nearest(place: Path) -> None:
+    with pytest.raises(UserError, match="fig4a"):
+        draw("fig4aa", Results(place / "results" / "demo"))
+
+
+def test_the_page_lists_every_figure_and_what_it_reads() -> None:
+    rows = re.findall(r"^\| `(fig\w+)` \| Fig\. ([\w-]+): .* \| (.*) \|$", PAGE, flags=re.MULTILINE)
+    listed = {name: (panels, re.findall(r"`(.*?)`", reads)) for name, panels, reads in rows}
+    assert listed == {
+        name: (entry.panels or name.removeprefix("fig"), list(entry.reads))
+        for name, entry in FIGURES.items()
+    }
