@@ -85,16 +85,17 @@ FIGURES: dict[str, Entry] = {
 
 
 def draw(name: str, results: "Results", folders: Folders | None = None) -> "Made":
-    """Draw one figure of a study; returns it and its caption, and writes nothing.
+    """Draw one figure of a study; returns it and its caption, which ends with the paper's numbers.
 
     Errors: a `UserError` for a name that is not in `FIGURES`, or a study without its statistics.
     """
     from benchmark.errors import UserError, unknown_name
+    from reports.paper.stated import stated
 
     if name not in FIGURES:
         raise UserError(unknown_name("figure", name, FIGURES))
-    made: Made = import_module(f"reports.figures.{name}").make(results, folders or Folders())
-    return made
+    figure, caption = import_module(f"reports.figures.{name}").make(results, folders or Folders())
+    return figure, " ".join(filter(None, (caption, stated(name))))
 
 
 def make(results: "Results", folders: Folders, only: str | None = None) -> list[Path]:

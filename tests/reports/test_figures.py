@@ -10,8 +10,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from reports import panels
-from reports.figures import Folders, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
+from reports.figures import FIGURES, Folders, draw, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
 from reports.panels import Answer, Case
+from reports.paper.ledger import NUMBERS
+from reports.paper.stated import STATED, stated
 from reports.results import Results
 from reports.style import CONTROL, looks, save
 
@@ -217,6 +219,21 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     pdf = (tmp_path / "one" / "fig.pdf").read_bytes()
     assert b"/FontFile2" in pdf  # TrueType, which editors keep as text
     assert b"/Type3" not in pdf
+
+
+def test_captions_end_with_what_the_paper_states(study: Path) -> None:
+    known = pd.read_csv(NUMBERS, dtype=str).set_index("key")
+    for name, keys in STATED.items():
+        text = stated(name)
+        for key in set(keys) - {"n_3d_objects"}:
+            assert str(known.loc[key, "stated"]) in text
+    assert set(STATED) <= set(FIGURES)
+    assert "PAM-2DBox P = 0.6736, of PAM-2DMask P = 0.5985." in stated("fig4f")
+    assert "objects 1,645,871." in stated("fig3a")
+    assert "less by 63.6 %" in stated("fig4e")
+    assert "above MedSAM 23.1 percentage points" in stated("fig4a")
+    assert draw("fig4f", Results(study))[1].endswith(stated("fig4f"))
+    assert stated("fig5a") == ""
 
 
 def test_make_writes_what_was_asked_for(study: Path) -> None:

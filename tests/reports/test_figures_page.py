@@ -17,8 +17,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "figures.md").read_text(encoding="u
 
 @pytest.fixture
 def place(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with one study, ``results/demo``."""
-    shutil.copytree(study, tmp_path / "results" / "demo")
+    """A working directory with one study, ``results/demo``, of which nothing is drawn yet."""
+    drawn = shutil.ignore_patterns("fig[0-9]*")
+    shutil.copytree(study, tmp_path / "results" / "demo", ignore=drawn)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

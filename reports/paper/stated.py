@@ -1,0 +1,72 @@
+"""What the paper states of each of its figures, to stand below ours."""
+
+import csv
+
+from reports.paper.ledger import NUMBERS
+
+STATED: dict[str, dict[str, str]] = {
+    "fig3a": {
+        "n_datasets": "datasets",
+        "n_object_types": "object types",
+        "n_3d_objects": "objects",
+    },
+    "fig4a": {
+        "dsc_gain_2dbox_vs_medsam": "DSC of PAM-2DBox above MedSAM",
+        "dsc_gain_2dbox_vs_segvol": "above SegVol",
+        "dsc_gain_2dmask_vs_medsam": "of PAM-2DMask above MedSAM",
+        "dsc_gain_2dmask_vs_segvol": "above SegVol",
+        "wins_internal_both_pam": "internal datasets on which both PAM lead",
+        "wins_external_both_pam": "external ones",
+    },
+    "fig4b": {
+        "p_boundary_metrics_max": "P of NSD, HD95 and ASD",
+        "p_sensitivity_max": "P of sensitivity",
+    },
+    "fig4c": {
+        "dsc_pam3dbox_subset10": "DSC of PAM-3DBox on ten datasets",
+        "dsc_2dbox_subset10": "of PAM-2DBox",
+        "dsc_2dmask_subset10": "of PAM-2DMask",
+        "dsc_nnunet_subset10": "of nnU-Net",
+    },
+    "fig4d": {"p_inference_time": "P of the rank-sum tests"},
+    "fig4e": {
+        "interaction_time_reduction": "a box on one view against two views takes less by",
+        "p_interaction_mask_vs_2viewbox": "a mask against a box on two views",
+    },
+    "fig4f": {
+        "anova_p_deviation_2dbox": "ANOVA of PAM-2DBox",
+        "anova_p_deviation_2dmask": "of PAM-2DMask",
+    },
+    "fig4g": {
+        "anova_p_thickness_2dbox": "ANOVA of PAM-2DBox",
+        "anova_p_thickness_2dmask": "of PAM-2DMask",
+    },
+    "fig5b": {"pearson_r_irregularity_max": "each r"},
+    "fig5e": {"km_logrank_p_2d": "log-rank by area", "km_logrank_p_3d": "by volume"},
+    "fig6a": {"p_finetune_vs_medsam_gain": "gain by fine-tuning against gain over MedSAM"},
+    "fig6b": {
+        "scratch_recovery_min": "recovery on the own dataset",
+        "scratch_recovery_D35_on_D39": "of D39 by D35",
+    },
+    "fig6d": {"norm_ablation_wins": "datasets of ten on which dynamic normalisation leads"},
+}
+"""By figure: keys of ``numbers.csv``, and how a caption says them."""
+
+_SIGNS = {"P": "P = ", "<": "< ", "<=": "≤ ", ">": "> "}
+
+
+def stated(figure: str) -> str:
+    """Give a sentence with the paper's numbers; empty where its text states none."""
+    if figure not in STATED:
+        return ""
+    with NUMBERS.open(encoding="utf-8", newline="") as lines:
+        known = {row["key"]: row for row in csv.DictReader(lines)}
+    said = [f"{text} {_number(known[key])}" for key, text in STATED[figure].items()]
+    return f"The paper, of its own data: {', '.join(said)}."
+
+
+def _number(row: dict[str, str]) -> str:
+    value = float(row["stated"])
+    text = f"{value:,.0f}" if value >= 1000 else row["stated"]
+    unit = {"p": " percentage points", "%": " %"}.get(row["unit"][:1], "")
+    return _SIGNS.get(row["relation"], "") + text + unit
