@@ -40,9 +40,11 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 scale: $(READY)  ## Measure what the workflow itself costs, and how its memory grows.
 	$(BIN)/python -m tests.bench.bench_scale
 
-weights: $(READY)  ## Train the small networks anew, as they ship; two hours on two cores.
+weights: $(READY)  ## Train the small networks anew, as they ship; three hours on two cores.
 	$(BIN)/pambench train small-propmask --out data/training/small --resume
-	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume
+	$(BIN)/pambench train small-box2mask-first --out data/training/small-box-first --resume
+	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume \
+		--start data/training/small-box-first/box2mask.safetensors
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
 

@@ -33,8 +33,12 @@ class State:
         )
 
     def start_from(self, network: Network) -> None:
-        """Take the weights of a network (fine-tuning); `UserError` if it is another one."""
-        if (network.kind, network.config) != (self.network.kind, self.network.config):
+        """Take the weights of a network (fine-tuning); `UserError` if it is another one.
+
+        The switches of its inference may be others: they are no part of the network.
+        """
+        configs = [n.config.model_copy(update={"inference": {}}) for n in (network, self.network)]
+        if network.kind != self.network.kind or configs[0] != configs[1]:
             raise UserError(
                 f"The recipe is for a {self.network.kind} ({self.network.config}), the weights to "
                 f"start from are of a {network.kind} ({network.config}). Name the latter's "

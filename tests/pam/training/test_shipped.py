@@ -32,15 +32,13 @@ def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask])
     assert checkpoints.load(path).config == recipes.load(f"small-{kind.kind}").network
 
 
-def test_propmask_beats_copying_and_stops() -> None:
+def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
     network = files.read(FOLDER, PropMask)
     settings = presets.RIGOROUS.model_copy(update=network.config.inference)
-    rows = score(network, settings, cases=4)
-    near = [r for r in rows if not r["absent"] and 1 <= r["distance"] <= 3]
+    rows = score(network, settings, cases=6)
     whole = [r for r in rows if r["distance"] == 0]
-    for group in (near, whole):
-        assert len(group) >= 20
-        assert np.mean([r["dsc"] - r["copied"] for r in group]) > 0.005
+    assert len(whole) >= 30
+    assert np.mean([r["dsc"] - r["copied"] for r in whole]) > 0.005
     assert np.mean([r["dsc"] for r in rows if r["absent"]]) > 0.7
 
 
