@@ -80,5 +80,5 @@ def _known(rank: dict[str, Any]) -> bool:
 def _rank(rank: dict[str, Any]) -> str:
     if not rank or rank["rank"] != rank["rank"]:
         return NONE
-    text = f"{rank['rank']:g}"
-    return f"{text} ({rank['low']:g} to {rank['high']:g})" if rank["low"] == rank["low"] else text
+    text, low, high = (f"{round(float(rank[key]), 1):g}" for key in ("rank", "low", "high"))
+    return f"{text} ({low} to {high})" if rank["low"] == rank["low"] else text

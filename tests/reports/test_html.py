@@ -133,7 +133,8 @@ def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> 
         assert f"{line['low']:.3f} to {line['high']:.3f}" in reported.text
     rows = ranking[(ranking["metric"] == "dsc") & (ranking["scheme"] == "mean")]
     for line in rows[rows["split"] == "phantom"].to_dict("records"):
-        assert f"{line['rank']:g} ({line['low']:g} to {line['high']:g})" in reported.text
+        rank, low, high = (f"{round(line[key], 1):g}" for key in ("rank", "low", "high"))
+        assert f"{rank} ({low} to {high})" in reported.text
 
 
 def test_the_paper_is_cited_as_the_project_asks() -> None:
