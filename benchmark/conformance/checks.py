@@ -139,7 +139,8 @@ def _load(adapter: Adapter, weights: Path | None, device: str) -> str | None:
     try:
         adapter.load(weights, device)
     except UserError as error:
-        here = "" if weights else " Here they are named by --weights."
+        asked = weights is None and "weights" in str(error)
+        here = " Here they are named by --weights." if asked else ""
         return f"{error}{here}"
     return None
 
@@ -194,7 +195,7 @@ def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | Non
     try:
         adapter = cls(options)
     except UserError as error:
-        return f"{error} Here they are given by --options, as YAML."
+        return str(error) if options else f"{error} Here they are given by --options, as YAML."
     variant = adapter.with_options({})
     if type(variant) is not cls or variant.options != adapter.options:
         got = f"{type(variant).__name__} with {variant.options}"

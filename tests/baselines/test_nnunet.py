@@ -1,6 +1,7 @@
 """nnU-Net: asked for politely where it is not, and trained for a moment where it is."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baselines.nnunet.adapter import PYTHON, NnUNet
+from baselines.nnunet.driver import PLANNERS
 from benchmark import volume
 from benchmark.prompts import StructureName
 from benchmark.volume import Volume
@@ -91,6 +93,56 @@ def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
         method.fit(tmp_path, "cuda", None)
 
 
+def overlap(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    return float(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
+
+
+@HERE
+def test_presets_are_planners_of_it() -> None:
+    """Class and name of the plans, as nnU-Net itself has them."""
+    told = (
+        "import inspect, json\n"
+        "from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner\n"
+        "from nnunetv2.experiment_planning.experiment_planners.residual_unets import (\n"
+        "    residual_encoder_unet_planners as residual)\n"
+        "known = {**vars(residual), **vars(default_experiment_planner)}\n"
+        "print(json.dumps({name: inspect.signature(known[name].__init__).parameters['plans_name']\n"
+        f"    .default for name in {[name for name, _ in PLANNERS.values()]}}}))\n"
+    )
+    done = subprocess.run([PYTHON, "-c", told], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == dict(PLANNERS.values())
+
+
+@HERE
+@pytest.mark.parametrize(
+    ("configuration", "preset", "network"),
+    [("2d", "default", "PlainConvUNet"), ("3d_fullres", "resenc-m", "ResidualEncoderUNet")],
+)
+def test_other_configurations_and_presets_learn_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configuration: str,
+    preset: str,
+    network: str,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    told = {"small": True, "epochs": 2, "iterations": 8, "validations": 1, "mirroring": False}
+    method = NnUNet({**told, "configuration": configuration, "preset": preset})
+    cases: Any = [Made(seed) for seed in range(4)]
+    method.plan(cases, ["ball"], tmp_path)
+    plans = json.loads(next(tmp_path.rglob(f"{PLANNERS[preset][1]}.json")).read_text())
+    planned = plans["configurations"][configuration]
+    assert planned["architecture"]["network_class_name"].endswith(network)
+    assert len(planned["patch_size"]) == int(configuration[0])
+    method.fit(tmp_path, "cpu")
+    method.load(tmp_path, "cpu")
+    unseen = Made(9)
+    z, y, x = SHAPE
+    (ball,) = method.segment(unseen.volume(), [StructureName("ball", (0, z, 0, y, 0, x))])
+    assert ball.mask is not None
+    assert overlap(ball.mask, unseen.truth) > 0.2
+
+
 @HERE
 def test_a_short_training_learns_is_resumed_and_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,6 +167,5 @@ def test_a_short_training_learns_is_resumed_and_predicts(
     prompts = [StructureName(name, (0, z, 0, y, 0, x)) for name in ("ball", "cube")]
     ball, cube = full.segment(unseen.volume(), prompts)
     assert ball.mask is not None
-    overlap = 2 * (ball.mask & unseen.truth).sum() / (ball.mask.sum() + unseen.truth.sum())
-    assert overlap > 0.7
+    assert overlap(ball.mask, unseen.truth) > 0.7
     assert cube.failure == "no training case had this structure"
