@@ -134,7 +134,7 @@ def test_other_configurations_and_presets_learn_too(
     planned = plans["configurations"][configuration]
     assert planned["architecture"]["network_class_name"].endswith(network)
     assert len(planned["patch_size"]) == int(configuration[0])
-    method.fit(tmp_path, "cpu")
+    method.fit(tmp_path, "cpu", None)
     method.load(tmp_path, "cpu")
     unseen = Made(9)
     z, y, x = SHAPE
