@@ -45,7 +45,7 @@ def check(
     """Check the adapter ``name`` (registered, or ``module:Class``) with these ``options``.
 
     ``kinds``: of prompts, out of those that the adapter takes. A method that learns is trained on
-    made cases first, unless ``weights`` are the folder of a training.
+    made cases first; ``weights`` are then what it starts from.
 
     Gives every finding in a fixed order; a mistake that bars the way ends the list early. All is
     well when every finding is ``ok``.
@@ -79,17 +79,17 @@ def findings(
         yield Finding("at hand", False, reason)
         return
     with tempfile.TemporaryDirectory(prefix="pambench-") as folder:
-        if isinstance(adapter, Learner) and weights is None:
-            weights = Path(folder) / "work"
-            for rule, step in _learns(adapter, weights, device):
+        if isinstance(adapter, Learner):
+            start, weights = weights, Path(folder) / "work"
+            for rule, step in _learns(adapter, weights, device, start):
                 yield (first := _attempt(rule, step, "done, on made cases"))
                 if not first.ok:
                     return
-        start = perf_counter()
+        begun = perf_counter()
         yield (first := _attempt("load", partial(_load, adapter, weights, device), "done"))
         if first.ok:
             wanted = [kind for kind in cls.info.prompts if kind in kinds]
-            yield from _segments(adapter, wanted, perf_counter() - start)
+            yield from _segments(adapter, wanted, perf_counter() - begun)
 
 
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
@@ -125,14 +125,14 @@ def _segments(adapter: Adapter, kinds: Sequence[Kind], load_s: float) -> Iterato
 
 
 def _learns(
-    learner: Learner, folder: Path, device: str
+    learner: Learner, folder: Path, device: str, start: Path | None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield what a method that learns has to do in ``folder`` before it can be loaded."""
     plain = next(scenes())
     cases = [MadeCase(f"made-{number}", {}, [], [], plain) for number in range(_CASES)]
     yield "plan", partial(learner.plan, cases, [STRUCTURE], folder)
-    yield "fit", partial(learner.fit, folder, device, None)
-    yield "fit again, when it is done", partial(learner.fit, folder, device, None)
+    yield "fit", partial(learner.fit, folder, device, start)
+    yield "fit again, when it is done", partial(learner.fit, folder, device, start)
 
 
 def _load(adapter: Adapter, weights: Path | None, device: str) -> str | None:
