@@ -205,3 +205,16 @@ def test_points_of_a_figure_lead_to_what_is_there(tmp_path: Path) -> None:
     assert [spot["href"] for spot in found] == ["#case:A/s%201/liver/1", "#cases:A/%20liver"]
     places = [(float(spot["left"]), float(spot["top"])) for spot in found]
     assert places == [pytest.approx((10, 50), abs=0.02), pytest.approx((50, 10), abs=0.02)]
+
+
+def test_a_study_without_scores_has_no_cases(study: Path, tmp_path: Path) -> None:
+    for path in study.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "scores.parquet").unlink()
+    pd.read_parquet(study / "scores.parquet").head(0).to_parquet(tmp_path / "scores.parquet")
+    results = Results(tmp_path)
+    content = build.content(results, Folders(tmp_path, tmp_path))
+    assert (content["cases"], content["scored"], content["forbidden"]) == ([], 0, [])
+    write_json(tmp_path / build.NAME, content)
+    shown = page.page(results)
+    assert (shown["index"]["points"], shown["pixels"]) == ([], [])
