@@ -320,6 +320,29 @@ def status(study: Folder) -> None:
 
 
 @app.command()
+def estimate(
+    study: Annotated[Path, typer.Argument(help="Study file.")],
+    rates: Annotated[Path, typer.Option(help="YAML file of rates.")] = Path("config/rates.yaml"),
+    gpus: Annotated[int, typer.Option(help="GPUs at hand.", min=1)] = 4,
+    cores: Annotated[int, typer.Option(help="Cores at hand.", min=1)] = 32,
+    objects: Annotated[
+        int | None,
+        typer.Option(help="Objects in all, if known better than by the catalogue.", min=1),
+    ] = None,
+) -> None:
+    """Estimate what a study takes: hours by stage and method, disk, memory, the bottleneck."""
+    from benchmark import estimate
+    from benchmark.settings import load_yaml
+    from benchmark.study import Study
+
+    read = Study.read(load_yaml(study), str(study))
+    table = estimate.Rates.read(load_yaml(rates), str(rates))
+    for line in estimate.text(estimate.work(read, table, objects), gpus=gpus, cores=cores):
+        print(line)
+    print(estimate.memory(read, gpus=gpus, cores=cores))
+
+
+@app.command()
 def check_adapter(
     name: Annotated[str, typer.Argument(help="Registered name, or module:Class.")],
     options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",

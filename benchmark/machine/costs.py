@@ -6,9 +6,11 @@ torch is never imported here: where a method has not imported it, there is nothi
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _DEPTH = 4
+_STATUS = Path("/proc/self/status")
 
 
 def parameters(method: object) -> int | None:
@@ -36,7 +38,14 @@ def flops(work: Callable[[], object]) -> int | None:
 
 
 def peak_memory_mb() -> float:
-    """Most memory (MiB) that this process has held so far."""
+    """Most memory (MiB) that this process has held so far.
+
+    On Linux its own: ``ru_maxrss`` begins with what its parent, such as Snakemake, has held.
+    """
+    if _STATUS.exists():
+        told = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines())
+        if "VmHWM" in told:
+            return int(told["VmHWM"].split()[0]) / 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 

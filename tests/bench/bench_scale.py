@@ -30,13 +30,7 @@ ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 SNAKEMAKE += ["--cores", "1", "--nocolor", "--quiet", "rules"]
 PAMBENCH = [sys.executable, "-m", "benchmark"]
-TRIVIAL = {
-    "box": {"adapter": "box-fill", "prompt": "box3d"},
-    "ellipsoid": {"adapter": "ellipsoid", "prompt": "box3d"},
-    "empty": {"adapter": "empty", "prompt": "box2d"},
-    "oracle": {"adapter": "oracle", "prompt": "box3d"},
-    "copy": {"adapter": "copy-mask", "prompt": "mask2d"},
-}
+TRIVIAL = {"box": {"adapter": "box-fill", "prompt": "box3d"}}
 WORK_S = 100.0
 """A shard of 100 objects of one second each."""
 
@@ -49,17 +43,29 @@ class Cost(NamedTuple):
     told: str
 
 
+_WATCH = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+sys.exit(code)
+"""
+
+
 def measure(command: Sequence[str]) -> Cost:
-    """Run a command."""
-    with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen(command, stdout=told, stderr=told, env=_environment())
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0)
-        text = told.read()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{text}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+    """Run a command, below a small process: the peak of its parent would count as its own."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _WATCH, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=_environment(),
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}")
+    seconds, memory = map(float, done.stdout.splitlines()[-1].split())
+    return Cost(seconds, memory, done.stdout)
 
 
 def _environment() -> dict[str, str]:
@@ -87,27 +93,53 @@ def dag() -> None:
 
 
 def shard() -> None:
-    """Run trivial methods over two shards of 100 objects, from the files to the scores."""
-    spent = {}
-    for count in (2, 5):
-        with folder() as here:
-            _small_dataset(here)
-            methods = dict(list(TRIVIAL.items())[:count])
-            content = {"study": "small", "datasets": ["A.yaml"], "methods": methods}
-            Path("study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-            target = "results/small/scores.parquet"
-            cost = measure([*SNAKEMAKE, "--configfile", "study.yaml", "--", target])
-            objects = len(pd.read_parquet("data/A/objects.parquet"))
-        spent[count] = cost.seconds
-        print(f"{objects} objects under {count} methods: {cost.seconds:.1f} CPU s", flush=True)
-    (few, less), (many, more) = spent.items()
-    each = (more - less) / (many - few) / 2
-    print(f"{each:.1f} CPU s a shard and method: {each / WORK_S:.1%} of {WORK_S:.0f} s of work")
+    """Run a trivial method over a shard of 100 objects, command by command, without Snakemake."""
+    with folder() as here:
+        _small_dataset(here)
+        content = {"study": "small", "datasets": ["A.yaml"], "methods": {"box": TRIVIAL["box"]}}
+        planned = Study.read(content, "study.yaml")
+        (run,) = planned.runs.values()
+        for name, settings in (
+            ("run", run),
+            ("rules", planned.prompt_rules),
+            ("metrics", planned.scoring),
+            ("status", planned.entries["A"].source.fetch(here)),
+        ):
+            write_json(Path(f"{name}.json"), settings.model_dump(mode="json"))
+        tables = {name: f"data/A/{name}.parquet/0.parquet" for name in ("images", "objects")}
+        tables |= {name: f"{name}.parquet" for name in ("reference", "failures", "prompts")}
+        tables |= {name: f"{name}.parquet" for name in ("masks", "times")}
+
+        def given(*names: str) -> list[str]:
+            return [word for name in names for word in (f"--{name}", tables[name])]
+
+        scene = ("images", "objects", "reference")
+        told = ["--dataset", "A.yaml", "--status", "status.json", "--shard", "0"]
+        asked = ["--settings", "rules.json", "--output", tables["prompts"]]
+        of_run = ["--settings", "run.json"]
+        scored = ["--metrics", "metrics.json", "--output", "scores.parquet"]
+        commands = {
+            "prepare": [*told, *given(*scene, "failures")],
+            "prompts": [*asked, *given(*scene)],
+            "predict": [*of_run, *given("images", "prompts", "masks", "times")],
+            "score-shard": [*of_run, *scored, *given(*scene, "prompts", "masks")],
+        }
+        print("| stage | CPU s | memory, MiB |\n|---|---|---|")
+        spent = {}
+        for name, words in commands.items():
+            cost = measure([*PAMBENCH, name, *words])
+            spent[name] = cost.seconds
+            print(f"| {name} | {cost.seconds:.1f} | {cost.memory:.0f} |", flush=True)
+        objects = len(pd.read_parquet(tables["objects"]))
+    each = spent["predict"] + spent["score-shard"]
+    once = spent["prepare"] + spent["prompts"]
+    print(f"{objects} objects: {each:.1f} CPU s for each method, {once:.1f} once for all of them:")
+    print(f"{each / WORK_S:.1%} and {once / WORK_S:.1%} of {WORK_S:.0f} s of work")
 
 
 def _small_dataset(here: Path) -> None:
     rng = np.random.default_rng(0)
-    for number in range(40):
+    for number in range(20):
         label = np.zeros((12, 40, 40), dtype=np.uint8)
         for value in range(5):
             label[2:9, 3 : 3 + 6 * value + 5, 7 * value + 2 : 7 * value + 6] = value + 1
@@ -124,7 +156,6 @@ def _small_dataset(here: Path) -> None:
         "source": {"kind": "local", "path": "A"},
         "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
         "labels": {value + 1: f"organ {value}" for value in range(5)},
-        "shards": 2,
     }
     Path("A.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
 
@@ -160,7 +191,7 @@ def collect() -> None:
     """Collect, and check, the study of ten methods on a growing share of the scans."""
     print("| score rows | collect: CPU s, MiB | check: CPU s, MiB | scores.parquet, MB |")
     print("|---|---|---|---|")
-    for share in (0.125, 0.25, 0.5, 1.0):
+    for share in (0.0625, 0.125, 0.25, 0.5):
         with folder():
             planned = _planned(10)
             scale_study.write(planned, share)

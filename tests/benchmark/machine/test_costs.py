@@ -1,5 +1,6 @@
 """What a method costs, against counts by hand."""
 
+import subprocess
 import sys
 
 import pytest
@@ -37,3 +38,10 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     held = bytearray(int((before + 100) * 2**20))
     held[:: 2**12] = b"x" * len(held[:: 2**12])
     assert costs.peak_memory_mb() > before + 50
+
+
+def test_the_memory_of_the_parent_is_not_counted() -> None:
+    held = b"x" * (300 * 2**20)
+    code = "from benchmark.machine.costs import peak_memory_mb; print(peak_memory_mb())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5 < float(told.stdout) < len(held) / 2**20

@@ -1,0 +1,205 @@
+"""How long a study takes, and on what disk: its counts times the rates of ``config/rates.yaml``."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from benchmark import paths
+from benchmark.adapter import find
+from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
+from benchmark.settings import Settings
+from benchmark.study import Method, Study
+
+Unit = Literal["dataset", "scan", "object", "prompt", "slice", "row", "job", "scan of a method"]
+
+_STAGES = ("prepare", "prompts", "read", "score", "start", "collect")
+_ONE_PROMPT = ("box3d", "structure")
+"""Kinds of prompts that no deviation of the guiding slice changes."""
+
+
+class Rate(Settings):
+    """What one unit of a stage, or of the methods of an adapter, costs.
+
+    ``of``: a stage (`_STAGES`) or an adapter. One of ``cpu_s``, ``gpu_s``, ``gpu_gflop`` (what a
+    GPU does at ``gpu_tflops``); with none of them nobody knows. ``bytes``: left on the disk.
+    """
+
+    of: str
+    per: Unit
+    cpu_s: float | None = Field(default=None, ge=0)
+    gpu_s: float | None = Field(default=None, ge=0)
+    gpu_gflop: float | None = Field(default=None, ge=0)
+    bytes: float = Field(default=0, ge=0)
+    basis: Literal["measured", "published", "estimate", "not known"]
+    source: str
+
+    @model_validator(mode="after")
+    def _one_cost(self) -> Self:
+        told = [x for x in (self.cpu_s, self.gpu_s, self.gpu_gflop) if x is not None]
+        if len(told) > 1 or bool(told) == (self.basis == "not known"):
+            raise ValueError(f"{self.of}: one of cpu_s, gpu_s, gpu_gflop, or the basis 'not known'")
+        return self
+
+
+class Rates(Settings):
+    """A table of rates, and what the catalogue does not tell.
+
+    ``scans``, ``objects``: of datasets by id; an object a structure and scan is counted elsewhere.
+    """
+
+    gpu_tflops: float = Field(gt=0)
+    slices_per_object: float = Field(gt=0)
+    scans: dict[str, int] = {}
+    objects: dict[str, int] = {}
+    rates: tuple[Rate, ...]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Scans, objects and structures in scans of a dataset; ``known``: they were counted."""
+
+    scans: int
+    objects: int
+    structures: int
+    known: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """A row of the estimate; hours are null where the rate is not known."""
+
+    name: str
+    rate: Rate
+    units: float
+    cpu_hours: float | None
+    gpu_hours: float | None
+
+
+def count(entry: Dataset, rates: Rates) -> Count:
+    """Count a dataset from its prepared tables, or as far as the catalogue and ``rates`` know."""
+    scans = rates.scans.get(entry.id, entry.scans or 0)
+    at = [{"dataset": entry.id, "shard": shard} for shard in range(entry.shards)]
+    images = [Path(paths.IMAGES.format(**shard)) for shard in at]
+    objects = [Path(paths.OBJECTS.format(**shard)) for shard in at]
+    if all(path.exists() for path in (*images, *objects)):
+        scans = _rows(images)
+        if scans:
+            return Count(scans, _rows(objects), scans * len(entry.labels), known=True)
+    if not scans:
+        raise UserError(
+            f"The catalogue does not know how many scans {entry.id} has. Next step: prepare it, or "
+            "write the number under scans in the file of rates."
+        )
+    structures = scans * len(entry.labels)
+    return Count(scans, rates.objects.get(entry.id, structures), structures, known=False)
+
+
+def work(study: Study, rates: Rates, objects: int | None = None) -> list[Work]:
+    """Multiply counts and rates. ``objects``: how many in all, where that is known better."""
+    counts = [count(entry, rates) for entry in study.entries.values()]
+    scans, structures = sum(c.scans for c in counts), sum(c.structures for c in counts)
+    found = objects or sum(c.objects for c in counts)
+    shards = sum(entry.shards for entry in study.entries.values())
+    rows = sum(_rows_of(method, study, found, structures) for method in study.methods.values())
+    whole: dict[Unit, float] = {
+        "dataset": len(counts),
+        "scan": scans,
+        "object": found,
+        "row": rows,
+        "job": 2 * shards * (1 + len(study.methods)),  # prepare, prompts; predict, score
+        "scan of a method": scans * len(study.methods),
+    }
+    done = [_work(r.of, r, whole[r.per], rates) for r in rates.rates if r.of in _STAGES]
+    for name, method in study.methods.items():
+        mine = [rate for rate in rates.rates if rate.of == method.adapter]
+        asked = structures if method.prompt == "structure" else found
+        prompts = asked * _repeats(method, study)
+        units = whole | {"prompt": prompts, "slice": prompts * rates.slices_per_object}
+        unknown = Rate(
+            of=method.adapter, per="prompt", basis="not known", source="no rate is given"
+        )
+        done += [_work(name, rate, units[rate.per], rates) for rate in mine or [unknown]]
+    return done
+
+
+def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
+    """The estimate for a person, as Markdown, line by line."""
+    yield "| work | units | one costs | CPU hours | GPU hours | basis |"
+    yield "|---|---:|---|---:|---:|---|"
+    for item in done:
+        hours = f"{_hours(item.cpu_hours)} | {_hours(item.gpu_hours)}"
+        units = f"{item.units:,.0f} x {item.rate.per}"
+        basis = f"{item.rate.basis}: {item.rate.source}"
+        yield f"| {item.name} | {units} | {_one(item.rate)} | {hours} | {basis} |"
+    cpu, gpu = (sum(getattr(item, f"{on}_hours") or 0 for item in done) for on in ("cpu", "gpu"))
+    yield f"| all | | | {cpu:,.0f} | {gpu:,.0f} | |"
+    yield ""
+    wall = {"GPUs": gpu / gpus, "cores": cpu / cores}
+    yield (
+        f"On {gpus} GPUs and {cores} cores: {wall['GPUs']:,.0f} hours of the GPUs and "
+        f"{wall['cores']:,.0f} of the cores, at the same time as far as both have work."
+    )
+    slow = max(wall, key=lambda name: wall[name])
+    on = {"GPUs": "gpu_hours", "cores": "cpu_hours"}[slow]
+    if wall[slow]:
+        most = max(done, key=lambda item: getattr(item, on) or 0)
+        share = getattr(most, on) / {"GPUs": gpu, "cores": cpu}[slow]
+        yield f"The bottleneck: the {slow}, {share:.0%} of whose hours go to {most.name}."
+    size = sum(item.units * item.rate.bytes for item in done)
+    yield f"Results on the disk: {size / 1e9:,.0f} GB, beside the data."
+    if lacking := [item.name for item in done if item.rate.basis == "not known"]:
+        yield f"Not in these sums, since nobody knows the rate: {', '.join(lacking)}."
+
+
+def memory(study: Study, *, gpus: int, cores: int) -> str:
+    """The most memory that jobs claim at once, in a sentence."""
+    infos = {name: find(method.adapter).info for name, method in study.methods.items()}
+    on_gpu = max((i.memory_mb for i in infos.values() if i.gpu), default=0)
+    cpu = [i.memory_mb // i.threads for i in infos.values() if not i.gpu]
+    on_core = max([_PREPARE_MB, *cpu])
+    claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
+    one, other, every = (f"{gb:,.0f} GB" for gb in claims)
+    return f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most."
+
+
+_PREPARE_MB = 4000
+"""What the rule ``prepare`` claims."""
+
+
+def _rows(files: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in files)
+
+
+def _repeats(method: Method, study: Study) -> int:
+    """How often an object is asked for: by variants and deviations."""
+    times = 1 if method.prompt in _ONE_PROMPT else len(study.deviations)
+    return times * (1 + len(method.variants))
+
+
+def _rows_of(method: Method, study: Study, objects: int, structures: int) -> int:
+    cells = structures + (objects if method.prompt != "structure" else 0)
+    return cells * _repeats(method, study)
+
+
+def _work(name: str, rate: Rate, units: float, rates: Rates) -> Work:
+    gpu = rate.gpu_s
+    if rate.gpu_gflop is not None:
+        gpu = rate.gpu_gflop / 1000 / rates.gpu_tflops
+    hours = [None if each is None else each * units / 3600 for each in (rate.cpu_s, gpu)]
+    return Work(name, rate, units, *hours)
+
+
+def _one(rate: Rate) -> str:
+    for value, unit in ((rate.cpu_s, "CPU s"), (rate.gpu_s, "GPU s"), (rate.gpu_gflop, "GFLOP")):
+        if value is not None:
+            return f"{value:,g} {unit}"
+    return ""
+
+
+def _hours(hours: float | None) -> str:
+    return "" if hours is None else f"{hours:,.0f}" if hours >= 1 else f"{hours:.1f}"

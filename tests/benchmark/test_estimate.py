@@ -1,0 +1,116 @@
+"""An estimate is counts times rates: held against sums by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import objects, paths, prepare
+from benchmark.errors import UserError
+from benchmark.estimate import Rates, count, memory, text, work
+from benchmark.settings import load_yaml
+from benchmark.study import Study
+from benchmark.tables import write_table
+
+ROOT = Path(__file__).parents[2]
+STUDY: dict[str, Any] = {
+    "study": "s",
+    "datasets": ["D17", "D33"],  # 41 scans of a spleen; 32 of the prostate's two zones
+    "deviations": [-0.1, 0, 0.1],
+    "methods": {
+        "slow": {"adapter": "pam-2dmask", "prompt": "mask2d", "variants": {"a": {}}},
+        "learnt": {"adapter": "nnunet", "prompt": "structure"},
+        "box": {"adapter": "box-fill", "prompt": "box3d"},
+    },
+}
+
+
+def rates(*rows: dict[str, Any], **more: Any) -> Rates:
+    told = [{"basis": "measured", "source": "here", **row} for row in rows]
+    content = {"gpu_tflops": 2, "slices_per_object": 10, "rates": told, **more}
+    return Rates.read(content, "rates.yaml")
+
+
+@pytest.mark.parametrize(
+    ("of", "per", "units"),
+    [
+        ("prepare", "scan", 73),
+        ("prompts", "object", 105),
+        ("score", "row", (105 + 105) * (3 * 2 + 1) + 105),
+        ("start", "job", 2 * 2 * 4),
+        ("read", "scan of a method", 73 * 3),
+        ("pam-2dmask", "prompt", 105 * 3 * 2),
+        ("pam-2dmask", "slice", 105 * 3 * 2 * 10),
+        ("nnunet", "dataset", 2),
+        ("nnunet", "prompt", 105),
+        ("box-fill", "prompt", 105),
+    ],
+)
+def test_what_is_counted(
+    of: str, per: str, units: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = work(Study.read(STUDY, "s"), rates({"of": of, "per": per, "cpu_s": 36}))
+    (mine,) = [item for item in done if item.rate.basis == "measured"]
+    assert mine.units == units
+    assert mine.cpu_hours == pytest.approx(units / 100)
+    assert mine.gpu_hours is None
+
+
+def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = rates(
+        {"of": "prepare", "per": "scan", "cpu_s": 3600},
+        {"of": "pam-2dmask", "per": "prompt", "gpu_gflop": 2000 * 3600, "bytes": 1e7},
+        {"of": "nnunet", "per": "dataset", "gpu_s": 3600 * 35},
+    )
+    study = Study.read(STUDY, "s")
+    told = "\n".join(text(work(study, table), gpus=7, cores=2))
+    assert "| all | | | 73 | 700 | |" in told
+    assert "100 hours of the GPUs and 36 of the cores" in told
+    assert "the GPUs, 90% of whose hours go to slow" in told
+    assert "6 GB, beside the data" in told
+    assert "nobody knows the rate: box." in told
+    more = "\n".join(text(work(study, table, objects=210), gpus=7, cores=2))
+    assert "| all | | | 73 | 1,330 | |" in more
+    claimed = memory(study, gpus=2, cores=2)
+    assert claimed.endswith("32 GB for one on a GPU, 4 GB on a core; 72 GB at most.")
+
+
+def test_what_was_prepared_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (entry, _) = Study.read(STUDY, "s").entries.values()
+    assert count(entry, rates(objects={"D17": 99})).objects == 99
+    at = {"dataset": "D17", "shard": 0}
+    scans = [{"scan": f"{n}"} for n in range(5)]
+    write_table(scans, prepare.IMAGES, Path(paths.IMAGES.format(**at)))
+    assert count(entry, rates()).scans == 41
+    write_table(scans[:4] * 2, objects.SCHEMA, Path(paths.OBJECTS.format(**at)))
+    found = count(entry, rates(objects={"D17": 99}))
+    assert (found.scans, found.objects, found.structures, found.known) == (5, 8, 5, True)
+
+
+def test_a_number_of_scans_that_nobody_knows_is_asked_for() -> None:
+    (entry,) = Study.read(STUDY | {"datasets": ["D03"]}, "s").entries.values()
+    with pytest.raises(UserError, match=r"how many scans D03 has.*under scans"):
+        count(entry, rates())
+    assert count(entry, rates(scans={"D03": 7})).scans == 7
+
+
+@pytest.mark.parametrize("row", [{}, {"cpu_s": 1, "gpu_s": 1}, {"cpu_s": 1, "basis": "not known"}])
+def test_a_rate_has_one_cost_or_is_not_known(row: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="one of cpu_s, gpu_s, gpu_gflop"):
+        rates({"of": "prepare", "per": "scan", **row})
+
+
+def test_docs_scale_shows_the_estimate_of_the_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study.read(load_yaml(ROOT / "config" / "paper.yaml"), "paper")
+    table = Rates.read(load_yaml(ROOT / "config" / "rates.yaml"), "rates")
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    told = [*text(work(study, table), gpus=4, cores=32), memory(study, gpus=4, cores=32)]
+    assert "\n".join(told) in page
+    more = list(text(work(study, table, 1_345_871), gpus=4, cores=32))
+    assert "\n".join(more[-3:]) in page
