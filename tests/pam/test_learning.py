@@ -1,17 +1,22 @@
 """PAM as a method that learns: what it reads, where it starts, that it can be killed."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from benchmark import prepare, volume
+from benchmark import prepare, stages, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.fitting import Source, split
+from benchmark.files import write_json
+from benchmark.fitting import Source, fit, plan, split
 from benchmark.sources import Status
+from benchmark.specs import Run
 from benchmark.tables import read_table
 from pam import checkpoints
 from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained
@@ -133,3 +138,43 @@ def test_a_recipe_of_the_other_network_is_refused(
     method = Pam2DMaskTrained({"recipe": "small-box2mask"})
     with pytest.raises(UserError, match="not propmask"):
         method.plan(source().cases(), ["lesion"], tmp_path / "work")
+
+
+def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
+    source: Callable[..., Source], tmp_path: Path
+) -> None:
+    steps = 60
+    training = {"steps": steps, "block": 1, "checkpoint": 2}
+    content = {
+        "stage": stages.PREDICT,
+        "adapter": "pam-2dmask-trained",
+        "version": 1,
+        "prompt": "mask2d",
+        "prompts": "x",
+        "weights": None,
+        "weights_sha256": None,
+        "options": {"recipe": "tiny", "training": training},
+        "variants": {},
+        "timed_objects": 0,
+        "seed": 0,
+    }
+    run, data = Run.read(content, "the test's run"), [source()]
+    write_json(tmp_path / "settings.json", run.model_dump(mode="json"))
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    planned = {folder: plan(run, data, folder) for folder in (killed, whole)}
+    write_json(killed / "plan.json", planned[killed].model_dump(mode="json"))
+    names = {"settings": tmp_path / "settings.json", "planned": killed / "plan.json"}
+    names["output"] = killed / "status.json"
+    options = [word for name, path in names.items() for word in (f"--{name}", str(path))]
+    with subprocess.Popen([sys.executable, "-m", "benchmark", "fit", *options]) as job:
+        while not (killed / "work" / "checkpoint.pt").exists():
+            assert job.poll() is None
+        job.kill()
+    reached = torch.load(killed / "work" / "checkpoint.pt", weights_only=True)["step"]
+    assert 0 < reached < steps
+    assert not names["output"].exists()
+    assert not (killed / "work" / WEIGHTS).exists()
+    for folder in (killed, whole):
+        assert fit(run, planned[folder], folder, "cpu").state == "ready"
+    ended = [(folder / "work" / WEIGHTS).read_bytes() for folder in (killed, whole)]
+    assert ended[0] == ended[1]
