@@ -1,8 +1,9 @@
 """PAM as a method that learns: what it reads, where it starts, that it can be killed."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,17 @@ def test_a_recipe_of_the_other_network_is_refused(
         method.plan(source().cases(), ["lesion"], tmp_path / "work")
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a job of the workflow; sums of several threads differ from run to run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
-    source: Callable[..., Source], tmp_path: Path
+    source: Callable[..., Source], tmp_path: Path, one_thread: None
 ) -> None:
     steps = 60
     training = {"steps": steps, "block": 1, "checkpoint": 2}
@@ -166,7 +176,8 @@ def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
     names = {"settings": tmp_path / "settings.json", "planned": killed / "plan.json"}
     names["output"] = killed / "status.json"
     options = [word for name, path in names.items() for word in (f"--{name}", str(path))]
-    with subprocess.Popen([sys.executable, "-m", "benchmark", "fit", *options]) as job:
+    command = [sys.executable, "-m", "benchmark", "fit", *options]
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as job:
         while not (killed / "work" / "checkpoint.pt").exists():
             assert job.poll() is None
         job.kill()
