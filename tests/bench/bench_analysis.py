@@ -71,13 +71,13 @@ def run(name: str, takes: tuple[str, ...], folder: Path) -> tuple[float, float]:
     tables = [part for t in takes for part in (f"--{t}", str(folder / f"{t}.parquet"))]
     settings = ["--settings", str(folder / "analysis.yaml"), "--out", str(folder / "out")]
     code = (
-        "import resource, sys; from benchmark.cli import app;"
+        "from benchmark.cli import app; from benchmark.machine.costs import peak_memory_mb;"
         f"app({['analyse', name, *tables, *settings]!r}, standalone_mode=False);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(peak_memory_mb())"
     )
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return time.perf_counter() - start, int(done.stdout.split()[-1]) / 2**20
+    return time.perf_counter() - start, float(done.stdout.split()[-1]) / 2**10
 
 
 def main(sizes: list[int]) -> None:
