@@ -45,5 +45,5 @@ def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
 def test_box2mask_beats_the_box() -> None:
     network = files.read(FOLDER, Box2Mask)
     settings = box_presets.RIGOROUS.model_copy(update=network.config.inference)
-    rows = score_boxes(network, settings, cases=4)
+    rows = score_boxes(network, settings, cases=8)
     assert np.mean([r["dsc"] - r["copied"] for r in rows]) > 0.03
