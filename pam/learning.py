@@ -33,6 +33,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         gpu=True,
         memory_mb=8000,
         citation=PAPER,
+        licence=Pam2DMask.info.licence,
     )
 
     class Options(Pam2DMask.Options, Learner.Options):
