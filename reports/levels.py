@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SELECTION = "all"
 """What the boxes show, as in the paper; equivalence is that of the objects that were affected."""
+FEWEST = 5
+"""A box says something of so many points; of fewer the mean is drawn."""
 _COLUMNS = 3
 _EQUIVALENCE = "TOST"
 
@@ -57,16 +59,42 @@ def draw(
         return figure
 
 
-def boxes(axes: "Axes", values: "Sequence[pd.Series[float]]", colours: Sequence[str]) -> None:
-    """Draw a box and its points for each of ``values``, at 1, 2, ..."""
-    drawn = axes.boxplot(values, widths=0.6, showfliers=False, patch_artist=True)
-    for box, colour in zip(drawn["boxes"], colours, strict=True):
-        box.set(facecolor=colour, alpha=0.35, linewidth=0.6)
+def boxes(
+    axes: "Axes",
+    values: "Sequence[pd.Series[float]]",
+    colours: Sequence[str],
+    errors: "Sequence[pd.Series[float]] | None" = None,
+) -> None:
+    """Draw the points of each of ``values`` at 1, 2, ..., with a box or, of a few, their mean.
+
+    ``errors``: half the length of a line through each point; NaN draws none.
+    """
+    for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
+        if len(points) >= FEWEST:
+            _box(axes, place, points, colour)
+        elif len(points):
+            axes.hlines(points.mean(), place - 0.25, place + 0.25, color="#333333", lw=1.0)
+        spread = np.linspace(-0.15, 0.15, len(points)) if len(points) > 1 else np.zeros(len(points))
+        if errors is not None:
+            reach = errors[place - 1].fillna(0.0)
+            low, high = points - reach, points + reach
+            axes.vlines(place + spread, low, high, color=colour, lw=0.6, alpha=0.6)
+        axes.plot(place + spread, points, ".", color=colour, ms=3)
+    axes.set_xlim(0.5, len(values) + 0.5)
+
+
+def _box(axes: "Axes", place: int, points: "pd.Series[float]", colour: str) -> None:
+    drawn = axes.boxplot(points, positions=[place], widths=0.6, showfliers=False, patch_artist=True)
+    drawn["boxes"][0].set(facecolor=colour, alpha=0.35, linewidth=0.6)
     for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
         line.set(color="#333333", linewidth=0.8)
-    for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
-        spread = np.linspace(-0.15, 0.15, len(points)) if len(points) > 1 else np.zeros(len(points))
-        axes.plot(place + spread, points, ".", color=colour, ms=3)
+
+
+def shapes(count: int) -> str:
+    """Say for a caption what stands behind ``count`` points."""
+    if count < FEWEST:
+        return "Bar: their mean."
+    return "Box: quartiles and median; whiskers: 1.5 times the interquartile range."
 
 
 def verdict(tests: "pd.DataFrame", method: str) -> str:
@@ -93,9 +121,10 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
     rows = values[values["selection"] == SELECTION]
     if rows.empty:
         return f"DSC by {what}: none, since no method was run at more than one level."
+    datasets = rows["dataset"].nunique()
     text = (
-        f"DSC by {what} of {rows['method'].nunique()} methods on {rows['dataset'].nunique()} "
-        "datasets; a point is the mean of a dataset. P: one-way ANOVA over the means of the "
+        f"DSC by {what} of {rows['method'].nunique()} methods on {datasets} datasets; a point is "
+        f"the mean of a dataset. {shapes(datasets)} P: one-way ANOVA over the means of the "
         "datasets, as in the paper; that it finds nothing is no proof of stability. Equivalence: "
         "two one-sided paired tests of each level against the baseline, over the objects for which "
         "the level made a difference."

@@ -79,7 +79,12 @@ FIGURES: dict[str, Entry] = {
     "fig6a": Entry("Fine-tuning", ("finetuning", "finetuning_tests", "overall"), "analyses"),
     "fig6b": Entry("Recovery by training from scratch", ("recovery",), "analyses"),
     "fig6c": Entry("Trained from scratch and fine-tuned", ("transfer", "overall"), "analyses"),
-    "fig6d": Entry("Ablations", ("ablation", "ablation_tests"), "analyses", panels="6d-g"),
+    "fig6d": Entry(
+        "Ablations",
+        ("ablation", "ablation_overall", "ablation_tests"),
+        "analyses",
+        panels="6d-g",
+    ),
 }
 """By the name of the figure in the paper, in the order of the report."""
 

@@ -1,13 +1,16 @@
-"""Fig. 6d-g: ablations, a panel each: DSC by setting over datasets, with the test's P."""
+"""Fig. 6d-g: ablations, a panel each: DSC by setting over datasets, the test's P, and the cost."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from reports import levels, models
+from reports.figures.fig4d import duration
 from reports.sections import p_value
-from reports.style import COLOURS, CONTROL, MM, WIDTH, note, styled
+from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, note, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reports.figures import Folders
@@ -16,16 +19,22 @@ if TYPE_CHECKING:
 TEST = "repeated-measures ANOVA"
 """Every setting is tested on the same datasets."""
 _COLUMNS = 2
+_LINE = 8.5
+"""Points: the height of a line of the names of settings."""
 
 
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
-    ablation, tests = results.statistics("ablation"), results.statistics("ablation_tests")
-    return draw(ablation, tests), caption(ablation, tests)
+    names = ("ablation", "ablation_overall", "ablation_tests")
+    ablation, overall, tests = (results.statistics(name) for name in names)
+    return draw(ablation, overall, tests), caption(ablation, overall, tests)
 
 
-def draw(ablation: "pd.DataFrame", tests: "pd.DataFrame") -> "Figure":
-    """Draw a panel an ablation of a method; the setting of the model as it is has a colour."""
+def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> "Figure":
+    """Draw a panel an ablation of a method; the setting of the model as it is has a colour.
+
+    Below a setting stands what an object costs, where settings of the ablation differ in it.
+    """
     from matplotlib.figure import Figure
 
     with styled():
@@ -37,25 +46,69 @@ def draw(ablation: "pd.DataFrame", tests: "pd.DataFrame") -> "Figure":
             return figure
         columns = min(len(keys), _COLUMNS)
         lines = -(-len(keys) // columns)
-        figure = Figure(figsize=(WIDTH, (6 + 58 * lines) * MM), layout="constrained")
+        told = {key: costs(overall, *key) for key in keys}
+        height = 58 + 6 * any(told.values())
+        figure = Figure(figsize=(WIDTH, (6 + height * lines) * MM), layout="constrained")
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
         for axes, (name, method) in zip(panels, keys, strict=False):
             part = rows[(rows["ablation"] == name) & (rows["method"] == method)]
-            settings = list(dict.fromkeys(part["setting"]))
-            default = set(part.loc[part["default"].astype(bool), "setting"])
-            boxes = [part.loc[part["setting"] == s, "mean"].dropna() for s in settings]
-            colours = [COLOURS[0] if s in default else CONTROL for s in settings]
-            levels.boxes(axes, boxes, colours)
-            axes.set_xticks(range(1, len(settings) + 1), [_wrapped(s) for s in settings])
+            part = part.dropna(subset=["mean"])
+            _panel(axes, part, told[name, method])
             axes.set_title(f"{name} ({method})", loc="left", pad=14)
             axes.text(0, 1.03, verdict(tests, name, method), transform=axes.transAxes, fontsize=6)
-            axes.set_ylim(0, 1.02)
-            axes.grid(axis="y")
         for axes in panels[::columns]:
             axes.set_ylabel("DSC")
         for axes in panels[len(keys) :]:
             axes.set_visible(False)
         return figure
+
+
+def _panel(axes: "Axes", part: "pd.DataFrame", costs: Mapping[str, str]) -> None:
+    settings = list(dict.fromkeys(part["setting"]))
+    default = set(part.loc[part["default"].astype(bool), "setting"])
+    of = [part[part["setting"] == setting] for setting in settings]
+    colours = [COLOURS[0] if setting in default else CONTROL for setting in settings]
+    levels.boxes(axes, [rows["mean"] for rows in of], colours, [rows["sd"] for rows in of])
+    names = [_wrapped(setting) for setting in settings]
+    axes.set_xticks(range(1, len(settings) + 1), names)
+    below = -(8 + _LINE * max(name.count("\n") + 1 for name in names))
+    for place, setting in enumerate(settings, start=1):
+        axes.annotate(
+            costs.get(setting, ""),
+            (place, 0),
+            (0, below),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=SMALL,
+            color="#555555",
+        )
+    axes.set_ylim(0, 1.02)
+    axes.grid(axis="y")
+
+
+def costs(overall: "pd.DataFrame", ablation: str, method: str) -> dict[str, str]:
+    """Operations and time of an object by setting; empty where no setting differs from another."""
+    rows = overall[(overall["ablation"] == ablation) & (overall["method"] == method)]
+    rows = rows[rows["metric"] == models.METRIC]
+    told = {
+        str(row["setting"]): "\n".join(
+            printed(row[name]) for name, printed in _COSTS.items() if row[name] == row[name]
+        )
+        for row in rows.to_dict("records")
+    }
+    return told if len(set(told.values())) > 1 else {}
+
+
+def operations(flops: float) -> str:
+    """Print a number of operations with three significant places, in GFLOP or what fits."""
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter("FLOP")(float(f"{flops:.3g}"))
+
+
+_COSTS: Mapping[str, Callable[[float], str]] = {"flops": operations, "seconds": duration}
 
 
 def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
@@ -72,20 +125,33 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
     return text
 
 
-def caption(ablation: "pd.DataFrame", tests: "pd.DataFrame") -> str:
-    """Caption from the numbers: the mean of each setting."""
+def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> str:
+    """Caption from the numbers: the mean of each setting, and how far seeds differ in it."""
     rows = ablation[ablation["metric"] == models.METRIC]
     if rows.empty:
         return "Ablations: none, since the study has no runs of them."
-    text = (
-        "DSC by setting; a point is a dataset, in colour the setting of the model as it is. "
-        f"P: {TEST} over the datasets that have all settings."
-    )
-    for (name, method), part in rows.groupby(["ablation", "method"], sort=False):
-        means = part.groupby("setting", sort=False)["mean"].mean().dropna()
-        told = ", ".join(f"{setting} {mean:.3f}" for setting, mean in means.items())
+    means = overall[overall["metric"] == models.METRIC]
+    seeds = int(means["runs"].max())
+    text = "DSC by setting; a point is a dataset, in colour the setting of the model as it is. "
+    text += levels.shapes(rows["dataset"].nunique())
+    if seeds > 1:
+        text += " Line through a point, and ± below: SD over the seeds of a model."
+    groups = list(means.groupby(["ablation", "method"], sort=False))
+    if any(costs(overall, str(name), str(method)) for (name, method), _ in groups):
+        text += (
+            " Below a setting: operations and time of an object, means over the datasets; they "
+            "grow with the network and with how far it propagates."
+        )
+    text += f" P: {TEST} over the datasets that have all settings."
+    for (name, method), part in groups:
+        told = ", ".join(_mean(row) for row in part.dropna(subset=["mean"]).to_dict("records"))
         text += f" {name} ({method}): {told}."
     return text
+
+
+def _mean(row: Mapping[Any, Any]) -> str:
+    several = f" ± {row['sd_runs']:.3f} ({int(row['runs'])} seeds)" if row["runs"] > 1 else ""
+    return f"{row['setting']} {row['mean']:.3f}{several}"
 
 
 def _wrapped(setting: object) -> str:

@@ -60,8 +60,25 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert "Objects that a level left as they were: 7 to 7" in text
 
 
-def test_one_dataset_has_boxes_of_one_point() -> None:
+def test_one_dataset_has_a_point_a_level() -> None:
     assert len(draw_levels(level_values(1)).axes) == len(METHODS)
+
+
+@pytest.mark.parametrize("datasets", [4, 5])
+def test_a_box_is_of_five_points_or_more_and_a_bar_at_the_mean_of_fewer(datasets: int) -> None:
+    values = level_values(datasets)
+    axes: Any = draw_levels(values).axes[0]
+    bars = [bar.get_segments()[0] for bar in axes.collections]
+    assert (len(axes.patches), len(bars)) == ((0, 3) if datasets == 4 else (3, 0))
+    means = values[values["method"] == METHODS[0]].groupby("level")["mean"].mean()
+    assert [y for bar in bars for y in bar[:, 1]] == [m for m in means for _ in (0, 1)][
+        : 2 * len(bars)
+    ]
+    shown = levels.caption(values, level_tests(), "deviation")
+    assert ("Bar: their mean." in shown, "Box: quartiles" in shown) == (
+        datasets == 4,
+        datasets == 5,
+    )
 
 
 def interaction(rows: int, generated: bool = True) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from reports.style import looks
 from tests.reports.test_figures import texts
 
 KNOWN = looks(["other", "PAM"])
+OF_ABLATIONS = ("ablation", "ablation_overall", "ablation_tests")
 SETTINGS = {"normalisation": ("dynamic", "abdomen", "lung"), "scales": ("R1", "R2")}
 
 
@@ -144,7 +145,7 @@ def test_one_radar_where_models_saw_their_own_dataset_alone() -> None:
 def test_ablations_hold_the_means_by_setting(datasets: int) -> None:
     found = tables(datasets)
     ablation, tests = found["ablation"], found["ablation_tests"]
-    figure = fig6d.draw(ablation, tests)
+    figure = fig6d.draw(ablation, found["ablation_overall"], tests)
     for axes, (name, settings) in zip(figure.axes, SETTINGS.items(), strict=True):
         assert axes.get_title(loc="left") == f"{name} (PAM)"
         assert [tick.get_text() for tick in axes.get_xticklabels()] == list(settings)
@@ -159,7 +160,35 @@ def test_ablations_hold_the_means_by_setting(datasets: int) -> None:
         expected = f"P = {row['p']:.3f} (n = 6); R2 best on {row['wins_of_default']}"
         assert fig6d.verdict(tests, "scales", "PAM") == expected
     mean = ablation.loc[ablation["setting"] == "R1", "mean"].mean()
-    assert f"R1 {mean:.3f}" in fig6d.caption(ablation, tests)
+    assert f"R1 {mean:.3f}" in fig6d.caption(ablation, found["ablation_overall"], tests)
+
+
+def test_costs_stand_below_the_settings_that_differ_in_them() -> None:
+    rows = runs(6)
+    scales = rows["ablation"] == "scales"
+    rows.loc[rows["ablation"].notna(), ["flops", "seconds"]] = 2.5e9, 0.25
+    rows.loc[scales & (rows["setting"] == "R1"), "flops"] = 0.8e9
+    rows.loc[scales & (rows["setting"] == "R1") & (rows["tested_on"] == "D35"), "flops"] = 2e9
+    found = analyse({"runs": rows}, AnalysisSettings())
+    figure = fig6d.draw(*(found[name] for name in OF_ABLATIONS))
+    normalisation, scales_panel = figure.axes
+    assert "FLOP" not in "".join(text.get_text() for text in normalisation.texts)
+    told = [text.get_text() for text in scales_panel.texts if "FLOP" in text.get_text()]
+    assert told == ["1 GFLOP\n250 ms", "2.5 GFLOP\n250 ms"]
+    assert "operations and time" in fig6d.caption(*(found[name] for name in OF_ABLATIONS))
+
+
+def test_the_spread_over_seeds_is_drawn_and_told() -> None:
+    rows = runs(6)
+    again = rows[rows["ablation"] == "scales"].assign(seed=1, value=lambda r: r["value"] - 0.1)
+    found = analyse({"runs": pd.concat([rows, again])}, AnalysisSettings())
+    tables = [found[name] for name in OF_ABLATIONS]
+    lines: Any = fig6d.draw(*tables).axes[1].collections
+    drawn = np.concatenate([bar.get_segments() for bar in lines])[:, :, 1]
+    sd = 0.1 / np.sqrt(2)
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], 2 * sd)
+    assert len(drawn) == 2 * 6
+    assert f"± {sd:.3f} (2 seeds)" in fig6d.caption(*tables)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +197,7 @@ def test_ablations_hold_the_means_by_setting(datasets: int) -> None:
         (lambda t: fig6a.draw(t, KNOWN), fig6a.caption, ("finetuning", "finetuning_tests")),
         (fig6b.draw, fig6b.caption, ("recovery",)),
         (lambda t: fig6c.draw(t, KNOWN, {}), fig6c.caption, ("transfer",)),
-        (fig6d.draw, fig6d.caption, ("ablation", "ablation_tests")),
+        (fig6d.draw, fig6d.caption, OF_ABLATIONS),
     ],
 )
 def test_a_figure_without_runs_says_so(figure: Any, caption: Any, takes: tuple[str, ...]) -> None:
