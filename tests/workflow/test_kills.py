@@ -25,7 +25,7 @@ def kill_after(place: Workplace, study: Path, outputs: int) -> bool:
     )
 
 
-def kill_when(place: Workplace, study: Path, moment: Callable[[], bool]) -> bool:
+def kill_when(place: Workplace, study: Path, moment: Callable[[], bool], *targets: str) -> bool:
     """Start the workflow and kill it with all its jobs once ``moment`` has come.
 
     Tells whether it was still running then. It leaves Snakemake's lock behind.
@@ -33,7 +33,7 @@ def kill_when(place: Workplace, study: Path, moment: Callable[[], bool]) -> bool
     log = place.folder / "killed.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            place.command(study), stdout=file, stderr=file, start_new_session=True
+            place.command(study, *targets), stdout=file, stderr=file, start_new_session=True
         )
         while process.poll() is None:
             if moment():
