@@ -17,12 +17,13 @@ from typing import Any
 
 from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter, find
 from benchmark.conformance import resources
+from benchmark.conformance.cases import made_cases
 from benchmark.conformance.scans import Run, say
-from benchmark.conformance.scenes import STRUCTURE, MadeCase, scenes
+from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
+from benchmark.fitting import Case
 from benchmark.prompts import KINDS, Kind
 
-_CASES = 4  # that a method learns from
 _HEAVY = ("torch", "tensorflow", "jax")
 
 
@@ -81,7 +82,8 @@ def findings(
     with tempfile.TemporaryDirectory(prefix="pambench-") as folder:
         if isinstance(adapter, Learner):
             start, weights = weights, Path(folder) / "work"
-            for rule, step in _learns(adapter, weights, device, start):
+            cases = made_cases(Path(folder) / "cases")
+            for rule, step in _learns(adapter, cases, weights, device, start):
                 yield (first := _attempt(rule, step, "done, on made cases"))
                 if not first.ok:
                     return
@@ -125,11 +127,9 @@ def _segments(adapter: Adapter, kinds: Sequence[Kind], load_s: float) -> Iterato
 
 
 def _learns(
-    learner: Learner, folder: Path, device: str, start: Path | None
+    learner: Learner, cases: Sequence[Case], folder: Path, device: str, start: Path | None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield what a method that learns has to do in ``folder`` before it can be loaded."""
-    plain = next(scenes())
-    cases = [MadeCase(f"made-{number}", {}, [], [], plain) for number in range(_CASES)]
     yield "plan", partial(learner.plan, cases, [STRUCTURE], folder)
     yield "fit", partial(learner.fit, folder, device, start)
     yield "fit again, when it is done", partial(learner.fit, folder, device, start)

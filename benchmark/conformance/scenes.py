@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import prompts as prompting
-from benchmark.fitting import Case
 from benchmark.masks import Mask
 from benchmark.prompts import Kind, Prompt
 from benchmark.volume import Volume
@@ -40,24 +39,6 @@ class Scene:
             for row in prompting.derive(mask, axis, [0.0])
             if row["kind"] == kind
         ]
-
-
-@dataclass(frozen=True)
-class MadeCase(Case):
-    """A scene as a case of a training, in place of one that is read."""
-
-    scene: Scene
-
-    def volume(self) -> Volume:
-        """Give the image of the scene."""
-        return self.scene.volume
-
-    def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
-        """Give its balls the value of the structure that they are."""
-        labels = np.zeros(self.scene.volume.shape, dtype=np.uint8)
-        for mask in self.scene.masks:
-            labels[mask.dense()] = structures.index(STRUCTURE) + 1
-        return labels
 
 
 def scenes() -> Iterator[Scene]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from baselines.nnunet.adapter import PYTHON, NnUNet
 from baselines.nnunet.driver import PLANNERS
 from benchmark import volume
+from benchmark.conformance.checks import findings
 from benchmark.prompts import StructureName
 from benchmark.volume import Volume
 
@@ -91,6 +93,14 @@ def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
     method = nowhere(tmp_path, "echo 'CUDA out of memory' >&2; exit 3")
     with pytest.raises(RuntimeError, match="exit code 3: CUDA out of memory"):
         method.fit(tmp_path, "cuda", None)
+
+
+def test_the_conformance_check_gives_it_cases_to_learn_from(tmp_path: Path) -> None:
+    python = str(nowhere(tmp_path, "exit 0").options.python)
+    begun = findings("nnunet", {"python": python})
+    found = list(takewhile(lambda finding: finding.name != "load", begun))
+    assert [finding.name for finding in found if not finding.ok] == []
+    assert {"plan", "fit"} <= {finding.name for finding in found}
 
 
 def overlap(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

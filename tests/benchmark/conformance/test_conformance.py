@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 
 from baselines.controls import BoxFill
+from benchmark import objects, prepare
 from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction, available
+from benchmark.conformance.cases import made_cases
 from benchmark.conformance.checks import Finding, check
+from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.fitting import Case
 from benchmark.masks import slices
 from benchmark.prompts import Prompt
+from benchmark.tables import write_table
 from benchmark.volume import Volume
 
 DOCS = Path(__file__).parents[3] / "docs" / "add-a-method.md"
@@ -133,6 +137,25 @@ def test_a_method_that_learns_is_trained_first(monkeypatch: pytest.MonkeyPatch) 
     assert "mean DSC 1.00" in plain.detail
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: Learnt)
     assert list(broken(check("mine"))) == ["fit again, when it is done"]
+
+
+def test_made_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
+    cases = {case.scan: case for case in made_cases(tmp_path)}
+    plain = [scene for scene in scenes() if not scene.odd]
+    assert {case.dataset for case in cases.values()} == {"made"}
+    assert len(cases) == len(plain) > 1
+    for scene in plain:
+        case = cases[scene.name.replace(" ", "-")]
+        assert np.array_equal(case.volume().grey, scene.volume.array)
+        assert case.volume().spacing == scene.volume.spacing
+        truth = np.any([mask.dense() for mask in scene.masks], axis=0)
+        assert np.array_equal(case.labels(["other", STRUCTURE]), 2 * truth)
+        assert sum(row["voxels"] for row in case.objects) == truth.sum()
+    for name, schema in (("objects", objects.SCHEMA), ("reference", objects.REFERENCE_SCHEMA)):
+        rows = [row for case in cases.values() for row in getattr(case, name)]
+        write_table(rows, schema, tmp_path / f"{name}.parquet")
+    rows = [case.image for case in cases.values()]
+    write_table(rows, prepare.IMAGES, tmp_path / "images.parquet")
 
 
 def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:

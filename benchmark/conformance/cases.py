@@ -1,0 +1,51 @@
+"""Made cases that a method learns from: written and prepared as those of any dataset are."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmark import prepare, volume
+from benchmark.catalogue import Dataset
+from benchmark.conformance.scenes import STRUCTURE, scenes
+from benchmark.errors import UserError
+from benchmark.fitting import Case
+from benchmark.sources import Status
+
+_ENTRY = {
+    "id": "made",
+    "name": "Made volumes",
+    "split": "local",
+    "modality": "CT",
+    "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
+    "labels": {1: STRUCTURE},
+}
+
+
+def made_cases(folder: Path) -> list[Case]:
+    """Write the scenes that are not odd below ``folder``, prepare them, and give their cases.
+
+    So a case has all that one of a study has: the rows of its image, objects and reference masks.
+    """
+    for scene in scenes():
+        if scene.odd:
+            continue
+        labels = np.zeros(scene.volume.shape, dtype=np.uint8)
+        for mask in scene.masks:
+            labels[mask.dense()] = 1
+        name = f"{scene.name.replace(' ', '-')}.nii.gz"
+        volume.write(scene.volume.array, scene.volume.spacing, folder / "images" / name)
+        volume.write(labels, scene.volume.spacing, folder / "labels" / name)
+    entry = Dataset.read({**_ENTRY, "source": {"kind": "local", "path": str(folder)}}, "made cases")
+    status = Status(state="ready", root=str(folder), fingerprint="")
+    found = prepare.prepare(entry, status, 0)
+    if found.failures:
+        raise UserError(f"The made cases cannot be prepared: {found.failures[0]['reason']}")
+    return [
+        Case(
+            image["scan"],
+            image,
+            [row for row in found.objects if row["scan"] == image["scan"]],
+            [row for row in found.reference if row["scan"] == image["scan"]],
+        )
+        for image in found.images
+    ]
