@@ -163,6 +163,13 @@ class Learner(Adapter):
         ``start``: weights to begin with, those of the entry in the study file, if it names one.
         """
 
+    def progress(self, workdir: Path) -> tuple[int, int] | None:
+        """Steps that a training in ``workdir`` has done, and of how many; None if it cannot tell.
+
+        For `pambench status` alone; asked while `fit` is at it, or was interrupted.
+        """
+        return None
+
 
 class ReferenceAdapter(Adapter):
     """A control that is shown the truth (``sees_reference``); never a method."""

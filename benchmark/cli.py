@@ -313,7 +313,7 @@ def check(study: Folder, output: Output) -> None:
 
 @app.command()
 def status(study: Folder) -> None:
-    """Tell how far a study is, running or finished: stages, and cells by method and dataset."""
+    """Tell how far a study is, running or finished: stages, trainings, cells by method."""
     from benchmark.status import summary
 
     print(summary(_study(study / "settings.json"), study.absolute().parents[1]))

@@ -1,4 +1,4 @@
-"""How far a study is: shards done by stage, cells by method and dataset. Read from its files alone.
+"""How far a study is: stages, trainings, cells by method and dataset. Read from its files alone.
 
 It starts nothing and locks nothing, so it can be asked while the study runs.
 """
@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from benchmark import paths
+from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
 from benchmark.files import read_json
+from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_table
 
@@ -50,24 +52,48 @@ class Cell:
         return max(self.asked - sum(self.states.values()), 0)
 
 
+@dataclass(frozen=True)
+class Model:
+    """A training: of what model or method that learns, at which seed, on what, and how far it is.
+
+    ``seed``: None for a method; ``learns_from``: as in `benchmark.adapter.Learner.model_for`.
+    """
+
+    name: str
+    seed: int | None
+    learns_from: str
+    state: str
+
+
 def stages(study: Study, root: Path) -> list[Stage]:
     """Count the files of each stage below ``root``, the folder the workflow runs in."""
     shards = list(_shards(study))
     datasets = [{"dataset": name} for name in study.entries]
     prompts = [{"rules": study.prompt_rules.id, **shard} for shard in shards]
-    runs = {run.id: run for run in study.runs.values()}
+    runs = dict.fromkeys(run.id for _, _, run in _named_runs(study))
     predicted = [{"run": run, **shard} for run in runs for shard in shards]
     scored = [{"scoring": study.scoring.id, **one} for one in predicted]
+    learnt = {(run.id, model) for _, _, run, _, model in _learners(study)}
+    trained = [{"run": run, "model": model} for run, model in learnt]
     found = [
         _stage("fetch", paths.STATUS, datasets, root),
         _stage("prepare", paths.IMAGES, shards, root),
         _stage("prompts", paths.PROMPTS, prompts, root),
+        *([_stage("train", paths.MODEL, trained, root)] if trained else []),
         _stage("predict", paths.MASKS, predicted, root),
         _stage("score", paths.SCORES, scored, root),
     ]
     folder = Path(paths.STUDY.format(study=study.study))
     ends = (("collect", "scores.parquet"), ("report", "report.html"))
     return found + [_stage(name, str(folder / file), [{}], root) for name, file in ends]
+
+
+def models(study: Study, root: Path) -> list[Model]:
+    """Tell of each training of the study how far it is; two names may share one."""
+    return [
+        Model(name, seed, model, _how_far(learner, root, run=run.id, model=model))
+        for name, seed, run, learner, model in _learners(study)
+    ]
 
 
 def cells(study: Study, root: Path) -> list[Cell]:
@@ -101,18 +127,58 @@ def summary(study: Study, root: Path) -> str:
     lines = [f"study {study.study}: {_activity(root)}", ""]
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
+    told = models(study, root)
+    if told:
+        trainings = [
+            (m.name, "" if m.seed is None else str(m.seed), m.learns_from, m.state) for m in told
+        ]
+        lines += ["", *_aligned([("model", "seed", "learns from", "state"), *trainings])]
     rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
     for cell in cells(study, root):
         counts = [str(cell.states[state]) for state in STATES]
         shards = f"{cell.shards_done}/{cell.shards}"
-        reason = " ".join((cell.reason or "").split())
+        reason = _one_line(cell.reason or "")
         rows.append((cell.method, cell.dataset, shards, *counts, str(cell.waiting), reason))
+    return "\n".join([*lines, "", *_aligned(rows)])
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines.append("")
-    for row in rows:
-        padded = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        lines.append("  " + "  ".join(padded).rstrip())
-    return "\n".join(lines)
+    padded = ([text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  " + "  ".join(row).rstrip() for row in padded]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:
+    """Every run of methods and of models that the study trains, with its name and seed."""
+    for name, run in study.runs.items():
+        yield name, None, run
+    for trained in study.trained:
+        yield trained.name, trained.seed, trained.run
+
+
+def _learners(study: Study) -> Iterator[tuple[str, int | None, Run, Learner, str]]:
+    """Every training: name, seed, run, what learns, and the name of its model."""
+    for name, seed, run in _named_runs(study):
+        learner = find(run.adapter)(run.options)
+        if isinstance(learner, Learner):
+            for model in dict.fromkeys(map(learner.model_for, study.entries)):
+                yield name, seed, run, learner, model
+
+
+def _how_far(learner: Learner, root: Path, **names: str) -> str:
+    status = root / paths.MODEL.format(**names)
+    if status.exists():
+        content = read_json(status)
+        trained = content["state"] == "ready"
+        return "trained" if trained else _one_line(f"{content['state']}: {content['reason']}")
+    if not (root / paths.PLAN.format(**names)).exists():
+        return "waiting"
+    progress = learner.progress(status.parent / "work")
+    return "at step {} of {}".format(*progress) if progress else "planned"
 
 
 def _activity(root: Path) -> str:

@@ -117,6 +117,15 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             workers=self.options.workers,
         )
 
+    def progress(self, workdir: Path) -> tuple[int, int] | None:
+        """Give the last step of the curve, and the steps of the recipe."""
+        from pam.training.loop import CURVE
+
+        if not (workdir / CURVE).exists():
+            return None
+        last = (workdir / CURVE).read_text(encoding="utf-8").splitlines()[-1]
+        return int(last.partition(",")[0]), self.recipe(workdir).steps
+
     def load(self, weights: Path | None, device: str) -> None:
         """Read what `fit` left in the folder ``weights``."""
         super().load(weights / WEIGHTS if weights else None, device)

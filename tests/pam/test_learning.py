@@ -13,6 +13,7 @@ import torch
 
 from benchmark import prepare, stages, volume
 from benchmark.catalogue import Dataset
+from benchmark.conformance.checks import check
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.fitting import Source, fit, plan, split
@@ -133,6 +134,12 @@ def test_several_gpus_are_several_processes() -> None:
     assert (method.gpus, method.threads) == (4, 16)
 
 
+def test_it_keeps_the_contract_of_a_method(one_thread: None) -> None:
+    findings = check("pam-2dmask-trained", TINY)
+    assert [f"{found.name}: {found.detail}" for found in findings if not found.ok] == []
+    assert "fit again, when it is done" in [found.name for found in findings]
+
+
 def test_a_recipe_of_the_other_network_is_refused(
     source: Callable[..., Source], tmp_path: Path
 ) -> None:
@@ -183,6 +190,9 @@ def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
         job.kill()
     reached = torch.load(killed / "work" / "checkpoint.pt", weights_only=True)["step"]
     assert 0 < reached < steps
+    done, of = Pam2DMaskTrained(run.options).progress(killed / "work") or (0, 0)
+    assert 0 <= done - reached <= 2  # the curve is written first, every other step
+    assert of == steps
     assert not names["output"].exists()
     assert not (killed / "work" / WEIGHTS).exists()
     for folder in (killed, whole):
