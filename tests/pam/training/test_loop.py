@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from pam import checkpoints
 from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.training import recipe as recipes
-from pam.training.batches import Blocks
-from pam.training.loop import CHECKPOINT, CURVE, train
+from pam.training.batches import Blocks, batches
+from pam.training.loop import CHECKPOINT, CURVE, loss_of, train
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import State, learning_rate
 
@@ -87,8 +88,6 @@ def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str) -> None:
     if kind == "box2mask":
         content |= {"network": {"channels": 4, "stages": 3}, "tasks": {"size": 32}}
     recipe = recipes.read(content, "test")
-    from pam.training.loop import loss_of
-
     state = State(recipe, "cpu")
     batch = Blocks(recipe)[0][0]
     losses = []
@@ -101,34 +100,46 @@ def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str) -> None:
 
 
 _RANK = """
-import sys
+import os, sys
 from pathlib import Path
-from pam.training import recipe
-from pam.training.loop import train
-train(recipe.load("tiny"), Path(sys.argv[1]), device="cpu", workers=0, stop=1)
+from pam import checkpoints
+from pam.training import loop, recipe
+
+class Kept(loop.State):
+    def __init__(self, *about):
+        super().__init__(*about)
+        kept.append(self)
+
+kept, folder = [], Path(sys.argv[1])
+loop.State = Kept
+loop.train(recipe.load("tiny"), folder, device="cpu", workers=0, stop=3)
+checkpoints.save(kept[0].result(), folder / f"rank-{os.environ['RANK']}.safetensors")
 """
 
 
 def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> None:
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    environment |= {"MASTER_PORT": str(29500 + os.getpid() % 2000), "OMP_NUM_THREADS": "1"}
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RANK, str(tmp_path)], env={**environment, "RANK": str(rank)}
-        )
-        for rank in (0, 1)
-    ]
-    assert [run.wait(timeout=300) for run in runs] == [0, 0]
-
-    from pam.training.loop import loss_of
+    (tmp_path / "rank.py").write_text(_RANK, encoding="utf-8")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node", "2", str(tmp_path / "rank.py"), str(tmp_path)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    names = ("rank-0", "rank-1", "propmask")
+    first, second, kept = ((tmp_path / f"{name}.safetensors").read_bytes() for name in names)
+    assert first == second == kept
 
     state = State(tiny, "cpu")
-    for rank in (0, 1):
-        batch = Blocks(tiny, rank=rank, world=2)[0][0]
-        (loss_of(state.network, batch, tiny, "cpu") / 2).backward()  # type: ignore[no-untyped-call]
-    state.update()
+    both = (batches(tiny, 0, rank, 2, 0) for rank in (0, 1))
+    for of_ranks in islice(zip(*both, strict=True), 3):
+        for batch in of_ranks:
+            loss = loss_of(state.network, batch, tiny, "cpu") / 2
+            loss.backward()  # type: ignore[no-untyped-call]
+        state.update()
     expected, got = state.result().state_dict(), _weights(tmp_path / "propmask.safetensors")
     assert all(torch.allclose(expected[key], got[key], atol=1e-5) for key in expected)
+    start = State(tiny, "cpu").result().state_dict()
+    assert not all(torch.allclose(start[key], got[key], atol=1e-3) for key in start)
 
 
 def test_learning_rate_is_that_of_torch() -> None:
