@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter, find
 from benchmark.conformance import resources
+from benchmark.conformance.answers import Run, say
 from benchmark.conformance.cases import made_cases
-from benchmark.conformance.scans import Run, say
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
