@@ -1,6 +1,7 @@
-"""What tests of several stages share: a small dataset of known content in a temporary folder."""
+"""What tests of several stages share: a dataset of known content, a server on this machine."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from benchmark import prepare, prompts, volume
 from benchmark.catalogue import Dataset
 from benchmark.sources import Status
+from tests.hosts import Server
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
@@ -108,3 +110,15 @@ def shard(
     prepared = prepare.prepare(entry(raw), ready(raw), 0)
     assert not prepared.failures
     return Shard(tmp_path / "tables", prepared, (-0.2, 0.0, 0.4))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that plays the hosts of data and weights."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as played:
+        thread = threading.Thread(target=played.serve_forever, args=(0.01,))
+        thread.start()
+        yield played
+        played.shutdown()
+        thread.join()

@@ -6,8 +6,7 @@ weights are known here, so what is asserted is that the path holds, not how good
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from benchmark.tables import read_table
 from benchmark.weights import registry
 from tests.baselines import segvol_small, test_medsam2_network, test_medsam_network
 from tests.baselines.conftest import by_rule
-from tests.benchmark.sources.conftest import Server
+from tests.hosts import Server
 
 ENTRIES = Path(paths.__file__).parent / "catalogue" / "weights"
 METHODS = {
@@ -39,17 +38,6 @@ METHODS = {
     "segvol": ("segvol", "box3d", "segvol-v1"),
     "segvol-pth": ("segvol", "box3d", "segvol-by-hand"),
 }
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as played:
-        thread = threading.Thread(target=played.serve_forever, args=(0.01,))
-        thread.start()
-        yield played
-        played.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.benchmark.sources.conftest import Server, server, status  # noqa: F401
 from tests.benchmark.sources.test_fetched import zipped
+from tests.hosts import Server, status
 from tests.workflow.conftest import Workplace, entry
 
 SECRET = "syn-s3cr3t-token"
@@ -15,7 +15,7 @@ SECRET = "syn-s3cr3t-token"
 
 def test_from_the_network_to_a_status(
     make_workplace: Callable[[], Workplace],
-    server: Server,  # noqa: F811
+    server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SYNAPSE_AUTH_TOKEN", SECRET)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.sources.download import DownloadError, Patience, download
-from tests.benchmark.sources.conftest import Handler, Naps, Page, Server, broken, status
+from tests.benchmark.sources.conftest import Naps
+from tests.hosts import Handler, Page, Server, broken, status
 
 CONTENT = bytes(range(256)) * 1000
 

@@ -13,7 +13,8 @@ from benchmark.settings import Settings
 from benchmark.sources import AnySource, Status
 from benchmark.sources.http import HttpSource
 from benchmark.sources.place import Place
-from tests.benchmark.sources.conftest import Naps, Server, broken, status
+from tests.benchmark.sources.conftest import Naps
+from tests.hosts import Server, broken, status
 
 
 class Entry(Settings):

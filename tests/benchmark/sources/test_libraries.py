@@ -16,8 +16,9 @@ import pytest
 from benchmark import catalogue
 from benchmark.sources import synapse
 from benchmark.sources.idc import IdcSource, Series
-from tests.benchmark.sources.conftest import Naps, Page, Server, broken, status
+from tests.benchmark.sources.conftest import Naps
 from tests.benchmark.sources.test_fetched import content, source, zipped
+from tests.hosts import Page, Server, broken, status
 
 REVISION = "0123456789abcdef" * 2 + "01234567"
 SECRET = "hf_s3cr3t-token"

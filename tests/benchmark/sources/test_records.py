@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from benchmark.sources import dataverse, figshare, github, zenodo
-from tests.benchmark.sources.conftest import Naps, Server, status
+from tests.benchmark.sources.conftest import Naps
 from tests.benchmark.sources.test_fetched import content, source
+from tests.hosts import Server, status
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 A, B = b"first file", b"second file"
