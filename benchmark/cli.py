@@ -132,11 +132,11 @@ def split(
     images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
 ) -> None:
     """Divide the scans of a dataset by patient into those to learn from and those held back."""
-    from benchmark import fitting
+    from benchmark import splits
     from benchmark.files import write_json
     from benchmark.tables import read_table, records
 
-    write_json(output, fitting.split(records(read_table(images)), seed).model_dump())
+    write_json(output, splits.split(records(read_table(images)), seed).model_dump())
 
 
 @app.command()
@@ -209,7 +209,7 @@ def predict(
     ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
-    from benchmark import fitting, inference
+    from benchmark import inference, splits
     from benchmark.files import read_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -223,7 +223,7 @@ def predict(
     path = weights_store.handed(found, weights_status.parent) if found and weights_status else None
     if found and model_status:
         path = Path(found.root)
-    learnt = fitting.read_split(split).train if split else ()
+    learnt = splits.read(split).train if split else ()
     dataset = images.parent.parent.name
     # The times are written last: where they are there, so are the masks.
     with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:

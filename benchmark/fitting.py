@@ -1,12 +1,12 @@
-"""Methods that learn from datasets: the split of their scans, the plan, the training.
+"""Methods that learn from datasets: what they are handed, the plan, the training.
 
 The only stage beside the marked controls that hands labels to a method, and only those of training
-cases: 80 % of the patients, chosen by a seeded hash. What the split held back is what is predicted.
+cases: `benchmark.splits` tells which these are. What the split held back is what is predicted.
 All models of a study are held to the same split of a dataset, whatever they learnt from.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark import boxes
+from benchmark import boxes, splits
 from benchmark.adapter import Learner, find
-from benchmark.digest import stable_hash
 from benchmark.errors import UserError
-from benchmark.files import read_json
 from benchmark.machine.room import stop_at_trouble
 from benchmark.masks import Mask
-from benchmark.settings import Settings
 from benchmark.sources import Status
 from benchmark.specs import Run
+from benchmark.splits import Split
 from benchmark.tables import read_table, records
 from benchmark.volume import Volume, read
-
-SHARE = 0.8
-
-
-class Split(Settings):
-    """Scans of a dataset that methods learn from, and those that they never see."""
-
-    seed: int
-    share: float = SHARE
-    train: tuple[str, ...]
-    test: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +40,11 @@ class Case:
     def dataset(self) -> str:
         """Id of the dataset."""
         return str(self.image["dataset"])
+
+    @property
+    def patient(self) -> tuple[str, str]:
+        """Source collection, and id of the patient in it."""
+        return str(self.image["collection"]), str(self.image["patient"])
 
     def volume(self) -> Volume:
         """Read the image."""
@@ -75,22 +67,6 @@ class Case:
         return labels
 
 
-def split(scans: Iterable[Mapping[str, Any]], seed: int) -> Split:
-    """Divide ``scans`` (rows with ``scan`` and ``patient``), no patient on both sides.
-
-    At least one patient is held back; with a single one nothing can be learnt.
-    """
-    rows = list(scans)
-    patients = sorted(
-        {row["patient"] for row in rows}, key=lambda name: stable_hash(f"{seed}:split:{name}")
-    )
-    learnt = set(patients[: min(round(SHARE * len(patients)), len(patients) - 1)])
-    sides: dict[bool, list[str]] = {True: [], False: []}
-    for row in rows:
-        sides[row["patient"] in learnt].append(row["scan"])
-    return Split(seed=seed, train=tuple(sorted(sides[True])), test=tuple(sorted(sides[False])))
-
-
 @dataclass(frozen=True)
 class Source:
     """The prepared tables of a dataset, and its split."""
@@ -106,7 +82,7 @@ class Source:
         images, objects, reference = (
             read_table(folder / f"{name}.parquet") for name in ("images", "objects", "reference")
         )
-        return cls(images, objects, reference, read_split(split))
+        return cls(images, objects, reference, splits.read(split))
 
     def cases(self) -> list[Case]:
         """Give the training cases, and nothing of the others."""
@@ -122,17 +98,27 @@ class Source:
             if row["scan"] in self.split.train
         ]
 
+    def held_back(self) -> set[tuple[str, str]]:
+        """Patients that are held back, as in `Case.patient`."""
+        rows = self.images[self.images["scan"].isin(self.split.test)]
+        return set(zip(rows["collection"], rows["patient"], strict=True))
+
     def structures(self) -> list[str]:
         """Names of all structures."""
         return [str(name) for name in self.reference["structure"].unique()]
 
 
 def plan(run: Run, sources: Sequence[Source], folder: Path) -> Status:
-    """Have the method plan for the training cases of ``sources``, in ``folder/work``."""
+    """Have the method plan for the training cases of ``sources``, in ``folder/work``.
+
+    A patient that one of them holds back is learnt from in none.
+    """
     learner = _learner(run)
     if reason := learner.missing():
         return _status(folder, learner, "manual", reason)
-    cases = [case for source in sources for case in source.cases()]
+    held_back = {patient for source in sources for patient in source.held_back()}
+    found = [case for source in sources for case in source.cases()]
+    cases = [case for case in found if case.patient not in held_back]
     if not cases:
         count = sum(len(source.images) for source in sources)
         reason = f"nothing to learn from: {count} scans of fewer than two patients"
@@ -185,11 +171,6 @@ def several_processes() -> bool:
 def is_first_process() -> bool:
     """Whether this process is the one that writes."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def read_split(path: Path) -> Split:
-    """Read a file of `split`."""
-    return Split.read(read_json(path), str(path))
 
 
 def _learner(run: Run) -> Learner:

@@ -1,9 +1,11 @@
 """Versions of the stages: raise one when a stage gives other results for the same input.
 
-They are part of the digests, so that results of an older version are not taken for new ones.
+They are part of the digests or params of the rules, so that results of an older version are not
+taken for new ones.
 """
 
 PREPARE = 2
 PROMPTS = 2
+SPLIT = 2
 PREDICT = 1
 SCORE = 2

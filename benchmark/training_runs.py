@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark import paths
+from benchmark import paths, splits
 from benchmark.analysis import frames
 from benchmark.analysis.aggregate import dataset_means
-from benchmark.fitting import read_split
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_table
@@ -43,7 +42,7 @@ class _Scored:
         """Scans by dataset."""
         seed = self.study.seed
         places = {d: paths.SPLIT.format(seed=seed, dataset=d) for d in self.study.entries}
-        return {dataset: read_split(Path(place)).test for dataset, place in places.items()}
+        return {dataset: splits.read(Path(place)).test for dataset, place in places.items()}
 
     def rows(self, run: Run, about: Mapping[str, Any], variant: str = "") -> Iterator[Any]:
         """Give a row a dataset and metric, with what it is ``about``."""

@@ -19,8 +19,9 @@ machine.
 
 The paper trained PAM on D01 to D34 (internal) and not on D35 to D44 (external). Which scans of
 the internal ones it trained on is not published, so results of its released weights there are
-marked as contaminated. `part` in `images.parquet` is a split of this project, for methods that
-learn: 80:20 by patient, by a seeded hash, the same in all datasets of one source collection.
+marked as contaminated. `part` in `images.parquet` is the [split](training-runs.md#design) at seed
+0, for methods that learn: about 80:20 by patient, the same in all datasets of one source
+collection.
 
 - **by itself**: fetched without an account. **by hand**: needs an account, a form or an agreement.
 - **drawn**: the licence is known to allow that images and masks are shown in a report.

@@ -11,11 +11,9 @@ from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout, placeholders
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
+from benchmark.splits import held_back
 
 Part = Literal["train", "validation"]
-
-_VALIDATION = 0.2
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,9 @@ def shard_of(scan: str, shards: int) -> int:
 
 
 def part_of(dataset: Dataset, patient: str) -> Part:
-    """Whether methods that learn from the dataset are given a patient: 80:20 by a seeded hash.
-
-    It depends on the patient and the source collection alone: a patient stays where it is when
-    others are added, and is in the same part of every dataset of the collection.
-    """
-    name = f"{_SEED}/{dataset.collection or dataset.id}/{patient}"
-    return "validation" if stable_hash(name) / 2**64 < _VALIDATION else "train"
+    """Side of a patient in the split of studies with the seed 0, the default."""
+    kept = held_back(0, dataset.collection or dataset.id, patient)
+    return "validation" if kept else "train"
 
 
 def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -11,8 +11,9 @@ from benchmark import catalogue, objects, paths, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import atomic, write_json
-from benchmark.fitting import Source, Split, split
+from benchmark.fitting import Source
 from benchmark.plan import raw_of
+from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
 from benchmark.weights import registry, store
 from benchmark.weights.registry import Weights

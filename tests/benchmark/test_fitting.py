@@ -1,4 +1,4 @@
-"""Methods that learn: who is held back, what they are handed, how their scans are told apart."""
+"""Methods that learn: what they are handed, and what they are asked."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
-from benchmark.fitting import Case, Source, fit, plan, split
+from benchmark.fitting import Case, Source, fit, plan
 from benchmark.inference import predict
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
+from benchmark.splits import split
 from benchmark.study import Method
 from benchmark.tables import records
 from benchmark.volume import Volume
@@ -83,29 +82,6 @@ def source_of(shard: Any, **images: Any) -> Source:
     return Source(told, shard.objects, shard.reference, split(records(told), 3))
 
 
-@given(
-    st.dictionaries(st.text("abc", min_size=1), st.integers(1, 4), min_size=2, max_size=30),
-    st.integers(0, 5),
-)
-def test_no_patient_is_on_both_sides(scans: dict[str, int], seed: int) -> None:
-    rows = [
-        {"scan": f"{patient}-{n}", "patient": patient}
-        for patient, count in scans.items()
-        for n in range(count)
-    ]
-    divided = split(rows, seed)
-    train, test = ({name.split("-")[0] for name in side} for side in (divided.train, divided.test))
-    assert train.isdisjoint(test)
-    assert len(divided.train) + len(divided.test) == len(rows)
-    assert len(train) == min(round(0.8 * len(scans)), len(scans) - 1)
-    assert split(rows[::-1], seed) == divided
-
-
-def test_another_seed_holds_back_others() -> None:
-    rows = [{"scan": str(n), "patient": str(n)} for n in range(50)]
-    assert split(rows, 0) != split(rows, 1)
-
-
 def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     shard: Any, tmp_path: Path
 ) -> None:
@@ -167,6 +143,19 @@ def test_a_case_is_handed_with_its_own_rows_alone(shard: Any) -> None:
     assert case.scan in source.split.train
     assert {row["scan"] for row in (*case.objects, *case.reference)} == {case.scan}
     assert len(case.objects) == (shard.objects["scan"] == case.scan).sum()
+
+
+def test_a_patient_whom_another_dataset_holds_back_is_learnt_from_in_none(
+    shard: Any, tmp_path: Path
+) -> None:
+    one = source_of(shard)
+    sides = {"train": one.split.test, "test": one.split.train}
+    other = Source(one.images, one.objects, one.reference, one.split.model_copy(update=sides))
+    assert one.cases()
+    assert other.cases()
+    assert plan(run_of(), [one, other], tmp_path).state == "failed"
+    elsewhere = source_of(shard, collection="elsewhere")
+    assert plan(run_of(), [one, elsewhere], tmp_path).state == "ready"
 
 
 def test_training_starts_from_the_weights_of_the_study(shard: Any, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from benchmark.catalogue import Dataset
 from benchmark.conformance.checks import check
 from benchmark.errors import UserError
 from benchmark.files import write_json
-from benchmark.fitting import Source, fit, plan, split
+from benchmark.fitting import Source, fit, plan
 from benchmark.sources import Status
 from benchmark.specs import Run
+from benchmark.splits import split
 from benchmark.tables import read_table
 from pam import checkpoints
 from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import paths
+from benchmark import paths, stages
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
 from benchmark.files import CHECKSUM

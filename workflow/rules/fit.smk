@@ -16,6 +16,7 @@ rule split:
         "../../environment.yml"
     params:
         images=lambda wildcards, input: Path(input[0]).parent,
+        version=stages.SPLIT,
     shell:
         "pambench split --images {params.images:q} --seed {wildcards.seed}"
         " --output {output:q} > {log:q} 2>&1"
