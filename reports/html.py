@@ -13,6 +13,7 @@ from reports.cases.page import page as cases
 from reports.figures import FIGURES
 from reports.notes import notes
 from reports.paper import shown
+from reports.style import NONE_DRAWN
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -153,20 +154,23 @@ def _counts(results: "Results") -> dict[str, int]:
 
 
 def _figure(study: Path, name: str, behind: set[str]) -> dict[str, Any]:
-    """Caption, files, and the picture as a data address; nothing where it was not drawn.
+    """Caption, what is seen, files, and the picture as a data address; empty if it was not drawn.
 
     ``behind``: places of the page that a point of a figure may lead to.
     """
-    suffix = FIGURES[name].shown
+    entry = FIGURES[name]
+    suffix = entry.shown
     path = study / "figures" / f"{name}.{suffix}"
     if not path.exists():
         return {}
     caption = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     files = appendix.links(study, f"figures/{name}", ("pdf", "svg", "png"))
+    drawing = path.with_suffix(".svg").read_text(encoding="utf-8")
     return {
         "caption": caption,
+        "seen": "No picture: see the caption." if NONE_DRAWN in drawing else entry.seen,
         "source": f"data:{_MIME[suffix]};base64,{data}",
         "files": files,
-        "spots": spots(path.read_text(encoding="utf-8"), behind) if suffix == "svg" else [],
+        "spots": spots(drawing, behind) if suffix == "svg" else [],
     }

@@ -52,6 +52,9 @@ CONTROL_MARKERS = "x+1|2_"
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
 
+NONE_DRAWN = "none-drawn"
+"""Id, in an svg, of the text that stands in the place of a figure."""
+
 SMALL = 6.0
 """Points: no text of a figure is smaller."""
 
@@ -128,7 +131,8 @@ def dodge(count: int) -> NDArray[np.float64]:
 
 def note(figure: "Figure", text: str) -> None:
     """Say in the place of a figure why there is none."""
-    figure.text(0.5, 0.5, text, ha="center", va="center", color="#555555", fontsize=8, wrap=True)
+    place: Any = {"ha": "center", "va": "center", "wrap": True, "gid": NONE_DRAWN}
+    figure.text(0.5, 0.5, text, color="#555555", fontsize=8, **place)
 
 
 def save(figure: "Figure", stem: Path, caption: str) -> None:
