@@ -7,5 +7,7 @@ CLINICAL: dict[str, tuple[float, float]] = {
     "brain": (0.0, 80.0),
 }
 """Both ends in Hounsfield units. Centres and widths 50 and 400 (abdomen), -600 and 1500, 400 and
-1800 (spine), 40 and 80 are those of radiopaedia.org/articles/windowing-ct; which ones the paper
-took stands in its Supplementary Table S18, which is not part of its text."""
+1800 (spine), 40 and 80 are those of `SOURCE`; which ones the paper took stands in its Supplementary
+Table S18, which is not part of its text."""
+
+SOURCE = "radiopaedia.org/articles/windowing-ct"

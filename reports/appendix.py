@@ -20,7 +20,7 @@ _MOST_ROWS = 300
 def appendix(results: "Results") -> list[dict[str, Any]]:
     """Give the tables that the report does not show elsewhere, each with its files."""
     made = files(results.folder)
-    return [_shown(table, made) for table in (*tidy.printed(results), recorded.windows())]
+    return [_shown(table, made) for table in (*tidy.printed(results), recorded.windows(results))]
 
 
 def _shown(table: tidy.Printed, made: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:

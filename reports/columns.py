@@ -36,9 +36,10 @@ class Table:
     """A supplementary table: the rows of a table of the statistics, in print by ``columns``.
 
     ``number``: a range where the paper's text does not tell which of them it is. ``where``: values
-    of which a field of a row must have one. ``beside``: a field and its value; only datasets that
-    have a mean in such a row. ``across``: a field whose values become columns; the last of
-    ``columns`` is then the cell. ``marked``: has † to be explained.
+    of which a field of a row must have one; ``leaves_out``: those of which it must have none.
+    ``beside``: a field and its value; only datasets that have a mean in such a row. ``across``: a
+    field whose values become columns; the last of ``columns`` is then the cell. ``marked``: has †
+    to be explained.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Table:
     notes: tuple[str, ...] = ()
     without: str = "No scores."
     beside: tuple[str, object] | None = None
+    leaves_out: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     @property
     def heading(self) -> str:

@@ -56,6 +56,8 @@ def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
     """Rows of a tidy table that the entry shows, with all their columns."""
     for key, values in entry.where.items():
         table = table[table[key].isin(values)]
+    for key, values in entry.leaves_out.items():
+        table = table[~table[key].isin(values)]
     if entry.beside is not None:
         key, value = entry.beside
         named = table.loc[(table[key] == value) & table["mean"].notna(), "dataset"]

@@ -43,6 +43,8 @@ def test_csv_holds_the_rows_and_print_one_line_each(name: str, study: Path, writ
     source = read_statistics(study / "statistics" / f"{entry.source}.csv")
     for key, values in entry.where.items():
         source = source.loc[[value in values for value in source[key]]]
+    for key, values in entry.leaves_out.items():
+        source = source.loc[[value not in values for value in source[key]]]
     if entry.beside is not None:
         source = source.head(0)  # the study has no method of that kind
     found = read_statistics(written / f"{name}.csv")
@@ -96,8 +98,37 @@ def test_tables_of_what_is_recorded(study: Path, written: Path) -> None:
     for row in results.overall[results.overall["metric"] == "dsc"].to_dict("records"):
         assert f"{row['mean']:.3f}" in text
         assert f"[{row['low']:.3f} to {row['high']:.3f}]" in text
-    windows = {row[0]: (float(row[1]), float(row[2])) for row in recorded.windows().cells}
+
+
+def test_fixed_windows_stand_with_their_source_and_what_was_measured(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(study)
+    found = analyse({"runs": runs(3)}, AnalysisSettings())["ablation_overall"]
+    monkeypatch.setattr(Results, "statistics", lambda results, name: found)
+    table = recorded.windows(results)
+    assert table.heading.startswith("Table S18: ")
+    assert table.head == ["Window", "Centre (HU)", "Width (HU)", "Source", "DSC, PAM"]
+    windows = {row[0]: (float(row[1]), float(row[2])) for row in table.cells}
     assert {name: (c - w / 2, c + w / 2) for name, (c, w) in windows.items()} == CLINICAL
+    lung = found.loc[found["setting"] == "lung", "mean"].item()
+    shown = {row[0]: row[-1] for row in table.cells}
+    assert shown == {**dict.fromkeys(CLINICAL, "\N{EN DASH}"), "lung": f"{lung:.3f}"}
+
+
+def test_every_ablation_stands_in_one_table_of_the_paper() -> None:
+    rows = analyse({"runs": runs(3)}, AnalysisSettings())["ablation"]
+    normalisation, others = (
+        tidy.selected(rows, SUPPLEMENT[f"ablation_{name}"])
+        for name in ("normalisation", "architecture")
+    )
+    assert set(normalisation["ablation"]) == {"normalisation"}
+    assert set(others["ablation"]) == {"scales"}
+    assert len(normalisation) + len(others) == len(rows)
+    numbers = {name: SUPPLEMENT[name].number for name in SUPPLEMENT if SUPPLEMENT[name].number}
+    assert numbers["ablation_normalisation"] == "S19"
+    assert numbers["ablation_architecture"] == "S20-S21"
+    assert numbers["finetuning"] == "S22"
 
 
 def test_supervised_methods_stand_beside_the_others_on_their_datasets() -> None:
