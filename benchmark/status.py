@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from benchmark import paths
-from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
 from benchmark.files import read_json
-from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_table
+from benchmark.training_status import models_of, named_runs, one_line, trainings
 
 STATES = ("ok", "skipped", "failed")
 
@@ -52,29 +51,15 @@ class Cell:
         return max(self.asked - sum(self.states.values()), 0)
 
 
-@dataclass(frozen=True)
-class Model:
-    """A training: of what model or method that learns, at which seed, on what, and how far it is.
-
-    ``seed``: None for a method; ``learns_from``: as in `benchmark.adapter.Learner.model_for`.
-    """
-
-    name: str
-    seed: int | None
-    learns_from: str
-    state: str
-
-
 def stages(study: Study, root: Path) -> list[Stage]:
     """Count the files of each stage below ``root``, the folder the workflow runs in."""
     shards = list(_shards(study))
     datasets = [{"dataset": name} for name in study.entries]
     prompts = [{"rules": study.prompt_rules.id, **shard} for shard in shards]
-    runs = dict.fromkeys(run.id for _, _, run in _named_runs(study))
+    runs = dict.fromkeys(run.id for _, _, run in named_runs(study))
     predicted = [{"run": run, **shard} for run in runs for shard in shards]
     scored = [{"scoring": study.scoring.id, **one} for one in predicted]
-    learnt = {(run.id, model) for _, _, run, _, model in _learners(study)}
-    trained = [{"run": run, "model": model} for run, model in learnt]
+    trained = [{"run": run, "model": model} for run, model in models_of(study)]
     found = [
         _stage("fetch", paths.STATUS, datasets, root),
         _stage("prepare", paths.IMAGES, shards, root),
@@ -86,14 +71,6 @@ def stages(study: Study, root: Path) -> list[Stage]:
     folder = Path(paths.STUDY.format(study=study.study))
     ends = (("collect", "scores.parquet"), ("report", "report.html"))
     return found + [_stage(name, str(folder / file), [{}], root) for name, file in ends]
-
-
-def models(study: Study, root: Path) -> list[Model]:
-    """Tell of each training of the study how far it is; two names may share one."""
-    return [
-        Model(name, seed, model, _how_far(learner, root, run=run.id, model=model))
-        for name, seed, run, learner, model in _learners(study)
-    ]
 
 
 def cells(study: Study, root: Path) -> list[Cell]:
@@ -127,17 +104,15 @@ def summary(study: Study, root: Path) -> str:
     lines = [f"study {study.study}: {_activity(root)}", ""]
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
-    told = models(study, root)
-    if told:
-        trainings = [
-            (m.name, "" if m.seed is None else str(m.seed), m.learns_from, m.state) for m in told
-        ]
-        lines += ["", *_aligned([("model", "seed", "learns from", "state"), *trainings])]
+    if told := trainings(study, root):
+        seeds = ["" if one.seed is None else str(one.seed) for one in told]
+        found = [(t.name, seed, t.model, t.state) for t, seed in zip(told, seeds, strict=True)]
+        lines += ["", *_aligned([("training", "seed", "learns from", "state"), *found])]
     rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
     for cell in cells(study, root):
         counts = [str(cell.states[state]) for state in STATES]
         shards = f"{cell.shards_done}/{cell.shards}"
-        reason = _one_line(cell.reason or "")
+        reason = one_line(cell.reason or "")
         rows.append((cell.method, cell.dataset, shards, *counts, str(cell.waiting), reason))
     return "\n".join([*lines, "", *_aligned(rows)])
 
@@ -146,39 +121,6 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows)
     return ["  " + "  ".join(row).rstrip() for row in padded]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:
-    """Every run of methods and of models that the study trains, with its name and seed."""
-    for name, run in study.runs.items():
-        yield name, None, run
-    for trained in study.trained:
-        yield trained.name, trained.seed, trained.run
-
-
-def _learners(study: Study) -> Iterator[tuple[str, int | None, Run, Learner, str]]:
-    """Every training: name, seed, run, what learns, and the name of its model."""
-    for name, seed, run in _named_runs(study):
-        learner = find(run.adapter)(run.options)
-        if isinstance(learner, Learner):
-            for model in dict.fromkeys(map(learner.model_for, study.entries)):
-                yield name, seed, run, learner, model
-
-
-def _how_far(learner: Learner, root: Path, **names: str) -> str:
-    status = root / paths.MODEL.format(**names)
-    if status.exists():
-        content = read_json(status)
-        trained = content["state"] == "ready"
-        return "trained" if trained else _one_line(f"{content['state']}: {content['reason']}")
-    if not (root / paths.PLAN.format(**names)).exists():
-        return "waiting"
-    progress = learner.progress(status.parent / "work")
-    return "at step {} of {}".format(*progress) if progress else "planned"
 
 
 def _activity(root: Path) -> str:

@@ -12,10 +12,9 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.sources import Status
-from benchmark.status import Cell, Model, cells, models, stages, summary
+from benchmark.status import Cell, cells, stages, summary
 from benchmark.study import Study
 from benchmark.tables import write_table
-from tests.benchmark.test_training import Learning
 
 METHODS = {
     "box": {"adapter": "box-fill", "prompt": "box3d"},
@@ -78,44 +77,6 @@ def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     assert box.states == {"ok": 2, "skipped": 0, "failed": 1}
     assert box.reason == "the network is on fire"
     assert (slab.shards_done, slab.asked, slab.waiting) == (0, 5, 5)
-
-
-class Counting(Learning):
-    def progress(self, workdir: Path) -> tuple[int, int] | None:
-        steps = workdir / "steps"
-        return (int(steps.read_text(encoding="utf-8")), 9) if steps.exists() else None
-
-
-def test_trainings_are_told_by_how_far_they_are(study: Study) -> None:
-    told = {"kind": "scratch", "of": "slab", "adapter": f"{__name__}:Counting", "seeds": [0, 1]}
-    content = {"study": "s", "datasets": ["T1.yaml"], "methods": METHODS}
-    learning = Study.read({**content, "training": {"models": {"m": told}}}, "study.yaml")
-    first, second = (trained.run.id for trained in learning.trained)
-
-    def states() -> list[str]:
-        found = models(learning, Path())
-        assert found == [Model("m", seed, "T1", found[seed].state) for seed in (0, 1)]
-        return [one.state for one in found]
-
-    def write(pattern: str, run: str, state: Any = "ready", reason: str | None = None) -> Path:
-        ended = Status(state=state, root="", fingerprint="", reason=reason)
-        path = Path(pattern.format(run=run, model="T1"))
-        write_json(path, ended.model_dump())
-        return path
-
-    assert states() == ["waiting", "waiting"]
-    work = write(paths.PLAN, first).parent / "work"
-    assert states() == ["planned", "waiting"]
-    work.mkdir()
-    (work / "steps").write_text("4", encoding="utf-8")
-    assert states() == ["at step 4 of 9", "waiting"]
-    write(paths.MODEL, first)
-    write(paths.MODEL, second, "failed", "training failed:\nno memory")
-    assert states() == ["trained", "failed: training failed: no memory"]
-
-    assert (done(learning)["train"], done(learning)["predict"]) == ((2, 2), (0, 8))
-    lines = [line.split() for line in summary(learning, Path()).splitlines()]
-    assert ["m", "0", "T1", "trained"] in lines
 
 
 def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:

@@ -1,0 +1,75 @@
+"""How far each training of a study is: of methods that learn, and of the models it trains itself.
+
+Read from the files of the trainings alone, for `benchmark.status`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import paths
+from benchmark.adapter import Learner, find
+from benchmark.files import read_json
+from benchmark.specs import Run
+from benchmark.study import Study
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training: ``name`` of the method, or of the model in the section ``training``.
+
+    ``seed``: None for a method; ``model``: what is learnt from, as in
+    `benchmark.adapter.Learner.model_for`; ``state``: in words.
+    """
+
+    name: str
+    seed: int | None
+    model: str
+    state: str
+
+
+def trainings(study: Study, root: Path) -> list[Training]:
+    """Tell of each training how far it is, below ``root``; two names may share one."""
+    return [
+        Training(name, seed, model, _state(learner, root, run=run.id, model=model))
+        for name, seed, run, learner, model in _learners(study)
+    ]
+
+
+def models_of(study: Study) -> list[tuple[str, str]]:
+    """Run and name of every model that is trained, each once."""
+    return list(dict.fromkeys((run.id, model) for _, _, run, _, model in _learners(study)))
+
+
+def named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:
+    """Every run of methods and of models that the study trains, with its name and seed."""
+    for name, run in study.runs.items():
+        yield name, None, run
+    for trained in study.trained:
+        yield trained.name, trained.seed, trained.run
+
+
+def one_line(text: str) -> str:
+    """Put a reason of several lines into one."""
+    return " ".join(text.split())
+
+
+def _learners(study: Study) -> Iterator[tuple[str, int | None, Run, Learner, str]]:
+    """Every training: name, seed, run, what learns, and the name of its model."""
+    for name, seed, run in named_runs(study):
+        learner = find(run.adapter)(run.options)
+        if isinstance(learner, Learner):
+            for model in dict.fromkeys(map(learner.model_for, study.entries)):
+                yield name, seed, run, learner, model
+
+
+def _state(learner: Learner, root: Path, **names: str) -> str:
+    status = root / paths.MODEL.format(**names)
+    if status.exists():
+        content = read_json(status)
+        trained = content["state"] == "ready"
+        return "trained" if trained else one_line(f"{content['state']}: {content['reason']}")
+    if not (root / paths.PLAN.format(**names)).exists():
+        return "waiting"
+    progress = learner.progress(status.parent / "work")
+    return "at step {} of {}".format(*progress) if progress else "planned"
