@@ -185,14 +185,14 @@ def test_figures_and_tables_show_the_table_of_runs(
     assert f"pam, own dataset: {recovery:.1f} to {recovery:.1f} %" in captions["fig6b"]
     assert f"mean {dsc['tuned'] - dsc['R2']:+.3f}" in captions["fig6c"]
     printed = {}
-    for name in ("finetuning", "ablation"):
+    for name in ("finetuning", "ablation_architecture"):
         entry = SUPPLEMENT[name]
         rows = tidy.selected(Results(folder).statistics(entry.source), entry)
         _, printed[name] = tidy.layout(rows, entry)
     ((*_, general, tuned, gain, _, _, _),) = printed["finetuning"]
     assert (general, tuned) == (f"{dsc['general']:.3f}", f"{dsc['tuned']:.3f}")
     assert gain == f"{dsc['tuned'] - dsc['general']:+.3f}"
-    assert printed["ablation"] == [
+    assert printed["ablation_architecture"] == [
         ["scales", "both", "pam", "yes", f"{dsc['R2']:.3f}"],
         ["scales", "one", "pam", "no", f"{dsc['R1']:.3f}"],
     ]
