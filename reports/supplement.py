@@ -28,7 +28,11 @@ _NO_DATA = "No dataset was prepared."
 _NO_DEVIATIONS = "No method was run with a deviation of the guiding slice."
 _NO_THICKNESS = "No method was run at more than one thickness."
 _NO_READER = "No table of measured times for prompts (analysis.interaction)."
-_NO_RUNS = "The study trained no models (training, or analysis.runs)."
+_NO_SCRATCH = "No model was trained from scratch (training.models, or analysis.runs)."
+_NO_TRAINED = "No model was trained (training.models, or analysis.runs)."
+_NO_FINETUNED = "No model was fine-tuned (training.models, or analysis.runs)."
+_NO_REFERENCE = "No fine-tuned model beside a reference (training.references, or analysis.runs)."
+_NO_ABLATION = "No ablation was run (training.ablations, or analysis.runs)."
 _NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
 
 NORMALISATION = "normalisation"
@@ -46,7 +50,7 @@ _ABLATION = Table(
     ),
     where=_DSC,
     across="dataset",
-    without=_NO_RUNS,
+    without=_NO_ABLATION,
 )
 
 SUPPLEMENT: dict[str, Table] = {
@@ -271,7 +275,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"metric": ("dsc",)},
         across="tested_on",
-        without=_NO_RUNS,
+        without=_NO_SCRATCH,
     ),
     "transfer": Table(
         "Models trained or fine-tuned on one dataset: DSC, tested on each",
@@ -284,7 +288,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"metric": ("dsc",)},
         across="tested_on",
-        without=_NO_RUNS,
+        without=_NO_TRAINED,
     ),
     "finetuning": Table(
         "Fine-tuning: DSC by dataset",
@@ -301,7 +305,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         "S22",
         {"metric": ("dsc",)},
-        without=_NO_RUNS,
+        without=_NO_FINETUNED,
     ),
     "finetuning_tests": Table(
         "Gain by fine-tuning less gain over the reference: DSC",
@@ -317,7 +321,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"metric": ("dsc",), "chosen": (True,)},
-        without=_NO_RUNS,
+        without=_NO_REFERENCE,
     ),
     "ablation_normalisation": replace(
         _ABLATION,
@@ -346,7 +350,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Parameters", "count", "parameters"),
         ),
         where=_DSC,
-        without=_NO_RUNS,
+        without=_NO_ABLATION,
     ),
     "ablation_tests": Table(
         "Tests of the ablations: DSC",
@@ -363,7 +367,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"metric": ("dsc",)},
-        without=_NO_RUNS,
+        without=_NO_ABLATION,
     ),
 }
 """By the name of their files."""

@@ -77,8 +77,9 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     long = models.scores(finetuning)
     if long.empty:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."
+    count = long["dataset"].nunique()
     text = (
-        f"DSC of general and fine-tuned models on {long['dataset'].nunique()} datasets; a "
+        f"DSC of general and fine-tuned models on {count} dataset{'s' * (count != 1)}; a "
         "fine-tuned model was trained on a part of the dataset that it is tested on."
     )
     rows = tests[(tests["metric"] == models.METRIC) & tests["chosen"].astype(bool)]
