@@ -40,8 +40,12 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 scale: $(READY)  ## Measure what the workflow itself costs, and how its memory grows.
 	$(BIN)/python -m tests.bench.bench_scale
 
-weights: $(READY)  ## Train the small networks anew, as they ship; three hours on two cores.
-	$(BIN)/pambench train small-propmask --out data/training/small --resume
+weights: $(READY)  ## Train the small networks anew, as they ship; four hours on two cores.
+	$(BIN)/pambench train small-propmask-first --out data/training/small-first --resume
+	$(BIN)/pambench train small-propmask-second --out data/training/small-second --resume \
+		--start data/training/small-first/propmask.safetensors
+	$(BIN)/pambench train small-propmask --out data/training/small --resume \
+		--start data/training/small-second/propmask.safetensors
 	$(BIN)/pambench train small-box2mask-first --out data/training/small-box-first --resume
 	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume \
 		--start data/training/small-box-first/box2mask.safetensors
