@@ -38,7 +38,7 @@ def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
     rows = score(network, settings, cases=6)
     whole = [r for r in rows if r["distance"] == 0]
     assert len(whole) >= 30
-    assert np.mean([r["dsc"] - r["copied"] for r in whole]) > 0.005
+    assert np.mean([r["dsc"] - r["copied"] for r in whole]) > 0.025
     assert np.mean([r["dsc"] for r in rows if r["absent"]]) > 0.7
 
 
