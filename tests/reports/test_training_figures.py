@@ -71,7 +71,7 @@ def test_bars_are_reference_general_and_finetuned(datasets: int) -> None:
         assert colours["PAM-Finetuned"] == to_hex(lines["PAM-Finetuned"]).upper()
     assert axes.get_ylabel() == "DSC"
     text = fig6a.caption(found["finetuning"], found["finetuning_tests"])
-    assert f"on {datasets} datasets" in text
+    assert f"on {datasets} dataset{'s' * (datasets > 1)};" in text
     assert f"{found['finetuning']['gain'].mean():+.3f} by fine-tuning" in text
     assert ("P not computable" in text) == (datasets == 1)
 
