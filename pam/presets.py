@@ -36,7 +36,9 @@ class Propagation(Settings):
     Rounds:
     ``thickness``: reach of a round on either side, mm, in whole slices between ``min_slices`` and
     ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
-    at its first empty slice; else both sides of each guiding slice. ``stop_low`` and
+    at its first empty slice; else both sides of each guiding slice. ``memory``: attend to the
+    guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error has
+    reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
     ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
     ``stop_counts``, which are all ``votes`` or the ``mask``. ``count_padding``: where the two
     guiding slices of a round have neighbour lists of unlike length, count the last prediction of
@@ -64,6 +66,7 @@ class Propagation(Settings):
     min_slices: int = Field(default=1, ge=0)
     max_slices: int = Field(default=40, ge=1)
     outward: bool = True
+    memory: Literal["guide", "prompt"] = "guide"
     stop_low: int = Field(default=0, ge=0)
     stop_high: int = Field(default=0, ge=0)
     stop_counts: Literal["votes", "mask"] = "mask"

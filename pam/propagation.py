@@ -6,7 +6,7 @@ slices, until the volume or the object ends on both sides.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,13 @@ class Network(Protocol):
 
         One that has ``priors`` is also given ``distance``, see `pam.network.PropMask.decode`.
         """
+
+
+class Remembering(Network, Protocol):
+    """What ``memory: prompt`` asks of it besides."""
+
+    def remember(self, guide: Guide, earlier: Guide) -> Guide:
+        """Put together what `decode` is to see of two guiding slices of the same objects."""
 
 
 def propagate(
@@ -181,6 +188,10 @@ def _encode(network: Network, runs: Sequence[_Run], device: Device) -> None:
     for run in runs:
         i = places[run.source]
         run.guide = tuple(part[i : i + 1] for part in guide)
+        if run.state.settings.memory == "prompt":
+            # In the first round both are one slice, and attending to it twice changes nothing.
+            run.state.memory = run.state.memory or run.guide
+            run.guide = cast(Remembering, network).remember(run.guide, run.state.memory)
 
 
 def _together(runs: Sequence[_Run]) -> Guide:

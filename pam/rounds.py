@@ -33,6 +33,7 @@ class State:
     in place of the prompt. ``votes`` uint16 [z, y, x]: how often a voxel was foreground, ``counts``
     int [z]: of how many predictions, the prompt being the first. ``shares`` float32 [z, y, x], kept
     if ``soft``: the sum of their probabilities. ``rounds``: the lanes of each round so far.
+    ``memory``: what the network keeps of the prompt's slice, if the settings say so.
     """
 
     scan: Scan
@@ -46,6 +47,7 @@ class State:
     shares: NDArray[np.float32] | None = field(init=False, default=None)
     counts: NDArray[np.int64] = field(init=False)
     rounds: list[tuple[Lane, ...]] = field(init=False, default_factory=list)
+    memory: tuple[Any, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Start with the prompt as the first vote."""

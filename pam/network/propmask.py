@@ -53,6 +53,17 @@ class PropMask(nn.Module):
         priors = zip(cast(Iterable[Prior], self.priors), features, strict=False)
         return (*looked_up, *(layer.guide(*pair) for layer, pair in priors))
 
+    def remember(self, guide: Guide, earlier: Guide) -> Guide:
+        """Let slices beside ``guide`` attend to ``earlier`` guiding slices of the same objects too.
+
+        Keys and values of both stand side by side; the prior is that of ``guide`` alone, the nearer
+        one. Not in the paper; the idea: Oh et al., Video object segmentation using space-time
+        memory networks, ICCV 2019.
+        """
+        attended = 2 * self.config.attended
+        pairs = zip(guide[:attended], earlier[:attended], strict=True)
+        return (*(torch.cat(pair, dim=2) for pair in pairs), *guide[attended:])
+
     def decode(
         self,
         adjacent: Tensor,
@@ -102,6 +113,13 @@ class PropMask(nn.Module):
         adjacent: Tensor,
         chunk: int | None = None,
         distance: Tensor | None = None,
+        memory: tuple[Tensor, Tensor] | None = None,
     ) -> list[Tensor]:
-        """Encode the guiding slices and segment the slices beside them, in one call."""
-        return self.decode(adjacent, self.encode_guide(image, mask), chunk, distance)
+        """Encode the guiding slices and segment the slices beside them, in one call.
+
+        ``memory``: images and masks of other slices of the same objects, to be attended too.
+        """
+        guide = self.encode_guide(image, mask)
+        if memory is not None:
+            guide = self.remember(guide, self.encode_guide(*memory))
+        return self.decode(adjacent, guide, chunk, distance)

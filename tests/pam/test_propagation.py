@@ -418,3 +418,39 @@ def test_a_network_with_a_prior_is_told_distances() -> None:
     propagate(network, scan, 4, prompt, settings, batch=1)  # type: ignore[arg-type]
     # rounds of three slices 2, 4 and 6 mm away; crops of 30 mm, then of the whole 45
     assert sorted(round(d * 30, 4) for d in network.noted[:6]) == [2, 2, 4, 4, 6, 6]
+
+
+class Remembers(Bright):
+    """Takes what is bright near the mask; notes which slices it is to put together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: set[tuple[int, int]] = set()
+
+    def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
+        return (*super().encode_guide(image, mask), image.amin(dim=(1, 2, 3)))
+
+    def remember(self, guide: Guide, earlier: Guide) -> Guide:
+        slices = ((float(darkest) + 1) * 127.5 for darkest in (guide[1], earlier[1]))
+        now, then = (round(grey / 4) for grey in slices)
+        self.noted.add((now, then))
+        return guide
+
+    def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
+        return super().decode(adjacent - 0.9, guide)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_later_rounds_remember_the_slice_of_the_prompt(batch: int) -> None:
+    tall = np.zeros((21, 40, 40), np.bool_)
+    tall[:, 10:30, 12:32] = True
+    volume = np.where(tall, 255.0, 4.0 * np.arange(21)[:, None, None])  # the ground tells the slice
+    settings = small(RIGOROUS, thickness=5.0, normalisation="dynamic", memory="prompt")
+    states = [State(Scan(volume, (1.0, 1.0, 1.0)), z, tall[z], settings) for z in (8, 13)]
+    for state in states:
+        state.limits = (0.0, 255.0)
+    network = Remembers()
+    carry(network, states, batch=batch)
+    rounds = {(z, 8) for z in (8, 3, 13, 18)} | {(z, 13) for z in (13, 8, 3, 18)}
+    assert network.noted == rounds
+    assert all(state.result().any(axis=(1, 2)).all() for state in states)

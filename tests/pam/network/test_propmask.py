@@ -180,3 +180,38 @@ def test_a_prior_sees_the_guide_at_the_same_place_and_its_distance() -> None:
     for one, same, other in zip(near, parts, far, strict=True):
         assert torch.allclose(one, same, atol=1e-5)
         assert not torch.allclose(one, other, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_two_guiding_slices_are_attended_as_one_wide_one() -> None:
+    """By the formula of attention, in float64: softmax over the pixels of both."""
+    network = small().double()
+    image, mask, adjacent = (x.double() for x in inputs())
+    earlier = torch.randn_like(image), torch.rand_like(image).round()
+    seen: list[tuple[torch.Tensor, ...]] = []
+    network.attentions[0].register_forward_hook(lambda _, x, y: seen.append((*x, y)))
+    both = network(image, mask, adjacent, memory=earlier)
+
+    x, _, _, got = seen[0]
+    layer = network.attentions[0]
+    first, second = (network.encode_guide(*pair)[:2] for pair in ((image, mask), earlier))
+    keys, values = (torch.cat(parts, dim=2)[:, 0] for parts in zip(first, second, strict=True))
+    queries = layer.query(x.flatten(2).mT.reshape(2, -1, x.shape[1]))  # type: ignore[operator]
+    weights = torch.softmax(queries @ keys.mT / x.shape[1] ** 0.5, dim=-1)
+    taken = layer.out(weights @ values)  # type: ignore[operator]
+    torch.testing.assert_close(got, x + taken.reshape(len(x), -1, x.shape[1]).mT.reshape(x.shape))
+
+    alone, twice = (network(image, mask, adjacent, memory=m) for m in (None, (image, mask)))
+    for one, same, other in zip(alone, twice, both, strict=True):
+        torch.testing.assert_close(one, same)
+        assert not torch.allclose(one, other, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_the_prior_of_two_guiding_slices_is_that_of_the_nearer_one() -> None:
+    network = small(SMALL.model_copy(update={"prior": True}))
+    image, mask, _ = inputs()
+    guide, earlier = network.encode_guide(image, mask), network.encode_guide(-image, ~mask)
+    together = network.remember(guide, earlier)
+    assert len(together) == len(guide) == 2 * 3 + 4
+    assert all(a is b for a, b in zip(together[6:], guide[6:], strict=True))
