@@ -4,6 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from benchmark.files import atomic, write_json
 from benchmark.record import run_record
 from pam import checkpoints
 from pam.network import Network
+from pam.propagation import lead
 from pam.training.batches import batches
 from pam.training.recipe import Recipe
 from pam.training.state import State
@@ -65,7 +67,7 @@ def train(
         for batch in batches(recipe, state.step, rank, world, workers):
             if state.step >= last:
                 break
-            loss = loss_of(model, batch, recipe, device)
+            loss = loss_of(model, batch, recipe, device, state.step)
             loss.backward()  # type: ignore[no-untyped-call]
             rate = state.update()
             bar.update()
@@ -110,8 +112,8 @@ class Curve:
             csv.writer(f).writerows(self.rows)
 
 
-def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str) -> Tensor:
-    """Compute the loss of a batch under a recipe; ``model`` is on ``device``."""
+def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: int) -> Tensor:
+    """Compute the loss of a batch under a recipe at a step; ``model`` is on ``device``."""
     image, mask, adjacent, distance, target = (
         x.to(device, non_blocking=True) for x in batch.tensors
     )
@@ -119,11 +121,53 @@ def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str) -> Tenso
     mixed = recipe.precision == "bfloat16"
     with torch.autocast(kind, torch.bfloat16, enabled=mixed):
         if recipe.kind == "propmask":
-            logits = model(_scaled(image), mask.float(), _scaled(adjacent), distance=distance)
+            asked = Asked(_scaled(image), mask.float(), _scaled(adjacent), distance)
+            if recipe.chains(step):
+                asked, target = chained(model, asked), target[:, 1:]
+            logits = model(
+                asked.image,
+                asked.mask,
+                asked.adjacent,
+                distance=asked.distance.abs(),
+                memory=asked.memory,
+            )
             logits = [scale.flatten(0, 1) for scale in logits]
         else:
             logits = model(_scaled(image))
     return recipe.loss(logits, target.flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What PropMask is asked, see `Task`; ``memory``: image and mask of an earlier guide."""
+
+    image: Tensor
+    mask: Tensor
+    adjacent: Tensor
+    distance: Tensor
+    memory: tuple[Tensor, Tensor] | None = None
+
+
+@torch.no_grad()
+def chained(model: nn.Module, asked: Asked) -> Asked:
+    """Make what the network marks on the nearest slice the guide to the others.
+
+    So it learns from its own errors, as the later rounds of a propagation make them. Where it marks
+    nothing, the guide stays; the guiding slice itself is remembered.
+    """
+    nearest = asked.adjacent[:, :1]
+    logits = model(asked.image, asked.mask, nearest, distance=asked.distance[:, :1].abs())
+    size = (nearest.shape[-2], nearest.shape[-1])
+    marked = lead(logits, size, "probabilities") > 0
+    moved = marked.flatten(1).any(dim=1)
+    here = moved[:, None, None, None]
+    return Asked(
+        torch.where(here, nearest[:, 0], asked.image),
+        torch.where(here, marked.float(), asked.mask),
+        asked.adjacent[:, 1:],
+        asked.distance[:, 1:] - moved[:, None] * asked.distance[:, :1],
+        (asked.image, asked.mask),
+    )
 
 
 def _scaled(grey: Tensor) -> Tensor:

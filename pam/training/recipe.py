@@ -77,11 +77,26 @@ class _Recipe(Settings):
 
 
 class PropMaskRecipe(_Recipe):
-    """The recipe of PropMask; ``network.inference`` goes into the header of its weights."""
+    """The recipe of PropMask; ``network.inference`` goes into the header of its weights.
+
+    ``chained``: share of steps in which the network's own mask of the nearest slice is the guide to
+    the others, and the guiding slice is remembered (the inference's ``memory: prompt``).
+    """
 
     kind: Literal["propmask"]
     network: PropMaskConfig = PropMaskConfig()
     tasks: PropTasks = PropTasks()
+    chained: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _chains_have_links(self) -> Self:
+        if self.chained and self.tasks.queries < 2:
+            raise ValueError("a chain needs two slices or more: set tasks.queries to 2 at least")
+        return self
+
+    def chains(self, step: int) -> bool:
+        """Whether a step is a chained one; they are spread evenly."""
+        return int((step + 1) * self.chained) > int(step * self.chained)
 
 
 class Box2MaskRecipe(_Recipe):

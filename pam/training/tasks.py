@@ -27,8 +27,8 @@ class Task:
 
     ``image`` uint8 [1, S, S] and ``mask`` bool [1, S, S]: the guiding slice and its prompt (for
     Box2Mask the image alone); ``adjacent`` uint8 [N, 1, S, S]: the slices asked for (for Box2Mask
-    none); ``distance`` float [N]: how far away they are, over the side of the crop; ``target`` bool
-    [N, S, S]: the answers.
+    none), the nearest first; ``distance`` float [N]: how far away they are, over the side of the
+    crop, and less than 0 before the guiding slice; ``target`` bool [N, S, S]: the answers.
     """
 
     image: Tensor
@@ -97,6 +97,7 @@ class PropTasks(Settings):
         guide, around = self._around(case, guide, filled, rng)
         choice = _within(around, guide, len(case.scan.volume))
         slices = rng.choice(choice, self.queries, replace=len(choice) < self.queries).tolist()
+        slices.sort(key=lambda z: abs(z - guide))
         truth = _planes(found, [guide, largest, *slices])
         ratio = float(rng.uniform(*self.crop_ratio))
         settings = Propagation(
@@ -122,7 +123,8 @@ class PropTasks(Settings):
             grey[0],
             prompt,
             grey[1:],
-            preprocess.distance(guide, slices, square, case.spacing),
+            preprocess.distance(guide, slices, square, case.spacing)
+            * torch.tensor(slices).sub(guide).sign(),
             torch.cat(masks[1:]),
         )
 

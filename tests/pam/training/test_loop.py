@@ -17,7 +17,7 @@ from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
-from pam.training.loop import CHECKPOINT, CURVE, loss_of, train
+from pam.training.loop import CHECKPOINT, CURVE, Asked, chained, loss_of, train
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import State, learning_rate
 
@@ -77,22 +77,24 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> 
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
 
 
-@pytest.mark.parametrize("kind", ["propmask", "box2mask"])
-def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "chained"), [("propmask", 0), ("propmask", 1), ("box2mask", 0)])
+def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str, chained: float) -> None:
     content = tiny.model_dump(mode="json") | {
         "kind": kind,
+        "chained": chained,
         "augmentation": {"flip": 0, "turn": 0},
         "optimiser": {"rate": 1e-2, "clip": 1.0},
         "steps": 80,
     }
     if kind == "box2mask":
         content |= {"network": {"channels": 4, "stages": 3}, "tasks": {"size": 32}}
+        del content["chained"]
     recipe = recipes.read(content, "test")
     state = State(recipe, "cpu")
     batch = Blocks(recipe)[0][0]
     losses = []
     for _ in range(80):
-        loss = loss_of(state.network, batch, recipe, "cpu")
+        loss = loss_of(state.network, batch, recipe, "cpu", 0)
         loss.backward()  # type: ignore[no-untyped-call]
         state.update()
         losses.append(loss.item())
@@ -133,7 +135,7 @@ def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> 
     both = (batches(tiny, 0, rank, 2, 0) for rank in (0, 1))
     for of_ranks in islice(zip(*both, strict=True), 3):
         for batch in of_ranks:
-            loss = loss_of(state.network, batch, tiny, "cpu") / 2
+            loss = loss_of(state.network, batch, tiny, "cpu", 0) / 2
             loss.backward()  # type: ignore[no-untyped-call]
         state.update()
     expected, got = state.result().state_dict(), _weights(tmp_path / "propmask.safetensors")
@@ -154,3 +156,27 @@ def test_learning_rate_is_that_of_torch() -> None:
     warm = Optimiser(rate=1e-3, last_rate=0, warm_up=4)
     rates = [learning_rate(warm, step, 104) for step in (0, 1, 3, 4, 104)]
     assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 1e-3, 0])
+
+
+class Shifts(torch.nn.Module):
+    """Marks the guiding mask one column on, but nothing on slices that are black."""
+
+    def forward(self, image: Tensor, mask: Tensor, adjacent: Tensor, **_: object) -> list[Tensor]:
+        moved = mask.roll(1, dims=-1)[:, None] * (adjacent > -1)
+        return [torch.cat((0.5 - moved, moved - 0.5), dim=2)]
+
+
+def test_a_chain_goes_on_from_what_the_network_marked() -> None:
+    torch.manual_seed(0)
+    image, adjacent = torch.rand(2, 1, 8, 8), torch.rand(2, 3, 1, 8, 8)
+    adjacent[1, 0] = -1  # there the object is lost
+    mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
+    distance = torch.tensor([[-1.0, 2.0, -3.0], [1.0, 2.0, 3.0]])
+    asked = chained(Shifts(), Asked(image, mask, adjacent, distance))
+    assert torch.equal(asked.image, torch.stack((adjacent[0, 0], image[1])))
+    assert torch.equal(asked.mask, torch.stack((mask[0].roll(1, dims=-1), mask[1])))
+    assert torch.equal(asked.adjacent, adjacent[:, 1:])
+    # from slice -1 to 2 and to -3; from the guiding slice itself
+    assert asked.distance.tolist() == [[3.0, -2.0], [2.0, 3.0]]
+    assert asked.memory is not None
+    assert all(torch.equal(a, b) for a, b in zip(asked.memory, (image, mask), strict=True))

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.errors import UserError
 from pam.network import NETWORKS
 from pam.training import recipe as recipes
+from pam.training.recipe import PropMaskRecipe
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -50,3 +53,19 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     own.write_text("kind: box2mask\nstep: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match="Did you mean: steps"):
         recipes.load(str(own))
+
+
+@given(st.floats(0, 1), st.integers(1, 400))
+def test_chained_steps_are_spread_evenly(share: float, steps: int) -> None:
+    recipe = recipes.load("tiny").model_copy(update={"chained": share})
+    assert isinstance(recipe, PropMaskRecipe)
+    chained = [recipe.chains(step) for step in range(steps)]
+    for stop in range(1, steps + 1):
+        assert abs(sum(chained[:stop]) - share * stop) <= 1 + 1e-9
+
+
+def test_a_chain_needs_two_slices() -> None:
+    content = recipes.load("tiny").model_dump(mode="json")
+    content["chained"], content["tasks"]["queries"] = 0.5, 1
+    with pytest.raises(UserError, match="two slices"):
+        recipes.read(content, "test")

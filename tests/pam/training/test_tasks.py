@@ -42,13 +42,13 @@ def test_answers_are_those_of_the_slices_at_their_distance(case: Case) -> None:
         assert 5 <= guide < 15
         steps = task.distance * (SIDE * 0.5) / 3.0
         assert torch.allclose(steps, steps.round(), atol=1e-4)
-        assert 1 <= steps.min() <= steps.max() <= 2.001
+        assert 1 <= steps.abs().min() <= steps.abs().max() <= 2.001
+        assert (steps.abs().diff() >= -1e-4).all()  # the nearest first
         for step, target in zip(steps.round().int().tolist(), task.target, strict=True):
-            possible = [guide - step, guide + step]
             if target.any():
-                assert round(_radius(target)) + 3 in possible
+                assert round(_radius(target)) + 3 == guide + step
             else:
-                assert not all(5 <= z < 15 for z in possible)
+                assert not 5 <= guide + step < 15
 
 
 def test_images_are_those_of_the_answers(case: Case) -> None:
