@@ -44,11 +44,15 @@ weights: $(READY)  ## Train the small networks anew, as they ship; four hours on
 	$(BIN)/pambench train small-propmask-first --out data/training/small-first --resume
 	$(BIN)/pambench train small-propmask-second --out data/training/small-second --resume \
 		--start data/training/small-first/propmask.safetensors
-	$(BIN)/pambench train small-propmask --out data/training/small --resume \
+	$(BIN)/pambench train small-propmask-third --out data/training/small-third --resume \
 		--start data/training/small-second/propmask.safetensors
+	$(BIN)/pambench train small-propmask --out data/training/small --resume \
+		--start data/training/small-third/propmask.safetensors
 	$(BIN)/pambench train small-box2mask-first --out data/training/small-box-first --resume
-	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume \
+	$(BIN)/pambench train small-box2mask-second --out data/training/small-box-second --resume \
 		--start data/training/small-box-first/box2mask.safetensors
+	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume \
+		--start data/training/small-box-second/box2mask.safetensors
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
 

@@ -129,7 +129,7 @@ def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: in
                 asked.mask,
                 asked.adjacent,
                 distance=asked.distance.abs(),
-                memory=asked.memory,
+                memory=asked.memory if recipe.remembers else None,
             )
             logits = [scale.flatten(0, 1) for scale in logits]
         else:

@@ -80,7 +80,7 @@ class PropMaskRecipe(_Recipe):
     """The recipe of PropMask; ``network.inference`` goes into the header of its weights.
 
     ``chained``: share of steps in which the network's own mask of the nearest slice is the guide to
-    the others, and the guiding slice is remembered (the inference's ``memory: prompt``).
+    the others; the guiding slice is remembered if ``network.inference`` says ``memory: prompt``.
     """
 
     kind: Literal["propmask"]
@@ -93,6 +93,11 @@ class PropMaskRecipe(_Recipe):
         if self.chained and self.tasks.queries < 2:
             raise ValueError("a chain needs two slices or more: set tasks.queries to 2 at least")
         return self
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the propagation will attend to the prompt's slice in every round."""
+        return self.network.inference.get("memory") == "prompt"
 
     def chains(self, step: int) -> bool:
         """Whether a step is a chained one; they are spread evenly."""

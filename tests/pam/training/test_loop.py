@@ -180,3 +180,20 @@ def test_a_chain_goes_on_from_what_the_network_marked() -> None:
     assert asked.distance.tolist() == [[3.0, -2.0], [2.0, 3.0]]
     assert asked.memory is not None
     assert all(torch.equal(a, b) for a, b in zip(asked.memory, (image, mask), strict=True))
+
+
+@pytest.mark.parametrize("memory", ["guide", "prompt"])
+def test_a_chain_remembers_if_the_inference_will(tiny: Recipe, memory: str) -> None:
+    content = tiny.model_dump(mode="json") | {"chained": 1}
+    content["network"]["inference"]["memory"] = memory
+    recipe = recipes.read(content, "test")
+    network = State(recipe, "cpu").network
+    asked: list[object] = []
+    network.register_forward_pre_hook(
+        lambda _, x, named: asked.append(named.get("memory")), with_kwargs=True
+    )
+    batch = Blocks(recipe)[0][0]
+    loss_of(network, batch, recipe, "cpu", 0)
+    first, second = asked
+    assert first is None
+    assert (second is not None) == (memory == "prompt")
