@@ -40,7 +40,7 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 scale: $(READY)  ## Measure what the workflow itself costs, and how its memory grows.
 	$(BIN)/python -m tests.bench.bench_scale
 
-weights: $(READY)  ## Train the small networks anew, as they ship; four hours on two cores.
+weights: $(READY)  ## Train the small networks anew, as they ship; eight hours on a core.
 	$(BIN)/pambench train small-propmask-first --out data/training/small-first --resume
 	$(BIN)/pambench train small-propmask-second --out data/training/small-second --resume \
 		--start data/training/small-first/propmask.safetensors
