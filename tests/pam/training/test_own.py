@@ -36,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[..., 
             volume.write(array, (3.0, 1.0, 1.0), path)
     content = entry(tmp_path / "scans").model_dump(mode="json", exclude_unset=True)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    tiny = recipes.load("tiny").model_dump(mode="json")
+    tiny = recipes.load("tiny").model_dump(mode="json", exclude_unset=True)
     train(recipes.read(tiny, "t"), tmp_path / "general", device="cpu", workers=0, stop=1)
     box = {**tiny, "kind": "box2mask", "network": {"channels": 4, "stages": 3}}
     box |= {"tasks": {"size": 32}}
