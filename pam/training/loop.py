@@ -4,7 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -114,60 +114,63 @@ class Curve:
 
 def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: int) -> Tensor:
     """Compute the loss of a batch under a recipe at a step; ``model`` is on ``device``."""
-    image, mask, adjacent, distance, target = (
-        x.to(device, non_blocking=True) for x in batch.tensors
-    )
+    batch = Task(*(x.to(device, non_blocking=True) for x in batch.tensors))
     kind = torch.device(device).type
     mixed = recipe.precision == "bfloat16"
     with torch.autocast(kind, torch.bfloat16, enabled=mixed):
         if recipe.kind == "propmask":
-            asked = Asked(_scaled(image), mask.float(), _scaled(adjacent), distance)
+            memory = None
             if recipe.chains(step):
-                asked, target = chained(model, asked), target[:, 1:]
-            logits = model(
-                asked.image,
-                asked.mask,
-                asked.adjacent,
-                distance=asked.distance.abs(),
-                memory=asked.memory if recipe.remembers else None,
-            )
+                if recipe.remembers:
+                    memory = _scaled(batch.image), batch.mask.float()
+                batch = chained(model, batch)
+            logits = _carried(model, batch, memory)
             logits = [scale.flatten(0, 1) for scale in logits]
         else:
-            logits = model(_scaled(image))
-    return recipe.loss(logits, target.flatten(0, 1))
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What PropMask is asked, see `Task`; ``memory``: image and mask of an earlier guide."""
-
-    image: Tensor
-    mask: Tensor
-    adjacent: Tensor
-    distance: Tensor
-    memory: tuple[Tensor, Tensor] | None = None
+            logits = model(_scaled(batch.image))
+    return recipe.loss(logits, batch.target.flatten(0, 1))
 
 
 @torch.no_grad()
-def chained(model: nn.Module, asked: Asked) -> Asked:
+def chained(model: nn.Module, batch: Task) -> Task:
     """Make what the network marks on the nearest slice the guide to the others.
 
     So it learns from its own errors, as the later rounds of a propagation make them. Where it marks
-    nothing, the guide stays; the guiding slice itself is remembered.
+    nothing, the guide stays.
     """
-    nearest = asked.adjacent[:, :1]
-    logits = model(asked.image, asked.mask, nearest, distance=asked.distance[:, :1].abs())
-    size = (nearest.shape[-2], nearest.shape[-1])
-    marked = lead(logits, size, "probabilities") > 0
+    nearest, others = (
+        replace(
+            batch,
+            adjacent=batch.adjacent[:, part],
+            distance=batch.distance[:, part],
+            target=batch.target[:, part],
+        )
+        for part in (slice(1), slice(1, None))
+    )
+    size = (batch.mask.shape[-2], batch.mask.shape[-1])
+    marked = lead(_carried(model, nearest), size, "probabilities") > 0
     moved = marked.flatten(1).any(dim=1)
     here = moved[:, None, None, None]
-    return Asked(
-        torch.where(here, nearest[:, 0], asked.image),
-        torch.where(here, marked.float(), asked.mask),
-        asked.adjacent[:, 1:],
-        asked.distance[:, 1:] - moved[:, None] * asked.distance[:, :1],
-        (asked.image, asked.mask),
+    return replace(
+        others,
+        image=torch.where(here, nearest.adjacent[:, 0], batch.image),
+        mask=torch.where(here, marked, batch.mask),
+        distance=others.distance - moved[:, None] * nearest.distance,
     )
+
+
+def _carried(
+    model: nn.Module, batch: Task, memory: tuple[Tensor, Tensor] | None = None
+) -> list[Tensor]:
+    """Logits of PropMask for the slices that a batch asks for."""
+    logits: list[Tensor] = model(
+        _scaled(batch.image),
+        batch.mask.float(),
+        _scaled(batch.adjacent),
+        distance=batch.distance.abs(),
+        memory=memory,
+    )
+    return logits
 
 
 def _scaled(grey: Tensor) -> Tensor:

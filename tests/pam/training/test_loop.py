@@ -17,9 +17,10 @@ from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
-from pam.training.loop import CHECKPOINT, CURVE, Asked, chained, loss_of, train
+from pam.training.loop import CHECKPOINT, CURVE, chained, loss_of, train
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import State, learning_rate
+from pam.training.tasks import Task
 
 
 @pytest.fixture
@@ -158,6 +159,9 @@ def test_learning_rate_is_that_of_torch() -> None:
     assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 1e-3, 0])
 
 
+_ONE, _THREE = (2, 1, 8, 8), (2, 3, 1, 8, 8)
+
+
 class Shifts(torch.nn.Module):
     """Marks the guiding mask one column on, but nothing on slices that are black."""
 
@@ -168,18 +172,17 @@ class Shifts(torch.nn.Module):
 
 def test_a_chain_goes_on_from_what_the_network_marked() -> None:
     torch.manual_seed(0)
-    image, adjacent = torch.rand(2, 1, 8, 8), torch.rand(2, 3, 1, 8, 8)
-    adjacent[1, 0] = -1  # there the object is lost
-    mask = (torch.rand(2, 1, 8, 8) > 0.5).float()
+    image, adjacent = (torch.randint(1, 256, n, dtype=torch.uint8) for n in (_ONE, _THREE))
+    adjacent[1, 0] = 0  # there the object is lost
+    mask, target = torch.rand(_ONE) > 0.5, torch.rand(2, 3, 8, 8) > 0.5
     distance = torch.tensor([[-1.0, 2.0, -3.0], [1.0, 2.0, 3.0]])
-    asked = chained(Shifts(), Asked(image, mask, adjacent, distance))
+    asked = chained(Shifts(), Task(image, mask, adjacent, distance, target))
     assert torch.equal(asked.image, torch.stack((adjacent[0, 0], image[1])))
     assert torch.equal(asked.mask, torch.stack((mask[0].roll(1, dims=-1), mask[1])))
     assert torch.equal(asked.adjacent, adjacent[:, 1:])
+    assert torch.equal(asked.target, target[:, 1:])
     # from slice -1 to 2 and to -3; from the guiding slice itself
     assert asked.distance.tolist() == [[3.0, -2.0], [2.0, 3.0]]
-    assert asked.memory is not None
-    assert all(torch.equal(a, b) for a, b in zip(asked.memory, (image, mask), strict=True))
 
 
 @pytest.mark.parametrize("memory", ["guide", "prompt"])
@@ -196,4 +199,9 @@ def test_a_chain_remembers_if_the_inference_will(tiny: Recipe, memory: str) -> N
     loss_of(network, batch, recipe, "cpu", 0)
     first, second = asked
     assert first is None
-    assert (second is not None) == (memory == "prompt")
+    if memory == "guide":
+        assert second is None
+    else:
+        assert isinstance(second, tuple)
+        assert torch.equal(second[1], batch.mask.float())
+        assert torch.equal(second[0], (batch.image.float() - 127.5) / 127.5)
