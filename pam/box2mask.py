@@ -19,7 +19,7 @@ from pam import preprocess
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
 from pam.propagation import Device, lead, probability
-from pam.resize import resize_int16
+from pam.resize import resize_int16, resize_smooth
 
 Rectangle = tuple[int, int, int, int]
 
@@ -132,7 +132,11 @@ class _Passes:
         """Lead of the foreground at the crop's own size [h, w], window by window."""
         for logits in self._looks(limits):
             scales = [scale[None] for scale in logits]
-            yield from lead(scales, self.shape, self.settings.average)[0]
+            if self.settings.resampling == "corners":
+                yield from lead(scales, self.shape, self.settings.average)[0]
+            else:
+                size = (self.settings.size, self.settings.size)
+                yield from resize_smooth(lead(scales, size, self.settings.average)[0], self.shape)
 
     def _pool(self) -> NDArray[Any]:
         """Values of all pixels that the passes find, as often as they do."""

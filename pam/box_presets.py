@@ -42,9 +42,11 @@ class Conversion(Settings):
     candidates as it is, which needs none. ``percentiles``: of the estimate, the final window.
     ``empty_estimate``: in place of them where nothing was found, the percentiles 5 and 95 of the
     whole ``crop``, or the CT window that the released code takes (``soft-tissue``, centre 50 and
-    width 350). ``average``: over the scales, ``logits`` or ``probabilities``. ``tight``: threshold
-    the foreground not at one half, but as near to it as lets the mask span the box. Where nothing
-    is found in the end, the mask is the whole box.
+    width 350). ``average``: over the scales, ``logits`` or ``probabilities``. ``resampling``: of
+    each scale to the pixels of the crop with the ``corners`` of both laid on each other (released
+    code), which draws a mask out; or ``smooth``, of their mean by pixel centres. ``tight``:
+    threshold the foreground not at one half, but as near to it as lets the mask span the box. Where
+    nothing is found in the end, the mask is the whole box.
     """
 
     by: Literal["box2mask", "full-box", "adaptive"] = "box2mask"
@@ -64,6 +66,7 @@ class Conversion(Settings):
     percentiles: tuple[Percentile, Percentile] = (0.5, 99.5)
     empty_estimate: Literal["crop", "soft-tissue"] = "crop"
     average: Literal["logits", "probabilities"] = "logits"
+    resampling: Literal["corners", "smooth"] = "smooth"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -82,6 +85,7 @@ PAPER = Conversion(
     upper=tuple(range(90, 96)),
     percentiles=(5, 95),
     average="probabilities",
+    resampling="corners",
 )
 RELEASED = Conversion(
     last_pixel=False,
@@ -93,6 +97,7 @@ RELEASED = Conversion(
     estimate="pool",
     least_pixels=10,
     empty_estimate="soft-tissue",
+    resampling="corners",
 )
 
 # The tutorial of the authors takes masks only.

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.windows import CLINICAL
 from pam.presets import Propagation
-from pam.resize import resize_linear, resize_nearest
+from pam.resize import resize_linear, resize_nearest, resize_smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,26 @@ def prompt_image(
     inside = mask[square.inside(*mask.shape)]
     canvas = torch.zeros(square.side, square.side, device=device)
     canvas[: inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside).to(canvas)
-    return resize_nearest(canvas, settings.size)[None]
+    if settings.resampling == "nearest":
+        return resize_nearest(canvas, settings.size)[None]
+    return covered(canvas, settings.size)[None]
+
+
+def covered(mask: Tensor, size: int) -> Tensor:
+    """Resize a mask [h, w] of 0 and 1 to [size, size] of 0 and 1: the pixels covered by half.
+
+    Of one that is too thin to cover any by half, those that it covers at least half as much as any.
+    """
+    share = resize_smooth(mask[None].float(), (size, size))[0]
+    least = min(float(share.max()), 1.0) / 2
+    return ((share >= least) & (share > 0)).to(mask.dtype)
+
+
+def brought_back(ahead: Tensor, side: int, settings: Propagation) -> Tensor:
+    """Resize predictions [N, size, size] to the pixels of the slice, [N, side, side]."""
+    if settings.resampling == "nearest":
+        return resize_nearest(ahead, side)
+    return resize_smooth(ahead, (side, side))
 
 
 def distance(

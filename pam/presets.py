@@ -32,11 +32,16 @@ class Propagation(Settings):
     ``last_pixel``: whether the box counts its last row and column. ``border``: where the square
     leaves the image at the right or bottom, ``pad`` it with 0, or ``shift`` it inward as far as it
     goes (at the left and top it is always shifted). ``size``: pixels the network sees.
+    ``resampling``: of masks, to that size and back: ``nearest`` neighbours, counted from the corner
+    of a pixel (released code), which moves a mask down and right by half a pixel or more; or
+    ``smooth``, by pixel centres, what is predicted before it is cut at one half.
 
     Rounds:
     ``thickness``: reach of a round on either side, mm, in whole slices between ``min_slices`` and
     ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
-    at its first empty slice; else both sides of each guiding slice. ``memory``: attend to the
+    at its first empty slice; else both sides of each guiding slice. ``recrop``: such a round also
+    ends at the first slice whose mask reaches a side of the square with more of the image behind
+    it, so that the next square has room around it. ``memory``: attend to the
     guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error has
     reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
     ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
@@ -62,10 +67,12 @@ class Propagation(Settings):
     last_pixel: bool = True
     border: Literal["pad", "shift"] = "shift"
     size: int = Field(default=224, ge=2, le=1024)
+    resampling: Literal["nearest", "smooth"] = "smooth"
     thickness: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     min_slices: int = Field(default=1, ge=0)
     max_slices: int = Field(default=40, ge=1)
     outward: bool = True
+    recrop: bool = True
     memory: Literal["guide", "prompt"] = "guide"
     stop_low: int = Field(default=0, ge=0)
     stop_high: int = Field(default=0, ge=0)
@@ -107,8 +114,10 @@ TUTORIAL = Propagation(
     crop_around="votes",
     last_pixel=False,
     border="pad",
+    resampling="nearest",
     min_slices=0,
     outward=False,
+    recrop=False,
     stop_low=100,
     stop_counts="votes",
     count_padding=True,
@@ -122,8 +131,10 @@ PAPER = Propagation(
     percentiles=(5.0, 95.0),
     flat_window="blank",
     border="pad",
+    resampling="nearest",
     min_slices=0,
     outward=False,
+    recrop=False,
     stop_low=100,
     stop_high=100,
     average="probabilities",

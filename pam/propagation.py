@@ -17,7 +17,6 @@ from torch import Tensor
 from pam import preprocess
 from pam.preprocess import Scan
 from pam.presets import RIGOROUS, Precision, Propagation
-from pam.resize import resize_nearest
 from pam.rounds import Lane, State
 
 Guide = tuple[Tensor, ...]
@@ -164,17 +163,19 @@ class _Run:
     def count(self, ahead: Tensor) -> None:
         """Count the next slices of the lane; ``ahead``: `lead` of each, [N, size, size]."""
         state, square = self.state, self.lane.square
-        masks = resize_nearest(ahead > 0, square.side).cpu().numpy()
+        back = preprocess.brought_back(ahead, square.side, state.settings)
+        masks = (back > 0).cpu().numpy()
         shares = None
         if state.soft:
-            likely = probability(ahead, state.settings.average)
-            shares = resize_nearest(likely, square.side).cpu().numpy()
+            shares = probability(back, state.settings.average).cpu().numpy()
         done, self.slices = self.slices[: len(ahead)], self.slices[len(ahead) :]
         for i, z in enumerate(done):
             last = not self.slices and i == len(done) - 1
             times = 1 + (self.lane.repeats if last else 0)
             state.add(z, masks[i], None if shares is None else shares[i], square, times)
-            if state.settings.outward and not state.mask(z).any():
+            ended = not state.mask(z).any()
+            ended |= state.settings.recrop and state.cut_off(masks[i], square)
+            if state.settings.outward and ended:
                 self.slices = ()
                 return
 

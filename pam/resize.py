@@ -1,10 +1,11 @@
 """Resizing with the integer arithmetic of OpenCV, which the released code resizes with.
 
-The images are the same to the bit, and one library is needed less.
+The images are the same to the bit, and one library is needed less. `resize_smooth` stands apart.
 """
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,6 +59,14 @@ def resize_nearest(image: Tensor, size: int) -> Tensor:
 def _nearest(length: int, size: int, device: torch.device) -> Tensor:
     index = np.floor(np.arange(size) * (1.0 / (size / length))).astype(np.int64)
     return torch.from_numpy(index.clip(max=length - 1)).to(device)
+
+
+def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize float [N, h, w] to [N, *size], bilinear by pixel centres, averaging as it shrinks."""
+    resized: Tensor = F.interpolate(
+        image[:, None], size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized[:, 0]
 
 
 def resize_int16(image: Tensor, size: int) -> Tensor:

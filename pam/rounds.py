@@ -101,6 +101,17 @@ class State:
         agreed: NDArray[np.bool_] = self.votes[z] > self.counts[z] / 2
         return agreed
 
+    def cut_off(self, mask: NDArray[np.bool_], square: Square) -> bool:
+        """Whether a mask that fills the square reaches a side with more of the plane behind it."""
+        rows, columns = self.plane
+        behind = (
+            (square.y > rows.start, mask[0]),
+            (square.x > columns.start, mask[:, 0]),
+            (square.y + square.side < rows.stop, mask[-1]),
+            (square.x + square.side < columns.stop, mask[:, -1]),
+        )
+        return any(more and side.any() for more, side in behind)
+
     def probability(self) -> NDArray[np.float32]:
         """Float32 [z, y, x]: mean of the predictions of each slice, 0 where there is none."""
         assert self.shares is not None

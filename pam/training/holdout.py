@@ -15,7 +15,6 @@ from pam.box_presets import Conversion
 from pam.network import Box2Mask, PropMask
 from pam.presets import Propagation
 from pam.propagation import lead, propagate
-from pam.resize import resize_nearest
 from pam.training.cases import Case
 from pam.training.generator import Generator
 
@@ -104,7 +103,7 @@ def _round(
     apart = preprocess.distance(example.index, slices, square, case.spacing, device)
     logits = network(images[:1], prompt, images[None, 1:], distance=apart[None])
     ahead = lead(logits, (settings.size, settings.size), settings.average)[0]
-    found = resize_nearest(ahead > 0, square.side).cpu().numpy()
+    found = (preprocess.brought_back(ahead, square.side, settings) > 0).cpu().numpy()
     rows, columns = square.inside(*guide.shape)
     for z, mask in zip(slices, found, strict=True):
         plane = np.zeros_like(guide)

@@ -52,7 +52,8 @@ class PropTasks(Settings):
     """Tasks of PropMask: carry the mask of a guiding slice to ``queries`` other slices.
 
     ``size``: pixels of the network's image. ``percentiles``: of the window, from the pixels under
-    the mask (released code 0.5 and 99.5, paper 5 and 95); ``window_of_largest``: share of tasks
+    the mask (released code 0.5 and 99.5, paper 5 and 95); ``resampling``: of masks, as in
+    `pam.presets.Propagation`; ``window_of_largest``: share of tasks
     that take it from the object's largest slice, as later rounds of the propagation do.
     ``crop_ratio``: range of the crop's side over that of the mask's box; ``min_crop``: least side.
     ``largest``: share of tasks whose guiding slice is the object's largest; else it is any on which
@@ -66,6 +67,7 @@ class PropTasks(Settings):
 
     size: int = Field(default=224, ge=16)
     percentiles: tuple[float, float] = (0.5, 99.5)
+    resampling: Literal["nearest", "smooth"] = "nearest"
     window_of_largest: float = Field(default=0.0, ge=0, le=1)
     crop_ratio: tuple[float, float] = (1.0, 2.0)
     min_crop: int = Field(default=64, ge=2)
@@ -105,6 +107,7 @@ class PropTasks(Settings):
             crop_ratio=max(ratio, 1.0),
             min_crop=self.min_crop,
             size=self.size,
+            resampling=self.resampling,
         )
         window_slice, window_mask = guide, truth[0]
         if rng.random() < self.window_of_largest:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from benchmark.errors import UserError
@@ -202,20 +203,25 @@ def test_presets_by_name() -> None:
         preset("rigourous")
 
 
-def test_the_vote_of_the_windows_may_be_the_mask() -> None:
+@pytest.mark.parametrize("resampling", ["corners", "smooth"])
+def test_the_vote_of_the_windows_may_be_the_mask(resampling: str) -> None:
     volume, _ = scan(noise=30.0)
     y0, y1, x0, x1 = BOX
     crop = volume.volume[0, y0:y1, x0:x1]
     network = Bright(0.1, scales=1)
-    settings = small(RIGOROUS, final="vote", size=SIZE)
+    settings = small(RIGOROUS, final="vote", size=SIZE, resampling=resampling)
     found = guiding_mask(network, volume, 0, BOX, settings)
     windows = list(product(settings.lower, settings.upper))
     assert len(network.shown) == len(windows)  # and no pass after them
     votes = np.zeros(crop.shape)
     for image in network.shown:
-        shown = torch.from_numpy(2.0 * (image > 0.1) - 1)[None, None]
+        shown = (2.0 * (image > 0.1) - 1).astype(np.float32)
+        if resampling == "smooth":
+            size = crop.shape[1], crop.shape[0]
+            votes += np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.BILINEAR))
+            continue
         votes += torch.nn.functional.interpolate(
-            shown, crop.shape, mode="bilinear", align_corners=True
+            torch.from_numpy(shown)[None, None], crop.shape, mode="bilinear", align_corners=True
         )[0, 0].numpy()
     np.testing.assert_array_equal(found[y0:y1, x0:x1], votes > 0)
 

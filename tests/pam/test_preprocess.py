@@ -5,10 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from pam.preprocess import Scan, Square, images, prompt_image, square_around, window
+from pam.preprocess import (
+    Scan,
+    Square,
+    brought_back,
+    covered,
+    images,
+    prompt_image,
+    square_around,
+    window,
+)
 from pam.presets import PAPER, RELEASED, RIGOROUS, TUTORIAL, Propagation
 
 SPACING = (2.0, 1.0, 1.0)
@@ -143,3 +154,60 @@ def test_prompt_image() -> None:
     expected = np.zeros((8, 8))
     expected[:4, :2] = 1
     np.testing.assert_array_equal(shown.numpy(), expected)
+
+
+def there_and_back(mask: NDArray[np.bool_], switches: Propagation) -> NDArray[np.bool_]:
+    """The mask as a network that copies it would give it."""
+    square = square_around(mask, switches)
+    shown = prompt_image(mask, square, switches)
+    back = brought_back(shown - 0.5, square.side, switches)[0].numpy() > 0
+    whole = np.zeros_like(mask)
+    rows, columns = square.inside(*mask.shape)
+    whole[rows, columns] = back[: rows.stop - rows.start, : columns.stop - columns.start]
+    return whole
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(2.5, 28),
+    st.floats(2.5, 28),
+    st.sampled_from([32, 80, 224]),
+    st.floats(1.0, 2.0),
+    st.integers(0, 5),
+)
+def test_smooth_masks_come_back_where_they_were(
+    high: float, wide: float, size: int, ratio: float, seed: int
+) -> None:
+    y, x = np.ogrid[:64, :70]
+    at = np.random.default_rng(seed).uniform(30, 34, 2)
+    mask = ((y - at[0]) / high) ** 2 + ((x - at[1]) / wide) ** 2 <= 1
+    switches = RIGOROUS.model_copy(update={"size": size, "crop_ratio": ratio})
+    back = there_and_back(mask, switches)
+    for axis in (0, 1):
+        moved = np.nonzero(back)[axis].mean() - np.nonzero(mask)[axis].mean()
+        assert abs(moved) < (0.2 if square_around(mask, switches).side <= size else 0.5)
+    wrong = (back ^ mask).sum() / (2 * (high + wide))  # of about half of the pixels of the outline
+    assert wrong < (0.2 if square_around(mask, switches).side <= size else 1)
+
+
+def test_nearest_masks_move_down_and_right() -> None:
+    """As in the released code; a square of 26 pixels shown as 80."""
+    mask = box((64, 64), slice(20, 41), slice(30, 45))
+    switches = RELEASED.model_copy(update={"size": 80, "last_pixel": True})
+    assert square_around(mask, switches).side == 26
+    moved = there_and_back(mask, switches)
+    centres = [np.argwhere(m).mean(axis=0) for m in (moved, mask)]
+    assert ((centres[0] - centres[1]) > 0.4).all()
+    smooth = switches.model_copy(update={"resampling": "smooth"})
+    np.testing.assert_array_equal(there_and_back(mask, smooth), mask)
+
+
+def test_a_pixel_counts_if_it_is_covered_by_half() -> None:
+    mask = torch.zeros(12, 12)
+    mask[:, :7] = 1
+    assert covered(mask, 4)[0].tolist() == [1, 1, 0, 0]
+    thin = torch.zeros(12, 12)
+    thin[:, 5] = 1  # a third of what it is in at most
+    assert covered(thin, 4).amax(dim=1).tolist() == [1, 1, 1, 1]
+    assert covered(thin, 4)[0, 1] == 1
+    assert not covered(torch.zeros(12, 12), 4).any()

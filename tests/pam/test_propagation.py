@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from pam.config import PropMaskConfig
 from pam.network import PropMask
-from pam.preprocess import Scan
+from pam.preprocess import Scan, Square
 from pam.presets import PAPER, PRESETS, RIGOROUS, TUTORIAL, Propagation
 from pam.propagation import Guide, advance, carry, lead, probability, propagate
 from pam.rounds import State
@@ -89,6 +89,47 @@ def test_outward_asks_once_a_slice_and_ends_with_the_object() -> None:
     assert (asked[0], asked[-1]) == (held[0] - 1, held[-1] + 1)
     assert network.batches[0] == (2, 3)  # both directions in one batch
     assert max(n for _, n in network.batches) == 3
+
+
+def _cone() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """An object that widens by a pixel on every side from one slice to the next."""
+    z, y, x = np.ogrid[:12, :64, :64]
+    mask = np.maximum(abs(y - 32), abs(x - 32)) <= 8 + z
+    return np.where(mask, 100, 0).astype(np.float32), mask
+
+
+@pytest.mark.parametrize("batch", [1, 4, 50])
+def test_a_round_ends_where_the_mask_reaches_the_side_of_its_square(batch: int) -> None:
+    volume, mask = _cone()
+    scan, rounds = Scan(volume, (1.0, 1.0, 1.0)), {}
+    for recrop in (False, True):
+        settings = small(RIGOROUS, crop_ratio=1.25, thickness=12.0, recrop=recrop, size=SIZE)
+        state = State(scan, 0, mask[0], settings)
+        carry(All(), [state], batch=batch)  # marks the whole square
+        rounds[recrop] = len(state.rounds)
+        assert state.counts.max() == 1
+    assert rounds[False] == 1
+    # Sides of 21, 26, 32, 40, 50 and 62 pixels, then the whole slice, with nothing behind it.
+    assert rounds[True] == 6 + 1
+
+
+def test_a_mask_is_cut_off_only_where_there_is_more_of_the_image() -> None:
+    settings = small(RIGOROUS)
+    volume = np.arange(1800.0).reshape(3, 20, 30)
+    scan, prompt = Scan(volume, (1.0, 1.0, 1.0)), np.ones((20, 30), np.bool_)
+    state = State(scan, 1, prompt, settings)
+    boxed = State(scan, 1, prompt, settings, box=(0, 3, 0, 20, 5, 15))
+    top = np.zeros((10, 10), np.bool_)
+    top[0, 3:7] = True
+    assert state.cut_off(top, Square(5, 5, 10))
+    assert not state.cut_off(top, Square(0, 5, 10))  # the first row of the image
+    assert not state.cut_off(np.roll(top, 5, axis=0), Square(5, 5, 10))
+    assert state.cut_off(top.T, Square(5, 5, 10))
+    assert not boxed.cut_off(top.T, Square(5, 5, 10))  # nothing may be marked outside the box
+    assert state.cut_off(top[::-1], Square(5, 5, 10))
+    assert not state.cut_off(top[::-1], Square(10, 5, 10))
+    assert state.cut_off(top.T[:, ::-1], Square(5, 5, 10))
+    assert not boxed.cut_off(top.T[:, ::-1], Square(5, 5, 10))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -412,7 +453,7 @@ def test_a_network_with_a_prior_is_told_distances() -> None:
     volume = np.random.default_rng(0).normal(size=(9, 40, 40))
     prompt = np.zeros((40, 40), np.bool_)
     prompt[10:30, 12:32] = True
-    settings = Propagation(thickness=6.0, crop_ratio=1.5, size=32)
+    settings = Propagation(thickness=6.0, crop_ratio=1.5, size=32, recrop=False)
     network = Distances()
     scan = Scan(volume, (2.0, 1.0, 1.0))
     propagate(network, scan, 4, prompt, settings, batch=1)  # type: ignore[arg-type]

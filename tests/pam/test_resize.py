@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from pam.resize import resize_linear, resize_nearest
+from pam.resize import resize_linear, resize_nearest, resize_smooth
 
 
 @settings(deadline=None, max_examples=60)
@@ -39,3 +40,12 @@ def test_nearest_takes_the_pixel_to_the_left(size: int) -> None:
         # In double precision, a whole number may come out a hair too small.
         assert ((exact - index)[remainder == 0] <= 1).all()
         assert (index <= exact).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 200), st.integers(2, 200), st.integers(2, 120), st.integers(2, 120))
+def test_smooth_is_what_pillow_does(height: int, width: int, rows: int, columns: int) -> None:
+    image = np.random.default_rng(height * width).normal(size=(height, width)).astype(np.float32)
+    peer = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+    ours = resize_smooth(torch.from_numpy(image)[None], (rows, columns))[0]
+    np.testing.assert_allclose(ours.numpy(), np.asarray(peer), atol=1e-4)
