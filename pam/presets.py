@@ -40,10 +40,10 @@ class Propagation(Settings):
     ``thickness``: reach of a round on either side, mm, in whole slices between ``min_slices`` and
     ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
     at its first empty slice; else both sides of each guiding slice. ``recrop``: such a round also
-    ends at the first slice whose mask reaches a side of the square with more of the image behind
-    it, so that the next square has room around it. ``memory``: attend to the
-    guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error has
-    reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
+    ends before the first slice whose mask reaches a side of the square with more of the image
+    behind it, or with it if it is the nearest; so the next square has room. ``memory``: attend to
+    the guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error
+    has reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
     ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
     ``stop_counts``, which are all ``votes`` or the ``mask``. ``count_padding``: where the two
     guiding slices of a round have neighbour lists of unlike length, count the last prediction of

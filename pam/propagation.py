@@ -163,19 +163,20 @@ class _Run:
     def count(self, ahead: Tensor) -> None:
         """Count the next slices of the lane; ``ahead``: `lead` of each, [N, size, size]."""
         state, square = self.state, self.lane.square
-        back = preprocess.brought_back(ahead, square.side, state.settings)
+        settings = state.settings
+        back = preprocess.brought_back(ahead, square.side, settings)
         masks = (back > 0).cpu().numpy()
         shares = None
         if state.soft:
-            shares = probability(back, state.settings.average).cpu().numpy()
+            shares = probability(back, settings.average).cpu().numpy()
         done, self.slices = self.slices[: len(ahead)], self.slices[len(ahead) :]
         for i, z in enumerate(done):
             last = not self.slices and i == len(done) - 1
             times = 1 + (self.lane.repeats if last else 0)
-            state.add(z, masks[i], None if shares is None else shares[i], square, times)
-            ended = not state.mask(z).any()
-            ended |= state.settings.recrop and state.cut_off(masks[i], square)
-            if state.settings.outward and ended:
+            cut = settings.outward and settings.recrop and state.cut_off(masks[i], square)
+            if not cut or z == self.lane.slices[0]:
+                state.add(z, masks[i], None if shares is None else shares[i], square, times)
+            if cut or (settings.outward and not state.mask(z).any()):
                 self.slices = ()
                 return
 
