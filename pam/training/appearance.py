@@ -1,5 +1,7 @@
 """What a scanner might show of a scene: tissue values, texture, shading, blur, noise."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -9,8 +11,19 @@ from pam.training.canvas import Canvas, Field, noise
 from pam.training.scenes import Rims
 
 
-def ct(canvas: Canvas, rims: Rims) -> Field:
-    """Values like those of computed tomography, HU."""
+@dataclass(frozen=True)
+class Picture:
+    """``values`` float32 [z, y, x] of the scan; ``clean``: those of the tissues alone, and
+    ``noise``: the standard deviation of noise and texture in the units of ``clean``.
+    """
+
+    values: Field
+    clean: Field
+    noise: float
+
+
+def ct(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
+    """Values like those of computed tomography, HU; ``septa``: chance of thin layers of fat."""
     rng = canvas.rng
     count = canvas.used + 1
     kind = rng.choice(5, count, p=[0.62, 0.12, 0.08, 0.12, 0.06])
@@ -33,15 +46,21 @@ def ct(canvas: Canvas, rims: Rims) -> Field:
         if rng.random() < 0.9:
             means[label] = inner + rng.normal(0, 15)
             rim_means[label] = outer + rng.normal(0, 50)
-    values = _filled(canvas, means, rim_means, rims)
-    values += _texture(canvas, count, rng.uniform(0, 25))
-    values = _blurred(canvas, values)
-    grain = _grain(canvas, float(np.exp(rng.uniform(np.log(4), np.log(45)))))
-    return (values + grain).clip(-1024, 3071)
+    clean = _filled(canvas, means, rim_means, rims)
+    if septa and rng.random() < septa:
+        lay_septa(canvas, clean, rng.normal(-95, 15), alike=60.0)
+    strength = float(rng.uniform(0, 25))
+    values = _blurred(canvas, clean + _texture(canvas, count, strength))
+    level = float(np.exp(rng.uniform(np.log(4), np.log(45))))
+    values = (values + _grain(canvas, level)).clip(-1024, 3071)
+    return Picture(values, clean, float(np.hypot(level, strength / 2)))
 
 
-def mr(canvas: Canvas, rims: Rims) -> Field:
-    """Values like those of magnetic resonance: any contrast, shading, Rician noise."""
+def mr(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
+    """Values like those of magnetic resonance: any contrast, shading, Rician noise.
+
+    ``septa``: chance of thin layers between what looks alike.
+    """
     rng = canvas.rng
     count = canvas.used + 1
     means = _alike(rng, rng.uniform(0.1, 1, count), jitter=0.03)
@@ -51,15 +70,18 @@ def mr(canvas: Canvas, rims: Rims) -> Field:
     for label in rims:
         if rng.random() < 0.6:
             rim_means[label] = rng.uniform(0, 0.25)
-    values = _filled(canvas, means, rim_means, rims)
-    values += _texture(canvas, count, rng.uniform(0, 0.08))
+    clean = _filled(canvas, means, rim_means, rims)
+    if septa and rng.random() < septa:
+        lay_septa(canvas, clean, rng.choice([0.05, 1.0]), alike=0.2)
+    strength = float(rng.uniform(0, 0.08))
+    values = clean + _texture(canvas, count, strength)
     shading = noise(rng, canvas.shape, canvas.knots(0.8)) * rng.uniform(0, 0.25)
     values = _blurred(canvas, np.abs(values) * np.exp(shading))
     level = float(np.exp(rng.uniform(np.log(0.008), np.log(0.07))))
     real, imaginary = (_grain(canvas, level) for _ in range(2))
     scale = np.float32(np.exp(rng.uniform(np.log(100), np.log(3000))))
-    result: Field = scale * np.hypot(values + real, imaginary)
-    return result
+    values = scale * np.hypot(values + real, imaginary)
+    return Picture(values, clean, float(np.hypot(level, strength / 2)))
 
 
 def _alike(rng: Generator, means: NDArray[np.float64], jitter: float) -> NDArray[np.float64]:
@@ -83,6 +105,24 @@ def _filled(
     rim = canvas.depth < thickness[canvas.labels]
     values[rim] = rim_means.astype(np.float32)[canvas.labels[rim]]
     return values
+
+
+def lay_septa(canvas: Canvas, values: Field, septum: float, alike: float) -> None:
+    """Lay septa of a voxel between labels whose values differ by less than ``alike``.
+
+    They are of the value ``septum``, mixed with what lies there, more in one place than in another.
+    """
+    rng = canvas.rng
+    labels, edge = canvas.labels, np.zeros(canvas.shape, np.bool_)
+    for axis in range(3):
+        if canvas.spacing[axis] > 1.5 * min(canvas.spacing):
+            continue  # slices too thick to show a layer of one
+        below, above = (np.moveaxis(labels, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+        steps = np.abs(np.diff(np.moveaxis(values, axis, 0), axis=0))
+        np.moveaxis(edge, axis, 0)[1:] |= (below != above) & (steps < alike)
+    patches = noise(rng, canvas.shape, canvas.knots(0.2))
+    share = rng.uniform(0.3, 1) * (0.8 + 0.4 * patches).clip(0, 1)
+    values[edge] += (share * (np.float32(septum) - values))[edge]
 
 
 def _texture(canvas: Canvas, count: int, strength: float) -> Field:

@@ -80,6 +80,9 @@ def train(
 def holdout(
     weights: Annotated[Path, typer.Argument(help="Weights (safetensors) of either network.")],
     cases: Annotated[int, typer.Option(min=1, help="Generated cases, of up to 6 objects.")] = 20,
+    visible: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of an object's surface that shows.")
+    ] = 0.0,
     switches: Annotated[str, typer.Option(help="Switches of the inference, as YAML.")] = "{}",
     output: Annotated[Path | None, typer.Option(help="CSV file with a row an object.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -102,11 +105,11 @@ def holdout(
     if isinstance(network, PropMask):
         content = presets.RIGOROUS.model_dump() | single
         settings = presets.Propagation.read(content, "switches")
-        rows = score(network.to(device), settings, cases, device)
+        rows = score(network.to(device), settings, cases, device, visible)
     else:
         content = box_presets.RIGOROUS.model_dump() | single
         conversion = box_presets.Conversion.read(content, "switches")
-        rows = score_boxes(network.to(device), conversion, cases, device)
+        rows = score_boxes(network.to(device), conversion, cases, device, visible)
     if output is not None:
         pd.DataFrame(rows).to_csv(output, index=False)
     print(pd.DataFrame(summary(rows)).to_string(index=False))

@@ -13,6 +13,7 @@ from pam.training import appearance
 from pam.training.canvas import Canvas
 from pam.training.cases import Case, components
 from pam.training.scenes import SCENES
+from pam.training.visibility import visible
 
 VERSION = 1
 """To be raised whenever the same seed gives other voxels."""
@@ -22,7 +23,9 @@ class Generator(Settings):
     """``seed``: of the whole supply. ``scenes``: how often each kind of scene comes, relatively.
 
     ``slices``, ``side``: least and greatest number of slices, and of rows and columns.
-    ``anisotropy``: least and greatest distance of slices, in pixels.
+    ``anisotropy``: least and greatest distance of slices, in pixels. ``visible``: least share of
+    the surface of an object that can be seen (`pam.training.visibility`); the rest of the scan
+    stays. ``septa``: share of scans with thin layers between touching things that look alike.
     """
 
     seed: int = 0
@@ -30,6 +33,8 @@ class Generator(Settings):
     slices: tuple[int, int] = Setting(default=(20, 40))
     side: tuple[int, int] = Setting(default=(96, 136))
     anisotropy: tuple[float, float] = Setting(default=(0.7, 4.0))
+    visible: float = Setting(default=0.0, ge=0, le=1)
+    septa: float = Setting(default=0.0, ge=0, le=1)
 
     def case(self, number: int) -> Case:
         """Draw case ``number``: the same seed and number give the same case."""
@@ -51,5 +56,10 @@ class Generator(Settings):
         rims = scene(canvas)
         modality = "CT" if rng.random() < 0.5 else "MR"
         paint = appearance.ct if modality == "CT" else appearance.mr
-        values = np.rint(paint(canvas, rims)).astype(np.int16)
-        return Case(Scan(values, spacing, modality), tuple(components(canvas.labels)))
+        picture = paint(canvas, rims, self.septa)
+        values = np.rint(picture.values).astype(np.int16)
+        labels = canvas.labels
+        if self.visible:
+            share = visible(labels, picture.clean, picture.noise, spacing)
+            labels = np.where(share >= self.visible, np.arange(len(share)), 0)[labels]
+        return Case(Scan(values, spacing, modality), tuple(components(labels)))

@@ -44,9 +44,12 @@ class Example:
         return self.found.dense()
 
 
-def examples(cases: int, generator: Generator | None = None) -> Iterator[Example]:
-    """Give objects of the hold-out: of each case up to six of at least 60 voxels on 3 slices."""
-    generator = generator or Generator(seed=SEED, scenes=SCENES)
+def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
+    """Give objects of the hold-out: of each case up to six of at least 60 voxels on 3 slices.
+
+    ``visible``: those alone of whose surface that share can be seen (`pam.training.visibility`).
+    """
+    generator = Generator(seed=SEED, scenes=SCENES, visible=visible)
     for number in range(cases):
         case = generator.case(number)
         large = [o for o in case.objects if o.voxels >= 60 and len(o.crop) >= 3]
@@ -56,7 +59,13 @@ def examples(cases: int, generator: Generator | None = None) -> Iterator[Example
             yield Example(case, large[k], large[k].box[0] + int(areas.argmax()))
 
 
-def score(network: PropMask, settings: Propagation, cases: int, device: str = "cpu") -> Rows:
+def score(
+    network: PropMask,
+    settings: Propagation,
+    cases: int,
+    device: str = "cpu",
+    visible: float = 0.0,
+) -> Rows:
     """Score a PropMask: a row an object and distance, and a row (distance 0) of the whole object.
 
     Single round, true mask on the largest slice: ``dsc`` beside ``copied``, that of the guiding
@@ -64,7 +73,7 @@ def score(network: PropMask, settings: Propagation, cases: int, device: str = "c
     object: ``dsc`` of the propagation; ``copied``: the guiding mask on all of its true slices.
     """
     rows = []
-    for number, example in enumerate(examples(cases)):
+    for number, example in enumerate(examples(cases, visible)):
         truth = example.truth
         guide = truth[example.index]
         for z, marked in _round(network, example, settings, device):
@@ -118,10 +127,16 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def score_boxes(network: Box2Mask, settings: Conversion, cases: int, device: str = "cpu") -> Rows:
+def score_boxes(
+    network: Box2Mask,
+    settings: Conversion,
+    cases: int,
+    device: str = "cpu",
+    visible: float = 0.0,
+) -> Rows:
     """Score a Box2Mask on the largest slices: ``dsc`` of its mask, ``copied`` that of the box."""
     rows = []
-    for number, example in enumerate(examples(cases)):
+    for number, example in enumerate(examples(cases, visible)):
         truth = example.truth[example.index]
         _, _, y0, y1, x0, x1 = Mask.of(truth[None]).box
         scan = example.case.scan

@@ -17,7 +17,16 @@ def test_train_then_score_on_the_hold_out(tmp_path: Path) -> None:
     assert run.stdout.strip() == str(weights)
     assert {path.name for path in out.iterdir()} >= {"checkpoint.pt", "curve.csv", "record.json"}
 
-    options = ["--cases", "1", "--output", str(table), "--switches", "{thickness: 3}"]
+    options = [
+        "--cases",
+        "1",
+        "--visible",
+        "0.5",
+        "--output",
+        str(table),
+        "--switches",
+        "{thickness: 3}",
+    ]
     run = CliRunner().invoke(app, ["holdout", str(weights), *options], catch_exceptions=False)
     assert run.exit_code == 0
     scores = pd.read_csv(table)
