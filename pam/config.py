@@ -58,6 +58,8 @@ class PropMaskConfig(UNetConfig):
     ``mask_encoder``: an encoder of its own for the guiding mask, or the image's (Fig. 6f).
     ``prior``: not in the paper. Every stage also sees the guiding slice at the same place, and how
     far away it is, so that a slice that is near starts from a copy of the mask.
+    ``statistics``: which mean and deviation the encoder normalises an adjacent slice by, its
+    ``own`` (paper), or those of its ``guide``.
     ``inference`` holds switches of `pam.presets.Propagation`.
     """
 
@@ -65,6 +67,7 @@ class PropMaskConfig(UNetConfig):
     attended: int = Field(default=4, ge=0)
     mask_encoder: Literal["separate", "shared"] = "separate"
     prior: bool = False
+    statistics: Literal["own", "guide"] = "own"
 
     @model_validator(mode="after")
     def _stages_suffice(self) -> Self:

@@ -6,6 +6,7 @@ strided convolution instead of pooling, a segmentation head at each resolution o
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,46 @@ class Block(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
         self.norm = nn.InstanceNorm2d(outputs, affine=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, moments: "Moments | None" = None) -> Tensor:
         """Map [B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
-        return F.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
+        x = self.conv(x)
+        x = self.norm(x) if moments is None else moments.normalise(x, self.norm)
+        return F.leaky_relu(x, 0.01, inplace=True)
+
+
+class Moments:
+    """Mean and deviation of the channels of guiding slices, layer by layer.
+
+    Instance norm gives every slice the same brightness and contrast, one that the object has left
+    no less. Normalised as their guiding slice, slices keep what they have less of. Not in the
+    paper.
+    """
+
+    def __init__(self, known: Tensor | None = None) -> None:
+        """Note those of the slices that come; or, with what was ``noted``, normalise by them."""
+        self._known = known
+        self._noted: list[Tensor] = []
+        self._next = 0
+
+    @property
+    def noted(self) -> Tensor:
+        """Those of all layers so far, [B, 1, twice the channels of all layers]."""
+        return torch.cat(self._noted, dim=1)[:, None]
+
+    def normalise(self, x: Tensor, norm: nn.InstanceNorm2d) -> Tensor:
+        """Normalise [B * N, C, h, w], N slices a guide, with the scale and shift of ``norm``."""
+        if self._known is None:
+            variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)
+            deviation = (variance + norm.eps).sqrt()
+            self._noted += [mean, deviation]
+        else:
+            first, self._next = self._next, self._next + 2 * x.shape[1]
+            mean, deviation = self._known[:, 0, first : self._next].chunk(2, dim=1)
+        scale = norm.weight / deviation
+        shift = norm.bias - mean * scale
+        rows = x.reshape(len(mean), -1, *x.shape[1:])
+        scale, shift = (part[:, None, :, None, None].to(x.dtype) for part in (scale, shift))
+        return torch.addcmul(shift, rows, scale).flatten(0, 1)
 
 
 def _stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -41,11 +79,12 @@ class Encoder(nn.Module):
         first = _stage(1, widths[0])
         self.stages = nn.ModuleList([first, *(_stage(a, b, stride=2) for a, b in pairwise(widths))])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, moments: Moments | None = None) -> list[Tensor]:
         """Map [B, 1, H, W] to [B, widths[i], H / 2^i, W / 2^i] for each stage i."""
         features = []
         for stage in self.stages:
-            x = stage(x)
+            for block in cast(nn.Sequential, stage):
+                x = block(x, moments)
             features.append(x)
         return features
 

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pam.config import PropMaskConfig
-from pam.network.blocks import CrossAttention, Decoder, Encoder, Prior, check_size
+from pam.network.blocks import CrossAttention, Decoder, Encoder, Moments, Prior, check_size
 
 Guide = tuple[Tensor, ...]
 """Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] of each attended stage,
-then what the `Prior` of each stage takes [B, 1, C, h, w], if the network has any."""
+then what the `Prior` of each stage takes [B, 1, C, h, w], if the network has any; then the
+`Moments` [B, 1, K], if slices are normalised by those of their guide."""
 
 
 class PropMask(nn.Module):
@@ -45,18 +46,21 @@ class PropMask(nn.Module):
             raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ")
         check_size(image, self.config.multiple)
         of_mask = self.encoder if self.mask_encoder is None else self.mask_encoder
-        features = list(zip(self.encoder(image), of_mask(mask.to(image.dtype)), strict=True))
+        moments = Moments() if self.config.statistics == "guide" else None
+        of_image = self.encoder(image, moments)
+        features = list(zip(of_image, of_mask(mask.to(image.dtype)), strict=True))
         attended = features[self.config.stages - self.config.attended :]
         layers = cast(Iterable[CrossAttention], self.attentions)
         pairs = zip(layers, attended, strict=True)
         looked_up = (part for layer, pair in pairs for part in layer.guide(*pair))
         priors = zip(cast(Iterable[Prior], self.priors), features, strict=False)
-        return (*looked_up, *(layer.guide(*pair) for layer, pair in priors))
+        seen = (layer.guide(*pair) for layer, pair in priors)
+        return (*looked_up, *seen, *([] if moments is None else [moments.noted]))
 
     def remember(self, guide: Guide, earlier: Guide) -> Guide:
         """Let slices beside ``guide`` attend to ``earlier`` guiding slices of the same objects too.
 
-        Keys and values of both stand side by side; the prior is that of ``guide`` alone, the nearer
+        Keys and values of both stand side by side; the rest is that of ``guide`` alone, the nearer
         one. Not in the paper; the idea: Oh et al., Video object segmentation using space-time
         memory networks, ICCV 2019.
         """
@@ -96,7 +100,11 @@ class PropMask(nn.Module):
         return [torch.cat(scale, dim=1) for scale in zip(*parts, strict=True)]
 
     def _decode(self, adjacent: Tensor, guide: Guide, distance: Tensor) -> list[Tensor]:
-        features = self.encoder(adjacent.flatten(0, 1))
+        moments = None
+        if self.config.statistics == "guide":
+            *guide_parts, known = guide
+            guide, moments = tuple(guide_parts), Moments(known)
+        features = self.encoder(adjacent.flatten(0, 1), moments)
         first = self.config.stages - self.config.attended
         looked_up, priors = guide[: 2 * self.config.attended], guide[2 * self.config.attended :]
         stages = zip(self.attentions, looked_up[::2], looked_up[1::2], strict=True)

@@ -108,6 +108,7 @@ def test_conversion(tmp_path: Path, network: PropMask, released: State) -> None:
                 "attended": 2,
                 "mask_encoder": "separate",
                 "prior": False,
+                "statistics": "own",
             },
         }
     loaded = checkpoints.load(target, PropMask)

@@ -215,3 +215,49 @@ def test_the_prior_of_two_guiding_slices_is_that_of_the_nearer_one() -> None:
     together = network.remember(guide, earlier)
     assert len(together) == len(guide) == 2 * 3 + 4
     assert all(a is b for a, b in zip(together[6:], guide[6:], strict=True))
+
+
+@torch.inference_mode()
+def test_slices_may_be_normalised_as_their_guide() -> None:
+    """By the formula, layer by layer; of two guides, each has its own."""
+    network = small(SMALL.model_copy(update={"statistics": "guide"}))
+    image, mask, adjacent = inputs()
+    features, expected = image, adjacent[:, 2]
+    for stage in network.encoder.stages:
+        for block in stage:  # type: ignore[attr-defined]
+            of_guide, of_slice = block.conv(features), block.conv(expected)
+            mean = of_guide.mean(dim=(2, 3), keepdim=True)
+            deviation = (of_guide.var(dim=(2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+            features, expected = (
+                F.leaky_relu(
+                    F.conv2d((x - mean) / deviation, _diagonal(block.norm), block.norm.bias)
+                )
+                for x in (of_guide, of_slice)
+            )
+    seen: list[list[torch.Tensor]] = []
+    network.encoder.register_forward_hook(lambda _, x, y: seen.append([*y]))
+    network(image, mask, adjacent)
+    guides, slices = seen
+    torch.testing.assert_close(guides[-1], features, rtol=1e-4, atol=1e-5)
+    third = slices[-1].reshape(2, 5, *slices[-1].shape[1:])[:, 2]
+    torch.testing.assert_close(third, expected, rtol=1e-4, atol=1e-5)
+
+
+def _diagonal(norm: torch.nn.InstanceNorm2d) -> torch.Tensor:
+    return torch.diag(norm.weight)[..., None, None]
+
+
+@torch.inference_mode()
+def test_normalised_as_its_guide_a_slice_keeps_how_bright_it_is() -> None:
+    """What the norm of the slice itself would take away; the guide's own slice is as before."""
+    own = small(SMALL)
+    network = small(SMALL.model_copy(update={"statistics": "guide"}))
+    image, mask, _ = inputs()
+    adjacent = torch.stack((image, 0.5 * image), dim=1)
+    before, after = own(image, mask, adjacent), network(image, mask, adjacent)
+    parts = network(image, mask, adjacent, chunk=1)
+    for a, b, same in zip(before, after, parts, strict=True):
+        torch.testing.assert_close(a[:, 0], b[:, 0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(b, same, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(after[-1][:, 0], after[-1][:, 1], atol=1e-2)
+    assert torch.allclose(before[-1][:, 0], before[-1][:, 1], atol=1e-2)
