@@ -30,6 +30,8 @@ class Optimiser(Settings):
     ``period``: steps of the cosine's first half wave, by default all; a shorter one goes up and
     down (the released code). ``clip``: greatest norm of the gradient, null for none. ``average``:
     decay of the running mean of the weights, which is what is kept; null keeps the last weights.
+    ``keep_start``: share of the weights that a training started from in those that are kept, so
+    that what they could do is not forgotten (Wortsman et al., CVPR 2022).
     """
 
     rate: float = Field(default=5e-4, gt=0)
@@ -39,6 +41,7 @@ class Optimiser(Settings):
     weight_decay: float = Field(default=1e-4, ge=0)
     clip: float | None = Field(default=None, gt=0)
     average: float | None = Field(default=None, gt=0, lt=1)
+    keep_start: float = Field(default=0.0, ge=0, lt=1)
 
 
 class _Recipe(Settings):

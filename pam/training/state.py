@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.files import atomic
 from pam.network import NETWORKS, Network
+from pam.training.grow import grown
 from pam.training.recipe import Optimiser, Recipe
 
 
@@ -20,12 +21,14 @@ class State:
     def __init__(self, recipe: Recipe, device: str | torch.device) -> None:
         """Start at step 0 with random weights of the recipe's seed."""
         self.recipe = recipe
+        self._device = device
         self.step = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.network: Network = NETWORKS[recipe.kind](recipe.network)  # type: ignore[arg-type]
         self.network.to(device)
         self.average = self._weights() if recipe.optimiser.average else None
+        self.start: dict[str, Tensor] | None = None
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=recipe.optimiser.rate,
@@ -33,20 +36,23 @@ class State:
         )
 
     def start_from(self, network: Network) -> None:
-        """Take the weights of a network (fine-tuning); `UserError` if it is another one.
+        """Take the weights of a network (fine-tuning), or grow it; `UserError` for another one.
 
         The switches of its inference may be others: they are no part of the network.
         """
-        configs = [n.config.model_copy(update={"inference": {}}) for n in (network, self.network)]
-        if network.kind != self.network.kind or configs[0] != configs[1]:
+        try:
+            start = grown(network, self.network)
+        except ValueError:
             raise UserError(
                 f"The recipe is for a {self.network.kind} ({self.network.config}), the weights to "
                 f"start from are of a {network.kind} ({network.config}). Name the latter's "
-                "configuration under `network` of the recipe."
-            )
-        self.network.load_state_dict(network.state_dict())
+                "configuration under `network` of the recipe, or one with more channels."
+            ) from None
+        self.network.load_state_dict(start.state_dict())
         if self.average is not None:
             self.average = self._weights()
+        if self.recipe.optimiser.keep_start:
+            self.start = self._weights()
 
     def update(self) -> float:
         """Do the optimiser's step on the gradients that are there; returns the learning rate."""
@@ -72,7 +78,11 @@ class State:
     def result(self) -> Network:
         """Give the network with the weights that are kept, on the CPU."""
         network: Network = NETWORKS[self.recipe.kind](self.recipe.network)  # type: ignore[arg-type]
-        network.load_state_dict(self.average or self.network.state_dict())
+        kept = self.average or self.network.state_dict()
+        if self.start is not None:
+            share = self.recipe.optimiser.keep_start
+            kept = {name: torch.lerp(x, self.start[name], share) for name, x in kept.items()}
+        network.load_state_dict(kept)
         return network.eval()
 
     def save(self, path: Path) -> None:
@@ -82,6 +92,7 @@ class State:
             "recipe": self.recipe.model_dump(mode="json"),
             "network": self.network.state_dict(),
             "average": self.average,
+            "start": self.start,
             "optimiser": self.optimiser.state_dict(),
         }
         with atomic(path) as temporary:
@@ -106,6 +117,8 @@ class State:
         if self.average is not None:
             for name, value in content["average"].items():
                 self.average[name].copy_(value)
+        if content["start"] is not None:
+            self.start = {n: x.to(self._device) for n, x in content["start"].items()}
 
     def _weights(self) -> dict[str, Tensor]:
         return {n: x.detach().clone() for n, x in self.network.state_dict().items()}

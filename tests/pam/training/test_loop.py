@@ -66,6 +66,18 @@ def test_a_folder_in_use_or_of_another_recipe_is_refused(tiny: Recipe, tmp_path:
     State(longer, "cpu").load(tmp_path / CHECKPOINT)
 
 
+def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Path) -> None:
+    first = checkpoints.load(train(tiny, tmp_path / "a", device="cpu", workers=0, stop=1))
+    keeping = tiny.optimiser.model_copy(update={"keep_start": 0.25})
+    half = tiny.model_copy(update={"optimiser": keeping})
+    whole = train(tiny, tmp_path / "b", start=first, device="cpu", workers=0, stop=4)
+    train(half, tmp_path / "c", start=first, device="cpu", workers=0, stop=2)
+    kept = train(half, tmp_path / "c", start=first, device="cpu", workers=0, stop=4, resume=True)
+    mixed = _weights(kept)
+    for name, x in _weights(whole).items():
+        torch.testing.assert_close(mixed[name], 0.75 * x + 0.25 * first.state_dict()[name])
+
+
 def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> None:
     first = checkpoints.load(train(tiny, tmp_path / "a", device="cpu", workers=0, stop=2))
     shown = tiny.network.model_copy(update={"inference": {"size": 48}})  # no part of the network
@@ -73,6 +85,8 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> 
     still = tiny.model_copy(update={"optimiser": slow, "network": shown})
     tuned = train(still, tmp_path / "b", start=first, device="cpu", workers=0, stop=1)
     assert _equal(first.state_dict(), _weights(tuned))
+    narrow = PropMaskConfig(**{**tiny.network.model_dump(), "channels": 2})
+    State(still, "cpu").start_from(PropMask(narrow))  # it grows
     larger = PropMask(PropMaskConfig(channels=8, stages=3, attended=2))
     with pytest.raises(UserError, match="configuration under `network`"):
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
