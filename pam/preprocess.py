@@ -215,7 +215,7 @@ def covered(mask: Tensor, size: int) -> Tensor:
     Of one that is too thin to cover any by half, those that it covers at least half as much as any.
     """
     share = resize_smooth(mask[None].float(), (size, size))[0]
-    least = min(float(share.max()), 1.0) / 2
+    least = share.amax().clamp(max=1) / 2
     return ((share >= least) & (share > 0)).to(mask.dtype)
 
 

@@ -100,13 +100,11 @@ class PropMask(nn.Module):
         return [torch.cat(scale, dim=1) for scale in zip(*parts, strict=True)]
 
     def _decode(self, adjacent: Tensor, guide: Guide, distance: Tensor) -> list[Tensor]:
-        moments = None
-        if self.config.statistics == "guide":
-            *guide_parts, known = guide
-            guide, moments = tuple(guide_parts), Moments(known)
+        moments = Moments(guide[-1]) if self.config.statistics == "guide" else None
         features = self.encoder(adjacent.flatten(0, 1), moments)
         first = self.config.stages - self.config.attended
-        looked_up, priors = guide[: 2 * self.config.attended], guide[2 * self.config.attended :]
+        attended = 2 * self.config.attended
+        looked_up, priors = guide[:attended], guide[attended : attended + len(self.priors)]
         stages = zip(self.attentions, looked_up[::2], looked_up[1::2], strict=True)
         for i, (attention, keys, values) in enumerate(stages, first):
             features[i] = attention(features[i], keys, values)

@@ -98,18 +98,19 @@ def holdout(
 
     from pam import box_presets, checkpoints, presets
     from pam.network import PropMask
-    from pam.training.holdout import score, score_boxes, summary
+    from pam.training.holdout import examples, score, score_boxes, summary
 
     network = checkpoints.load(weights)
     single = {**network.config.inference, **yaml.safe_load(switches)}
+    asked = examples(cases, visible)
     if isinstance(network, PropMask):
         content = presets.RIGOROUS.model_dump() | single
         settings = presets.Propagation.read(content, "switches")
-        rows = score(network.to(device), settings, cases, device, visible)
+        rows = score(network.to(device), settings, asked, device)
     else:
         content = box_presets.RIGOROUS.model_dump() | single
         conversion = box_presets.Conversion.read(content, "switches")
-        rows = score_boxes(network.to(device), conversion, cases, device, visible)
+        rows = score_boxes(network.to(device), conversion, asked, device)
     if output is not None:
         pd.DataFrame(rows).to_csv(output, index=False)
     print(pd.DataFrame(summary(rows)).to_string(index=False))

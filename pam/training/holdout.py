@@ -1,6 +1,6 @@
 """How good weights are on generated cases that no training saw: weights are chosen by that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +60,7 @@ def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
 
 
 def score(
-    network: PropMask,
-    settings: Propagation,
-    cases: int,
-    device: str = "cpu",
-    visible: float = 0.0,
+    network: PropMask, settings: Propagation, asked: Iterable[Example], device: str = "cpu"
 ) -> Rows:
     """Score a PropMask: a row an object and distance, and a row (distance 0) of the whole object.
 
@@ -73,7 +69,7 @@ def score(
     object: ``dsc`` of the propagation; ``copied``: the guiding mask on all of its true slices.
     """
     rows = []
-    for number, example in enumerate(examples(cases, visible)):
+    for number, example in enumerate(asked):
         truth = example.truth
         guide = truth[example.index]
         for z, marked in _round(network, example, settings, device):
@@ -128,15 +124,11 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def score_boxes(
-    network: Box2Mask,
-    settings: Conversion,
-    cases: int,
-    device: str = "cpu",
-    visible: float = 0.0,
+    network: Box2Mask, settings: Conversion, asked: Iterable[Example], device: str = "cpu"
 ) -> Rows:
     """Score a Box2Mask on the largest slices: ``dsc`` of its mask, ``copied`` that of the box."""
     rows = []
-    for number, example in enumerate(examples(cases, visible)):
+    for number, example in enumerate(asked):
         truth = example.truth[example.index]
         _, _, y0, y1, x0, x1 = Mask.of(truth[None]).box
         scan = example.case.scan

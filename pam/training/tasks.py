@@ -158,12 +158,11 @@ class BoxTasks(Settings):
     alike, or more to one than to the other. ``window``: from percentiles of
     the whole ``box``, low and high drawn from ``low`` and ``high`` (paper), from those of the
     ``object``, at ``percentiles``, or either in turn (``both``), as the two passes see them.
-    ``largest``, ``resampling``: as for PropMask.
+    ``largest``: as for PropMask.
     """
 
     size: int = Field(default=224, ge=16)
     whole: float = Field(default=0.0, ge=0, le=1)
-    resampling: Literal["nearest", "smooth"] = "nearest"
     box_ratio: tuple[float, float] = (1.0, 1.25)
     centred: bool = False
     window: Literal["box", "object", "both"] = "both"
@@ -191,8 +190,7 @@ class BoxTasks(Settings):
         low, high = np.percentile(pixels, ends)
         grey = ((values.clip(low, high) - low) / (high - low + 1e-8) * 255).astype(np.uint8)
         image = resize_linear(torch.from_numpy(grey), self.size)[None]
-        resize = resize_nearest if self.resampling == "nearest" else preprocess.covered
-        target = resize(torch.from_numpy(truth[rows, columns]), self.size)[None]
+        target = resize_nearest(torch.from_numpy(truth[rows, columns]), self.size)[None]
         none = torch.zeros(0)
         return Task(image, none, none, none, target)
 
