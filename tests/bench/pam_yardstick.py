@@ -1,11 +1,12 @@
 """The released flow of PAM's propagation without any optimisation: what `bench_pam` measures by.
 
 Written from the facts of the released code (github.com/czifan/PAM, ``infer/infer.py``), with the
-layers of our network, so that both compute with the same numbers: keys and values repeated for each
-slice, attention as three matrix products in memory, all neighbours of a round in one call, five
-upsampled maps averaged and compared class by class, one object and one slice at a time elsewhere.
+weights of our network in torch's plain layers: keys and values repeated for each slice, attention
+as three matrix products in memory, all neighbours of a round in one call, five upsampled maps
+averaged and compared class by class, one object and one slice at a time elsewhere.
 """
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 
 from pam.network import PropMask
-from pam.network.blocks import CrossAttention
+from pam.network.blocks import Block, CrossAttention, Decoder, Encoder
 from pam.resize import resize_linear, resize_nearest
 
 SIZE, RATIO, LEAST, THICKNESS, MOST = 224, 1.25, 16, 20.0, 10
@@ -32,17 +33,45 @@ def attend(layer: CrossAttention, x: Tensor, image: Tensor, mask: Tensor) -> Ten
     return torch.add(x, taken.mT.reshape(x.shape))
 
 
+def blocks(stage: nn.Module, x: Tensor) -> Tensor:
+    """Convolution, instance norm and leaky ReLU of each block of a stage."""
+    for block in cast(Iterable[Block], stage):
+        x = F.leaky_relu(nn.InstanceNorm2d.forward(block.norm, block.conv(x)), 0.01, inplace=True)
+    return x
+
+
+def encode(encoder: Encoder, x: Tensor) -> list[Tensor]:
+    """Features at each resolution, the finest first."""
+    features = []
+    for stage in encoder.stages:
+        x = blocks(stage, x)
+        features.append(x)
+    return features
+
+
+def decode(decoder: Decoder, features: list[Tensor]) -> list[Tensor]:
+    """Logits at each resolution but the coarsest, the finest first."""
+    *skips, x = features
+    logits = []
+    layers = zip(decoder.ups, decoder.stages, decoder.heads, reversed(skips), strict=True)
+    for up, stage, head, skip in layers:
+        x = nn.ConvTranspose2d.forward(cast(nn.ConvTranspose2d, up), x)
+        x = blocks(stage, torch.cat((x, skip), dim=1))
+        logits.append(head(x))
+    return logits[::-1]
+
+
 def forward(network: PropMask, image: Tensor, mask: Tensor, adjacent: Tensor) -> list[Tensor]:
     """Logits of B x N slices; guides [B, 1, H, W], ``adjacent`` [B, N, 1, H, W]."""
     assert network.mask_encoder is not None
     number = adjacent.shape[1]
-    features = network.encoder(adjacent.flatten(0, 1))
-    of_image, of_mask = network.encoder(image), network.mask_encoder(mask)
+    features = encode(network.encoder, adjacent.flatten(0, 1))
+    of_image, of_mask = encode(network.encoder, image), encode(network.mask_encoder, mask)
     first = network.config.stages - network.config.attended
     for i, layer in enumerate(network.attentions, first):
         guides = (part[i].repeat_interleave(number, dim=0) for part in (of_image, of_mask))
         features[i] = attend(cast(CrossAttention, layer), features[i], *guides)
-    return cast(list[Tensor], network.decoder(features))
+    return decode(network.decoder, features)
 
 
 def vote(logits: list[Tensor]) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
-"""The attention against torch's own multi-head attention."""
+"""The layers against torch's own."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pam.network.blocks import CrossAttention
+from pam.network.blocks import Block, CrossAttention, Moments, Up
 
 
 def test_attention_is_torchs_with_one_head() -> None:
@@ -25,3 +25,47 @@ def test_attention_is_torchs_with_one_head() -> None:
             slice_ = adjacent[b, n]
             taken, _ = other(slice_.flatten(1).T[None], keys, values)
             torch.testing.assert_close(got[b, n], slice_ + taken[0].T.reshape(8, 6, 2))
+
+
+def test_layers_are_torchs_in_value_and_gradient() -> None:
+    """Those of the released code, to which ours are quicker ways."""
+    torch.manual_seed(0)
+    block, up = Block(3, 8), Up(8, 5)
+    torch.nn.init.normal_(block.norm.weight)
+    torch.nn.init.normal_(block.norm.bias)
+    plain = nn.Sequential(block.conv, block.norm, nn.LeakyReLU(0.01))
+    plain_up = nn.ConvTranspose2d(8, 5, 2, 2)
+    plain_up.load_state_dict(up.state_dict())
+    image = 5 * torch.randn(2, 3, 12, 20) + 100
+
+    ours = up(block(image))
+    expected = plain_up(plain(image))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    pull = torch.randn_like(expected)
+    gradients = [
+        torch.autograd.grad(result, [*block.parameters(), *layer.parameters()], pull)
+        for result, layer in ((ours, up), (expected, plain_up))
+    ]
+    for got, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, other, rtol=1e-3, atol=1e-3)
+
+
+def test_moments_are_those_of_numpy_and_pass_gradients_on() -> None:
+    torch.manual_seed(0)
+    block = Block(1, 4)
+    image = torch.randn(3, 1, 9, 11)
+    moments = Moments()
+    block(image, moments)
+    values = block.conv(image).flatten(2)
+    mean, deviation = moments.noted[:, 0].chunk(2, dim=1)
+    expected = values.detach().numpy()
+    torch.testing.assert_close(mean.detach(), torch.from_numpy(expected.mean(axis=2)))
+    spread = torch.from_numpy((expected.var(axis=2) + block.norm.eps) ** 0.5)
+    torch.testing.assert_close(deviation.detach(), spread)
+
+    def pulled(mean: Tensor, deviation: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad((mean**2 + deviation**3).sum(), block.conv.weight)
+        return gradient
+
+    by_hand = (values.var(dim=2, correction=0) + block.norm.eps).sqrt()
+    torch.testing.assert_close(pulled(mean, deviation), pulled(values.mean(dim=2), by_hand))
