@@ -41,7 +41,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         """``recipe``: a shipped recipe of PropMask; ``training``: keys of it that are other here.
 
         The data are the training cases, and a network that goes on from weights is as they are,
-        and is shown images of the size that they were trained at.
+        and is shown images of the size and with the resampling that they were trained with.
         ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
         batch. ``workers``: processes that make batches for each.
         """
@@ -86,8 +86,9 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         content["seed"] = self.options.seed
         if network is not None:
             content["network"] = dict(network)
-            size = network["inference"].get("size", Propagation().size)
-            content["tasks"]["size"] = self.options.training.get("tasks", {}).get("size", size)
+            seen = {"size": Propagation().size, **network["inference"]}
+            shown = {key: seen[key] for key in ("size", "resampling") if key in seen}
+            content["tasks"] |= shown | dict(self.options.training.get("tasks", {}))
         if content["kind"] != "propmask":
             told = f"the recipe {self.options.recipe} is for {content['kind']}, not propmask"
             raise UserError(told)

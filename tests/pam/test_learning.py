@@ -1,5 +1,6 @@
 """PAM as a method that learns: what it reads, where it starts, that it can be killed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from benchmark.tables import read_table
 from pam import checkpoints
 from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained
 from pam.training import recipe as recipes
-from pam.training.loop import train
+from pam.training.loop import RECORD, train
 
 TINY = {"recipe": "tiny", "training": {"steps": 2, "block": 1, "uses": 4}}
 SCANS = ("a", "b", "c", "d", "e")
@@ -107,7 +108,8 @@ def test_it_goes_on_from_weights_of_another_size(
     source: Callable[..., Source], tmp_path: Path
 ) -> None:
     content = recipes.load("tiny").model_dump(mode="json")
-    content["network"] |= {"channels": 6, "stages": 3, "inference": {"size": 48}}
+    inference = {"size": 48, "resampling": "smooth"}
+    content["network"] |= {"channels": 6, "stages": 3, "inference": inference}
     start = train(
         recipes.read(content, "test"), tmp_path / "start", device="cpu", workers=0, stop=1
     )
@@ -115,6 +117,8 @@ def test_it_goes_on_from_weights_of_another_size(
     fitted(source(), tmp_path / "work", start, training=still)
     ours, theirs = (checkpoints.load(p) for p in (tmp_path / "work" / WEIGHTS, start))
     assert ours.config == theirs.config
+    tasks = json.loads((tmp_path / "work" / RECORD).read_text())["recipe"]["tasks"]
+    assert {key: tasks[key] for key in inference} == inference
     for name, value in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
 
