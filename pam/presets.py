@@ -41,7 +41,9 @@ class Propagation(Settings):
     ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
     at its first empty slice; else both sides of each guiding slice. ``recrop``: such a round also
     ends before the first slice whose mask reaches a side of the square with more of the image
-    behind it, or with it if it is the nearest; so the next square has room. ``memory``: attend to
+    behind it, or with it if it is the nearest; so the next square has room. ``overlap``: it also
+    ends with the first slice whose mask has a DSC below this with that of the guiding slice: what
+    moves or changes is followed in short rounds, 0 being never. ``memory``: attend to
     the guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error
     has reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
     ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
@@ -73,6 +75,7 @@ class Propagation(Settings):
     max_slices: int = Field(default=40, ge=1)
     outward: bool = True
     recrop: bool = True
+    overlap: float = Field(default=0.0, ge=0, le=1)
     memory: Literal["guide", "prompt"] = "guide"
     stop_low: int = Field(default=0, ge=0)
     stop_high: int = Field(default=0, ge=0)

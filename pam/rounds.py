@@ -112,6 +112,13 @@ class State:
         )
         return any(more and side.any() for more, side in behind)
 
+    def moved(self, mask: NDArray[np.bool_], lane: Lane) -> bool:
+        """Whether a mask that fills the square of a lane overlaps too little with its guide."""
+        rows, columns = lane.square.inside(*lane.mask.shape)
+        guide = lane.mask[rows, columns]
+        both = int((mask[: guide.shape[0], : guide.shape[1]] & guide).sum())
+        return 2 * both < self.settings.overlap * (int(mask.sum()) + int(guide.sum()))
+
     def probability(self) -> NDArray[np.float32]:
         """Float32 [z, y, x]: mean of the predictions of each slice, 0 where there is none."""
         assert self.shares is not None

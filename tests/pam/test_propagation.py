@@ -113,6 +113,25 @@ def test_a_round_ends_where_the_mask_reaches_the_side_of_its_square(batch: int) 
     assert rounds[True] == 6 + 1
 
 
+@pytest.mark.parametrize("batch", [1, 4, 50])
+def test_a_round_ends_where_the_mask_has_moved_off_its_guide(batch: int) -> None:
+    """Six pixels that go two to the right from slice to slice: a DSC of 4/6, then of 2/6."""
+    z, y, x = np.ogrid[:12, :SIZE, :SIZE]
+    rod = (abs(y - 16) <= 3) & (x >= 2 + 2 * z) & (x < 8 + 2 * z)
+    scan = Scan(np.where(rod, 100, 0).astype(np.float32), (1.0, 1.0, 1.0))
+    guides, scores = {}, {}
+    for overlap in (0.0, 0.5, 0.67):
+        settings = small(RIGOROUS, crop_ratio=4.6, overlap=overlap)  # sees all there is
+        state = State(scan, 0, rod[0], settings)
+        carry(Bright(), [state], batch=batch)
+        assert state.counts.max() == 1
+        scores[overlap] = dsc(state.result(), rod)
+        guides[overlap] = [lanes[-1].guide for lanes in state.rounds]
+    assert guides == {0.0: [0], 0.5: [0, 2, 4, 6, 8, 10], 0.67: list(range(11))}
+    assert scores[0.5] == scores[0.67] == 1
+    assert scores[0.0] < 0.6  # the network looks near the mask of its guide, and loses it
+
+
 def test_a_mask_is_cut_off_only_where_there_is_more_of_the_image() -> None:
     settings = small(RIGOROUS)
     volume = np.arange(1800.0).reshape(3, 20, 30)
