@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from pam.training.canvas import Canvas, Field, noise
 from pam.training.scenes import Rims
+from pam.training.visibility import neighbours
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,7 @@ def lay_septa(canvas: Canvas, values: Field, septum: float, alike: float) -> Non
     for axis in range(3):
         if canvas.spacing[axis] > 1.5 * min(canvas.spacing):
             continue  # slices too thick to show a layer of one
-        below, above = (np.moveaxis(labels, axis, 0)[part] for part in (slice(-1), slice(1, None)))
-        steps = np.abs(np.diff(np.moveaxis(values, axis, 0), axis=0))
+        below, above, steps = neighbours(labels, values, axis)
         np.moveaxis(edge, axis, 0)[1:] |= (below != above) & (steps < alike)
     patches = noise(rng, canvas.shape, canvas.knots(0.2))
     share = rng.uniform(0.3, 1) * (0.8 + 0.4 * patches).clip(0, 1)

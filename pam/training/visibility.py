@@ -23,11 +23,21 @@ def visible(
     whole, seen = np.zeros(count), np.zeros(count)
     for axis in range(3):
         area = float(np.prod(spacing)) / spacing[axis]
-        below, above = (np.moveaxis(labels, axis, 0)[part] for part in (slice(-1), slice(1, None)))
-        steps = np.abs(np.diff(np.moveaxis(clean, axis, 0), axis=0))
+        below, above, steps = neighbours(labels, clean, axis)
         faces = below != above
         shown = steps[faces] >= LEAST * noise
         for side in (below[faces], above[faces]):
             whole += area * np.bincount(side, minlength=count)
             seen += area * np.bincount(side[shown], minlength=count)
     return seen / np.maximum(whole, 1e-9)
+
+
+def neighbours(
+    labels: NDArray[np.integer], values: NDArray[np.floating], axis: int
+) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.floating]]:
+    """Labels of all pairs of voxels next to each other along an axis, and how far values differ.
+
+    That axis stands first in what is returned, and is one shorter.
+    """
+    below, above = (np.moveaxis(labels, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+    return below, above, np.abs(np.diff(np.moveaxis(values, axis, 0), axis=0))
