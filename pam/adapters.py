@@ -96,27 +96,32 @@ class Pam(Adapter):
     def _together(
         self, scan: "Scan", axis: int, prompts: Sequence["Prompt"]
     ) -> Iterator[Prediction]:
-        from pam.propagation import carry
-
         answers: list[list[State] | UserError] = []
         for prompt in prompts:
             try:
                 answers.append(self._states(scan, axis, prompt))
             except UserError as error:
                 answers.append(error)
-        states = [s for answer in answers if not isinstance(answer, UserError) for s in answer]
-        carry(
-            self.network,
-            states,
-            device=self.device,
-            batch=self.options.batch,
-            precision=self.options.precision,
-        )
+        self._carry([a for a in answers if not isinstance(a, UserError)])
+        answers = [a if isinstance(a, UserError) else self._again(a) or a for a in answers]
+        self._carry([a for a in answers if not isinstance(a, UserError)])
         for answer in answers:
             if isinstance(answer, UserError):
                 yield Prediction(failure=str(answer))
             else:
                 yield Prediction(np.moveaxis(self._merged(answer), 0, axis))
+
+    def _carry(self, answers: "Sequence[Sequence[State]]") -> None:
+        """Carry what has not gone as far as it does."""
+        from pam.propagation import carry
+
+        carry(
+            self.network,
+            [state for answer in answers for state in answer],
+            device=self.device,
+            batch=self.options.batch,
+            precision=self.options.precision,
+        )
 
     def _axis(self, volume: "Volume", prompt: "Prompt") -> int:
         from benchmark.prompts import Box2D, Mask2D
@@ -127,6 +132,10 @@ class Pam(Adapter):
     @abstractmethod
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
         """What is to be carried for a prompt; a `UserError` says why it cannot be."""
+
+    def _again(self, states: "Sequence[State]") -> "list[State]":
+        """What is to be carried in place of ``states`` now that they are; nothing by default."""
+        return []
 
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
         (state,) = states

@@ -9,14 +9,15 @@ from pydantic import Field, model_validator
 
 from benchmark.adapter import MethodInfo
 from benchmark.errors import UserError
+from benchmark.masks import Mask
 from pam import box_presets
 from pam.adapters import PAPER, Pam, fitting
 from pam.box_presets import Conversion
 
 if TYPE_CHECKING:
-    from benchmark.masks import Box
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
+    from pam.box2mask import Rectangle
     from pam.preprocess import Scan
     from pam.rounds import State
 
@@ -49,13 +50,13 @@ class _PamBox(Pam):
         config = self.box_network.config
         return fitting(self.options.converting(config.inference), config.multiple)
 
-    def _mask(self, scan: "Scan", axis: int, index: int, box: "Box") -> NDArray[np.bool_]:
+    def _mask(
+        self, scan: "Scan", index: int, rectangle: "Rectangle", settings: Conversion
+    ) -> NDArray[np.bool_]:
         from pam.box2mask import guiding_mask
         from pam.propagation import in_precision
 
-        y0, y1, x0, x1 = (end for i, end in enumerate(box) if i // 2 != axis)
-        rectangle, batch = (y0, y1, x0, x1), self.options.batch
-        network, settings, device = self.box_network, self.conversion, self.device
+        network, device, batch = self.box_network, self.device, self.options.batch
         with in_precision(self.options.precision, device):
             return guiding_mask(
                 network, scan, index, rectangle, settings, device=device, batch=batch
@@ -88,20 +89,23 @@ class Pam2DBox(_PamBox):
         if isinstance(prompt, Mask2D):
             truth = checked(scan, prompt.slice, prompt.plane)
             first = truth if self.options.protocol == "released" else None
-        mask = self._mask(scan, axis, prompt.slice, prompt.box)
+        y0, y1, x0, x1 = (end for i, end in enumerate(prompt.box) if i // 2 != axis)
+        mask = self._mask(scan, prompt.slice, (y0, y1, x0, x1), self.conversion)
         return [State(scan, prompt.slice, mask, self.propagation, first=first)]
 
 
 class Pam3DBox(_PamBox):
     """A box in space: Box2Mask on several of its slices, each carried through the box, a vote.
 
-    The paper says as much, and not how many slices or which: see ``docs/pam.md``.
+    The paper says as much, and not how many slices or which. On most slices the box is larger than
+    the object, so that the answer may start once more from where the box is known better: see
+    ``docs/pam.md``.
     """
 
     info = MethodInfo(
         summary="PAM: a box in space, several of its slices carried through it, and a vote",
         prompts=("box3d",),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
@@ -110,20 +114,18 @@ class Pam3DBox(_PamBox):
 
     class Options(_PamBox.Options):
         """``guides``: how many slices of the box start a propagation, evenly spread over the
-        middle ``span`` of its depth. ``axis``: what the slices are perpendicular to (0, 1, 2 for
+        middle ``span`` of its depth. ``again``: how many of the slices that the answer fills best
+        start anew, from the box of the answer there; by default 3 under the protocol ``rigorous``
+        and none under the authors'. ``axis``: what the slices are perpendicular to (0, 1, 2 for
         z, y, x); by default the axis of the largest spacing, the first of equals.
         """
 
         guides: int = Field(default=5, ge=1)
         span: float = Field(default=0.5, ge=0, le=1)
+        again: int | None = Field(default=None, ge=0)
         axis: Literal[0, 1, 2] | None = None
 
     options: Options
-
-    @property
-    def conversion(self) -> Conversion:
-        """The switches in force: on most slices a box in space is larger than the object."""
-        return super().conversion.model_copy(update={"tight": False})
 
     def _axis(self, volume: "Volume", prompt: "Prompt") -> int:
         if self.options.axis is not None:
@@ -140,11 +142,27 @@ class Pam3DBox(_PamBox):
         if low >= high:
             raise UserError(f"The box {prompt.box} has no depth. Boxes are half-open.")
         box = (low, high, y0, y1, x0, x1)
+        settings = self.conversion.model_copy(update={"tight": False})
         states = []
         for index in spread(low, high, self.options.guides, self.options.span):
-            mask = self._mask(scan, axis, index, prompt.box)
+            mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
             states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
         return states
+
+    def _again(self, states: "Sequence[State]") -> "list[State]":
+        from pam.rounds import State
+
+        again = self.options.again
+        if again is None:
+            again = 3 if self.options.protocol == "rigorous" else 0
+        answer, scan, settings = self._merged(states), states[0].scan, self.conversion
+        more = []
+        for index in fullest(answer, again):
+            _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
+            mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
+            state = State(scan, index, mask, self.propagation, box=states[0].box, soft=True)
+            more.append(state)
+        return more
 
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
         from pam.rounds import touching
@@ -183,3 +201,19 @@ def spread(low: int, high: int, guides: int, span: float) -> list[int]:
     middle, half = (low + high - 1) / 2, (high - low - 1) / 2 * span
     places = np.linspace(middle - half, middle + half, guides) if guides > 1 else [middle]
     return sorted({int(np.floor(place + 0.5)) for place in places})
+
+
+def fullest(mask: NDArray[np.bool_], most: int) -> list[int]:
+    """Slices of a mask [z, y, x] on which it spans most: where it fills its box in space best.
+
+    ``most`` at most, the fullest first: such as span at least three quarters of what the fullest
+    does, none next to another or nearer than a sixth of the mask's depth.
+    """
+    spans = mask.any(axis=1).sum(axis=1) * mask.any(axis=2).sum(axis=1)
+    apart = max(2, int((spans > 0).sum()) // 6)
+    chosen: list[int] = []
+    for index in np.argsort(-spans, kind="stable").tolist():
+        full = spans[index] > 0 and spans[index] >= 0.75 * spans.max()
+        if full and len(chosen) < most and all(abs(index - other) >= apart for other in chosen):
+            chosen.append(index)
+    return chosen

@@ -20,7 +20,7 @@ from benchmark.weights import store as weights_store
 from pam import checkpoints
 from pam.adapters import Pam2DMask
 from pam.box2mask import guiding_mask
-from pam.box_adapters import spread, voted
+from pam.box_adapters import fullest, spread, voted
 from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.network import Box2Mask, PropMask
 from pam.preprocess import Scan
@@ -128,9 +128,17 @@ def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it
 
 
 def test_a_box_in_space_is_not_taken_for_tight_on_a_slice(folder: Path) -> None:
-    options = {"box2mask": {"tight": True}}
-    assert loaded("pam-2dbox", folder, options).conversion.tight
-    assert not loaded("pam-3dbox", folder, options).conversion.tight
+    volume, inside = scene()
+    never: dict[str, Any] = {"again": 0}
+    for name, kind, once, differ in (
+        ("pam-2dbox", "box2d", {}, True),
+        ("pam-3dbox", "box3d", never, False),
+    ):
+        loose, tight = (
+            next(loaded(name, folder, options).segment(volume, prompts(inside, kind)))
+            for options in (once, {**once, "box2mask": {"tight": True}})
+        )
+        assert (loose.mask != tight.mask).any() == differ
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -180,12 +188,13 @@ def test_probabilities_are_voted(folder: Path) -> None:
     """By hand: the vote of what each of the guiding slices gives alone."""
     volume, inside = scene()
     (prompt,) = prompts(inside, "box3d")
-    adapter = loaded("pam-3dbox", folder, {"guides": 3, "propagation": {"connectivity": None}})
+    options = {"guides": 3, "again": 0, "propagation": {"connectivity": None}}
+    adapter = loaded("pam-3dbox", folder, options)
     scan = Scan(volume.array, SPACING, "CT")
     alone = []
     assert spread(6, 14, 3, 0.5) == [8, 10, 11]
     for index in (8, 10, 11):
-        mask = adapter._mask(scan, 0, index, prompt.box)
+        mask = adapter._mask(scan, index, prompt.box[2:], adapter.conversion)
         state = State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True)
         carry(adapter.network, [state])
         assert state.votes[:6].max() == 0
@@ -194,6 +203,38 @@ def test_probabilities_are_voted(folder: Path) -> None:
         alone.append(state.probability())
     (answer,) = adapter.segment(volume, [prompt])
     np.testing.assert_array_equal(answer.mask, voted(alone))
+
+
+def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
+    """By hand: from the first answer's own boxes there, still inside the box in space."""
+    volume, inside = scene()
+    (prompt,) = prompts(inside, "box3d")
+    adapter, once = (loaded("pam-3dbox", folder, o) for o in ({}, {"again": 0}))
+    (first,), (answer,) = (a.segment(volume, [prompt]) for a in (once, adapter))
+    scan = Scan(volume.array, SPACING, "CT")
+    states = []
+    for index in fullest(first.mask, 3):
+        _, _, *sides = Mask.of(first.mask[index][None]).box
+        mask = adapter._mask(scan, index, sides, adapter.conversion)
+        states.append(State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True))
+    assert len(states) > 1
+    carry(adapter.network, states)
+    np.testing.assert_array_equal(answer.mask, adapter._merged(states))
+    (as_authors,) = loaded("pam-3dbox", folder, {"protocol": "paper"}).segment(volume, [prompt])
+    (never,) = loaded("pam-3dbox", folder, {"protocol": "paper", "again": 0}).segment(
+        volume, [prompt]
+    )
+    np.testing.assert_array_equal(as_authors.mask, never.mask)
+
+
+def test_the_fullest_slices_are_those_whose_box_is_largest() -> None:
+    mask = np.zeros((14, 9, 9), np.bool_)
+    for index, side in enumerate((0, 3, 5, 7, 7, 6, 6, 7, 8, 8, 8, 7, 2, 0)):
+        mask[index, :side, :side] = np.eye(side, dtype=np.bool_)  # how much is marked is no matter
+    assert fullest(mask, 9) == [8, 10, 3]  # 49 is three quarters of 64, 36 is not
+    assert fullest(mask, 2) == [8, 10]
+    assert fullest(mask, 0) == []
+    assert fullest(np.zeros_like(mask), 3) == []
 
 
 def test_a_slice_is_voted_by_those_that_mark_something_on_it() -> None:

@@ -123,7 +123,12 @@ def test_a_volume_of_one_slice(methods: dict[str, Adapter], name: str) -> None:
 def test_one_intensity_inside_the_prompt(methods: dict[str, Adapter], name: str) -> None:
     scan = volume()
     scan.array[4:9, 8:18, 9:21] = 7
-    found = answer(methods, name, scan, prompt(name)).mask
+    asked = prompt(name)
+    assert answer(methods, name, scan, asked).mask is not None
+    # A first answer is not bound to the box where networks of random weights start anew from it.
+    adapter = methods[name]
+    once = adapter.with_options({"again": 0}) if name == "pam-3dbox" else adapter
+    found = answer({name: once}, name, scan, asked).mask
     assert found is not None
     assert found[6, 8:18, 9:21].all()  # nothing tells the object from the box
 
