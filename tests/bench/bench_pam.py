@@ -82,7 +82,7 @@ def ours(
     network: PropMask, case: Case, name: str = "released", precision: Precision = "float32"
 ) -> Mask:
     scan = Scan(case.volume, (case.spacing, 1.0, 1.0), "CT")
-    where = {"batch": 4, "precision": precision}
+    where = {"batch": 2, "precision": precision}
     return propagate(network, scan, case.guide, case.prompt, PRESETS[name], **where)  # type: ignore[arg-type]
 
 
