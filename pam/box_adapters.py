@@ -1,6 +1,7 @@
 """PAM from boxes: Box2Mask gives the guiding masks that are carried through the scan."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -159,9 +160,10 @@ class Pam3DBox(_PamBox):
         more = []
         for index in fullest(answer, again):
             _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
-            mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
-            state = State(scan, index, mask, self.propagation, box=states[0].box, soft=True)
-            more.append(state)
+            with suppress(UserError):  # nothing starts on a slice of one intensity
+                mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
+                state = State(scan, index, mask, self.propagation, box=states[0].box, soft=True)
+                more.append(state)
         return more
 
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:

@@ -227,6 +227,20 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
     np.testing.assert_array_equal(as_authors.mask, never.mask)
 
 
+def test_a_slice_of_one_intensity_does_not_start_again(folder: Path) -> None:
+    volume, inside = scene()
+    array = volume.array.copy()
+    array[[7, 12]] = 3.0
+    (prompt,) = prompts(inside, "box3d")
+    options = {"guides": 1, "again": 9, "propagation": {"connectivity": None}}
+    adapter = loaded("pam-3dbox", folder, options)
+    (state,) = adapter._states(Scan(array, SPACING, "CT"), 0, prompt)
+    for index in (7, 12):  # as wide there as the box in space
+        state.add(index, inside[index], inside[index].astype(np.float32))
+    assert {7, 12} < set(fullest(adapter._merged([state]), 9))
+    assert not {7, 12} & {other.index for other in adapter._again([state])}
+
+
 def test_the_fullest_slices_are_those_whose_box_is_largest() -> None:
     mask = np.zeros((14, 9, 9), np.bool_)
     for index, side in enumerate((0, 3, 5, 7, 7, 6, 6, 7, 8, 8, 8, 7, 2, 0)):
