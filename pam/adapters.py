@@ -103,16 +103,16 @@ class Pam(Adapter):
             except UserError as error:
                 answers.append(error)
         self._carry([a for a in answers if not isinstance(a, UserError)])
-        answers = [a if isinstance(a, UserError) else self._again(a) or a for a in answers]
-        self._carry([a for a in answers if not isinstance(a, UserError)])
-        for answer in answers:
+        again = [[] if isinstance(a, UserError) else self._again(a) for a in answers]
+        self._carry(again)
+        for answer, more in zip(answers, again, strict=True):
             if isinstance(answer, UserError):
                 yield Prediction(failure=str(answer))
             else:
-                yield Prediction(np.moveaxis(self._merged(answer), 0, axis))
+                yield Prediction(np.moveaxis(self._merged(more or answer), 0, axis))
 
     def _carry(self, answers: "Sequence[Sequence[State]]") -> None:
-        """Carry what has not gone as far as it does."""
+        """Carry all states of the answers as far as they go."""
         from pam.propagation import carry
 
         carry(

@@ -156,6 +156,8 @@ class Pam3DBox(_PamBox):
         again = self.options.again
         if again is None:
             again = 3 if self.options.protocol == "rigorous" else 0
+        if not again:
+            return []
         answer, scan, settings = self._merged(states), states[0].scan, self.conversion
         more = []
         for index in fullest(answer, again):

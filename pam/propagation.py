@@ -176,8 +176,9 @@ class _Run:
             cut = settings.outward and settings.recrop and state.cut_off(masks[i], square)
             if not cut or z == self.lane.slices[0]:
                 state.add(z, masks[i], None if shares is None else shares[i], square, times)
-            over = not state.mask(z).any() or state.moved(masks[i], self.lane)
-            if cut or (settings.outward and over):
+            if cut or (
+                settings.outward and (not state.mask(z).any() or state.moved(masks[i], self.lane))
+            ):
                 self.slices = ()
                 return
 
