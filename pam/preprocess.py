@@ -14,7 +14,15 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.windows import CLINICAL
 from pam.presets import Propagation
-from pam.resize import resize_linear, resize_nearest, resize_smooth
+from pam.resize import (
+    blended,
+    linear_taps,
+    nearest_taps,
+    resize_linear,
+    resize_nearest,
+    resize_smooth,
+    smooth_weights,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,34 +152,57 @@ def square_around(mask: NDArray[np.bool_], settings: Propagation) -> Square:
     return Square(corner[0], corner[1], side)
 
 
+@dataclass(frozen=True)
+class View:
+    """What is shown of slices of a scan: the square of each, in a window of intensities."""
+
+    slices: Sequence[int]
+    square: Square
+    limits: tuple[float, float]
+
+
 def images(
     scan: Scan,
-    indices: Sequence[int],
-    square: Square,
-    limits: tuple[float, float],
+    views: Sequence[View],
     settings: Propagation,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Cut, window and resize slices ``indices`` of a scan, [N, 1, size, size] float32 in -1..1.
+    """Cut, window and resize views of N slices each, [B, N, 1, size, size] float32 in -1..1.
 
     The intensities pass through 256 grey levels, as the network was trained on them. Where the
-    square leaves the slice, it is black.
+    square leaves the slice, it is black. However many views there are and whatever their squares,
+    the work is the same few tensor operations: on a GPU, many small ones cost most of the time.
     """
-    chosen = list(indices)
-    rows, columns = square.inside(*scan.volume.shape[1:])
-    raw = scan.on(device)[:, rows, columns][chosen]
-    low, high = (torch.tensor(end, dtype=torch.float32, device=device) for end in limits)
+    chosen = np.array([view.slices for view in views])
+    low, high = np.array([view.limits for view in views], np.float32).T[..., None]
     least, greatest = low, high
     if settings.stretch == "slice":
         # Clipping keeps order: the extremes of a clipped slice are its clipped extremes.
-        least, greatest = (
-            torch.from_numpy(extreme[chosen]).to(device)[:, None, None].clamp(low, high)
-            for extreme in scan.extremes
-        )
+        least, greatest = (extreme[chosen].clip(low, high) for extreme in scan.extremes)
+    taps = [_taps(view.square, scan.volume.shape[1:], settings.size) for view in views]
+    places, weights = (np.stack(part) for part in zip(*taps, strict=True))
+    ends = np.stack(np.broadcast_arrays(low, high, least, greatest))
+
+    where, rows_columns, weighed, limits = (
+        torch.from_numpy(part).to(device) for part in (chosen, places, weights, ends)
+    )
+    rows, columns = rows_columns[:, None].unbind(2)
+    down, across = weighed[:, None].unbind(2)
+    axes = (..., None, None, None, None)  # two rows, two columns: the corners around each pixel
+    raw = scan.on(device)[where[axes], rows[..., None, None], columns[:, :, None, None]]
+    low, high, least, greatest = limits[axes]
     grey = grey_levels(raw.clamp(low, high), least, greatest, settings.arithmetic, scan.integer)
-    canvas = torch.zeros(len(chosen), square.side, square.side, dtype=torch.uint8, device=device)
-    canvas[:, : grey.shape[1], : grey.shape[2]] = grey
-    return network_input(canvas, settings.size)
+    return _scaled(blended(grey, down, across))[:, :, None]
+
+
+def _taps(
+    square: Square, shape: Sequence[int], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """`linear_taps` of rows and columns of a square in an image, [2, 2, size]; 0 is outside."""
+    index, weights = linear_taps(square.side, size)
+    places = np.stack((index + square.y, index + square.x))
+    last = np.reshape(shape, (2, 1, 1)) - 1
+    return places.clip(max=last), np.where(places > last, 0, weights).astype(np.int32)
 
 
 def grey_levels(
@@ -190,19 +221,17 @@ def grey_levels(
 
 def network_input(grey: Tensor, size: int) -> Tensor:
     """Resize uint8 [N, h, w] to what a network takes, [N, 1, size, size] float32 in -1..1."""
-    scaled = resize_linear(grey, size).to(torch.float32)
-    return ((scaled - 127.5) * torch.tensor(1 / 127.5, device=grey.device))[:, None]
+    return _scaled(resize_linear(grey, size))[:, None]
 
 
-def prompt_image(
-    mask: NDArray[np.bool_],
-    square: Square,
-    settings: Propagation,
-    device: str | torch.device = "cpu",
-) -> Tensor:
+def _scaled(grey: Tensor) -> Tensor:
+    return (grey.to(torch.float32) - 127.5) * torch.tensor(1 / 127.5, device=grey.device)
+
+
+def prompt_image(mask: NDArray[np.bool_], square: Square, settings: Propagation) -> Tensor:
     """Cut and resize a mask [y, x], to float32 0 or 1, [1, size, size]."""
     inside = mask[square.inside(*mask.shape)]
-    canvas = torch.zeros(square.side, square.side, device=device)
+    canvas = torch.zeros(square.side, square.side)
     canvas[: inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside).to(canvas)
     if settings.resampling == "nearest":
         return resize_nearest(canvas, settings.size)[None]
@@ -219,24 +248,31 @@ def covered(mask: Tensor, size: int) -> Tensor:
     return ((share >= least) & (share > 0)).to(mask.dtype)
 
 
-def brought_back(ahead: Tensor, side: int, settings: Propagation) -> Tensor:
-    """Resize predictions [N, size, size] to the pixels of the slice, [N, side, side]."""
+def brought_back(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
+    """Resize predictions [B, N, size, size] to the pixels of the slices, [B, N, most, most].
+
+    ``sides``: of the B squares; ``most`` is the longest, and what lies beyond a side means nothing.
+    """
+    most, size = max(sides), ahead.shape[-1]
     if settings.resampling == "nearest":
-        return resize_nearest(ahead, side)
-    return resize_smooth(ahead, (side, side))
+        padded = np.zeros((len(sides), most), np.int64)
+        for row, side in zip(padded, sides, strict=True):
+            row[:side] = nearest_taps(size, side)
+        index = torch.from_numpy(padded).to(ahead.device)[:, None]
+        first, second = (torch.arange(n, device=ahead.device) for n in ahead.shape[:2])
+        rows, columns = index[..., None], index[..., None, :]
+        return ahead[first[:, None, None, None], second[:, None, None], rows, columns]
+    weights = smooth_weights(size, torch.tensor(sides, device=ahead.device), most)[:, None]
+    return weights @ ahead @ weights.mT
 
 
 def distance(
-    guide: int,
-    slices: Sequence[int],
-    square: Square,
-    spacing: tuple[float, float, float],
-    device: str | torch.device = "cpu",
-) -> Tensor:
-    """How far ``slices`` are from their guide, mm over the side of the square in mm; float32 [N].
+    guide: int, slices: Sequence[int], square: Square, spacing: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """How far ``slices`` are from their guide, mm over the side of the square in mm; [N].
 
     This is what a network with a prior is told: objects change over distances of their own size.
     """
     side = square.side * (spacing[1] + spacing[2]) / 2
     steps = np.abs(np.asarray(slices, np.int64) - guide)
-    return torch.from_numpy((steps * (spacing[0] / side)).astype(np.float32)).to(device)
+    return (steps * (spacing[0] / side)).astype(np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pam import preprocess
-from pam.preprocess import Scan
+from pam.preprocess import Scan, View
 from pam.presets import RIGOROUS, Precision, Propagation
 from pam.rounds import Lane, State
 
@@ -81,11 +81,10 @@ def carry(
     batch: int = 8,
     precision: Precision = "float32",
 ) -> None:
-    """Carry any number of masks, with the same settings, as far as they go, batched together."""
+    """Carry any number of masks of a scan, with the same settings, as far as they go, together."""
     going = list(states)
     while going:
-        with in_precision(precision, device):
-            going = advance(network, going, device=device, batch=batch)
+        going = advance(network, going, device=device, batch=batch, precision=precision)
 
 
 def in_precision(precision: Precision, device: Device) -> torch.autocast:
@@ -96,40 +95,41 @@ def in_precision(precision: Precision, device: Device) -> torch.autocast:
 
 @torch.inference_mode()
 def advance(
-    network: Network, states: Sequence[State], *, device: Device = "cpu", batch: int = 8
+    network: Network,
+    states: Sequence[State],
+    *,
+    device: Device = "cpu",
+    batch: int = 8,
+    precision: Precision = "float32",
 ) -> list[State]:
     """Do one round of each of ``states``; returns those that had something left to do.
 
-    All directions of all objects are batched together. As one comes to its end, the next one takes
-    its place; a guiding slice is encoded once.
+    All directions of all objects are batched together. As many come to their end, the next ones
+    take their places; a guiding slice is encoded once. Raises ValueError for states of several
+    scans or settings.
     """
     if batch < 1:
         raise ValueError(f"batch {batch}; at least one slice has to pass the network at a time")
-    waiting: deque[_Run] = deque()
     going = []
+    waiting: deque[_Run] = deque()
     for state in states:
         if lanes := state.lanes():
             state.rounds.append(lanes)
             going.append(state)
             waiting.extend(_Run(state, lane) for lane in lanes)
+    if not going:
+        return going
+    work = _Work(network, going, device, precision)
     active: list[_Run] = []
     guide: Guide = ()
     while waiting or active:
-        if waiting and len(active) < batch:
+        if waiting and len(active) <= batch // 2:
             entering = [waiting.popleft() for _ in range(min(len(waiting), batch - len(active)))]
-            _encode(network, entering, device)
+            work.encode(entering)
             active += entering
             guide = _together(active)
         number = min(max(batch // len(active), 1), *(len(run.slices) for run in active))
-        adjacent = torch.stack([run.images(run.slices[:number], device) for run in active])
-        settings = active[0].state.settings
-        size = (settings.size, settings.size)
-        more: dict[str, Any] = {}
-        if getattr(network, "priors", None):
-            more["distance"] = torch.stack([run.distance(number, device) for run in active])
-        ahead = lead(network.decode(adjacent, guide, **more), size, settings.average)
-        for run, leading in zip(active, ahead, strict=True):
-            run.count(leading)
+        work.predict(active, guide, number)
         if not all(run.slices for run in active):
             active = [run for run in active if run.slices]
             guide = _together(active)
@@ -139,37 +139,25 @@ def advance(
 class _Run:
     """A lane of an object on its way through a round."""
 
-    guide: Guide  # set by _encode
+    guide: Guide  # set by _Work.encode
 
     def __init__(self, state: State, lane: Lane) -> None:
         self.state, self.lane, self.slices = state, lane, lane.slices
         self.source = id(state), lane.guide
 
-    def images(self, slices: Sequence[int], device: Device) -> Tensor:
-        state = self.state
-        return preprocess.images(
-            state.scan, slices, self.lane.square, state.limits, state.settings, device
-        )
+    def view(self, slices: Sequence[int]) -> View:
+        return View(slices, self.lane.square, self.state.limits)
 
-    def prompt(self, device: Device) -> Tensor:
-        settings = self.state.settings
-        return preprocess.prompt_image(self.lane.mask, self.lane.square, settings, device)
-
-    def distance(self, number: int, device: Device) -> Tensor:
+    def distance(self, number: int) -> NDArray[np.float32]:
         lane = self.lane
         spacing = self.state.scan.spacing
-        return preprocess.distance(lane.guide, self.slices[:number], lane.square, spacing, device)
+        return preprocess.distance(lane.guide, self.slices[:number], lane.square, spacing)
 
-    def count(self, ahead: Tensor) -> None:
-        """Count the next slices of the lane; ``ahead``: `lead` of each, [N, size, size]."""
+    def count(self, masks: NDArray[np.bool_], shares: NDArray[np.float32] | None) -> None:
+        """Count the next slices of the lane, which fill its square, [N, side, side] each."""
         state, square = self.state, self.lane.square
         settings = state.settings
-        back = preprocess.brought_back(ahead, square.side, settings)
-        masks = (back > 0).cpu().numpy()
-        shares = None
-        if state.soft:
-            shares = probability(back, settings.average).cpu().numpy()
-        done, self.slices = self.slices[: len(ahead)], self.slices[len(ahead) :]
+        done, self.slices = self.slices[: len(masks)], self.slices[len(masks) :]
         for i, z in enumerate(done):
             last = not self.slices and i == len(done) - 1
             times = 1 + (self.lane.repeats if last else 0)
@@ -183,19 +171,59 @@ class _Run:
                 return
 
 
-def _encode(network: Network, runs: Sequence[_Run], device: Device) -> None:
-    sources = {run.source: run for run in runs}  # both directions of a prompt have the same
-    places = {source: i for i, source in enumerate(sources)}
-    images = torch.cat([run.images((run.lane.guide,), device) for run in sources.values()])
-    masks = torch.stack([run.prompt(device) for run in sources.values()])
-    guide = network.encode_guide(images, masks)
-    for run in runs:
-        i = places[run.source]
-        run.guide = tuple(part[i : i + 1] for part in guide)
-        if run.state.settings.memory == "prompt":
-            # In the first round both are one slice, and attending to it twice changes nothing.
-            run.state.memory = run.state.memory or run.guide
-            run.guide = cast(Remembering, network).remember(run.guide, run.state.memory)
+class _Work:
+    """What all lanes of a round have in common: a network, a scan and the settings."""
+
+    def __init__(
+        self, network: Network, states: Sequence[State], device: Device, precision: Precision
+    ) -> None:
+        self.network, self.device, self.precision = network, device, precision
+        self.scan, self.settings = states[0].scan, states[0].settings
+        if any(s.scan is not self.scan or s.settings != self.settings for s in states):
+            raise ValueError("masks are carried together on one scan with the same settings")
+        self.soft = any(state.soft for state in states)
+
+    def images(self, views: Sequence[View]) -> Tensor:
+        return preprocess.images(self.scan, views, self.settings, self.device)
+
+    def encode(self, runs: Sequence[_Run]) -> None:
+        """Read the guiding slices; both directions of a prompt have the same."""
+        sources = {run.source: run for run in runs}
+        places = {source: i for i, source in enumerate(sources)}
+        lanes = [run.lane for run in sources.values()]
+        images = self.images([run.view((run.lane.guide,)) for run in sources.values()])[:, 0]
+        masks = torch.stack(
+            [preprocess.prompt_image(lane.mask, lane.square, self.settings) for lane in lanes]
+        )
+        with in_precision(self.precision, self.device):
+            guide = self.network.encode_guide(images, masks.to(self.device))
+        for run in runs:
+            i = places[run.source]
+            run.guide = tuple(part[i : i + 1] for part in guide)
+            if self.settings.memory == "prompt":
+                # In the first round both are one slice, and attending twice changes nothing.
+                run.state.memory = run.state.memory or run.guide
+                run.guide = cast(Remembering, self.network).remember(run.guide, run.state.memory)
+
+    def predict(self, runs: Sequence[_Run], guide: Guide, number: int) -> None:
+        """Predict the next ``number`` slices of all lanes, whose guides lie together."""
+        settings, size = self.settings, self.settings.size
+        adjacent = self.images([run.view(run.slices[:number]) for run in runs])
+        more: dict[str, Any] = {}
+        if getattr(self.network, "priors", None):
+            apart = np.stack([run.distance(number) for run in runs])
+            more["distance"] = torch.from_numpy(apart).to(self.device)
+        with in_precision(self.precision, self.device):
+            logits = self.network.decode(adjacent, guide, **more)
+        ahead = lead(logits, (size, size), settings.average)
+        sides = [run.lane.square.side for run in runs]
+        back = preprocess.brought_back(ahead, sides, settings)
+        masks = (back > 0).cpu().numpy()
+        shares = probability(back, settings.average).cpu().numpy() if self.soft else None
+        for i, (run, side) in enumerate(zip(runs, sides, strict=True)):
+            own = i, slice(None), slice(side), slice(side)
+            soft = shares is not None and run.state.soft
+            run.count(masks[own], shares[own] if soft else None)  # type: ignore[index]
 
 
 def _together(runs: Sequence[_Run]) -> Guide:

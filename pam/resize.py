@@ -14,30 +14,32 @@ def resize_linear(image: Tensor, size: int) -> Tensor:
     """Resize uint8 [..., h, w] to [..., size, size] as ``cv2.resize`` with INTER_LINEAR, exactly.
 
     OpenCV weighs by multiples of 1/2048 and drops bits on the way: first along x, then along y.
-    Halving is a plain mean of four.
     """
-    height, width = image.shape[-2:]
-    if (height, width) == (size, size):
+    if image.shape[-2:] == (size, size):
         return image
-    x = image.to(torch.int32)
-    if (height, width) == (2 * size, 2 * size):
-        pairs = x[..., ::2] + x[..., 1::2]
-        return ((pairs[..., ::2, :] + pairs[..., 1::2, :] + 2) >> 2).to(torch.uint8)
-    left, right, a, b = _taps(width, size, image.device)
-    x = (x[..., left] * a + x[..., right] * b) >> 4
-    above, below, a, b = _taps(height, size, image.device)
-    upper = (x[..., above, :] * a[:, None]) >> 16
-    lower = (x[..., below, :] * b[:, None]) >> 16
-    return ((upper + lower + 2) >> 2).to(torch.uint8)
+    (rows, down), (columns, across) = (
+        (torch.from_numpy(part).to(image.device) for part in linear_taps(length, size))
+        for length in image.shape[-2:]
+    )
+    return blended(image[..., rows[:, :, None, None], columns], down, across)
 
 
-def _taps(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both source indices of each target pixel and their weights in 1/2048; [size] each."""
+def linear_taps(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Both source indices of each target pixel, and their weights in 1/2048; [2, size] each."""
     index, part = _positions(length, size)
-    taps: list[NDArray[np.integer]] = [index.clip(0, length - 1), (index + 1).clip(0, length - 1)]
-    taps += [np.rint(w * np.float32(2048)).astype(np.int32) for w in (1 - part, part)]
-    left, right, a, b = (torch.from_numpy(tap).to(device) for tap in taps)
-    return left, right, a, b
+    weights = np.rint(np.stack((1 - part, part)) * np.float32(2048)).astype(np.int32)
+    return np.stack((index, index + 1)).clip(0, length - 1), weights
+
+
+def blended(corners: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Weigh the four pixels around each target: uint8 [..., 2, h, 2, w] to [..., h, w].
+
+    ``down`` [..., 2, h] and ``across`` [..., 2, w] are the weights of `linear_taps`.
+    """
+    x = corners.to(torch.int32) * across[..., None, None, :, :]
+    x = (x[..., 0, :] + x[..., 1, :]) >> 4
+    x = (x * down[..., None]) >> 16
+    return ((x[..., 0, :, :] + x[..., 1, :, :] + 2) >> 2).to(torch.uint8)
 
 
 def _positions(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -52,13 +54,16 @@ def resize_nearest(image: Tensor, size: int) -> Tensor:
 
     Torch computes the index in float32, which for some sizes misses by a column.
     """
-    rows, columns = (_nearest(length, size, image.device) for length in image.shape[-2:])
+    rows, columns = (
+        torch.from_numpy(nearest_taps(length, size)).to(image.device) for length in image.shape[-2:]
+    )
     return image[..., rows, :][..., columns]
 
 
-def _nearest(length: int, size: int, device: torch.device) -> Tensor:
-    index = np.floor(np.arange(size) * (1.0 / (size / length))).astype(np.int64)
-    return torch.from_numpy(index.clip(max=length - 1)).to(device)
+def nearest_taps(length: int, size: int) -> NDArray[np.int64]:
+    """Source index of each target pixel, [size]."""
+    index: NDArray[np.int64] = np.floor(np.arange(size) * (1.0 / (size / length))).astype(np.int64)
+    return index.clip(max=length - 1)
 
 
 def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -67,6 +72,19 @@ def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
         image[:, None], size, mode="bilinear", align_corners=False, antialias=True
     )
     return resized[:, 0]
+
+
+def smooth_weights(length: int, sizes: Tensor, most: int) -> Tensor:
+    """`resize_smooth` of an axis as a matrix, for several sizes at once: float [B, most, length].
+
+    ``sizes``: [B], none above ``most``; rows beyond them mean nothing. Each target pixel is
+    covered by a triangle around its centre, wider as the image shrinks.
+    """
+    scale = (length / sizes.double())[:, None, None]
+    centre = (torch.arange(most, device=sizes.device)[:, None] + 0.5) * scale
+    apart = (torch.arange(length, device=sizes.device) + 0.5 - centre).abs()
+    weights = (1 - apart / scale.clamp(min=1)).clamp(min=0)
+    return (weights / weights.sum(dim=2, keepdim=True)).float()
 
 
 def resize_int16(image: Tensor, size: int) -> Tensor:

@@ -101,14 +101,14 @@ def _round(
     ]
     limits = preprocess.window(case.scan.volume[example.index], guide, case.scan.modality, settings)
     square = preprocess.square_around(guide, settings)
-    images = preprocess.images(
-        case.scan, [example.index, *slices], square, limits, settings, device
-    )
-    prompt = preprocess.prompt_image(guide, square, settings, device)[None]
-    apart = preprocess.distance(example.index, slices, square, case.spacing, device)
-    logits = network(images[:1], prompt, images[None, 1:], distance=apart[None])
-    ahead = lead(logits, (settings.size, settings.size), settings.average)[0]
-    found = (preprocess.brought_back(ahead, square.side, settings) > 0).cpu().numpy()
+    view = preprocess.View([example.index, *slices], square, limits)
+    images = preprocess.images(case.scan, [view], settings, device)
+    prompt = preprocess.prompt_image(guide, square, settings)[None].to(device)
+    apart = preprocess.distance(example.index, slices, square, case.spacing)
+    distance = torch.from_numpy(apart)[None].to(device)
+    logits = network(images[:, 0], prompt, images[:, 1:], distance=distance)
+    ahead = lead(logits, (settings.size, settings.size), settings.average)
+    found = (preprocess.brought_back(ahead, [square.side], settings)[0] > 0).cpu().numpy()
     rows, columns = square.inside(*guide.shape)
     for z, mask in zip(slices, found, strict=True):
         plane = np.zeros_like(guide)

@@ -116,7 +116,8 @@ class PropTasks(Settings):
             case.scan.volume[window_slice], window_mask, case.scan.modality, settings
         )
         square = preprocess.square_around(truth[0], settings)
-        images = preprocess.images(case.scan, [guide, *slices], square, limits, settings)
+        view = preprocess.View([guide, *slices], square, limits)
+        (images,) = preprocess.images(case.scan, [view], settings)
         masks = [preprocess.prompt_image(t, square, settings) > 0 for t in (truth[0], *truth[2:])]
         prompt = masks[0]
         if rng.random() < self.damaged:
@@ -126,8 +127,10 @@ class PropTasks(Settings):
             grey[0],
             prompt,
             grey[1:],
-            preprocess.distance(guide, slices, square, case.spacing)
-            * torch.tensor(slices).sub(guide).sign(),
+            torch.from_numpy(
+                preprocess.distance(guide, slices, square, case.spacing)
+                * np.sign(np.array(slices) - guide).astype(np.float32)
+            ),
             torch.cat(masks[1:]),
         )
 

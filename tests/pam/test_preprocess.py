@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from pam.preprocess import (
     Scan,
     Square,
+    View,
     brought_back,
     covered,
     images,
@@ -21,6 +22,7 @@ from pam.preprocess import (
     window,
 )
 from pam.presets import PAPER, RELEASED, RIGOROUS, TUTORIAL, Propagation
+from pam.resize import resize_linear, resize_nearest, resize_smooth
 
 SPACING = (2.0, 1.0, 1.0)
 
@@ -78,10 +80,10 @@ def test_native_arithmetic() -> None:
     """As numpy does it on the image's own type: no small number in the divisor."""
     volume = np.array([[[-3, 0, 11, 24], [50, 51, 80, 99]]], np.int16)
     settings = RELEASED.model_copy(update={"size": 4})
-    shown = images(Scan(volume, SPACING), (0,), Square(0, 0, 4), (0, 90), settings)
+    (shown,) = images(Scan(volume, SPACING), [View((0,), Square(0, 0, 4), (0, 90))], settings)
     expected = ((volume[0].clip(0, 90) - 0) / 90 * 255).astype(np.uint8)
     np.testing.assert_array_equal((shown[0, 0, :2] * 127.5 + 127.5).round(), expected)
-    flat = images(Scan(volume, SPACING), (0,), Square(0, 0, 4), (200, 300), settings)
+    (flat,) = images(Scan(volume, SPACING), [View((0,), Square(0, 0, 4), (200, 300))], settings)
     assert (flat == -1).all()
 
 
@@ -132,7 +134,7 @@ def test_images_in_grey_levels() -> None:
 
     def grey(settings: Any, square: Square = whole) -> NDArray[Any]:
         sized = settings.model_copy(update={"size": square.side})
-        shown = images(scan, (0, 1, 2), square, limits, sized)
+        shown = images(scan, [View((0, 1, 2), square, limits)], sized)[0]
         assert shown.dtype == torch.float32
         return (shown[:, 0].numpy() * 127.5 + 127.5).round(3)
 
@@ -145,6 +147,57 @@ def test_images_in_grey_levels() -> None:
     # Two of three rows and columns lie outside: black, where the slice is 5.
     outside = grey(RIGOROUS, Square(3, 3, 3))
     assert outside[1].tolist() == [[127, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("preset", [TUTORIAL, RELEASED, RIGOROUS])
+@pytest.mark.parametrize("integer", [False, True])
+def test_views_of_all_sides_together_are_as_each_alone(preset: Propagation, integer: bool) -> None:
+    rng = np.random.default_rng(0)
+    volume = rng.integers(-200, 300, (7, 40, 33), np.int16)
+    scan = Scan(volume if integer else volume * np.float32(0.7), SPACING, "CT")
+    settings = preset.model_copy(update={"size": 24})
+    native = integer and settings.arithmetic == "native"
+    kind: Any = np.float64 if native else np.float32
+    views = [
+        View(z, Square(*square), limits)
+        for z, square, limits in (
+            ((0, 5), (3, 4, 11), (-100.0, 200.0)),
+            ((6, 2), (0, 0, 48), (-200.0, 10.5)),  # beyond the slice, and twice the size
+            ((3, 3), (20, 10, 24), (0.0, 1.0)),
+            ((1, 0), (39, 32, 5), (5.0, 5.0)),  # of one intensity
+        )
+    ]
+    together = images(scan, views, settings)
+    assert together.shape == (4, 2, 1, 24, 24)
+    for shown, view in zip(together, views, strict=True):
+        whole = scan.volume[list(view.slices)].astype(kind).clip(*view.limits)
+        low, high = (np.full((2, 1, 1), end, kind) for end in view.limits)
+        if settings.stretch == "slice":
+            low, high = (end(axis=(1, 2), keepdims=True) for end in (whole.min, whole.max))
+        grey = whole[:, *view.square.inside(40, 33)] - low
+        if settings.arithmetic == "float32":
+            grey = grey / (high - low + kind(1e-8)) * kind(255)
+        else:
+            with np.errstate(invalid="ignore"):
+                grey = np.nan_to_num(grey / (high - low) * 255)
+        canvas = np.zeros((2, view.square.side, view.square.side), np.uint8)
+        canvas[:, : grey.shape[1], : grey.shape[2]] = grey.astype(np.uint8)
+        expected = resize_linear(torch.from_numpy(canvas), 24)
+        np.testing.assert_array_equal((shown[:, 0] * 127.5 + 127.5).round(), expected)
+
+
+@pytest.mark.parametrize("settings", [TUTORIAL, RIGOROUS])
+def test_predictions_of_all_sides_are_brought_back_as_each_alone(settings: Propagation) -> None:
+    ahead = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3, 24, 24))).float()
+    sides = (5, 24, 90, 48)
+    back = brought_back(ahead, sides, settings)
+    assert back.shape == (4, 3, 90, 90)
+    for found, before, side in zip(back, ahead, sides, strict=True):
+        if settings is TUTORIAL:
+            expected = resize_nearest(before, side)
+        else:
+            expected = resize_smooth(before, (side, side))
+        torch.testing.assert_close(found[:, :side, :side], expected, rtol=0, atol=1e-5)
 
 
 def test_prompt_image() -> None:
@@ -160,7 +213,7 @@ def there_and_back(mask: NDArray[np.bool_], switches: Propagation) -> NDArray[np
     """The mask as a network that copies it would give it."""
     square = square_around(mask, switches)
     shown = prompt_image(mask, square, switches)
-    back = brought_back(shown - 0.5, square.side, switches)[0].numpy() > 0
+    back = brought_back(shown[None] - 0.5, [square.side], switches)[0, 0].numpy() > 0
     whole = np.zeros_like(mask)
     rows, columns = square.inside(*mask.shape)
     whole[rows, columns] = back[: rows.stop - rows.start, : columns.stop - columns.start]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.errors import UserError
 from pam.config import PropMaskConfig
@@ -183,6 +184,47 @@ def test_objects_together_are_as_objects_alone(name: str, batch: int) -> None:
     for state, (index, prompt) in zip(states, tasks, strict=True):
         alone = propagate(Bright(), scan, index, prompt, settings)
         np.testing.assert_array_equal(state.result(), alone)
+
+
+def test_masks_of_two_scans_or_settings_are_not_mixed() -> None:
+    volume, mask = ball()
+    scan, other = (Scan(volume, (1.5, 1.0, 1.0)) for _ in range(2))
+    first = State(scan, 17, mask[17], small(RIGOROUS))
+    for second in (
+        State(other, 17, mask[17], small(RIGOROUS)),
+        State(scan, 17, mask[17], small(RIGOROUS, thickness=6.0)),
+    ):
+        with pytest.raises(ValueError, match="one scan with the same settings"):
+            carry(Bright(), [first, second])
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what torch computes: on a GPU, about as many kernels are launched."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.number: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_more_objects_are_larger_operations_not_more_of_them(name: str) -> None:
+    volume, mask = ball()
+    scan, settings = Scan(volume, (1.5, 1.0, 1.0)), small(PRESETS[name], thickness=6.0)
+    prompts = [np.roll(mask[17], shift, axis=1) for shift in range(-8, 8)]  # other squares each
+
+    def operations(number: int) -> int:
+        states = [State(scan, 17, prompt, settings) for prompt in prompts[:number]]
+        counted = Operations()
+        with counted:
+            assert advance(Bright(), states, batch=64) == states
+        return counted.number
+
+    # The masks of guiding slices alone are made one by one, on the CPU.
+    assert operations(16) - operations(2) < 14 * 15
 
 
 def test_a_prompt_is_encoded_once_for_both_directions() -> None:
@@ -506,7 +548,8 @@ def test_later_rounds_remember_the_slice_of_the_prompt(batch: int) -> None:
     tall[:, 10:30, 12:32] = True
     volume = np.where(tall, 255.0, 4.0 * np.arange(21)[:, None, None])  # the ground tells the slice
     settings = small(RIGOROUS, thickness=5.0, normalisation="dynamic", memory="prompt")
-    states = [State(Scan(volume, (1.0, 1.0, 1.0)), z, tall[z], settings) for z in (8, 13)]
+    scan = Scan(volume, (1.0, 1.0, 1.0))
+    states = [State(scan, z, tall[z], settings) for z in (8, 13)]
     for state in states:
         state.limits = (0.0, 255.0)
     network = Remembers()

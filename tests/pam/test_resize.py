@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pam.resize import resize_linear, resize_nearest, resize_smooth
+from pam.resize import resize_linear, resize_nearest, resize_smooth, smooth_weights
 
 
 @settings(deadline=None, max_examples=60)
@@ -20,6 +20,15 @@ def test_linear_is_within_a_grey_level_of_the_exact(height: int, width: int, siz
     exact = F.interpolate(image.double(), (size, size), mode="bilinear", align_corners=False)
 
     assert (resize_linear(image, size).double() - exact).abs().max() <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 300), st.lists(st.integers(1, 520), min_size=1, max_size=4))
+def test_smooth_weights_are_those_of_torch(length: int, sizes: list[int]) -> None:
+    rows = smooth_weights(length, torch.tensor(sizes), max(sizes))
+    for found, size in zip(rows, sizes, strict=True):
+        expected = resize_smooth(torch.eye(length)[None], (size, length))[0]
+        torch.testing.assert_close(found[:size], expected, rtol=0, atol=1e-4)
 
 
 def test_linear_by_hand() -> None:
