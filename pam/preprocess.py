@@ -179,30 +179,34 @@ def images(
     if settings.stretch == "slice":
         # Clipping keeps order: the extremes of a clipped slice are its clipped extremes.
         least, greatest = (extreme[chosen].clip(low, high) for extreme in scan.extremes)
-    taps = [_taps(view.square, scan.volume.shape[1:], settings.size) for view in views]
-    places, weights = (np.stack(part) for part in zip(*taps, strict=True))
     ends = np.stack(np.broadcast_arrays(low, high, least, greatest))
+    shape = scan.volume.shape[1:]
+    most = np.arange(max(view.square.side for view in views))
+    corners = np.array([(view.square.y, view.square.x) for view in views])[..., None]
+    places = (corners + most).clip(max=np.reshape(shape, (2, 1)) - 1)
+    parts = [_taps(view.square, shape, settings.size) for view in views]
+    taps, weights = (np.stack(part) for part in zip(*parts, strict=True))
 
-    where, rows_columns, weighed, limits = (
-        torch.from_numpy(part).to(device) for part in (chosen, places, weights, ends)
+    where, rows_columns, index, weighed, limits = (
+        torch.from_numpy(part).to(device) for part in (chosen, places, taps, weights, ends)
     )
-    rows, columns = rows_columns[:, None].unbind(2)
-    down, across = weighed[:, None].unbind(2)
-    axes = (..., None, None, None, None)  # two rows, two columns: the corners around each pixel
-    raw = scan.on(device)[where[axes], rows[..., None, None], columns[:, :, None, None]]
-    low, high, least, greatest = limits[axes]
+    rows, columns = rows_columns.unbind(1)
+    raw = scan.on(device)[where[..., None, None], rows[:, None, :, None], columns[:, None, None]]
+    low, high, least, greatest = limits[..., None, None]
     grey = grey_levels(raw.clamp(low, high), least, greatest, settings.arithmetic, scan.integer)
+    down, across = zip(index[:, None].unbind(2), weighed[:, None].unbind(2), strict=True)
     return _scaled(blended(grey, down, across))[:, :, None]
 
 
 def _taps(
     square: Square, shape: Sequence[int], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """`linear_taps` of rows and columns of a square in an image, [2, 2, size]; 0 is outside."""
+    """`linear_taps` of rows and columns of a square, [2, 2, size]; what is outside weighs 0."""
     index, weights = linear_taps(square.side, size)
-    places = np.stack((index + square.y, index + square.x))
-    last = np.reshape(shape, (2, 1, 1)) - 1
-    return places.clip(max=last), np.where(places > last, 0, weights).astype(np.int32)
+    inside = [
+        index < length - start for length, start in zip(shape, (square.y, square.x), strict=True)
+    ]
+    return np.stack((index, index)), np.where(inside, weights, 0).astype(np.int32)
 
 
 def grey_levels(

@@ -3,6 +3,8 @@
 The images are the same to the bit, and one library is needed less. `resize_smooth` stands apart.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,11 +19,9 @@ def resize_linear(image: Tensor, size: int) -> Tensor:
     """
     if image.shape[-2:] == (size, size):
         return image
-    (rows, down), (columns, across) = (
-        (torch.from_numpy(part).to(image.device) for part in linear_taps(length, size))
-        for length in image.shape[-2:]
-    )
-    return blended(image[..., rows[:, :, None, None], columns], down, across)
+    taps = (linear_taps(length, size) for length in image.shape[-2:])
+    down, across = (tuple(torch.from_numpy(x).to(image.device) for x in part) for part in taps)
+    return blended(image, down, across)
 
 
 def linear_taps(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -31,15 +31,20 @@ def linear_taps(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.i
     return np.stack((index, index + 1)).clip(0, length - 1), weights
 
 
-def blended(corners: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Weigh the four pixels around each target: uint8 [..., 2, h, 2, w] to [..., h, w].
+def blended(image: Tensor, down: Sequence[Tensor], across: Sequence[Tensor]) -> Tensor:
+    """Resize uint8 [..., h, w] by taps and weights along y and x, see `linear_taps`.
 
-    ``down`` [..., 2, h] and ``across`` [..., 2, w] are the weights of `linear_taps`.
+    These are [..., 2, size] each; their leading axes broadcast with those of the image.
     """
-    x = corners.to(torch.int32) * across[..., None, None, :, :]
-    x = (x[..., 0, :] + x[..., 1, :]) >> 4
-    x = (x * down[..., None]) >> 16
-    return ((x[..., 0, :, :] + x[..., 1, :, :] + 2) >> 2).to(torch.uint8)
+    x = image.to(torch.int32)
+    taps, weights = across
+    index = taps.flatten(-2)[..., None, :].expand(*x.shape[:-1], -1)
+    left, right = (x.gather(-1, index) * weights.flatten(-2)[..., None, :]).chunk(2, dim=-1)
+    x = (left + right) >> 4
+    taps, weights = down
+    index = taps.flatten(-2)[..., None].expand(*x.shape[:-2], -1, x.shape[-1])
+    above, below = (x.gather(-2, index) * weights.flatten(-2)[..., None] >> 16).chunk(2, dim=-2)
+    return ((above + below + 2) >> 2).to(torch.uint8)
 
 
 def _positions(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
