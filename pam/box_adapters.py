@@ -57,7 +57,7 @@ class _PamBox(Pam):
         from pam.box2mask import guiding_mask
         from pam.propagation import in_precision
 
-        network, device, batch = self.box_network, self.device, self.options.batch
+        network, device, batch = self.box_network, self.device, self.batch
         with in_precision(self.options.precision, device):
             return guiding_mask(
                 network, scan, index, rectangle, settings, device=device, batch=batch
