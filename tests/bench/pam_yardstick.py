@@ -79,7 +79,7 @@ def vote(logits: list[Tensor]) -> NDArray[np.int64]:
     scales = [
         F.interpolate(scale, (SIZE, SIZE), mode="bilinear", align_corners=True) for scale in logits
     ]
-    voted: NDArray[np.int64] = torch.stack(scales).mean(dim=0).argmax(dim=1).numpy()
+    voted: NDArray[np.int64] = torch.stack(scales).mean(dim=0).argmax(dim=1).cpu().numpy()
     return voted
 
 
@@ -156,7 +156,9 @@ class Object:
         masks = torch.stack([self.mask(*pair) for pair in pairs])
         rows = zip(squares, lists, strict=True)
         adjacent = torch.stack([torch.stack([self.image(z, s) for z in near]) for s, near in rows])
-        found = vote(forward(network, images, masks, adjacent))
+        device = next(network.parameters()).device
+        shown = (part.to(device) for part in (images, masks, adjacent))
+        found = vote(forward(network, *shown))
         for row, (y, x, side) in enumerate(squares):
             for column, z in enumerate(lists[row]):
                 image = torch.from_numpy(found[row * longest + column])

@@ -255,6 +255,19 @@ def test_bfloat16_is_the_networks_arithmetic_alone() -> None:
     assert dsc(precise, fast) > 0.9
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_gpu_gives_the_masks_of_the_cpu(name: str) -> None:
+    torch.manual_seed(0)
+    network = PropMask(PropMaskConfig(channels=8, stages=4, attended=2, prior=True)).eval()
+    volume, mask = ball(depth=20)
+    scan, settings = Scan(volume, (2.0, 1.0, 1.0)), small(PRESETS[name])
+    on_cpu = propagate(network, scan, 17, mask[17], settings)
+    on_gpu = propagate(network.to("cuda"), scan, 17, mask[17], settings, device="cuda", batch=64)
+    assert dsc(on_cpu, on_gpu) > 0.999
+
+
 @pytest.mark.parametrize("settings", [RIGOROUS, PAPER])
 def test_both_directions_are_alike(settings: Propagation) -> None:
     volume, mask = ball()

@@ -1,0 +1,199 @@
+"""PAM's propagation on a GPU beside the released flow without any optimisation, on the same GPU.
+
+    python -m tests.bench.bench_pam_gpu                # full size, as in docs/pam.md; minutes
+    python -m tests.bench.bench_pam_gpu --device cpu --counts 1 2 --rounds 1  # shows that it runs
+
+Network and volume are those of `bench_pam`; a scan's objects are the one that it has, as often as
+asked. The yardstick takes them one at a time in single precision, as the released code does. Three
+tables: all flows with the same objects, more and more objects together, and what the forward pass
+reaches of the rate of a plain matrix product.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pam.network import PropMask
+from pam.preprocess import Scan
+from pam.presets import PRESETS, Precision
+from pam.propagation import carry, in_precision
+from pam.rounds import State
+from tests.bench import pam_yardstick
+from tests.bench.bench_pam import Case, Mask, dsc, full_size, recorded
+from tests.bench.memory import peak_mib
+
+Flow = Callable[[PropMask, Case, int], list[Mask]]
+
+
+class Cost(NamedTuple):
+    """Least seconds of several rounds, peak MiB beside volume and weights, and the masks."""
+
+    seconds: float
+    mib: float
+    masks: list[Mask]
+
+
+def yardstick(network: PropMask, case: Case, objects: int) -> list[Mask]:
+    """One object after the other."""
+    asked = case.volume, case.guide, case.prompt, case.spacing
+    return [pam_yardstick.propagate(network, *asked) for _ in range(objects)]
+
+
+def together(
+    network: PropMask,
+    case: Case,
+    objects: int,
+    *,
+    name: str = "released",
+    precision: Precision = "float32",
+    batch: int = 64,
+) -> list[Mask]:
+    """All objects together."""
+    scan = Scan(case.volume, (case.spacing, 1.0, 1.0), "CT")
+    states = [State(scan, case.guide, case.prompt, PRESETS[name]) for _ in range(objects)]
+    device = next(network.parameters()).device
+    carry(network, states, device=device, batch=batch, precision=precision)
+    return [state.result() for state in states]
+
+
+FLOWS: dict[str, Flow] = {
+    "yardstick": yardstick,
+    "released": together,
+    "released, bfloat16": partial(together, precision="bfloat16"),
+    "rigorous": partial(together, name="rigorous"),
+    "rigorous, bfloat16": partial(together, name="rigorous", precision="bfloat16"),
+}
+
+
+def measure(flow: Flow, network: PropMask, case: Case, number: int, rounds: int) -> Cost:
+    """Run a flow, after one object to warm up, and keep the best of the rounds."""
+    flow(network, case, 1)
+    masks: list[Mask] = []
+
+    def run() -> None:
+        masks[:] = flow(network, case, number)
+
+    if next(network.parameters()).device.type == "cpu":
+        mib = peak_mib(run)
+    else:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        mib = (torch.cuda.max_memory_allocated() - before) / 2**20
+    seconds = []
+    for _ in range(rounds):
+        start = perf_counter()
+        run()  # masks are on the CPU in the end, so nothing is still under way
+        seconds.append(perf_counter() - start)
+    return Cost(min(seconds), mib, masks)
+
+
+def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[tuple[str, ...]]:
+    """Rows of all flows; an error ends them if the masks of `released` are not the yardstick's."""
+    first: Cost | None = None
+    for name, flow in FLOWS.items():
+        cost = measure(flow, network, case, number, rounds)
+        first = first or cost
+        alike = float(np.mean([dsc(*pair) for pair in zip(cost.masks, first.masks, strict=True)]))
+        if name == "released" and alike < 0.999:
+            raise SystemExit(f"the masks of released are not the yardstick's: DSC {alike:.4f}")
+        truth = float(np.mean([dsc(mask, case.truth) for mask in cost.masks]))
+        yield (
+            name,
+            f"{number / cost.seconds:.2f}",
+            f"{first.seconds / cost.seconds:.2f}",
+            f"{cost.mib:,.0f}",
+            f"{truth:.4f}",
+            f"{alike:.4f}",
+        )
+
+
+def counts(
+    network: PropMask, case: Case, numbers: Sequence[int], rounds: int
+) -> Iterator[tuple[str, ...]]:
+    """Rows of the fastest two flows by the number of objects that a scan has."""
+    for name in ("released, bfloat16", "rigorous, bfloat16"):
+        for number in numbers:
+            cost = measure(FLOWS[name], network, case, number, rounds)
+            yield name, f"{number}", f"{number / cost.seconds:.2f}", f"{cost.mib:,.0f}"
+
+
+@torch.inference_mode()
+def rates(network: PropMask, guides: int, slices: int, side: int) -> Iterator[tuple[str, ...]]:
+    """Rows of the forward pass and of a product of square matrices of ``side``, by precision.
+
+    ``slices`` beside each of ``guides`` guiding slices, all at once.
+    """
+    device = next(network.parameters()).device
+    image, mask = torch.rand(2, guides, 1, 224, 224, device=device)
+    adjacent = torch.rand(guides, slices, 1, 224, 224, device=device)
+    matrix = torch.rand(side, side, device=device)
+    kinds: tuple[Precision, ...] = ("float32", "bfloat16")
+    for precision in kinds:
+        with in_precision(precision, device):
+            passed = partial(network, image, mask.round(), adjacent)
+            with FlopCounterMode(display=False) as counted:
+                passed()
+            forward = counted.get_total_flops() / _seconds(passed, device)
+            product = 2 * side**3 / _seconds(partial(torch.mm, matrix, matrix), device)
+        yield (
+            precision,
+            f"{forward / 1e12:.2f}",
+            f"{product / 1e12:.2f}",
+            f"{forward / product:.2f}",
+        )
+
+
+def _seconds(run: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    found = []
+    for _ in range(rounds):
+        wait()
+        start = perf_counter()
+        run()
+        wait()
+        found.append(perf_counter() - start)
+    return min(found)
+
+
+def table(head: str, rows: Iterator[tuple[str, ...]]) -> None:
+    """Print rows below their head as they come."""
+    print(f"\n{head}\n|---|" + "---:|" * (head.count("|") - 2))
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def main() -> None:
+    """Print the three tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--objects", type=int, default=10, help="of the first table")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    on_gpu = options.device.startswith("cuda")
+    if on_gpu and not torch.cuda.is_available():
+        raise SystemExit("No GPU is seen. For a slow run without one: --device cpu --counts 1 2")
+    name = torch.cuda.get_device_name() if on_gpu else "CPU"
+    print(f"{name}, torch {torch.__version__}")
+    network, case = full_size().to(options.device), recorded()
+    objects = min(options.objects, max(options.counts))
+    head = f"| {objects} objects | objects/s | ratio | MiB | DSC | DSC with the yardstick |"
+    table(head, flows(network, case, objects, options.rounds))
+    head = "| flow | objects | objects/s | MiB |"
+    table(head, counts(network, case, options.counts, options.rounds))
+    head = "| forward pass | TFLOP/s | matrix product | share |"
+    table(head, rates(network, 8 if on_gpu else 1, 8 if on_gpu else 2, 8192 if on_gpu else 1024))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The benchmark on a GPU runs, here on the CPU with a small network, and its flows agree."""
+
+import pytest
+import torch
+
+from pam.config import PropMaskConfig
+from pam.network import PropMask
+from tests.bench import bench_pam_gpu
+from tests.bench.bench_pam import Case, recorded
+
+
+@pytest.fixture(scope="module")
+def network() -> PropMask:
+    torch.manual_seed(0)
+    return PropMask(PropMaskConfig(channels=4, stages=5, max_channels=16, attended=2)).eval()
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    """Five slices of the recorded volume."""
+    whole = recorded()
+    near = slice(whole.guide - 2, whole.guide + 3)
+    return whole._replace(volume=whole.volume[near], truth=whole.truth[near], guide=2)
+
+
+def test_flows_agree_and_are_told(network: PropMask, case: Case) -> None:
+    rows = list(bench_pam_gpu.flows(network, case, number=2, rounds=1))
+    assert [row[0] for row in rows] == list(bench_pam_gpu.FLOWS)
+    assert rows[0][2] == "1.00"
+    assert float(rows[1][-1]) > 0.999
+    assert 0 < float(rows[1][-2]) < 1
+
+
+def test_more_objects_and_the_forward_pass_are_told(network: PropMask, case: Case) -> None:
+    rows = list(bench_pam_gpu.counts(network, case, (1, 3), rounds=1))
+    assert [row[1] for row in rows] == ["1", "3"] * 2
+    assert all(float(row[2]) > 0 for row in rows)
+    for row in bench_pam_gpu.rates(network, guides=1, slices=2, side=64):
+        assert float(row[-1]) > 0
