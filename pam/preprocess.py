@@ -267,7 +267,8 @@ def brought_back(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> 
         rows, columns = index[..., None], index[..., None, :]
         return ahead[first[:, None, None, None], second[:, None, None], rows, columns]
     weights = smooth_weights(size, torch.tensor(sides, device=ahead.device), most)[:, None]
-    return weights @ ahead @ weights.mT
+    with torch.autocast(ahead.device.type, enabled=False):  # whatever the network computes in
+        return weights @ ahead @ weights.mT
 
 
 def distance(

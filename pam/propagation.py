@@ -119,20 +119,9 @@ def advance(
             waiting.extend(_Run(state, lane) for lane in lanes)
     if not going:
         return going
-    work = _Work(network, going, device, precision)
-    active: list[_Run] = []
-    guide: Guide = ()
-    while waiting or active:
-        if waiting and len(active) <= batch // 2:
-            entering = [waiting.popleft() for _ in range(min(len(waiting), batch - len(active)))]
-            work.encode(entering)
-            active += entering
-            guide = _together(active)
-        number = min(max(batch // len(active), 1), *(len(run.slices) for run in active))
-        work.predict(active, guide, number)
-        if not all(run.slices for run in active):
-            active = [run for run in active if run.slices]
-            guide = _together(active)
+    work = _Work(network, going, device)
+    with in_precision(precision, device):  # once a round, as it keeps the weights that it casts
+        work.do(waiting, batch)
     return going
 
 
@@ -174,14 +163,29 @@ class _Run:
 class _Work:
     """What all lanes of a round have in common: a network, a scan and the settings."""
 
-    def __init__(
-        self, network: Network, states: Sequence[State], device: Device, precision: Precision
-    ) -> None:
-        self.network, self.device, self.precision = network, device, precision
+    def __init__(self, network: Network, states: Sequence[State], device: Device) -> None:
+        self.network, self.device = network, device
         self.scan, self.settings = states[0].scan, states[0].settings
         if any(s.scan is not self.scan or s.settings != self.settings for s in states):
             raise ValueError("masks are carried together on one scan with the same settings")
-        self.soft = any(state.soft for state in states)
+        self.soft = any(state.soft for state in states)  # others drop what they are given
+
+    def do(self, waiting: deque[_Run], batch: int) -> None:
+        """Take lanes on, ``batch`` at most at a time, and predict all of their slices."""
+        active: list[_Run] = []
+        guide: Guide = ()
+        while waiting or active:
+            if waiting and len(active) <= batch // 2:
+                free = min(len(waiting), batch - len(active))
+                entering = [waiting.popleft() for _ in range(free)]
+                self.encode(entering)
+                active += entering
+                guide = _together(active)
+            number = min(max(batch // len(active), 1), *(len(run.slices) for run in active))
+            self.predict(active, guide, number)
+            if not all(run.slices for run in active):
+                active = [run for run in active if run.slices]
+                guide = _together(active)
 
     def images(self, views: Sequence[View]) -> Tensor:
         return preprocess.images(self.scan, views, self.settings, self.device)
@@ -195,8 +199,7 @@ class _Work:
         masks = torch.stack(
             [preprocess.prompt_image(lane.mask, lane.square, self.settings) for lane in lanes]
         )
-        with in_precision(self.precision, self.device):
-            guide = self.network.encode_guide(images, masks.to(self.device))
+        guide = self.network.encode_guide(images, masks.to(self.device))
         for run in runs:
             i = places[run.source]
             run.guide = tuple(part[i : i + 1] for part in guide)
@@ -213,17 +216,14 @@ class _Work:
         if getattr(self.network, "priors", None):
             apart = np.stack([run.distance(number) for run in runs])
             more["distance"] = torch.from_numpy(apart).to(self.device)
-        with in_precision(self.precision, self.device):
-            logits = self.network.decode(adjacent, guide, **more)
-        ahead = lead(logits, (size, size), settings.average)
+        ahead = lead(self.network.decode(adjacent, guide, **more), (size, size), settings.average)
         sides = [run.lane.square.side for run in runs]
         back = preprocess.brought_back(ahead, sides, settings)
         masks = (back > 0).cpu().numpy()
         shares = probability(back, settings.average).cpu().numpy() if self.soft else None
         for i, (run, side) in enumerate(zip(runs, sides, strict=True)):
             own = i, slice(None), slice(side), slice(side)
-            soft = shares is not None and run.state.soft
-            run.count(masks[own], shares[own] if soft else None)  # type: ignore[index]
+            run.count(masks[own], None if shares is None else shares[own])
 
 
 def _together(runs: Sequence[_Run]) -> Guide:

@@ -192,6 +192,8 @@ def test_predictions_of_all_sides_are_brought_back_as_each_alone(settings: Propa
     sides = (5, 24, 90, 48)
     back = brought_back(ahead, sides, settings)
     assert back.shape == (4, 3, 90, 90)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(brought_back(ahead, sides, settings)[0, :, :5, :5], back[0, :, :5, :5])
     for found, before, side in zip(back, ahead, sides, strict=True):
         if settings is TUTORIAL:
             expected = resize_nearest(before, side)
