@@ -194,19 +194,19 @@ def images(
     raw = scan.on(device)[where[..., None, None], rows[:, None, :, None], columns[:, None, None]]
     low, high, least, greatest = limits[..., None, None]
     grey = grey_levels(raw.clamp(low, high), least, greatest, settings.arithmetic, scan.integer)
-    down, across = zip(index[:, None].unbind(2), weighed[:, None].unbind(2), strict=True)
+    down, across = ((index[:, None], part) for part in weighed[:, None].unbind(2))
     return _scaled(blended(grey, down, across))[:, :, None]
 
 
 def _taps(
     square: Square, shape: Sequence[int], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """`linear_taps` of rows and columns of a square, [2, 2, size]; what is outside weighs 0."""
+    """`linear_taps` of a square; of the weights those of rows and columns, 0 outside the image."""
     index, weights = linear_taps(square.side, size)
     inside = [
         index < length - start for length, start in zip(shape, (square.y, square.x), strict=True)
     ]
-    return np.stack((index, index)), np.where(inside, weights, 0).astype(np.int32)
+    return index, np.where(inside, weights, 0).astype(np.int32)
 
 
 def grey_levels(
