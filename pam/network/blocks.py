@@ -5,7 +5,7 @@ strided convolution instead of pooling, a segmentation head at each resolution o
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import cast
 
 import torch
@@ -117,9 +117,28 @@ class Up(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Map [B, inputs, h, w] to [B, outputs, 2 h, 2 w]."""
+        return F.pixel_shuffle(self._quarters(x), 2)
+
+    def beside(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map [B, inputs, h, w] and ``skip`` [B, C, 2 h, 2 w] to [B, outputs + C, 2 h, 2 w].
+
+        Where a CPU needs no gradient each pixel is laid out where it belongs at once, which takes
+        half the time and less memory.
+        """
+        if x.is_cuda or torch.is_grad_enabled():
+            return torch.cat((self(x), skip), dim=1)
+        quarters, width = self._quarters(x), self.out_channels
+        together = x.new_empty(len(x), width + skip.shape[1], *skip.shape[2:], dtype=skip.dtype)
+        for k, (i, j) in enumerate(product(range(2), repeat=2)):
+            together[:, :width, i::2, j::2] = quarters[:, k::4]
+        together[:, width:] = skip
+        return together
+
+    def _quarters(self, x: Tensor) -> Tensor:
+        """The four pixels that each becomes, as channels [B, 4 outputs, h, w]."""
         assert self.bias is not None
         kernel = self.weight.flatten(1).mT[..., None, None]
-        return F.pixel_shuffle(F.conv2d(x, kernel, self.bias.repeat_interleave(4)), 2)
+        return F.conv2d(x, kernel, self.bias.repeat_interleave(4))
 
 
 class Decoder(nn.Module):
@@ -133,13 +152,15 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(_stage(2 * b, b) for _, b in steps)
         self.heads = nn.ModuleList(nn.Conv2d(b, CLASSES, 1) for _, b in steps)
 
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Map the encoder's features to logits [B, 2, H / 2^i, W / 2^i], the finest first."""
-        *skips, x = features
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Map the encoder's features to logits [B, 2, H / 2^i, W / 2^i], the finest first.
+
+        Empties ``features``, so that each is freed after its last use.
+        """
+        x = features.pop()
         logits = []
-        layers = zip(self.ups, self.stages, self.heads, reversed(skips), strict=True)
-        for up, stage, head, skip in layers:
-            x = stage(torch.cat((up(x), skip), dim=1))
+        for up, stage, head in zip(self.ups, self.stages, self.heads, strict=True):
+            x = stage(cast(Up, up).beside(x, features.pop()))
             logits.append(head(x))
         return logits[::-1]
 

@@ -1,5 +1,6 @@
 """The layers against torch's own."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,18 @@ def test_layers_are_torchs_in_value_and_gradient() -> None:
     ]
     for got, other in zip(*gradients, strict=True):
         torch.testing.assert_close(got, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_map_made_larger_stands_beside_that_of_the_encoder(gradient: bool) -> None:
+    torch.manual_seed(0)
+    up, plain = Up(8, 5), nn.ConvTranspose2d(8, 5, 2, 2)
+    plain.load_state_dict(up.state_dict())
+    x, skip = torch.randn(2, 8, 6, 10), torch.randn(2, 3, 12, 20)
+    with torch.set_grad_enabled(gradient):
+        got = up.beside(x, skip)
+        torch.testing.assert_close(got, torch.cat((plain(x), skip), dim=1))
+    assert got.requires_grad == gradient
 
 
 def test_moments_are_those_of_numpy_and_pass_gradients_on() -> None:
