@@ -73,8 +73,9 @@ def train(
             bar.update()
             if curve is None:
                 continue
-            curve.add(state.step, loss.detach(), rate, recipe.curve)
-            bar.set_postfix_str(f"loss {curve.mean:.4f}", refresh=False)
+            curve.add(state.step, loss.detach(), rate)
+            if state.step % recipe.curve == 0 or state.step == recipe.steps:
+                bar.set_postfix_str(f"loss {curve.write():.4f}", refresh=False)
             if state.step % recipe.checkpoint == 0 or state.step == last:
                 state.save(path)
     weights = out / f"{recipe.kind}.safetensors"
@@ -90,7 +91,7 @@ class Curve:
 
     def __init__(self, path: Path, step: int) -> None:
         """Go on with the rows up to ``step`` of the file, if there are any."""
-        self.path, self.mean = path, float("nan")
+        self.path = path
         self.rows: list[Sequence[str]] = [_COLUMNS]
         if step and path.exists():
             with path.open(encoding="utf-8", newline="") as file:
@@ -98,18 +99,21 @@ class Curve:
         self.losses: list[Tensor] = []
         self.started = time.perf_counter()
 
-    def add(self, step: int, loss: Tensor, rate: float, every: int) -> None:
-        """Take in the loss of a step; write a row where one is due."""
+    def add(self, step: int, loss: Tensor, rate: float) -> None:
+        """Take in the loss of a step."""
         self.losses.append(loss)
-        if step % every:
-            return
-        self.mean = float(torch.stack(self.losses).mean())
+        self.step, self.rate = step, rate
+
+    def write(self) -> float:
+        """Write a row of the steps since the one before; returns their mean loss."""
+        mean = float(torch.stack(self.losses).mean())
         now = time.perf_counter()
         seconds = (now - self.started) / len(self.losses)
-        self.rows.append((str(step), f"{self.mean:.6f}", f"{rate:.3e}", f"{seconds:.3f}"))
+        self.rows.append((str(self.step), f"{mean:.6f}", f"{self.rate:.3e}", f"{seconds:.3f}"))
         self.losses, self.started = [], now
         with atomic(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as f:
             csv.writer(f).writerows(self.rows)
+        return mean
 
 
 def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: int) -> Tensor:

@@ -50,6 +50,20 @@ def test_resumed_training_ends_as_an_undisturbed_one(tiny: Recipe, tmp_path: Pat
     assert set(steps[1]) <= {"step", "2", "4", "6", "7", "8"}
 
 
+def test_a_short_training_has_a_curve(
+    tiny: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row at its end too, and no word of a loss before the first."""
+    short = tiny.model_copy(update={"steps": 3})
+    train(short, tmp_path, device="cpu", workers=0)
+    with (tmp_path / CURVE).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "3"]
+    shown = capsys.readouterr().err
+    assert "nan" not in shown
+    assert f"loss {float(rows[-1]['loss']):.4f}" in shown
+
+
 def test_workers_change_nothing(tiny: Recipe, tmp_path: Path) -> None:
     one, other = (train(tiny, tmp_path / str(n), device="cpu", workers=n, stop=3) for n in (0, 1))
     assert one.read_bytes() == other.read_bytes()
