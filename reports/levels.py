@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.sections import p_value
+from reports.sections import counted, p_value
 from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -123,18 +123,17 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
         return f"DSC by {what}: none, since no method was run at more than one level."
     datasets = rows["dataset"].nunique()
     text = (
-        f"DSC by {what} of {rows['method'].nunique()} methods on {datasets} datasets; a point is "
-        f"the mean of a dataset. {shapes(datasets)} P: one-way ANOVA over the means of the "
-        "datasets, as in the paper; that it finds nothing is no proof of stability. Equivalence: "
-        "two one-sided paired tests of each level against the baseline, over the objects for which "
-        "the level made a difference."
+        f"DSC by {what} of {counted(rows['method'].nunique(), 'method')} on "
+        f"{counted(datasets, 'dataset')}; a point is the mean of a dataset. {shapes(datasets)} "
+        "P: one-way ANOVA over the means of the datasets, as in the paper; that it finds nothing "
+        "is no proof of stability. Equivalence: two one-sided paired tests of each level against "
+        "the baseline, over the objects for which the level made a difference."
     )
     tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]
     if len(tost):
         least, most = int(tost["unaffected"].min()), int(tost["unaffected"].max())
-        text += (
-            f" Objects that a level left as they were: {least:,} to {most:,}, by method and level."
-        )
+        span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        text += f" Objects that a level left as they were: {span}, by method and level."
     return text
 
 

@@ -30,6 +30,11 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Print a number of things: 1 method, 2 methods."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def blocks(results: "Results") -> list[dict[str, Any]]:
     """Table 1 by split; the best of a column is marked with a leading star, taken off again."""
     numbers = tables.table1(results.overall, results.methods, results.controls)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from reports import radar
 from reports.cases import links
+from reports.sections import counted
 from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
     text = (
         "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
-        f"{ranked.shape[1]} methods on {len(wide)} datasets: mean over the scans of a structure, "
-        "then over the structures of a dataset."
+        f"{counted(ranked.shape[1], 'method')} on {counted(len(wide), 'dataset')}: "
+        "mean over the scans of a structure, then over the structures of a dataset."
     )
     if ranked.shape[1] > _MOST_LINES:
         text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."

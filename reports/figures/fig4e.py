@@ -70,6 +70,6 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
-            text += f" {a.capitalize()} against {b}: {reduction:.1f} % less"
-            text += f" (P {p_value(p)}, {row['test']})."
+            text += f" {a.capitalize()} against {b}: {abs(reduction):.1f} % "
+            text += f"{'less' if reduction >= 0 else 'more'} (P {p_value(p)}, {row['test']})."
     return text

@@ -57,7 +57,9 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert "equivalence: not computable" in texts(figure)  # of the second method
     text = levels.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
-    assert "Objects that a level left as they were: 7 to 7" in text
+    assert "Objects that a level left as they were: 7, by" in text
+    alone = values[values["method"] == METHODS[0]]
+    assert "of 1 method on 5 datasets;" in levels.caption(alone, level_tests(), "deviation")
 
 
 def test_one_dataset_has_a_point_a_level() -> None:
@@ -108,6 +110,8 @@ def test_prompt_times_are_quartiles_median_and_mean() -> None:
     assert "nobody measured them" in texts(figure)
     assert "nobody measured" not in texts(fig4e.draw(interaction(3, generated=False)))
     assert "63.4 % less (P < 0.001, paired t)" in fig4e.caption(table, PROMPT_TESTS)
+    longer = PROMPT_TESTS.assign(reduction_percent=-0.5)
+    assert "0.5 % more (P < 0.001, paired t)" in fig4e.caption(table, longer)
 
 
 def regularity_values(rows: int) -> pd.DataFrame:
