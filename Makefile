@@ -13,7 +13,6 @@ help:  ## Show this help.
 
 demo: $(READY)  ## Run the demonstration study; ends with results/demo/report.html.
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules host
-	@echo "The report: results/demo/report.html"
 
 test: $(READY) check  ## Run the static checks and all tests.
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
@@ -64,7 +63,8 @@ lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --extra cluster --extra dev --strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--upgrade-package torch==2.13.0 --output-file requirements.lock pyproject.toml
-	sed -i 's/^torch==2.13.0+cpu/torch==2.13.0/' requirements.lock
+	sed -i -e 's/^torch==2.13.0+cpu/torch==2.13.0/' \
+		-e 's/^backports-zstd==[0-9.]*/& ; python_version < "3.14"/' requirements.lock
 
 nnunet: .venv-nnunet/.ready  ## Make the environment of nnU-Net, which methods of that name need.
 

@@ -1,7 +1,7 @@
 # The whole benchmark on one page: each stage is a file of rules, each rule one call of `pambench`.
 # The study is that of the paper unless another file is given: snakemake --configfile config/demo.yaml
 
-if "study" not in config:
+if not config:
 
     configfile: "config/paper.yaml"
 
@@ -28,6 +28,11 @@ localrules:
 
 onstart:
     print(*filter(None, [clock.bring_back(Path())]), file=sys.stderr)
+
+
+onsuccess:
+    if Path(STUDY_FOLDER, "report.html").is_file():
+        print(f"The report: {STUDY_FOLDER}/report.html")
 
 
 onerror:

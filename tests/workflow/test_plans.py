@@ -48,6 +48,19 @@ def test_the_whole_paper_is_under_five_thousand_jobs(tmp_path: Path) -> None:
     assert 1000 < jobs["total"] < 5000
 
 
+def test_a_study_without_a_name_is_not_taken_for_the_papers(tmp_path: Path) -> None:
+    nameless = tmp_path / "nameless.yaml"
+    nameless.write_text("datasets: [P01]\nmethods: {fill: {adapter: box-fill, prompt: box3d}}\n")
+    done = subprocess.run(
+        [*SNAKEMAKE, "--configfile", str(nameless), "--dry-run", "--directory", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "study: Field required" in done.stdout + done.stderr
+
+
 def test_a_network_would_have_been_noticed(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
     asked = "import urllib.request as u; u.urlopen('http://127.0.0.1:9')"
