@@ -56,6 +56,10 @@ class Command(Adapter):
 
     options: Options
 
+    def at_hand(self) -> str:
+        """Whether the program is there."""
+        return "program" if process.program(self.options.command) else "no program"
+
     def missing(self) -> str | None:
         """Ask for the program where it is not there."""
         name = self.options.command[0]

@@ -37,7 +37,8 @@ class MethodInfo:
 
     ``prompts``: the kinds it accepts. ``version``: raised when the method's results change, since
     it is part of their digest. ``licence``: of the code that runs, and whose that is; weights have
-    one of their own. ``control``: a bound to hold methods against, which looks at no
+    one of their own. ``weights``: the entry to name where the method cannot do without any; a study
+    that names none is refused. ``control``: a bound to hold methods against, which looks at no
     image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
     that is shown the truth.
     """
@@ -50,6 +51,7 @@ class MethodInfo:
     memory_mb: int = 1000
     licence: str | None = None
     citation: str | None = None
+    weights: str | None = None
     control: bool = False
     sees_reference: bool = False
 
@@ -89,8 +91,8 @@ class Adapter(ABC):
     def at_hand(self) -> str:
         """Tell in few characters what is there of things outside the study that it depends on.
 
-        They are in no digest; a change of this makes the predictions anew. Cheap: called whenever
-        the workflow is read.
+        They are in no digest; a change of this makes the predictions anew, unless they are then
+        `missing`: what was made stays. Both are cheap: called whenever the workflow is read.
         """
         return ""
 

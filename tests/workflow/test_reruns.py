@@ -139,6 +139,8 @@ def test_predictions_made_elsewhere_are_read_when_they_appear(
         if status == "skipped":
             shutil.copytree(done.folder / "A" / "labels", made / "A")
             assert {"predict", "fetch", "prepare", "prompts"} & done.rerun(study) == {"predict"}
+    made.rename(done.folder / "away")
+    assert "predict" not in done.rerun(study)  # what was read stays
 
 
 def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Workplace) -> None:

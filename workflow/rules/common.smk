@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from snakemake.logging import logger
 from benchmark import paths, stages
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
+from benchmark.at_hand import known
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock, room
 from benchmark.machine.workflow_progress import take_over
@@ -53,6 +55,10 @@ SETTINGS = {
     },
 }
 
+# A profile's resources would be gone with any --resources of the command line.
+if "downloads" not in workflow.global_resources:
+    workflow.register_resource("downloads", 4)
+
 WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
 
 if workflow.is_main_process:
@@ -63,7 +69,9 @@ if workflow.is_main_process:
     take_over(logger)
 
 # The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; set -euo pipefail; ")
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; set -euo pipefail; "
+)
 
 
 wildcard_constraints:
@@ -129,7 +137,7 @@ def fingerprint_of_weights(wildcards):
 
 @functools.cache
 def at_hand(run):
-    return ADAPTERS[run](RUNS[run].options).at_hand()
+    return known(RUNS[run], Path("results/runs", run))
 
 
 def prompts_of_run(wildcards):
