@@ -4,7 +4,8 @@
 its own. So a job takes the first visible GPU whose lock is free, before torch is imported, and
 sees only that one. The kernel frees the lock when the process ends, also by SIGKILL. Locks are
 named by the absolute id of a GPU, since indices are numbered anew in each process that sees only
-some. Under Slurm and Kubernetes the scheduler has done all this, and nothing is taken.
+some. A job that a cluster gave one GPU has nothing to choose, and takes no lock; one that it gave
+several, as an allocation in which Snakemake itself runs, does.
 """
 
 import csv
@@ -30,7 +31,7 @@ temporary folder)."""
 WAIT = "PAMBENCH_GPU_WAIT"
 """Environment variable: seconds to wait for a GPU before giving up (default 86,400)."""
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
-"""Environment variables whose presence says that a cluster hands out the GPUs."""
+"""Environment variables whose presence says that a cluster handed out what is visible."""
 
 _QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
 _REPORT_EVERY_S = 60.0
@@ -78,8 +79,8 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     Raises `UserError` when no GPU became free in time. Enter before torch is imported: CUDA
     reads the environment once.
     """
-    gpus = [] if any(name in os.environ for name in SCHEDULERS) else visible()
-    if not gpus:
+    gpus = visible()
+    if len(gpus) <= any(name in os.environ for name in SCHEDULERS):
         yield None
         return
     gpu, lock = _take(gpus, purpose, pause)

@@ -120,10 +120,23 @@ def test_a_cluster_hands_them_out_itself(
     scheduler: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(scheduler, "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with lease("anything") as gpu:
         assert gpu is None
-        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
     assert not (machine / "locks").exists()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_several_in_one_allocation_are_taken_one_by_one(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(scheduler, "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with lease("one") as first:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")  # of another job of the allocation
+        with lease("other") as second:
+            assert (first, second) == (Gpu("GPU-b"), Gpu("GPU-c"))
 
 
 def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
