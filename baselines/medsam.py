@@ -33,6 +33,7 @@ class MedSAM(Adapter):
         memory_mb=8000,
         licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
         citation="doi:10.1038/s41467-024-44824-z",
+        weights="medsam-vit-b",
     )
 
     class Options(Adapter.Options):
@@ -96,6 +97,7 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
         memory_mb=8000,
         licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
         citation="doi:10.1038/s41467-024-44824-z",
+        weights="medsam-vit-b",
         control=True,
         sees_reference=True,
     )

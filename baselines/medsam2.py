@@ -34,9 +34,9 @@ class Sam2(Adapter):
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
         citation="arXiv:2408.00714",
+        weights="sam2.1-hiera-tiny",
     )
     image: ClassVar[int] = 1024
-    weights: ClassVar[str] = "sam2.1-hiera-tiny"
 
     class Options(Adapter.Options):
         """Options; the defaults are those of the released script for CT lesions.
@@ -61,7 +61,9 @@ class Sam2(Adapter):
 
         if weights is None:
             name = type(self).__name__
-            raise UserError(f"{name} needs weights: say weights: {self.weights} in the study file.")
+            raise UserError(
+                f"{name} needs weights: say weights: {self.info.weights} in the study file."
+            )
         self.network = medsam2_network.load(weights, self.image).to(device)
         self.device = device
 
@@ -89,9 +91,9 @@ class MedSam2(Sam2):
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",
         citation="arXiv:2504.03600",
+        weights="medsam2",
     )
     image = 512
-    weights = "medsam2"
 
 
 class _Video:

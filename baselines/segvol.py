@@ -29,6 +29,7 @@ class SegVol(Adapter):
         memory_mb=12000,
         licence="Apache-2.0 (this project; github.com/BAAI-DCAI/SegVol is under MIT)",
         citation="arXiv:2311.13385",
+        weights="segvol-v1",
     )
 
     class Options(Adapter.Options):

@@ -58,6 +58,11 @@ class Method(Settings):
             adapter.with_options(options)
         if self.weights is not None:
             weights.load(self.weights)
+        elif cls.info.weights is not None:
+            raise ValueError(
+                f"{self.adapter} needs weights: say weights: {cls.info.weights}, or what else "
+                "`pambench weights list` has, or an entry of your own"
+            )
         return self
 
     @property

@@ -162,6 +162,7 @@ class Pam2DMask(Pam):
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
+        weights="pam-small",
     )
 
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":

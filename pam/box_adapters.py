@@ -79,6 +79,7 @@ class Pam2DBox(_PamBox):
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
+        weights="pam-small",
     )
 
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
@@ -111,6 +112,7 @@ class Pam3DBox(_PamBox):
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
         citation=PAPER,
+        weights="pam-small",
     )
 
     class Options(_PamBox.Options):

@@ -185,6 +185,7 @@ def test_frames_are_those_of_pillow(shape: tuple[int, int]) -> None:
 def test_weights_are_needed_and_named() -> None:
     for adapter, image in ((MedSam2, 512), (Sam2, 1024)):
         assert adapter.image == image
-        with pytest.raises(UserError, match=f"weights: {adapter.weights}"):
+        with pytest.raises(UserError, match=f"weights: {adapter.info.weights}"):
             adapter().load(None, "cpu")
-        assert weights.load(adapter.weights).file
+        assert adapter.info.weights
+        assert weights.load(adapter.info.weights).file

@@ -60,6 +60,10 @@ REFUSED = [
     ),
     ({"methods": {"a": {**METHODS["small"], "variants": {"": {}}}}}, "a variant needs a name"),
     ({"methods": {"a": {**METHODS["fill"], "weights": "nothing"}}}, "Unknown weights 'nothing'"),
+    (
+        {"methods": {"a": {"adapter": "pam.adapters:Pam2DMask", "prompt": "mask2d"}}},
+        "needs weights: say weights: pam-small",
+    ),
     ({"deviations": [0.1]}, "must hold 0"),
     ({"deviations": [0, 20]}, "between -1 and 1"),
     ({"deviations": [0, float("nan")]}, "between -1 and 1"),

@@ -125,6 +125,7 @@ rule check:
         f"results/logs/{STUDY.study}/check.log",
     benchmark:
         f"results/logs/{STUDY.study}/check.tsv"
+    retries: 0
     conda:
         "../../environment.yml"
     shell:
