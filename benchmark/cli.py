@@ -3,8 +3,9 @@
 Imports of a stage stand inside its command, so that ``--help`` and small jobs start at once.
 """
 
+import re
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,22 @@ Input = Annotated[Path, typer.Option(help="File to read.")]
 Entry = Annotated[str, typer.Option(help="Catalogue id, or the path of an entry's YAML file.")]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"pambench {version('pambench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    told: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell it and exit."),
+    ] = False,
+) -> None:
+    """Benchmark of promptable 3D medical image segmentation."""
+
+
 def main() -> None:
     """Run the command line; a mistake of the user is told without a traceback."""
     for point in entry_points(group=COMMANDS):
@@ -48,6 +65,11 @@ def main() -> None:
             app()
         except OSError as error:
             stop_at_trouble(error)
+            if isinstance(error, PermissionError):
+                raise UserError(
+                    f"{error.filename or 'A file'}: no right to read or write there. Run where you "
+                    "may, or ask for the rights."
+                ) from error
             raise
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
@@ -147,7 +169,7 @@ def plan(
     output: Output,
 ) -> None:
     """Have a method that learns plan for training cases; ends in a status file."""
-    from benchmark import fitting
+    from benchmark import at_hand, fitting
     from benchmark.files import read_json, write_json
     from benchmark.specs import Run
 
@@ -155,6 +177,7 @@ def plan(
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
     status = fitting.plan(run, sources, output.parent)
+    at_hand.note(run, settings.parent)
     content = {name: one.model_dump() for name, one in divided.items()}
     write_json(output.parent / "split.json", content)
     write_json(output, status.model_dump())
@@ -209,7 +232,7 @@ def predict(
     ] = None,
 ) -> None:
     """Run a method over a shard: images and prompts in, masks out, no labels."""
-    from benchmark import inference, splits
+    from benchmark import at_hand, inference, splits
     from benchmark.files import read_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -243,6 +266,7 @@ def predict(
         about = facts(where)
         write_table(results.masks, inference.MASKS, masks, facts=about)
         write_table(results.times, inference.TIMES, times, facts=about)
+        at_hand.note(run, settings.parent)
 
 
 @app.command()
@@ -363,9 +387,16 @@ def check_adapter(
     kinds = [kind for kind in KINDS if prompt in (None, kind)]
     if not kinds:
         raise UserError(unknown_name("kind of prompt", str(prompt), KINDS))
+    given = yaml.safe_load(options)
+    if not isinstance(given, dict):
+        raise UserError(
+            f"Options are pairs of a name and a value, as 'quantile: 0.6'; not {given!r}."
+        )
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UserError(f"Unknown device {device!r}; a method runs on cpu, cuda or cuda:1.")
     file = at_hand(weights) if weights else None
     failed = 0
-    for finding in findings(name, yaml.safe_load(options), device, file, kinds):
+    for finding in findings(name, given, device, file, kinds):
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}", flush=True)
         failed += not finding.ok
     if failed:

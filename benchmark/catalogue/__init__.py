@@ -173,6 +173,11 @@ def load(name: str) -> Dataset:
     dataset = Dataset.read(content, str(path))
     if dataset.id != path.stem and path.parent == _DATASETS:
         raise UserError(f"{path}: the id is {dataset.id!r}, but the file is named {path.stem!r}.")
+    if path.parent != _DATASETS and dataset.id in names():
+        raise UserError(
+            f"{path}: {dataset.id} is the id of a dataset of the catalogue, whose data in "
+            f"data/{dataset.id} it would replace. Choose another."
+        )
     return _released(dataset, content, path) if varied else dataset
 
 

@@ -75,6 +75,11 @@ def findings(
         yield (first := _attempt(rule, action, good))
         if not first.ok:
             return
+    wanted = [kind for kind in cls.info.prompts if kind in kinds]
+    if not wanted:
+        takes = f"one of the prompts that it takes, {', '.join(cls.info.prompts)}"
+        yield Finding("prompts", False, say(takes, ", ".join(kinds), "ask for one of them"))
+        return
     adapter = cls(options)
     if reason := adapter.missing():
         yield Finding("at hand", False, reason)
@@ -90,7 +95,6 @@ def findings(
         begun = perf_counter()
         yield (first := _attempt("load", partial(_load, adapter, weights, device), "done"))
         if first.ok:
-            wanted = [kind for kind in cls.info.prompts if kind in kinds]
             yield from _segments(adapter, wanted, perf_counter() - begun)
 
 

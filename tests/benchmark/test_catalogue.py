@@ -104,6 +104,9 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
         catalogue.load("p01")
     with pytest.raises(UserError, match="No such file"):
         catalogue.load(str(tmp_path / "absent.yaml"))
+    path.write_text(yaml.safe_dump(entry(tmp_path, id="P01").model_dump(mode="json")))
+    with pytest.raises(UserError, match="P01 is the id of a dataset of the catalogue"):
+        catalogue.load(str(path))
 
 
 @pytest.mark.parametrize(

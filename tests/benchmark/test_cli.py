@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         assert result.exit_code == 0
         assert "prompts: mask2d" in result.output
         assert "option: slope = " in result.output
+
+
+def test_the_version() -> None:
+    assert invoke("--version").output == f"pambench {version('pambench')}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--prompt", "mask2d"], "box3d; got mask2d"),
+        (["--device", "gpu"], "Unknown device 'gpu'"),
+        (["--options", "quantile 0.6"], "not 'quantile 0.6'"),
+    ],
+)
+def test_a_check_that_would_check_nothing_is_refused(options: list[str], told: str) -> None:
+    result = invoke("check-adapter", "box-fill", *options)
+    assert result.exit_code == 1
+    assert told in result.output + str(result.exception)
 
 
 def test_an_adapter_is_checked() -> None:
