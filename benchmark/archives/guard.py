@@ -11,7 +11,6 @@ from typing import BinaryIO
 from benchmark.errors import UserError
 
 _SIDE_FILES = ("__MACOSX/*", "*/__MACOSX/*", "._*", "*/._*")
-_SPARE = 1 << 28
 
 
 class ArchiveError(UserError):

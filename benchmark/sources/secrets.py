@@ -3,7 +3,6 @@
 import os
 import re
 
-TOKENS = ("SYNAPSE_AUTH_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _SECRET = re.compile(r"TOKEN|PASSWORD|SECRET|PASSWD|API_KEY")
 _QUERY = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\")]+")
 

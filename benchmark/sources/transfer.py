@@ -111,9 +111,7 @@ class Transfer:
         length = answer.headers.get("Content-Length", "")
         start, total = 0, int(length) if length.isdigit() else None
         if answer.status_code == 206:
-            told = re.fullmatch(
-                r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "")
-            )
+            told = _PART.fullmatch(answer.headers.get("Content-Range", ""))
             start = int(told[1]) if told else -1
             total = int(told[2]) if told and told[2] != "*" else None
         if start != self.done:
