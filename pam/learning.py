@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +104,17 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         self.recipe(workdir)
 
     def fit(self, workdir: Path, device: str | None, start: Path | None) -> None:
-        """Train, or go on from the checkpoint."""
+        """Train, or go on from the checkpoint, unless that began with other weights."""
         from pam import files
         from pam.network import PropMask
-        from pam.training.loop import train
+        from pam.training.loop import CHECKPOINT, train
+        from pam.training.state import began, fingerprint
 
         network = files.read(start, PropMask) if start else None
+        checkpoint = workdir / CHECKPOINT
+        with suppress(FileNotFoundError):  # another process of the training may have deleted it
+            if began(checkpoint) != (fingerprint(network) if network else None):
+                checkpoint.unlink()
         recipe = self.recipe(workdir, network.config.model_dump() if network else None)
         train(
             recipe,

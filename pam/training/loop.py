@@ -20,7 +20,7 @@ from pam.network import Network
 from pam.propagation import lead
 from pam.training.batches import batches
 from pam.training.recipe import Recipe
-from pam.training.state import State
+from pam.training.state import State, fingerprint
 from pam.training.tasks import Task
 
 CHECKPOINT, CURVE, RECORD = "checkpoint.pt", "curve.csv", "record.json"
@@ -58,6 +58,11 @@ def train(
         )
     if path.exists():
         state.load(path)
+        if start is not None and state.began != fingerprint(start):
+            raise UserError(
+                f"{path} began with other weights than those given. Start anew in another folder, "
+                "or delete it."
+            )
     elif start is not None:
         state.start_from(start)
     model = nn.parallel.DistributedDataParallel(state.network) if world > 1 else state.network

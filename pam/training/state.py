@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class State:
         self.network.to(device)
         self.average = self._weights() if recipe.optimiser.average else None
         self.start: dict[str, Tensor] | None = None
+        self.began: str | None = None
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=recipe.optimiser.rate,
@@ -49,6 +51,7 @@ class State:
                 "configuration under `network` of the recipe, or one with more channels."
             ) from None
         self.network.load_state_dict(start.state_dict())
+        self.began = fingerprint(network)
         if self.average is not None:
             self.average = self._weights()
         if self.recipe.optimiser.keep_start:
@@ -93,6 +96,7 @@ class State:
             "network": self.network.state_dict(),
             "average": self.average,
             "start": self.start,
+            "began": self.began,
             "optimiser": self.optimiser.state_dict(),
         }
         with atomic(path) as temporary:
@@ -117,11 +121,26 @@ class State:
         if self.average is not None:
             for name, value in content["average"].items():
                 self.average[name].copy_(value)
+        self.began = content.get("began")
         if content["start"] is not None:
             self.start = {n: x.to(self._device) for n, x in content["start"].items()}
 
     def _weights(self) -> dict[str, Tensor]:
         return {n: x.detach().clone() for n, x in self.network.state_dict().items()}
+
+
+def began(path: Path) -> str | None:
+    """`fingerprint` of the weights that the training of a checkpoint began with; None: random."""
+    found: str | None = torch.load(path, map_location="cpu", weights_only=True).get("began")
+    return found
+
+
+def fingerprint(network: Network) -> str:
+    """Digest of a network's weights."""
+    found = sha256()
+    for name, value in network.state_dict().items():
+        found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def learning_rate(settings: Optimiser, step: int, steps: int) -> float:

@@ -123,6 +123,21 @@ def test_it_goes_on_from_weights_of_another_size(
         np.testing.assert_allclose(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
 
 
+def test_other_weights_to_start_from_start_it_anew(
+    source: Callable[..., Source], tmp_path: Path
+) -> None:
+    tiny = recipes.load("tiny")
+    one, other = (train(tiny, tmp_path / str(n), device="cpu", workers=0, stop=n) for n in (1, 2))
+    short = {"steps": 2, "block": 1}
+    old, expected = (fitted(source(), tmp_path / "work", s, training=short) for s in (one, other))
+    assert fitted(source(), tmp_path / "work", one, training=short) == old
+    method = Pam2DMaskTrained({**TINY, "training": short})
+    method.fit(tmp_path / "work", "cpu", one)
+    assert (tmp_path / "work" / WEIGHTS).read_bytes() == old
+    method.fit(tmp_path / "work", "cpu", other)
+    assert (tmp_path / "work" / WEIGHTS).read_bytes() == expected != old
+
+
 def test_the_recipe_is_the_shipped_one_but_for_what_is_told(tmp_path: Path) -> None:
     (tmp_path / TABLES / "D35").mkdir(parents=True)
     method = Pam2DMaskTrained({**TINY, "seed": 4, "training": {"network": {"attended": 1}}})

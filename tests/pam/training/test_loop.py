@@ -106,6 +106,17 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> 
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
 
 
+def test_a_training_does_not_go_on_from_another_start(tiny: Recipe, tmp_path: Path) -> None:
+    first, other = (
+        checkpoints.load(train(tiny, tmp_path / name, device="cpu", workers=0, stop=n))
+        for name, n in (("a", 1), ("b", 2))
+    )
+    train(tiny, tmp_path / "c", start=first, device="cpu", workers=0, stop=1)
+    with pytest.raises(UserError, match="began with other weights"):
+        train(tiny, tmp_path / "c", start=other, device="cpu", workers=0, resume=True)
+    train(tiny, tmp_path / "c", start=first, device="cpu", workers=0, stop=2, resume=True)
+
+
 @pytest.mark.parametrize(("kind", "chained"), [("propmask", 0), ("propmask", 1), ("box2mask", 0)])
 def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str, chained: float) -> None:
     content = tiny.model_dump(mode="json") | {
