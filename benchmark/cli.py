@@ -5,6 +5,7 @@ Imports of a stage stand inside its command, so that ``--help`` and small jobs s
 
 import re
 import sys
+from contextlib import nullcontext
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -195,6 +196,7 @@ def fit(
     """Train a method on its training cases; ends in a status file. Runs under torchrun too."""
     from benchmark import fitting
     from benchmark.files import read_json, write_json
+    from benchmark.machine.claim import claim
     from benchmark.machine.device import device
     from benchmark.specs import Run
     from benchmark.weights import store as weights_store
@@ -207,10 +209,16 @@ def fit(
         else None
     )
     ready = weights_store.read_status(planned)
-    with device(run.adapter, f"{run.adapter} learns {output.parent.name}") as where:
+    # Processes of one training agree among themselves.
+    claimed = nullcontext(True) if fitting.several_processes() else claim(output)
+    purpose = f"{run.adapter} learns {output.parent.name}"
+    with claimed as wanted, device(run.adapter, purpose) as where:
+        if not wanted:
+            print(f"{output} has been made by another process meanwhile")
+            return
         status = fitting.fit(run, ready, output.parent, where, weights=weights, start=start)
-    if fitting.is_first_process():
-        write_json(output, status.model_dump())
+        if fitting.is_first_process():
+            write_json(output, status.model_dump())
 
 
 @app.command()

@@ -43,7 +43,7 @@ rule plan:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
+        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
         at_hand=lambda wildcards: at_hand(wildcards.run),
         sources=lambda wildcards, input: " ".join(
@@ -71,7 +71,7 @@ rule train:
     threads: lambda wildcards: LEARNERS[wildcards.run].threads
     resources:
         gpu=lambda wildcards: LEARNERS[wildcards.run].gpus,
-        mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
+        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""

@@ -23,7 +23,7 @@ rule predict:
     threads: lambda wildcards: METHODS[wildcards.run].threads
     resources:
         gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
-        mem_mb=lambda wildcards: METHODS[wildcards.run].memory_mb,
+        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
         at_hand=lambda wildcards: at_hand(wildcards.run),
         weights=lambda wildcards, input: (
