@@ -122,15 +122,16 @@ def prepare(
     from benchmark import objects as schemas
     from benchmark.files import read_json
     from benchmark.sources import Status
-    from benchmark.tables import write_table
+    from benchmark.tables import forget_shards, write_table
 
-    got = prepare.prepare(
-        catalogue.load(dataset), Status.read(read_json(status), str(status)), shard
-    )
+    entry = catalogue.load(dataset)
+    got = prepare.prepare(entry, Status.read(read_json(status), str(status)), shard)
     write_table(got.images, prepare.IMAGES, images)
     write_table(got.objects, schemas.SCHEMA, objects)
     write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
     write_table(got.failures, prepare.FAILURES, failures)
+    for table in (images, objects, reference, failures):
+        forget_shards(table.parent, entry.shards)
 
 
 @app.command()

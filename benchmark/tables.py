@@ -204,6 +204,13 @@ def _checksum(file: BinaryIO, place: int) -> bytes:
     return b"%08x" % checksum
 
 
+def forget_shards(folder: Path, count: int) -> None:
+    """Delete what lies in a folder of shards from number ``count`` on: there were more before."""
+    for part in _parts(folder):
+        if int(part.stem) >= count:
+            part.unlink(missing_ok=True)
+
+
 def _parts(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.glob("*.parquet"), key=lambda part: (len(part.name), part.name))

@@ -53,6 +53,23 @@ def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "option: slope = " in result.output
 
 
+def test_fewer_shards_than_before_leave_none_of_those(tmp_path: Path) -> None:
+    assert (
+        invoke("fetch", "--dataset", "P10", "--output", str(tmp_path / "status.json")).exit_code
+        == 0
+    )
+    tables = ("images", "objects", "reference", "failures")
+    options = ["--dataset", "P10", "--status", str(tmp_path / "status.json"), "--shard", "0"]
+    for name in tables:
+        old = tmp_path / name / "1.parquet"
+        old.parent.mkdir()
+        old.touch()
+        options += [f"--{name}", str(tmp_path / name / "0.parquet")]
+    assert invoke("prepare", *options).exit_code == 0
+    for name in tables:
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["0.parquet"]
+
+
 def test_the_version() -> None:
     assert invoke("--version").output == f"pambench {version('pambench')}\n"
 

@@ -12,6 +12,7 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.tables import (
     column_names,
+    forget_shards,
     read_arrow,
     read_groups,
     read_record,
@@ -93,6 +94,13 @@ def test_shards_are_joined_in_the_order_of_their_numbers(tmp_path: Path) -> None
         write_table([{"count": shard}], SCHEMA, tmp_path / "t.parquet" / f"{shard}.parquet")
     assert read_table(tmp_path / "t.parquet")["count"].tolist() == [0, 2, 10]
     assert list(read_table(tmp_path / "t.parquet", ["count"]).columns) == ["count"]
+
+
+def test_shards_that_there_were_before_are_forgotten(tmp_path: Path) -> None:
+    for shard in (0, 1, 2, 10):
+        write_table([{"count": shard}], SCHEMA, tmp_path / f"{shard}.parquet")
+    forget_shards(tmp_path, 2)
+    assert read_table(tmp_path)["count"].tolist() == [0, 1]
 
 
 def test_the_record_travels_with_the_table(tmp_path: Path) -> None:
