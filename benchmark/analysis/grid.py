@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.analysis.bootstrap import ratio
 
 Array = NDArray[np.float64]
-_CELL = ["dataset", "scan", "structure"]
+CELL = ["dataset", "scan", "structure"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Grid:
         """Arrange ``rows`` (structure level, a row a cell and method), less methods ``without``."""
         kept = rows[~rows["method"].isin(list(without))]
         code, methods = pd.factorize(kept["method"])
-        cell = kept.groupby(_CELL, sort=True).ngroup().to_numpy()
+        cell = codes(kept, CELL)
         first = np.unique(cell, return_index=True)[1]
-        cells = kept.iloc[first][[*_CELL, "split", "modality"]].reset_index(drop=True)
+        cells = kept.iloc[first][[*CELL, "split", "modality"]].reset_index(drop=True)
         ok = (kept["status"] == "ok").to_numpy()
         values = {}
         for metric in metrics:
@@ -76,6 +76,13 @@ class Grid:
     def _dataset_of_structure(self) -> NDArray[np.intp]:
         first = np.unique(self._structure, return_index=True)[1]
         return codes(self.cells, ["dataset"])[first]
+
+
+def common(values: Array) -> NDArray[np.bool_]:
+    """Cells of (cells, methods) in which every method has a value that has any at all."""
+    known = np.isfinite(values)
+    used = known.any(axis=0)
+    return np.asarray(known[:, used].all(axis=1) & used.any())
 
 
 def codes(cells: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:

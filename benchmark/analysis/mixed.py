@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark.analysis import frames
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import generator
-from benchmark.analysis.grid import Array, Grid
+from benchmark.analysis.grid import Array, Grid, common
 from benchmark.analysis.paired import constant, holm
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     values = grid.values[metric]
     used: NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=0))
-    cells = np.isfinite(values[:, used]).all(axis=1)
+    cells = common(values)
     cells &= ((grid.cells["split"] == split) | (split == ALL)).to_numpy()
     means = grid.scan_means(np.where(cells[:, None], values[:, used], np.nan))
     known = np.isfinite(means).all(axis=1) if used.any() else np.zeros(len(means), dtype=bool)

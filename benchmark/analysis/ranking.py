@@ -1,7 +1,8 @@
 """Ranking of methods, and how far it is to be trusted (after challengeR, Wiesenfarth et al. 2021).
 
-Over the datasets on which every method has a value; methods without any value have no rank. Draws
-are those of the averages: collections, datasets in them, patients in those.
+Over the cells in which every method has a value, so that none gains by what it failed on; methods
+without any value have no rank. Draws are those of the averages: collections, datasets in them,
+patients in those.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.analysis import bootstrap, frames
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from benchmark.analysis.grid import Grid
+from benchmark.analysis.grid import CELL, Grid, codes, common
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import records
 
@@ -29,7 +30,7 @@ SIGNIFICANT = 0.05
 
 RANKING = (
     *("split", "metric", "scheme", "method", "prompt", "value", "rank", "rank_mean", "low"),
-    *("high", "first_share", "datasets", "reason"),
+    *("high", "first_share", "datasets", "cells", "reason"),
 )
 SHARES = ("split", "metric", "scheme", "method", "rank", "share")
 AGREEMENT = (
@@ -49,22 +50,22 @@ def analyse(
     rows = rows.assign(**{m: rows[m].where(rows["status"] == "ok") for m in _metrics(rows)})
     grid = Grid.of(rows, _metrics(rows))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
-    replicates = bootstrap.dataset_replicates(
-        rows, grid.methods, _metrics(rows), settings.resamples, settings.seed
-    )
     firsts = rows.drop_duplicates("dataset")
     collections = dict(zip(firsts["dataset"], firsts["collection"], strict=True))
+    splits = []
+    for names in _splits(grid):
+        inside = _inside(grid, names[-1])
+        splits.append((names, inside, _replicates(rows, grid, inside, settings)))
     for i, metric in enumerate(grid.values):
-        means = grid.dataset_means(grid.values[metric])
-        drawn = {name: values[:, :, i] for name, values in replicates.items()}
-        for names in _splits(grid):
+        for names, inside, replicates in splits:
+            drawn = {name: values[:, :, i] for name, values in replicates.items()}
+            ranked = list(_ranked(grid, metric, inside[metric], drawn, collections, settings))
             chosen = ((grid.datasets["split"] == names[-1]) | (names[-1] == ALL)).to_numpy()
-            ranked = list(_ranked(grid, metric, means, chosen, drawn, collections, settings))
             ranked += [("wins", row) for row in _wins(grid, metric, chosen)]
             for split in names:
                 for name, row in ranked:
                     found[name].append({"split": split, "metric": metric, **row})
-        found["ranks_by_dataset"] += list(_by_dataset(grid, metric, means))
+        found["ranks_by_dataset"] += list(_by_dataset(grid, metric))
     return {name: pd.DataFrame(found[name], columns=list(c)) for name, c in _TABLES.items()}
 
 
@@ -87,34 +88,54 @@ def _metrics(rows: pd.DataFrame) -> list[str]:
     return [name for name in COMPARED if name in rows]
 
 
+def _inside(grid: Grid, split: str) -> dict[str, Array]:
+    """Values of a split, (cells, methods) by metric; NaN outside of it."""
+    members = ((grid.cells["split"] == split) | (split == ALL)).to_numpy()[:, None]
+    return {m: np.where(members, values, np.nan) for m, values in grid.values.items()}
+
+
+def _replicates(
+    rows: pd.DataFrame, grid: Grid, inside: Mapping[str, Array], settings: "AnalysisSettings"
+) -> dict[str, Array]:
+    """Draws of the dataset means, of each metric over the cells that its methods share."""
+    place = codes(rows, CELL)
+    kept = {m: rows[m].where(common(values)[place]) for m, values in inside.items()}
+    return bootstrap.dataset_replicates(
+        rows.assign(**kept), grid.methods, list(inside), settings.resamples, settings.seed
+    )
+
+
 def _ranked(
     grid: Grid,
     metric: str,
-    means: Array,
-    chosen: NDArray[np.bool_],
+    values: Array,
     drawn: Mapping[str, Array],
     collections: Mapping[str, str],
     settings: "AnalysisSettings",
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of the first three tables, for a split and metric: table, row."""
+    """Rows of the first three tables, for a split and metric (``values``): table, row."""
     sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
-    valued = np.asarray(np.isfinite(means[chosen]).any(axis=0))
-    complete = chosen & np.isfinite(means[:, valued]).all(axis=1) & valued.any()
+    shared = common(values)
+    means = grid.dataset_means(np.where(shared[:, None], values, np.nan))
+    valued = np.asarray(np.isfinite(values).any(axis=0))
+    complete = np.asarray(np.isfinite(means).any(axis=1))
     names = grid.datasets["dataset"][complete].tolist()
     methods = [m for m, there in zip(grid.methods, valued, strict=True) if there]
     matrix = sign * means[complete][:, valued]
-    reason = "" if names else "no dataset on which every method has a value"
+    reason = "" if names else "no cell in which every method has a value"
     if len(methods) < 2:
         reason = f"{len(methods)} methods with values: there is nothing to rank"
     draws: list[Array] = []
     if not reason:
         inner = {name: sign * drawn[name][:, valued] for name in names}
-        draws = list(bootstrap.draws(inner, {n: collections[n] for n in names}, settings.seed))
+        drawn_means = bootstrap.draws(inner, {n: collections[n] for n in names}, settings.seed)
+        known = (draw[np.isfinite(draw).all(axis=1)] for draw in drawn_means)
+        draws = [draw for draw in known if len(draw)]  # the patients drawn may lack all such cells
     for scheme in SCHEMES:
-        known = {m: i for i, m in enumerate(methods)}
+        places = {m: i for i, m in enumerate(methods)}
         if not reason:
-            values = _values(matrix, scheme)
-            ranks = _ranks(values)
+            rated = _values(matrix, scheme)
+            ranks = _ranks(rated)
             resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
             yield "rank_agreement", {"scheme": scheme, **_agreement(ranks, resampled, settings)}
         else:
@@ -122,19 +143,19 @@ def _ranked(
         for method in grid.methods:
             about: dict[str, Any] = {"scheme": scheme, "method": method}
             about["prompt"] = grid.prompts[method]
-            about |= {"datasets": len(names)}
-            if reason or method not in known:
+            about |= {"datasets": len(names), "cells": int(shared.sum())}
+            if reason or method not in places:
                 why = reason or "no value"
                 yield "ranking", {**about, "reason": why}
                 continue
-            place = known[method]
+            place = places[method]
             mine = resampled[:, place]
             low, high = np.quantile(mine, (settings.tail, 1 - settings.tail))
             yield (
                 "ranking",
                 {
                     **about,
-                    "value": values[place] if scheme == "significance" else sign * values[place],
+                    "value": rated[place] if scheme == "significance" else sign * rated[place],
                     **{"rank": ranks[place], "rank_mean": mine.mean(), "low": low, "high": high},
                     **{"first_share": float((mine == 1).mean()), "reason": ""},
                 },
@@ -206,8 +227,13 @@ def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[s
         }
 
 
-def _by_dataset(grid: Grid, metric: str, means: Array) -> Iterator[dict[str, Any]]:
+def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
+    """Ranks on each dataset, over the cells of the dataset that its methods share."""
     sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    shared = np.empty(len(grid.cells), dtype=bool)
+    for rows in grid.cells.groupby("dataset").indices.values():
+        shared[rows] = common(grid.values[metric][rows])
+    means = grid.dataset_means(np.where(shared[:, None], grid.values[metric], np.nan))
     for place, values in zip(records(grid.datasets), means, strict=True):
         known = np.isfinite(values)
         ranks = np.full(len(values), np.nan)

@@ -55,6 +55,36 @@ def test_a_clear_order_is_certain_and_a_method_without_values_has_no_rank() -> N
     assert rows.xs("none", level="method")["reason"].eq("no value").all()
 
 
+def test_what_a_method_failed_on_is_held_against_no_other() -> None:
+    """A is better than B in every cell that both have; B has no value in the hard half."""
+    rng = np.random.default_rng(2)
+    rows: list[dict[str, Any]] = []
+    for d in range(8):
+        for s in range(6):
+            about = {"dataset": f"D{d}", "scan": f"s{s}", "structure": "x"}
+            value = rng.uniform(0.8, 0.9) - 0.4 * (s % 2)
+            rows.append({**about, "method": "a", "dsc": value + 0.02})
+            rows.append({**about, "method": "b", "dsc": np.nan if s % 2 else value})
+    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+    rows_of_all = found["ranking"][found["ranking"]["split"] == "all"]
+    table: Any = rows_of_all.set_index(["scheme", "method"])
+    for scheme in ("mean", "median", "significance"):
+        assert table.loc[(scheme, "a"), ["rank", "first_share", "high"]].tolist() == [1, 1, 1]
+        assert table.loc[(scheme, "b"), "rank"] == 2
+    assert table.loc[("significance", "b"), "value"] == 0
+    means = table["value"]["mean"].to_dict()
+    assert means["a"] == pytest.approx(means["b"] + 0.02)
+    assert set(zip(table["datasets"], table["cells"], strict=True)) == {(8, 24)}
+    inner = found["ranks_by_dataset"].set_index("method")["rank"]
+    assert (inner["a"] == 1).all()
+
+
+def test_methods_that_share_no_cell_have_no_rank() -> None:
+    rows = result({"a": [0.9, np.nan], "b": [np.nan, 0.8]})["ranking"]
+    assert rows["reason"].eq("no cell in which every method has a value").all()
+    assert rows["rank"].isna().all()
+
+
 def test_significance_is_scipys_wilcoxon_after_holm() -> None:
     rng = np.random.default_rng(0)
     matrix = rng.normal([0, 0.6, 1.0], 1, (30, 3))
