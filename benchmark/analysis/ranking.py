@@ -17,6 +17,7 @@ from benchmark.analysis import bootstrap, frames
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from benchmark.analysis.grid import CELL, Grid, codes, common
+from benchmark.analysis.paired import signed_ranks
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import records
 
@@ -181,20 +182,14 @@ def _ranks(values: Array) -> Array:
 
 
 def _beaten(matrix: Array) -> Array:
-    """How many others each method beats: signed-rank test (normal approximation), after Holm."""
-    from scipy import stats
-
+    """How many others each method beats: signed-rank test, after Holm."""
     pairs = np.array(list(combinations(range(matrix.shape[1]), 2)))
     differences = np.round(matrix[:, pairs[:, 0]] - matrix[:, pairs[:, 1]], 12)
-    ranks = stats.rankdata(np.abs(differences), axis=0) - (differences == 0).sum(axis=0)
-    ranks = np.where(differences == 0, 0.0, ranks)  # zeros are left out, as usual
-    spread = np.sqrt((ranks**2).sum(axis=0))  # standard deviation of the signed sum under ties
-    z = bootstrap.ratio((ranks * np.sign(differences)).sum(axis=0), spread)
-    p = np.where(np.isfinite(z), 2 * stats.norm.sf(np.abs(z)), 1.0)
+    sums, p = signed_ranks(differences)
     order = np.argsort(p, kind="stable")
     holm = np.empty(len(p))
     holm[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
-    winner = np.where(z > 0, pairs[:, 0], pairs[:, 1])[holm < SIGNIFICANT]
+    winner = np.where(sums > 0, pairs[:, 0], pairs[:, 1])[holm < SIGNIFICANT]
     return np.bincount(winner, minlength=matrix.shape[1]).astype(np.float64)
 
 

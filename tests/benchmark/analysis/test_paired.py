@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.analysis.paired import paired_test, rank_sum
+from benchmark.analysis.paired import paired_test, rank_sum, signed_ranks
 
 # R, ?wilcox.test (Hollander and Wolfe 1973): depression scale, and permeability of the membrane.
 DEPRESSION = (
@@ -30,6 +30,27 @@ def test_rank_sum_is_that_of_r() -> None:
     found = rank_sum(*PERMEABILITY)
     assert found.statistic == 35
     assert found.p == pytest.approx(2 * 0.1272, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("n", "method"), [(1, "exact"), (5, "exact"), (13, "exact"), (49, "exact"), (60, "asymptotic")]
+)
+def test_many_signed_rank_tests_at_once_are_scipys(n: int, method: str) -> None:
+    values = np.random.default_rng(n).normal(0.3, 1, (n, 20))
+    sums, p = signed_ranks(values)
+    found = [stats.wilcoxon(column, method=method) for column in values.T]
+    assert p == pytest.approx([one.pvalue for one in found])
+    smaller = [one.statistic for one in found]
+    assert (n * (n + 1) / 2 - np.abs(sums)) / 2 == pytest.approx(smaller)
+
+
+@pytest.mark.parametrize("n", [2, 6, 13, 14, 40])
+def test_many_signed_rank_tests_with_ties_and_zeros_are_scipys(n: int) -> None:
+    values = np.random.default_rng(n).integers(-2, 5, (n, 4)).astype(np.float64)
+    values[:, 0] = 0
+    _, p = signed_ranks(values)
+    assert p[0] == 1
+    assert p[1:] == pytest.approx([stats.wilcoxon(c).pvalue for c in values[:, 1:].T])
 
 
 @pytest.mark.parametrize("n", [12, 80, 320])
