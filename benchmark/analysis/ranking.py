@@ -138,6 +138,8 @@ def _ranked(
             rated = _values(matrix, scheme)
             ranks = _ranks(rated)
             resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
+            best = resampled == resampled.min(axis=1, keepdims=True)
+            firsts = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
             yield "rank_agreement", {"scheme": scheme, **_agreement(ranks, resampled, settings)}
         else:
             yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
@@ -158,7 +160,7 @@ def _ranked(
                     **about,
                     "value": rated[place] if scheme == "significance" else sign * rated[place],
                     **{"rank": ranks[place], "rank_mean": mine.mean(), "low": low, "high": high},
-                    **{"first_share": float((mine == 1).mean()), "reason": ""},
+                    **{"first_share": float(firsts[place]), "reason": ""},
                 },
             )
             for rank, count in zip(*np.unique(mine, return_counts=True), strict=True):

@@ -79,6 +79,13 @@ def test_what_a_method_failed_on_is_held_against_no_other() -> None:
     assert (inner["a"] == 1).all()
 
 
+def test_equals_share_the_first_rank() -> None:
+    values = [0.8, 0.7, 0.9]
+    rows = result({"a": values, "b": values, "c": [0.1, 0.2, 0.3]})["ranking"]
+    shares = rows[rows["scheme"] == "mean"].groupby("method")["first_share"].unique()
+    assert shares.tolist() == [[0.5], [0.5], [0]]
+
+
 def test_methods_that_share_no_cell_have_no_rank() -> None:
     rows = result({"a": [0.9, np.nan], "b": [np.nan, 0.8]})["ranking"]
     assert rows["reason"].eq("no cell in which every method has a value").all()
