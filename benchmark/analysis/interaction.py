@@ -1,7 +1,9 @@
 """Interaction (paper, Fig. 4e, Table S14): how long people take to give each kind of prompt.
 
-The times come from a table of measurements, for the benchmark cannot take them. Tests are the
-paper's rank-sum test and, over the objects that a reader prompted both ways, the signed-rank test.
+The times come from a table of measurements, for the benchmark cannot take them. Readings of one
+object are no independent samples of what is prompted: intervals draw objects with all their
+readings, and the signed-rank test is over the means of objects that a reader prompted both ways.
+The paper's rank-sum test, over all readings, stands beside it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import aggregate, frames
-from benchmark.analysis.bootstrap import generator
-from benchmark.analysis.paired import WILCOXON, holm, mean_interval, paired_test
+from benchmark.analysis.bootstrap import generator, interval, ratio
+from benchmark.analysis.paired import WILCOXON, holm, paired_test
 from benchmark.analysis.paired import rank_sum as rank_sum_test
 
 if TYPE_CHECKING:
@@ -33,14 +35,15 @@ TESTS = (
 )
 GAIN = ("method", "prompt", "generated", "dsc", "datasets", "seconds", "dsc_per_second")
 
-_OBJECT = ["reader", "dataset", "object"]
+_OBJECT = ["dataset", "object"]
+_READING = ["reader", *_OBJECT]
 
 
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Summarise ``tables["interaction"]``, if there is one; gain needs ``tables["scores"]``."""
-    empty = pd.DataFrame(columns=[*_OBJECT, "prompt", "seconds", "generated"])
+    empty = pd.DataFrame(columns=[*_READING, "prompt", "seconds", "generated"])
     measured = tables.get("interaction", empty)
     summary = pd.DataFrame(_summaries(measured, settings), columns=list(SUMMARY))
     tests = pd.DataFrame(_tests(measured, settings), columns=list(TESTS))
@@ -55,29 +58,31 @@ def _summaries(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator
     for prompt, rows in measured.groupby("prompt", sort=True):
         values = rows["seconds"].to_numpy(dtype=np.float64)
         q1, median, q3 = np.quantile(values, (0.25, 0.5, 0.75))
-        low, high = mean_interval(values, settings.tail)
+        low, high = interval(_drawn(rows, settings)[:, 0], settings.tail)
         yield {
             **{"prompt": prompt, "generated": bool(rows["generated"].any()), "n": len(values)},
             "readers": rows["reader"].nunique(),
-            "objects": len(rows.drop_duplicates(["dataset", "object"])),
+            "objects": len(rows.drop_duplicates(_OBJECT)),
             **{"mean": values.mean(), "sd": values.std(ddof=1) if len(values) > 1 else np.nan},
-            **{"median": median, "q1": q1, "q3": q3, "low": low, "high": high},
+            **{"median": median, "q1": q1, "q3": q3, "low": float(low), "high": float(high)},
         }
 
 
 def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[str, Any]]:
     for a, b in combinations(sorted(measured["prompt"].unique()), 2):
         part = measured[measured["prompt"].isin([a, b])]
-        wide = part.pivot(index=_OBJECT, columns="prompt", values="seconds")
+        wide = part.pivot(index=_READING, columns="prompt", values="seconds")
         first, second = (wide[p].dropna().to_numpy(dtype=np.float64) for p in (a, b))
-        paired = wide.dropna().to_numpy(dtype=np.float64)
+        paired = wide.dropna().groupby(_OBJECT).mean().to_numpy(dtype=np.float64)
         numbers = {
             **{"prompt_a": a, "prompt_b": b, "generated": bool(part["generated"].any())},
             **{"n_a": len(first), "n_b": len(second)},
             **{"mean_a": first.mean(), "mean_b": second.mean()},
         }
         numbers["reduction_percent"] = 100 * (1 - numbers["mean_a"] / numbers["mean_b"])
-        numbers["low"], numbers["high"] = _reduction_interval(wide, settings)
+        drawn = _drawn(part, settings)
+        low, high = interval(100 * (1 - drawn[:, 0] / drawn[:, 1]), settings.tail)
+        numbers |= {"low": float(low), "high": float(high)}
         unpaired = rank_sum_test(first, second)
         signed = paired_test(WILCOXON, paired[:, 0] - paired[:, 1], unit="object")
         for test, found in (("wilcoxon rank-sum", unpaired), (WILCOXON, signed)):
@@ -85,21 +90,19 @@ def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dic
             yield {**numbers, "test": test, **outcome}
 
 
-def _reduction_interval(wide: pd.DataFrame, settings: "AnalysisSettings") -> tuple[float, float]:
-    """Percentiles of a bootstrap that draws objects, each with both of its times."""
-    if len(wide) < 2:
-        return np.nan, np.nan
-    values = wide.to_numpy(dtype=np.float64)
-    rng = generator(settings.seed, "interaction", *map(str, wide.columns))
-    drawn = values[rng.integers(len(values), size=(settings.resamples, len(values)))]
-    known = np.isfinite(drawn)
-    counts = known.sum(axis=1)
-    usable = (counts > 0).all(axis=1)
-    means = np.where(known, drawn, 0).sum(axis=1)[usable] / counts[usable]
-    low, high = np.quantile(
-        100 * (1 - means[:, 0] / means[:, 1]), (settings.tail, 1 - settings.tail)
-    )
-    return float(low), float(high)
+def _drawn(rows: pd.DataFrame, settings: "AnalysisSettings") -> Array:
+    """Mean seconds of each prompt of ``rows`` in draws of objects with all their readings.
+
+    (draws, prompts); NaN where a draw has none, and where there is but one object.
+    """
+    readings = rows.groupby([*_OBJECT, "prompt"], sort=True)["seconds"]
+    sums, counts = (t.unstack(fill_value=0) for t in (readings.sum(), readings.size()))
+    if len(sums) < 2:
+        return np.full((1, sums.shape[1]), np.nan)
+    rng = generator(settings.seed, "interaction", *map(str, sums.columns))
+    chosen = rng.integers(len(sums), size=(settings.resamples, len(sums)))
+    above, below = (t.to_numpy(dtype=np.float64)[chosen].sum(axis=1) for t in (sums, counts))
+    return ratio(above, below)
 
 
 def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:

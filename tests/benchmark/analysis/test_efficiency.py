@@ -79,6 +79,53 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     )
 
 
+def readings(readers: int, objects: int) -> pd.DataFrame:
+    """Objects differ much, readers of one hardly: further readers tell little."""
+    rng = np.random.default_rng(11)
+    sizes = rng.lognormal(0, 0.5, objects)
+    rows = [
+        {"reader": f"R{r}", "dataset": f"D{o % 2}", "object": f"{o // 2}", "prompt": prompt}
+        | {"seconds": seconds * sizes[o] * rng.uniform(0.99, 1.01) + gain[o]}
+        for prompt, seconds, gain in (
+            ("box2d", 4.0, rng.uniform(0, 2, objects)),
+            ("box3d", 4.5, rng.uniform(0, 2, objects)),
+        )
+        for o in range(objects)
+        for r in range(readers)
+    ]
+    return pd.DataFrame(rows).assign(generated=False)
+
+
+def test_readers_of_one_object_are_not_independent() -> None:
+    table = readings(readers=6, objects=40)
+    settings = AnalysisSettings(resamples=4000)
+    found = interaction.analyse({"interaction": table}, settings)
+    objects: Any = table.groupby(["prompt", "dataset", "object"])["seconds"].mean().unstack(0)
+    a, b = objects["box2d"].to_numpy(), objects["box3d"].to_numpy()
+
+    signed = found["interaction_tests"].set_index("test").loc["wilcoxon signed-rank"]
+    theirs = stats.wilcoxon(a - b)
+    assert (signed["p"], signed["statistic"]) == pytest.approx((theirs.pvalue, theirs.statistic))
+
+    def reduction(a: Any, b: Any, axis: int) -> Any:
+        return 100 * (1 - a.mean(axis=axis) / b.mean(axis=axis))
+
+    options: Any = {"paired": True, "method": "percentile", "n_resamples": 4000, "rng": 1}
+    drawn = stats.bootstrap((a, b), reduction, **options).confidence_interval
+    assert signed["high"] - signed["low"] == pytest.approx(drawn.high - drawn.low, rel=0.1)
+
+    row = found["interaction"].set_index("prompt").loc["box2d"]
+    assert (row["n"], row["readers"], row["objects"]) == (240, 6, 40)
+    expected = 2 * stats.norm.isf(0.025) * a.std() / 40**0.5
+    assert row["high"] - row["low"] == pytest.approx(expected, rel=0.1)
+
+
+def test_one_object_has_no_interval() -> None:
+    found = interaction.analyse({"interaction": readings(readers=3, objects=1)}, SETTINGS)
+    for table in ("interaction", "interaction_tests"):
+        assert found[table][["low", "high"]].isna().all(axis=None)
+
+
 @pytest.mark.parametrize(
     ("changed", "told"), [({"seconds": -1.0}, "positive"), ({"prompt": "x"}, "before")]
 )
