@@ -2,8 +2,9 @@
 
 An object for which a level changed nothing is no evidence for stability. So there are two
 selections: ``all`` structures, as in the paper, and ``effective``, the objects whose guiding slice
-or reach the level did change. At a level only cells count that have a value there and at the
-baseline, so that both means are over the same.
+or reach the level did change. At a level only units count that have a value there and at the
+baseline, so that both means are over the same. A unit has one at a level if all of its cells there
+do (both signs of a deviation): the mean of those that did not fail would hide the failure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,9 @@ class _Levels:
             summed = np.bincount(place[rows], None if of is None else of[rows], minlength=size)
             return summed.reshape(len(self.units), len(self.levels))
 
-        self.values_of = ratio(total(known, cells["value"].to_numpy(np.float64)), total(known))
+        valued = total(known)
+        means = ratio(total(known, cells["value"].to_numpy(np.float64)), valued)
+        self.values_of = np.where(valued == total(affected), means, np.nan)
         self.reached = total(affected) > 0
         self.known = np.isfinite(self.values_of)
         self.structure = codes(self.units, ["dataset", "structure"])

@@ -67,6 +67,33 @@ def test_a_drop_that_the_anova_misses_is_found_and_stability_shown() -> None:
     assert not result(scores(0.0), margin=0.0001).loc[("effective", "TOST"), "equivalent"].any()
 
 
+def test_a_failure_at_one_sign_is_not_averaged_away() -> None:
+    table = scores(drop=0.05)
+    whole = result(table)
+    at = (table["dataset"] == "D1") & (table["scan"] == "s0") & (table["deviation"] == -0.2)
+    failed = result(table.assign(dsc=table["dsc"].mask(at), status=np.where(at, "failed", "ok")))
+    for selection in ("all", "effective"):
+        before = whole.loc[(selection, "TOST")].set_index("level")
+        after = failed.loc[(selection, "TOST")].set_index("level")
+        assert (after["missing"] - before["missing"]).to_dict() == {0.1: 0, 0.2: 1}
+        assert (after["objects"] - before["objects"]).to_dict() == {0.1: 0, 0.2: -1}
+        anova = failed.loc[(selection, "repeated-measures ANOVA")].iloc[0]
+        assert anova["missing"] == 1
+    rest = table[~((table["dataset"] == "D1") & (table["scan"] == "s0"))]
+    lone = result(rest).loc[("effective", "TOST")].set_index("level")
+    after = failed.loc[("effective", "TOST")].set_index("level")
+    assert after["difference"][0.2] == pytest.approx(lone["difference"][0.2])
+
+
+def test_a_sign_that_moves_nothing_needs_no_value() -> None:
+    table = scores(drop=0.05)
+    at = (table["deviation"] == -0.2) & (table["level"] == "object")
+    still = table.assign(shift=table["shift"].mask(at, 0), dsc=table["dsc"].mask(at))
+    after = result(still).loc[("effective", "TOST")].set_index("level")
+    assert after["objects"][0.2] == 12
+    assert after["missing"][0.2] == 0
+
+
 def test_shifts_that_are_not_known() -> None:
     table = result(scores(drop=0.05).assign(shift=np.nan))
     assert table.loc["effective", "reason"].tolist() == [
