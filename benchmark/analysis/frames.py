@@ -78,6 +78,7 @@ def read_objects(path: Path) -> pd.DataFrame:
 def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataFrame:
     """Check a long score table and fill in the optional columns.
 
+    What is not ``ok`` has no metric, whatever stands there: no statistic asks for the status again.
     Raises `UserError` for a missing column, a key that occurs twice, a status that is none, no
     metric, or a metric that is not numeric. Rows keep their order.
     """
@@ -101,7 +102,8 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
     if unknown := sorted(set(filled["status"]) - {"ok", "skipped", "failed"}):
         raise UserError(f"{origin}: the status is ok, skipped or failed, got {unknown[0]!r}.")
     unique(filled, KEY, origin)
-    return filled
+    ok = filled["status"] == "ok"
+    return filled.assign(**{name: filled[name].where(ok) for name in metrics})
 
 
 def metrics_of(table: pd.DataFrame) -> list[str]:

@@ -37,11 +37,10 @@ class Grid:
         cell = codes(kept, CELL)
         first = np.unique(cell, return_index=True)[1]
         cells = kept.iloc[first][[*CELL, "split", "modality"]].reset_index(drop=True)
-        ok = (kept["status"] == "ok").to_numpy()
         values = {}
         for metric in metrics:
             values[metric] = np.full((len(cells), len(methods)), np.nan)
-            values[metric][cell[ok], code[ok]] = kept[metric].to_numpy(dtype=np.float64)[ok]
+            values[metric][cell, code] = kept[metric].to_numpy(dtype=np.float64)
         kinds = kept.drop_duplicates("method").set_index("method")["prompt"].to_dict()
         return cls(tuple(methods), {str(k): str(v) for k, v in kinds.items()}, cells, values)
 

@@ -110,7 +110,6 @@ def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
     if scores is None or summary.empty or "dsc" not in scores:
         return pd.DataFrame(columns=list(GAIN))
     rows = frames.base(scores, "structure")
-    rows = rows.assign(dsc=rows["dsc"].where(rows["status"] == "ok"))
     means = aggregate.dataset_means(rows, ["method", "prompt", "dataset"], ["dsc"]).dropna()
     over = means.groupby(["method", "prompt"], sort=False)["dsc"].agg(["mean", "size"])
     over = over.reset_index().rename(columns={"mean": "dsc", "size": "datasets"})

@@ -48,7 +48,6 @@ def analyse(
     """Rank the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
     rows = frames.base(tables["scores"], "structure")
     rows = rows[~rows["method"].isin(settings.controls)].reset_index(drop=True)
-    rows = rows.assign(**{m: rows[m].where(rows["status"] == "ok") for m in _metrics(rows)})
     grid = Grid.of(rows, _metrics(rows))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     firsts = rows.drop_duplicates("dataset")

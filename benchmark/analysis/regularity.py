@@ -71,10 +71,7 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
     """A row an object: its facts, its shape, and the DSC of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPES}
     frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
-    value = scores["dsc"].where(scores["status"] == "ok")
-    wide = scores.assign(value=value).pivot(
-        index=["dataset", "object"], columns="method", values="value"
-    )
+    wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
     wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
     facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, "object", "patient"]]
     shapes = objects[["dataset", "object", *columns, "volume_mm3"]].rename(columns=columns)

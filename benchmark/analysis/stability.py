@@ -35,7 +35,7 @@ def analyse(
                 selection=selection,
                 level=part["deviation"].abs(),
                 baseline=0.0,
-                value=part[levels.METRIC].where(part["status"] == "ok"),
+                value=part[levels.METRIC],
                 affected=affected,
             )
         )

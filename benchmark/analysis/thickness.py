@@ -56,8 +56,9 @@ def _cells(
     plain = pd.Series(reach.plain, index=rows.index)
     differs = (_slices(level, step, reach) != _slices(plain, step, reach)).astype(float)
     affected = differs.where(step.notna()).mask(level == reach.plain, 1.0)
-    value = rows[levels.METRIC].where(rows["status"] == "ok")
-    cells = rows.assign(level=level, baseline=reach.plain, value=value, affected=affected)
+    cells = rows.assign(
+        level=level, baseline=reach.plain, value=rows[levels.METRIC], affected=affected
+    )
     found = []
     for selection, of in levels.SELECTIONS.items():
         part = cells[rows["level"] == of].assign(selection=selection)

@@ -99,6 +99,19 @@ def test_a_bad_table_is_an_error_that_says_so(table: pd.DataFrame, told: str) ->
         frames.scores(table)
 
 
+@pytest.mark.parametrize("name", ON_SCORES)
+def test_metrics_of_what_is_not_ok_are_not_read(name: str) -> None:
+    """Tables of other origin may hold a score of 0 where a method failed."""
+    table = scores()
+    failed = (table["scan"] == "s0") & (table["method"] == "m1")
+    table = table.assign(status=np.where(failed, "failed", "ok"))
+    empty = table.assign(**{m: table[m].mask(failed) for m in ("dsc", "nsd")})
+    filled = table.assign(**{m: table[m].mask(failed, 0.0) for m in ("dsc", "nsd")})
+    first, second = (run(name, frames.scores(t)) for t in (empty, filled))
+    for key in ANALYSES[name].gives:
+        pd.testing.assert_frame_equal(first[key], second[key])
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such table"):
         frames.read_scores(tmp_path / "none.csv")
