@@ -1,11 +1,11 @@
 """Paired comparison of methods: is the difference between them larger than chance?
 
-Three units. Dataset means, as in the paper: scans of one dataset are no independent samples of
-what a method meets. Scans within each dataset, for who asks about that dataset. And a mixed model
-of all scan means (`benchmark.analysis.mixed`). Both methods of a pair are averaged over the same
-cells, those in which both have a value. The paper ("Statistics and reproducibility") takes the
-paired t-test where the differences look normal, else the Wilcoxon signed-rank test: both are given
-and its choice is marked.
+Three units. Dataset means, as in the paper: scans of one dataset are no independent samples of what
+a method meets. Patients within each dataset, for who asks about that dataset: scans of one are
+averaged first. And a mixed model of all scan means (`benchmark.analysis.mixed`). Both methods of a
+pair are averaged over the same cells, those in which both have a value. The paper ("Statistics and
+reproducibility") takes the paired t-test where the differences look normal, else the Wilcoxon
+signed-rank test: both are given and its choice is marked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def analyse(
     grid = Grid.of(rows, metrics, without=settings.controls)
     return {
         "comparison": compare(grid, tail=settings.tail),
-        "comparison_by_dataset": compare_scans(grid, tail=settings.tail),
+        "comparison_by_dataset": compare_samples(grid, tail=settings.tail),
         "mixed_model": mixed.compare(grid, settings),
     }
 
@@ -56,26 +56,28 @@ def compare(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
     splits = grid.datasets["split"]
     groups = {name: (splits == name).to_numpy() for name in frames.order(splits)}
     groups[ALL] = np.ones(len(splits), dtype=bool)
+    units = dict.fromkeys(groups, "dataset")
     found = [
         {"split": split, **row}
         for metric in grid.values
         for pair in combinations(range(len(grid.methods)), 2)
-        for split, row in _rows(grid, metric, pair, "dataset", groups, tail)
+        for split, row in _rows(grid, metric, pair, "split", groups, units, tail)
     ]
     named = "pairs of methods within split, metric and test"
     table = holm(pd.DataFrame(found, columns=list(COLUMNS)), ["split", "metric", "test"], named)
     return _ordered(table, {"split": list(groups), "metric": list(grid.values)})
 
 
-def compare_scans(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
-    """Compare every pair of methods over the scans of each dataset."""
-    names = grid.scans["dataset"].to_numpy()
+def compare_samples(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
+    """Compare every pair of methods over the patients, or scans, of each dataset."""
+    names = grid.samples["dataset"].to_numpy()
+    units = dict(zip(names, grid.samples["unit"], strict=True))
     groups = {name: names == name for name in grid.datasets["dataset"]}
     found = [
         {"dataset": dataset, **row}
         for metric in grid.values
         for pair in combinations(range(len(grid.methods)), 2)
-        for dataset, row in _rows(grid, metric, pair, "scan", groups, tail)
+        for dataset, row in _rows(grid, metric, pair, "dataset", groups, units, tail)
     ]
     named = "pairs of methods and datasets within metric and test"
     table = holm(pd.DataFrame(found, columns=list(BY_DATASET)), ["metric", "test"], named)
@@ -86,24 +88,27 @@ def _rows(
     grid: Grid,
     metric: str,
     pair: tuple[int, int],
-    unit: str,
+    by: str,
     groups: Mapping[str, NDArray[np.bool_]],
+    units: Mapping[str, str],
     tail: float,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of each of the ``groups``: datasets by split, or samples by dataset; their ``units``."""
     both = grid.values[metric][:, pair]
     both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
     counted = np.isfinite(both[:, 0])
-    means = grid.dataset_means(both) if unit == "dataset" else grid.scan_means(both)
+    means = grid.dataset_means(both) if by == "split" else grid.sample_means(both)
     a, b = (grid.methods[i] for i in pair)
     kinds = {"prompt_a": grid.prompts[a], "prompt_b": grid.prompts[b]}
-    about: dict[str, Any] = {"metric": metric, "method_a": a, "method_b": b, **kinds, "unit": unit}
+    about: dict[str, Any] = {"metric": metric, "method_a": a, "method_b": b, **kinds}
     about["same_prompt"] = kinds["prompt_a"] == kinds["prompt_b"]
-    places = grid.cells["split" if unit == "dataset" else "dataset"].to_numpy()
+    places = grid.cells[by].to_numpy()
     for name, members in groups.items():
         known = means[members & np.isfinite(means[:, 0])]
         differences = np.round(known[:, 0] - known[:, 1], 12)
         normal = normality(differences)
         numbers = {
+            "unit": units[name],
             "n": len(known),
             "cells": int((counted & ((places == name) | (name == ALL))).sum()),
             "mean_a": known[:, 0].mean() if len(known) else np.nan,
@@ -115,7 +120,7 @@ def _rows(
             "normality_p": normal,
         }
         for test in TESTS:
-            outcome = paired_test(test, differences, unit=unit, tail=tail)
+            outcome = paired_test(test, differences, unit=units[name], tail=tail)
             chosen = test == papers_choice(normal)
             yield name, {**about, **numbers, "test": test, "chosen": chosen, **vars(outcome)}
 

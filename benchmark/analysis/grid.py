@@ -18,8 +18,8 @@ CELL = ["dataset", "scan", "structure"]
 class Grid:
     """Structures of scans (cells) by methods.
 
-    ``cells``: a row a cell with dataset, scan, structure, split, modality; ``values``: by metric
-    (cells, methods), NaN where a method has none.
+    ``cells``: a row a cell with dataset, scan, structure, patient, split, modality; ``values``: by
+    metric (cells, methods), NaN where a method has none.
     """
 
     methods: tuple[str, ...]
@@ -36,7 +36,7 @@ class Grid:
         code, methods = pd.factorize(kept["method"])
         cell = codes(kept, CELL)
         first = np.unique(cell, return_index=True)[1]
-        cells = kept.iloc[first][[*CELL, "split", "modality"]].reset_index(drop=True)
+        cells = kept.iloc[first][[*CELL, "patient", "split", "modality"]].reset_index(drop=True)
         values = {}
         for metric in metrics:
             values[metric] = np.full((len(cells), len(methods)), np.nan)
@@ -51,9 +51,22 @@ class Grid:
 
     @cached_property
     def scans(self) -> pd.DataFrame:
-        """A row a scan: ``dataset``, ``scan`` and ``split``, in the order of the means."""
+        """A row a scan: dataset, scan, patient and split, in the order of the means."""
         table = self.cells.drop_duplicates(["dataset", "scan"])
-        return table[["dataset", "scan", "split"]].reset_index(drop=True)
+        return table[["dataset", "scan", "patient", "split"]].reset_index(drop=True)
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """What is independent in a dataset, a row each: ``dataset`` and ``unit``.
+
+        The unit is ``patient`` in a dataset that has several scans of one, else ``scan``.
+        """
+        first = np.unique(self._sample, return_index=True)[1]
+        several = self._several.to_numpy()[first]
+        table = self.scans.iloc[first][["dataset"]].assign(
+            unit=np.where(several, "patient", "scan")
+        )
+        return table.reset_index(drop=True)
 
     def dataset_means(self, values: Array) -> Array:
         """Average (cells, k) over scans, then over structures: (datasets, k)."""
@@ -62,6 +75,21 @@ class Grid:
     def scan_means(self, values: Array) -> Array:
         """Average (cells, k) over the structures of a scan: (scans, k)."""
         return group_means(values, self._scan)
+
+    def sample_means(self, values: Array) -> Array:
+        """Average (cells, k) over the structures of a scan, then over its patient's scans."""
+        return group_means(self.scan_means(values), self._sample)
+
+    @cached_property
+    def _several(self) -> "pd.Series[bool]":
+        """Of each scan: whether its dataset has several scans of a patient."""
+        again = self.scans.duplicated(["dataset", "patient"])
+        return again.groupby(self.scans["dataset"]).transform("any")
+
+    @cached_property
+    def _sample(self) -> NDArray[np.intp]:
+        named = self.scans["patient"].where(self._several, self.scans["scan"])
+        return codes(self.scans.assign(sample=named), ["dataset", "sample"])
 
     @cached_property
     def _structure(self) -> NDArray[np.intp]:

@@ -26,7 +26,13 @@ def rows(scores: dict[str, Any], **more: Any) -> pd.DataFrame:
             found.append(
                 {
                     **{"dataset": f"D{i}", "split": "internal", "scan": "1", "structure": "liver"},
-                    **{"method": method, "prompt": "box2d", "dsc": value, "modality": "CT"},
+                    **{
+                        "patient": "1",
+                        "method": method,
+                        "prompt": "box2d",
+                        "dsc": value,
+                        "modality": "CT",
+                    },
                     "status": "failed" if missing else "ok",
                     **more,
                 }
@@ -105,6 +111,35 @@ def test_what_cannot_be_computed_says_why(a: Any, b: Any, test: str, reason: str
 def test_controls_take_no_part() -> None:
     table = compare(rows(SCORES), controls=["c"])
     assert set(table["method_a"]) | set(table["method_b"]) == {"a", "b"}
+
+
+def test_scans_of_a_patient_are_averaged_before_the_test() -> None:
+    """Three scans of each of six patients in one dataset, one scan of each of 18 in another."""
+    base, noise = RNG.normal(0.03, 0.05, 6), RNG.normal(0, 0.005, (6, 3))
+    about: dict[str, Any] = {"split": "internal", "structure": "x", "modality": "CT"}
+    about |= {"prompt": "box2d", "status": "ok"}
+    cells = [
+        {**about, "dataset": dataset, "scan": f"s{p}-{s}", "method": method, "dsc": value}
+        | {"patient": f"p{p}" if dataset == "several" else f"p{p}-{s}"}
+        for dataset in ("one", "several")
+        for p in range(6)
+        for s in range(3)
+        for method, value in (("a", 0.7 + base[p] + noise[p, s]), ("b", 0.7))
+    ]
+    found = comparison.compare_samples(Grid.of(pd.DataFrame(cells), ["dsc"]))
+    table: Any = found.set_index(["dataset", "test"])
+    patients = (base[:, None] + noise).mean(axis=1)
+    for test, theirs in (
+        ("paired t", stats.ttest_1samp(patients, 0)),
+        ("wilcoxon signed-rank", stats.wilcoxon(patients)),
+    ):
+        row = table.loc[("several", test)]
+        assert (row["unit"], row["n"], row["cells"]) == ("patient", 6, 18)
+        assert row["p"] == pytest.approx(theirs.pvalue)
+    scans = (base[:, None] + noise).ravel()
+    row = table.loc[("one", "paired t")]
+    assert (row["unit"], row["n"]) == ("scan", 18)
+    assert row["p"] == pytest.approx(stats.ttest_1samp(scans, 0).pvalue)
 
 
 def test_one_method_gives_an_empty_table_with_columns() -> None:
