@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 KEYS = ["dataset", "scan", "object"]
 KINDS = {
-    "worst": "lowest mean DSC of the methods",
+    "worst": "lowest mean DSC of the methods, in the lower half of the objects",
     "disputed": "largest spread of DSC between the methods",
-    "best": "highest mean DSC of the methods",
+    "best": "highest mean DSC of the methods, in the upper half",
     "failed": "a method gave no mask",
 }
 """Why a case is chosen, in the order in which they take turns."""
@@ -43,19 +43,23 @@ def choose(found: "pd.DataFrame", shown: Collection[str], most: int) -> list[dic
 
     ``found``: from `judged`. The kinds take turns; within a kind, the first of every dataset comes
     before the second of any, and of these the more extreme one. Each row carries ``kinds``: all by
-    which it was reached.
+    which it was reached before the choice ended, with the last object there is or room for.
     """
     queues = [_queue(found[found["dataset"].isin(list(shown))], kind) for kind in KINDS]
+    reached = {_key(row) for queue in queues for row in queue}
     chosen: dict[tuple[str, ...], dict[str, Any]] = {}
     for turn in zip_longest(*queues):
         for kind, row in zip(KINDS, turn, strict=True):
-            if row is None:
-                continue
-            key = tuple(str(row[name]) for name in KEYS)
-            if key not in chosen and len(chosen) == most:
+            # To go on would call each object of a small study by every kind.
+            if len(chosen) == min(most, len(reached)):
                 return list(chosen.values())
-            chosen.setdefault(key, {**row, "kinds": []})["kinds"].append(kind)
+            if row is not None:
+                chosen.setdefault(_key(row), {**row, "kinds": []})["kinds"].append(kind)
     return list(chosen.values())
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in KEYS)
 
 
 def _queue(found: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
@@ -65,7 +69,15 @@ def _queue(found: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
         "best": ("mean", False),
         "failed": ("failed", False),
     }[kind]
-    rows = found[found[by].notna() & (found["failed"] > 0 if kind == "failed" else True)]
+    belongs = found[by].notna()
+    middle = found["mean"].median()
+    if kind == "failed":
+        belongs &= found["failed"] > 0
+    elif kind == "worst":
+        belongs &= found["mean"] <= middle
+    elif kind == "best":
+        belongs &= found["mean"] >= middle
+    rows = found[belongs]
     rows = rows.sort_values([by, *KEYS], ascending=[up, True, True, True])
     rows = rows.assign(turn=rows.groupby("dataset").cumcount())
     rows = rows.sort_values("turn", kind="stable").drop(columns="turn")

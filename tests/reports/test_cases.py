@@ -64,10 +64,40 @@ def test_the_worst_the_disputed_and_the_best_take_turns() -> None:
     assert names == ["A/lower", "A/apart", "A/high", "B/broken", "B/middle"]
     every = dict(chosen(table, {"A", "B"}, 99))
     assert len(every) == 6
-    assert every["B/broken"][:2] == ["failed", "best"]
-    assert set(every["A/low"]) == {"worst", "disputed", "best"}
+    assert every["B/broken"] == ["failed", "best"]
+    assert every["A/low"] == ["worst"]
     assert chosen(table, set(), 9) == []
     assert chosen(table, {"A"}, 0) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from("ABC")), min_size=2),
+    st.integers(0, 40),
+)
+def test_the_best_and_the_worst_stand_on_their_side(
+    pairs: list[tuple[int, int, str]], most: int
+) -> None:
+    values: dict[str, Any] = {
+        f"{name}/{i}": (a / 20, b / 20) for i, (a, b, name) in enumerate(pairs)
+    }
+    middle = np.median([np.mean(pair) for pair in values.values()])
+    found = chosen(scores(values), set("ABC"), most)
+    assert len(found) == min(most, len(values))
+    for name, kinds in found:
+        assert kinds
+        assert len(kinds) == len(set(kinds))
+        assert "best" not in kinds or np.mean(values[name]) >= middle - 1e-9
+        assert "worst" not in kinds or np.mean(values[name]) <= middle + 1e-9
+
+
+def test_every_object_of_a_small_study_is_not_of_every_kind() -> None:
+    means = [0.12, 0.2, 0.238, 0.31, 0.55, 0.6, 0.72, 0.8, 0.85, 0.9, 0.93, 0.97]
+    table = scores({f"{'AB'[i > 3]}/{i:02d}": (dsc, dsc) for i, dsc in enumerate(means)})
+    found = dict(chosen(table, {"A", "B"}, 24))
+    assert len(found) == 12
+    assert "best" not in found["A/02"]
+    assert all("best" in found[f"B/{i:02d}"] for i in (9, 10, 11))
+    assert not any({"worst", "best"} <= set(kinds) for kinds in found.values())
 
 
 def test_a_failure_enters_neither_mean_nor_spread() -> None:
