@@ -24,7 +24,24 @@ _MOST_PAIRS = 4
 def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     values, found = results.statistics("regularity_values"), results.statistics("regularity")
-    return draw(values, found), caption(values, found)
+    return draw(values, found), caption(values, found) if pairs(values) else without(results)
+
+
+def without(results: "Results") -> str:
+    """Caption of a study that has no pair: what its reference method is, and what it lacks."""
+    analysis = results.settings.get("analysis", {})
+    controls = {*results.controls, *analysis.get("controls", ())}
+    compared = [method for method in results.methods if method not in controls]
+    named = analysis.get("reference")
+    if named in controls:
+        why = f"the reference method that the study names, {named}, is a control"
+    elif not compared:
+        why = "there is no reference method, since every method is a control"
+    elif len(compared) == 1:
+        why = f"{compared[0]} is the only method that is no control"
+    else:
+        why = "no object has a shape and scores of two methods"
+    return f"Change of DSC over shape: none, since {why}."
 
 
 def pairs(values: "pd.DataFrame") -> list[tuple[str, str]]:
@@ -42,7 +59,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
         drawn = pairs(values)
         if not drawn:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No pair of methods to compare (analysis.reference).")
+            note(figure, "No pair of methods that are no controls.")
             return figure
         figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
         panels = figure.subplots(len(drawn), len(SHAPES), sharey="row", sharex="col", squeeze=False)
@@ -73,10 +90,8 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
 
 
 def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
-    """Caption from the numbers."""
+    """Caption from the numbers of at least a pair."""
     drawn = pairs(values)
-    if not drawn:
-        return "Change of DSC over shape: none, since the study names no reference method."
     total = values[["method", "reference"]].drop_duplicates().shape[0]
     text = (
         "Change of DSC against the reference method over the shape of the object on its largest "

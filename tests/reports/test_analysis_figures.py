@@ -10,8 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError
+from benchmark.files import write_json
 from reports import levels
-from reports.figures import fig4c, fig4e, fig5b, fig5e
+from reports.figures import Folders, fig4c, fig4e, fig5b, fig5e
 from reports.results import Results
 from reports.style import looks
 from tests.reports.test_figures import METHODS, by_dataset, texts
@@ -229,6 +230,30 @@ def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
 )
 def test_a_figure_without_rows_says_so(figure: Any) -> None:
     assert texts(figure()).startswith("No ")
+
+
+@pytest.mark.parametrize(
+    ("methods", "analysis", "why"),
+    [
+        (["ours", "fill"], {}, "since ours is the only method that is no control."),
+        (["ours", "fill"], {"reference": "fill"}, "names, fill, is a control."),
+        (["fill"], {}, "since every method is a control."),
+        (["ours", "own"], {"controls": ["own"], "reference": "own"}, "names, own, is a control."),
+        (["ours", "other"], {}, "no object has a shape and scores of two methods."),
+    ],
+)
+def test_a_study_without_a_pair_is_told_why(
+    tmp_path: Path, methods: list[str], analysis: dict[str, Any], why: str
+) -> None:
+    write_json(tmp_path / "settings.json", {"analysis": analysis})
+    known = {method: {"control": method == "fill"} for method in methods}
+    write_json(tmp_path / "record.json", {"methods": known})
+    (tmp_path / "statistics").mkdir()
+    tables = {"overall": pd.DataFrame({"method": methods})}
+    tables |= {"regularity_values": regularity_values(0), "regularity": correlations()}
+    for name, table in tables.items():
+        table.to_csv(tmp_path / "statistics" / f"{name}.csv", index=False)
+    assert fig5b.make(Results(tmp_path), Folders())[1].endswith(why)
 
 
 @pytest.mark.parametrize("hashes", ["hh", "hx"])
