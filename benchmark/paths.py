@@ -29,3 +29,5 @@ SCORES = f"{RESULTS}/runs/{{run}}/scores-{{scoring}}/{{dataset}}/{{shard}}.parqu
 STUDY = f"{RESULTS}/{{study}}"
 """Folder of a study: settings.json, scores.parquet, times.parquet, failures.parquet, record.json,
 statistics/, tables/, figures/, report.html."""
+CHECK_LOG = f"{RESULTS}/logs/{{study}}/check.log"
+"""What the check of the budget of losses told, the last step of a study."""

@@ -1,4 +1,4 @@
-"""How far a study is: stages, trainings, cells by method and dataset. Read from its files alone.
+"""How far a study is: stages, check, trainings, scans, cells. Read from its files alone.
 
 It starts nothing and locks nothing, so it can be asked while the study runs.
 """
@@ -99,11 +99,40 @@ def cells(study: Study, root: Path) -> list[Cell]:
     return found
 
 
+def set_aside(study: Study, root: Path) -> dict[str, tuple[int, int]]:
+    """Count by dataset, below ``root``: scans set aside so far, of those prepared or set aside."""
+    found = {}
+    for dataset, entry in study.entries.items():
+        aside = prepared = 0
+        for shard in range(entry.shards):
+            where = {"dataset": dataset, "shard": shard}
+            lost = _there(root / paths.SET_ASIDE.format(**where), ["scan"])
+            kept = _there(root / paths.IMAGES.format(**where), ["scan"])
+            aside += 0 if lost is None else int(lost["scan"].count())
+            prepared += 0 if kept is None else len(kept)
+        found[dataset] = (aside, aside + prepared)
+    return found
+
+
+def final_check(study: Study, root: Path) -> str:
+    """Tell how the check of the budget of losses ended on the scores that are there."""
+    folder = root / paths.STUDY.format(study=study.study)
+    passed, scores = folder / "within-budget.json", folder / "scores.parquet"
+    log = root / paths.CHECK_LOG.format(study=study.study)
+    if _made_after(passed, scores):
+        return "passed"
+    if not _made_after(log, scores):
+        return "has not run"
+    told = one_line(log.read_text(encoding="utf-8", errors="replace"))
+    return f"failed: {told}" if told else "has not ended"
+
+
 def summary(study: Study, root: Path) -> str:
     """Tell the state of a study as text: a line a stage, a line a method and dataset."""
     lines = [f"study {study.study}: {_activity(root)}", ""]
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
+    lines.append(f"  {'check':8} {final_check(study, root)}")
     if told := trainings(study, root):
         seeds = ["" if one.seed is None else str(one.seed) for one in told]
         found = [(t.name, seed, t.model, t.state) for t, seed in zip(told, seeds, strict=True)]
@@ -114,6 +143,9 @@ def summary(study: Study, root: Path) -> str:
         shards = f"{cell.shards_done}/{cell.shards}"
         reason = one_line(cell.reason or "")
         rows.append((cell.method, cell.dataset, shards, *counts, str(cell.waiting), reason))
+    lost = [(name, f"{n} of {of}") for name, (n, of) in set_aside(study, root).items() if n]
+    if lost:
+        lines += ["", *_aligned([("dataset", "scans set aside"), *lost])]
     return "\n".join([*lines, "", *_aligned(rows)])
 
 
@@ -127,6 +159,12 @@ def _activity(root: Path) -> str:
     if any((root / ".snakemake" / "locks").glob("*")):
         return "a workflow runs here, or was killed (then: snakemake --unlock)"
     return "no workflow runs here"
+
+
+def _made_after(path: Path, origin: Path) -> bool:
+    """Whether ``path`` was made from the ``origin`` that is there, not from an earlier one."""
+    there = path.exists() and origin.exists()
+    return there and path.stat().st_mtime >= origin.stat().st_mtime
 
 
 def _there(path: Path, columns: list[str]) -> pd.DataFrame | None:

@@ -150,6 +150,8 @@ def _counts(results: "Results") -> dict[str, int]:
         "ready": states.count("ready"),
         "scored": int(results.by_dataset.loc[results.by_dataset["n"] > 0, "dataset"].nunique()),
         "contaminated": int(rows["contaminated"].sum()),
+        "aside": results.set_aside,
+        "scans": results.set_aside + results.prepared,
     }
 
 

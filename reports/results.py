@@ -112,6 +112,17 @@ class Results:
         return read_table(self.folder / "failures.parquet")
 
     @cached_property
+    def set_aside(self) -> int:
+        """Number of scans that could not be used, before any method."""
+        rows = self.failures[self.failures["method"].isna() & self.failures["scan"].notna()]
+        return len(rows[["dataset", "scan"]].drop_duplicates())
+
+    @cached_property
+    def prepared(self) -> int:
+        """Number of scans that could be used."""
+        return len(read_table(self.folder / "images.parquet", ["dataset", "scan"]))
+
+    @cached_property
     def objects(self) -> "pd.DataFrame":
         """Scores of single objects: base variant, deviation 0."""
         from benchmark.analysis.aggregate import read_scores

@@ -1,5 +1,6 @@
 """How far a study is, from files that a made study left at each moment."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.sources import Status
-from benchmark.status import Cell, cells, stages, summary
+from benchmark.status import Cell, cells, final_check, set_aside, stages, summary
 from benchmark.study import Study
 from benchmark.tables import write_table
 
@@ -83,6 +84,44 @@ def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:
     lines = [line.split() for line in summary(study, Path()).splitlines()]
     assert ["predict", "0", "of", "4"] in [line[:4] for line in lines]
     assert ["box", "T1", "0/2", "0", "0", "0", "0"] in lines
+
+
+def test_scans_that_were_set_aside_are_counted_by_dataset(study: Study) -> None:
+    assert set_aside(study, Path()) == {"T1": (0, 0)}
+    assert "scans set aside" not in summary(study, Path())
+    lost = [{"dataset": "T1", "scan": scan} for scan in ("a", "b", None, "c")]
+    kept = [{"dataset": "T1", "scan": scan} for scan in ("d", "e")]
+    write_table(lost[:3], prepare.FAILURES, Path(paths.SET_ASIDE.format(**AT)))
+    write_table(kept[:1], prepare.IMAGES, Path(paths.IMAGES.format(**AT)))
+    second = AT | {"shard": 1}
+    write_table(lost[3:], prepare.FAILURES, Path(paths.SET_ASIDE.format(**second)))
+    write_table(kept[1:], prepare.IMAGES, Path(paths.IMAGES.format(**second)))
+    assert set_aside(study, Path()) == {"T1": (3, 5)}
+    assert ["T1", "3", "of", "5"] in [line.split() for line in summary(study, Path()).splitlines()]
+
+
+def test_the_final_check_is_that_of_the_scores_that_are_there(study: Study) -> None:
+    def put(path: Path, text: str, time: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (time, time))
+
+    folder = Path(paths.STUDY.format(study=study.study))
+    log = Path(paths.CHECK_LOG.format(study=study.study))
+    assert final_check(study, Path()) == "has not run"
+    put(log, "", 5)
+    assert final_check(study, Path()) == "has not run"
+    put(folder / "scores.parquet", "", 10)
+    assert final_check(study, Path()) == "has not run"
+    put(log, "", 20)
+    assert final_check(study, Path()) == "has not ended"
+    put(log, "3 of 5 scans\n  were lost.\n", 20)
+    assert final_check(study, Path()) == "failed: 3 of 5 scans were lost."
+    assert "  check    failed: 3 of 5 scans were lost." in summary(study, Path()).splitlines()
+    put(folder / "within-budget.json", "{}", 30)
+    assert final_check(study, Path()) == "passed"
+    put(folder / "scores.parquet", "", 40)
+    assert final_check(study, Path()) == "has not run"
 
 
 def test_it_tells_whether_a_workflow_is_at_it(study: Study, tmp_path: Path) -> None:

@@ -132,6 +132,20 @@ def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> No
         assert said in re.sub(r"\s+", " ", reported.text)
 
 
+def test_the_lead_counts_scans_that_were_set_aside(
+    reported: Reader, made: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert "; 1 of 10 scans was set aside. A cell is" in reported.text
+    folder = made(tmp_path, 1, 1)
+    table = pd.read_parquet(folder / "failures.parquet")
+    two = pd.concat([table, table.assign(scan="scan8"), table]).drop_duplicates()
+    two.to_parquet(folder / "failures.parquet")
+    # By hand: scan8 and scan9 of D01, scan8 of D03; the rows of a method are cells that failed.
+    assert "; 3 of 5 scans were set aside. A cell is" in read(html.render(Results(folder))).text
+    table.head(0).to_parquet(folder / "failures.parquet")
+    assert "scored. A cell is" in re.sub(r" \([^)]*\)", "", read(html.render(Results(folder))).text)
+
+
 def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> None:
     overall, ranking = Results(study).overall, Results(study).statistics("ranking")
     for line in overall[overall["metric"] == "dsc"].to_dict("records"):

@@ -122,7 +122,7 @@ rule check:
     output:
         f"{STUDY_FOLDER}/within-budget.json",
     log:
-        f"results/logs/{STUDY.study}/check.log",
+        paths.CHECK_LOG.format(study=STUDY.study),
     benchmark:
         f"results/logs/{STUDY.study}/check.tsv"
     retries: 0
