@@ -1,11 +1,11 @@
 """The tables of a study at the end of its report, and the files that lie beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import recorded, tidy
-from reports.columns import Kind
+from reports.columns import Column, Kind
 from reports.supplement import NAMES, SUPPLEMENT
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ _MOST_ROWS = 300
 def appendix(results: "Results") -> list[dict[str, Any]]:
     """Give the tables that the report does not show elsewhere, each with its files."""
     made = files(results.folder)
-    return [_shown(table, made) for table in (*tidy.printed(results), recorded.windows(results))]
+    tables = (*tidy.printed(results), recorded.windows(results))
+    return [shown(table, _numeric(table), made.get(table.name, [])) for table in tables]
 
 
-def _shown(table: tidy.Printed, made: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
+def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
+    """What the page needs of a folded table; ``numeric``: the places of its columns of numbers."""
     count = len(table.cells)
     told = f"{count:,} row{'s' * (count != 1)}" if count else f"none: {table.without}"
     if count > _MOST_ROWS:
@@ -33,21 +35,25 @@ def _shown(table: tidy.Printed, made: dict[str, list[tuple[str, str]]]) -> dict[
         "heading": table.heading,
         "told": told,
         "head": table.head,
-        "numeric": _numeric(table),
+        "numeric": numeric,
         "rows": table.cells if count <= _MOST_ROWS else [],
         "notes": table.below,
-        "files": made.get(table.name, []),
+        "files": made,
+        "opened": False,
     }
 
 
+def numeric(columns: Sequence[Column], head: Sequence[str]) -> set[int]:
+    """Places of the columns that hold numbers in print; the last one may stand for several."""
+    kinds = [column.kind for column in columns]
+    kinds += [kinds[-1]] * (len(head) - len(kinds))
+    return {place for place, kind in enumerate(kinds) if kind not in _TEXT}
+
+
 def _numeric(table: tidy.Printed) -> set[int]:
-    """Places of the columns that hold numbers in print."""
     if table.name not in SUPPLEMENT:
         return set(range(1, len(table.head)))
-    columns = SUPPLEMENT[table.name].columns
-    kinds = [column.kind for column in columns]
-    kinds += [kinds[-1]] * (len(table.head) - len(kinds))
-    return {place for place, kind in enumerate(kinds) if kind not in _TEXT}
+    return numeric(SUPPLEMENT[table.name].columns, table.head)
 
 
 def files(study: Path) -> dict[str, list[tuple[str, str]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import appendix, headline, prompts, sections, tables, works
+from reports import appendix, folded, headline, prompts, sections, tables, works
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
@@ -111,6 +111,8 @@ def content(results: "Results") -> dict[str, Any]:
         "columns": results.columns,
         "cases": browser,
         "per_dataset": sections.per_dataset(results),
+        "by_structure": folded.structures(results),
+        "within": folded.within(results),
         "comparison": sections.comparison(results.comparison),
         "ledger": shown.shown(results),
         "failures": sections.failures(results.failures),

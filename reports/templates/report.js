@@ -85,7 +85,7 @@ for (const figure of document.querySelectorAll("figure[id]")) {
   link.href = source;
 }
 
-// On paper nothing can be opened: what is folded is shown, but for the tables at the end.
+// On paper nothing can be opened: what is folded is shown, but for long tables.
 const folded = [...document.querySelectorAll("details:not(.table)")];
 addEventListener("beforeprint", () => {
   for (const part of folded) { part.dataset.was = part.open ? "open" : ""; part.open = true; }

@@ -112,9 +112,11 @@ rule report:
         look=LOOK,
         record=f"{STUDY_FOLDER}/record.json",
         failures=f"{STUDY_FOLDER}/failures.parquet",
+        images=f"{STUDY_FOLDER}/images.parquet",
         statistics=expand(
             f"{STUDY_FOLDER}/statistics/{{table}}.csv",
-            table=["overall", "comparison", "ranking", "ledger"],
+            table=["overall", "comparison", "ranking", "ledger"]
+            + ["by_structure", "comparison_by_dataset"],
         ),
         tables=f"{STUDY_FOLDER}/tables/table1.csv",
         cases=f"{STUDY_FOLDER}/cases.json",

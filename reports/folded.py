@@ -1,0 +1,82 @@
+"""Tables folded below those that they take apart: DSC by structure, pairs within a dataset."""
+
+from typing import TYPE_CHECKING, Any
+
+from reports import appendix, tidy
+from reports.columns import DATASET, HOLM, PAIR, REASON, N, P, Table, column
+from reports.notes import notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+FEW = 6
+"""With fewer datasets the comparison over them finds nothing, and that within each comes first."""
+
+STRUCTURES = Table(
+    "DSC by structure",
+    "by_structure",
+    (
+        DATASET,
+        column("Structure", "text", "structure"),
+        column("Scans", "count", "scans"),
+        column("DSC", "share", "mean", "ok", "expected", "contaminated"),
+    ),
+    where={"metric": ("dsc",)},
+    across="method",
+    marked=True,
+    notes=("Mean over the scans that hold the structure.",),
+)
+WITHIN = Table(
+    "Paired comparison within each dataset: DSC",
+    "comparison_by_dataset",
+    (
+        DATASET,
+        *PAIR,
+        column("Same prompt", "text", "same_prompt"),
+        N,
+        column("Cells", "count", "cells"),
+        column("Difference", "signed", "difference"),
+        column("Test", "text", "test"),
+        P,
+        HOLM,
+        REASON,
+    ),
+    where={"metric": ("dsc",), "chosen": (True,)},
+    notes=(
+        "Paired over scans (n), each the mean of its structures; the difference is that of Method "
+        "less Against. The test is the one that fits the differences: paired t where they pass "
+        "for normal, else Wilcoxon signed-rank. Holm's correction is for all pairs and datasets.",
+    ),
+)
+
+
+def structures(results: "Results") -> dict[str, Any]:
+    """DSC by structure: a row a structure of a dataset, a column a method; empty without scores.
+
+    ``scans``: those that hold the structure, the most that a method was asked for.
+    """
+    rows = tidy.selected(results.statistics(STRUCTURES.source), STRUCTURES)
+    asked = rows.groupby(["dataset", "structure"])["expected"]
+    return _shown(results, STRUCTURES, rows.assign(scans=asked.transform("max")), opened=False)
+
+
+def within(results: "Results") -> dict[str, Any]:
+    """Pairs of methods within each dataset, by the test that fits; empty without a pair."""
+    rows = tidy.selected(results.statistics(WITHIN.source), WITHIN)
+    few = results.by_dataset.loc[results.by_dataset["n"] > 0, "dataset"].nunique() < FEW
+    return _shown(results, WITHIN, rows, opened=few)
+
+
+def _shown(
+    results: "Results", table: Table, rows: "pd.DataFrame", *, opened: bool
+) -> dict[str, Any]:
+    if rows.empty:
+        return {}
+    head, cells = tidy.layout(rows, table, results.columns)
+    below = [*table.notes, *(notes(results) if table.marked else ())]
+    printed = tidy.Printed(table.source, table.heading, rows, head, cells, below)
+    files = appendix.links(results.folder, f"statistics/{table.source}", ("csv",))
+    shown = appendix.shown(printed, appendix.numeric(table.columns, head), files)
+    return {**shown, "opened": opened}
