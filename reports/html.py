@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import appendix, folded, headline, prompts, sections, tables, works
+from reports import appendix, folded, headline, prompts, sections, tables, variants, works
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
@@ -112,6 +112,7 @@ def content(results: "Results") -> dict[str, Any]:
         "cases": browser,
         "per_dataset": sections.per_dataset(results),
         "by_structure": folded.structures(results),
+        "variants": variants.variants(results),
         "within": folded.within(results),
         "comparison": sections.comparison(results.comparison),
         "ledger": shown.shown(results),

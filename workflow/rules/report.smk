@@ -111,6 +111,7 @@ rule report:
         settings=f"{STUDY_FOLDER}/settings.json",
         look=LOOK,
         record=f"{STUDY_FOLDER}/record.json",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
         failures=f"{STUDY_FOLDER}/failures.parquet",
         images=f"{STUDY_FOLDER}/images.parquet",
         statistics=expand(

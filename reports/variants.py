@@ -1,0 +1,86 @@
+"""Variants of the methods beside the plain method: mean DSC, averaged as everywhere."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.aggregate import ALL, by_dataset, by_structure, overall
+from benchmark.tables import read_groups
+from reports import appendix, tables
+from reports.sections import plain
+from reports.tidy import Printed
+from reports.typeset import NONE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.results import Results
+
+HEAD = ["Method", "Variant", "Options", "DSC", "Scored / expected", "Datasets"]
+NOTES = (
+    "Mean ± standard deviation over all datasets, averaged as in the tables above; the plain "
+    "method comes first. Variants enter no other table but those of thickness and ablations that a "
+    "study file names.",
+)
+_COLUMNS = ["split", "dataset", "modality", "structure", "method", "prompt", "variant"]
+_COLUMNS += ["level", "deviation", "status", "contaminated", "dsc"]
+
+
+def variants(results: "Results") -> dict[str, Any]:
+    """Give the folded table: a row a method and variant; empty where no method has variants."""
+    known = results.record.get("methods", {})
+    named = {m: dict(known.get(m, {}).get("variants") or {}) for m in results.columns}
+    named = {method: options for method, options in named.items() if options}
+    if not named:
+        return {}
+    numbers = _numbers(results, list(named))
+    found = {(row["method"], row["variant"]): row for row in numbers.to_dict("records")}
+    cells = [
+        _cells(method, variant, options, found[method, variant])
+        for method, variants in named.items()
+        for variant, options in {"": {}, **variants}.items()
+        if (method, variant) in found
+    ]
+    printed = Printed("variants", "Variants of the methods: DSC", numbers, HEAD, cells, NOTES)
+    return appendix.shown(printed, {3, 4, 5}, [])
+
+
+def _numbers(results: "Results", methods: list[str]) -> "pd.DataFrame":
+    """Averages over all datasets: a row a (method, variant)."""
+    import pandas as pd
+
+    # Some rows at a time: the table of scores of a large study is large, and little of it is kept.
+    groups = read_groups(results.folder / "scores.parquet", _COLUMNS)
+    parts = [_kept(group.to_pandas(), methods) for group in groups]
+    if not any(len(part) for part in parts):
+        return pd.DataFrame(columns=["method", "variant"])
+    means = [
+        overall(by_dataset(by_structure(rows.drop(columns="variant")))).assign(variant=variant)
+        for variant, rows in pd.concat(parts).groupby("variant", sort=False)
+    ]
+    table = pd.concat(means, ignore_index=True)
+    return table[table["split"] == ALL]
+
+
+def _kept(rows: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
+    kept = (rows["level"] == "structure") & (rows["deviation"] == 0) & rows["method"].isin(methods)
+    return rows[kept]
+
+
+def _cells(method: str, variant: str, options: dict[str, Any], row: dict[Any, Any]) -> list[str]:
+    return [
+        method + "†" * bool(row["contaminated"]),
+        variant or "(plain)",
+        ", ".join(_told(options)) or NONE,
+        tables.plus_minus(row["mean"], row["sd"], "dsc"),
+        f"{row['ok']}/{row['expected']}",
+        f"{row['n']}/{row['datasets']}",
+    ]
+
+
+def _told(options: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Options in print, those within others by a path."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _told(value, f"{within}{key}.")
+        else:
+            yield f"{within}{key} {plain(value)}"
