@@ -45,9 +45,10 @@ WITHIN = Table(
     ),
     where={"metric": ("dsc",), "chosen": (True,)},
     notes=(
-        "Paired over scans (n), each the mean of its structures; the difference is that of Method "
-        "less Against. The test is the one that fits the differences: paired t where they pass "
-        "for normal, else Wilcoxon signed-rank. Holm's correction is for all pairs and datasets.",
+        "Paired over n scans, each the mean of its structures; over patients where there are "
+        "several scans of one. The difference is that of Method less Against. The test is the one "
+        "that fits the differences: paired t where they pass for normal, else Wilcoxon "
+        "signed-rank. Holm's correction is for all pairs and datasets.",
     ),
 )
 
