@@ -24,13 +24,17 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """Our number with its interval (NaN where it has none) and how many units it is from."""
+    """Our number with its interval (NaN where it has none) and how many units it is from.
+
+    ``other_way``: differences behind a P value that are not the way that the paper's are; or empty.
+    """
 
     value: float
     low: float = math.nan
     high: float = math.nan
     n: int = 0
     note: str = ""
+    other_way: str = ""
 
 
 class NotHereError(Exception):
@@ -75,8 +79,11 @@ def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
 
     A number is reproduced where it equals ours as it is rounded, or lies in our interval; a bound
     where ours keeps it; a P value where ours is on the same side of 0.05; a count where it is ours.
+    A P value of a difference the other way round is another finding, whatever its size.
     """
     number = float(stated)
+    if ours.other_way:
+        return DIFFERS, f"the other way: {ours.other_way}"
     if relation in ("<", "<=", ">"):
         holds = {"<": ours.value < number, "<=": ours.value <= number, ">": ours.value > number}
         return (REPRODUCED if holds[relation] else DIFFERS), f"stated as {relation} {stated}"

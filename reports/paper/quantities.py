@@ -1,15 +1,18 @@
 """How each number of the paper is got from a study's statistics, or why it cannot be.
 
 A quantity is a line of words, such as ``gain PAM-2DBox MedSAM``: a function of this file and its
-arguments. The paper's methods are known by their adapter, and PAM by its released weights.
+arguments. The paper's methods are known by their adapter, PAM by its released weights, and its
+datasets by their ids.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from benchmark.metrics.definitions import METRICS
 from reports.paper.ledger import Measured, NotHereError
 
 if TYPE_CHECKING:
@@ -24,7 +27,10 @@ ROLES = {
     "nnU-Net": "nnunet",
 }
 RELEASED = "pam-released"
-DATASETS = {"internal": 34, "external": 10, "all": 44}
+_IDS = tuple(f"D{number:02d}" for number in range(1, 45))
+DATASETS = {"internal": _IDS[:34], "external": _IDS[34:], "all": _IDS}
+_NORMALISATIONS = 5
+"""The dynamic one and four fixed windows (paper, Table S18)."""
 
 
 def measure(quantity: str, results: "Results") -> Measured:
@@ -47,12 +53,27 @@ def _method(results: "Results", role: str) -> str:
 
 
 def _covered(results: "Results", method: str, split: str) -> None:
-    """Refuse where ``method`` has not every dataset of the paper's ``split``."""
+    """Refuse where ``method`` has a DSC on other datasets than the paper's of ``split``."""
     table = results.by_dataset
     rows = table[(table["method"] == method) & (table["metric"] == "dsc") & (table["n"] > 0)]
-    rows = rows[rows["split"].isin(["internal", "external"] if split == "all" else [split])]
-    if len(rows) < DATASETS[split]:
-        raise NotHereError(f"{method}: {len(rows)} of the paper's {DATASETS[split]} datasets")
+    rows = rows if split == "all" else rows[rows["split"] == split]
+    _the_papers(rows["dataset"], split, method)
+
+
+def _the_papers(datasets: Iterable[str], split: str, of: str) -> None:
+    """Refuse ``datasets`` that are not those of the paper's ``split``: none less, none more."""
+    wanted, found = DATASETS[split], set(datasets)
+    ours = {_id(name) for name in found} & set(wanted)
+    if len(ours) < len(wanted):
+        raise NotHereError(f"{of}: {len(ours)} of the paper's {len(wanted)} datasets")
+    if len(found) > len(wanted):
+        more = ", ".join(sorted(found - set(wanted)))
+        raise NotHereError(f"{of}: beside the paper's {len(wanted)} datasets also {more}")
+
+
+def _id(dataset: str) -> str:
+    """Id in the catalogue; ``D34@released`` is D34 as the authors' scripts read it."""
+    return dataset.partition("@")[0]
 
 
 def _table(results: "Results", name: str, **where: Any) -> "pd.DataFrame":
@@ -111,8 +132,11 @@ def _wins(results: "Results", split: str) -> Measured:
 
 
 def _p(results: "Results", metrics: str) -> Measured:
-    """The largest P of the paired t-tests between PAM and MedSAM or SegVol, external datasets."""
-    ps = []
+    """The largest P of the paired t-tests between PAM and MedSAM or SegVol, external datasets.
+
+    The paper's PAM is the better one in each.
+    """
+    ps, other_way = [], []
     for role in ("PAM-2DBox", "PAM-2DMask"):
         for other in ("MedSAM", "SegVol"):
             a, b = _method(results, role), _method(results, other)
@@ -120,14 +144,24 @@ def _p(results: "Results", metrics: str) -> Measured:
                 _covered(results, method, "external")
             for metric in metrics.split(","):
                 where = {"split": "external", "metric": metric, "test": "paired t"}
-                ps.append(_one(_pair(results, a, b, **where)[0], "p").value)
-    return Measured(max(ps), n=DATASETS["external"])
+                rows, sign = _pair(results, a, b, **where)
+                ps.append(_one(rows, "p").value)
+                gain = sign * float(rows.iloc[0]["difference"])
+                if not (gain > 0 if METRICS[metric].higher_is_better else gain < 0):
+                    label = METRICS[metric].label.partition(" (")[0]
+                    other_way.append(f"{label} of {a} and {b}")
+    n = len(DATASETS["external"])
+    return Measured(max(ps), n=n, other_way=", ".join(other_way))
 
 
 def _structure(results: "Results", structure: str, dataset: str, *roles: str) -> Measured:
     """Mean DSC of a structure, the best over ``roles``; interval from the sd over scans."""
+    methods = [_method(results, role) for role in roles]
+    if dataset == "all":
+        for method in methods:
+            _covered(results, method, "all")
     rows = _table(results, "by_structure", metric="dsc")
-    rows = rows[rows["method"].isin([_method(results, role) for role in roles])]
+    rows = rows[rows["method"].isin(methods)]
     named = rows["structure"].str.contains(structure, case=False, regex=False)
     rows = rows[named | (structure == "*")]
     rows = rows[(rows["dataset"] == dataset) | (dataset == "all")].dropna(subset="mean")
@@ -148,23 +182,32 @@ def _anova(results: "Results", factor: str, role: str) -> Measured:
 
 
 def _time_p(results: "Results") -> Measured:
-    """The largest P of the rank-sum tests of times between PAM and MedSAM or SegVol."""
+    """The largest P of the rank-sum tests of times between PAM and MedSAM or SegVol.
+
+    The paper's PAM is the faster one in each.
+    """
     roles = [_method(results, r) for r in ("PAM-2DBox", "PAM-2DMask", "MedSAM", "SegVol")]
     for method in roles:
         _covered(results, method, "all")
-    rows = _table(results, "times_tests", phase="total", test="wilcoxon rank-sum")
-    pam, others = set(roles[:2]), set(roles[2:])
-    across = [
-        len({a, b} & pam) == 1 and len({a, b} & others) == 1
-        for a, b in zip(rows["method_a"], rows["method_b"], strict=True)
-    ]
-    rows = rows[pd.Series(across, index=rows.index, dtype=bool)].dropna(subset="p")
-    if rows.empty:
-        raise NotHereError("the times of these methods were not compared")
-    return Measured(float(rows["p"].max()), n=int(rows["n"].min()))
+    table = _table(results, "times_tests", phase="total", test="wilcoxon rank-sum")
+    rows, other_way = [], []
+    for pam in roles[:2]:
+        for other in roles[2:]:
+            for a, b, sign in ((pam, other, 1), (other, pam, -1)):
+                part = table[(table["method_a"] == a) & (table["method_b"] == b)]
+                part = part.dropna(subset="p")
+                rows.append(part)
+                if (sign * (part["mean_a"] - part["mean_b"]) >= 0).any():
+                    other_way.append(f"times of {pam} and {other}")
+            if not len(rows[-1]) + len(rows[-2]):
+                raise NotHereError(f"the times of {pam} and {other} were not compared")
+    found = pd.concat(rows)
+    p, n = float(found["p"].max()), int(found["n"].min())
+    return Measured(p, n=n, other_way=", ".join(other_way))
 
 
 def _interaction(results: "Results", what: str, a: str, b: str) -> Measured:
+    """``p`` of two prompts, ``p-less`` where the first takes less time, or the ``reduction``."""
     rows = _table(results, "interaction_tests", test="wilcoxon rank-sum")
     pairs = zip(rows["prompt_a"], rows["prompt_b"], strict=True)
     rows = rows[pd.Series([{x, y} == {a, b} for x, y in pairs], index=rows.index, dtype=bool)]
@@ -172,8 +215,12 @@ def _interaction(results: "Results", what: str, a: str, b: str) -> Measured:
         raise NotHereError("no interaction times were brought (analysis.interaction)")
     if bool(rows["generated"].iloc[0]):
         raise NotHereError("the interaction times of this study are generated, not measured")
-    if what == "p":
-        return _one(rows, "p", n="n_a")
+    if what in ("p", "p-less"):
+        found = _one(rows, "p", n="n_a")
+        row = rows.iloc[0]
+        seconds = {row["prompt_a"]: row["mean_a"], row["prompt_b"]: row["mean_b"]}
+        kept = what == "p" or seconds[a] < seconds[b]
+        return replace(found, other_way="" if kept else f"times of {a} and {b}")
     if rows["prompt_a"].iloc[0] != a:
         raise NotHereError(f"the reduction was taken the other way, {b} against {a}")
     return _one(rows, "reduction_percent", low="low", high="high", n="n_a")
@@ -195,28 +242,47 @@ def _regularity(results: "Results") -> Measured:
 
 
 def _finetuning(results: "Results") -> Measured:
-    rows = _table(results, "finetuning_tests", test="paired t", metric="dsc")
+    """P of the gain by fine-tuning, the smaller one in the paper, against that over MedSAM."""
+    about = {"method": _method(results, "PAM-2DMask"), "reference": _method(results, "MedSAM")}
+    rows = _table(results, "finetuning_tests", test="paired t", metric="dsc", **about)
     if rows.empty:
-        raise NotHereError("no runs of fine-tuning were brought (analysis.runs)")
-    return _one(rows, "p", n="n")
+        raise NotHereError("no fine-tuned runs of PAM-2DMask beside MedSAM (analysis.runs)")
+    gains = _table(results, "finetuning", metric="dsc", **about)
+    gains = gains.dropna(subset=["gain", "gain_over_reference"])
+    _the_papers(gains["dataset"], "external", "fine-tuning")
+    smaller = float(rows.iloc[0]["difference"]) < 0
+    found = _one(rows, "p", n="n")
+    return replace(found, other_way="" if smaller else "the gain by fine-tuning is not the smaller")
 
 
 def _recovery(results: "Results", trained: str, tested: str = "") -> Measured:
     """Percent that training from scratch recovers: the least on its own data, or of one pair."""
-    rows = _table(results, "recovery", metric="dsc").dropna(subset="recovery_percent")
+    method = _method(results, "PAM-2DMask")
+    rows = _table(results, "recovery", metric="dsc", method=method)
+    rows = rows.dropna(subset="recovery_percent")
     if trained == "own":
         rows = rows[rows["own"].astype(bool)]
+        rows = rows[rows["tested_on"].map(_id).isin(DATASETS["external"])]
     else:
-        rows = rows[(rows["trained_on"] == trained) & (rows["tested_on"] == tested)]
+        rows = rows[rows["trained_on"].map(_id) == trained]
+        rows = rows[rows["tested_on"].map(_id) == tested]
     if rows.empty:
-        raise NotHereError("no such runs from scratch were brought (analysis.runs)")
+        raise NotHereError("no such runs from scratch of PAM-2DMask were brought (analysis.runs)")
+    if trained == "own":
+        _the_papers(rows["tested_on"], "external", "from scratch")
     return Measured(float(rows["recovery_percent"].min()), n=len(rows))
 
 
 def _ablation(results: "Results", ablation: str) -> Measured:
-    rows = _table(results, "ablation_tests", ablation=ablation, metric="dsc")
+    about = {"ablation": ablation, "metric": "dsc", "method": _method(results, "PAM-2DMask")}
+    rows = _table(results, "ablation_tests", **about)
     if rows.empty:
-        raise NotHereError("no such runs were brought (analysis.runs)")
+        raise NotHereError("no such runs of PAM-2DMask were brought (analysis.runs)")
+    if (groups := int(rows.iloc[0]["groups"])) != _NORMALISATIONS:
+        raise NotHereError(f"{groups} settings, where the paper has {_NORMALISATIONS}")
+    known = _table(results, "ablation", **about).dropna(subset="mean")
+    settings = known.groupby("dataset", sort=False)["setting"].nunique()
+    _the_papers(settings.index[settings == groups], "external", f"ablation of {ablation}")
     return _one(rows, "wins_of_default", n="n")
 
 
@@ -230,14 +296,14 @@ def _parameters(results: "Results", role: str) -> Measured:
 def _count(results: "Results", what: str) -> Measured:
     """What was prepared of the paper's datasets, which must all be there."""
     table = _table(results, "fingerprint")
-    table = table[table["split"].isin(["internal", "external"])]
+    table = table[table["dataset"].map(_id).isin(DATASETS["all"])]
     if what == "datasets":
         if table.empty:
             raise NotHereError("no dataset of the paper is here")
         return Measured(len(table), n=len(table))
-    if len(table) < DATASETS["all"]:
-        raise NotHereError(f"{len(table)} of the paper's {DATASETS['all']} datasets are here")
+    _the_papers(table["dataset"], "all", "prepared")
     samples = _table(results, "training_samples")
+    samples = samples[samples["dataset"].isin(table["dataset"])]
     values = {
         "object_types": table["structures"].sum(),
         "objects": table["objects"].sum(),

@@ -1,5 +1,8 @@
 """The ledger on studies whose numbers are known."""
 
+import re
+import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.analysis import ANALYSES, aggregate, comparison, frames, read_statistics
+from benchmark.analysis import (
+    ANALYSES,
+    aggregate,
+    comparison,
+    frames,
+    generalisation,
+    read_statistics,
+)
 from benchmark.analysis.grid import Grid
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
@@ -112,12 +122,229 @@ def test_what_is_not_the_papers_is_not_compared(
         ("<=", "0.0078", Measured(0.01), DIFFERS),
         ("P", "0.6736", Measured(0.2), REPRODUCED),
         ("P", "0.013", Measured(0.2), DIFFERS),
+        ("P", "0.0011", Measured(0.002), REPRODUCED),
+        ("P", "0.0011", Measured(0.002, other_way="gain"), DIFFERS),
+        ("<=", "0.0078", Measured(0.001, other_way="HD95"), DIFFERS),
         ("count", "31", Measured(31, 0, 44), REPRODUCED),
         ("count", "31", Measured(30, 0, 44), DIFFERS),
     ],
 )
 def test_verdicts(relation: str, stated: str, ours: Measured, verdict: str) -> None:
     assert judge(relation, stated, ours)[0] == verdict
+
+
+EXTERNAL = [f"D{number}" for number in range(35, 45)]
+MADE_UP = [f"made-up-{number}" for number in range(10)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(tmp_path_factory.mktemp("whole")).folder
+
+
+@pytest.fixture
+def bare(whole: Path, tmp_path: Path) -> Results:
+    """A study of which the tests write the tables of training runs, of times and of prompts."""
+    return Results(Path(shutil.copytree(whole, tmp_path / "study")))
+
+
+def put(results: Results, **tables: pd.DataFrame) -> Results:
+    for name, table in tables.items():
+        table.to_csv(results.folder / f"statistics/{name}.csv", index=False)
+    return Results(results.folder)
+
+
+def judged(results: Results) -> Any:
+    return ledger.ledger(results).set_index("key")
+
+
+def runs(
+    datasets: list[str], method: str = "pam-2dmask", reference: str = "medsam", gain: float = 0.02
+) -> dict[str, pd.DataFrame]:
+    """Tables of the runs of one method: fine-tuned by ``gain``, from scratch, normalised."""
+    rng = np.random.default_rng(5)
+    rows: list[dict[str, Any]] = []
+    for dataset in datasets:
+        cell = {"metric": "dsc", "seed": 0, "tested_on": dataset, "trained_on": ""}
+        mine = {**cell, "method": method}
+        rows.append({**mine, "kind": "general", "value": 0.8})
+        for other, value in ((reference, 0.5), ("segvol", 0.78)):
+            value += rng.normal(0, 0.01)
+            rows.append({**cell, "kind": "reference", "method": other, "value": value})
+        own = {**mine, "trained_on": dataset}
+        rows.append({**own, "kind": "finetuned", "value": 0.8 + gain + rng.normal(0, 0.01)})
+        rows.append({**own, "kind": "scratch", "value": 0.7})
+        for setting in ("dynamic", "soft tissue", "lung", "bone", "brain"):
+            best = setting == ("dynamic" if dataset not in datasets[:2] else "lung")
+            about = {"ablation": "normalisation", "setting": setting, "value": 0.6 + 0.2 * best}
+            rows.append({**mine, **about, "kind": "ablation", "default": setting == "dynamic"})
+    table = pd.DataFrame(rows)
+    table = table.assign(default=table["default"].eq(True))
+    for name in ("ablation", "setting"):
+        table[name] = table[name].fillna("")
+    return generalisation.analyse({"runs": table}, AnalysisSettings())
+
+
+OF_RUNS = ("p_finetune_vs_medsam_gain", "scratch_recovery_min", "norm_ablation_wins")
+
+
+def test_training_runs_of_the_paper_are_compared(bare: Results) -> None:
+    row = judged(put(bare, **runs(EXTERNAL)))
+    assert row.loc[list(OF_RUNS), "verdict"].tolist() == [REPRODUCED] * 3
+    assert row.loc["norm_ablation_wins", "ours"] == 8
+    assert row.loc["scratch_recovery_min", "ours"] == pytest.approx(87.5)
+    assert row.loc["scratch_recovery_D35_on_D39", "verdict"] == NOT_HERE
+
+
+@pytest.mark.parametrize(
+    ("weights", "datasets", "why"),
+    [
+        ("pam-small", EXTERNAL, "other weights than the paper's"),
+        ("pam-released", MADE_UP, "PAM-2DMask|0 of the paper's 10 datasets"),
+        ("pam-released", EXTERNAL[:9], "9 of the paper's 10 datasets"),
+    ],
+)
+def test_training_runs_of_other_weights_or_datasets_are_not_compared(
+    weights: str, datasets: list[str], why: str, bare: Results
+) -> None:
+    methods = {name: {"adapter": name, "weights": weights} for name in MEANS}
+    write_json(bare.folder / "record.json", {"methods": methods})
+    row = judged(put(bare, **runs(datasets)))
+    for key in OF_RUNS:
+        assert row.loc[key, "verdict"] == NOT_HERE
+        assert re.search(why, str(row.loc[key, "why"]))
+
+
+def test_training_runs_over_further_datasets_are_not_the_papers(bare: Results) -> None:
+    row = judged(put(bare, **runs([*EXTERNAL, "mine"])))
+    for key in ("p_finetune_vs_medsam_gain", "norm_ablation_wins"):
+        assert row.loc[key, "verdict"] == NOT_HERE
+        assert "beside the paper's 10 datasets also mine" in str(row.loc[key, "why"])
+    assert row.loc["scratch_recovery_min", "n"] == 10  # a least value is over those asked for
+
+
+def test_training_runs_of_another_method_are_not_compared(bare: Results) -> None:
+    row = judged(put(bare, **runs(EXTERNAL, "pam-2dbox")))
+    for key in OF_RUNS:
+        assert "of PAM-2DMask" in str(row.loc[key, "why"])
+
+
+def test_the_gain_is_held_against_medsam(bare: Results) -> None:
+    tables = runs(EXTERNAL)
+    tests = tables["finetuning_tests"]
+    segvol, medsam = (
+        tests[(tests["reference"] == name) & (tests["test"] == "paired t")]
+        for name in ("segvol", "medsam")
+    )
+    tables["finetuning_tests"] = pd.concat([segvol, medsam])
+    row = judged(put(bare, **tables)).loc["p_finetune_vs_medsam_gain"]
+    assert row["ours"] == pytest.approx(medsam["p"].iloc[0]) != segvol["p"].iloc[0]
+    row = judged(put(bare, **runs(EXTERNAL, reference="mine")))
+    assert "beside MedSAM" in str(row.loc["p_finetune_vs_medsam_gain", "why"])
+
+
+def test_a_larger_gain_by_fine_tuning_is_another_finding(bare: Results) -> None:
+    tables = runs(EXTERNAL, gain=0.9)
+    row = judged(put(bare, **tables)).loc["p_finetune_vs_medsam_gain"]
+    assert row["ours"] < 0.05
+    assert row["verdict"] == DIFFERS
+    assert "the other way" in row["why"]
+
+
+def test_an_ablation_of_other_windows_is_not_the_papers(bare: Results) -> None:
+    tables = runs(EXTERNAL)
+    tables["ablation_tests"]["groups"] = 3
+    row = judged(put(bare, **tables)).loc["norm_ablation_wins"]
+    assert (row["verdict"], row["why"]) == (NOT_HERE, "3 settings, where the paper has 5")
+
+
+@pytest.mark.parametrize(("better", "verdict"), [("pam", REPRODUCED), ("others", DIFFERS)])
+def test_a_p_value_is_of_a_difference_that_has_a_direction(
+    better: str, verdict: str, bare: Results
+) -> None:
+    """The sign of a difference is that of (a, b), whichever of the two is PAM."""
+    rows: list[dict[str, Any]] = []
+    for metric, good in (("sensitivity", 1), ("hd95", -1), ("nsd", 1), ("asd", -1)):
+        good = good if better == "pam" else -good
+        for pam in ("pam-2dbox", "pam-2dmask"):
+            for a, b, sign in ((pam, "medsam", 1), ("segvol", pam, -1)):
+                about = {"split": "external", "metric": metric, "method_a": a, "method_b": b}
+                rows.append({**about, "difference": sign * good, "test": "paired t", "p": 1e-4})
+    table = pd.DataFrame(rows)
+    row = judged(put(bare, comparison=table))
+    for key, label in (("p_boundary_metrics_max", "HD95"), ("p_sensitivity_max", "Sensitivity")):
+        assert row.loc[key, "verdict"] == verdict
+        told = f"the other way: {label} of pam-2dbox and medsam" in row.loc[key, "why"]
+        assert told == (verdict == DIFFERS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict", "why"),
+    [
+        ({"pam": 1.0, "medsam": 9.0, "segvol": 4.0}, REPRODUCED, "stated as < 0.001"),
+        ({"pam": 5.0, "medsam": 9.0, "segvol": 4.0}, DIFFERS, "pam-2dmask and segvol"),
+        ({"pam": 1.0, "medsam": 9.0}, NOT_HERE, "pam-2dbox and segvol were not compared"),
+    ],
+)
+def test_pam_is_faster_or_the_p_value_of_times_differs(
+    seconds: dict[str, float], verdict: str, why: str, bare: Results
+) -> None:
+    means = {"medsam": seconds["medsam"], "pam-2dbox": seconds["pam"], "pam-2dmask": seconds["pam"]}
+    means |= {name: seconds[name] for name in ("segvol",) if name in seconds}
+    about = {"phase": "total", "test": "wilcoxon rank-sum", "p": 1e-9, "n": 44}
+    rows = [
+        {**about, "method_a": a, "method_b": b, "mean_a": means[a], "mean_b": means[b]}
+        for a, b in combinations(means, 2)
+    ]
+    row = judged(put(bare, times_tests=pd.DataFrame(rows)))
+    assert row.loc["p_inference_time", "verdict"] == verdict
+    assert why in row.loc["p_inference_time", "why"]
+
+
+@pytest.mark.parametrize(("box", "verdict"), [(4.0, REPRODUCED), (30.0, DIFFERS)])
+def test_a_box_on_one_view_takes_less_or_its_p_value_differs(
+    box: float, verdict: str, bare: Results
+) -> None:
+    about = {"generated": False, "n_a": 60, "test": "wilcoxon rank-sum"}
+    about |= {"reduction_percent": 50.0, "low": 40.0, "high": 60.0}
+    pairs = (("box2d", box, "box3d", 11.0, 1e-9), ("box3d", 11.0, "mask2d", 12.0, 0.4))
+    rows = [
+        {**about, "prompt_a": a, "mean_a": of_a, "prompt_b": b, "mean_b": of_b, "p": p}
+        for a, of_a, b, of_b, p in pairs
+    ]
+    row = judged(put(bare, interaction_tests=pd.DataFrame(rows)))
+    assert row.loc["p_interaction_box", "verdict"] == verdict
+    assert row.loc["p_interaction_mask_vs_2viewbox", "verdict"] == REPRODUCED
+
+
+def test_a_structure_of_any_dataset_needs_all_of_them(tmp_path: Path) -> None:
+    """The paper does not tell of which dataset its best liver is."""
+    few = study(tmp_path, datasets=10)
+    names = few.statistics("by_structure").replace({"structure": {"x": "liver"}})
+    row = judged(put(few, by_structure=names))
+    assert row.loc["dsc_segvol_liver", "verdict"] == NOT_HERE
+    assert row.loc["dsc_segvol_liver", "why"] == "segvol: 10 of the paper's 44 datasets"
+    assert row.loc["dsc_segvol_glomerulus", "verdict"] != NOT_HERE  # of D44, which is there
+
+
+def test_a_structure_of_all_datasets_is_judged(bare: Results) -> None:
+    names = bare.statistics("by_structure").replace({"structure": {"x": "liver"}})
+    row = judged(put(bare, by_structure=names))
+    assert row.loc["dsc_segvol_liver", "verdict"] != NOT_HERE
+
+
+def test_datasets_are_told_by_their_ids(bare: Results) -> None:
+    """As many datasets as the paper's are not the paper's datasets."""
+    other = bare.statistics("by_dataset").replace({"dataset": {"D44": "made-up", "D01": "mine"}})
+    row = judged(put(bare, by_dataset=other))
+    assert row.loc["table1_medsam_dsc", "why"] == "medsam: 9 of the paper's 10 datasets"
+    assert row.loc["dsc_gain_2dbox_vs_medsam", "why"].endswith("42 of the paper's 44 datasets")
+
+
+def test_a_dataset_as_the_authors_read_it_is_the_papers(bare: Results) -> None:
+    other = bare.statistics("by_dataset").replace({"dataset": {"D34": "D34@released"}})
+    row = judged(put(bare, by_dataset=other))
+    assert row.loc["dsc_gain_2dbox_vs_medsam", "verdict"] != NOT_HERE
 
 
 def test_each_number_names_a_known_quantity() -> None:
