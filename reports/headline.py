@@ -17,8 +17,6 @@ def headline(results: "Results") -> dict[str, Any]:
 
     ``rank``: by the mean DSC over the datasets of the last split, of the methods that are ranked.
     """
-    from benchmark.analysis.settings import AnalysisSettings
-
     scores = results.overall[results.overall["metric"] == METRIC]
     splits = [str(split) for split in scores["split"].unique() if split != ALL]
     if not splits:
@@ -41,12 +39,10 @@ def headline(results: "Results") -> dict[str, Any]:
                 "first": f"{100 * rank['first_share']:.0f} %" if _known(rank) else NONE,
             }
         )
-    default = AnalysisSettings().confidence
-    confidence = results.settings.get("analysis", {}).get("confidence", default)
     return {
         "splits": [tables.SPLITS.get(split, split) for split in splits],
         "rows": sorted(rows, key=_order),
-        "confidence": f"{100 * confidence:g} %",
+        "confidence": results.confidence,
     }
 
 

@@ -37,6 +37,14 @@ class Results:
         """The study file."""
         return dict(read_json(self.folder / "settings.json"))
 
+    @property
+    def confidence(self) -> str:
+        """Level of the intervals in print, such as 95 %."""
+        from benchmark.analysis.settings import AnalysisSettings
+
+        default = AnalysisSettings().confidence
+        return f"{100 * self.settings.get('analysis', {}).get('confidence', default):g} %"
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """The run record, with what is known of datasets and methods."""

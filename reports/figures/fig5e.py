@@ -30,7 +30,7 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]
     cohorts = results.settings.get("analysis", {}).get("cohorts", {})
     units = {name: unit(str(entry.get("time", ""))) for name, entry in cohorts.items()}
-    return draw(curves, tests, shown, units), caption(tests, shown)
+    return draw(curves, tests, shown, units), caption(tests, shown, results.confidence)
 
 
 def unit(column: str) -> str:
@@ -74,21 +74,27 @@ def draw(
         return figure
 
 
-def caption(tests: "pd.DataFrame", methods: list[str]) -> str:
-    """Caption from the numbers: hazard ratios and P values of what is drawn."""
+def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
+    """Caption from the numbers: hazard ratios and P values of what is drawn.
+
+    ``confidence``: level of the intervals, in print.
+    """
     kept = tests[tests["method"].isin(methods) & tests["measure"].isin(MEASURES)]
     if kept.empty:
         return "Survival: none, since the study names no cohort."
     text = (
         "Kaplan-Meier curves of the patients whose tumour shrank more (at or below the median "
-        "change) and less, with 95 % intervals and numbers at risk; P: log-rank test."
+        f"change) and less, with {confidence} intervals and numbers at risk; P: log-rank test, not "
+        "corrected for the number of tests. Hazard ratios are for one standard deviation of the "
+        f"change, with {confidence} intervals."
     )
     for row in kept.to_dict("records"):
         ratio, c = float(row["hazard_ratio"]), float(row["concordance"])
         if ratio == ratio:
             text += (
                 f" {row['cohort']}, {row['method']}, {row['measure']}: hazard ratio {ratio:.2f} "
-                f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) a unit, concordance {c:.2f}."
+                f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) per standard deviation, "
+                f"concordance {c:.2f}."
             )
     return text
 

@@ -203,7 +203,15 @@ def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
     assert (fig5e.unit("time_months"), fig5e.unit("follow-up")) == ("months", "")
     assert "log-rank P = 0.040" in texts(figure)
     assert "log-rank P < 0.001" in texts(figure)
-    assert "hazard ratio 2.50 (1.50 to 4.00)" in fig5e.caption(SURVIVAL_TESTS, ["reference"])
+
+
+def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
+    caption = fig5e.caption(SURVIVAL_TESTS, ["reference"], "90 %")
+    assert "hazard ratio 2.50 (1.50 to 4.00) per standard deviation" in caption
+    assert "for one standard deviation of the change, with 90 % intervals" in caption
+    assert "with 90 % intervals and numbers at risk" in caption
+    assert "95 %" not in caption
+    assert "not corrected" in caption
 
 
 @pytest.mark.parametrize("datasets", [1, 4])
