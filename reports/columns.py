@@ -75,6 +75,7 @@ PLACE = (DATASET, column("Modality", "text", "modality"))
 SPLIT = column("Split", "text", "split")
 N = column("n", "count", "n")
 P = column("P", "p", "p")
+UNCORRECTED = "P values are not corrected for the number of tests."
 HOLM = column("P (Holm)", "p", "p_holm")
 REASON = column("Not computable", "text", "reason")
 PAIR = (column("Method", "text", "method_a"), column("Against", "text", "method_b"))
@@ -103,9 +104,15 @@ def level_tests(title: str, source: str, number: str, without: str) -> Table:
         column("Level", "text", "level"),
         N,
         column("Difference", "signed", "difference"),
-        column("Interval", "interval", "low", "high"),
+        column("90 % interval (TOST)", "interval", "low", "high"),
         P,
         column("Equivalent", "text", "equivalent"),
         REASON,
     )
-    return Table(title, source, columns, number, {"metric": ("dsc",)}, without=without)
+    notes = (
+        "TOST: two one-sided tests, each at 5 %, that the difference from the baseline lies within "
+        "the margin of equivalence; the interval is the 90 % one that goes with them.",
+        UNCORRECTED,
+    )
+    where: dict[str, tuple[object, ...]] = {"metric": ("dsc",)}
+    return Table(title, source, columns, number, where, notes=notes, without=without)

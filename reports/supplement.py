@@ -15,6 +15,7 @@ from reports.columns import (
     PLACE,
     REASON,
     SPLIT,
+    UNCORRECTED,
     N,
     P,
     Table,
@@ -231,6 +232,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"unit": ("structure",), "modality": ("all",)},
+        notes=(UNCORRECTED,),
         without="No pair of methods to compare (analysis.reference).",
     ),
     "ranking": Table(
@@ -265,6 +267,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         notes=(
             "Hazard ratios are for one standard deviation of the change; the interval is theirs.",
+            UNCORRECTED,
         ),
         without=_NO_COHORT,
     ),
@@ -324,6 +327,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"metric": ("dsc",), "chosen": (True,)},
+        notes=(UNCORRECTED,),
         without=_NO_REFERENCE,
     ),
     "ablation_normalisation": replace(
@@ -370,6 +374,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"metric": ("dsc",)},
+        notes=(UNCORRECTED,),
         without=_NO_ABLATION,
     ),
 }

@@ -71,5 +71,6 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
             text += f" {a.capitalize()} against {b}: {abs(reduction):.1f} % "
-            text += f"{'less' if reduction >= 0 else 'more'} (P {p_value(p)}, {row['test']})."
+            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, P {p_value(p)} "
+            text += "after Holm's correction)."
     return text

@@ -77,6 +77,26 @@ def test_metrics_by_dataset_keep_denominators_and_what_was_trained_on(
     assert "were trained on this data" in text
 
 
+@pytest.mark.parametrize("name", SUPPLEMENT)
+def test_p_values_are_corrected_or_said_not_to_be(name: str, written: Path) -> None:
+    entry = SUPPLEMENT[name]
+    shown = {field for column in entry.columns if column.kind == "p" for field in column.fields}
+    below = (written / f"{name}.md").read_text(encoding="utf-8")
+    bare = bool(shown) and "p_holm" not in shown
+    assert ("P values are not corrected for the number of tests." in below) == bare
+
+
+@pytest.mark.parametrize("name", ["stability_tests", "thickness_tests"])
+def test_the_interval_of_equivalence_is_said_to_be_of_90_percent(name: str, written: Path) -> None:
+    assert "90 % interval (TOST)" in [column.heading for column in SUPPLEMENT[name].columns]
+    assert "two one-sided tests, each at 5 %" in (written / f"{name}.md").read_text("utf-8")
+
+
+def test_hazard_ratios_are_said_to_be_for_one_standard_deviation(written: Path) -> None:
+    assert "Hazard ratio (per SD)" in [c.heading for c in SUPPLEMENT["survival"].columns]
+    assert "one standard deviation of the change" in (written / "survival.md").read_text("utf-8")
+
+
 def test_numbers_of_the_paper_stand_only_where_its_text_tells_them() -> None:
     headings = {name: entry.heading for name, entry in SUPPLEMENT.items()}
     assert headings["fingerprint"] == "Table S4: Fingerprints of the datasets"
