@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import appendix, folded, headline, prompts, sections, tables, variants, works
+from reports import appendix, folded, headline, prompts, scoring, sections, tables, variants, works
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
@@ -99,6 +99,7 @@ def content(results: "Results") -> dict[str, Any]:
         "headline": headline.headline(results),
         "blocks": sections.blocks(results),
         "headings": tables.headings(),
+        "scoring": scoring.told(results),
         "figures": [
             {"name": name, "section": entry.section, "title": entry.title}
             | {"paper": entry.panels or name.removeprefix("fig")}

@@ -138,6 +138,25 @@ class Results:
         more = ["object", "prompt_hash", "reason"]
         return read_scores(self.folder / "scores.parquet", level="object", more=more)
 
+    @cached_property
+    def empty(self) -> dict[str, tuple[int, int]]:
+        """Cells of each method for which nothing was predicted of what is there, and scored cells.
+
+        A cell is a structure of a scan, at the base variant and deviation 0. Empty where the scores
+        lack the volume ratio, which is 0 there and nowhere else.
+        """
+        from benchmark.analysis import frames
+
+        path = self.folder / "scores.parquet"
+        ratio = "volume_ratio"
+        table = frames.read(path, [*frames.KEY, "status", ratio])
+        if ratio not in table:
+            return {}
+        cells = frames.base(frames.scores(table, str(path)), "structure")
+        scored = cells[cells["status"] == "ok"]
+        groups = (scored[ratio] == 0).groupby(scored["method"], sort=False)
+        return {str(m): (int(part.sum()), len(part)) for m, part in groups}
+
     def statistics(self, name: str) -> "pd.DataFrame":
         """A table of the analyses by its name, see ``docs/analyses.md``."""
         path = self.folder / "statistics" / f"{name}.csv"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from benchmark.metrics.definitions import METRICS
-from reports import prompts
+from reports import prompts, scoring
 from reports.notes import notes
 from reports.typeset import NONE, write
 
@@ -130,7 +130,8 @@ def make(results: "Results") -> list[Path]:
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
     below = notes(results)
-    made = write(folder / "table1", numbers, _split_rows(numbers), headings(), below)
+    table1_below = [*below, *scoring.told(results)]
+    made = write(folder / "table1", numbers, _split_rows(numbers), headings(), table1_below)
     long = per_dataset(results.by_dataset, results.columns)
     wide: dict[str, list[str]] = {}
     for row in long.to_dict("records"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports import scoring
 from reports.columns import Column, Kind, Table
 from reports.notes import notes
 from reports.sections import p_value
@@ -49,6 +50,8 @@ def printed(results: "Results") -> Iterator[Printed]:
         rows = selected(results.statistics(entry.source), entry)
         head, cells = layout(rows, entry, results.columns)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
+        if entry.columns[-1].kind == "mm":
+            below += filter(None, [scoring.empty(results)])
         yield Printed(name, entry.heading, rows, head, cells, below, entry.without)
 
 

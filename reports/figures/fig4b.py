@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.definitions import METRICS
+from reports import scoring
 from reports.style import MM, WIDTH, Look, dodge, note, styled
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     rows = chosen(results.by_dataset)
     looks = {m: look for m, look in results.looks.items() if m not in results.controls}
-    return draw(rows, looks), caption(rows, list(looks))
+    said = scoring.empty(results)
+    return draw(rows, looks), " ".join(filter(None, (caption(rows, list(looks)), said)))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":

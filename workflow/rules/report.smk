@@ -46,6 +46,7 @@ rule tables:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
         failures=f"{STUDY_FOLDER}/failures.parquet",
+        scores=f"{STUDY_FOLDER}/scores.parquet",
         statistics=expand(f"{STUDY_FOLDER}/statistics/{{table}}.csv", table=SOURCES),
     output:
         expand(

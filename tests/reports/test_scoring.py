@@ -1,0 +1,127 @@
+"""What the report says of how the scores were made, and of cells without a prediction."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark import metrics
+from benchmark.files import read_json, write_json
+from benchmark.metrics.empty import EmptyPolicy
+from reports import html, scoring, tables, tidy
+from reports.figures import draw
+from reports.results import Results
+
+DIAGONAL = "HD95 and ASD are the diagonal of the scan"
+
+
+def copied(study: Path, tmp_path: Path, rules: Mapping[str, Any] | None = None) -> Path:
+    """A copy of the study whose record knows the rules of its scores."""
+    folder = Path(shutil.copytree(study, tmp_path / "copy"))
+    policy = EmptyPolicy().model_dump()
+    told = {"empty": policy, "nsd_tolerance_mm": 2.0, "tolerances": {}, **(rules or {})}
+    write_json(folder / "record.json", read_json(folder / "record.json") | {"scoring": told})
+    return folder
+
+
+def emptied(folder: Path, cells: int, level: str, method: str) -> pd.DataFrame:
+    """Make the first cells of a method ones without a prediction; returns all scores."""
+    path = folder / "scores.parquet"
+    scores = pd.read_parquet(path)
+    mine = (scores["method"] == method) & (scores["level"] == level) & (scores["status"] == "ok")
+    scores.loc[scores.index[mine][:cells], "volume_ratio"] = 0.0
+    scores.to_parquet(path)
+    return scores
+
+
+def test_the_volume_ratio_is_0_where_nothing_was_predicted_and_nowhere_else() -> None:
+    nothing, some = np.zeros((4, 5, 6), bool), np.zeros((4, 5, 6), bool)
+    some[1, 2, 3] = True
+    apart = np.roll(some, 1)
+
+    def ratio(reference: Any, prediction: Any) -> float:
+        settings = {"grid_voxels": reference.size, "tolerance_mm": 1.0}
+        return metrics.score(reference, prediction, (1.0, 1.0, 1.0), **settings)["volume_ratio"]
+
+    assert ratio(some, nothing) == 0
+    assert ratio(some, apart) > 0
+    assert np.isnan(ratio(nothing, nothing))
+
+
+def test_structures_without_a_prediction_are_counted_by_method(study: Path, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    emptied(folder, 3, "object", "classic-0")
+    emptied(folder, 1, "structure", "oracle")
+    scores = emptied(folder, 2, "structure", "PAM-1")
+    scored = scores[(scores["level"] == "structure") & (scores["status"] == "ok")]
+    cells = scored["method"].value_counts()
+    results = Results(folder)
+    assert results.empty == {
+        "classic-0": (0, cells["classic-0"]),
+        "PAM-1": (2, cells["PAM-1"]),
+        "oracle": (1, cells["oracle"]),
+    }
+    expected = f"Nothing was predicted by PAM-1 in 2 of {cells['PAM-1']} scored cells."
+    assert scoring.counted(results) == expected
+
+
+def test_where_all_is_predicted_that_is_said(study: Path) -> None:
+    assert scoring.counted(Results(study)) == "Every scored cell has a prediction."
+
+
+def test_scores_without_a_volume_ratio_are_not_judged(study: Path, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    path = folder / "scores.parquet"
+    pd.read_parquet(path).drop(columns="volume_ratio").to_parquet(path)
+    assert scoring.counted(Results(folder)) == ""
+
+
+def test_rules_that_nobody_recorded_are_not_made_up(study: Path) -> None:
+    results = Results(study)
+    assert "scoring" not in results.record
+    assert (scoring.empty(results), scoring.tolerance(results)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said", "unsaid"),
+    [
+        ({}, DIAGONAL, "perfect"),
+        ({"distance": "leave-out"}, "HD95 and ASD have no value", DIAGONAL),
+        ({"both_empty": "perfect"}, "neither there nor predicted counts as perfect", "no value"),
+    ],
+)
+def test_the_policy_in_force_is_told(
+    policy: dict[str, Any], said: str, unsaid: str, study: Path, tmp_path: Path
+) -> None:
+    rules = {"empty": EmptyPolicy(**policy).model_dump()}
+    text = " ".join(scoring.told(Results(copied(study, tmp_path, rules))))
+    assert said in text
+    assert unsaid not in text
+
+
+def test_the_tolerance_in_force_is_told(study: Path, tmp_path: Path) -> None:
+    rules = {"nsd_tolerance_mm": 1.5, "tolerances": {"liver": 5.0}}
+    text = scoring.tolerance(Results(copied(study, tmp_path, rules)))
+    assert text.startswith("The tolerance of NSD is 1.5 mm, 5 mm for liver;")
+
+
+def test_it_stands_where_the_numbers_are_read(study: Path, tmp_path: Path) -> None:
+    results = Results(copied(study, tmp_path))
+    emptied(results.folder, 2, "structure", "PAM-1")
+    page = html.render(results)
+    for sentence in scoring.told(results):
+        assert sentence in page
+    assert page.index("How to read the numbers") < page.index(DIAGONAL)
+    tables.make(results)
+    tidy.make(results)
+    folder = results.folder / "tables"
+    for name in ("table1", "hd95_by_dataset", "asd_by_dataset"):
+        for suffix in ("md", "tex"):
+            assert DIAGONAL in (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
+    assert "Nothing was predicted by PAM-1" in (folder / "table1.md").read_text(encoding="utf-8")
+    assert DIAGONAL not in (folder / "sensitivity_by_dataset.md").read_text(encoding="utf-8")
+    assert DIAGONAL in draw("fig4b", results)[1]
