@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from reports import radar
 from reports.cases import links
+from reports.leaders import leaders
 from reports.sections import counted
 from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
 
@@ -73,9 +74,10 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     if ranked.shape[1] > _MOST_LINES:
         text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."
     if ranked.shape[1] > 1 and len(ranked):
-        wins = ranked.idxmax(axis=1).value_counts()
+        wins, shared = leaders(ranked)
         leads = [f"{method} on {count}" for method, count in wins.items()]
-        text += f" Highest mean: {', '.join(leads)} of {len(ranked)} datasets."
+        text += f" Highest mean: {', '.join(leads)} of {counted(len(ranked), 'dataset')}"
+        text += f", {shared} of them shared by methods that are equal." if shared else "."
     missing = int(wide.isna().to_numpy().sum())
     if missing:
         text += f" {missing} of {wide.size} points are missing: no scored cell there."

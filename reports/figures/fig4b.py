@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
+from reports.leaders import leaders
 from reports.style import MM, WIDTH, Look, dodge, note, styled
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
     for metric in SHOWN:
         wide = table(by_dataset, metric, methods).dropna(how="all")
         if wide.shape[1] > 1 and len(wide):
-            best = wide.idxmax(axis=1) if METRICS[metric].higher_is_better else wide.idxmin(axis=1)
-            wins = best.value_counts()
-            leader, count = wins.index[0], wins.iloc[0]
-            text += f" Best {metric_name(metric)} most often: {leader} ({count} of {len(wide)})."
+            wins, _ = leaders(wide, higher=bool(METRICS[metric].higher_is_better))
+            most = " and ".join(map(str, wins.index[wins == wins.iloc[0]]))
+            text += f" Best {metric_name(metric)} most often: {most} "
+            text += f"({wins.iloc[0]} of {len(wide)})."
     return text

@@ -1,3 +1,5 @@
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,33 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
         np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
         assert to_hex(line.get_color()).upper() == looks(names)[name].colour
     assert "A chart a method" in fig4a.caption(table, names, [])
+
+
+def led(*means: tuple[float, ...]) -> pd.DataFrame:
+    """A dataset for each row of means, of a metric of each kind."""
+    rows = [
+        {"dataset": f"D{d}", "split": "external", "method": method, "metric": metric, "mean": mean}
+        for d, row in enumerate(means)
+        for method, mean in zip(("a", "b", "c"), row, strict=True)
+        for metric in ("dsc", *fig4b.SHOWN)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
+    table = led((0.9, 0.9, 0.1), (0.5, 0.8, 0.8), (0.7, 0.2, 0.1), (math.nan, 0.4, 0.3))
+    for order in (["a", "b", "c"], ["c", "b", "a"]):
+        caption = fig4a.caption(table, order, [])
+        assert "b on 3" in caption
+        assert {"a on 2", "c on 1"} <= set(re.findall(r"[ac] on \d", caption))
+        assert "of 4 datasets, 2 of them shared by methods that are equal." in caption
+    assert "shared" not in fig4a.caption(led((0.9, 0.8, 0.1)), ["a", "b", "c"], [])
+
+
+def test_those_that_are_best_equally_often_are_all_named() -> None:
+    caption = fig4b.caption(led((0.9, 0.9, 0.1), (0.8, 0.8, 0.2)), ["a", "b", "c"])
+    assert "Best NSD most often: a and b (2 of 2)." in caption
+    assert "Best HD95 most often: c (2 of 2)." in caption
 
 
 def test_times_stand_by_dataset_below() -> None:

@@ -43,7 +43,7 @@ def test_files_hold_numbers_and_denominators(study: Path) -> None:
 def block(*means: float, control: bool = False) -> pd.DataFrame:
     return pd.DataFrame(
         {"split": "internal", "control": False, "n": 3, "datasets": 3, "dsc_mean": means}
-        | {"hd95_mean": means}
+        | {"hd95_mean": means, "ok": 12, "expected": 12}
     )
 
 
@@ -59,6 +59,14 @@ def test_best_leaves_out_controls_gaps_and_ties() -> None:
     numbers.loc[1, "n"] = 2
     assert tables.best(numbers, "dsc") == {2}
     assert tables.best(block(0.5, 0.5), "dsc") == set()
+
+
+def test_best_leaves_out_a_method_that_failed_on_some_cells_of_each_dataset() -> None:
+    numbers = block(0.5, 0.9, 0.7)
+    numbers.loc[1, "ok"] = 11
+    assert tables.best(numbers, "dsc") == {2}
+    numbers["ok"] = 11
+    assert tables.best(numbers, "dsc") == set()
 
 
 @pytest.mark.parametrize(
