@@ -71,6 +71,12 @@ def _the_papers(datasets: Iterable[str], split: str, of: str) -> None:
         raise NotHereError(f"{of}: beside the paper's {len(wanted)} datasets also {more}")
 
 
+def _all_of_them(n: int, of: str) -> None:
+    """Refuse a test over less than the paper's datasets, all of which have a DSC."""
+    if n < len(DATASETS["all"]):
+        raise NotHereError(f"{of}: {n} of the paper's {len(DATASETS['all'])} datasets")
+
+
 def _id(dataset: str) -> str:
     """Id in the catalogue; ``D34@released`` is D34 as the authors' scripts read it."""
     return dataset.partition("@")[0]
@@ -178,7 +184,9 @@ def _anova(results: "Results", factor: str, role: str) -> Measured:
     method = _method(results, role)
     _covered(results, method, "all")
     rows = _table(results, f"{factor}_tests", method=method, selection="all", test="one-way ANOVA")
-    return _one(rows, "p", n="n")
+    found = _one(rows, "p", n="n")
+    _all_of_them(found.n, f"{factor} of {method}")
+    return found
 
 
 def _time_p(results: "Results") -> Measured:
@@ -190,6 +198,7 @@ def _time_p(results: "Results") -> Measured:
     for method in roles:
         _covered(results, method, "all")
     table = _table(results, "times_tests", phase="total", test="wilcoxon rank-sum")
+    table = table[table["device_a"] == table["device_b"]]
     rows, other_way = [], []
     for pam in roles[:2]:
         for other in roles[2:]:
@@ -200,9 +209,10 @@ def _time_p(results: "Results") -> Measured:
                 if (sign * (part["mean_a"] - part["mean_b"]) >= 0).any():
                     other_way.append(f"times of {pam} and {other}")
             if not len(rows[-1]) + len(rows[-2]):
-                raise NotHereError(f"the times of {pam} and {other} were not compared")
+                raise NotHereError(f"{pam} and {other} were not timed on one device")
     found = pd.concat(rows)
     p, n = float(found["p"].max()), int(found["n"].min())
+    _all_of_them(n, "times")
     return Measured(p, n=n, other_way=", ".join(other_way))
 
 

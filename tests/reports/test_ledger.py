@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +283,11 @@ def test_a_p_value_is_of_a_difference_that_has_a_direction(
     [
         ({"pam": 1.0, "medsam": 9.0, "segvol": 4.0}, REPRODUCED, "stated as < 0.001"),
         ({"pam": 5.0, "medsam": 9.0, "segvol": 4.0}, DIFFERS, "pam-2dmask and segvol"),
-        ({"pam": 1.0, "medsam": 9.0}, NOT_HERE, "pam-2dbox and segvol were not compared"),
+        (
+            {"pam": 1.0, "medsam": 9.0},
+            NOT_HERE,
+            "pam-2dbox and segvol were not timed on one device",
+        ),
     ],
 )
 def test_pam_is_faster_or_the_p_value_of_times_differs(
@@ -292,13 +296,31 @@ def test_pam_is_faster_or_the_p_value_of_times_differs(
     means = {"medsam": seconds["medsam"], "pam-2dbox": seconds["pam"], "pam-2dmask": seconds["pam"]}
     means |= {name: seconds[name] for name in ("segvol",) if name in seconds}
     about = {"phase": "total", "test": "wilcoxon rank-sum", "p": 1e-9, "n": 44}
+    about |= {"device_a": "cuda", "device_b": "cuda"}
     rows = [
         {**about, "method_a": a, "method_b": b, "mean_a": means[a], "mean_b": means[b]}
         for a, b in combinations(means, 2)
     ]
+    slow = {"method_a": "segvol", "mean_a": 1.0, "method_b": "pam-2dbox", "mean_b": 99.0}
+    rows.append({**about, **slow, "device_b": "cpu"})  # of two machines: no finding of methods
     row = judged(put(bare, times_tests=pd.DataFrame(rows)))
     assert row.loc["p_inference_time", "verdict"] == verdict
     assert why in row.loc["p_inference_time", "why"]
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(44, REPRODUCED), (12, NOT_HERE)])
+def test_a_test_of_all_datasets_is_over_all_of_them(n: int, verdict: str, bare: Results) -> None:
+    about = {"selection": "all", "test": "one-way ANOVA", "p": 0.9, "n": n}
+    anova = pd.DataFrame([{**about, "method": name} for name in MEANS])
+    pairs = product(("pam-2dbox", "pam-2dmask"), ("medsam", "segvol"))
+    rows = [{"method_a": a, "method_b": b, "mean_a": 1.0, "mean_b": 2.0} for a, b in pairs]
+    times = pd.DataFrame(rows).assign(phase="total", test="wilcoxon rank-sum", p=1e-9, n=n)
+    times = times.assign(device_a="cpu", device_b="cpu")
+    tables = {"stability_tests": anova, "thickness_tests": anova, "times_tests": times}
+    row = judged(put(bare, **tables))
+    for key in ("anova_p_deviation_2dbox", "anova_p_thickness_2dmask", "p_inference_time"):
+        assert row.loc[key, "verdict"] == verdict
+        assert (f"{n} of the paper's 44 datasets" in row.loc[key, "why"]) == (n < 44)
 
 
 @pytest.mark.parametrize(("box", "verdict"), [(4.0, REPRODUCED), (30.0, DIFFERS)])
