@@ -78,8 +78,8 @@ def _all_of_them(n: int, of: str) -> None:
 
 
 def _id(dataset: str) -> str:
-    """Id in the catalogue; ``D34@released`` is D34 as the authors' scripts read it."""
-    return dataset.partition("@")[0]
+    """Id in the catalogue; D34-released is D34 as the authors' scripts read it."""
+    return dataset.removesuffix("-released")
 
 
 def _table(results: "Results", name: str, **where: Any) -> "pd.DataFrame":

@@ -364,7 +364,7 @@ def test_datasets_are_told_by_their_ids(bare: Results) -> None:
 
 
 def test_a_dataset_as_the_authors_read_it_is_the_papers(bare: Results) -> None:
-    other = bare.statistics("by_dataset").replace({"dataset": {"D34": "D34@released"}})
+    other = bare.statistics("by_dataset").replace({"dataset": {"D34": "D34-released"}})
     row = judged(put(bare, by_dataset=other))
     assert row.loc["dsc_gain_2dbox_vs_medsam", "verdict"] != NOT_HERE
 
