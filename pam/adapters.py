@@ -48,8 +48,7 @@ class Pam(Adapter):
 
         def propagating(self, trained: Mapping[str, Any]) -> Propagation:
             """Merge preset, what the weights were ``trained`` for, and single switches."""
-            content = presets.preset(self.protocol).model_dump() | {**trained, **self.propagation}
-            return Propagation.read(content, "options.propagation")
+            return presets.preset(self.protocol, {**trained, **self.propagation})
 
         @model_validator(mode="after")
         def _switches_exist(self) -> "Pam.Options":

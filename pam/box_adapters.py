@@ -35,8 +35,7 @@ class _PamBox(Pam):
 
         def converting(self, trained: Mapping[str, Any]) -> Conversion:
             """Merge preset, what the weights were ``trained`` for, and single switches."""
-            preset = box_presets.preset(self.protocol).model_dump()
-            return Conversion.read(preset | {**trained, **self.box2mask}, "options.box2mask")
+            return box_presets.preset(self.protocol, {**trained, **self.box2mask})
 
         @model_validator(mode="after")
         def _box_switches_exist(self) -> "_PamBox.Options":
@@ -173,7 +172,8 @@ class Pam3DBox(_PamBox):
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
         from pam.rounds import touching
 
-        mask = voted([state.probability() for state in states])
+        mask = np.zeros(states[0].scan.volume.shape, np.bool_)
+        mask[states[0].region] = voted([state.probability() for state in states])
         connectivity = states[0].settings.connectivity
         if connectivity is None:
             return mask

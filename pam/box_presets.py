@@ -5,7 +5,8 @@ normalization); released code (github.com/czifan/PAM at 5f342f0, ``infer/infer.p
 ``docs/pam.md`` has the table of all switches by preset.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -104,9 +105,9 @@ RELEASED = Conversion(
 PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": RELEASED, "rigorous": RIGOROUS}
 
 
-def preset(name: str) -> Conversion:
-    """Look a preset up by name; raises `UserError`, with what exists, for an unknown one."""
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise UserError(unknown_name("preset of Box2Mask", name, PRESETS)) from None
+def preset(name: str, switches: Mapping[str, Any] | None = None) -> Conversion:
+    """Look a preset up by name; ``switches`` as in `pam.presets.preset`."""
+    if name not in PRESETS:
+        raise UserError(unknown_name("preset of Box2Mask", name, PRESETS))
+    content = PRESETS[name].model_dump() | dict(switches or {})
+    return Conversion.read(content, "switches of Box2Mask")

@@ -6,7 +6,8 @@ authors (github.com/czifan/PAM: their evaluation, ``infer/infer.py`` at 5f342f0,
 ``docs/pam.md`` has the table of all switches by preset.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -150,9 +151,13 @@ Protocol = Literal["paper", "released", "tutorial", "rigorous"]
 Precision = Literal["float32", "bfloat16"]
 
 
-def preset(name: str) -> Propagation:
-    """Look a preset up by name; raises `UserError`, with what exists, for an unknown one."""
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise UserError(unknown_name("preset of the propagation", name, PRESETS)) from None
+def preset(name: str, switches: Mapping[str, Any] | None = None) -> Propagation:
+    """Look a preset up by name; ``switches`` take the place of its own.
+
+    Those that weights were trained for are ``network.config.inference``. Raises `UserError`, with
+    what exists, for an unknown name or switch.
+    """
+    if name not in PRESETS:
+        raise UserError(unknown_name("preset of the propagation", name, PRESETS))
+    content = PRESETS[name].model_dump() | dict(switches or {})
+    return Propagation.read(content, "switches of the propagation")

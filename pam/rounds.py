@@ -33,7 +33,8 @@ class State:
     in place of the prompt. ``votes`` uint16 [z, y, x]: how often a voxel was foreground, ``counts``
     int [z]: of how many predictions, the prompt being the first. ``shares`` float32 [z, y, x], kept
     if ``soft``: the sum of their probabilities. ``rounds``: the lanes of each round so far.
-    ``memory``: what the network keeps of the prompt's slice, if the settings say so.
+    ``region``: index of the box. ``memory``: what the network keeps of the prompt's slice, if the
+    settings say so.
     """
 
     scan: Scan
@@ -52,6 +53,12 @@ class State:
     def __post_init__(self) -> None:
         """Start with the prompt as the first vote."""
         depth, height, width = self.scan.volume.shape
+        if self.box is not None and not 0 <= self.box[0] < self.box[1] <= depth:
+            raise UserError(
+                f"The box, slices {self.box[0]} to {self.box[1]} (half-open), leaves a volume with "
+                f"slices 0 to {depth - 1}. Check the axis that the slices are counted along, and "
+                "that box and image match."
+            )
         self.prompt = checked(self.scan, self.index, self.prompt)
         image = self.scan.volume[self.index]
         if self.settings.arithmetic == "native" and self.scan.integer:
@@ -61,6 +68,7 @@ class State:
         low, high, *plane = self.box or (0, depth, 0, height, 0, width)
         self.depths = range(low, high)
         self.plane = slice(plane[0], plane[1]), slice(plane[2], plane[3])
+        self.region = slice(low, high), *self.plane
         self.votes = np.zeros(self.scan.volume.shape, np.uint16)
         self.counts = np.zeros(depth, np.int64)
         if self.soft:
@@ -120,9 +128,10 @@ class State:
         return 2 * both < self.settings.overlap * (int(mask.sum()) + int(guide.sum()))
 
     def probability(self) -> NDArray[np.float32]:
-        """Float32 [z, y, x]: mean of the predictions of each slice, 0 where there is none."""
+        """Float32 [z, y, x] of the `region`: mean of the predictions of a slice, 0 without any."""
         assert self.shares is not None
-        return self.shares / np.maximum(self.counts, 1).astype(np.float32)[:, None, None]
+        counts = np.maximum(self.counts[self.region[0]], 1).astype(np.float32)
+        return self.shares[self.region] / counts[:, None, None]
 
     def lanes(self) -> tuple[Lane, ...]:
         """Work of the next round: none if the object or the volume ends on both sides."""

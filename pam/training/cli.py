@@ -65,6 +65,8 @@ def train(
         )
         print(told)
         return
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f"Unknown device {device!r}; expected cpu or cuda.")
     content = recipes.load(recipe)
     if steps is not None:
         content = content.model_copy(update={"steps": steps})
@@ -101,15 +103,16 @@ def holdout(
     from pam.training.holdout import examples, score, score_boxes, summary
 
     network = checkpoints.load(weights)
-    single = {**network.config.inference, **yaml.safe_load(switches)}
+    given = yaml.safe_load(switches)
+    if not isinstance(given, dict):
+        raise UserError(f"Switches are names with values, as '{{thickness: 30}}'; got {given!r}.")
+    single = {**network.config.inference, **given}
     asked = examples(cases, visible)
     if isinstance(network, PropMask):
-        content = presets.RIGOROUS.model_dump() | single
-        settings = presets.Propagation.read(content, "switches")
+        settings = presets.preset("rigorous", single)
         rows = score(network.to(device), settings, asked, device)
     else:
-        content = box_presets.RIGOROUS.model_dump() | single
-        conversion = box_presets.Conversion.read(content, "switches")
+        conversion = box_presets.preset("rigorous", single)
         rows = score_boxes(network.to(device), conversion, asked, device)
     if output is not None:
         pd.DataFrame(rows).to_csv(output, index=False)

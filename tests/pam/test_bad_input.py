@@ -66,6 +66,14 @@ def test_a_prompt_outside_the_volume(methods: dict[str, Adapter], name: str) -> 
     assert "of a volume with slices 0 to 11" in str(failure)
 
 
+@pytest.mark.parametrize("ends", [(-2, 9), (4, 13), (-1, 13)])
+def test_a_box_in_space_that_leaves_the_volume(
+    methods: dict[str, Adapter], ends: tuple[int, int]
+) -> None:
+    failure = answer(methods, "pam-3dbox", volume(), Box3D((*ends, 8, 18, 9, 21))).failure
+    assert "leaves a volume with slices 0 to 11" in str(failure)
+
+
 @pytest.mark.parametrize("name", ["pam-2dbox", "pam-3dbox"])
 def test_a_box_beside_the_slice(methods: dict[str, Adapter], name: str) -> None:
     failure = answer(methods, name, volume(), prompt(name, (4, 9, 8, 18, 20, 33))).failure
@@ -138,6 +146,23 @@ def test_one_intensity_everywhere(methods: dict[str, Adapter], name: str) -> Non
     scan = replace(volume(), array=np.full(SHAPE, 3, np.int16))
     failure = answer(methods, name, scan, prompt(name)).failure
     assert "nothing to segment by" in str(failure)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("protocol", ["paper", "released", "tutorial"])
+@pytest.mark.parametrize("part", [(slice(4, 9), slice(8, 18), slice(9, 21)), ...])
+def test_one_intensity_under_the_authors_protocols(
+    methods: dict[str, Adapter], name: str, protocol: str, part: Any
+) -> None:
+    """In the prompt, or everywhere: the images are black, and there is an answer all the same."""
+    scan = volume()
+    scan.array[part] = 7
+    small = {"box2mask": {"lower": [5], "upper": [95]}} if name != "pam-2dmask" else {}
+    adapter = methods[name].with_options({"protocol": protocol, **small})
+    (given,) = adapter.segment(scan, [prompt(name)])
+    assert given.failure is None
+    assert given.mask is not None
+    assert given.mask[6, 8:18, 9:21].any()
 
 
 @pytest.mark.parametrize("name", METHODS)

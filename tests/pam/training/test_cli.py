@@ -3,9 +3,36 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
 from typer.testing import CliRunner
 
+from benchmark.errors import UserError
 from pam.training.cli import app
+
+SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "tiny", "--out", "x", "--device", "gpu"], "Unknown device 'gpu'"),
+        (["holdout", "WEIGHTS", "--switches", ""], "Switches are names with values"),
+        (["holdout", "WEIGHTS", "--switches", "{thicknes: 3}"], "Did you mean: thickness"),
+    ],
+)
+def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
+    weights = str(SHIPPED / "pam-small-propmask.safetensors")
+    given = [weights if word == "WEIGHTS" else word for word in arguments]
+    with pytest.raises(UserError, match=told):
+        CliRunner().invoke(app, given, catch_exceptions=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_no_gpu_is_told(tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path), "--device", "cuda"]
+    with pytest.raises(UserError, match="torch sees no GPU here"):
+        CliRunner().invoke(app, ["train", "tiny", *options], catch_exceptions=False)
 
 
 def test_train_then_score_on_the_hold_out(tmp_path: Path) -> None:
