@@ -22,7 +22,7 @@ class Blocks(Dataset[list[Task]]):
 
     def __len__(self) -> int:
         """Blocks that are left."""
-        return -(-self.recipe.steps // self.recipe.batches) - self.first
+        return max(-(-self.recipe.steps // self.recipe.batches) - self.first, 0)
 
     def __getitem__(self, index: int) -> list[Task]:
         """Draw cases, tasks from them, and shuffle these into batches."""

@@ -6,14 +6,20 @@ weights that were trained here are scored.
 
 import numpy as np
 from pydantic import Field as Setting
+from pydantic import field_validator
 
+from benchmark.errors import unknown_name
 from benchmark.settings import Settings
 from pam.preprocess import Scan
 from pam.training import appearance
 from pam.training.canvas import Canvas
 from pam.training.cases import Case, components
+from pam.training.ranges import Counts, Positive
 from pam.training.scenes import SCENES
 from pam.training.visibility import visible
+
+HOLDOUT_SEED = 1_000_003
+"""Of the cases that weights are scored on: a recipe whose data have it is refused."""
 
 VERSION = 1
 """To be raised whenever the same seed gives other voxels."""
@@ -30,11 +36,21 @@ class Generator(Settings):
 
     seed: int = 0
     scenes: dict[str, float] = {"patchwork": 0.3, "heap": 0.3, "trunk": 0.4}
-    slices: tuple[int, int] = Setting(default=(20, 40))
-    side: tuple[int, int] = Setting(default=(96, 136))
-    anisotropy: tuple[float, float] = Setting(default=(0.7, 4.0))
+    slices: Counts = (20, 40)
+    side: Counts = (96, 136)
+    anisotropy: Positive = (0.7, 4.0)
     visible: float = Setting(default=0.0, ge=0, le=1)
     septa: float = Setting(default=0.0, ge=0, le=1)
+
+    @field_validator("scenes")
+    @classmethod
+    def _are_drawn(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            if name not in SCENES:
+                raise ValueError(unknown_name("scene", name, SCENES))
+        if min(value.values(), default=0) < 0 or not sum(value.values()) > 0:
+            raise ValueError("scenes come with shares of 0 or more, one of them above 0")
+        return value
 
     def case(self, number: int) -> Case:
         """Draw case ``number``: the same seed and number give the same case."""

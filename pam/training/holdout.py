@@ -16,12 +16,9 @@ from pam.network import Box2Mask, PropMask
 from pam.presets import Propagation
 from pam.propagation import lead, propagate
 from pam.training.cases import Case
-from pam.training.generator import Generator
+from pam.training.generator import HOLDOUT_SEED, Generator
 
 Rows = list[dict[str, Any]]
-
-SEED = 1_000_003
-"""Of the hold-out: no recipe's data may have it."""
 
 SCENES = {"patchwork": 0.2, "heap": 0.25, "trunk": 0.3, "columns": 0.25}
 """More of what runs through the whole volume than in training: there it shows if a mask is lost."""
@@ -49,7 +46,7 @@ def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
 
     ``visible``: those alone of whose surface that share can be seen (`pam.training.visibility`).
     """
-    generator = Generator(seed=SEED, scenes=SCENES, visible=visible)
+    generator = Generator(seed=HOLDOUT_SEED, scenes=SCENES, visible=visible)
     for number in range(cases):
         case = generator.case(number)
         large = [o for o in case.objects if o.voxels >= 60 and len(o.crop) >= 3]

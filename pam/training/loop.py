@@ -47,6 +47,8 @@ def train(
     averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("torch sees no GPU here. Train on the CPU by --device cpu, or mend that.")
     device = _device() if device in (None, "cuda") else device
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")

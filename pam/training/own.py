@@ -10,8 +10,8 @@ import yaml
 from benchmark import catalogue, objects, paths, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import atomic, write_json
-from benchmark.fitting import Source
+from benchmark.files import atomic, read_json, write_json
+from benchmark.fitting import Source, several_processes
 from benchmark.plan import raw_of
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
@@ -47,6 +47,11 @@ def learn(
     """
     from pam.learning import Pam2DMaskTrained
 
+    if several_processes():
+        raise UserError(
+            "A dataset is learnt from by one process. On several GPUs train in a study "
+            "(docs/training-runs.md), or by a recipe whose data are prepared (docs/training.md)."
+        )
     entry = catalogue.load(dataset)
     path, general = found(start)
     method = Pam2DMaskTrained(options)
@@ -54,7 +59,9 @@ def learn(
         raise UserError(
             f"{out} is in use. Go on with what is there by --resume, or take another folder."
         )
-    if not (resume and (out / "split.json").exists()):
+    if resume and (out / "split.json").exists():
+        _check_begun(out, entry.id, everything)
+    else:
         source = _source(entry, method.options.seed, everything)
         if not (cases := source.cases()):
             raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
@@ -66,6 +73,20 @@ def learn(
     with atomic(out / ENTRY) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return out / ENTRY
+
+
+def _check_begun(out: Path, dataset: str, everything: bool) -> None:
+    """Raise `UserError` where ``out`` was begun with another dataset or another choice of cases."""
+    from pam.learning import TABLES
+
+    begun = [path.name for path in (out / TABLES).iterdir()]
+    whole = Split.read(read_json(out / "split.json"), str(out / "split.json")).share == 1
+    if begun != [dataset] or whole != everything:
+        cases = "all cases" if whole else "the training cases"
+        raise UserError(
+            f"{out} learns from {cases} of {', '.join(begun)}. Go on with the same, or take "
+            "another folder."
+        )
 
 
 def found(name: str) -> tuple[Path, Weights | None]:

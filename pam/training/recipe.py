@@ -9,7 +9,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
 from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.training.augment import Augmentation
-from pam.training.generator import Generator
+from pam.training.generator import HOLDOUT_SEED, Generator
 from pam.training.losses import Loss
 from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks, PropTasks
@@ -92,6 +92,13 @@ class PropMaskRecipe(_Recipe):
     chained: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
+    def _the_prior_sees_one_place(self) -> Self:
+        change = self.augmentation
+        if self.network.prior and change.apart and (change.flip or change.turn):
+            raise ValueError("a prior looks at one place of all images: set augmentation.apart off")
+        return self
+
+    @model_validator(mode="after")
     def _chains_have_links(self) -> Self:
         if self.chained and self.tasks.queries < 2:
             raise ValueError("a chain needs two slices or more: set tasks.queries to 2 at least")
@@ -141,4 +148,19 @@ def read(content: Any, origin: str) -> Recipe:
     if kind not in _KINDS:
         raise UserError(f"{origin}: " + unknown_name("kind of network", str(kind), _KINDS))
     recipe: Recipe = _KINDS[str(kind)].read(content, origin)
-    return recipe
+    size, multiple = recipe.tasks.size, recipe.network.multiple
+    if size % multiple or size < 2 * multiple:
+        raise UserError(
+            f"{origin}: tasks.size is {size}; the network takes multiples of {multiple}, from "
+            f"{2 * multiple} on."
+        )
+    if recipe.data.kind == "generated" and recipe.data.seed == HOLDOUT_SEED:
+        raise UserError(f"{origin}: data.seed {HOLDOUT_SEED} is that of the hold-out.")
+    if (told := recipe.network.inference.get("size", size)) != size:
+        raise UserError(
+            f"{origin}: tasks.size is {size}, network.inference.size {told}. Images are to be "
+            "shown as they were in training: give one of them, or the same."
+        )
+    inference = {"size": size, **recipe.network.inference}
+    network = recipe.network.model_copy(update={"inference": inference})
+    return recipe.model_copy(update={"network": network})

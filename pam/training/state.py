@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class State:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; `UserError` if it is of a recipe that differs in more than the
         number of steps and what does not touch the weights."""
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _content(path)
         ours, theirs = (
             _lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"])
         )
@@ -131,8 +132,16 @@ class State:
 
 def began(path: Path) -> str | None:
     """`fingerprint` of the weights that the training of a checkpoint began with; None: random."""
-    found: str | None = torch.load(path, map_location="cpu", weights_only=True).get("began")
+    found: str | None = _content(path).get("began")
     return found
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError):
+        raise UserError(f"{path} is damaged. Delete it; the training then starts anew.") from None
+    return content
 
 
 def fingerprint(network: Network) -> str:

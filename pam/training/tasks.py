@@ -17,6 +17,7 @@ from pam import preprocess
 from pam.presets import Propagation
 from pam.resize import resize_linear, resize_nearest
 from pam.training.cases import Case
+from pam.training.ranges import Percentiles, Ratios
 
 Plane = NDArray[np.bool_]
 
@@ -66,10 +67,10 @@ class PropTasks(Settings):
     """
 
     size: int = Field(default=224, ge=16)
-    percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: Percentiles = (0.5, 99.5)
     resampling: Literal["nearest", "smooth"] = "nearest"
     window_of_largest: float = Field(default=0.0, ge=0, le=1)
-    crop_ratio: tuple[float, float] = (1.0, 2.0)
+    crop_ratio: Ratios = (1.0, 2.0)
     min_crop: int = Field(default=64, ge=2)
     queries: int = Field(default=4, ge=1)
     largest: float = Field(default=0.0, ge=0, le=1)
@@ -166,12 +167,12 @@ class BoxTasks(Settings):
 
     size: int = Field(default=224, ge=16)
     whole: float = Field(default=0.0, ge=0, le=1)
-    box_ratio: tuple[float, float] = (1.0, 1.25)
+    box_ratio: Ratios = (1.0, 1.25)
     centred: bool = False
     window: Literal["box", "object", "both"] = "both"
-    low: tuple[float, float] = (5.0, 20.0)
-    high: tuple[float, float] = (90.0, 95.0)
-    percentiles: tuple[float, float] = (5.0, 95.0)
+    low: Percentiles = (5.0, 20.0)
+    high: Percentiles = (90.0, 95.0)
+    percentiles: Percentiles = (5.0, 95.0)
     largest: float = Field(default=0.0, ge=0, le=1)
 
     def draw(self, case: Case, rng: Generator) -> Task:

@@ -110,6 +110,7 @@ def test_it_goes_on_from_weights_of_another_size(
     content = recipes.load("tiny").model_dump(mode="json")
     inference = {"size": 48, "resampling": "smooth"}
     content["network"] |= {"channels": 6, "stages": 3, "inference": inference}
+    content["tasks"] |= inference
     start = train(
         recipes.read(content, "test"), tmp_path / "start", device="cpu", workers=0, stop=1
     )

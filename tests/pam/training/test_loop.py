@@ -64,6 +64,15 @@ def test_a_short_training_has_a_curve(
     assert f"loss {float(rows[-1]['loss']):.4f}" in shown
 
 
+@pytest.mark.parametrize("steps", [2, 6])
+def test_fewer_steps_than_were_done_leave_what_is_there(
+    tiny: Recipe, tmp_path: Path, steps: int
+) -> None:
+    done = _weights(train(tiny, tmp_path, device="cpu", workers=0))
+    fewer = tiny.model_copy(update={"steps": steps})
+    assert _equal(done, _weights(train(fewer, tmp_path, device="cpu", workers=0, resume=True)))
+
+
 def test_workers_change_nothing(tiny: Recipe, tmp_path: Path) -> None:
     one, other = (train(tiny, tmp_path / str(n), device="cpu", workers=n, stop=3) for n in (0, 1))
     assert one.read_bytes() == other.read_bytes()
@@ -104,6 +113,15 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> 
     larger = PropMask(PropMaskConfig(channels=8, stages=3, attended=2))
     with pytest.raises(UserError, match="configuration under `network`"):
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_told(tiny: Recipe, tmp_path: Path, content: bytes | None) -> None:
+    train(tiny, tmp_path, device="cpu", workers=0, stop=1)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-1000] if content is None else content)
+    with pytest.raises(UserError, match="is damaged"):
+        train(tiny, tmp_path, device="cpu", workers=0, resume=True)
 
 
 def test_a_training_does_not_go_on_from_another_start(tiny: Recipe, tmp_path: Path) -> None:

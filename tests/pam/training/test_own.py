@@ -91,6 +91,22 @@ def test_all_cases_can_be_learnt_from(place: Path) -> None:
     assert read_json(place / "tuned" / "split.json")["test"] == []
 
 
+def test_a_folder_goes_on_with_what_it_was_begun_with(place: Path) -> None:
+    assert finetune().exit_code == 0
+    with pytest.raises(UserError, match="learns from the training cases of T1"):
+        finetune("--resume", "--all")
+    other = (place / "mine.yaml").read_text().replace("id: T1", "id: T2")
+    (place / "other.yaml").write_text(other)
+    with pytest.raises(UserError, match="learns from the training cases of T1"):
+        finetune("--resume", "--dataset", "other.yaml")
+
+
+def test_several_processes_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="by one process"):
+        finetune()
+
+
 def test_what_is_not_here_is_told(place: Path) -> None:
     with pytest.raises(UserError, match="pam-released"):
         finetune("--from", "general")

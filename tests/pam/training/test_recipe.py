@@ -1,6 +1,7 @@
 """Recipes: the shipped ones load; mistakes are told."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,11 +35,11 @@ def test_the_recipes_of_the_paper_are_of_its_networks(name: str, parameters: int
 
 
 def test_no_shipped_recipe_sees_the_hold_out() -> None:
-    from pam.training.holdout import SEED
+    from pam.training.generator import HOLDOUT_SEED
     from pam.training.recipe import Generated
 
     data = [recipes.load(name).data for name in recipes.names()]
-    assert all(d.seed != SEED for d in data if isinstance(d, Generated))
+    assert all(d.seed != HOLDOUT_SEED for d in data if isinstance(d, Generated))
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
@@ -53,6 +54,35 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     own.write_text("kind: box2mask\nstep: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match="Did you mean: steps"):
         recipes.load(str(own))
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "told"),
+    [
+        ("data", {"scenes": {"patchwrk": 1}}, "Did you mean: patchwork"),
+        ("data", {"scenes": {}}, "one of them above 0"),
+        ("data", {"slices": [12, 8]}, "the lesser end comes first"),
+        ("data", {"anisotropy": [0, 4]}, "greater than 0"),
+        ("data", {"seed": 1_000_003}, "that of the hold-out"),
+        ("tasks", {"percentiles": [95, 5]}, "the lesser end comes first"),
+        ("tasks", {"crop_ratio": [2, 1]}, "the lesser end comes first"),
+        ("tasks", {"size": 30}, "multiples of 4, from 8"),
+        ("tasks", {"size": 64}, "tasks.size is 64, network.inference.size 32"),
+        ("augmentation", {"apart": True}, "one place of all images"),
+    ],
+)
+def test_values_that_cannot_be_are_told(part: str, values: dict[str, Any], told: str) -> None:
+    content = recipes.load("tiny").model_dump(mode="json")
+    content[part] |= values
+    with pytest.raises(UserError, match=told):
+        recipes.read(content, "r.yaml")
+
+
+def test_the_size_trained_at_is_that_of_the_inference() -> None:
+    content = recipes.load("tiny").model_dump(mode="json")
+    content["network"]["inference"] = {"thickness": 9}
+    found = recipes.read(content, "r.yaml").network.inference
+    assert found == {"thickness": 9, "size": 32}
 
 
 @given(st.floats(0, 1), st.integers(1, 400))
