@@ -53,9 +53,10 @@ class PropTasks(Settings):
     """Tasks of PropMask: carry the mask of a guiding slice to ``queries`` other slices.
 
     ``size``: pixels of the network's image. ``percentiles``: of the window, from the pixels under
-    the mask (released code 0.5 and 99.5, paper 5 and 95); ``resampling``: of masks, as in
-    `pam.presets.Propagation`; ``window_of_largest``: share of tasks
-    that take it from the object's largest slice, as later rounds of the propagation do.
+    the mask (released code 0.5 and 99.5, paper 5 and 95); ``stretch`` and ``integer_ct_window``: of
+    that window, and ``resampling``: of masks, as in `pam.presets.Propagation`;
+    ``window_of_largest``: share of tasks that take the window from the object's largest slice, as
+    later rounds of the propagation do.
     ``crop_ratio``: range of the crop's side over that of the mask's box; ``min_crop``: least side.
     ``largest``: share of tasks whose guiding slice is the object's largest; else it is any on which
     the object has at least ``least_area`` of that slice's.
@@ -68,6 +69,8 @@ class PropTasks(Settings):
 
     size: int = Field(default=224, ge=16)
     percentiles: Percentiles = (0.5, 99.5)
+    stretch: Literal["slice", "window"] = "window"
+    integer_ct_window: bool = False
     resampling: Literal["nearest", "smooth"] = "nearest"
     window_of_largest: float = Field(default=0.0, ge=0, le=1)
     crop_ratio: Ratios = (1.0, 2.0)
@@ -105,6 +108,8 @@ class PropTasks(Settings):
         ratio = float(rng.uniform(*self.crop_ratio))
         settings = Propagation(
             percentiles=self.percentiles,
+            stretch=self.stretch,
+            integer_ct_window=self.integer_ct_window,
             crop_ratio=max(ratio, 1.0),
             min_crop=self.min_crop,
             size=self.size,

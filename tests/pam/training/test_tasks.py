@@ -59,6 +59,24 @@ def test_images_are_those_of_the_answers(case: Case) -> None:
     assert task.image.dtype == task.adjacent.dtype == torch.uint8
 
 
+def test_contrast_may_be_that_of_the_released_code(case: Case) -> None:
+    """Each slice stretched to its own extremes: what is darker elsewhere looks as bright."""
+    scan = case.scan
+    scan.volume[::2] *= 0.5
+    plain, stretched = (
+        _tasks(**more).draw(case, default_rng(3)) for more in ({}, {"stretch": "slice"})
+    )
+    apart = (plain.adjacent.amax(dim=(1, 2, 3)) < 255).any()
+    assert apart
+    seen = torch.cat((stretched.image[None], stretched.adjacent)).flatten(1)
+    for slice_ in seen:
+        assert slice_.min() == 0
+        assert slice_.max() in (0, 255)  # 0: nothing on it within the window
+    ct = Case(Scan(scan.volume + 0.4, scan.spacing, "CT"), case.objects)
+    whole = _tasks(integer_ct_window=True, percentiles=(0.5, 99.5)).draw(ct, default_rng(3))
+    assert not torch.equal(whole.image, _tasks().draw(ct, default_rng(3)).image)
+
+
 def test_around_the_ends_the_object_is_absent_on_some_slices(case: Case) -> None:
     def absent(tasks: PropTasks) -> float:
         drawn = [tasks.draw(case, default_rng(seed)) for seed in range(40)]
