@@ -111,7 +111,7 @@ FIGURES: dict[str, Entry] = {
     "fig5b": Entry(
         "Change over shape",
         "Scatter plots of the change of DSC over three measures of shape.",
-        ("regularity_values", "regularity"),
+        ("regularity_values", "regularity", "overall"),
         "analyses",
         panels="5b-d",
     ),

@@ -18,7 +18,8 @@ STUDY: dict[str, Any] = {
     "datasets": ["D17", "D33"],  # 41 scans of a spleen; 32 of the prostate's two zones
     "deviations": [-0.1, 0, 0.1],
     "methods": {
-        "slow": {"adapter": "pam-2dmask", "prompt": "mask2d", "variants": {"a": {}}},
+        "slow": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}
+        | {"variants": {"a": {}}},
         "learnt": {"adapter": "nnunet", "prompt": "structure"},
         "box": {"adapter": "box-fill", "prompt": "box3d"},
     },
