@@ -198,7 +198,7 @@ def test_settings_that_make_no_sense(changes: dict[str, Any], message: str) -> N
 
 
 def test_presets_by_name() -> None:
-    assert preset("released") is preset("tutorial") is RELEASED
+    assert preset("released") == preset("tutorial") == RELEASED
     with pytest.raises(UserError, match="rigorous"):
         preset("rigourous")
 
