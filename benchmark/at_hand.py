@@ -1,7 +1,7 @@
 """What a method finds outside the study: an environment, a program, predictions made elsewhere.
 
-It is in no digest; where it comes or changes, what was made with it is made anew. That it is lost
-is no news: predictions and trainings made with it stay.
+It is in no digest; where it comes or changes, what was made without it or before is made anew. That
+it is lost is no news: what was made with it stays, as a note beside each output tells.
 """
 
 from pathlib import Path
@@ -10,21 +10,22 @@ from benchmark.adapter import find
 from benchmark.files import atomic
 from benchmark.specs import Run
 
-_NOTE = "at-hand.txt"
+
+def noted(output: Path) -> str | None:
+    """Tell what was there when ``output`` was made; None if it was made without, or not at all."""
+    note = _note(output)
+    return note.read_text(encoding="utf-8") if note.is_file() else None
 
 
-def known(run: Run, folder: Path) -> str:
-    """Tell what is there for ``run``, or what was noted in its ``folder`` if that is lost."""
+def note(run: Run, output: Path) -> None:
+    """Note beside ``output`` what is there for ``run``; nothing, if that is lost."""
     adapter = find(run.adapter)(run.options)
-    noted = folder / _NOTE
-    if adapter.missing() and noted.is_file():
-        return noted.read_text(encoding="utf-8")
-    return adapter.at_hand()
+    if adapter.missing() is not None:
+        _note(output).unlink(missing_ok=True)
+        return
+    with atomic(_note(output)) as temporary:
+        temporary.write_text(adapter.at_hand(), encoding="utf-8")
 
 
-def note(run: Run, folder: Path) -> None:
-    """Note what is there for ``run`` in its ``folder``, unless it is lost."""
-    adapter = find(run.adapter)(run.options)
-    if adapter.missing() is None:
-        with atomic(folder / _NOTE) as temporary:
-            temporary.write_text(adapter.at_hand(), encoding="utf-8")
+def _note(output: Path) -> Path:
+    return output.with_suffix(".at-hand")

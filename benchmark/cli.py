@@ -179,7 +179,7 @@ def plan(
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
     status = fitting.plan(run, sources, output.parent)
-    at_hand.note(run, settings.parent)
+    at_hand.note(run, output)
     content = {name: one.model_dump() for name, one in divided.items()}
     write_json(output.parent / "split.json", content)
     write_json(output, status.model_dump())
@@ -275,7 +275,7 @@ def predict(
         about = facts(where)
         write_table(results.masks, inference.MASKS, masks, facts=about)
         write_table(results.times, inference.TIMES, times, facts=about)
-        at_hand.note(run, settings.parent)
+        at_hand.note(run, masks)
 
 
 @app.command()

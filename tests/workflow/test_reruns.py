@@ -141,6 +141,14 @@ def test_predictions_made_elsewhere_are_read_when_they_appear(
             assert {"predict", "fetch", "prepare", "prompts"} & done.rerun(study) == {"predict"}
     made.rename(done.folder / "away")
     assert "predict" not in done.rerun(study)  # what was read stays
+    both = done.study("outside", methods={"outside": outside})
+    ended = done.run(both, "--until", "predict")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(read_table(masks.with_name("B"))["status"]) == {"skipped"}
+    (done.folder / "away").rename(made)
+    again = done.run(both, "--dry-run").stdout  # and what was skipped meanwhile is made up for
+    assert "output: results/runs/" + run.id + "/masks/B/" in again
+    assert "output: results/runs/" + run.id + "/masks/A/" not in again
 
 
 def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Workplace) -> None:

@@ -12,7 +12,7 @@ from snakemake.logging import logger
 from benchmark import paths, stages
 from benchmark.adapter import Learner, find
 from benchmark.analysis import ANALYSES, BROUGHT
-from benchmark.at_hand import known
+from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock, room
 from benchmark.machine.workflow_progress import take_over
@@ -136,8 +136,16 @@ def fingerprint_of_weights(wildcards):
 
 
 @functools.cache
-def at_hand(run):
-    return known(RUNS[run], Path("results/runs", run))
+def outside(run):
+    adapter = ADAPTERS[run](RUNS[run].options)
+    return adapter.missing(), adapter.at_hand()
+
+
+# What is lost now is no reason to make anew what was made with it.
+def at_hand(run, output):
+    missing, found = outside(run)
+    before = noted(Path(output)) if missing else None
+    return found if before is None else before
 
 
 def prompts_of_run(wildcards):

@@ -45,7 +45,7 @@ rule plan:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
-        at_hand=lambda wildcards: at_hand(wildcards.run),
+        at_hand=lambda wildcards: at_hand(wildcards.run, paths.PLAN.format(**wildcards)),
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
             for name, split in zip(learnt_by(wildcards), input.splits, strict=True)

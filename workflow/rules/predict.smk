@@ -25,7 +25,9 @@ rule predict:
         gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
         mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
-        at_hand=lambda wildcards: at_hand(wildcards.run),
+        at_hand=lambda wildcards: at_hand(
+            wildcards.run, paths.MASKS.format(**wildcards)
+        ),
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),
