@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import recorded, tidy
 from reports.columns import Column, Kind
+from reports.sections import counted
 from reports.supplement import NAMES, SUPPLEMENT
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def appendix(results: "Results") -> list[dict[str, Any]]:
 def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
     """What the page needs of a folded table; ``numeric``: the places of its columns of numbers."""
     count = len(table.cells)
-    told = f"{count:,} row{'s' * (count != 1)}" if count else f"none: {table.without}"
+    told = counted(count, "row") if count else f"none: {table.without}"
     if count > _MOST_ROWS:
         told += ", in its files alone"
     return {

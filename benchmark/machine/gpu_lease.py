@@ -80,7 +80,8 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     reads the environment once.
     """
     gpus = visible()
-    if len(gpus) <= any(name in os.environ for name in SCHEDULERS):
+    handed_out = any(name in os.environ for name in SCHEDULERS)
+    if not gpus or (handed_out and len(gpus) == 1):
         yield None
         return
     gpu, lock = _take(gpus, purpose, pause)

@@ -7,7 +7,7 @@ import numpy as np
 
 from reports import models
 from reports.figures import fig4a
-from reports.sections import p_value
+from reports.sections import counted, p_value
 from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."
     count = long["dataset"].nunique()
     text = (
-        f"DSC of general and fine-tuned models on {count} dataset{'s' * (count != 1)}; a "
+        f"DSC of general and fine-tuned models on {counted(count, 'dataset')}; a "
         "fine-tuned model was trained on a part of the dataset that it is tested on."
     )
     rows = tests[(tests["metric"] == models.METRIC) & tests["chosen"].astype(bool)]

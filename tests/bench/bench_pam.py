@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from benchmark import phantoms
 from pam import checkpoints, files
 from pam.network import PropMask
 from pam.preprocess import Scan
-from pam.presets import PRESETS, Precision, Propagation
+from pam.presets import PRESETS, Precision, preset
 from pam.propagation import propagate
 from tests.bench import pam_yardstick
 from tests.bench.memory import peak_mib
@@ -143,8 +143,7 @@ def on_phantoms(weights: Path) -> dict[str, float]:
             truth = scan.labels == label
             index = int(truth.sum(axis=(1, 2)).argmax())
             for name, scores in found.items():
-                content: dict[str, Any] = PRESETS[name].model_dump() | network.config.inference
-                settings = Propagation.read(content, "settings")
+                settings = preset(name, network.config.inference)
                 mask = propagate(network, shown, index, truth[index], settings, batch=4)
                 scores.append(dsc(mask, truth))
     return {name: float(np.mean(scores)) for name, scores in found.items()}

@@ -28,8 +28,8 @@ def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
         CliRunner().invoke(app, given, catch_exceptions=False)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_no_gpu_is_told(tmp_path: Path) -> None:
+def test_no_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     options = ["--out", str(tmp_path), "--device", "cuda"]
     with pytest.raises(UserError, match="torch sees no GPU here"):
         CliRunner().invoke(app, ["train", "tiny", *options], catch_exceptions=False)
