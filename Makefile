@@ -15,7 +15,7 @@ demo: $(READY)  ## Run the demonstration study; ends with results/demo/report.ht
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules host
 
 test: $(READY) check  ## Run the static checks and all tests.
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## Run the static checks: ruff, mypy, snakefmt, snakemake --lint.
 	$(BIN)/ruff check

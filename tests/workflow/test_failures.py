@@ -3,13 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from benchmark import volume
 from benchmark.tables import read_table
 from tests.workflow.conftest import Workplace
-
-pytestmark = pytest.mark.xdist_group("failures")
 
 
 def spoil(place: Workplace) -> None:

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from tests.workflow.conftest import Workplace
-
-pytestmark = pytest.mark.xdist_group("kills")
 
 SCORES = "results/small/scores.parquet"
 

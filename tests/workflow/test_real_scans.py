@@ -23,7 +23,6 @@ METHODS = {
 
 pytestmark = [
     pytest.mark.shared,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not REAL.is_dir(), reason=f"the real scans are not at {REAL}"),
 ]
 

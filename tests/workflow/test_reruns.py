@@ -12,8 +12,6 @@ from benchmark.study import Study
 from benchmark.tables import read_table
 from tests.workflow.conftest import ROOT, Workplace, entry
 
-pytestmark = pytest.mark.xdist_group("reruns")
-
 SLAB = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
 BOX = {"adapter": "box-fill", "prompt": "box3d"}
 INFERENCE = {"fetch", "prepare", "prompts", "predict"}

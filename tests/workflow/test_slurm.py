@@ -17,7 +17,6 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scancel")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
 
 pytestmark = [
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.slurm,
     pytest.mark.skipif(
         bool(MISSING) or os.getuid() != 0,

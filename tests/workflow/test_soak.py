@@ -8,8 +8,6 @@ from tests.workflow.conftest import Workplace
 from tests.workflow.faults import FAULTS
 from tests.workflow.soak import play, undisturbed
 
-pytestmark = pytest.mark.xdist_group("soak")
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:

@@ -17,8 +17,6 @@ from reports.supplement import SUPPLEMENT
 from tests.workflow.conftest import Workplace
 from tests.workflow.test_kills import kill_when
 
-pytestmark = pytest.mark.xdist_group("training")
-
 STEPS = 40
 COHORT = {
     "id": "C",
