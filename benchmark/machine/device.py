@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmark.adapter import find
-from benchmark.machine.gpu_lease import lease
+from benchmark.machine.gpu_lease import lease, visible
 
 
 @contextmanager
 def device(method: str, purpose: str) -> Iterator[str]:
     """Give ``cuda`` or ``cpu``, with a GPU of this process's own in the first case.
 
-    torch is imported only for a method that can use a GPU, and after its GPU was taken.
-    ``purpose``: what jobs that wait for the GPU are told. Raises `UserError` when none became free.
+    torch is imported only for a method that can use a GPU, and after its GPU was taken. One that
+    is here and that torch cannot use is told of on standard error. ``purpose``: what jobs that wait
+    for the GPU are told. Raises `UserError` when none became free.
     """
     if not find(method).info.gpu:
         yield "cpu"
@@ -22,7 +23,16 @@ def device(method: str, purpose: str) -> Iterator[str]:
     with lease(purpose):
         import torch
 
-        yield "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            yield "cuda"
+            return
+        if visible():
+            print(
+                f"A GPU is here, but torch {torch.__version__} cannot use it: {method} runs on the "
+                "CPU. Install a build of torch for this machine's driver, see pytorch.org.",
+                file=sys.stderr,
+            )
+        yield "cpu"
 
 
 def facts(device: str) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.errors import UserError
+from benchmark.machine.device import device
 from benchmark.machine.gpu_lease import LOCKS, SCHEDULERS, WAIT, Gpu, lease, visible
 
 HOLD = """
@@ -150,3 +152,26 @@ def test_a_time_out_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(WAIT, "an hour")
     with pytest.raises(UserError, match=rf"{WAIT} has to be a number of seconds, got 'an hour'"):
         lease("anything").__enter__()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_gpu_that_torch_cannot_use_is_told_of(
+    here: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if not here:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with device("pam-2dmask", "anything") as where:
+        assert where == "cpu"
+    told = capsys.readouterr().err
+    assert ("torch" in told and "pam-2dmask runs on the CPU" in told) == here
+    assert bool(told) == here
+
+
+def test_a_method_that_uses_no_gpu_leaves_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with device("pam-2dmask", "anything") as where:
+        assert (where, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "GPU-a")
+    with device("box-fill", "anything") as where:
+        assert where == "cpu"
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
