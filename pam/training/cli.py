@@ -47,8 +47,10 @@ def train(
     from pam.network import Box2Mask, Network, PropMask
     from pam.training import own
     from pam.training import recipe as recipes
+    from pam.training.loop import chosen
     from pam.training.loop import train as run
 
+    chosen(device)
     if dataset is not None:
         if start is None:
             raise UserError("Say by --from which weights are adapted, such as --from general.")
@@ -65,8 +67,6 @@ def train(
         )
         print(told)
         return
-    if device not in (None, "cpu", "cuda"):
-        raise UserError(f"Unknown device {device!r}; expected cpu or cuda.")
     content = recipes.load(recipe)
     if steps is not None:
         content = content.model_copy(update={"steps": steps})
@@ -87,7 +87,9 @@ def holdout(
     ] = 0.0,
     switches: Annotated[str, typer.Option(help="Switches of the inference, as YAML.")] = "{}",
     output: Annotated[Path | None, typer.Option(help="CSV file with a row an object.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")
+    ] = None,
 ) -> None:
     """Score weights on generated cases that no shipped recipe trains on, by distance.
 
@@ -101,8 +103,10 @@ def holdout(
     from pam import box_presets, checkpoints, presets
     from pam.network import PropMask
     from pam.training.holdout import examples, score, score_boxes, summary
+    from pam.training.loop import chosen
 
-    network = checkpoints.load(weights)
+    where = chosen(device)
+    network = checkpoints.load(weights).to(where)
     given = yaml.safe_load(switches)
     if not isinstance(given, dict):
         raise UserError(f"Switches are names with values, as '{{thickness: 30}}'; got {given!r}.")
@@ -110,10 +114,10 @@ def holdout(
     asked = examples(cases, visible)
     if isinstance(network, PropMask):
         settings = presets.preset("rigorous", single)
-        rows = score(network.to(device), settings, asked, device)
+        rows = score(network, settings, asked, where)
     else:
         conversion = box_presets.preset("rigorous", single)
-        rows = score_boxes(network.to(device), conversion, asked, device)
+        rows = score_boxes(network, conversion, asked, where)
     if output is not None:
         pd.DataFrame(rows).to_csv(output, index=False)
     print(pd.DataFrame(summary(rows)).to_string(index=False))

@@ -47,9 +47,7 @@ def train(
     averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("torch sees no GPU here. Train on the CPU by --device cpu, or mend that.")
-    device = _device() if device in (None, "cuda") else device
+    device = chosen(device)
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     state = State(recipe, device)
@@ -189,8 +187,16 @@ def _scaled(grey: Tensor) -> Tensor:
     return (grey.float() - 127.5) / 127.5
 
 
-def _device() -> str:
-    if not torch.cuda.is_available():
+def chosen(device: str | None) -> str:
+    """Give the device of this process for ``cpu``, ``cuda`` or None, a GPU if there is one.
+
+    Raises `UserError` for a GPU that is not there, and for any other word.
+    """
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f"Unknown device {device!r}; expected cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("torch sees no GPU here. Take the CPU by --device cpu, or mend that.")
+    if device == "cpu" or not torch.cuda.is_available():
         return "cpu"
     # A process that took a GPU for itself sees that one alone, whatever its rank.
     device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"

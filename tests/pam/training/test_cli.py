@@ -17,6 +17,8 @@ SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
     ("arguments", "told"),
     [
         (["train", "tiny", "--out", "x", "--device", "gpu"], "Unknown device 'gpu'"),
+        (["train", "x", "--out", "x", "--dataset", "P01", "--from", "x", "--device", "gpu"], "gpu"),
+        (["holdout", "WEIGHTS", "--device", "gpu"], "Unknown device 'gpu'"),
         (["holdout", "WEIGHTS", "--switches", ""], "Switches are names with values"),
         (["holdout", "WEIGHTS", "--switches", "{thicknes: 3}"], "Did you mean: thickness"),
     ],
@@ -30,9 +32,10 @@ def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
 
 def test_no_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    options = ["--out", str(tmp_path), "--device", "cuda"]
-    with pytest.raises(UserError, match="torch sees no GPU here"):
-        CliRunner().invoke(app, ["train", "tiny", *options], catch_exceptions=False)
+    weights = str(SHIPPED / "pam-small-propmask.safetensors")
+    for command in (["train", "tiny", "--out", str(tmp_path)], ["holdout", weights]):
+        with pytest.raises(UserError, match="torch sees no GPU here"):
+            CliRunner().invoke(app, [*command, "--device", "cuda"], catch_exceptions=False)
 
 
 def test_train_then_score_on_the_hold_out(tmp_path: Path) -> None:
