@@ -14,6 +14,7 @@ from pydantic import Field
 from baselines.medsam_slices import Job, Rectangle, Slices
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision
 
 if TYPE_CHECKING:
     from benchmark.masks import Box
@@ -52,7 +53,7 @@ class MedSAM(Adapter):
         window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
         axis: Literal[0, 1, 2] | None = None
         batch: int = Field(default=4, ge=1)
-        precision: Literal["float32", "bfloat16"] | None = None
+        precision: Precision | None = None
 
     options: Options
 

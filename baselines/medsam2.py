@@ -17,6 +17,7 @@ from baselines.medsam_preprocess import WINDOWS, to_uint8
 from baselines.medsam_slices import Job
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision, fastest
 
 if TYPE_CHECKING:
     from baselines.medsam2_video import Prompted
@@ -51,7 +52,7 @@ class Sam2(Adapter):
         largest: bool = True
         window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
         batch: int = Field(default=4, ge=1)
-        precision: Literal["float32", "bfloat16"] | None = None
+        precision: Precision | None = None
 
     options: Options
 
@@ -104,9 +105,8 @@ class _Video:
 
         self.options, self.axis = method.options, axis
         self.size: int = method.network.config.image_size
-        default = "bfloat16" if method.device == "cuda" else "float32"
-        half = (self.options.precision or default) == "bfloat16"
-        self.features = Features(method.network, method.device, half)
+        precision = self.options.precision or fastest(method.device)
+        self.features = Features(method.network, method.device, precision)
         chosen = self.options.window
         window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
         grey = np.moveaxis(volume.grey, axis, 0)

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from transformers import Sam2VideoInferenceSession
 
+from benchmark.machine.precision import Precision, in_precision
+
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 _REMEMBERED = 16  # frames back to which the model looks: 6 memories, 15 pointers
@@ -31,21 +33,21 @@ def to_frames(planes: NDArray[np.uint8], size: int) -> Tensor:
 class Features:
     """Embeddings of the slices, in place of the cache of a session, which forgets all but one."""
 
-    def __init__(self, network: Any, device: str, half: bool) -> None:
-        """``half``: embed in bfloat16, and keep the embeddings so."""
-        self.network, self.device, self.half = network, device, half
+    def __init__(self, network: Any, device: str, precision: Precision) -> None:
+        """``precision``: compute in it, and keep the embeddings in bfloat16 if it is that."""
+        self.network, self.device, self.precision = network, device, precision
         self.maps: dict[int, list[Tensor]] = {}
         self.positions: list[Tensor] = []
 
     @torch.inference_mode()
     def embed(self, indices: Sequence[int], frames: Tensor) -> None:
         """Embed ``frames`` (n, 3, size, size) as the slices ``indices``."""
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+        with in_precision(self.precision, self.device):
             found = self.network.get_image_features(frames.to(self.device), return_dict=True)
         self.positions = [places[:, :1] for places in found.fpn_position_encoding]
         for place, index in enumerate(indices):
             maps = [level[:, place : place + 1] for level in found.fpn_hidden_states]
-            self.maps[index] = [x.bfloat16() if self.half else x for x in maps]
+            self.maps[index] = [x.bfloat16() if self.precision == "bfloat16" else x for x in maps]
 
     def get_vision_features(self, index: int) -> dict[str, list[Tensor]]:
         """What a session asks of its cache."""
@@ -95,7 +97,7 @@ def walk(
     memories = session.output_dict_per_obj[0]["non_cond_frame_outputs"]
     stop = min(prompted.index + reach, count - 1) if step == 1 else max(prompted.index - reach, 0)
     for index in range(prompted.index, stop + step, step):
-        with torch.autocast(features.device, torch.bfloat16, enabled=features.half):
+        with in_precision(features.precision, features.device):
             found = features.network(session, frame_idx=index, reverse=step == -1)
         yield index, found.pred_masks.float()
         memories.pop(index - step * _REMEMBERED, None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.adapter import Prediction
+from benchmark.machine.precision import fastest, in_precision
 
 if TYPE_CHECKING:
     from baselines.medsam import MedSAM
@@ -137,9 +138,8 @@ class Slices:
 
         planes = np.stack([to_square(self.grey[index], self.size) for index in indices])
         images = torch.from_numpy(planes)[:, None].expand(-1, 3, -1, -1).to(self.device)
-        default = "bfloat16" if self.device == "cuda" else "float32"
-        half = (self.options.precision or default) == "bfloat16"
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+        precision = self.options.precision or fastest(self.device)
+        with torch.inference_mode(), in_precision(precision, self.device):
             return self.network.get_image_embeddings(images).float()
 
     def decode(self, embedded: dict[int, Any], asked: Sequence[tuple[int, Job, Rectangle]]) -> None:
@@ -153,7 +153,7 @@ class Slices:
             part = asked[start : start + 16]
             corners = np.array([rectangle for _, _, rectangle in part]) / scale
             boxes = torch.from_numpy(corners.astype(np.float32))[:, None].to(self.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), in_precision("float32", self.device):
                 low = self.network(
                     image_embeddings=torch.stack([embedded[index] for index, _, _ in part]),
                     input_boxes=boxes,

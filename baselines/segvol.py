@@ -13,6 +13,7 @@ from pydantic import Field
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.machine.precision import in_precision
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -68,7 +69,7 @@ class SegVol(Adapter):
             for _ in prompts:
                 yield Prediction(failure=str(error))
             return
-        with torch.inference_mode():
+        with torch.inference_mode(), in_precision("float32", self.device):
             zoom = ZoomOutZoomIn(
                 self.network,
                 scan.image,

@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision
 from pam import presets
 from pam.box_presets import Conversion
-from pam.presets import Precision, Propagation, Protocol
+from pam.presets import Propagation, Protocol
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt

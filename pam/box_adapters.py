@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from benchmark.adapter import MethodInfo
 from benchmark.errors import UserError
+from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from pam import box_presets
 from pam.adapters import PAPER, Pam, fitting
@@ -54,7 +55,6 @@ class _PamBox(Pam):
         self, scan: "Scan", index: int, rectangle: "Rectangle", settings: Conversion
     ) -> NDArray[np.bool_]:
         from pam.box2mask import guiding_mask
-        from pam.propagation import in_precision
 
         network, device, batch = self.box_network, self.device, self.batch
         with in_precision(self.options.precision, device):

@@ -148,7 +148,6 @@ PAPER = Propagation(
 
 PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": TUTORIAL, "rigorous": RIGOROUS}
 Protocol = Literal["paper", "released", "tutorial", "rigorous"]
-Precision = Literal["float32", "bfloat16"]
 
 
 def preset(name: str, switches: Mapping[str, Any] | None = None) -> Propagation:

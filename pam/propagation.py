@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.machine.precision import Precision, in_precision
 from pam import preprocess
 from pam.preprocess import Scan, View
-from pam.presets import RIGOROUS, Precision, Propagation
+from pam.presets import RIGOROUS, Propagation
 from pam.rounds import Lane, State
 
 Guide = tuple[Tensor, ...]
@@ -62,8 +63,8 @@ def propagate(
     ``index``: guiding slice, counted on the first axis. ``prompt``: its mask [y, x], 0 or 1.
     ``device``: where the network is. ``batch``: how many slices pass the network at a time, both
     directions together; it bounds the memory and changes the result by rounding alone.
-    ``precision``: of the network's arithmetic; bfloat16 is faster where the hardware has it, and
-    moves the border of the mask here and there by a pixel.
+    ``precision``: of the network's arithmetic; tf32 and bfloat16 are faster where the hardware has
+    them, and move the border of the mask here and there by a pixel.
 
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
@@ -85,12 +86,6 @@ def carry(
     going = list(states)
     while going:
         going = advance(network, going, device=device, batch=batch, precision=precision)
-
-
-def in_precision(precision: Precision, device: Device) -> torch.autocast:
-    """Context in which networks on ``device`` compute in ``precision``."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @torch.inference_mode()

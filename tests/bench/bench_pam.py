@@ -23,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark import phantoms
+from benchmark.machine.precision import Precision
 from pam import checkpoints, files
 from pam.network import PropMask
 from pam.preprocess import Scan
-from pam.presets import PRESETS, Precision, preset
+from pam.presets import PRESETS, preset
 from pam.propagation import propagate
 from tests.bench import pam_yardstick
 from tests.bench.memory import peak_mib

@@ -4,9 +4,9 @@
     python -m tests.bench.bench_pam_gpu --device cpu --objects 2 --counts 1 2 --rounds 1
 
 Network and volume are those of `bench_pam`; a scan's objects are the one that it has, as often as
-asked. The yardstick takes them one at a time in single precision, as the released code does. Three
-tables: all flows with the same objects, more and more objects together, and what the forward pass
-reaches of the rate of a plain matrix product.
+asked. The yardstick takes them one at a time, and in what torch takes for single precision (tf32 on
+a GPU that has it), as the released code does. Three tables: all flows with the same objects, more
+and more objects together, and what the forward pass reaches of the rate of a plain matrix product.
 """
 
 import argparse
@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.machine.precision import Precision, in_precision
 from pam.network import PropMask
 from pam.preprocess import Scan
-from pam.presets import PRESETS, Precision
-from pam.propagation import carry, in_precision
+from pam.presets import PRESETS
+from pam.propagation import carry
 from pam.rounds import State
 from tests.bench import pam_yardstick
 from tests.bench.bench_pam import Case, Mask, dsc, full_size, recorded
@@ -65,6 +66,7 @@ def together(
 FLOWS: dict[str, Flow] = {
     "yardstick": yardstick,
     "released": together,
+    "released, tf32": partial(together, precision="tf32"),
     "released, bfloat16": partial(together, precision="bfloat16"),
     "rigorous": partial(together, name="rigorous"),
     "rigorous, bfloat16": partial(together, name="rigorous", precision="bfloat16"),
@@ -101,7 +103,7 @@ def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[t
         cost = measure(flow, network, case, number, rounds)
         first = first or cost
         alike = float(np.mean([dsc(*pair) for pair in zip(cost.masks, first.masks, strict=True)]))
-        if name == "released" and alike < 0.999:
+        if name == "released" and alike < 0.998:  # the yardstick may compute in tf32
             raise SystemExit(f"the masks of released are not the yardstick's: DSC {alike:.4f}")
         truth = float(np.mean([dsc(mask, case.truth) for mask in cost.masks]))
         yield (

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision
 from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.preprocess import Scan, Square
@@ -253,6 +254,22 @@ def test_bfloat16_is_the_networks_arithmetic_alone() -> None:
     fast = propagate(network, scan, 17, mask[17], settings, precision="bfloat16")
     assert kinds == {torch.float32, torch.bfloat16}
     assert dsc(precise, fast) > 0.9
+
+
+@pytest.mark.parametrize(("precision", "rounds"), [("float32", False), ("tf32", True)])
+def test_tf32_is_used_where_asked_for_alone(precision: Precision, rounds: bool) -> None:
+    seen = set()
+
+    class Watched(Bright):
+        def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
+            seen.add(torch.backends.cudnn.allow_tf32)
+            return super().decode(adjacent, guide)
+
+    volume, mask = ball()
+    scan = Scan(volume, (2.0, 1.0, 1.0))
+    found = propagate(Watched(), scan, 15, mask[15], small(RIGOROUS), precision=precision)
+    assert seen == {rounds}
+    assert found.any()
 
 
 @pytest.mark.gpu
