@@ -48,7 +48,8 @@ def train(
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = chosen(device)
-    if world > 1 and not dist.is_initialized():
+    together = world > 1 and not dist.is_initialized()
+    if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     state = State(recipe, device)
     path = out / CHECKPOINT
@@ -88,6 +89,8 @@ def train(
         checkpoints.save(state.result(), weights)
         content = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "processes": world}
         write_json(out / RECORD, {**content, "device": device, "run": run_record()})
+    if together:  # NCCL warns of one that is left
+        dist.destroy_process_group()
     return weights
 
 
