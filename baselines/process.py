@@ -12,6 +12,8 @@ from threading import Thread
 from typing import IO, Any
 
 _TOLD = 3  # lines of a program's errors that go into a reason
+_WATCH = 'read -r _; kill -s KILL -- "-$0"'
+"""What ends the group of processes ``$0`` at the end of the input, which is that of its giver."""
 
 
 class ProcessError(RuntimeError):
@@ -23,13 +25,13 @@ def run(
 ) -> None:
     """Run ``command`` to its end; a `ProcessError` tells the exit code, or that time ran out."""
     with tempfile.TemporaryFile() as said:
-        process = _start(command, env, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        program = _Program(command, env, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
         try:
-            code = process.wait(timeout=timeout_s)
+            code = program.process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             raise ProcessError(f"no end after {timeout_s:g} s{_tail(said)}") from None
         finally:
-            _kill(process)
+            program.end()
         if code:
             raise ProcessError(f"{reason(code)}{_tail(said)}")
 
@@ -60,7 +62,7 @@ class Server:
     ) -> None:
         """Start nothing yet; ``timeout_s``: for one answer."""
         self.command, self.timeout_s, self.env = command, timeout_s, env
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program: _Program | None = None
 
     def ask(self, line: str) -> None:
         """Send ``line`` and wait for the answer; a `ProcessError` where it is not ``done``."""
@@ -82,10 +84,10 @@ class Server:
 
     def stop(self) -> None:
         """End the program, if it runs."""
-        if self._process is not None:
-            _kill(self._process)
+        if self._program is not None:
+            self._program.end()
             self._said.close()
-            self._process = None
+            self._program = None
 
     def _failure(self, what: str) -> ProcessError:
         told = _tail(self._said)
@@ -97,18 +99,18 @@ class Server:
         self.stop()
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
+        if self._program is None:
             self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
             self._lines: queue.Queue[str | None] = queue.Queue()
-            self._process = _start(
+            self._program = _Program(
                 self.command,
                 self.env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
             )
-            Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
-        return self._process
+            Thread(target=_read, args=(self._program.process, self._lines), daemon=True).start()
+        return self._program.process
 
     def _answer(self) -> str | None:
         while (line := self._lines.get(timeout=self.timeout_s)) is not None:
@@ -125,28 +127,40 @@ def _read(process: subprocess.Popen[bytes], lines: "queue.Queue[str | None]") ->
     lines.put(None)
 
 
-def _start(
-    command: Sequence[str], env: Mapping[str, str] | None, **streams: Any
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            list(command),
-            env={**os.environ, **(env or {})},
-            start_new_session=True,  # so that its children can be ended with it
-            **streams,
+class _Program:
+    """A program that runs, and all it starts: they end with this process, however that ends."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None, **streams: Any
+    ) -> None:
+        """Start ``command``; a `ProcessError` where it cannot be."""
+        try:
+            self.process = subprocess.Popen(
+                list(command),
+                env={**os.environ, **(env or {})},
+                start_new_session=True,  # so that its children can be ended with it
+                **streams,
+            )
+        except OSError as error:
+            raise ProcessError(f"{command[0]} cannot be started: {error.strerror}") from None
+        self._watch = subprocess.Popen(
+            ["sh", "-c", _WATCH, str(self.process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
-    except OSError as error:
-        raise ProcessError(f"{command[0]} cannot be started: {error.strerror}") from None
 
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the program and all it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.close()
+    def end(self) -> None:
+        """End the program and all it started."""
+        self._watch.kill()  # first: afterwards the number may be another program's
+        self._watch.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self._watch.stdin):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
 
 
 def _tail(said: IO[bytes]) -> str:

@@ -5,7 +5,9 @@ import os
 import re
 import select
 import shlex
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,32 @@ def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: Path) 
     (failed,) = ask(method(tmp_path, source, "{folder}", timeout_s=2.0))
     assert "no end after 2 s" in str(failed.failure)
     assert _ends(int(told.read_text()))
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_program_ends_with_a_killed_parent_and_so_do_its_children(
+    stays: bool, tmp_path: Path
+) -> None:
+    told = tmp_path / "pids"
+    source = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(told)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}} ')\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", source]
+    call = f"process.run({command!r}, timeout_s=None)"
+    if stays:
+        call = f"process.Server({command!r}, timeout_s=None, env=None).ask('')"
+    parent = subprocess.Popen([sys.executable, "-c", f"from baselines import process; {call}"])
+    try:
+        while len(pids := told.read_text().split() if told.exists() else []) < 2:
+            assert parent.poll() is None
+            time.sleep(0.02)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert all(_ends(int(pid)) for pid in pids)
 
 
 def _ends(pid: int) -> bool:
