@@ -31,6 +31,7 @@ class Sam2(Adapter):
     info = MethodInfo(
         summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
+        version=2,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
@@ -88,6 +89,7 @@ class MedSam2(Sam2):
     info = MethodInfo(
         summary="MedSAM2: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
+        version=2,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",

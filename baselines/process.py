@@ -146,6 +146,7 @@ class _Program:
         self._watch = subprocess.Popen(
             ["sh", "-c", _WATCH, str(self.process.pid)],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -26,6 +26,7 @@ class SegVol(Adapter):
     info = MethodInfo(
         summary="SegVol: a 3D network under a 3D box, zoom-out then zoom-in",
         prompts=("box3d",),
+        version=2,
         gpu=True,
         memory_mb=12000,
         licence="Apache-2.0 (this project; github.com/BAAI-DCAI/SegVol is under MIT)",

@@ -157,7 +157,7 @@ class Pam2DMask(Pam):
     info = MethodInfo(
         summary="PAM: the guiding mask carried from slice to slice by cross-attention",
         prompts=("mask2d",),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",

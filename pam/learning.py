@@ -31,7 +31,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     info = MethodInfo(
         summary="PAM from a guiding mask, trained or fine-tuned on the training cases",
         prompts=("mask2d",),
-        version=2,
+        version=3,
         gpu=True,
         memory_mb=8000,
         citation=PAPER,
