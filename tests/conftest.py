@@ -1,6 +1,7 @@
 """What tests of several stages share: a dataset of known content, a server on this machine."""
 
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Spare all that is loaded the searches for garbage, of which statsmodels makes many."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _path() -> Iterator[None]:
+    """What a test adds to the path of modules, as `benchmark.adapter.find` does, ends with it."""
+    before = sys.path.copy()
+    yield
+    sys.path[:] = before
 
 
 def _labels() -> NDArray[np.uint8]:
