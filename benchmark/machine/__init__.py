@@ -1,1 +1,1 @@
-"""What the machine has to share: GPUs, locks, memory, and lines of progress."""
+"""What depends on the machine: GPUs and their precision, locks, memory, lines of progress."""

@@ -50,8 +50,8 @@ def train(
     from pam.training.loop import chosen
     from pam.training.loop import train as run
 
-    chosen(device)
     if dataset is not None:
+        chosen(device)
         if start is None:
             raise UserError("Say by --from which weights are adapted, such as --from general.")
         options = {"recipe": recipe, "workers": workers}
