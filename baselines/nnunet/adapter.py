@@ -126,6 +126,6 @@ class NnUNet(Learner):
         )
 
     def _command(self, what: str, workdir: Path, device: str) -> list[str]:
-        told = self.options.model_dump(exclude={"python"})
+        told = self.options.model_dump(exclude={"python"}) | {"threads": self.info.threads}
         words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(told))
         return [str(word) for word in words]

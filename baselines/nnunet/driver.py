@@ -29,12 +29,17 @@ def plan(work: Path, options: dict[str, Any]) -> None:
     )
 
     planner, plans = PLANNERS[options["preset"]]
-    workers = 1 if options["small"] else max(min(len(os.sched_getaffinity(0)), 8), 1)
+    workers = processes(options)
     extract_fingerprints([1], num_processes=workers, check_dataset_integrity=True)
     plan_experiments([1], experiment_planner_class_name=planner)
     if options["small"]:
         shrink(work / "preprocessed" / DATASET / f"{plans}.json", options["configuration"])
     preprocess([1], plans, (options["configuration"],), [workers])
+
+
+def processes(options: dict[str, Any]) -> int:
+    """Worker processes: as many as the job was given threads, and no more than it may run on."""
+    return 1 if options["small"] else min(options["threads"], len(os.sched_getaffinity(0)))
 
 
 def shrink(path: Path, configuration: str) -> None:

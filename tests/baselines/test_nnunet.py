@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baselines.nnunet.adapter import PYTHON, NnUNet
-from baselines.nnunet.driver import PLANNERS
+from baselines.nnunet.driver import PLANNERS, processes
 from benchmark import volume
 from benchmark.conformance.checks import findings
 from benchmark.prompts import StructureName
@@ -93,6 +93,20 @@ def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
     method = nowhere(tmp_path, "echo 'CUDA out of memory' >&2; exit 3")
     with pytest.raises(RuntimeError, match="exit code 3: CUDA out of memory"):
         method.fit(tmp_path, "cuda", None)
+
+
+@pytest.mark.parametrize(
+    ("small", "cores", "expected"), [(False, 32, 4), (False, 2, 2), (True, 32, 1)]
+)
+def test_it_plans_on_the_threads_of_its_job(
+    small: bool, cores: int, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    told = tmp_path / "told"
+    python = nowhere(tmp_path, f'printf %s "$5" > {told}').options.python
+    cases: Any = [Made(1)]
+    NnUNet({"python": python, "small": small}).plan(cases, ["ball"], tmp_path / "work")
+    assert processes(json.loads(told.read_text(encoding="utf-8"))) == expected
 
 
 def test_the_conformance_check_gives_it_cases_to_learn_from(tmp_path: Path) -> None:

@@ -133,6 +133,22 @@ def test_what_is_trained_for_an_ablation_differs_in_its_switch_alone(
         assert recipe["network"] == {**usual["network"], **SWITCHES[switch]}
 
 
+def test_a_plan_has_the_threads_of_its_method(tmp_path: Path) -> None:
+    content = {
+        "study": "planned",
+        "datasets": ["P01"],
+        "methods": {"nnunet": {"adapter": "nnunet", "prompt": "structure"}},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    command = [*SNAKEMAKE, "results/planned/scores.parquet", "--directory", str(tmp_path)]
+    command += ["--configfile", str(tmp_path / "study.yaml"), "--dry-run", "--cores", "32"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    (rule,) = re.findall(r"^rule plan:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
+    assert "threads: 4" in rule
+
+
 def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
     options = {"gpus": 2, "workers": 1}
     content = {

@@ -42,6 +42,7 @@ rule plan:
         "results/logs/plan/{run}/{model}.tsv"
     conda:
         "../../environment.yml"
+    threads: lambda wildcards: METHODS[wildcards.run].threads
     resources:
         mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
