@@ -38,7 +38,7 @@ def plan(work: Path, options: dict[str, Any]) -> None:
 
 
 def processes(options: dict[str, Any]) -> int:
-    """Worker processes: as many as the job was given threads, and no more than it may run on."""
+    """Worker processes: the threads of the method, and no more than cores that it may run on."""
     return 1 if options["small"] else min(options["threads"], len(os.sched_getaffinity(0)))
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -133,20 +134,26 @@ def test_what_is_trained_for_an_ablation_differs_in_its_switch_alone(
         assert recipe["network"] == {**usual["network"], **SWITCHES[switch]}
 
 
+def rule_of(name: str, content: Mapping[str, object], target: str, folder: Path, *more: str) -> str:
+    """What a dry run tells of the one job of a rule."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    command = [*SNAKEMAKE, target, "--configfile", str(folder / "study.yaml"), *more]
+    command += ["--directory", str(folder), "--dry-run", "--printshellcmds"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    (rule,) = re.findall(rf"^rule {name}:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
+    return str(rule)
+
+
 def test_a_plan_has_the_threads_of_its_method(tmp_path: Path) -> None:
     content = {
         "study": "planned",
         "datasets": ["P01"],
         "methods": {"nnunet": {"adapter": "nnunet", "prompt": "structure"}},
     }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [*SNAKEMAKE, "results/planned/scores.parquet", "--directory", str(tmp_path)]
-    command += ["--configfile", str(tmp_path / "study.yaml"), "--dry-run", "--cores", "32"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told
-    (rule,) = re.findall(r"^rule plan:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
-    assert "threads: 4" in rule
+    target = "results/planned/scores.parquet"
+    assert "threads: 4" in rule_of("plan", content, target, tmp_path, "--cores", "32")
 
 
 def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
@@ -157,14 +164,8 @@ def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> No
         "methods": {"pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}},
         "training": {"models": {"m": {"kind": "finetuned", "of": "pam", "options": options}}},
     }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [*SNAKEMAKE, "results/gpus/runs.csv", "--configfile", str(tmp_path / "study.yaml")]
-    command += ["--directory", str(tmp_path), "--dry-run", "--printshellcmds"]
-    command += ["--resources", "gpu=2", "--cores", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told
-    (rule,) = re.findall(r"^rule train:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
+    resources = ("--resources", "gpu=2", "--cores", "4")
+    rule = rule_of("train", content, "results/gpus/runs.csv", tmp_path, *resources)
     assert "gpu=2" in rule
     assert "threads: 4" in rule
     assert "torchrun --standalone --nproc-per-node 2 --no-python pambench fit" in rule
