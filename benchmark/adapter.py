@@ -5,6 +5,7 @@ A method is a class in one file. Its name in a study file is that of an entry po
 inside `Adapter.load` and `Adapter.segment`, so that listing methods imports no torch.
 """
 
+import functools
 import importlib
 import sys
 from abc import ABC, abstractmethod
@@ -180,7 +181,8 @@ class ReferenceAdapter(Adapter):
     """Set before `segment` is called: the reference mask of the object behind a prompt."""
 
 
-def available() -> dict[str, str]:
+@functools.cache  # the search reads every installed package, and a study asks for each method
+def available() -> Mapping[str, str]:
     """Names of the registered methods and their ``module:Class``; imports none of them."""
     found: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
