@@ -31,7 +31,7 @@ def test_all_is_set_aside_with_its_reason(make_workplace: Callable[[], Workplace
         "raising": {"adapter": "mymethods:Raising", "prompt": "mask2d"},
         "wrong shape": {"adapter": "mymethods:WrongShape", "prompt": "mask2d"},
     }
-    study = place.study(methods=methods)
+    study = place.study(datasets=["A.yaml"], methods=methods)
     run = place.run(study)
     assert run.returncode != 0
     assert "lost, more than the budget of 20%" in run.stdout + run.stderr

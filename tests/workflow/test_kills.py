@@ -44,10 +44,10 @@ def test_killed_and_rerun_gives_the_scores_of_an_undisturbed_run(
     make_workplace: Callable[[], Workplace],
 ) -> None:
     undisturbed, killed = make_workplace(), make_workplace()
-    run = undisturbed.run(undisturbed.study(), SCORES)
+    run = undisturbed.run(undisturbed.study(datasets=["A.yaml"]), SCORES)
     assert run.returncode == 0, run.stdout + run.stderr
 
-    study = killed.study()
+    study = killed.study(datasets=["A.yaml"])
     moments = sorted(random.Random(7).sample(range(4, 50), 4))
     for moment in moments:
         assert kill_after(killed, study, moment)

@@ -91,15 +91,15 @@ def most_at_once(events: list[str]) -> int:
 
 
 def test_a_study_on_a_cluster_and_a_kill(
-    make_workplace: Callable[[], Workplace], slurm: dict[str, str]
+    make_workplace: Callable[[], Workplace], slurm: dict[str, str], tmp_path: Path
 ) -> None:
-    here, cluster = make_workplace(), make_workplace()
+    cluster = make_workplace()
     with (cluster.folder / "mymethods.py").open("a", encoding="utf-8") as file:
         file.write(GPU_METHOD)
     on_gpu = {"adapter": "mymethods:OnGpu", "prompt": "mask2d"}
     methods = {f"reach {reach}": on_gpu | {"options": {"reach": reach}} for reach in (0, 1)}
     budgets = {"timed_objects": 0}
-    study = cluster.study(methods=methods, budgets=budgets)
+    study = cluster.study(datasets=["A.yaml"], methods=methods, budgets=budgets)
     target = "results/small/scores.parquet"
     profile = ["--profile", str(ROOT / "profiles" / "slurm"), "--nocolor", "--jobs", "8"]
     quick = ["--latency-wait", "5", "--slurm-status-command", "squeue"]
@@ -109,6 +109,8 @@ def test_a_study_on_a_cluster_and_a_kill(
 
     prepared = cluster.run(study, target, "--until", "prompts")
     assert prepared.returncode == 0, prepared.stderr
+    here = Workplace(tmp_path / "here")
+    shutil.copytree(cluster.folder, here.folder)
     events = Path(slurm["EVENTS"])
     hold = events.with_name("hold")
     hold.touch()
@@ -134,6 +136,6 @@ def test_a_study_on_a_cluster_and_a_kill(
 
     slab = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
     methods = {f"reach {reach}": slab | {"options": {"reach": reach}} for reach in (0, 1)}
-    local = here.run(here.study(methods=methods, budgets=budgets), target)
+    local = here.run(here.study(datasets=["A.yaml"], methods=methods, budgets=budgets), target)
     assert local.returncode == 0, local.stderr
     pd.testing.assert_frame_equal(cluster.scores(), here.scores())
