@@ -21,7 +21,11 @@ PLANNERS = {
 
 
 def plan(work: Path, options: dict[str, Any]) -> None:
-    """Fingerprint, plan and preprocess what lies in ``raw``."""
+    """Fingerprint, plan and preprocess what lies in ``raw``.
+
+    nnU-Net's own check of the cases is left out: it reads each of them twice more for what was
+    refused when the scans were prepared (NaN, other grids, other labels).
+    """
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprints,
         plan_experiments,
@@ -30,7 +34,7 @@ def plan(work: Path, options: dict[str, Any]) -> None:
 
     planner, plans = PLANNERS[options["preset"]]
     workers = processes(options)
-    extract_fingerprints([1], num_processes=workers, check_dataset_integrity=True)
+    extract_fingerprints([1], num_processes=workers)
     plan_experiments([1], experiment_planner_class_name=planner)
     if options["small"]:
         shrink(work / "preprocessed" / DATASET / f"{plans}.json", options["configuration"])
