@@ -68,6 +68,11 @@ class NnUNet(Learner):
         told = self.options.python or os.environ.get("PAMBENCH_NNUNET_PYTHON")
         return Path(told).expanduser() if told else PYTHON
 
+    @property
+    def threads(self) -> int:
+        """Those that a training on a GPU augments with: 32 cores keep four GPUs busy."""
+        return 8
+
     def at_hand(self) -> str:
         """Whether the environment is there."""
         return "environment" if self._python.is_file() else "no environment"
@@ -126,6 +131,7 @@ class NnUNet(Learner):
         )
 
     def _command(self, what: str, workdir: Path, device: str) -> list[str]:
-        told = self.options.model_dump(exclude={"python"}) | {"threads": self.info.threads}
+        threads = self.threads if what == "train" else self.info.threads
+        told = self.options.model_dump(exclude={"python"}) | {"threads": threads}
         words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(told))
         return [str(word) for word in words]

@@ -41,8 +41,20 @@ def plan(work: Path, options: dict[str, Any]) -> None:
     preprocess([1], plans, (options["configuration"],), [workers])
 
 
+def usual(what: str, device: str, options: dict[str, Any]) -> dict[str, str]:
+    """Variables of nnU-Net that a user may have set otherwise.
+
+    A training on a CPU augments in the process itself, and so is repeatable.
+    """
+    alone = what == "train" and device == "cpu"
+    return {
+        "nnUNet_compile": "t" if device == "cuda" else "f",
+        "nnUNet_n_proc_DA": "0" if alone else str(processes(options)),
+    }
+
+
 def processes(options: dict[str, Any]) -> int:
-    """Worker processes: the threads of the method, and no more than cores that it may run on."""
+    """Worker processes: the threads of the job, and no more than cores that it may run on."""
     return 1 if options["small"] else min(options["threads"], len(os.sched_getaffinity(0)))
 
 
@@ -164,10 +176,7 @@ def main() -> None:
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str(work / name)
         (work / name).mkdir(parents=True, exist_ok=True)
-    told = {"nnUNet_compile": "t" if device == "cuda" else "f"}
-    if what == "train" and device == "cpu":  # in the process itself, and so repeatable
-        told["nnUNet_n_proc_DA"] = "0"
-    for name, value in told.items():
+    for name, value in usual(what, device, options).items():
         os.environ.setdefault(name, value)
     if what == "plan":
         plan(work, options)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baselines.nnunet.adapter import PYTHON, NnUNet
-from baselines.nnunet.driver import PLANNERS, processes
+from baselines.nnunet.driver import PLANNERS, processes, usual
 from benchmark import volume
 from benchmark.conformance.checks import findings
 from benchmark.prompts import StructureName
@@ -107,6 +107,19 @@ def test_it_plans_on_the_threads_of_its_job(
     cases: Any = [Made(1)]
     NnUNet({"python": python, "small": small}).plan(cases, ["ball"], tmp_path / "work")
     assert processes(json.loads(told.read_text(encoding="utf-8"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "expected"), [("cuda", 32, "8"), ("cuda", 3, "3"), ("cpu", 32, "0")]
+)
+def test_a_training_augments_on_the_threads_of_its_job(
+    device: str, cores: int, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    told = tmp_path / "told"
+    nowhere(tmp_path, f'printf %s "$5" > {told}').fit(tmp_path, device, None)
+    options = json.loads(told.read_text(encoding="utf-8"))
+    assert usual("train", device, options)["nnUNet_n_proc_DA"] == expected
 
 
 def test_the_conformance_check_gives_it_cases_to_learn_from(tmp_path: Path) -> None:

@@ -146,14 +146,16 @@ def rule_of(name: str, content: Mapping[str, object], target: str, folder: Path,
     return str(rule)
 
 
-def test_a_plan_has_the_threads_of_its_method(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "threads"), [("plan", 4), ("train", 8)])
+def test_what_learns_has_the_threads_of_its_method(name: str, threads: int, tmp_path: Path) -> None:
     content = {
         "study": "planned",
         "datasets": ["P01"],
         "methods": {"nnunet": {"adapter": "nnunet", "prompt": "structure"}},
     }
     target = "results/planned/scores.parquet"
-    assert "threads: 4" in rule_of("plan", content, target, tmp_path, "--cores", "32")
+    told = rule_of(name, content, target, tmp_path, "--cores", "32")
+    assert f"threads: {threads}\n" in f"{told}\n"
 
 
 def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
