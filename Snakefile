@@ -27,6 +27,8 @@ localrules:
 
 
 onstart:
+    # With it Snakemake looks at all open jobs once a second for each job that has ended so far.
+    workflow.scheduler.job_rate_limiter = None
     print(*filter(None, [clock.bring_back(Path())]), file=sys.stderr)
 
 
