@@ -95,6 +95,23 @@ def kill(run: subprocess.Popen[bytes]) -> None:
         run.wait()
 
 
+def kill_when(place: Workplace, study: Path, moment: Callable[[], bool], *targets: str) -> bool:
+    """Start the workflow and kill it with all its jobs once ``moment`` has come.
+
+    Tells whether it was still running then. It leaves Snakemake's lock behind.
+    """
+    with (place.folder / "killed.log").open("w", encoding="utf-8") as file:
+        run = subprocess.Popen(
+            place.command(study, *targets), stdout=file, stderr=file, start_new_session=True
+        )
+        while run.poll() is None:
+            if moment():
+                kill(run)
+                return True
+            time.sleep(0.02)
+    return False
+
+
 def kill_all(case: Disturbed) -> None:
     """SIGKILL to the workflow and all its jobs."""
     run = case.start()

@@ -1,12 +1,16 @@
-"""Each fault of the soak once: what is run again ends with equal scores, or says what to do."""
+"""Each fault of the soak once, and kill after kill: what is run again ends with equal scores."""
 
+import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.workflow.conftest import Workplace
-from tests.workflow.faults import FAULTS
-from tests.workflow.soak import play, undisturbed
+from tests.workflow.faults import FAULTS, TARGET, kill_when
+from tests.workflow.soak import make_place, play, undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +24,21 @@ def test_a_plain_rerun_after(fault: str, finished: Workplace, tmp_path: Path) ->
     if told.startswith("skipped"):
         pytest.skip(told)
     assert told.endswith("equal scores")
+
+
+def test_killed_again_and_again_it_gives_the_scores_of_an_undisturbed_run(
+    finished: Workplace, tmp_path: Path
+) -> None:
+    place = make_place(tmp_path, least=True)
+    study = tmp_path / "small.yaml"
+    for count in sorted(random.Random(7).sample(range(4, 28), 4)):
+        assert kill_when(place, study, written(tmp_path, count), TARGET)
+        assert place.run(study, "--unlock").returncode == 0
+    run = place.run(study, TARGET)
+    assert run.returncode == 0, run.stdout + run.stderr
+    pd.testing.assert_frame_equal(place.scores(), finished.scores())
+
+
+def written(folder: Path, least: int) -> Callable[[], bool]:
+    """Tell at any moment whether the run has written so many files, its logs included."""
+    return lambda: sum(len(files) for _, _, files in os.walk(folder / "results")) >= least

@@ -15,7 +15,7 @@ from reports import tidy
 from reports.results import Results
 from reports.supplement import SUPPLEMENT
 from tests.workflow.conftest import Workplace
-from tests.workflow.test_kills import kill_when
+from tests.workflow.faults import kill_when
 
 STEPS = 40
 COHORT = {
