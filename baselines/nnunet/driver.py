@@ -41,7 +41,7 @@ def plan(work: Path, options: dict[str, Any]) -> None:
     preprocess([1], plans, (options["configuration"],), [workers])
 
 
-def usual(what: str, device: str, options: dict[str, Any]) -> dict[str, str]:
+def variables(what: str, device: str, options: dict[str, Any]) -> dict[str, str]:
     """Variables of nnU-Net that a user may have set otherwise.
 
     A training on a CPU augments in the process itself, and so is repeatable.
@@ -176,7 +176,7 @@ def main() -> None:
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str(work / name)
         (work / name).mkdir(parents=True, exist_ok=True)
-    for name, value in usual(what, device, options).items():
+    for name, value in variables(what, device, options).items():
         os.environ.setdefault(name, value)
     if what == "plan":
         plan(work, options)

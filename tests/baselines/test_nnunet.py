@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baselines.nnunet.adapter import PYTHON, NnUNet
-from baselines.nnunet.driver import PLANNERS, processes, usual
+from baselines.nnunet.driver import PLANNERS, processes, variables
 from benchmark import volume
 from benchmark.conformance.checks import findings
 from benchmark.prompts import StructureName
@@ -119,7 +119,7 @@ def test_a_training_augments_on_the_threads_of_its_job(
     told = tmp_path / "told"
     nowhere(tmp_path, f'printf %s "$5" > {told}').fit(tmp_path, device, None)
     options = json.loads(told.read_text(encoding="utf-8"))
-    assert usual("train", device, options)["nnUNet_n_proc_DA"] == expected
+    assert variables("train", device, options)["nnUNet_n_proc_DA"] == expected
 
 
 def test_the_conformance_check_gives_it_cases_to_learn_from(tmp_path: Path) -> None:
