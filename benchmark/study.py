@@ -153,9 +153,16 @@ class Study(Settings):
         for name in self.metrics.tolerances:
             if name not in structures:
                 raise ValueError(unknown_name("structure in metrics.tolerances", name, structures))
-        for method in self.methods.values():
-            if method.weights is not None:
-                weights.load(method.weights).check_datasets(self.entries.values())
+        first: dict[str, str] = {}
+        for path in filter(None, (method.weights for method in self.methods.values())):
+            entry = weights.load(path)
+            entry.check_datasets(self.entries.values())
+            other = first.setdefault(entry.id, path)
+            if weights.load(other) != entry:
+                raise ValueError(
+                    f"{other} and {path} are different weights with one id, {entry.id!r}, and "
+                    f"would share data/weights/{entry.id}. Give one of them another id."
+                )
         named = [*self.report.colours, self.report.panel_method or next(iter(self.methods))]
         for name in named:
             if name not in self.methods:

@@ -142,4 +142,9 @@ def load(name: str) -> Weights:
     entry = Weights.read(load_yaml(path), str(path))
     if entry.id != path.stem and path.parent == _WEIGHTS:
         raise UserError(f"{path}: the id is {entry.id!r}, but the file is named {path.stem!r}.")
+    if path.parent != _WEIGHTS and entry.id in names():
+        raise UserError(
+            f"{path}: {entry.id} is the id of weights of the catalogue, whose files in "
+            f"data/weights/{entry.id} it would be handed. Choose another."
+        )
     return entry

@@ -1,5 +1,6 @@
 """A trained PAM adapted to a dataset of one's own, up to an entry that study files name it by."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from benchmark.weights.registry import Weights
 
 GENERAL = {"general": "pam-released"}
 ENTRY = "weights.yaml"
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # what no id of weights may hold
 _TABLES = {
     "images": prepare.IMAGES,
     "objects": objects.SCHEMA,
@@ -147,16 +149,20 @@ def _box2mask(start: Path, out: Path) -> list[Path]:
 def _entry(
     entry: Dataset, name: str, general: Weights | None, start: str, files: list[Path]
 ) -> dict[str, Any]:
-    """Content of the entry: what it was trained on is that of ``general`` and the dataset."""
+    """Content of the entry: what it was trained on is that of ``general`` and the dataset.
+
+    The id holds the name of the folder, so that several trainings on a dataset fit in one study.
+    """
+    folder = files[0].parent.resolve()
     before = general.trained_on if general else None
     shipped = name in catalogue.names()
     trained: dict[str, Any] = before.model_dump(mode="json") if before else {"complete": False}
     key = "datasets" if shipped else "local"
     trained[key] = [*trained.get(key, ()), entry.id]
     return {
-        "id": f"pam-{entry.id}",
+        "id": f"pam-{entry.id}-{_FOREIGN.sub('-', folder.name)}",
         "name": f"PAM, fine-tuned on {entry.name}",
-        "source": {"kind": "local", "path": str(files[0].parent.resolve())},
+        "source": {"kind": "local", "path": str(folder)},
         "files": [{"path": p.name, "sha256": store.sha256(p)} for p in files],
         "licence": general.licence.model_dump(mode="json") if general else {},
         "trained_on": {**trained, "source": f"split.json beside it, and {start}"},

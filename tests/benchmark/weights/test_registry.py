@@ -113,6 +113,28 @@ def test_own_weights_are_named_by_their_file(tmp_path: Path) -> None:
         weights.load("nothing")
 
 
+def test_own_weights_leave_the_ids_of_the_catalogue(tmp_path: Path) -> None:
+    path = tmp_path / "medsam2.yaml"
+    path.write_text(yaml.safe_dump(of(id="medsam2").model_dump(mode="json")))
+    with pytest.raises(UserError, match=r"medsam2 is the id of weights of the catalogue"):
+        weights.load(str(path))
+
+
+def test_two_weights_of_a_study_have_two_ids(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.yaml", "again.yaml", "other.yaml")]
+    for path, file in zip(paths, ("a.pt", "a.pt", "b.pt"), strict=True):
+        Path(path).write_text(yaml.safe_dump(of(files=[file]).model_dump(mode="json")))
+
+    def study(*names: str) -> Study:
+        method = {"adapter": "box-fill", "prompt": "box3d"}
+        methods = {f"m{n}": {**method, "weights": name} for n, name in enumerate(names)}
+        return Study.read({"study": "s", "datasets": ["P01"], "methods": methods}, "study.yaml")
+
+    assert len(study(*paths[:2]).runs) == 2  # one entry, named by two files
+    with pytest.raises(UserError, match=r"a\.yaml and .*other\.yaml are different .*'net'"):
+        study(*paths)
+
+
 def test_all_entries_load() -> None:
     for name in weights.names():
         found = weights.load(name)

@@ -79,6 +79,12 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
         (dataset_entry,) = Study.read(content, "study.yaml").entries.values()
         assert entry.contaminates(dataset_entry) == (dataset == "mine.yaml")
 
+    assert finetune("--out", "deeper/once more").exit_code == 0
+    both = {"m": method, "n": {**method, "weights": "deeper/once more/weights.yaml"}}
+    study = Study.read({"study": "s", "datasets": ["mine.yaml"], "methods": both}, "study.yaml")
+    ids = [registry.load(str(run.weights)).id for run in study.runs.values()]
+    assert ids == ["pam-T1-tuned", "pam-T1-once-more"]
+
     with pytest.raises(UserError, match="--resume"):
         finetune()
     longer = finetune("--resume", "--steps", "4")
