@@ -132,6 +132,15 @@ class Learner(Adapter):
 
     options: Options
 
+    def __init_subclass__(cls) -> None:
+        """Refuse a class whose options are not those of what learns."""
+        super().__init_subclass__()
+        if not issubclass(cls.Options, Learner.Options):
+            raise UserError(
+                f"{cls.__name__} learns, so its options have those of every method that does. Next "
+                "step: class Options(Learner.Options), not Adapter.Options."
+            )
+
     @property
     def gpus(self) -> int:
         """GPUs that `fit` computes on; of several, each has a process that torchrun starts."""

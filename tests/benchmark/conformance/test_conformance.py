@@ -17,9 +17,11 @@ from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction, availabl
 from benchmark.conformance.cases import made_cases
 from benchmark.conformance.checks import Finding, check
 from benchmark.conformance.scenes import STRUCTURE, scenes
+from benchmark.errors import UserError
 from benchmark.fitting import Case
 from benchmark.masks import slices
 from benchmark.prompts import Prompt
+from benchmark.study import Study
 from benchmark.tables import write_table
 from benchmark.volume import Volume
 
@@ -138,6 +140,31 @@ def test_a_method_that_learns_is_trained_first(monkeypatch: pytest.MonkeyPatch) 
     assert "mean DSC 1.00" in plain.detail
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: Learnt)
     assert list(broken(check("mine"))) == ["fit again, when it is done"]
+
+
+def test_the_template_learns_with_the_options_of_what_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    filled_in(tmp_path)
+    text = (tmp_path / "filledin.py").read_text(encoding="utf-8")
+    text = text.replace("import Adapter,", "import Adapter, Learner,")
+    text = text.replace("class Template(Adapter)", "class Template(Learner)")
+    text += (
+        "\n    def plan(self, cases, structures, workdir):\n        workdir.mkdir()\n"
+        "\n    def fit(self, workdir, device, start):\n        pass\n"
+    )
+    (tmp_path / "learns.py").write_text(text, encoding="utf-8")
+    assert "class Options(Learner.Options)" in broken(check("learns:Template"))["found"]
+    (tmp_path / "learnt.py").write_text(
+        text.replace("(Adapter.Options)", "(Learner.Options)"), encoding="utf-8"
+    )
+    assert broken(check("learnt:Template")) == {}
+    method = {"adapter": "learns:Template", "prompt": "box3d"}
+    content = {"study": "s", "datasets": ["P01"], "methods": {"m": method}}
+    with pytest.raises(UserError, match="learns, so its options"):
+        Study.read(content, "study.yaml")
+    assert Study.read({**content, "methods": {"m": {**method, "adapter": "learnt:Template"}}}, "s")
 
 
 def test_made_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
