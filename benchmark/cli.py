@@ -416,14 +416,24 @@ def check_adapter(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Option(help="Folder of a run below results/runs.")],
+    run: Annotated[
+        Path, typer.Option(help="Method of --study; without it, a folder below results/runs.")
+    ],
     dataset: Annotated[str, typer.Option(help="Id of the dataset.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of the study that names the method, results/NAME.")
+    ] = None,
     variant: Annotated[str, typer.Option(help="Variant of the method, if it has any.")] = "",
 ) -> None:
-    """Write a run's masks as NIfTI label maps on the images' own grids, for any viewer."""
+    """Write a method's masks as NIfTI label maps on the images' own grids, for any viewer."""
     from benchmark.export import export
 
+    if study is not None:
+        runs = _study(study / "settings.json").runs
+        if str(run) not in runs:
+            raise UserError(unknown_name("method of the study", str(run), runs))
+        run = study.parent / "runs" / runs[str(run)].id
     for path in export(run, dataset, output, variant=variant):
         print(path)
 

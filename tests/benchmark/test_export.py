@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from typer.testing import CliRunner
 
 from benchmark import catalogue, export, inference, objects, paths, prepare, prompts
+from benchmark.cli import app
 from benchmark.errors import UserError
+from benchmark.files import write_json
 from benchmark.specs import Run
+from benchmark.study import Study
 from benchmark.tables import read_table, write_table
 
 
@@ -61,5 +65,15 @@ def test_the_oracle_lies_on_the_label_file(
         np.testing.assert_allclose(got.GetDirection(), expected.GetDirection(), atol=1e-6)
         kept = sitk.GetArrayFromImage(got) > 0
         assert np.array_equal(kept, sitk.GetArrayFromImage(expected) > 0)
+    method = {"adapter": "oracle", "prompt": "mask2d"}
+    study = Study.read({"study": "s", "datasets": [dataset], "methods": {"truth": method}}, "s")
+    write_json(Path("results/s/settings.json"), study.model_dump(mode="json"))
+    run = run.rename(run.with_name(study.runs["truth"].id))
+    named = ["export", "--study", "results/s", "--dataset", dataset, "--output", "named"]
+    told = CliRunner().invoke(app, [*named, "--run", "truth"], catch_exceptions=False)
+    assert told.stdout.split() == [f"named/{path.name}" for path in written]
+    assert all(Path("named", path.name).read_bytes() == path.read_bytes() for path in written)
+    with pytest.raises(UserError, match="Did you mean: truth"):
+        CliRunner().invoke(app, [*named, "--run", "thruth"], catch_exceptions=False)
     with pytest.raises(UserError, match=f"Datasets of this run: {dataset}"):
         export.export(run, "other", tmp_path / "out")
