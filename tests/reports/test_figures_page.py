@@ -11,6 +11,7 @@ from benchmark.errors import UserError
 from reports.cli import app
 from reports.figures import FIGURES, draw
 from reports.results import Results
+from reports.supplement import NAMES, SUPPLEMENT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "figures.md").read_text(encoding="utf-8")
 
@@ -71,4 +72,15 @@ def test_the_page_lists_every_figure_and_what_it_reads() -> None:
     assert listed == {
         name: (entry.panels or name.removeprefix("fig"), list(entry.reads))
         for name, entry in FIGURES.items()
+    }
+
+
+def test_the_page_lists_every_table_with_its_number_in_the_paper() -> None:
+    section = PAGE.partition("## The tables")[2].partition("## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, -]*?) ?\| .* \|$", section, flags=re.MULTILINE)
+    assert [name for name, _ in rows] == list(NAMES)
+    listed = {name: number for name, number in rows if number}
+    of_others = {"table1": "1", "dsc_by_dataset": "S5", "datasets": "S1", "windows": "S18"}
+    assert listed == of_others | {
+        name: entry.number for name, entry in SUPPLEMENT.items() if entry.number
     }
