@@ -68,7 +68,7 @@ def prepare(
     name: Name,
     shard: Annotated[int | None, typer.Option(help="Only this shard, from 0.")] = None,
 ) -> None:
-    """Try an entry: prepare what is fetched, tell what was found and set aside, write nothing."""
+    """Try an entry: prepare what is fetched, tell what was found and set aside, write no table."""
     from benchmark import catalogue, prepare
     from benchmark.plan import raw_of
     from benchmark.sources import Status
