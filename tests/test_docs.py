@@ -12,6 +12,7 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from baselines.command import Command
 from benchmark import catalogue, paths, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
@@ -296,6 +297,14 @@ def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
 def test_studies_with_methods_from_outside_are_valid(name: str) -> None:
     content = yaml.safe_load(files(OUTSIDE)[name])
     assert Study.read(content, name).runs.keys() == content["methods"].keys()
+
+
+def test_the_options_of_a_program_are_told() -> None:
+    told = {row[0].strip("`"): yaml.safe_load(row[1].strip("`")) for row in rows(OUTSIDE, "option")}
+    known = Command.Options.model_fields
+    assert told == {
+        name: "required" if field.is_required() else field.default for name, field in known.items()
+    }
 
 
 @pytest.mark.parametrize("page", [DATASET, STUDY], ids=lambda page: page.parent.name)

@@ -12,6 +12,7 @@ import yaml
 
 from benchmark import catalogue
 from benchmark.study import Study
+from benchmark.weights import registry as weights
 from pam.learning import Pam2DMaskTrained
 from tests.workflow.conftest import ROOT, SNAKEMAKE
 
@@ -95,6 +96,14 @@ def test_the_released_study_takes_every_variant_there_is() -> None:
         entry = catalogue.load(name.removesuffix("@released"))
         assert bool(entry.released) == name.endswith("@released")
     assert study("released").protocol == "released"
+    assert study("released").analysis == study("paper").analysis
+
+
+def test_the_quick_start_asks_for_nothing_by_hand() -> None:
+    named = {method.weights for method in study("quickstart").methods.values()}
+    kinds = {part.kind for name in named if name for part in weights.load(name).source}
+    assert kinds == {"packaged"}
+    assert not any(entry.registration for entry in study("quickstart").entries.values())
 
 
 @pytest.mark.parametrize("name", ["external", "ten", "released"])
