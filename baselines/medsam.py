@@ -30,7 +30,7 @@ class MedSAM(Adapter):
     info = MethodInfo(
         summary="MedSAM: a 2D network on each slice of the 3D box",
         prompts=("box3d",),
-        version=2,
+        version=3,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
@@ -95,7 +95,7 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
     info = MethodInfo(
         summary="MedSAM under the true box of every slice: an upper bound",
         prompts=("box3d",),
-        version=2,
+        version=3,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",

@@ -31,7 +31,7 @@ class Sam2(Adapter):
     info = MethodInfo(
         summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
-        version=2,
+        version=3,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
@@ -89,7 +89,7 @@ class MedSam2(Sam2):
     info = MethodInfo(
         summary="MedSAM2: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
-        version=2,
+        version=3,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",
@@ -112,7 +112,7 @@ class _Video:
         chosen = self.options.window
         window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
         grey = np.moveaxis(volume.grey, axis, 0)
-        self.grey = to_uint8(grey, volume.modality, window)
+        self.grey = to_uint8(grey, volume.grey_modality, window)
         far = self.options.reach_mm
         count = len(self.grey)
         self.reach = count if far is None else int(far / volume.spacing[axis])

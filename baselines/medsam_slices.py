@@ -76,7 +76,7 @@ class Slices:
         chosen = self.options.window
         window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
         moved = np.moveaxis(self.volume.grey, self.axis, 0)
-        return to_uint8(moved, self.volume.modality, window)
+        return to_uint8(moved, self.volume.grey_modality, window)
 
     def at_once(self, jobs: Sequence[Job]) -> None:
         """Every slice for itself, a batch of them at a time."""

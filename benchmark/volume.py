@@ -21,6 +21,7 @@ __all__ = [
     "Geometry",
     "Header",
     "Volume",
+    "channel_modality",
     "inspect_path",
     "read",
     "read_header",
@@ -74,6 +75,11 @@ class Volume:
         return self.array if self.array.ndim == 3 else self.array[0]
 
     @property
+    def grey_modality(self) -> str:
+        """Modality of the first channel; see `channel_modality`."""
+        return channel_modality(self.channels[0] if self.channels else "", self.modality)
+
+    @property
     def diagonal_mm(self) -> float:
         """Length of the diagonal of the grid, from outer corner to outer corner of its voxels."""
         return float(np.linalg.norm(np.multiply(self.shape, self.spacing)))
@@ -105,6 +111,11 @@ class Header:
     def orientation(self) -> str:
         """Code of the file's index axes x, y, z, e.g. "RAS"."""
         return self.native.orientation
+
+
+def channel_modality(channel: str, modality: str) -> str:
+    """Modality of a channel by its name: "CT" is in HU in a scan of any ``modality``, as PETCT."""
+    return "CT" if channel == "CT" else modality
 
 
 def read_header(path: Path) -> Header:

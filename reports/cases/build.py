@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.files import write_json
+from benchmark.volume import channel_modality
 from reports import panels
 from reports.cases import encoding
 from reports.cases.choice import choose, judged
@@ -113,7 +114,7 @@ def describe(row: Mapping[str, Any], case: "Case") -> dict[str, Any]:
     channels = {
         name: encoding.encode(
             encoding.reduce(image, steps).astype(np.float32),
-            "CT" if name == "CT" else modality,
+            channel_modality(name, modality),
         )
         for name, image in images.items()
     }

@@ -1,6 +1,7 @@
 """MedSAM as a method: against volumes recorded from the released code, and its options."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,18 @@ def test_the_volume_is_segmented_as_recorded(
     np.testing.assert_array_equal(*both)
     assert 0 < expected.sum() < expected.size
     assert np.count_nonzero(mask != expected) <= 2  # where the probability is one half
+
+
+def test_the_ct_of_a_pet_ct_is_shown_in_the_window_of_ct(
+    method: Callable[..., MedSAM], volume: Volume
+) -> None:
+    def shown(modality: str, channels: tuple[str, ...]) -> Any:
+        scan = replace(volume, modality=modality, channels=channels)
+        return Slices(method(), scan, 0).grey
+
+    np.testing.assert_array_equal(shown("PETCT", ("CT",)), shown("CT", ()))
+    np.testing.assert_array_equal(shown("PETCT", ("PET",)), shown("MR", ()))
+    assert not np.array_equal(shown("CT", ()), shown("MR", ()))
 
 
 def test_a_slice_from_image_to_mask(

@@ -4,6 +4,7 @@ The peer is transformers' own session over the whole video, with its own cache a
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def peer(network: Any, volume: Volume, prompt: Box2D | Mask2D) -> NDArray[np.boo
             logits = interpolate(step.pred_masks.float(), (HEIGHT, WIDTH), mode="bilinear")
             solid[step.frame_idx] = (logits[0, 0] > 0).numpy()
     return solid
+
+
+def test_the_ct_of_a_pet_ct_is_followed_in_the_window_of_ct(
+    method: Callable[..., MedSam2], volume: Volume
+) -> None:
+    def found(modality: str, channels: tuple[str, ...]) -> NDArray[np.bool_]:
+        scan = replace(volume, modality=modality, channels=channels)
+        return dense(method(largest=False), scan, box())
+
+    np.testing.assert_array_equal(found("PETCT", ("CT",)), found("CT", ()))
+    np.testing.assert_array_equal(found("PETCT", ("PET", "CT")), found("MR", ()))
+    assert not np.array_equal(found("CT", ()), found("MR", ()))
 
 
 @pytest.mark.parametrize("prompt", [box(), drawn(), box(0), drawn(COUNT - 1)])
