@@ -176,9 +176,9 @@ def _rows(files: Sequence[Path]) -> int:
 
 
 def _repeats(method: Method, study: Study) -> int:
-    """How often an object is asked for: by variants and deviations."""
+    """How often an object is asked for: at each deviation, and once by each variant."""
     times = 1 if method.prompt in _ONE_PROMPT else len(study.deviations)
-    return times * (1 + len(method.variants))
+    return times + len(method.variants)
 
 
 def _rows_of(method: Method, study: Study, objects: int, structures: int) -> int:

@@ -92,7 +92,7 @@ def predict(
     learnt: Collection[str] = (),
     device: str = "cpu",
 ) -> Results:
-    """Run a method and its variants over the scans of ``images``.
+    """Run a method over the scans of ``images``, and its variants on what `Run.variants_at` says.
 
     ``prompt_rows``: `benchmark.prompts.SCHEMA`, of any kinds; ``reference``:
     `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it; ``learnt``:
@@ -137,7 +137,7 @@ def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
     """Give the row of every prompt and variant where the method could not run at all."""
     results = Results([], [])
     for row in records(rows):
-        for variant in ("", *run.variants):
+        for variant in run.variants_at(row["deviation"]):
             cell = {name: row[name] for name in ("dataset", "scan", "object", "deviation")}
             about = {"variant": variant, "prompt_hash": row["hash"]}
             results.masks.append({**cell, **about, "status": status, "reason": reason})
@@ -202,13 +202,14 @@ class _ScanJob:
         try:
             scan = self.read()
         except UserError as error:
-            for name in ("", *self.run.variants):
-                for task in self.tasks:
+            for task in self.tasks:
+                for name in self.run.variants_at(task.deviation):
                     self._keep(name, task, str(error))
             return
         for name, variant in self.variants():
-            answers = answer(variant, scan, [task.prompt for task in self.tasks])
-            for task, result in zip(self.tasks, answers, strict=True):
+            tasks = [task for task in self.tasks if name in self.run.variants_at(task.deviation)]
+            answers = answer(variant, scan, [task.prompt for task in tasks])
+            for task, result in zip(tasks, answers, strict=True):
                 self._keep(name, task, result)
 
     def _keep(self, variant: str, task: Task, result: Mask | str) -> None:

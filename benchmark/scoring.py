@@ -82,10 +82,11 @@ class _ScanScores:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for variant in ("", *self.run.variants):
+            expected = [r for r in self.expected if variant in self.run.variants_at(r["deviation"])]
             if self.run.prompt != "structure":
-                for row in self.expected:
+                for row in expected:
                     yield self._object(variant, row)
-            for deviation in sorted({row["deviation"] for row in self.expected}):
+            for deviation in sorted({row["deviation"] for row in expected}):
                 for structure in dict.fromkeys(self.objects["structure"]):
                     yield self._structure(variant, deviation, structure)
 

@@ -32,6 +32,14 @@ class Run(Settings):
         """Name of the run's folder: the adapter and the digest."""
         return f"{slug(self.adapter)}-{digest(self.model_dump())}"
 
+    def variants_at(self, deviation: float) -> tuple[str, ...]:
+        """Names of the settings that a prompt is given to: "" for the plain method, and variants.
+
+        A moved guiding slice is for the plain method alone: what a variant changes is told at the
+        deviation 0, and the grid of both would be most of the work.
+        """
+        return ("", *self.variants) if deviation == 0 else ("",)
+
 
 class PromptRules(Settings):
     """What the prompts depend on beside the objects."""

@@ -7,5 +7,5 @@ taken for new ones.
 PREPARE = 2
 PROMPTS = 2
 SPLIT = 2
-PREDICT = 1
-SCORE = 2
+PREDICT = 2
+SCORE = 3

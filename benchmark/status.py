@@ -19,6 +19,7 @@ from benchmark.tables import read_table
 from benchmark.training_status import models_of, named_runs, one_line, trainings
 
 STATES = ("ok", "skipped", "failed")
+_ASKED = ["kind", "deviation"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Stage:
 class Cell:
     """A method on a dataset: shards predicted, prompts answered by how it ended, and one reason.
 
-    ``asked``: prompts times variants as far as the prompts are known by now.
+    ``asked``: prompts, and those again that variants get, as far as the prompts are known by now.
     """
 
     method: str
@@ -84,9 +85,9 @@ def cells(study: Study, root: Path) -> list[Cell]:
             for shard in range(entry.shards):
                 where = {"dataset": dataset, "shard": shard}
                 prompts = root / paths.PROMPTS.format(rules=run.prompts, **where)
-                if (found_prompts := _there(prompts, ["kind"])) is not None:
-                    mine = int((found_prompts["kind"] == run.prompt).sum())
-                    asked += mine * (1 + len(run.variants))
+                if (found_prompts := _there(prompts, _ASKED)) is not None:
+                    mine = found_prompts.loc[found_prompts["kind"] == run.prompt, "deviation"]
+                    asked += sum(len(run.variants_at(deviation)) for deviation in mine)
                 masks = root / paths.MASKS.format(run=run.id, **where)
                 if (rows := _there(masks, ["status", "reason"])) is not None:
                     states.update(rows["status"])

@@ -37,11 +37,11 @@ def rates(*rows: dict[str, Any], **more: Any) -> Rates:
     [
         ("prepare", "scan", 73),
         ("prompts", "object", 105),
-        ("score", "row", (105 + 105) * (3 * 2 + 1) + 105),
+        ("score", "row", (105 + 105) * (3 + 1 + 1) + 105),
         ("start", "job", 2 * 2 * 4),
         ("read", "scan of a method", 73 * 3),
-        ("pam-2dmask", "prompt", 105 * 3 * 2),
-        ("pam-2dmask", "slice", 105 * 3 * 2 * 10),
+        ("pam-2dmask", "prompt", 105 * (3 + 1)),
+        ("pam-2dmask", "slice", 105 * (3 + 1) * 10),
         ("nnunet", "dataset", 2),
         ("nnunet", "prompt", 105),
         ("box-fill", "prompt", 105),
@@ -67,13 +67,13 @@ def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     study = Study.read(STUDY, "s")
     told = "\n".join(text(work(study, table), gpus=7, cores=2))
-    assert "| all | | | 73 | 700 | |" in told
-    assert "100 hours of the GPUs and 36 of the cores" in told
-    assert "the GPUs, 90% of whose hours go to slow" in told
-    assert "6 GB, beside the data" in told
+    assert "| all | | | 73 | 490 | |" in told
+    assert "70 hours of the GPUs and 36 of the cores" in told
+    assert "the GPUs, 86% of whose hours go to slow" in told
+    assert "4 GB, beside the data" in told
     assert "nobody knows the rate: box." in told
     more = "\n".join(text(work(study, table, objects=210), gpus=7, cores=2))
-    assert "| all | | | 73 | 1,330 | |" in more
+    assert "| all | | | 73 | 910 | |" in more
     claimed = memory(study, gpus=2, cores=2)
     assert claimed.endswith("32 GB for one on a GPU, 4 GB on a core; 72 GB at most.")
 

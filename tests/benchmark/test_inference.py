@@ -360,6 +360,14 @@ def test_variants_share_what_was_loaded(shard: Any) -> None:
     assert {row["variant"]: row["y0"] for row in of_lesion} == {"": 1, "thin": 3, "thinner": 5}
 
 
+def test_variants_get_no_moved_guiding_slice(shard: Any) -> None:
+    run = run_of(Good, prompt="mask2d", variants={"thin": {"level": 3}})
+    got = pd.DataFrame(predict(run, shard.images, shard.prompts).masks)
+    deviations = got.groupby("variant")["deviation"].unique().map(sorted).to_dict()
+    assert deviations == {"": [-0.2, 0.0, 0.4], "thin": [0.0]}
+    assert (got["status"] == "ok").all()
+
+
 def test_without_weights_every_cell_is_skipped(shard: Any) -> None:
     Good.loads.clear()
     absent = Status(state="manual", root="x", fingerprint="absent", reason="Sign the form.")
@@ -367,7 +375,7 @@ def test_without_weights_every_cell_is_skipped(shard: Any) -> None:
     got = predict(run, shard.images, shard.prompts, weights=absent)
     assert not Good.loads
     assert not got.times
-    assert len(got.masks) == 2 * 18
+    assert len(got.masks) == 18 + 6  # the variant at the deviation 0 alone
     assert {(r["status"], r["reason"]) for r in got.masks} == {
         ("skipped", "no weights: Sign the form.")
     }
@@ -436,7 +444,7 @@ def test_times_are_taken_object_by_object(shard: Any) -> None:
     Good.calls.clear()
     run = run_of(Good, prompt="box2d", timed_objects=99, variants={"thin": {"level": 3}})
     got = predict(run, shard.images, shard.prompts)
-    assert Good.calls == ([9, 9] + [1] * 6) * 2
+    assert Good.calls == ([9, 3] + [1] * 6) * 2  # nine prompts; three objects at the deviation 0
     cells = [(row["object"], row["variant"]) for row in got.times]
     assert len(cells) == len(set(cells)) == 12
     for row in got.times:

@@ -19,7 +19,7 @@ from benchmark.tables import write_table
 
 METHODS = {
     "box": {"adapter": "box-fill", "prompt": "box3d"},
-    "slab": {"adapter": "copy-mask", "prompt": "mask2d"},
+    "slab": {"adapter": "copy-mask", "prompt": "mask2d", "variants": {"again": {}}},
 }
 AT = {"dataset": "T1", "shard": 0}
 
@@ -65,7 +65,11 @@ def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) 
 
 def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     write_table([], prepare.IMAGES, Path(paths.IMAGES.format(**AT)))
-    asked = [{"dataset": "T1", "kind": kind} for kind in ("box3d", "mask2d") for _ in range(5)]
+    asked = [
+        {"dataset": "T1", "kind": kind, "deviation": deviation}
+        for kind, deviations in (("box3d", [0.0] * 5), ("mask2d", [0.0] * 5 + [-0.2, 0.2]))
+        for deviation in deviations
+    ]
     where = Path(paths.PROMPTS.format(rules=study.prompt_rules.id, **AT))
     write_table(asked, prompts.SCHEMA, where)
     answered = masks("ok", "ok", "failed")
@@ -77,7 +81,7 @@ def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     assert (box.shards_done, box.asked, box.waiting) == (1, 5, 2)
     assert box.states == {"ok": 2, "skipped": 0, "failed": 1}
     assert box.reason == "the network is on fire"
-    assert (slab.shards_done, slab.asked, slab.waiting) == (0, 5, 5)
+    assert (slab.shards_done, slab.asked, slab.waiting) == (0, 12, 12)
 
 
 def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:
