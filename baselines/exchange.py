@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.adapter import Prediction
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
+from benchmark.machine.trouble import stop_at_trouble
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -26,7 +27,8 @@ def exchange(
     """Write the folder of a scan, have ``run`` do the work in it, and yield what it left.
 
     An exception of ``run`` is a failure of every prompt, with its message; so is, of one prompt, a
-    mask that is missing, broken or on another grid.
+    mask that is missing, broken or on another grid. Trouble of the machine is a `MachineError`: a
+    program that stays would meet it in all later scans.
     """
     with tempfile.TemporaryDirectory(prefix="pambench-") as name:
         folder = Path(name)
@@ -36,6 +38,7 @@ def exchange(
             told = folder / "failures.json"
             failures = read_json(told) if told.is_file() else {}
         except (RuntimeError, UserError) as error:
+            stop_at_trouble(error)
             for _ in prompts:
                 yield Prediction(failure=str(error))
             return

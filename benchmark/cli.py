@@ -15,7 +15,7 @@ import typer
 from benchmark import datasets_cli
 from benchmark.analysis.commands import app as analyse
 from benchmark.errors import UserError, unknown_name
-from benchmark.machine.room import stop_at_trouble
+from benchmark.machine.room import stop_at_full_disk
 from benchmark.weights import commands as weights_cli
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def main() -> None:
         try:
             app()
         except OSError as error:
-            stop_at_trouble(error)
+            stop_at_full_disk(error)
             if isinstance(error, PermissionError):
                 raise UserError(
                     f"{error.filename or 'A file'}: no right to read or write there. Run where you "

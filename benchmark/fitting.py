@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmark import boxes, splits
 from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
-from benchmark.machine.room import stop_at_trouble
+from benchmark.machine.trouble import stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.sources import Status
 from benchmark.specs import Run
@@ -158,7 +158,7 @@ def fit(
         stop_at_trouble(error)
         if several_processes():
             raise
-        again = f"to train again, delete {folder / 'status.json'}"
+        again = f"to train again, run Snakemake with --forcerun {folder / 'status.json'}"
         return _status(folder, learner, "failed", f"training failed: {error}; {again}")
     return _status(folder, learner, "ready", None)
 

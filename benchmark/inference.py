@@ -4,7 +4,6 @@ Every prompt ends in a row: ``ok`` with a mask, ``failed`` or ``skipped`` with t
 taken apart from that, unbatched, object by object, on a seeded sample.
 """
 
-import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,7 +22,7 @@ from benchmark.errors import UserError
 from benchmark.machine import costs
 from benchmark.machine.device import release_memory
 from benchmark.machine.progress import progress
-from benchmark.machine.room import stop_at_trouble
+from benchmark.machine.trouble import stop_at_trouble
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
@@ -117,7 +116,7 @@ def predict(
     try:
         adapter.load(weights_path, device)
     except Exception as error:
-        stop_at_trouble(error)
+        stop_at_trouble(error, loading=True)
         reason = f"the model did not load: {_told(error)}"
         results.masks += _none(run, mine, "failed", reason).masks
         return results
@@ -238,8 +237,9 @@ class _ScanJob:
                     scan = self.read()
                     read = perf_counter()
                     predictions = list(variant.segment(scan, [task.prompt]))
-                except Exception:  # the reason stands in the cell of the mask already
-                    continue
+                except Exception as error:
+                    stop_at_trouble(error)
+                    continue  # the reason stands in the cell of the mask already
                 done = perf_counter()
                 if len(predictions) == 1 and predictions[0].failure is None:
                     phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
@@ -259,8 +259,10 @@ class _ScanJob:
         parameters = costs.parameters(variant)
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
-            with contextlib.suppress(Exception):  # such as memory that sufficed without counting
+            try:
                 flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
+            except Exception as error:  # such as memory that sufficed without counting
+                stop_at_trouble(error)
         return {
             "parameters": parameters,
             "flops": flops,

@@ -20,7 +20,7 @@ from baselines.command import Command
 from benchmark import volume
 from benchmark.adapter import Prediction
 from benchmark.conformance.checks import check
-from benchmark.errors import UserError
+from benchmark.errors import MachineError, UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D, Mask2D, Prompt, StructureName
 from benchmark.volume import Volume
@@ -225,6 +225,9 @@ def test_a_program_that_stays_tells_errors_and_is_ended_when_late(tmp_path: Path
     source = "for line in open(0): print('error scan too large', flush=True)\n"
     (failed,) = ask(method(tmp_path, source, keep_running=True))
     assert failed.failure == "scan too large"
+    source = "for line in open(0): print('error CUDA error: launch failure', flush=True)\n"
+    with pytest.raises(MachineError, match="The GPU failed"):  # it would not get over it
+        ask(method(tmp_path, source, keep_running=True))
     source = "import time\nfor line in open(0): time.sleep(600)\n"
     adapter = method(tmp_path, source, keep_running=True, timeout_s=1.0)
     (late,) = ask(adapter)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
+from benchmark.errors import MachineError
 from benchmark.fitting import Case, Source, fit, plan
 from benchmark.inference import predict
 from benchmark.prompts import Prompt
@@ -47,6 +48,8 @@ class Mean(Learner):
     def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         if self.options.broken == "fit":
             raise MemoryError("out of memory")
+        if self.options.broken == "gpu":
+            raise RuntimeError("CUDA error: unspecified launch failure")
         (workdir / "model.txt").write_text((start or workdir / "plan.txt").read_text())
 
     def load(self, weights: Path | None, device: str) -> None:
@@ -114,7 +117,7 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     [
         ({"absent": True}, "manual", "skipped", "no such environment"),
         ({"broken": "plan"}, "failed", "failed", "planning failed: no plan fits"),
-        ({"broken": "fit"}, "failed", "failed", "training failed: out of memory; to train again"),
+        ({"broken": "fit"}, "failed", "failed", "training failed: out of memory; to train again,"),
     ],
 )
 def test_what_cannot_be_learnt_is_told_in_the_cells(
@@ -129,6 +132,13 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
     held_back = [row for row in masks if row["scan"] not in learnt]
     assert {row["status"] for row in held_back} == {status}
     assert all(reason in row["reason"] for row in held_back)
+
+
+def test_a_gpu_that_fails_ends_the_training_and_is_no_end_of_it(shard: Any, tmp_path: Path) -> None:
+    run = run_of(broken="gpu")
+    planned = plan(run, [source_of(shard)], tmp_path)
+    with pytest.raises(MachineError, match="The GPU failed"):
+        fit(run, planned, tmp_path, "cpu")
 
 
 def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark import stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.errors import MachineError
 from benchmark.inference import MASKS, TIMES, Results, predict
 from benchmark.masks import Mask
 from benchmark.prompts import Mask2D, Prompt
@@ -68,6 +69,30 @@ class RaisesForOrgan(Good):
 class RaisesAtStart(Good):
     def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
         raise KeyError("no engine")
+
+
+class GpuFullAtLoad(Good):
+    def load(self, weights: Path | None, device: str) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+class GpuFullForOrgan(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().one(volume, prompt, number)
+
+
+class GpuBreaks(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+class GpuBreaksWhenTimed(Good):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        if len(prompts) == 1:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        yield from super().segment(volume, prompts)
 
 
 class DoesNotLoad(Good):
@@ -390,6 +415,21 @@ def test_a_model_that_does_not_load_fails_every_cell(shard: Any) -> None:
     assert {(r["status"], r["reason"]) for r in got.masks} == {
         ("failed", "the model did not load: OSError: wrong format")
     }
+
+
+@pytest.mark.parametrize("adapter", [GpuFullAtLoad, GpuBreaks, GpuBreaksWhenTimed])
+def test_trouble_of_the_gpu_ends_the_job_and_fails_no_cell(
+    adapter: type[Adapter], shard: Any
+) -> None:
+    with pytest.raises(MachineError, match="run the same command again"):
+        predict(run_of(adapter, timed_objects=1), shard.images, shard.prompts)
+
+
+def test_an_object_that_the_gpu_has_no_room_for_fails_alone(
+    cells: Callable[..., list[dict[str, Any]]],
+) -> None:
+    rows = cells(GpuFullForOrgan)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
 
 
 def test_an_image_that_cannot_be_read_fails_its_own_cells(shard: Any) -> None:

@@ -168,3 +168,7 @@ def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Wo
     split = read_json(done.folder / "results" / "splits" / "0" / "A.json")
     assert read_json(folder / "model" / "A" / "split.json") == {"A": split}
     assert cells.loc[cells["status"] == "ok", "scan"].tolist() == split["test"]
+    # As the message of a failed training says; that a used model was deleted would not be noticed.
+    model = folder / "model" / "A" / "status.json"
+    forced = ("--until", "score", "--forcerun", str(model.relative_to(done.folder)))
+    assert done.rerun(study, *forced) == {"train", "predict", "score"}

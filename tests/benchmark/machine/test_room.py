@@ -14,7 +14,8 @@ from benchmark import prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import MachineError, UserError
 from benchmark.inference import answer
-from benchmark.machine.room import check, stop_at_trouble, trouble, writing
+from benchmark.machine.room import check, trouble, writing
+from benchmark.machine.trouble import stop_at_trouble
 from benchmark.published import conversion
 from benchmark.sources import Status
 

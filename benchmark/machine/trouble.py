@@ -1,0 +1,37 @@
+"""What among the errors of a method is trouble of the machine: it ends the job, as `MachineError`.
+
+All else becomes the reason of a cell or of a model, which a rerun keeps.
+"""
+
+import re
+
+from benchmark.errors import MachineError
+from benchmark.machine.room import stop_at_full_disk
+
+_FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
+# Errors of cuBLAS may be those of one call; where the GPU is lost the next call says so.
+_BROKEN = re.compile(r"\b(CUDA|HIP) (unknown error|(driver )?error: (?!CUBLAS_|HIPBLAS_))")
+
+
+def stop_at_trouble(error: Exception, *, loading: bool = False) -> None:
+    """Raise `MachineError` where ``error`` is one, or comes from a full disk or a broken GPU.
+
+    After any error of CUDA but full memory nothing works on the GPU in this process. Full memory is
+    trouble only while ``loading`` the model, when no prompt can be the cause. Errors are told by
+    their messages: torch is not imported, and a program of another environment has no other.
+    """
+    stop_at_full_disk(error)
+    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if _FULL.search(str(error)):
+        if loading:
+            raise MachineError(
+                f"The model did not find room in the memory of the GPU ({told}). Likely cause: "
+                "another program holds it, or the GPU is too small. Next step: end that program, "
+                "or take a larger GPU or a smaller method, then run the same command again."
+            ) from error
+    elif _BROKEN.search(str(error)):
+        raise MachineError(
+            f"The GPU failed, and does nothing more in this process ({told}). Nothing that was "
+            "done is lost: run the same command again. If it comes back for the same shard, the "
+            "method is at fault: mend it, or leave it out."
+        ) from error

@@ -1,0 +1,47 @@
+"""Errors of a GPU, as torch and programs of other environments tell them: which end the job."""
+
+import pytest
+
+from benchmark.errors import MachineError
+from benchmark.machine.trouble import stop_at_trouble
+
+BROKEN = [
+    "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported",
+    "CUDA error: device-side assert triggered",
+    "CUDA driver error: unknown error",
+    "CUDA unknown error - this may be due to an incorrectly set up environment",
+    "HIP error: the operation cannot be performed in the present state",
+    "exit code 1: torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered",
+]
+FULL = [
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB",
+    "CUDA error: out of memory\nCUDA kernel errors might be reported",
+    "HIP out of memory. Tried to allocate 2.00 GiB",
+]
+OTHERS = [
+    "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
+    "mat1 and mat2 shapes cannot be multiplied",
+    "no CUDA is here",
+    "",
+]
+
+
+@pytest.mark.parametrize("loading", [False, True])
+@pytest.mark.parametrize("told", BROKEN)
+def test_a_gpu_that_failed_ends_the_job(told: str, loading: bool) -> None:
+    error = RuntimeError(told)
+    with pytest.raises(MachineError, match=r"The GPU failed.*run the same command again") as raised:
+        stop_at_trouble(error, loading=loading)
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("told", FULL)
+def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> None:
+    stop_at_trouble(RuntimeError(told))
+    with pytest.raises(MachineError, match="did not find room in the memory of the GPU"):
+        stop_at_trouble(RuntimeError(told), loading=True)
+
+
+@pytest.mark.parametrize("told", OTHERS)
+def test_other_errors_pass(told: str) -> None:
+    stop_at_trouble(RuntimeError(told), loading=True)
