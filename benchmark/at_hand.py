@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.adapter import find
 from benchmark.files import atomic
-from benchmark.specs import Run
+from benchmark.specs import Fit, Run
 
 
 def noted(output: Path) -> str | None:
@@ -17,9 +17,9 @@ def noted(output: Path) -> str | None:
     return note.read_text(encoding="utf-8") if note.is_file() else None
 
 
-def note(run: Run, output: Path) -> None:
-    """Note beside ``output`` what is there for ``run``; nothing, if that is lost."""
-    adapter = find(run.adapter)(run.options)
+def note(of: Run | Fit, output: Path) -> None:
+    """Note beside ``output`` what is there for the method; nothing, if that is lost."""
+    adapter = find(of.adapter)(of.options)
     if adapter.missing() is not None:
         _note(output).unlink(missing_ok=True)
         return

@@ -173,13 +173,13 @@ def plan(
     """Have a method that learns plan for training cases; ends in a status file."""
     from benchmark import at_hand, fitting
     from benchmark.files import read_json, write_json
-    from benchmark.specs import Run
+    from benchmark.specs import Fit
 
-    run = Run.read(read_json(settings), str(settings))
+    learnt = Fit.read(read_json(settings), str(settings))
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
-    status = fitting.plan(run, sources, output.parent)
-    at_hand.note(run, output)
+    status = fitting.plan(learnt, sources, output.parent)
+    at_hand.note(learnt, output)
     content = {name: one.model_dump() for name, one in divided.items()}
     write_json(output.parent / "split.json", content)
     write_json(output, status.model_dump())
@@ -199,10 +199,10 @@ def fit(
     from benchmark.files import read_json, write_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
-    from benchmark.specs import Run
+    from benchmark.specs import Fit
     from benchmark.weights import store as weights_store
 
-    run = Run.read(read_json(settings), str(settings))
+    learnt = Fit.read(read_json(settings), str(settings))
     weights = weights_store.read_status(weights_status) if weights_status else None
     start = (
         weights_store.handed(weights, weights_status.parent)
@@ -212,12 +212,12 @@ def fit(
     ready = weights_store.read_status(planned)
     # Processes of one training agree among themselves.
     claimed = nullcontext(True) if fitting.several_processes() else claim(output)
-    purpose = f"{run.adapter} learns {output.parent.name}"
-    with claimed as wanted, device(run.adapter, purpose) as where:
+    purpose = f"{learnt.adapter} learns {output.parent.name}"
+    with claimed as wanted, device(learnt.adapter, purpose) as where:
         if not wanted:
             print(f"{output} has been made by another process meanwhile")
             return
-        status = fitting.fit(run, ready, output.parent, where, weights=weights, start=start)
+        status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
         if fitting.is_first_process():
             write_json(output, status.model_dump())
 

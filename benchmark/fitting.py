@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 from benchmark.machine.trouble import stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.sources import Status
-from benchmark.specs import Run
+from benchmark.specs import Fit
 from benchmark.splits import Split
 from benchmark.tables import read_table, records
 from benchmark.volume import Volume, read
@@ -108,12 +108,12 @@ class Source:
         return [str(name) for name in self.reference["structure"].unique()]
 
 
-def plan(run: Run, sources: Sequence[Source], folder: Path) -> Status:
+def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     """Have the method plan for the training cases of ``sources``, in ``folder/work``.
 
     A patient that one of them holds back is learnt from in none.
     """
-    learner = _learner(run)
+    learner = _learner(settings)
     if reason := learner.missing():
         return _status(folder, learner, "manual", reason)
     held_back = {patient for source in sources for patient in source.held_back()}
@@ -133,7 +133,7 @@ def plan(run: Run, sources: Sequence[Source], folder: Path) -> Status:
 
 
 def fit(
-    run: Run,
+    settings: Fit,
     planned: Status,
     folder: Path,
     device: str,
@@ -146,7 +146,7 @@ def fit(
     ``weights``: how the fetch of the weights to begin with ended, ``start``: where they are. Of
     several processes, one that fails raises, so that the others end with it.
     """
-    learner = _learner(run)
+    learner = _learner(settings)
     if planned.state != "ready":
         return planned
     if weights is not None and weights.state != "ready":
@@ -173,10 +173,10 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _learner(run: Run) -> Learner:
-    adapter = find(run.adapter)(run.options)
+def _learner(settings: Fit) -> Learner:
+    adapter = find(settings.adapter)(settings.options)
     if not isinstance(adapter, Learner):
-        raise UserError(f"{run.adapter} does not learn: it is no benchmark.adapter.Learner.")
+        raise UserError(f"{settings.adapter} does not learn: it is no benchmark.adapter.Learner.")
     return adapter
 
 

@@ -12,6 +12,28 @@ from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 
 
+class Fit(Settings):
+    """What a model that is trained depends on beside the cases it learns from.
+
+    It is the content of its ``settings.json``. How the model is asked is no part of it: runs that
+    differ in that alone share their models.
+    """
+
+    stage: int = stages.FIT
+    split: int = stages.SPLIT
+    adapter: str
+    version: int
+    weights: str | None
+    weights_sha256: str | None
+    options: dict[str, Any]
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Name of the models' folder: the adapter and the digest."""
+        return f"{slug(self.adapter)}-{digest(self.model_dump())}"
+
+
 class Run(Settings):
     """What a prediction depends on: the content of a run's ``settings.json``."""
 
@@ -31,6 +53,18 @@ class Run(Settings):
     def id(self) -> str:
         """Name of the run's folder: the adapter and the digest."""
         return f"{slug(self.adapter)}-{digest(self.model_dump())}"
+
+    @property
+    def fit(self) -> Fit:
+        """What the models depend on, of a method that learns."""
+        return Fit(
+            adapter=self.adapter,
+            version=self.version,
+            weights=self.weights,
+            weights_sha256=self.weights_sha256,
+            options=self.options,
+            seed=self.seed,
+        )
 
     def variants_at(self, deviation: float) -> tuple[str, ...]:
         """Names of the settings that a prompt is given to: "" for the plain method, and variants.

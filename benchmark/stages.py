@@ -7,5 +7,6 @@ taken for new ones.
 PREPARE = 2
 PROMPTS = 2
 SPLIT = 2
+FIT = 1
 PREDICT = 2
 SCORE = 3

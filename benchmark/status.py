@@ -60,7 +60,7 @@ def stages(study: Study, root: Path) -> list[Stage]:
     runs = dict.fromkeys(run.id for _, _, run in named_runs(study))
     predicted = [{"run": run, **shard} for run in runs for shard in shards]
     scored = [{"scoring": study.scoring.id, **one} for one in predicted]
-    trained = [{"run": run, "model": model} for run, model in models_of(study)]
+    trained = [{"fit": fit, "model": model} for fit, model in models_of(study)]
     found = [
         _stage("fetch", paths.STATUS, datasets, root),
         _stage("prepare", paths.IMAGES, shards, root),

@@ -130,7 +130,7 @@ class Study(Settings):
     @field_validator("study")
     @classmethod
     def _leaves_the_shared_folders(cls, value: str) -> str:
-        if value in ("runs", "prompts", "splits", "logs"):
+        if value in ("runs", "models", "prompts", "splits", "logs"):
             raise ValueError(f"results/{value} holds what all studies share; take another name")
         return value
 

@@ -31,14 +31,14 @@ class Training:
 def trainings(study: Study, root: Path) -> list[Training]:
     """Tell of each training how far it is, below ``root``; two names may share one."""
     return [
-        Training(name, seed, model, _state(learner, root, run=run.id, model=model))
+        Training(name, seed, model, _state(learner, root, fit=run.fit.id, model=model))
         for name, seed, run, learner, model in _learners(study)
     ]
 
 
 def models_of(study: Study) -> list[tuple[str, str]]:
-    """Run and name of every model that is trained, each once."""
-    return list(dict.fromkeys((run.id, model) for _, _, run, _, model in _learners(study)))
+    """`Run.fit` and name of every model that is trained, each once."""
+    return list(dict.fromkeys((run.fit.id, model) for _, _, run, _, model in _learners(study)))
 
 
 def named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:

@@ -367,7 +367,9 @@ def study_digests(content: Mapping[str, Any]) -> dict[str, str]:
     study = Study.read(content, "the test's study")
     runs = [*study.runs.values(), *(trained.run for trained in study.trained)]
     names = " ".join(run.id for run in runs)
-    return {"prompts": study.prompt_rules.id, "run": names, "scores": study.scoring.id}
+    models = " ".join(run.fit.id for run in runs)
+    rest = {"prompts": study.prompt_rules.id, "scores": study.scoring.id}
+    return {"run": names, "model": models, **rest}
 
 
 @pytest.mark.parametrize("key", [key for key, _ in keys(Study, "<name>")])
@@ -388,7 +390,8 @@ def test_keys_of_a_study_enter_what_the_page_says(
     item = "P01" if key.startswith("analysis.cohorts") else "m"
     if key.startswith("training"):
         item, learns = "t", {"kind": "finetuned", "of": "m", "adapter": "methods_of_docs:Learns"}
-        base["methods"] |= {"n": {"adapter": "methods_of_docs:Sized", "prompt": "mask2d"}}
+        other = {"adapter": "methods_of_docs:Sized", "prompt": "mask2d", "weights": "weights.yaml"}
+        base["methods"] |= {"n": other}
         base["training"] = {"models": {"t": learns}}
     before = study_digests(base)
     after = study_digests(changed(base, key, STUDY_CHANGES[key], item))

@@ -90,10 +90,10 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
 ) -> None:
     run = run_of()
     source = source_of(shard)
-    planned, divided = plan(run, [source], tmp_path), source.split
+    planned, divided = plan(run.fit, [source], tmp_path), source.split
     assert planned.state == "ready"
     assert (len(divided.train), len(divided.test)) == (1, 1)
-    fitted = fit(run, planned, tmp_path, "cpu")
+    fitted = fit(run.fit, planned, tmp_path, "cpu")
     assert fitted.state == "ready"
     told, scans = eval((Path(fitted.root) / "model.txt").read_text())
     assert told == {"lesion": 50.0, "organ": 150.0}
@@ -125,7 +125,7 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
 ) -> None:
     run = run_of(**options)
     source = source_of(shard)
-    fitted = fit(run, plan(run, [source], tmp_path), tmp_path, "cpu")
+    fitted = fit(run.fit, plan(run.fit, [source], tmp_path), tmp_path, "cpu")
     assert fitted.state == state
     learnt = source.split.train
     masks = predict(run, shard.images, shard.prompts, weights=fitted, learnt=learnt).masks
@@ -136,13 +136,13 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
 
 def test_a_gpu_that_fails_ends_the_training_and_is_no_end_of_it(shard: Any, tmp_path: Path) -> None:
     run = run_of(broken="gpu")
-    planned = plan(run, [source_of(shard)], tmp_path)
+    planned = plan(run.fit, [source_of(shard)], tmp_path)
     with pytest.raises(MachineError, match="The GPU failed"):
-        fit(run, planned, tmp_path, "cpu")
+        fit(run.fit, planned, tmp_path, "cpu")
 
 
 def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
-    planned = plan(run_of(), [source_of(shard, patient="one")], tmp_path)
+    planned = plan(run_of().fit, [source_of(shard, patient="one")], tmp_path)
     assert planned.state == "failed"
     assert "fewer than two patients" in str(planned.reason)
 
@@ -163,21 +163,21 @@ def test_a_patient_whom_another_dataset_holds_back_is_learnt_from_in_none(
     other = Source(one.images, one.objects, one.reference, one.split.model_copy(update=sides))
     assert one.cases()
     assert other.cases()
-    assert plan(run_of(), [one, other], tmp_path).state == "failed"
+    assert plan(run_of().fit, [one, other], tmp_path).state == "failed"
     elsewhere = source_of(shard, collection="elsewhere")
-    assert plan(run_of(), [one, elsewhere], tmp_path).state == "ready"
+    assert plan(run_of().fit, [one, elsewhere], tmp_path).state == "ready"
 
 
 def test_training_starts_from_the_weights_of_the_study(shard: Any, tmp_path: Path) -> None:
     run = run_of()
-    planned = plan(run, [source_of(shard)], tmp_path)
+    planned = plan(run.fit, [source_of(shard)], tmp_path)
     (tmp_path / "given.txt").write_text("given")
     there = Status(state="ready", root=str(tmp_path), fingerprint="")
-    fitted = fit(run, planned, tmp_path, "cpu", weights=there, start=tmp_path / "given.txt")
+    fitted = fit(run.fit, planned, tmp_path, "cpu", weights=there, start=tmp_path / "given.txt")
     assert fitted.state == "ready"
     assert (Path(fitted.root) / "model.txt").read_text() == "given"
     absent = there.model_copy(update={"state": "manual", "reason": "sign the form"})
-    waiting = fit(run, planned, tmp_path, "cpu", weights=absent)
+    waiting = fit(run.fit, planned, tmp_path, "cpu", weights=absent)
     assert waiting.state == "manual"
     assert "sign the form" in str(waiting.reason)
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from benchmark.errors import UserError
+from benchmark.specs import Run
 from benchmark.study import Study
 
 METHODS = {
@@ -121,13 +122,14 @@ def test_the_version_of_an_adapter_is_part_of_its_run(monkeypatch: pytest.Monkey
 
     from baselines.controls import BoxFill
 
-    before = study().runs["fill"].id
+    before = study().runs["fill"]
     monkeypatch.setattr(BoxFill, "info", replace(BoxFill.info, version=99))
-    assert study().runs["fill"].id != before
+    assert study().runs["fill"].id != before.id
+    assert study().runs["fill"].fit.id != before.fit.id
 
 
 def test_the_hash_of_the_weights_is_part_of_the_run(tmp_path: Path) -> None:
-    def run_with(sha256: str, name: str = "Net") -> str:
+    def run_with(sha256: str, name: str = "Net") -> Run:
         content = {
             "id": "net",
             "name": name,
@@ -136,12 +138,29 @@ def test_the_hash_of_the_weights_is_part_of_the_run(tmp_path: Path) -> None:
         }
         path = tmp_path / "net.yaml"
         path.write_text(yaml.safe_dump(content))
-        return with_method(weights=str(path)).runs["small"].id
+        return with_method(weights=str(path)).runs["small"]
 
-    first = run_with("0" * 64)
-    assert first != study().runs["small"].id
-    assert run_with("1" * 64) != first
+    first, without, other = run_with("0" * 64), study().runs["small"], run_with("1" * 64)
+    assert len({first.id, without.id, other.id}) == 3
+    assert len({first.fit.id, without.fit.id, other.fit.id}) == 3
     assert run_with("0" * 64, name="Another word for it") == first
+
+
+def test_a_model_is_that_of_its_training_however_it_is_asked() -> None:
+    def model(of: Study) -> str:
+        return of.runs["small"].fit.id
+
+    trained = model(study())
+    assert trained.startswith("regiongrowth-")
+    for asked in (
+        study(deviations=[-0.1, 0, 0.1]),
+        study(budgets={"timed_objects": 9}),
+        with_method(variants={"steep": {"slope": 2.0}}),
+    ):
+        assert asked.runs["small"].id != study().runs["small"].id
+        assert model(asked) == trained
+    others = {model(study(seed=1)), model(with_method(options={"slope": 0.9}))}
+    assert len(others - {trained}) == 2
 
 
 def test_a_method_under_another_name_shares_the_run() -> None:

@@ -28,10 +28,10 @@ def learning(**training: Any) -> Study:
 
 
 def end(
-    pattern: str, run: str, model: str, state: Any = "ready", reason: str | None = None
+    pattern: str, fit: str, model: str, state: Any = "ready", reason: str | None = None
 ) -> Path:
     """As plan or train leave it."""
-    path = Path(pattern.format(run=run, model=model))
+    path = Path(pattern.format(fit=fit, model=model))
     write_json(path, Status(state=state, root="", fingerprint="", reason=reason).model_dump())
     return path.parent / "work"
 
@@ -44,7 +44,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_is_told_by_how_far_it_is() -> None:
     model = {"kind": "together", "of": "box", "adapter": f"{__name__}:Counting", "seeds": [5, 6]}
     study = learning(models={"m": model})
-    first, second = (trained.run.id for trained in study.trained)
+    first, second = (trained.run.fit.id for trained in study.trained)
 
     def states() -> list[str]:
         found = [one for one in trainings(study, Path()) if one.name == "m"]
@@ -71,7 +71,7 @@ def test_a_method_has_a_training_for_each_dataset_and_models_that_are_equal_shar
     expected = [("learns", None), ("one", 0), ("same", 0)]
     assert told == [(*who, dataset) for who in expected for dataset in ("P01", "P02")]
     assert {one.state for one in trainings(study, Path())} == {"waiting"}
-    end(paths.MODEL, study.trained[1].run.id, "P02")
+    end(paths.MODEL, study.trained[1].run.fit.id, "P02")
     assert Training("one", 0, "P02", "trained") in trainings(study, Path())
     counted = {stage.name: (stage.done, stage.expected) for stage in stages(study, Path())}
     assert counted["train"] == (1, 4)

@@ -197,9 +197,9 @@ def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
         "seed": 0,
     }
     run, data = Run.read(content, "the test's run"), [source()]
-    write_json(tmp_path / "settings.json", run.model_dump(mode="json"))
+    write_json(tmp_path / "settings.json", run.fit.model_dump(mode="json"))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    planned = {folder: plan(run, data, folder) for folder in (killed, whole)}
+    planned = {folder: plan(run.fit, data, folder) for folder in (killed, whole)}
     write_json(killed / "plan.json", planned[killed].model_dump(mode="json"))
     names = {"settings": tmp_path / "settings.json", "planned": killed / "plan.json"}
     names["output"] = killed / "status.json"
@@ -217,6 +217,6 @@ def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
     assert not names["output"].exists()
     assert not (killed / "work" / WEIGHTS).exists()
     for folder in (killed, whole):
-        assert fit(run, planned[folder], folder, "cpu").state == "ready"
+        assert fit(run.fit, planned[folder], folder, "cpu").state == "ready"
     ended = [(folder / "work" / WEIGHTS).read_bytes() for folder in (killed, whole)]
     assert ended[0] == ended[1]

@@ -166,9 +166,13 @@ def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Wo
     assert sorted(cells["status"]) == ["ok", "skipped"]
     assert cells["dsc"].max() > 0.9
     split = read_json(done.folder / "results" / "splits" / "0" / "A.json")
-    assert read_json(folder / "model" / "A" / "split.json") == {"A": split}
+    (model,) = (done.folder / "results" / "models").glob("learnt-*/A")
+    assert read_json(model / "split.json") == {"A": split}
     assert cells.loc[cells["status"] == "ok", "scan"].tolist() == split["test"]
     # As the message of a failed training says; that a used model was deleted would not be noticed.
-    model = folder / "model" / "A" / "status.json"
-    forced = ("--until", "score", "--forcerun", str(model.relative_to(done.folder)))
+    forced = ("--until", "score", "--forcerun", f"{model.relative_to(done.folder)}/status.json")
     assert done.rerun(study, *forced) == {"train", "predict", "score"}
+    # How it is asked is nothing to a model.
+    asked = {"deviations": [0, 0.1], "budgets": {"timed_objects": 1}}
+    again = done.study("learning", datasets=["A.yaml"], methods={"learnt": learnt}, **asked)
+    assert done.rerun(again, "--until", "score") == {"settings", "prompts", "predict", "score"}

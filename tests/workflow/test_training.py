@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.files import read_json
+from benchmark.specs import Run
 from benchmark.tables import read_table
 from reports import tidy
 from reports.results import Results
@@ -91,8 +92,14 @@ def runs(place: Workplace) -> dict[str, Path]:
     return found
 
 
+def model_of(run: Path) -> Path:
+    """Folder of the model of a run."""
+    fit = Run.read(read_json(run / "settings.json"), "the run").fit
+    return run.parents[1] / "models" / fit.id / "C"
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "model" / "C" / "work" / "propmask.safetensors")
+    return load_file(model_of(run) / "work" / "propmask.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +134,7 @@ def test_no_patient_that_is_held_back_is_learnt_from(
     for name, run in runs(done).items():
         if name == "general":
             continue
-        cases = run / "model" / "C" / "work" / "cases" / "C"
+        cases = model_of(run) / "work" / "cases" / "C"
         tables = {path.name: read_table(path) for path in cases.iterdir()}
         assert tables.keys() == {"images.parquet", "objects.parquet", "reference.parquet"}
         for table in tables.values():
@@ -199,10 +206,10 @@ def test_figures_and_tables_show_the_table_of_runs(
 def test_a_workflow_killed_in_a_training_ends_with_the_weights_of_an_undisturbed_one(
     done: Workplace, make_workplace: Callable[[], Workplace]
 ) -> None:
-    whole = runs(done)["R1"]
+    whole = model_of(runs(done)["R1"])
     killed = make_workplace()
     again = study(killed)
-    model = Path("results") / "runs" / whole.name / "model" / "C"
+    model = whole.relative_to(done.folder)
     target = str(model / "status.json")
     checkpoint = killed.folder / model / "work" / "checkpoint.pt"
     assert kill_when(killed, again, checkpoint.exists, target)
@@ -212,11 +219,11 @@ def test_a_workflow_killed_in_a_training_ends_with_the_weights_of_an_undisturbed
     assert killed.run(again, "--unlock").returncode == 0
     run = killed.run(again, target)
     assert run.returncode == 0, run.stdout + run.stderr
-    log = killed.folder / "results" / "logs" / "train" / whole.name / "C.log"
+    log = killed.folder / "results" / "logs" / "train" / whole.parent.name / "C.log"
     told = log.read_text(encoding="utf-8").splitlines()
     assert f"{reached}/{STEPS} [" in next(line for line in told if f"/{STEPS} [" in line)
     ended = [
         (place / "work" / "propmask.safetensors").read_bytes()
-        for place in (killed.folder / model, whole / "model" / "C")
+        for place in (killed.folder / model, whole)
     ]
     assert ended[0] == ended[1]

@@ -34,6 +34,8 @@ LEARNERS = {
     for run, adapter in ADAPTERS.items()
     if issubclass(adapter, Learner)
 }
+FITS = {RUNS[run].fit.id: RUNS[run].fit for run in LEARNERS}
+FITTED = {RUNS[run].fit.id: learner for run, learner in LEARNERS.items()}
 DATASETS = STUDY.entries
 COHORTS = list(STUDY.analysis.cohorts)
 WEIGHTS = {
@@ -49,6 +51,7 @@ SETTINGS = {
     STUDY.study: STUDY,
     f"{STUDY.study}/figures": STUDY.report,
     **{f"runs/{run.id}": run for run in RUNS.values()},
+    **{f"models/{fit}": settings for fit, settings in FITS.items()},
     **{
         f"runs/{run.id}/scores-{STUDY.scoring.id}": STUDY.scoring
         for run in RUNS.values()
@@ -78,6 +81,7 @@ wildcard_constraints:
     dataset=r"[^/]+",
     shard=r"\d+",
     run=r"[^/]+",
+    fit=r"[^/]+",
     rules=r"[^/]+",
     scoring=r"[^/]+",
     weights=r"[^/]+",
@@ -135,15 +139,17 @@ def fingerprint_of_weights(wildcards):
     return store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
 
 
+# Of a run, or of its models.
 @functools.cache
-def outside(run):
-    adapter = ADAPTERS[run](RUNS[run].options)
+def outside(of):
+    settings = (RUNS | FITS)[of]
+    adapter = find(settings.adapter)(settings.options)
     return adapter.missing(), adapter.at_hand()
 
 
 # What is lost now is no reason to make anew what was made with it.
-def at_hand(run, output):
-    missing, found = outside(run)
+def at_hand(of, output):
+    missing, found = outside(of)
     before = noted(Path(output)) if missing else None
     return found if before is None else before
 
@@ -156,8 +162,8 @@ def prompts_of_run(wildcards):
     )
 
 
-def weights_status(run):
-    name = RUNS[run].weights
+def weights_status(of):
+    name = (RUNS | FITS)[of].weights
     return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
 
 
@@ -170,7 +176,7 @@ def model_of_run(wildcards):
     if wildcards.run not in LEARNERS:
         return []
     model = LEARNERS[wildcards.run].model_for(wildcards.dataset)
-    return [paths.MODEL.format(run=wildcards.run, model=model)]
+    return [paths.MODEL.format(fit=RUNS[wildcards.run].fit.id, model=model)]
 
 
 def split_of_run(wildcards):
@@ -180,7 +186,7 @@ def split_of_run(wildcards):
 
 
 def learnt_by(wildcards):
-    return LEARNERS[wildcards.run].datasets_of(wildcards.model)
+    return FITTED[wildcards.fit].datasets_of(wildcards.model)
 
 
 def reference_of_run(wildcards):

@@ -24,7 +24,7 @@ rule split:
 
 rule plan:
     input:
-        settings="results/runs/{run}/settings.json",
+        settings="results/models/{fit}/settings.json",
         splits=lambda wildcards: [
             paths.SPLIT.format(seed=STUDY.seed, dataset=name)
             for name in learnt_by(wildcards)
@@ -37,16 +37,16 @@ rule plan:
     output:
         paths.PLAN,
     log:
-        "results/logs/plan/{run}/{model}.log",
+        "results/logs/plan/{fit}/{model}.log",
     benchmark:
-        "results/logs/plan/{run}/{model}.tsv"
+        "results/logs/plan/{fit}/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: METHODS[wildcards.run].threads
+    threads: lambda wildcards: FITTED[wildcards.fit].info.threads
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
+        mem_mb=lambda wildcards, attempt: attempt * FITTED[wildcards.fit].info.memory_mb,
     params:
-        at_hand=lambda wildcards: at_hand(wildcards.run, paths.PLAN.format(**wildcards)),
+        at_hand=lambda wildcards: at_hand(wildcards.fit, paths.PLAN.format(**wildcards)),
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
             for name, split in zip(learnt_by(wildcards), input.splits, strict=True)
@@ -58,28 +58,28 @@ rule plan:
 
 rule train:
     input:
-        settings="results/runs/{run}/settings.json",
+        settings="results/models/{fit}/settings.json",
         planned=paths.PLAN,
-        weights=lambda wildcards: weights_status(wildcards.run),
+        weights=lambda wildcards: weights_status(wildcards.fit),
     output:
         paths.MODEL,
     log:
-        "results/logs/train/{run}/{model}.log",
+        "results/logs/train/{fit}/{model}.log",
     benchmark:
-        "results/logs/train/{run}/{model}.tsv"
+        "results/logs/train/{fit}/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: LEARNERS[wildcards.run].threads
+    threads: lambda wildcards: FITTED[wildcards.fit].threads
     resources:
-        gpu=lambda wildcards: LEARNERS[wildcards.run].gpus,
-        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
+        gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
+        mem_mb=lambda wildcards, attempt: attempt * FITTED[wildcards.fit].info.memory_mb,
     params:
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),
         launcher=lambda wildcards: (
-            f"torchrun --standalone --nproc-per-node {LEARNERS[wildcards.run].gpus} --no-python "
-            if LEARNERS[wildcards.run].gpus > 1
+            f"torchrun --standalone --nproc-per-node {FITTED[wildcards.fit].gpus} --no-python "
+            if FITTED[wildcards.fit].gpus > 1
             else ""
         ),
     shell:
