@@ -98,10 +98,13 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> N
     if image.native is None:
         raise ValueError("an image that was read has a grid of its own")
     found = labels.read(dataset, scan, image.native)
-    if not found.regions:
-        if left_out:
-            return
-        raise UserError(f"The label of {scan.id} is empty: there is nothing to segment.")
+    if not found.regions and left_out:
+        return
+    if not found.regions and scan.layout.unlabelled != "keep-empty":
+        raise UserError(
+            f"The label of {scan.id} is empty: there is nothing to segment. Where that is a "
+            "finding, as after a treatment, set layout.unlabelled to keep-empty."
+        )
     axis = volume.view_axis(dataset.view, image.orientation)
     names = {"dataset": dataset.id, "scan": scan.id, "patient": scan.patient}
     rows, reference = [], []

@@ -60,7 +60,7 @@ class Layout(Settings):
     patient: Expression = "(.*)"
     where: dict[str, Expression] = {}
     each_channel: bool = False
-    unlabelled: Literal["set-aside", "leave-out"] = "set-aside"
+    unlabelled: Literal["set-aside", "leave-out", "keep-empty"] = "set-aside"
     block: tuple[int, int, int] | None = None
     image_transforms: tuple[AnyTransform, ...] = ()
     label_transforms: tuple[AnyTransform, ...] = ()

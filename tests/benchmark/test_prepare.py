@@ -140,6 +140,20 @@ def test_each_scan_is_in_one_shard(
     assert sorted(found) == names
 
 
+def test_a_scan_with_nothing_in_its_label_is_kept_where_that_is_a_finding(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels
+) -> None:
+    for scan in ("a", "gone", "bad"):
+        save_scan(tmp_path, scan, labels * (scan != "gone"))
+    missing_label(tmp_path, labels)
+    layout = {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"}
+    dataset = entry(tmp_path, layout={**layout, "unlabelled": "keep-empty"})
+    got = prepare.prepare(dataset, ready(tmp_path), 0)
+    assert [row["scan"] for row in got.images] == ["a", "gone"]
+    assert {row["scan"] for row in (*got.objects, *got.reference)} == {"a"}
+    assert [row["scan"] for row in got.failures] == ["bad"]
+
+
 def test_ignored_values_are_no_objects(
     tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels
 ) -> None:
