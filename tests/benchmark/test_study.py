@@ -146,6 +146,12 @@ def test_the_hash_of_the_weights_is_part_of_the_run(tmp_path: Path) -> None:
     assert run_with("0" * 64, name="Another word for it") == first
 
 
+@pytest.mark.parametrize("name", ["runs", "models", "prompts", "splits", "logs"])
+def test_a_study_takes_no_folder_that_all_studies_share(name: str) -> None:
+    with pytest.raises(UserError, match=f"results/{name} holds what all studies share"):
+        study(study=name)
+
+
 def test_a_model_is_that_of_its_training_however_it_is_asked() -> None:
     def model(of: Study) -> str:
         return of.runs["small"].fit.id
