@@ -335,7 +335,7 @@ def measure(study: Folder) -> None:
 
 @app.command()
 def check(study: Folder, output: Output) -> None:
-    """Fail where a study lost more scans or cells than its budget allows."""
+    """Fail where a study lost more scans, datasets or cells of a method than its budget allows."""
     from benchmark.collect import check
     from benchmark.files import write_json
 

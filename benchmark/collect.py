@@ -94,29 +94,42 @@ def collect(study: Study, folder: Path) -> None:
 
 
 def check(folder: Path, lost_share: float) -> None:
-    """Raise a `UserError` where more than ``lost_share`` of the scans or of the cells were lost.
+    """Raise a `UserError` where a study lost more than ``lost_share``.
 
-    ``folder``: that of a collected study. Datasets that wait for a person, and methods whose
-    weights are absent, are no losses.
+    Of all scans; of the cells of any one method, so that many methods do not hide one that fails;
+    of the datasets at hand, whole, since one that cannot be read tells of no scans. ``folder``:
+    that of a collected study. Datasets that wait for a person, and methods whose weights are
+    absent, are no losses.
     """
-    names = ["dataset", "scan"]
-    scans, lost, cells = set(), set(), Counter[str]()
-    for part in read_groups(folder / "scores.parquet", [*names, "level", "prompt", "status"]):
+    names, kinds = ["dataset", "scan"], ["method", "status"]
+    scans, lost, bereft, cells = set(), set(), set(), Counter[tuple[str, str]]()
+    for part in read_groups(folder / "scores.parquet", [*names, *kinds, "level", "prompt"]):
         scans |= _distinct(part, names)
-        for count in pc.value_counts(_asked(part)["status"]).to_pylist():
-            cells[count["values"]] += count["counts"]
-    for part in read_groups(folder / "failures.parquet", [*names, "method"]):
-        aside = pc.and_(pc.is_null(part["method"]), pc.is_valid(part["scan"]))
-        lost |= _distinct(part.filter(aside), names)
-    for what, count, total in (
+        counts = _asked(part).group_by(kinds).aggregate([([], "count_all")])
+        for row in counts.to_pylist():
+            cells[row["method"], row["status"]] += row["count_all"]
+    for part in read_groups(folder / "failures.parquet", [*names, "method", "stage"]):
+        prepared = pc.and_(pc.is_null(part["method"]), pc.equal(part["stage"], "prepare"))
+        lost |= _distinct(part.filter(pc.and_(prepared, pc.is_valid(part["scan"]))), names)
+        bereft |= _distinct(part.filter(prepared), ["dataset"])
+    used = {(dataset,) for dataset, _ in scans}
+    shares = [
         ("scans", len(lost), len(scans | lost)),
-        ("cells", cells["failed"], cells["failed"] + cells["ok"]),
-    ):
-        if total and count / total > lost_share:
-            raise UserError(
-                f"{count} of {total} {what} were lost, more than the budget of {lost_share:.0%} "
-                "(budgets.lost_share). The reasons stand in failures.parquet and in the report."
-            )
+        ("whole datasets", len(bereft - used), len(bereft | used)),
+    ]
+    for method in dict.fromkeys(method for method, _ in cells):
+        failed = cells[method, "failed"]
+        shares.append((f"cells of {method}", failed, failed + cells[method, "ok"]))
+    over = [
+        f"{count} of {total} {what}"
+        for what, count, total in shares
+        if total and count / total > lost_share
+    ]
+    if over:
+        raise UserError(
+            f"{'; '.join(over)} were lost, more than the budget of {lost_share:.0%} "
+            "(budgets.lost_share). The reasons stand in failures.parquet and in the report."
+        )
 
 
 def _distinct(table: pa.Table, names: list[str]) -> set[tuple[Any, ...]]:

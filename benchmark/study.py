@@ -88,7 +88,7 @@ class MetricSettings(Settings):
 
 
 class Budgets(Settings):
-    """``lost_share``: the study fails at its end when more scans or cells than this were lost.
+    """``lost_share``: the study fails at its end when more was lost of scans, datasets or a method.
 
     ``timed_objects``: how many objects of a shard are segmented again, one by one, for the times.
     """

@@ -1,6 +1,6 @@
 """From the shards of a study to its long tables, and whether too much was lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,25 +178,28 @@ def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> N
     check(folder, 0.0)
 
 
-def cells(**status: int) -> pd.DataFrame:
+def cells(dataset: str = "T1", method: str = "one", /, **status: int) -> pd.DataFrame:
+    about = {"dataset": dataset, "scan": "a", "method": method, "prompt": "box3d"}
     rows = [
-        {"dataset": "T1", "scan": "a", "level": level, "status": name, "prompt": prompt}
+        {**about, "level": level, "status": name}
         for name, count in status.items()
-        for level, prompt in [("object", "box3d")] * count + [("structure", "box3d")]
+        for level in ["object"] * count + ["structure"]
     ]
     return pd.DataFrame(rows)
 
 
-def check_cells(scores: pd.DataFrame, share: float, folder: Path) -> None:
+def check_cells(
+    scores: pd.DataFrame, share: float, folder: Path, aside: Sequence[dict[str, Any]] = ()
+) -> None:
     write_table(scores, SCORES, folder / "scores.parquet")
-    write_table([], ALL_FAILURES, folder / "failures.parquet")
+    write_table(aside, ALL_FAILURES, folder / "failures.parquet")
     check(folder, share)
 
 
 def test_cells_without_objects_count_in_the_budget(tmp_path: Path) -> None:
     lost = cells(failed=1)
     check_cells(lost.assign(prompt="box3d", level="structure"), 0.5, tmp_path)
-    with pytest.raises(UserError, match="cells were lost"):
+    with pytest.raises(UserError, match="cells of one were lost"):
         check_cells(lost.assign(prompt="structure", level="structure"), 0.5, tmp_path)
 
 
@@ -214,7 +217,32 @@ def test_the_budget_of_cells(
     status: dict[str, int], share: float, lost: bool, tmp_path: Path
 ) -> None:
     if lost:
-        with pytest.raises(UserError, match=r"cells were lost.*lost_share"):
+        with pytest.raises(UserError, match=r"cells of one were lost.*lost_share"):
             check_cells(cells(**status), share, tmp_path)
     else:
         check_cells(cells(**status), share, tmp_path)
+
+
+def test_many_methods_do_not_hide_one_that_fails(tmp_path: Path) -> None:
+    good = [cells("T1", f"good {number}", ok=10) for number in range(9)]
+    both = pd.concat([*good, cells("T1", "bad", ok=7, failed=3)])
+    check_cells(both, 0.3, tmp_path)
+    with pytest.raises(UserError, match=r"^3 of 10 cells of bad were lost"):
+        check_cells(both, 0.2, tmp_path)
+
+
+def test_datasets_lost_whole_count_in_the_budget(tmp_path: Path) -> None:
+    used = pd.concat([cells(f"T{number}", ok=10) for number in range(3)])
+    fetched = {"dataset": "absent", "stage": "fetch"}
+    unread = {"dataset": "unread", "stage": "prepare"}
+    check_cells(used, 0.0, tmp_path, [fetched])
+    check_cells(used, 0.25, tmp_path, [fetched, unread])
+    with pytest.raises(UserError, match=r"^1 of 4 whole datasets were lost"):
+        check_cells(used, 0.2, tmp_path, [fetched, unread])
+    # Of a dataset of which scans are left, these are no loss of the whole.
+    some = [{"dataset": "T1", "scan": "b", "stage": "prepare"}]
+    with pytest.raises(UserError, match=r"^1 of 4 scans were lost"):
+        check_cells(used, 0.2, tmp_path, some)
+    all_of_one = [{**unread, "scan": scan} for scan in "bc"]
+    with pytest.raises(UserError, match=r"^2 of 5 scans; 1 of 4 whole datasets were lost"):
+        check_cells(used, 0.2, tmp_path, all_of_one)
