@@ -80,7 +80,7 @@ def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
             f"of the dataset ({status['state']}). Name its path in "
             f"analysis.cohorts.{dataset}.table."
         )
-    table = read(path)
+    table = read(path, names=(cohort.patient, cohort.pre, cohort.post))
     names = {cohort.patient: "patient", cohort.time: "time", cohort.event: "event"}
     names |= {cohort.pre: "pre_scan", cohort.post: "post_scan"}
     require(table, (*names, *cohort.covariates), str(path))

@@ -100,10 +100,10 @@ def analyse(
 
 
 def read_statistics(path: Path) -> "pd.DataFrame":
-    """Read one of the tables back; a name such as "NA" stays a name, an empty field is missing."""
-    import pandas as pd
+    """Read one of the tables back, see `benchmark.analysis.frames.read_csv`."""
+    from benchmark.analysis.frames import read_csv
 
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return read_csv(path)
 
 
 def _write(table: "pd.DataFrame", path: Path) -> None:

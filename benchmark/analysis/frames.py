@@ -1,14 +1,15 @@
 """Score tables of this project or of other origin, checked once and brought to one form."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.metrics.definitions import METRICS
-from benchmark.tables import column_names, read_table, records
+from benchmark.tables import column_names, read_arrow, records
 
 CELL = ("dataset", "scan", "structure", "method")
 """What a row of scores must name at least."""
@@ -50,16 +51,39 @@ RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
 
-def read(path: Path, wanted: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table: csv, or parquet (a file, or a folder of shards); only ``wanted`` columns."""
+NAMES = (
+    *("dataset", "collection", "structure", "scan", "patient", "object", "method", "variant"),
+    *("cohort", "pre_scan", "post_scan", "reader", "trained_on", "tested_on"),
+    *("ablation", "setting"),
+)
+"""Columns of names, which are text whatever they look like: the scan 0001 is not the scan 1."""
+
+
+def read(
+    path: Path, wanted: Sequence[str] | None = None, names: Sequence[str] = NAMES
+) -> pd.DataFrame:
+    """Read a table: csv, or parquet (a file, or a folder of shards); only ``wanted`` columns.
+
+    ``names``: columns that are read as text.
+    """
     if not path.exists():
         raise UserError(f"No such table: {path}.")
     if path.suffix == ".csv":
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = read_csv(path, names)
         return table if wanted is None else table[[c for c in table.columns if c in set(wanted)]]
-    if wanted is None:
-        return read_table(path)
-    return read_table(path, [c for c in column_names(path) if c in set(wanted)])
+    columns = None if wanted is None else [c for c in column_names(path) if c in set(wanted)]
+    found = read_arrow(path, columns)
+    for place, field in enumerate(found.schema):
+        if field.name in names and pa.types.is_integer(field.type):
+            found = found.set_column(place, field.name, found[field.name].cast(pa.string()))
+    frame: pd.DataFrame = found.to_pandas()
+    return frame
+
+
+def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
+    """Read a csv table; a name such as "NA" or "0001" stays one, an empty field is missing."""
+    text: dict[Hashable, type[str]] = dict.fromkeys(names, str)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""Sizes of lesions against closed forms."""
+"""Sizes of lesions against closed forms, and the patients they are of."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,13 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from benchmark import paths, prepare
-from benchmark.analysis import survival
-from benchmark.analysis.settings import AnalysisSettings
+from benchmark import inference, objects, paths, prepare, prompts
+from benchmark.analysis import analyse, read_statistics
 from benchmark.catalogue import Dataset
 from benchmark.files import write_json
-from benchmark.inference import MASKS, predict
 from benchmark.measures import diameter, measure
-from benchmark.sources import Status
 from benchmark.study import Study
 from benchmark.tables import read_table, write_table
-from tests.conftest import Shard
 
 
 def test_diameter_of_a_rectangle_and_of_a_disc() -> None:
@@ -42,50 +39,75 @@ def test_diameter_of_any_shape_is_that_of_all_corners() -> None:
         assert diameter(plane, (1.5, 0.7)) == pytest.approx(pdist(corners * (1.5, 0.7)).max())
 
 
-def test_a_lesion_that_is_gone_is_of_size_zero(
+FILL = {"adapter": "baselines.controls:BoxFill", "prompt": "box3d"}
+
+
+def write(rows: Any, schema: Any, pattern: str, **fields: Any) -> pd.DataFrame:
+    path = Path(pattern.format(**fields))
+    write_table(rows, schema, path)
+    return read_table(path)
+
+
+def through(study: Study) -> None:
+    """Run the stages of a study in the working directory as far as its cohorts are measured."""
+    (run,) = study.runs.values()
+    for entry in study.entries.values():
+        status = entry.source.fetch(Path(paths.STATUS.format(dataset=entry.id)).parent)
+        write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
+        at = {"dataset": entry.id, "shard": 0, "rules": study.prompt_rules.id, "run": run.id}
+        got = prepare.prepare(entry, status, 0)
+        images = write(got.images, prepare.IMAGES, paths.IMAGES, **at)
+        found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
+        reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
+        rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
+        asked = write(rows, prompts.SCHEMA, paths.PROMPTS, **at)
+        write(inference.predict(run, images, asked).masks, inference.MASKS, paths.MASKS, **at)
+
+
+@pytest.fixture
+def survivors(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     entry: Callable[..., Dataset],
     save_scan: Callable[..., None],
-    ready: Callable[[Path], Status],
     labels: NDArray[np.uint8],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Callable[..., pd.DataFrame]:
+    """Measure and analyse the cohorts of datasets of one patient each; the joined patients."""
     monkeypatch.chdir(tmp_path)
-    save_scan(Path("raw"), "pre")
-    save_scan(Path("raw"), "post", labels * 0)
-    layout = {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"}
-    dataset = entry(Path("raw"), layout={**layout, "unlabelled": "keep-empty"})
-    Path("T1.yaml").write_text(yaml.safe_dump(dataset.model_dump(mode="json")), encoding="utf-8")
-    patient = {"patient": ["p"], "time_months": [9.0], "event": [0]}
-    scans = {"pre_scan": ["pre"], "post_scan": ["post"]}
-    pd.DataFrame({**patient, **scans}).to_csv("raw/cohort.csv", index=False)
-    content = {
-        "study": "s",
-        "datasets": ["T1.yaml"],
-        "methods": {"box": {"adapter": "box-fill", "prompt": "box3d"}},
-        "analysis": {"cohorts": {"T1": {"structure": "lesion"}}},
-    }
-    study = Study.read(content, "the test's study")
-    status = ready(Path("raw"))
-    write_json(Path(paths.STATUS.format(dataset="T1")), status.model_dump())
-    shard = Shard(Path("tables"), prepare.prepare(dataset, status, 0), (0.0,))
-    (run,) = study.runs.values()
-    where = {"dataset": "T1", "shard": 0, "run": run.id, "rules": study.prompt_rules.id}
-    masks = Path("tables/masks.parquet")
-    write_table(predict(run, shard.images, shard.prompts).masks, MASKS, masks)
-    for name in ("images", "reference", "prompts", "masks"):
-        place = Path(getattr(paths, name.upper()).format(**where))
-        place.parent.mkdir(parents=True)
-        masks.with_name(f"{name}.parquet").rename(place)
-    measure(study, tmp_path)
 
-    names = ("measures", "cohorts")
-    tables = {name: read_table(tmp_path / f"{name}.parquet") for name in names}
-    found = survival.analyse(tables, AnalysisSettings())["survival_patients"].set_index("method")
-    assert set(found.index) == {"reference", "box"}
-    assert set(found["status"]) == {"ok"}
-    sizes = found[["diameter_post", "area_post", "volume_post"]]
-    assert (sizes == 0).all(axis=None)
-    kept = (labels == 1).sum() - 1  # less the speck, which is no object
-    assert found.loc["reference", "volume_pre"] == pytest.approx(kept * 3.0 * 1.0 * 1.5)
-    assert set(found["recist"]) == set(found["volumetric"]) == {"complete response"}
+    def run(*names: str, absent: str = "") -> pd.DataFrame:
+        for name in names:
+            Path(f"{name}.yaml").write_text(
+                yaml.safe_dump(entry(tmp_path / name, id=name).model_dump(mode="json"))
+            )
+            if name == absent:
+                continue
+            save_scan(tmp_path / name, "0001", labels)
+            save_scan(tmp_path / name, "0002", np.where(labels == 2, 0, labels))
+            table = "patient,time_months,event,before,after\n0007,12,1,0001,0002\n"
+            Path(name, "cohort.csv").write_text(table)
+        cohort = {"pre": "before", "post": "after", "structure": "lesion"}
+        content = {
+            "study": "s",
+            "datasets": [f"{name}.yaml" for name in names],
+            "methods": {"fill": FILL},
+            "analysis": {"cohorts": dict.fromkeys(names, cohort)},
+        }
+        study = Study.read(content, "study.yaml")
+        through(study)
+        folder = Path("results/s")
+        measure(study, folder)
+        inputs = {name: folder / f"{name}.parquet" for name in ("cohorts", "measures")}
+        analyse("survival", inputs, folder, study.statistics)
+        return read_statistics(folder / "survival_patients.csv")
+
+    return run
+
+
+def test_ids_that_look_like_numbers_keep_their_zeros(survivors: Any) -> None:
+    found = survivors("T1").set_index("method")
+    assert found["patient"].tolist() == ["0007", "0007"]
+    assert found["reason"].isna().all()
+    # Two components of 180 and 48 voxels are prompted, in scans of which they are all the same.
+    assert found.loc["reference", "volume_pre"] == (5 * 6 * 6 + 3 * 4 * 4) * 4.5
+    assert found.loc["reference", "volume_change"] == 0

@@ -1,5 +1,6 @@
 """Survival against R's published output on lifelines' data sets, lifelines, and simulation."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from lifelines.datasets import load_gbsg2, load_leukemia, load_lung, load_rossi
 from lifelines.utils import concordance_index
 
-from benchmark.analysis import response, survival
+from benchmark.analysis import analyse, read_statistics, response, survival
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.cox import fit
 from benchmark.analysis.settings import AnalysisSettings
@@ -158,6 +159,25 @@ def test_what_cannot_be_computed_says_why(spoil: dict[str, Any], reason: str) ->
     if "pre_scan" in spoil:
         told = found["survival_patients"]["reason"]
         assert told.eq("no measure of the pre scan nowhere").all()
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("{:04}", "csv"), ("{}", "parquet")])
+def test_scans_whose_names_are_numbers_are_found(form: str, suffix: str, tmp_path: Path) -> None:
+    """Of a parquet file they may be numbers: no zeros are lost there, they have none."""
+    tables = cohort(0.0, 5, n=3)
+    ends = [f"p{i}_{when}" for i in range(3) for when in ("pre", "post")]
+    names = {end: form.format(number) for number, end in enumerate(ends)}
+    patients, measures = (tables[name].replace(names) for name in ("cohorts", "measures"))
+    inputs = {"cohorts": tmp_path / f"cohorts.{suffix}", "measures": tmp_path / "measures.parquet"}
+    if suffix == "csv":
+        patients.to_csv(inputs["cohorts"], index=False)
+    else:
+        patients.astype({"pre_scan": int, "post_scan": int}).to_parquet(inputs["cohorts"])
+    measures.to_parquet(inputs["measures"])
+    analyse("survival", inputs, tmp_path, SETTINGS)
+    found = read_statistics(tmp_path / "survival_patients.csv")
+    assert found["status"].tolist() == ["ok"] * 3
+    assert found["volume_post"].tolist() == pytest.approx(tables["measures"]["volume_mm3"][1::2])
 
 
 def test_equal_changes_and_a_scan_that_failed() -> None:
