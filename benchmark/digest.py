@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -9,6 +10,20 @@ def digest(content: Any) -> str:
     """Twelve hexadecimal digits that depend on the JSON form of ``content`` (keys sorted) alone."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def code(*places: Path) -> str:
+    """Twelve hexadecimal digits that depend on names and content of files alone.
+
+    ``places``: files, and folders with all below them but what Python has compiled.
+    """
+    found = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(place.parent).as_posix()
+                found.update(name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def stable_hash(text: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmark.analysis import ANALYSES
 from benchmark.files import read_json
 from benchmark.study import Study
 from benchmark.tables import read_table
@@ -46,10 +47,10 @@ def test_a_new_colour_reruns_figures_and_report_alone(done: Workplace) -> None:
     assert done.rerun(other, "figures") == {"settings", "figure", "figures"}
 
 
-def test_a_new_style_redraws_the_figures_and_nothing_before_them(
+def test_new_code_of_figures_and_statistics_is_run_and_nothing_before_them(
     done: Workplace, tmp_path: Path
 ) -> None:
-    for name in ("workflow", "reports"):
+    for name in ("workflow", "reports", "benchmark"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, tmp_path)
@@ -59,6 +60,11 @@ def test_a_new_style_redraws_the_figures_and_nothing_before_them(
     style = path.read_text(encoding="utf-8")
     path.write_text(style.replace("#0072B2", "#0072B3"), encoding="utf-8")
     assert done.rerun(done.study(), *figures) == {"figure", "figures"}
+    mended = tmp_path / "benchmark" / "analysis" / "bootstrap.py"
+    mended.write_text(mended.read_text(encoding="utf-8") + "# mended", encoding="utf-8")
+    rules = done.rerun(done.study(), *figures[1:])
+    assert {"collect", "measure", *(f"analyse_{name}" for name in ANALYSES)} <= rules
+    assert not rules & {*INFERENCE, "score"}
 
 
 def test_a_changed_metric_reruns_scoring_only(done: Workplace) -> None:
@@ -83,7 +89,9 @@ def test_an_option_reruns_its_method_alone(done: Workplace) -> None:
 
 def test_a_catalogue_entry_reruns_its_dataset_alone(done: Workplace) -> None:
     done.write("B.yaml", entry("B") | {"homepage": "https://example.org"})
-    assert not done.rerun(done.study()) & {*INFERENCE, "score"}
+    rules = done.rerun(done.study())
+    assert {"collect", "report"} <= rules  # which tell of it
+    assert not rules & {*INFERENCE, "score"}
     done.write("B.yaml", entry("B") | {"labels": {1: {"name": "lesion", "instances": False}}})
     text = done.run(done.study(), "--dry-run").stdout
     made = [line for line in text.splitlines() if "output: data/" in line]
@@ -123,6 +131,8 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     assert set(scores["status"]) == {"ok"}
     assert set(scores.loc[scores["dataset"] == "B", "scan"]) == {"case1", "case2", "case3"}
     assert done.rerun(study, target) == set()
+    done.write("reach.yaml", weights | {"trained_on": {"datasets": ["B"], "source": "its card"}})
+    assert done.rerun(study, target) == {"collect"}
 
 
 def test_predictions_made_elsewhere_are_read_when_they_appear(

@@ -1,5 +1,20 @@
 # All shards of the study -> its long tables, and from those the statistics.
 
+import benchmark
+from benchmark.digest import code, digest
+
+# What is told of datasets and weights (licences, citations, what was trained on) is in no digest of
+# the stages before. All from here on is cheap, and made anew when its code changes.
+TOLD = digest(
+    [entry.model_dump(mode="json") for entry in (*DATASETS.values(), *WEIGHTS.values())]
+)
+COUNTED_BY = code(
+    *(
+        Path(benchmark.__file__).with_name(name)
+        for name in ("analysis", "collect.py", "measures.py", "training_runs.py")
+    )
+)
+
 
 rule collect:
     input:
@@ -27,6 +42,9 @@ rule collect:
         f"results/logs/{STUDY.study}/collect.tsv"
     conda:
         "../../environment.yml"
+    params:
+        told=TOLD,
+        code=COUNTED_BY,
     shell:
         f"pambench collect --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -55,6 +73,8 @@ rule measure:
         f"results/logs/{STUDY.study}/measure.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=COUNTED_BY,
     shell:
         f"pambench measure --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -79,6 +99,8 @@ rule training_runs:
         f"results/logs/{STUDY.study}/training-runs.tsv"
     conda:
         "../../environment.yml"
+    params:
+        code=COUNTED_BY,
     shell:
         f"pambench training-runs --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -106,6 +128,7 @@ for ANALYSIS, OF in ANALYSES.items():
         conda:
             "../../environment.yml"
         params:
+            code=COUNTED_BY,
             analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop
             tables=" ".join(f"--{name} {path}" for name, path in tables_of(OF).items()),
         shell:

@@ -1,12 +1,13 @@
 # Statistics -> figures, tables and the report, one file that opens from the disk.
 
-from reports import code
+import reports
+from benchmark.digest import code
 from reports.figures import FIGURES
 from reports.supplement import NAMES, SOURCES
 
 # How things look is no part of a digest: what follows is cheap, and made anew when it changes.
 LOOK = f"{STUDY_FOLDER}/figures/settings.json"
-DRAWN_BY = code()
+DRAWN_BY = code(Path(reports.__file__).parent)
 
 
 rule figures:
