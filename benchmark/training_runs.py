@@ -1,24 +1,23 @@
 """The table of a study's training runs: a row a trained model, dataset it was tested on, metric.
 
 All values are over the cases that the split of a dataset holds back, whatever model they are of, so
-that models which have seen the other cases stand beside models which have not.
+that models which have seen the other cases stand beside models which have not. Of these they are
+over the cells that all runs have which are held against each other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from benchmark import paths, splits
 from benchmark.analysis import frames
-from benchmark.analysis.aggregate import dataset_means
 from benchmark.specs import Run
 from benchmark.study import Study
-from benchmark.tables import read_table
-from benchmark.training import Trained
+from benchmark.tables import read_table, records
 
 METRICS = ("dsc", "nsd")
 COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
@@ -27,8 +26,17 @@ COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
 
 def table(study: Study) -> pd.DataFrame:
     """Make the table of training runs (`benchmark.analysis.frames.RUNS`) of a scored study."""
-    rows = [row for part in _parts(_Scored(study)) for row in part]
+    scored = _Scored(study)
+    rows = [row for compared in _comparisons(study) for row in scored.rows(compared)]
     return pd.DataFrame(rows, columns=list(frames.RUNS)).fillna({"seed": 0})
+
+
+class _Asked(NamedTuple):
+    """A run or a ``variant`` of it, and what its rows are ``about``."""
+
+    run: Run
+    about: Mapping[str, Any]
+    variant: str = ""
 
 
 @dataclass
@@ -44,52 +52,89 @@ class _Scored:
         places = {d: paths.SPLIT.format(seed=seed, dataset=d) for d in self.study.entries}
         return {dataset: splits.read(Path(place)).test for dataset, place in places.items()}
 
-    def rows(self, run: Run, about: Mapping[str, Any], variant: str = "") -> Iterator[Any]:
-        """Give a row a dataset and metric, with what it is ``about``."""
-        for dataset in self.study.entries:
-            fields = {"run": run.id, "dataset": dataset, "scoring": self.study.scoring.id}
-            scores = read_table(Path(paths.SCORES.format(**fields, shard=0)).parent)
-            chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
-            chosen &= (scores["variant"] == variant) & scores["scan"].isin(self.held_back[dataset])
-            means = dataset_means(scores[chosen], ["dataset"], METRICS)
-            times = read_table(Path(paths.TIMES.format(**fields, shard=0)).parent)
-            times = times[times["variant"] == variant]
-            costs = {name: times[column].mean() for name, column in COSTS.items()}
-            for metric in METRICS if len(means) else ():
-                value = {"metric": metric, "value": means[metric].iloc[0]}
-                yield {"tested_on": dataset, **about, **value, **costs}
+    def rows(self, compared: Sequence[_Asked]) -> list[dict[str, Any]]:
+        """Give a row a run, dataset and metric, in this order, of runs that are ``compared``."""
+        found = [row for name in self.study.entries for row in self._of_dataset(compared, name)]
+        return [row for _, row in sorted(found, key=lambda placed: placed[0])]
+
+    def _of_dataset(
+        self, compared: Sequence[_Asked], dataset: str
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Give rows of one dataset, each with the place of its run."""
+        cells = [self._cells(asked, dataset) for asked in compared]
+        means = {metric: records(_matched([part[metric] for part in cells])) for metric in METRICS}
+        for place, (asked, part) in enumerate(zip(compared, cells, strict=True)):
+            own = {"trained_on": dataset} if asked.about["kind"] == "finetuned" else {}
+            about = {"tested_on": dataset, **own, **asked.about}
+            about |= {"ok": int((part["status"] == "ok").sum()), "expected": len(part)}
+            about |= self._costs(asked, dataset)
+            for metric, found in means.items() if len(part) else ():
+                yield place, {**about, "metric": metric, **found[place]}
+
+    def _cells(self, asked: _Asked, dataset: str) -> pd.DataFrame:
+        """Status and metrics of the structures of the scans that were held back."""
+        scores = self._table(paths.SCORES, asked, dataset)
+        chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
+        chosen &= scores["scan"].isin(self.held_back[dataset])
+        return scores[chosen].set_index(["scan", "structure"])[["status", *METRICS]]
+
+    def _costs(self, asked: _Asked, dataset: str) -> dict[str, float]:
+        times = self._table(paths.TIMES, asked, dataset)
+        return {name: times[column].mean() for name, column in COSTS.items()}
+
+    def _table(self, pattern: str, asked: _Asked, dataset: str) -> pd.DataFrame:
+        fields = {"run": asked.run.id, "dataset": dataset, "scoring": self.study.scoring.id}
+        table = read_table(Path(pattern.format(**fields, shard=0)).parent)
+        return table[table["variant"] == asked.variant]
 
 
-def _parts(scored: _Scored) -> Iterator[Iterator[dict[str, Any]]]:
-    study, training = scored.study, scored.study.training
-    for name in dict.fromkeys(model.of for model in training.models.values()):
-        yield scored.rows(study.runs[name], {"kind": "general", "method": name})
-    for name in training.references:
-        yield scored.rows(study.runs[name], {"kind": "reference", "method": name})
+def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
+    """Average each of ``values`` over the cells that have one in all: a row each, in their order.
+
+    ``value``: the mean over scans, then over structures; ``matched``: the number of cells. What has
+    no value at all takes no cell from the others.
+    """
+    side_by_side = pd.concat(values, axis=1, keys=range(len(values)))
+    common = side_by_side.dropna(axis=1, how="all").dropna()
+    found = pd.DataFrame(
+        {"value": common.groupby("structure").mean().mean(), "matched": common.count()}
+    )
+    return found.reindex(side_by_side.columns).fillna({"matched": 0}).astype({"matched": int})
+
+
+def _comparisons(study: Study) -> Iterator[list[_Asked]]:
+    """Give the runs that are held against each other: all models, then settings by ablation."""
+    training = study.training
+    named = [("general", model.of) for model in training.models.values()]
+    named += [("reference", name) for name in training.references]
+    models = [
+        _Asked(study.runs[name], {"kind": kind, "method": name})
+        for kind, name in dict.fromkeys(named)
+    ]
     for trained in study.trained:
+        about = {"kind": trained.model.kind, "method": trained.model.of, "seed": trained.seed}
+        if trained.learns_from:
+            about["trained_on"] = trained.learns_from[0]
         if trained.model.kind != "together":
-            yield _of_dataset(scored, trained)
-    for ablation, settings in training.ablations.items():
-        default = next(iter(settings))
-        about = {
-            "kind": "ablation",
-            "ablation": ablation,
-            "method": _base(study, settings[default]),
-        }
-        for setting, name in settings.items():
-            told = {**about, "setting": setting, "default": setting == default}
-            models = [trained for trained in study.trained if trained.name == name]
-            for trained in models:
-                yield scored.rows(trained.run, {**told, "seed": trained.seed})
-            if not models:
-                method, _, variant = name.partition("/")
-                yield scored.rows(study.runs[method], told, variant)
+            models.append(_Asked(trained.run, about))
+    if models:
+        yield models
+    for ablation in training.ablations:
+        yield list(_settings(study, ablation))
 
 
-def _of_dataset(scored: _Scored, trained: Trained) -> Iterator[dict[str, Any]]:
-    about = {"kind": trained.model.kind, "method": trained.model.of, "seed": trained.seed}
-    for row in scored.rows(trained.run, about):
-        yield {**row, "trained_on": (trained.learns_from or (row["tested_on"],))[0]}
+def _settings(study: Study, ablation: str) -> Iterator[_Asked]:
+    settings = study.training.ablations[ablation]
+    default = next(iter(settings))
+    about = {"kind": "ablation", "ablation": ablation, "method": _base(study, settings[default])}
+    for setting, name in settings.items():
+        told = {**about, "setting": setting, "default": setting == default}
+        models = [trained for trained in study.trained if trained.name == name]
+        for trained in models:
+            yield _Asked(trained.run, {**told, "seed": trained.seed})
+        if not models:
+            method, _, variant = name.partition("/")
+            yield _Asked(study.runs[method], told, variant)
 
 
 def _base(study: Study, name: str) -> str:

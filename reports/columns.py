@@ -19,7 +19,8 @@ Kind = Literal[
 ]
 """How a cell is printed from its fields: ``method`` with † where it was trained on the data;
 ``short`` three significant digits; ``pm`` mean and sd; ``share`` and ``mm`` a mean of a dataset
-with its denominators and † (mean, ok, expected, contaminated)."""
+with its denominators and † (mean, ok, expected, contaminated). A cell of any other kind shows the
+denominators, where cells are missing, if ``matched`` and ``expected`` are its last two fields."""
 
 
 @dataclass(frozen=True)

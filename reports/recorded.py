@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.windows import CLINICAL, SOURCE
 from reports import headline, sections
 from reports.supplement import NORMALISATION
+from reports.tables import cell
 from reports.tidy import Printed
 from reports.typeset import NONE
 
@@ -64,7 +65,9 @@ def windows(results: "Results") -> Printed:
     measured = measured[(measured["ablation"] == NORMALISATION) & (measured["metric"] == "dsc")]
     columns = {**_WINDOWS, **{f"dsc_{m}": f"DSC, {m}" for m in dict.fromkeys(measured["method"])}}
     means = {
-        (f"dsc_{row['method']}", str(row["setting"]).replace(" ", "-")): f"{row['mean']:.3f}"
+        (f"dsc_{row['method']}", str(row["setting"]).replace(" ", "-")): cell(
+            row["mean"], row["matched"], row["expected"], 0
+        )
         for row in measured.to_dict("records")
     }
     rows = [

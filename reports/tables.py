@@ -121,10 +121,15 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
     return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
 
 
-def cell(mean: float, ok: int, expected: int, contaminated: int, decimals: int = 3) -> str:
+def cell(mean: float, ok: float, expected: float, contaminated: int, decimals: int = 3) -> str:
     """A mean of a dataset: with its denominators where cells are missing, † if trained on."""
     text = NONE if mean != mean else f"{mean:.{decimals}f}"
-    return text + (f" ({ok}/{expected})" if ok < expected else "") + ("†" if contaminated else "")
+    return text + lacking(ok, expected) + ("†" if contaminated else "")
+
+
+def lacking(known: float, expected: float) -> str:
+    """Denominators of a mean, where cells are missing; nothing where they are unknown (NaN)."""
+    return f" ({known:.0f}/{expected:.0f})" if known < expected else ""
 
 
 def make(results: "Results") -> list[Path]:

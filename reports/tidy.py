@@ -10,7 +10,7 @@ from reports.columns import Column, Kind, Table
 from reports.notes import notes
 from reports.sections import p_value
 from reports.supplement import SUPPLEMENT
-from reports.tables import cell
+from reports.tables import cell, lacking
 from reports.typeset import NONE, write
 
 if TYPE_CHECKING:
@@ -92,10 +92,13 @@ def layout(
 
 
 def _cell(column: Column, row: dict[Any, Any]) -> str:
-    first, *rest = (row[name] for name in column.fields)
+    fields, behind = column.fields, ""
+    if "matched" in fields:
+        fields, behind = fields[:-2], lacking(row["matched"], row["expected"])
+    first, *rest = (row[name] for name in fields)
     if _missing(first) and column.kind not in ("share", "mm"):
-        return NONE
-    return _PRINTED[column.kind](first, *rest)
+        return NONE + behind
+    return _PRINTED[column.kind](first, *rest) + behind
 
 
 def _missing(value: object) -> bool:

@@ -46,7 +46,8 @@ MEASURES = (
 INTERACTION = ("reader", "dataset", "object", "prompt", "seconds")
 RUN = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
 COSTS = ("seconds", "flops", "parameters")
-RUNS = (*RUN, "default", "value", *COSTS)
+CELLS = ("ok", "matched", "expected")
+RUNS = (*RUN, "default", "value", *CELLS, *COSTS)
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
@@ -218,8 +219,9 @@ def read_runs(path: Path) -> pd.DataFrame:
     for name, value in {"trained_on": "", **_ABLATION}.items():
         table[name] = table[name].where(table[name].notna(), value)
     table["default"] = table["default"].isin([True, "True", "true", 1])
-    table = table.assign(**{name: float("nan") for name in COSTS if name not in table})
-    for name in ("value", *COSTS):
+    unknown = [name for name in (*CELLS, *COSTS) if name not in table]
+    table = table.assign(**dict.fromkeys(unknown, float("nan")))
+    for name in ("value", *CELLS, *COSTS):
         numbers(table, name, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:

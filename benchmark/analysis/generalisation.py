@@ -17,14 +17,16 @@ from benchmark.analysis.paired import TESTS, normality, paired_test, papers_choi
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
+_CELLS = ("matched", "expected")
+"""Cells that a mean is over, and that there are, of those held back."""
 RECOVERY = (
     *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
-    *("recovery_percent", "own", "runs"),
+    *("recovery_percent", "own", "runs", *_CELLS),
 )
-TRANSFER = ("method", "kind", "trained_on", "tested_on", "metric", "mean", "own", "runs")
+TRANSFER = ("method", "kind", "trained_on", "tested_on", "metric", "mean", "own", "runs", *_CELLS)
 FINETUNING = (
     *("method", "reference", "dataset", "metric", "general", "finetuned", "finetuned_sd"),
-    *("reference_value", "gain", "gain_over_reference", "runs"),
+    *("reference_value", "gain", "gain_over_reference", "runs", *_CELLS),
 )
 FINETUNING_TESTS = (
     *("method", "reference", "metric", "n", "mean_gain", "mean_gain_over_reference"),
@@ -33,11 +35,11 @@ FINETUNING_TESTS = (
 )
 ABLATION = (
     *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
-    *("best", *frames.COSTS),
+    *("best", *_CELLS, *frames.COSTS),
 )
 ABLATION_OVERALL = (
     *("ablation", "setting", "method", "metric", "default", "mean", "sd_datasets", "sd_runs"),
-    *("datasets", "runs", *frames.COSTS),
+    *("datasets", "runs", *_CELLS, *frames.COSTS),
 )
 ABLATION_TESTS = (
     *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
@@ -73,9 +75,14 @@ def analyse(
 
 
 def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean and sample standard deviation over the runs (seeds) of each model, and their number."""
-    found = runs.groupby(keys, sort=False)["value"].agg(["mean", "std", "size"]).reset_index()
-    return found.rename(columns={"mean": "value", "std": "sd", "size": "runs"})
+    """Mean and sample standard deviation over the runs (seeds) of each model that have a value.
+
+    With their number, and with the cells that they are over.
+    """
+    groups = runs.groupby(keys, sort=False)
+    found = groups["value"].agg(["mean", "std", "count"]).join(groups[list(_CELLS)].max())
+    named = {"mean": "value", "std": "sd", "count": "runs"}
+    return found.rename(columns=named).reset_index()
 
 
 def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
@@ -111,11 +118,12 @@ def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns=named)
     other = _means(runs[runs["kind"] == "reference"], ["method", "metric", "tested_on"])
     other = other.rename(columns={"value": "reference_value", "method": "reference"})
+    tuned = tuned.drop(columns=list(_CELLS))
     known = general.drop(columns="sd").rename(columns={"value": "general", "runs": "runs_general"})
     known = known.merge(tuned[["metric", "tested_on"]].drop_duplicates())
     joined = known.merge(tuned, on=["method", "metric", "tested_on"], how="left")
     joined["runs"] = joined["runs"].fillna(joined["runs_general"]).astype(int)
-    other = other.drop(columns=["runs", "sd"])
+    other = other.drop(columns=["runs", "sd", *_CELLS])
     joined = joined.merge(other, on=["metric", "tested_on"], how="left")
     return joined.assign(
         dataset=joined["tested_on"],
@@ -160,10 +168,11 @@ def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
     keys = ["ablation", "setting", "method", "metric"]
     part = runs[runs["kind"] == "ablation"]
     of_runs = part.groupby([*keys, "seed"], sort=False)["value"].mean().groupby(keys, sort=False)
-    spread = of_runs.agg(["std", "size"]).rename(columns={"std": "sd_runs", "size": "runs"})
+    spread = of_runs.agg(["std", "count"]).rename(columns={"std": "sd_runs", "count": "runs"})
     groups = ablation.groupby(keys, sort=False)
     found = groups["mean"].agg(["mean", "std", "count"]).join(spread)
     found = found.join(groups[[*frames.COSTS]].mean()).join(groups["default"].first())
+    found = found.join(groups[list(_CELLS)].sum(min_count=1))
     found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()
     return found.reindex(columns=list(ABLATION_OVERALL))
 

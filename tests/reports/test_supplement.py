@@ -134,6 +134,8 @@ def test_fixed_windows_stand_with_their_source_and_what_was_measured(
     lung = found.loc[found["setting"] == "lung", "mean"].item()
     shown = {row[0]: row[-1] for row in table.cells}
     assert shown == {**dict.fromkeys(CLINICAL, "\N{EN DASH}"), "lung": f"{lung:.3f}"}
+    found[["matched", "expected"]] = 11, 12
+    assert recorded.windows(results).cells[list(shown).index("lung")][-1] == f"{lung:.3f} (11/12)"
 
 
 def test_every_ablation_stands_in_one_table_of_the_paper() -> None:
@@ -171,6 +173,31 @@ def test_runs_become_tables() -> None:
     gains = [line[head.index("Gain")] for line in cells]
     shown = found["finetuning"]["gain"]
     assert gains == ["\N{EN DASH}" if gain != gain else f"{gain:+.3f}" for gain in shown]
+
+
+def test_tables_of_runs_show_their_denominators_where_cells_are_missing() -> None:
+    table = runs(3).assign(expected=4)
+    lost = table["tested_on"] == "D36"
+    found = analyse({"runs": table.assign(matched=4 - lost)}, AnalysisSettings())
+    of_datasets = ["recovery", "transfer", "ablation_normalisation", "ablation_architecture"]
+    for name in of_datasets:
+        entry = SUPPLEMENT[name]
+        head, cells = tidy.layout(tidy.selected(found[entry.source], entry), entry)
+        ends = {dataset: line[head.index(dataset)][-6:] for line in cells for dataset in head[-3:]}
+        assert {dataset: end == " (3/4)" for dataset, end in ends.items()} == {
+            "D35": False,
+            "D36": True,
+            "D37": False,
+        }
+    head, cells = tidy.layout(found["finetuning"], SUPPLEMENT["finetuning"])
+    assert {line[0] for line in cells if line[head.index("General")].endswith(" (3/4)")} == {"D36"}
+    entry = SUPPLEMENT["ablation_overall"]
+    head, cells = tidy.layout(found["ablation_overall"], entry)
+    assert all(line[head.index("DSC (SD of seeds)")].endswith(" (11/12)") for line in cells)
+    nothing = table.assign(value=table["value"].mask(lost), matched=4 * ~lost)
+    rows = analyse({"runs": nothing}, AnalysisSettings())["transfer"]
+    head, cells = tidy.layout(rows, SUPPLEMENT["transfer"])
+    assert {line[head.index("D36")] for line in cells} == {"\N{EN DASH} (0/4)"}
 
 
 def test_cells_in_print() -> None:
