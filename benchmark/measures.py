@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.analysis.settings import Cohort
+    from benchmark.catalogue import Dataset
     from benchmark.study import Study
 
 REFERENCE = "reference"
@@ -35,7 +36,8 @@ MEASURES = pa.schema(
     ]
 )
 """A row a scan and method. Diameters are summed over the two largest lesions, as RECIST does for an
-organ, areas over all; volumes are those of the union."""
+organ, areas over all; volumes are those of the union. A cohort of which no scan is at hand has a
+row a method, without a scan, skipped."""
 
 _TARGETS = 2
 
@@ -44,10 +46,16 @@ def measure(study: "Study", folder: Path) -> None:
     """Write measures.parquet and cohorts.parquet of ``study`` into ``folder``."""
     from benchmark.analysis.frames import cohorts_table
 
-    cohorts = study.analysis.cohorts.items()
-    rows = [row for name, cohort in cohorts for row in _measures(study, name, cohort)]
+    rows, tables = [], []
+    for name, cohort in study.analysis.cohorts.items():
+        if reason := _why_not(study.entries[name]):
+            for method in (REFERENCE, *study.runs):
+                about = {"dataset": name, "method": method}
+                rows.append({**about, "status": "skipped", "reason": reason})
+        else:
+            rows += _measures(study, name, cohort)
+            tables.append(_patients(name, cohort))
     write_table(rows, MEASURES, folder / "measures.parquet")
-    tables = [_patients(name, cohort) for name, cohort in cohorts]
     joined = cohorts_table(tables)
     schema = pa.Schema.from_pandas(joined, preserve_index=False)
     write_table(joined, schema, folder / "cohorts.parquet")
@@ -66,19 +74,28 @@ def diameter(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
     return float(pdist(np.concatenate(corners) * np.array(spacing)).max())
 
 
+def _why_not(entry: "Dataset") -> str:
+    """Why there is nothing to measure; empty where there is."""
+    if any(
+        len(_table(paths.IMAGES, dataset=entry.id, shard=shard)) for shard in range(entry.shards)
+    ):
+        return ""
+    state = read_json(Path(paths.STATUS.format(dataset=entry.id)))["state"]
+    told = "no scan could be used" if state == "ready" else f"the dataset is {state}"
+    return f"no data: {told}"
+
+
 def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
     """The cohort's table, with the columns named as the analysis names them."""
     from benchmark.analysis.frames import read, require
 
-    status = read_json(Path(paths.STATUS.format(dataset=dataset)))
     path = Path(cohort.table)
-    if not path.exists() and status["state"] == "ready":
-        path = Path(status["root"]) / cohort.table
+    if not path.exists():
+        path = Path(read_json(Path(paths.STATUS.format(dataset=dataset)))["root"]) / cohort.table
     if not path.exists():
         raise UserError(
             f"The cohort {dataset} has no table: expected {cohort.table} here or among the files "
-            f"of the dataset ({status['state']}). Name its path in "
-            f"analysis.cohorts.{dataset}.table."
+            f"of the dataset. Name its path in analysis.cohorts.{dataset}.table."
         )
     table = read(path, names=(cohort.patient, cohort.pre, cohort.post))
     names = {cohort.patient: "patient", cohort.time: "time", cohort.event: "event"}

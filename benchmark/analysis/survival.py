@@ -16,6 +16,7 @@ from benchmark.analysis import frames, response
 from benchmark.analysis.bootstrap import generator, interval
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.paired import constant
+from benchmark.tables import records
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -59,7 +60,10 @@ _FEW = 10
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Join ``tables["cohorts"]`` (patients) and ``tables["measures"]`` (scans); see the docs."""
+    """Join ``tables["cohorts"]`` (patients) and ``tables["measures"]`` (scans); see the docs.
+
+    Measures without a scan tell why a cohort has none.
+    """
     cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORTS)))
     measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURES)))
     found: dict[str, list[Any]] = {name: [] for name in _TABLES}
@@ -71,6 +75,10 @@ def analyse(
             found["survival_patients"] += rows.assign(**about).to_dict("records")
             for name, row in _one(rows, settings, str(cohort)):
                 found[name].append({**about, **row})
+    for row in records(measures[measures["scan"].isna()]):
+        nobody = {"cohort": row["dataset"], "method": row["method"], "reason": row["reason"]}
+        nobody |= {"unit": "patient", "n": 0, "events": 0}
+        found["survival_tests"] += [{**nobody, "measure": measure} for measure in MEASURES]
     return {name: pd.DataFrame(found[name], columns=list(c)) for name, c in _TABLES.items()}
 
 

@@ -49,11 +49,13 @@ def draw(
 
     units = units or {}
     with styled():
-        kept = curves[curves["method"].isin(methods) & curves["measure"].isin(MEASURES)]
+        kept = _shown(curves, methods)
         rows = list(kept[["cohort", "method"]].drop_duplicates().itertuples(index=False))
         if not rows:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No cohort with survival times (analysis.cohorts).")
+            why = _why_not(_shown(tests, methods))
+            none = "No cohort with survival times (analysis.cohorts)."
+            note(figure, f"No survival curve. {why}" if why else none)
             return figure
         figure = Figure(figsize=(WIDTH, (8 + 62 * len(rows)) * MM), layout="constrained")
         ratios = [46, 10] * len(rows)
@@ -79,9 +81,12 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
 
     ``confidence``: level of the intervals, in print.
     """
-    kept = tests[tests["method"].isin(methods) & tests["measure"].isin(MEASURES)]
+    kept = _shown(tests, methods)
     if kept.empty:
         return "Survival: none, since the study names no cohort."
+    why = _why_not(kept)
+    if kept["hazard_ratio"].isna().all():
+        return f"Survival: none. {why}"
     text = (
         "Kaplan-Meier curves of the patients whose tumour shrank more (at or below the median "
         f"change) and less, with {confidence} intervals and numbers at risk; P: log-rank test, not "
@@ -96,7 +101,17 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
                 f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) per standard deviation, "
                 f"concordance {c:.2f}."
             )
-    return text
+    return f"{text} {why}".rstrip()
+
+
+def _shown(table: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
+    return table[table["method"].isin(methods) & table["measure"].isin(MEASURES)]
+
+
+def _why_not(tests: "pd.DataFrame") -> str:
+    """Why there is nothing of a cohort, a sentence each."""
+    told = tests.loc[tests["reason"].fillna("") != "", ["cohort", "reason"]].drop_duplicates()
+    return " ".join(f"{cohort}: {reason}." for cohort, reason in told.itertuples(index=False))
 
 
 def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:

@@ -111,3 +111,19 @@ def test_ids_that_look_like_numbers_keep_their_zeros(survivors: Any) -> None:
     # Two components of 180 and 48 voxels are prompted, in scans of which they are all the same.
     assert found.loc["reference", "volume_pre"] == (5 * 6 * 6 + 3 * 4 * 4) * 4.5
     assert found.loc["reference", "volume_change"] == 0
+
+
+def test_a_cohort_that_is_not_here_is_skipped_with_its_reason(survivors: Any) -> None:
+    found = survivors("T1", "T2", absent="T2")
+    assert set(found["cohort"]) == {"T1"}
+    tests = read_statistics(Path("results/s/survival_tests.csv"))
+    skipped = tests[tests["cohort"] == "T2"]
+    assert set(zip(skipped["method"], skipped["measure"], strict=True)) == {
+        (method, measure)
+        for method in ("reference", "fill")
+        for measure in ("diameter", "area", "volume")
+    }
+    assert set(skipped["reason"]) == {"no data: the dataset is manual"}
+    assert survivors("T3", absent="T3").empty
+    tests = read_statistics(Path("results/s/survival_tests.csv"))
+    assert tests["reason"].tolist() == ["no data: the dataset is manual"] * 6

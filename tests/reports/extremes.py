@@ -163,7 +163,7 @@ def survival() -> tuple[pd.DataFrame, pd.DataFrame]:
         for measure in fig5e.MEASURES:
             about = {"cohort": cohort, "method": method, "measure": measure}
             told = {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
-            tests.append(about | told | {"logrank_p": 0.0001})
+            tests.append(about | told | {"logrank_p": 0.0001, "reason": None})
             for (group, step), i in product(groups, range(25)):
                 line = {"group": group, "time": 2.5 * i, "survival": 1 - step * i}
                 line |= {"low": 0.9 - step * i * 0.9, "high": 1 - step * i * 0.9}

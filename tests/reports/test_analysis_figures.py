@@ -180,6 +180,7 @@ SURVIVAL_TESTS = pd.DataFrame(
     [
         {"cohort": "P11", "method": "reference", "measure": measure, "logrank_p": p}
         | {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
+        | {"reason": None}
         for measure, p in (("area", 0.04), ("volume", 0.0001))
     ]
 )
@@ -213,6 +214,14 @@ def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
     assert "with 90 % intervals and numbers at risk" in caption
     assert "95 %" not in caption
     assert "not corrected" in caption
+    absent = {"cohort": "D38", "reason": "no data: the dataset is manual"}
+    skipped = SURVIVAL_TESTS[["method", "measure"]].assign(**absent)
+    both = pd.concat([SURVIVAL_TESTS, skipped])
+    told = "D38: no data: the dataset is manual."
+    assert fig5e.caption(both, ["reference"], "90 %") == f"{caption} {told}"
+    alone = skipped.reindex(columns=SURVIVAL_TESTS.columns)
+    assert fig5e.caption(alone, ["reference"], "90 %") == f"Survival: none. {told}"
+    assert texts(fig5e.draw(curves([]), alone, ["reference"])) == f"No survival curve. {told}"
 
 
 @pytest.mark.parametrize("datasets", [1, 4])

@@ -73,6 +73,16 @@ def test_a_changed_metric_reruns_scoring_only(done: Workplace) -> None:
     assert not rules & INFERENCE
 
 
+def test_a_table_of_patients_is_waited_for(done: Workplace) -> None:
+    cohorts = {"A": {"table": "patients.csv"}, "B": {"table": "among its files.csv"}}
+    (done.folder / "patients.csv").write_text("patient\n")
+    study = done.study("cohort", analysis={"cohorts": cohorts})
+    text = done.run(study, "--dry-run", "results/cohort/measures.parquet").stdout
+    inputs = [line for line in text.splitlines() if "patients.csv" in line]
+    assert [line.split()[:2] for line in inputs] == [["input:", "results/cohort/settings.json,"]]
+    assert "among its files" not in text
+
+
 def test_a_second_study_shares_runs_and_scores(done: Workplace) -> None:
     rules = done.rerun(done.study("second", methods={"another name": SLAB}))
     assert "collect" in rules

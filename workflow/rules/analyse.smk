@@ -52,6 +52,12 @@ rule collect:
 rule measure:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
+        # Others lie among the files of their dataset, whose status is news of them.
+        patients=[
+            cohort.table
+            for cohort in STUDY.analysis.cohorts.values()
+            if Path(cohort.table).exists()
+        ],
         status=[paths.STATUS.format(dataset=name) for name in COHORTS],
         prepared=[
             path
