@@ -119,6 +119,7 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
         **{name: value for name, value in DEFAULTS.items() if name not in table},
         **{name: table[name].astype(float) for name in metrics},
     )
+    filled["variant"] = filled["variant"].fillna("")  # an empty field of a csv table
     for name, stands_for in (("collection", "dataset"), ("patient", "scan")):
         if name not in filled:
             filled[name] = filled[stands_for]
@@ -193,6 +194,7 @@ def read_times(path: Path) -> pd.DataFrame:
     require(table, ("method", "dataset", "object", "segment_s"), str(path))
     defaults = {"scan": "", "variant": "", "device": "unknown"}
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
+    table["variant"] = table["variant"].fillna("")
     unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
     for name in (c for c in table if str(c).endswith("_s")):
         numbers(table, str(name), str(path))

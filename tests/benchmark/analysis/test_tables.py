@@ -112,6 +112,15 @@ def test_metrics_of_what_is_not_ok_are_not_read(name: str) -> None:
         pd.testing.assert_frame_equal(first[key], second[key])
 
 
+def test_the_plain_method_may_be_an_empty_field(tmp_path: Path) -> None:
+    table = scores().assign(variant="", segment_s=1.0)
+    table["object"] = table["structure"]
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for read in (frames.read_scores, frames.read_times):
+        found = read(tmp_path / "table.csv")
+        assert found["variant"].eq("").all(), read
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such table"):
         frames.read_scores(tmp_path / "none.csv")
