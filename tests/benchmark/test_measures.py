@@ -75,15 +75,16 @@ def survivors(
     """Measure and analyse the cohorts of datasets of one patient each; the joined patients."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*names: str, absent: str = "") -> pd.DataFrame:
+    def run(*names: str, absent: str = "", gone: bool = False) -> pd.DataFrame:
         for name in names:
-            Path(f"{name}.yaml").write_text(
-                yaml.safe_dump(entry(tmp_path / name, id=name).model_dump(mode="json"))
-            )
+            content = entry(tmp_path / name, id=name).model_dump(mode="json")
+            content["layout"][0]["unlabelled"] = "keep-empty" if gone else "set-aside"
+            Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
             if name == absent:
                 continue
             save_scan(tmp_path / name, "0001", labels)
-            save_scan(tmp_path / name, "0002", np.where(labels == 2, 0, labels))
+            after = np.where(labels == 2, 0, labels)
+            save_scan(tmp_path / name, "0002", after * 0 if gone else after)
             table = "patient,time_months,event,before,after\n0007,12,1,0001,0002\n"
             Path(name, "cohort.csv").write_text(table)
         cohort = {"pre": "before", "post": "after", "structure": "lesion"}
@@ -111,6 +112,15 @@ def test_ids_that_look_like_numbers_keep_their_zeros(survivors: Any) -> None:
     # Two components of 180 and 48 voxels are prompted, in scans of which they are all the same.
     assert found.loc["reference", "volume_pre"] == (5 * 6 * 6 + 3 * 4 * 4) * 4.5
     assert found.loc["reference", "volume_change"] == 0
+
+
+def test_a_lesion_that_is_gone_is_of_size_zero(survivors: Any) -> None:
+    found = survivors("T1", gone=True)
+    assert set(found["method"]) == {"reference", "fill"}
+    assert set(found["status"]) == {"ok"}
+    assert (found[["diameter_post", "area_post", "volume_post"]] == 0).all(axis=None)
+    assert (found[["diameter_pre", "area_pre", "volume_pre"]] > 0).all(axis=None)
+    assert set(found["recist"]) == set(found["volumetric"]) == {"complete response"}
 
 
 def test_a_cohort_that_is_not_here_is_skipped_with_its_reason(survivors: Any) -> None:
