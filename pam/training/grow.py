@@ -16,10 +16,10 @@ _TWO_HALVES = re.compile(r"decoder\.stages\.\d+\.0\.conv\.weight|priors\.\d+\.gu
 
 
 def grown(network: Network, into: Network) -> Network:
-    """Make a network of the configuration of ``into``, new channels with its weights.
+    """Make a network of the configuration of ``into`` on the CPU, new channels with its weights.
 
-    Its ``statistics`` may be others, which it has to get used to. Raises ValueError where the
-    configuration differs in more than these.
+    Both may be on any device. Its ``statistics`` may be others, which it has to get used to. Raises
+    ValueError where the configuration differs in more than these.
     """
     larger = NETWORKS[into.kind](into.config)  # type: ignore[arg-type]
     free = {"channels", "max_channels", "statistics", "inference"}
@@ -28,7 +28,7 @@ def grown(network: Network, into: Network) -> Network:
     if network.kind != into.kind or not same or any(a > b for a, b in pairs):
         raise ValueError(f"{network.config} does not grow into {into.config}")
     old = network.state_dict()
-    new = {name: _widened(name, old[name], x) for name, x in into.state_dict().items()}
+    new = {name: _widened(name, old[name].cpu(), x.cpu()) for name, x in into.state_dict().items()}
     larger.load_state_dict(new)
     if isinstance(network, PropMask) and isinstance(larger, PropMask):
         widths = zip(network.config.attended_widths, larger.config.attended_widths, strict=True)

@@ -22,6 +22,11 @@ from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import State, learning_rate
 from pam.training.tasks import Task
 
+NEEDS_GPU = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees"),
+)
+
 
 @pytest.fixture
 def tiny() -> Recipe:
@@ -101,15 +106,16 @@ def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Pat
         torch.testing.assert_close(mixed[name], 0.75 * x + 0.25 * first.state_dict()[name])
 
 
-def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path, device: str) -> None:
     first = checkpoints.load(train(tiny, tmp_path / "a", device="cpu", workers=0, stop=2))
     shown = tiny.network.model_copy(update={"inference": {"size": 48}})  # no part of the network
     slow = Optimiser(rate=1e-30, weight_decay=0)
     still = tiny.model_copy(update={"optimiser": slow, "network": shown})
-    tuned = train(still, tmp_path / "b", start=first, device="cpu", workers=0, stop=1)
+    tuned = train(still, tmp_path / "b", start=first, device=device, workers=0, stop=1)
     assert _equal(first.state_dict(), _weights(tuned))
     narrow = PropMaskConfig(**{**tiny.network.model_dump(), "channels": 2})
-    State(still, "cpu").start_from(PropMask(narrow))  # it grows
+    State(still, device).start_from(PropMask(narrow))  # it grows
     larger = PropMask(PropMaskConfig(channels=8, stages=3, attended=2))
     with pytest.raises(UserError, match="configuration under `network`"):
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
