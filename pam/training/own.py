@@ -45,7 +45,7 @@ def learn(
     ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: no case is held back. In
     ``out`` end the weights (with the Box2Mask of ``start``, if there is one, so that boxes can be
     prompts too), split, loss by step and `ENTRY`. Raises `UserError` for what is not here, and for
-    a folder in use unless ``resume``.
+    a folder in use unless it is one of this function and ``resume``.
     """
     from pam.learning import Pam2DMaskTrained
 
@@ -57,11 +57,15 @@ def learn(
     entry = catalogue.load(dataset)
     path, general = found(start)
     method = Pam2DMaskTrained(options)
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise UserError(
-            f"{out} is in use. Go on with what is there by --resume, or take another folder."
+    begun = (out / "split.json").exists()
+    if out.exists() and any(out.iterdir()) and not (begun and resume):
+        told = (
+            "Go on with what is there by --resume, or take"
+            if begun
+            else "What is there is no training to go on with, and is left as it is: take"
         )
-    if resume and (out / "split.json").exists():
+        raise UserError(f"{out} is in use. {told} another folder.")
+    if begun:
         _check_begun(out, entry.id, everything)
     else:
         source = _source(entry, method.options.seed, everything)

@@ -107,6 +107,15 @@ def test_a_folder_goes_on_with_what_it_was_begun_with(place: Path) -> None:
         finetune("--resume", "--dataset", "other.yaml")
 
 
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_a_folder_of_other_things_is_left_alone(place: Path, more: tuple[str, ...]) -> None:
+    (place / "tuned").mkdir()
+    (place / "tuned" / "thesis.txt").write_text("all of it", encoding="utf-8")
+    with pytest.raises(UserError, match="no training to go on with"):
+        finetune(*more)
+    assert [path.name for path in (place / "tuned").iterdir()] == ["thesis.txt"]
+
+
 def test_several_processes_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="by one process"):
