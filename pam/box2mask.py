@@ -136,7 +136,10 @@ class _Passes:
                 yield from lead(scales, self.shape, self.settings.average)[0]
             else:
                 size = (self.settings.size, self.settings.size)
-                yield from resize_smooth(lead(scales, size, self.settings.average)[0], self.shape)
+                ahead = lead(scales, size, self.settings.average)[0]
+                # On a GPU torch cannot shrink so many pixels to a few: a row of them is averaged
+                # in the memory of one block.
+                yield from resize_smooth(ahead.cpu(), self.shape)
 
     def _pool(self) -> NDArray[Any]:
         """Values of all pixels that the passes find, as often as they do."""

@@ -154,6 +154,22 @@ def test_a_box_of_one_pixel(settings: Conversion) -> None:
     assert thin[3, 5:25].all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+@pytest.mark.parametrize("box", [(3, 4, 5, 25), (3, 23, 5, 6), (3, 4, 5, 6), BOX])
+def test_a_gpu_gives_the_masks_of_the_cpu(box: tuple[int, int, int, int]) -> None:
+    """Of the size that the paper's network is shown, also where the box is one pixel wide."""
+
+    def above(image: Tensor) -> Sequence[Tensor]:
+        ahead = (image > 0).float() - 0.5
+        return [torch.cat((-ahead, ahead), dim=1)]
+
+    volume, _ = scan()
+    on_cpu, on_gpu = (guiding_mask(above, volume, 0, box, device=d) for d in ("cpu", "cuda"))
+    assert on_cpu.any()
+    np.testing.assert_array_equal(on_gpu, on_cpu)
+
+
 BAD: list[tuple[int, tuple[int, int, int, int], str]] = [
     (1, BOX, "slice 1 of a volume with slices 0 to 0"),
     (-1, BOX, "slice -1"),
