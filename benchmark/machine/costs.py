@@ -30,9 +30,16 @@ def flops(work: Callable[[], object]) -> int | None:
     """
     if "torch" not in sys.modules:
         return None
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch import ops
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-    with FlopCounterMode(display=False) as counter:
+    def attention(*shapes: Any, **_: Any) -> int:  # of queries, keys, values, and whatever follows
+        count = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
+        return int(count)
+
+    # torch counts attention by its kernel, and leaves out that of a CPU.
+    unknown = {ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+    with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         work()
     return int(counter.get_total_flops()) or None
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.machine import costs
 from benchmark.machine.precision import Precision, in_precision
 from pam.network import PropMask
 from pam.preprocess import Scan
@@ -139,9 +139,7 @@ def rates(network: PropMask, guides: int, slices: int, side: int) -> Iterator[tu
     for precision, dtype in kinds.items():
         with in_precision(precision, device):
             passed = partial(network, image, mask.round(), adjacent)
-            with FlopCounterMode(display=False) as counted:
-                passed()
-            forward = counted.get_total_flops() / _seconds(passed, device)
+            forward = (costs.flops(passed) or 0) / _seconds(passed, device)
         matrix = torch.rand(side, side, device=device, dtype=dtype)
         product = 2 * side**3 / _seconds(partial(torch.mm, matrix, matrix), device)
         yield (

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from benchmark.machine import costs
@@ -24,6 +27,15 @@ def test_parameters_are_counted_once() -> None:
 def test_operations_of_a_linear_map() -> None:
     network = nn.Linear(10, 4, bias=False)
     assert costs.flops(lambda: network(torch.ones(3, 10))) == 2 * 3 * 10 * 4
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_operations_of_attention(mode: Callable[[], AbstractContextManager[None]]) -> None:
+    """Each query with each key, and each weight with each value; once, whatever torch knows."""
+    queries, keys, values = (torch.rand(2, 3, n, 8) for n in (40, 50, 50))
+    with mode():
+        counted = costs.flops(lambda: F.scaled_dot_product_attention(queries, keys, values))
+    assert counted == 2 * (2 * 3) * 40 * 50 * (8 + 8)
 
 
 def test_without_torch_there_is_nothing_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
