@@ -136,6 +136,9 @@ def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: in
                 if recipe.remembers:
                     memory = _scaled(batch.image), batch.mask.float()
                 batch = chained(model, batch)
+                # Older torch would go on with the casts of that look, which know of no gradient
+                # (github.com/pytorch/pytorch/issues/158232).
+                torch.clear_autocast_cache()
             logits = _carried(model, batch, memory)
             logits = [scale.flatten(0, 1) for scale in logits]
         else:

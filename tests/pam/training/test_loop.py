@@ -165,6 +165,15 @@ def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str, chained: floa
     assert losses[-1] < 0.35 * losses[0]
 
 
+def test_a_chained_step_in_mixed_precision_reaches_every_weight(tiny: Recipe) -> None:
+    """Its first look at the batch is without gradients, and its casts are not those of the next."""
+    content = tiny.model_dump(mode="json") | {"chained": 1, "precision": "bfloat16"}
+    recipe = recipes.read(content, "test")
+    network = State(recipe, "cpu").network
+    loss_of(network, Blocks(recipe)[0][0], recipe, "cpu", 0).backward()  # type: ignore[no-untyped-call]
+    assert [name for name, x in network.named_parameters() if x.grad is None] == []
+
+
 _RANK = """
 import os, sys
 from pathlib import Path
