@@ -51,7 +51,7 @@ def train(
     together = world > 1 and not dist.is_initialized()
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    state = State(recipe, device)
+    state = State(recipe, device, world)
     path = out / CHECKPOINT
     if path.exists() and not resume:
         raise UserError(

@@ -20,9 +20,9 @@ from pam.training.recipe import Optimiser, Recipe
 class State:
     """Network, optimiser, running mean of the weights, and how many steps were done."""
 
-    def __init__(self, recipe: Recipe, device: str | torch.device) -> None:
-        """Start at step 0 with random weights of the recipe's seed."""
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, device: str | torch.device, processes: int = 1) -> None:
+        """Start at step 0 with random weights of the recipe's seed; so do all ``processes``."""
+        self.recipe, self.processes = recipe, processes
         self._device = device
         self.step = 0
         with torch.random.fork_rng(devices=[]):
@@ -93,6 +93,7 @@ class State:
         """Write the checkpoint, whole or not at all."""
         content = {
             "step": self.step,
+            "processes": self.processes,
             "recipe": self.recipe.model_dump(mode="json"),
             "network": self.network.state_dict(),
             "average": self.average,
@@ -104,8 +105,8 @@ class State:
             torch.save(content, temporary)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint; `UserError` if it is of a recipe that differs in more than the
-        number of steps and what does not touch the weights."""
+        """Go on from a checkpoint; `UserError` if it is of another number of processes, or of a
+        recipe that differs in more than the number of steps and what does not touch the weights."""
         content = _content(path)
         ours, theirs = (
             _lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"])
@@ -115,6 +116,13 @@ class State:
             raise UserError(
                 f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with "
                 "the recipe beside it, or start anew in another folder."
+            )
+        processes = content.get("processes", self.processes)  # older checkpoints do not tell
+        if processes != self.processes:
+            raise UserError(
+                f"{path} is of a training on {processes} processes, and here are "
+                f"{self.processes}: each has batches of its own. Go on with as many, or start anew "
+                "in another folder."
             )
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
@@ -162,7 +170,8 @@ def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
 
 
 def _lasting(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the part of a recipe that a checkpoint binds."""
+    """Give the part of a recipe that a checkpoint binds: what the data are, not where they lie."""
     free = {"steps", "checkpoint", "curve"}
     lasting = {key: value for key, value in recipe.items() if key not in free}
-    return lasting | {"network": {**recipe["network"], "inference": None}}
+    network, data = {**recipe["network"], "inference": None}, {**recipe["data"], "folder": None}
+    return lasting | {"network": network, "data": data}

@@ -94,6 +94,29 @@ def test_a_folder_in_use_or_of_another_recipe_is_refused(tiny: Recipe, tmp_path:
     State(longer, "cpu").load(tmp_path / CHECKPOINT)
 
 
+def test_data_may_lie_elsewhere_but_are_the_same(tiny: Recipe, tmp_path: Path) -> None:
+    def of(folder: str, dataset: str) -> State:
+        data = {"kind": "prepared", "datasets": [dataset], "folder": folder}
+        return State(recipes.read(tiny.model_dump(mode="json") | {"data": data}, "test"), "cpu")
+
+    of("data", "D35").save(tmp_path / CHECKPOINT)
+    of(str(tmp_path / "data"), "D35").load(tmp_path / CHECKPOINT)
+    with pytest.raises(UserError, match="data differ"):
+        of("data", "D36").load(tmp_path / CHECKPOINT)
+
+
+def test_a_training_goes_on_with_as_many_processes(tiny: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    State(tiny, "cpu", 4).save(path)
+    State(tiny, "cpu", 4).load(path)
+    with pytest.raises(UserError, match="on 4 processes, and here are 1"):
+        train(tiny, tmp_path, device="cpu", workers=0, resume=True)
+    older = torch.load(path, weights_only=True)
+    del older["processes"]
+    torch.save(older, path)
+    State(tiny, "cpu").load(path)
+
+
 def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Path) -> None:
     first = checkpoints.load(train(tiny, tmp_path / "a", device="cpu", workers=0, stop=1))
     keeping = tiny.optimiser.model_copy(update={"keep_start": 0.25})

@@ -87,7 +87,7 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
 
     with pytest.raises(UserError, match="--resume"):
         finetune()
-    longer = finetune("--resume", "--steps", "4")
+    longer = finetune("--resume", "--steps", "4", "--out", str(place / "tuned"))
     assert longer.exit_code == 0
     assert read_json(place / "tuned" / "record.json")["step"] == 4
 
