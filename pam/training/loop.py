@@ -66,7 +66,9 @@ def train(
             )
     elif start is not None:
         state.start_from(start)
-    model = nn.parallel.DistributedDataParallel(state.network) if world > 1 else state.network
+    model: nn.Module = state.network
+    if world > 1:
+        model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=_idle(recipe))
     curve = Curve(out / CURVE, state.step) if rank == 0 else None
     last = min(stop or recipe.steps, recipe.steps)
     with tqdm(total=last, initial=state.step, unit="step", disable=rank > 0, mininterval=5) as bar:
@@ -92,6 +94,11 @@ def train(
     if together:  # NCCL warns of one that is left
         dist.destroy_process_group()
     return weights
+
+
+def _idle(recipe: Recipe) -> bool:
+    """Whether parts of the network take no part: nothing looks at what the mask's encoder reads."""
+    return recipe.kind == "propmask" and not (recipe.network.attended or recipe.network.prior)
 
 
 class Curve:

@@ -4,11 +4,13 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from benchmark.errors import UserError
@@ -238,6 +240,27 @@ def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> 
     assert all(torch.allclose(expected[key], got[key], atol=1e-5) for key in expected)
     start = State(tiny, "cpu").result().state_dict()
     assert not all(torch.allclose(start[key], got[key], atol=1e-3) for key in start)
+
+
+@pytest.fixture
+def of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process trains as one of two, in a group of its own."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dist.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_a_network_that_looks_at_no_mask_trains_on_several_processes(
+    tiny: Recipe, tmp_path: Path, of_several: None
+) -> None:
+    """The encoder of the mask has no gradients then, which are waited for otherwise."""
+    network = tiny.network.model_copy(update={"attended": 0, "prior": False})
+    alike = tiny.model_copy(update={"network": network})
+    before = State(alike, "cpu").result().state_dict()
+    after = _weights(train(alike, tmp_path, device="cpu", workers=0, stop=3))
+    moved = {n.partition(".")[0] for n, x in after.items() if not torch.equal(x, before[n])}
+    assert moved == {"encoder", "decoder"}
 
 
 def test_learning_rate_is_that_of_torch() -> None:
