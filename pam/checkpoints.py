@@ -24,6 +24,8 @@ from pam.network import NETWORKS, Box2Mask, Network, PropMask
 HEADER = "pam"
 _WRAPPER = "model_state_dict"
 """Key below which the authors' files may hold the tensors."""
+_PARTS, _HEAD = {"encoder", "decoder", "mask_encoder", "attentions"}, "decoder.heads.0.weight"
+"""By what the authors' files are told from others: parts of either network, and a tensor of it."""
 N = TypeVar("N", PropMask, Box2Mask)
 
 # From the names of the released files (github.com/czifan/PAM) to ours, applied in this order. Some
@@ -70,11 +72,20 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
     return filled
 
 
-def kind_of(path: Path) -> str:
-    """Tell which network a file holds, "propmask" or "box2mask"; errors as in `load`."""
-    if path.suffix == ".safetensors":
-        return str(_described(path)[0].kind)
-    names = map(canonical, tensors.read_pickle(path, _WRAPPER))
+def kind_of(path: Path) -> str | None:
+    """Tell which network a file holds, "propmask" or "box2mask"; None for anything else.
+
+    Of safetensors the header alone is read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                return str(_headed(file, path)[0].kind)
+        names = {canonical(name) for name in tensors.read_pickle(path, _WRAPPER)}
+    except (SafetensorError, OSError, UserError):
+        return None
+    if not _PARTS.issuperset(name.partition(".")[0] for name in names) or _HEAD not in names:
+        return None
     return "propmask" if any(name.startswith("attentions.") for name in names) else "box2mask"
 
 
@@ -112,9 +123,8 @@ def _described(path: Path) -> tuple[Any, Any, dict[str, Tensor]]:
     """Class, configuration and tensors of a file of `save`."""
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
-            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _class_of(str(header["kind"])), header["config"], content
+            network, values = _headed(file, path)
+            return network, values, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
     except (SafetensorError, OSError) as error:
@@ -122,6 +132,13 @@ def _described(path: Path) -> tuple[Any, Any, dict[str, Tensor]]:
             f"{path} is no safetensors file ({error}). A released .pth file has to be converted "
             "first; anything else is damaged: get it again."
         ) from None
+
+
+def _headed(file: Any, path: Path) -> tuple[Any, Any]:
+    """Class and configuration that the header of an open file of `save` tells."""
+    try:
+        header = json.loads((file.metadata() or {})[HEADER])
+        return _class_of(str(header["kind"])), header["config"]
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."

@@ -15,20 +15,22 @@ _SUFFIXES = (".safetensors", ".pth")  # the first one wins where a network lies 
 def read(weights: Path, kind: type[N]) -> N:
     """Read the network of ``kind`` from the file ``weights``, from beside it, or from a folder.
 
-    Files are safetensors of `pam.checkpoints.save`, or the authors' ``.pth``. Raises `UserError`
-    where none or several hold such a network, and as `pam.checkpoints.load` does.
+    Files are safetensors of `pam.checkpoints.save`, or the authors' ``.pth``; others that lie
+    there are passed over. Raises `UserError` where none or several hold such a network, and as
+    `pam.checkpoints.load` does.
     """
     if not weights.exists():
         raise UserError(f"No such file or folder: {weights}.")
     found = list(_holding(weights, kind))
     if len(found) != 1:
         folder = weights if weights.is_dir() else weights.parent
-        names = ", ".join(path.name for path in found)
-        raise UserError(
-            f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
-            f"{': ' + names if names else ''}. "
-            + ("Leave one of them there." if found else "Put its .safetensors or .pth file there.")
-        )
+        told = f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
+        if found:
+            names = ", ".join(path.name for path in found)
+            raise UserError(f"{told}: {names}. Leave one of them there.")
+        others = [path.name for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES]
+        passed = f" Of another model, or damaged: {', '.join(others)}." if others else ""
+        raise UserError(f"{told}.{passed} Put its .safetensors or .pth file there.")
     (path,) = found
     if path.suffix == ".safetensors":
         return checkpoints.load(path, kind)
@@ -38,7 +40,8 @@ def read(weights: Path, kind: type[N]) -> N:
 def _holding(weights: Path, kind: type[PropMask] | type[Box2Mask]) -> Iterator[Path]:
     """Give the files that hold a network of ``kind``: ``weights`` itself goes before others."""
     if weights.is_file():
-        if checkpoints.kind_of(weights) == kind.kind:
+        # What is wrong with the very file that was named is told as it is read.
+        if checkpoints.kind_of(weights) in (kind.kind, None):
             yield weights
             return
         weights = weights.parent
