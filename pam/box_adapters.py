@@ -106,7 +106,7 @@ class Pam3DBox(_PamBox):
     info = MethodInfo(
         summary="PAM: a box in space, several of its slices carried through it, and a vote",
         prompts=("box3d",),
-        version=5,
+        version=6,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
@@ -145,10 +145,16 @@ class Pam3DBox(_PamBox):
             raise UserError(f"The box {prompt.box} has no depth. Boxes are half-open.")
         box = (low, high, y0, y1, x0, x1)
         settings = self.conversion.model_copy(update={"tight": False})
-        states = []
+        states: list[State] = []
+        failures = []
         for index in spread(low, high, self.options.guides, self.options.span):
-            mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
-            states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
+            try:
+                mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
+                states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
+            except UserError as error:  # nothing starts on a slice of one intensity
+                failures.append(error)
+        if not states:
+            raise failures[0]
         return states
 
     def _again(self, states: "Sequence[State]") -> "list[State]":

@@ -230,6 +230,29 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
     np.testing.assert_array_equal(as_authors.mask, never.mask)
 
 
+def test_guiding_slices_of_one_intensity_are_passed_over(folder: Path) -> None:
+    """By hand: the vote of the others; an error is left where there are none."""
+    volume, inside = scene()
+    array = volume.array.copy()
+    array[10] = 3.0
+    (prompt,) = prompts(inside, "box3d")
+    adapter = loaded("pam-3dbox", folder, {"guides": 3, "again": 0})
+    (answer,) = adapter.segment(Volume(array, SPACING, "CT"), [prompt])
+    scan = Scan(array, SPACING, "CT")
+    states = []
+    for index in (8, 11):
+        mask = adapter._mask(scan, index, prompt.box[2:], adapter.conversion)
+        states.append(State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True))
+    carry(adapter.network, states)
+    expected = adapter._merged(states)
+    assert expected.any()
+    np.testing.assert_array_equal(answer.mask, expected)
+    blank = array.copy()
+    blank[[8, 11]] = 3.0
+    (answer,) = adapter.segment(Volume(blank, SPACING, "CT"), [prompt])
+    assert "nothing to segment by" in answer.failure
+
+
 def test_a_slice_of_one_intensity_does_not_start_again(folder: Path) -> None:
     volume, inside = scene()
     array = volume.array.copy()
