@@ -33,7 +33,7 @@ class Network(Protocol):
         """Logits [B, 2, h, w] at any number of scales, the finest first, for [B, 1, H, W]."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # as `pam.propagation.advance`
 def guiding_mask(
     network: Network | None,
     scan: Scan,

@@ -88,7 +88,7 @@ def carry(
         going = advance(network, going, device=device, batch=batch, precision=precision)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode torch casts the weights anew at each call
 def advance(
     network: Network,
     states: Sequence[State],
@@ -109,9 +109,9 @@ def advance(
     waiting: deque[_Run] = deque()
     for state in states:
         if lanes := state.lanes():
-            state.rounds.append(lanes)
             going.append(state)
             waiting.extend(_Run(state, lane) for lane in lanes)
+            state.rounds.append(lanes)  # from here on its guides are those of the next round
     if not going:
         return going
     work = _Work(network, going, device)
@@ -127,6 +127,7 @@ class _Run:
 
     def __init__(self, state: State, lane: Lane) -> None:
         self.state, self.lane, self.slices = state, lane, lane.slices
+        self.mask = state.guiding(lane.guide)
         self.source = id(state), lane.guide
 
     def view(self, slices: Sequence[int]) -> View:
@@ -149,7 +150,8 @@ class _Run:
             if not cut or z == self.lane.slices[0]:
                 state.add(z, masks[i], None if shares is None else shares[i], square, times)
             if cut or (
-                settings.outward and (not state.mask(z).any() or state.moved(masks[i], self.lane))
+                settings.outward
+                and (not state.mask(z).any() or state.moved(masks[i], self.mask, square))
             ):
                 self.slices = ()
                 return
@@ -189,10 +191,12 @@ class _Work:
         """Read the guiding slices; both directions of a prompt have the same."""
         sources = {run.source: run for run in runs}
         places = {source: i for i, source in enumerate(sources)}
-        lanes = [run.lane for run in sources.values()]
         images = self.images([run.view((run.lane.guide,)) for run in sources.values()])[:, 0]
         masks = torch.stack(
-            [preprocess.prompt_image(lane.mask, lane.square, self.settings) for lane in lanes]
+            [
+                preprocess.prompt_image(run.mask, run.lane.square, self.settings)
+                for run in sources.values()
+            ]
         )
         guide = self.network.encode_guide(images, masks.to(self.device))
         for run in runs:

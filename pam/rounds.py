@@ -15,12 +15,11 @@ from pam.presets import Propagation
 
 @dataclass(frozen=True)
 class Lane:
-    """A guiding slice and its mask [y, x], the square around it, the slices still to predict."""
+    """A guiding slice, the square around its mask, the slices still to predict."""
 
     guide: int
     square: Square
     slices: tuple[int, ...]
-    mask: NDArray[np.bool_]
     repeats: int = 0  # how many times more the last slice counts
 
 
@@ -109,6 +108,10 @@ class State:
         agreed: NDArray[np.bool_] = self.votes[z] > self.counts[z] / 2
         return agreed
 
+    def guiding(self, z: int) -> NDArray[np.bool_]:
+        """Mask [y, x] of a guiding slice of the next round: the prompt in the first one."""
+        return self.mask(z) if self.rounds else self.prompt
+
     def cut_off(self, mask: NDArray[np.bool_], square: Square) -> bool:
         """Whether a mask that fills the square reaches a side with more of the plane behind it."""
         rows, columns = self.plane
@@ -120,10 +123,9 @@ class State:
         )
         return any(more and side.any() for more, side in behind)
 
-    def moved(self, mask: NDArray[np.bool_], lane: Lane) -> bool:
-        """Whether a mask that fills the square of a lane overlaps too little with its guide."""
-        rows, columns = lane.square.inside(*lane.mask.shape)
-        guide = lane.mask[rows, columns]
+    def moved(self, mask: NDArray[np.bool_], guide: NDArray[np.bool_], square: Square) -> bool:
+        """Whether a mask that fills the square overlaps too little with that of a guide [y, x]."""
+        guide = guide[square.inside(*guide.shape)]
         both = int((mask[: guide.shape[0], : guide.shape[1]] & guide).sum())
         return 2 * both < self.settings.overlap * (int(mask.sum()) + int(guide.sum()))
 
@@ -162,8 +164,7 @@ class State:
         if self.settings.outward:  # the nearest first
             slices = [z for z in slices[::side] if (z - guide) * side > 0]
         square = preprocess.square_around(self._region(guide), self.settings)
-        mask = self.mask(guide) if self.rounds else self.prompt
-        return Lane(guide, square, tuple(slices), mask)
+        return Lane(guide, square, tuple(slices))
 
     def _region(self, z: int) -> NDArray[np.bool_]:
         if not self.rounds:
