@@ -20,6 +20,7 @@ from benchmark.analysis import frames, mixed
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.grid import Grid
 from benchmark.analysis.paired import TESTS, holm, normality, paired_test, papers_choice
+from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -102,6 +103,7 @@ def _rows(
     kinds = {"prompt_a": grid.prompts[a], "prompt_b": grid.prompts[b]}
     about: dict[str, Any] = {"metric": metric, "method_a": a, "method_b": b, **kinds}
     about["same_prompt"] = kinds["prompt_a"] == kinds["prompt_b"]
+    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
     places = grid.cells[by].to_numpy()
     for name, members in groups.items():
         known = means[members & np.isfinite(means[:, 0])]
@@ -114,9 +116,9 @@ def _rows(
             "mean_a": known[:, 0].mean() if len(known) else np.nan,
             "mean_b": known[:, 1].mean() if len(known) else np.nan,
             "difference": differences.mean() if len(known) else np.nan,
-            "wins_a": int((differences > 0).sum()),
+            "wins_a": int((sign * differences > 0).sum()),
             "ties": int((differences == 0).sum()),
-            "wins_b": int((differences < 0).sum()),
+            "wins_b": int((sign * differences < 0).sum()),
             "normality_p": normal,
         }
         for test in TESTS:

@@ -91,6 +91,15 @@ def test_scans_and_structures_are_averaged_before_the_test() -> None:
     assert found["mean_a"] == pytest.approx(((0.8 + 0.2) / 2 + (0.5 + 0.1) / 2) / 2)
 
 
+@pytest.mark.parametrize(("metric", "wins"), [("dsc", (3, 1)), ("hd95", (1, 3)), ("asd", (1, 3))])
+def test_who_wins_is_who_is_better_by_the_metric(metric: str, wins: tuple[int, int]) -> None:
+    values = {"a": [0.9, 0.8, 0.7, 0.4, 0.3], "b": [0.7, 0.7, 0.5, 0.6, 0.3]}
+    table = rows(values).rename(columns={"dsc": metric})
+    found = one(comparison.compare(Grid.of(table, [metric])), "a", "b", "paired t")
+    assert (found["wins_a"], found["ties"], found["wins_b"]) == (wins[0], 1, wins[1])
+    assert found["difference"] == pytest.approx(0.06)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "test", "reason"),
     [
