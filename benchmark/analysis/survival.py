@@ -112,11 +112,15 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for measure in MEASURES:
         pre, post = rows[f"{measure}_pre"], rows[f"{measure}_post"]
         rows[f"{measure}_change"] = ((post - pre) / pre.where(pre > 0)).astype(float)
+    # An empty mask of a lesion that is there, and was asked for, is no sign that it is gone.
+    missed = (rows["volume_post"] == 0) & (rows["area_post"] > 0)
+    rows["volume_change"] = rows["volume_change"].mask(missed)
     rows["recist"] = response.recist(rows["diameter_pre"], rows["diameter_post"])
-    rows["volumetric"] = response.volumetric(rows["volume_pre"], rows["volume_post"])
+    rows["volumetric"] = response.volumetric(rows["volume_pre"], rows["volume_post"].mask(missed))
     reasons = rows["reason_pre"].where(rows["reason_pre"] != "", rows["reason_post"])
     no_size = (rows["volume_pre"] == 0) & (reasons == "")
-    rows["reason"] = reasons.mask(no_size, "nothing was segmented before treatment")
+    reasons = reasons.mask(no_size, "nothing was segmented before treatment")
+    rows["reason"] = reasons.mask(missed & (reasons == ""), "nothing was segmented after treatment")
     rows["status"] = np.where(rows["reason"] == "", "ok", "failed")
     return rows
 

@@ -193,6 +193,24 @@ def test_equal_changes_and_a_scan_that_failed() -> None:
     assert found["survival_patients"]["reason"].iloc[0] == "out of memory"
 
 
+def test_an_empty_mask_of_a_lesion_that_is_there_is_no_response() -> None:
+    tables = cohort(0.0, 6, n=3)
+    measures = tables["measures"]
+    sizes = ["diameter_mm", "area_mm2", "volume_mm3"]
+    measures.loc[measures["scan"] == "p0_post", "volume_mm3"] = 0.0
+    measures.loc[measures["scan"] == "p1_post", sizes] = 0.0
+    rows: Any = survival.analyse(tables, SETTINGS)["survival_patients"].set_index("patient")
+    missed, gone = rows.loc["p0"], rows.loc["p1"]
+    assert missed["reason"] == "nothing was segmented after treatment"
+    assert missed["status"] == "failed"
+    assert np.isnan(missed["volume_change"])
+    assert missed["volumetric"] == ""
+    assert np.isfinite(missed["area_change"])
+    assert gone[["status", "volume_change"]].tolist() == ["ok", -1.0]
+    assert gone[["recist", "volumetric"]].tolist() == ["complete response"] * 2
+    assert rows.loc["p2", "status"] == "ok"
+
+
 def test_classes_of_response() -> None:
     pre = pd.Series([100.0, 100, 100, 100, 100, 10, 0, np.nan])
     post = pd.Series([0.0, 70, 71, 119, 120, 14, 5, 5])
