@@ -170,7 +170,8 @@ def _structure(results: "Results", structure: str, dataset: str, *roles: str) ->
     rows = rows[rows["method"].isin(methods)]
     named = rows["structure"].str.contains(structure, case=False, regex=False)
     rows = rows[named | (structure == "*")]
-    rows = rows[(rows["dataset"] == dataset) | (dataset == "all")].dropna(subset="mean")
+    here = rows["dataset"].map(_id) == dataset
+    rows = rows[here | (dataset == "all")].dropna(subset="mean")
     if rows.empty:
         raise NotHereError(f"no score of it in {dataset}")
     best = rows.loc[rows["mean"].idxmax()]

@@ -369,6 +369,17 @@ def test_a_dataset_as_the_authors_read_it_is_the_papers(bare: Results) -> None:
     assert row.loc["dsc_gain_2dbox_vs_medsam", "verdict"] != NOT_HERE
 
 
+@pytest.mark.parametrize("name", ["D34", "D34-released"])
+def test_a_structure_of_a_dataset_as_the_authors_read_it_is_the_papers(
+    name: str, bare: Results
+) -> None:
+    other = bare.statistics("by_structure").replace({"dataset": {"D34": name}})
+    ours = bare.statistics("by_dataset").query("dataset == 'D34' and metric == 'dsc'")
+    row = judged(put(bare, by_structure=other)).loc["dsc_segvol_wmh"]
+    assert row["ours"] == pytest.approx(ours.set_index("method").loc["segvol", "mean"])
+    assert row["why"].endswith(f"x of {name}")
+
+
 def test_each_number_names_a_known_quantity() -> None:
     for row in records(read_statistics(ledger.NUMBERS)):
         assert str(row["quantity"]).split()[0] in quantities._QUANTITIES
