@@ -55,12 +55,11 @@ def ledger(results: "Results") -> "pd.DataFrame":
     """Give a row a number of the paper, see `COLUMNS`."""
     import pandas as pd
 
-    from benchmark.analysis import read_statistics
     from benchmark.tables import records
     from reports.paper.quantities import measure
 
     rows: list[dict[str, Any]] = []
-    for fact in records(read_statistics(NUMBERS)):
+    for fact in records(read(NUMBERS)):
         about = {key: fact[key] for key in COLUMNS if key in fact}
         try:
             ours = measure(str(fact["quantity"]), results)
@@ -72,6 +71,13 @@ def ledger(results: "Results") -> "pd.DataFrame":
         numbers = {"ours": ours.value, "low": ours.low, "high": ours.high, "n": ours.n}
         rows.append({**about, **numbers, "verdict": verdict, "why": why_so})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def read(path: Path) -> "pd.DataFrame":
+    """Read ``numbers.csv`` or a ledger; ``stated`` is text, whose width tells how it is rounded."""
+    from benchmark.analysis import frames
+
+    return frames.read_csv(path, (*frames.NAMES, "stated"))
 
 
 def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:

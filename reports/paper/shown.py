@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED
+from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, read
 from reports.sections import p_value
 from reports.typeset import NONE
 
@@ -15,13 +15,12 @@ _PLAIN_UNITS = {"1", "count", "r"}
 
 def shown(results: "Results") -> dict[str, Any]:
     """``counts`` by verdict, ``compared`` and ``absent`` rows; empty where no ledger was made."""
-    from benchmark.analysis import read_statistics
     from benchmark.tables import records
 
     path = results.folder / "statistics" / "ledger.csv"
     if not path.exists():
         return {}
-    found = [(str(row["verdict"]), _row(row)) for row in records(read_statistics(path))]
+    found = [(str(row["verdict"]), _row(row)) for row in records(read(path))]
     verdicts = [verdict for verdict, _ in found]
     return {
         "counts": [
@@ -63,5 +62,5 @@ def _number(value: Any, row: dict[str, Any]) -> str:
 
 
 def _stated(row: dict[str, Any]) -> str:
-    number = float(row["stated"])
-    return f"{number:,.0f}" if number.is_integer() else f"{number:,}"
+    text = str(row["stated"])
+    return text if "." in text else f"{int(text):,}"

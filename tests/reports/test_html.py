@@ -179,7 +179,7 @@ def test_the_ledger_tells_what_was_reproduced(made: Callable[..., Path], tmp_pat
     text = read(html.render(Results(folder))).text
     assert "pambench ledger" in text
     path = ledger.make(Results(folder))
-    table = pd.read_csv(path).set_index("key")
+    table = ledger.read(path).set_index("key")
     measured: dict[str, dict[str, Any]] = {
         "dsc_gain_2dbox_vs_medsam": {"ours": 22.9, "low": 20.0, "high": 25.0},
         "p_inference_time": {"ours": 0.2, "verdict": ledger.DIFFERS},

@@ -23,7 +23,7 @@ from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.tables import records
-from reports.paper import ledger, quantities
+from reports.paper import ledger, quantities, shown
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, Measured, judge
 from reports.results import Results
 
@@ -87,6 +87,23 @@ def test_numbers_of_table_1(paper: Any) -> None:
         assert (row["verdict"], row["n"]) == (REPRODUCED, 10)
         assert row["ours"] == pytest.approx(row["stated"], abs=1e-9)
     assert paper.loc["table1_medsam_hd95", "verdict"] == NOT_HERE
+
+
+def test_numbers_keep_the_digits_that_the_paper_prints(bare: Results) -> None:
+    """Its Table 1 has three decimals throughout: 0.590 is not reproduced by 0.594."""
+    known = pd.read_csv(ledger.NUMBERS, dtype=str).set_index("key")["stated"]
+    table1 = known[known.index.str.startswith("table1_")]
+    assert table1.str.fullmatch(r"\d+\.\d{3}").all()
+    assert known[["dsc_pam_kidney", "dsc_pam_pancreas"]].tolist() == ["0.950", "0.950"]
+    means = bare.statistics("overall")
+    segvol = (means["method"] == "segvol") & (means["split"] == "external")
+    means.loc[segvol, ["mean", "low", "high"]] = [0.594, np.nan, np.nan]
+    ours = put(bare, overall=means)
+    row = judged(ours).loc["table1_segvol_dsc"]
+    assert row[["stated", "verdict", "why"]].tolist() == ["0.590", DIFFERS, "not equal"]
+    ledger.make(ours)
+    (printed,) = (r for r in shown.shown(ours)["compared"] if r["name"] == "table1 segvol dsc")
+    assert (printed["stated"], printed["ours"]) == ("0.590", "0.5940")
 
 
 def test_gains_and_wins(paper: Any) -> None:
