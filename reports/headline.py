@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from reports import prompts, tables
+from reports.sections import counted
 from reports.typeset import NONE
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ METRIC, SCHEME = "dsc", "mean"
 def headline(results: "Results") -> dict[str, Any]:
     """A row a method, best rank first and controls last; a cell a split. Empty without scores.
 
-    ``rank``: by the mean DSC over the datasets of the last split, of the methods that are ranked.
+    ``rank``: by the mean DSC over the datasets of the last split, of the methods that are ranked;
+    over cells that they share, which ``ranked`` counts.
     """
     scores = results.overall[results.overall["metric"] == METRIC]
     splits = [str(split) for split in scores["split"].unique() if split != ALL]
@@ -43,7 +45,19 @@ def headline(results: "Results") -> dict[str, Any]:
         "splits": [tables.SPLITS.get(split, split) for split in splits],
         "rows": sorted(rows, key=_order),
         "confidence": results.confidence,
+        "ranked": ranked(next(iter(ranks.values()), {})),
     }
+
+
+def ranked(rank: dict[str, Any]) -> str:
+    """Say over which cells methods are ranked, from a row of the ranking; empty without one."""
+    if not rank:
+        return ""
+    cells, datasets = counted(int(rank["cells"]), "cell"), counted(int(rank["datasets"]), "dataset")
+    return (
+        "Means are each over all cells that the method has a score in; the rank is by the mean "
+        f"over those in which every ranked method has one: {cells} of {datasets}."
+    )
 
 
 def _order(row: dict[str, Any]) -> tuple[bool, float]:

@@ -101,12 +101,13 @@ def _headline(results: "Results") -> Printed:
     numbers = results.overall[results.overall["metric"] == headline.METRIC]
     ranks = results.statistics("ranking")
     ranks = ranks[(ranks["metric"] == headline.METRIC) & (ranks["scheme"] == headline.SCHEME)]
-    ranks = ranks[["split", "method", "rank", "low", "high", "first_share"]]
-    names = {"low": "rank_low", "high": "rank_high"}
+    ranks = ranks[["split", "method", "rank", "low", "high", "first_share", "cells", "datasets"]]
+    names = {name: f"rank_{name}" for name in ("low", "high", "cells", "datasets")}
     joined: pd.DataFrame = numbers.merge(
         ranks.rename(columns=names), on=["split", "method"], how="left"
     )
-    return Printed("headline", "DSC with intervals, and ranks", joined, head, cells)
+    below = [found["ranked"]] if found.get("ranked") else []
+    return Printed("headline", "DSC with intervals, and ranks", joined, head, cells, below)
 
 
 def _bracketed(interval: str) -> str:

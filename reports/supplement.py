@@ -252,9 +252,15 @@ SUPPLEMENT: dict[str, Table] = {
             column("Rank", "text", "rank"),
             column("Interval", "interval", "low", "high"),
             column("Share of first ranks", "number", "first_share"),
+            column("Datasets", "count", "datasets"),
+            column("Cells", "count", "cells"),
             REASON,
         ),
         where={"metric": ("dsc",)},
+        notes=(
+            "Value and rank are over the cells in which every ranked method has a score, so that a "
+            "value differs from the average of a method that has more.",
+        ),
     ),
     "survival": Table(
         "Survival by change of the tumour",

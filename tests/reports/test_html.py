@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import html, sections, works
+from reports import headline, html, recorded, sections, works
 from reports.cli import app
 from reports.figures import FIGURES
 from reports.paper import ledger, shown
@@ -154,6 +155,24 @@ def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> 
     for line in rows[rows["split"] == "phantom"].to_dict("records"):
         rank, low, high = (f"{round(line[key], 1):g}" for key in ("rank", "low", "high"))
         assert f"{rank} ({low} to {high})" in reported.text
+
+
+def test_ranks_are_said_to_be_over_the_cells_that_all_have(study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    scores = pd.read_parquet(folder / "scores.parquet")
+    lost = (scores["method"] == "PAM-1") & (scores["dataset"] == "D03")
+    lost |= (scores["method"] == "PAM-1") & (scores["scan"] == "scan1")
+    scores[~lost].to_parquet(folder / "scores.parquet")
+    settings = AnalysisSettings(resamples=100, controls=("oracle",))
+    for name in ("averages", "ranking"):
+        inputs = {"scores": folder / "scores.parquet"}
+        analyse(name, inputs, folder / "statistics", settings)
+    found = headline.headline(Results(folder))
+    # Two structures of the first scan of two datasets, of two structures of two scans of three.
+    assert found["ranked"].endswith("has one: 4 cells of 2 datasets.")
+    (table, *_) = recorded.printed(Results(folder))
+    assert list(table.below) == [found["ranked"]]
+    assert found["ranked"] in read(html.render(Results(folder))).text
 
 
 def test_the_paper_is_cited_as_the_project_asks() -> None:
