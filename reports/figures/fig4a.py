@@ -69,7 +69,8 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     text = (
         "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
         f"{counted(ranked.shape[1], 'method')} on {counted(len(wide), 'dataset')}: "
-        "mean over the scans of a structure, then over the structures of a dataset."
+        "mean over the scans of a structure, then over the structures of a dataset, of each method "
+        "over its own scored cells."
     )
     if ranked.shape[1] > _MOST_LINES:
         text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."

@@ -106,7 +106,10 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
     text = (
         f"Sensitivity, NSD, HD95 and ASD on {by_dataset['dataset'].nunique()} {what}: means of a "
     )
-    text += "dataset; HD95 and ASD as share of the greatest mean of the dataset."
+    text += (
+        "dataset, of each method over its own scored cells; HD95 and ASD as share of the greatest "
+        "mean of the dataset."
+    )
     for metric in SHOWN:
         wide = table(by_dataset, metric, methods).dropna(how="all")
         if wide.shape[1] > 1 and len(wide):

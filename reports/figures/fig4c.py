@@ -89,8 +89,8 @@ def caption(
         return f"{text} No bars: the study lacks scores of {' or '.join(BOXES)}."
     better = int((change > 0).sum())
     return (
-        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, mean {change.mean():+.3f}; greater than 0 "
-        f"on {better} of {len(change)} datasets."
+        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, each over its own scored cells, mean "
+        f"{change.mean():+.3f}; greater than 0 on {better} of {len(change)} datasets."
     )
 
 

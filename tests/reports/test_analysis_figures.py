@@ -232,7 +232,8 @@ def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
     bars: list[Any] = list(figure.axes[-1].patches)
     np.testing.assert_allclose([bar.get_height() for bar in bars], wide["first"] - wide["second"])
     text = fig4c.caption(table, METHODS, (), ("first", "second"))
-    assert f"{(wide['first'] - wide['second']).mean():+.3f}" in text
+    change = (wide["first"] - wide["second"]).mean()
+    assert f"each over its own scored cells, mean {change:+.3f}" in text
     assert "No bars" in fig4c.caption(table, METHODS, (), ("first",))
 
 

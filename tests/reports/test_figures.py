@@ -108,6 +108,7 @@ def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
     table = led((0.9, 0.9, 0.1), (0.5, 0.8, 0.8), (0.7, 0.2, 0.1), (math.nan, 0.4, 0.3))
     for order in (["a", "b", "c"], ["c", "b", "a"]):
         caption = fig4a.caption(table, order, [])
+        assert "of each method over its own scored cells." in caption
         assert "b on 3" in caption
         assert {"a on 2", "c on 1"} <= set(re.findall(r"[ac] on \d", caption))
         assert "of 4 datasets, 2 of them shared by methods that are equal." in caption
@@ -116,6 +117,7 @@ def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
 
 def test_those_that_are_best_equally_often_are_all_named() -> None:
     caption = fig4b.caption(led((0.9, 0.9, 0.1), (0.8, 0.8, 0.2)), ["a", "b", "c"])
+    assert "of each method over its own scored cells" in caption
     assert "Best NSD most often: a and b (2 of 2)." in caption
     assert "Best HD95 most often: c (2 of 2)." in caption
 

@@ -111,6 +111,16 @@ def test_gains_and_wins(paper: Any) -> None:
     assert gain["ours"] == pytest.approx(22.5, abs=0.5)
     assert paper.loc["wins_external_both_pam", "verdict"] == REPRODUCED
     assert paper.loc["wins_internal_both_pam", ["ours", "verdict"]].tolist() == [34, DIFFERS]
+    assert "own scored cells" not in paper.loc["wins_external_both_pam", "why"]
+
+
+def test_wins_of_means_over_other_cells_say_so(bare: Results) -> None:
+    table = bare.statistics("by_dataset")
+    one = (table["method"] == "segvol") & (table["dataset"] == "D40")
+    table.loc[one, ["ok", "expected"]] = [1, 2]
+    row = judged(put(bare, by_dataset=table))
+    assert row.loc["wins_external_both_pam", "why"].endswith("over its own scored cells")
+    assert "own scored cells" not in row.loc["wins_internal_both_pam", "why"]
 
 
 @pytest.mark.parametrize(
