@@ -110,7 +110,8 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
     if len(done):
         held = int(done["equivalent"].astype(bool).sum())
         margin = float(done["margin"].iloc[0])
-        lines.append(f"equivalent within {margin:g}: {held} of {len(done)} levels")
+        untested = f", {n} not testable" if (n := len(tost) - len(done)) else ""
+        lines.append(f"equivalent within {margin:g}: {held} of {len(tost)} levels{untested}")
     else:
         lines.append("equivalence: not computable")
     return "\n".join(lines)

@@ -56,6 +56,10 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert "ANOVA: P = 0.250" in texts(figure)
     assert "equivalent within 0.02: 1 of 2 levels" in texts(figure)
     assert "equivalence: not computable" in texts(figure)  # of the second method
+    some = level_tests()
+    some.loc[some["level"] == LEVELS[1], ["p", "equivalent"]] = [np.nan, False]
+    told = levels.verdict(some, "first")
+    assert told.endswith("equivalent within 0.02: 0 of 2 levels, 1 not testable")
     text = levels.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
     assert "Objects that a level left as they were: 7, by" in text
