@@ -1,7 +1,7 @@
 """Regularity (paper, Fig. 5b-d): does a method gain more where objects are less regular?
 
 The change of DSC (a method less the reference method) against box ratio, convex ratio and IRI; over
-structures of datasets, and over objects, whose patients are the clusters.
+structures, whose datasets are the clusters, and over objects, whose patients are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -94,12 +94,15 @@ def _correlations(
 ) -> Iterator[dict[str, Any]]:
     modalities = sorted(points["modality"].unique().tolist())
     for modality in ["all", *(modalities if len(modalities) > 1 else [])]:
-        for unit, table in (("structure", mean), ("object", points)):
+        for unit, table, drawn in (
+            ("structure", mean, ["dataset"]),
+            ("object", points, ["dataset", "patient"]),
+        ):
             part = table if modality == "all" else table[table["modality"] == modality]
             more: dict[str, Any] = {}
-            clusters = len(part)
-            if unit == "object" and len(part):
-                cluster = codes(part, ["dataset", "patient"])
+            clusters = 0
+            if len(part):
+                cluster = codes(part, drawn)
                 clusters = int(cluster.max()) + 1
                 rng = generator(settings.seed, "regularity", modality)
                 share = np.full(clusters, 1 / clusters)

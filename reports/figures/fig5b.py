@@ -96,7 +96,7 @@ def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
     text = (
         "Change of DSC against the reference method over the shape of the object on its largest "
         "slice (1: regular); a point is a structure of a dataset. r: Pearson's correlation with "
-        "its P value, not corrected for the number of panels."
+        "its P value, from draws of datasets, not corrected for the number of panels."
     )
     if total > len(drawn):
         text += f" {len(drawn)} of {total} pairs are drawn; all stand in statistics/regularity.csv."
@@ -112,6 +112,8 @@ def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str
     if rows.empty or rows["r"].isna().all():
         return "r not computable"
     row = rows.iloc[0]
-    p = p_value(float(row["p"]))
     r = f"{row['r']:.2f}".replace("-", "\N{MINUS SIGN}")
+    if row["p"] != row["p"]:
+        return f"r = {r} (n = {int(row['n'])})"
+    p = p_value(float(row["p"]))
     return f"r = {r}, P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"

@@ -163,6 +163,9 @@ def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
         "r not computable",
     ]
     assert titles == told
+    alone = correlations().assign(p=np.nan)  # of a single dataset
+    titles = [axes.get_title() for axes in fig5b.draw(values, alone).axes]
+    assert titles == ["r = \N{MINUS SIGN}0.50 (n = 8)", "r = 0.25 (n = 8)", "r not computable"]
 
 
 def curves(methods: list[str]) -> pd.DataFrame:

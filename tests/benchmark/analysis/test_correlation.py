@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.analysis import frames, regularity
 from benchmark.analysis.correlation import correlate
+from benchmark.analysis.settings import AnalysisSettings
 
 RNG = np.random.default_rng(6)
 SIZE = RNG.normal(0, 1, 60)
@@ -41,6 +43,36 @@ def test_clusters_count_once() -> None:
     assert (once.low, once.high) == pytest.approx(
         tuple(stats.pearsonr(X, Y).confidence_interval()), abs=0.08
     )
+
+
+def over_structures(structures: int) -> pd.DataFrame:
+    """Correlations over structures, which are all alike within a dataset."""
+    scores, objects = [], []
+    for d in range(12):
+        for s in range(structures):
+            at = {"dataset": f"D{d}", "object": f"s/{s}/1"}
+            objects.append({**at, "volume_mm3": 5.0 + SIZE[d] ** 2})
+            objects[-1] |= {f"{shape}_2d": X[d] for shape in regularity.SHAPES}
+            objects[-1] |= {f"{shape}_3d": X[d] for shape in regularity.SHAPES}
+            cell = {**at, "scan": "s", "structure": str(s), "level": "object", "split": "internal"}
+            scores += [
+                {**cell, "method": method, "dsc": value}
+                for method, value in (("reference", 0.5), ("m", 0.5 + Y[d] / 100))
+            ]
+    tables = {"scores": frames.scores(pd.DataFrame(scores)), "objects": pd.DataFrame(objects)}
+    found = regularity.analyse(tables, AnalysisSettings(resamples=200))["regularity"]
+    return found[(found["unit"] == "structure") & (found["modality"] == "all")]
+
+
+def test_structures_of_a_dataset_count_once() -> None:
+    once, often = over_structures(1), over_structures(10)
+    assert set(once["n"]) == {12}
+    assert set(often["n"]) == {120}
+    assert set(often["clusters"]) == set(once["clusters"]) == {12}
+    for column in ("r", "low", "high", "p"):
+        np.testing.assert_allclose(often[column], once[column], rtol=1e-6)
+    pearson = often[(often["correlation"] == "pearson") & (often["dimension"] == "2d")]
+    assert pearson["r"].to_numpy() == pytest.approx(stats.pearsonr(X[:12], Y[:12]).statistic)
 
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman", "partial"])
