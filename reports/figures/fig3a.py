@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.sections import counted
 from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, SPLITS, WIDTH, note, styled
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ def caption(types: "pd.DataFrame") -> str:
         return "Objects by type and dataset: none, since no dataset was prepared."
     splits: Mapping[Any, int] = types.drop_duplicates("dataset")["split"].value_counts().to_dict()
     listed = ", ".join(f"{count} {SPLITS.get(str(s), str(s))}" for s, count in splits.items())
+    different = counted(types["structure"].str.casefold().nunique(), "different name")
     return (
-        f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset) "
-        f"in {types['dataset'].nunique()} datasets ({listed}). A bar is a type, its length the "
-        "number of objects on a logarithmic scale (dashed rings: powers of ten). Inner rings: "
-        "modality and split. In brackets: types of the dataset."
+        f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset; "
+        f"{different} as spelled) in {types['dataset'].nunique()} datasets ({listed}). A bar is a "
+        "type, its length the number of objects on a logarithmic scale (dashed rings: powers of "
+        "ten). Inner rings: modality and split. In brackets: types of the dataset."
     )
 
 

@@ -318,8 +318,10 @@ def _count(results: "Results", what: str) -> Measured:
     _the_papers(table["dataset"], "all", "prepared")
     samples = _table(results, "training_samples")
     samples = samples[samples["dataset"].isin(table["dataset"])]
+    types = _table(results, "object_types")
+    types = types[types["dataset"].isin(table["dataset"])]
     values = {
-        "object_types": table["structures"].sum(),
+        "object_types": types["structure"].str.casefold().nunique(),
         "objects": table["objects"].sum(),
         "propmask_tasks": samples["tasks"].sum(),
         "box2mask_samples": samples["samples"].sum(),
@@ -327,7 +329,8 @@ def _count(results: "Results", what: str) -> Measured:
     value = float(values[what])
     if math.isnan(value):
         raise NotHereError("it has no value")
-    return Measured(value, n=len(table))
+    note = "names of structures are matched as spelled" if what == "object_types" else ""
+    return Measured(value, n=len(table), note=note)
 
 
 def _never(reason: str) -> Callable[..., Measured]:

@@ -298,7 +298,9 @@ def test_bars_around_the_circle_are_logarithms_of_the_counts() -> None:
     np.testing.assert_allclose(heights - 0.02, powers / powers.max(), atol=1e-12)
     for text in ("D0 (1)", "D1 (2)", "D2 (3)", "1,000", "CT", "MR", "internal"):
         assert text in texts(figure) or text in [t.get_text() for t in figure.legends[0].texts]
-    assert f"{types['objects'].sum():,} objects of 6 types" in fig3a.caption(types)
+    types.loc[0, "structure"] = "Type0"
+    told = "objects of 6 types (a structure of a dataset; 3 different names as spelled) in 3"
+    assert f"{types['objects'].sum():,} {told}" in fig3a.caption(types)
 
 
 def fingerprint(datasets: int) -> pd.DataFrame:

@@ -407,6 +407,19 @@ def test_a_structure_of_a_dataset_as_the_authors_read_it_is_the_papers(
     assert row["why"].endswith(f"x of {name}")
 
 
+def test_object_types_are_counted_once_in_whichever_dataset(bare: Results) -> None:
+    """Liver in each of 44 datasets, and 167 other types in the first, are 168 different types."""
+    names = [f"D{d:02d}" for d in range(1, 45)]
+    types = [{"dataset": d, "structure": ("liver", "Liver")[i % 2]} for i, d in enumerate(names)]
+    types += [{"dataset": "D01", "structure": f"type {i}"} for i in range(167)]
+    counts = pd.DataFrame({"dataset": names, "structures": [168] + [1] * 43, "objects": 1})
+    row = judged(put(bare, fingerprint=counts, object_types=pd.DataFrame(types)))
+    found = row.loc["n_object_types"]
+    assert (found["ours"], found["verdict"]) == (168, REPRODUCED)
+    assert found["why"].endswith("names of structures are matched as spelled")
+    assert row.loc["n_3d_objects", "why"] == "not equal"
+
+
 def test_each_number_names_a_known_quantity() -> None:
     for row in records(read_statistics(ledger.NUMBERS)):
         assert str(row["quantity"]).split()[0] in quantities._QUANTITIES
