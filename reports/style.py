@@ -93,6 +93,11 @@ class Look:
     marker: str
     line: Any
 
+    @property
+    def dash(self) -> list[float]:
+        """Lengths of dash and gap of the line, in its widths; empty where it is drawn through."""
+        return [] if isinstance(self.line, str) else list(self.line[1])
+
 
 def looks(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None

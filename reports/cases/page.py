@@ -24,7 +24,7 @@ def page(results: "Results") -> dict[str, Any]:
     """Everything that the template shows of the cases; nothing where ``cases.json`` is not there.
 
     ``index`` is what the script reads: the cases without their pixels, the methods with their
-    colours, and ``points``, the scores of all objects. ``links``, ``datasets`` and
+    colours and dashes, and ``points``, the scores of all objects. ``links``, ``datasets`` and
     ``places``: keys and datasets of the cases, and what figures may lead to.
     """
     path = results.folder / NAME
@@ -39,7 +39,8 @@ def page(results: "Results") -> dict[str, Any]:
         "truth": TRUTH,
         "kinds": KINDS,
         "methods": [
-            {"name": m, "colour": looks[m].colour, "control": m in results.controls}
+            {"name": m, "colour": looks[m].colour, "dash": looks[m].dash}
+            | {"control": m in results.controls}
             for m in results.columns
         ],
         "points": points(results, set(keys)),

@@ -13,7 +13,8 @@ const make = (tag, properties = {}, ...children) => {
 const canvases = [...document.querySelectorAll("#viewer canvas[data-axis]")];
 const sliders = [...document.querySelectorAll("#viewer input[data-axis]")];
 const colours = new Map([[REFERENCE, index.truth], ...index.methods.map((m) => [m.name, m.colour])]);
-const viewer = new Viewer(canvases, colours, told);
+const dashes = new Map(index.methods.map((m) => [m.name, m.dash]));
+const viewer = new Viewer(canvases, colours, dashes, told);
 viewer.shown = new Set([REFERENCE, ...index.methods.filter((m) => !m.control).map((m) => m.name)]);
 if (viewer.shown.size === 1) index.methods.forEach((m) => viewer.shown.add(m.name));
 const solid = new Solid($("solid"), viewer);
@@ -60,6 +61,13 @@ function channel(number) {
   preset(windows[0][0]);
 }
 
+// A background like the line of a mask.
+function stripes(colour, dash) {
+  if (!dash?.length) return colour;
+  const [on, off] = dash.map((length) => length * THIN);
+  return `repeating-linear-gradient(90deg, ${colour} 0 ${on}px, transparent ${on}px ${on + off}px)`;
+}
+
 function maskList() {
   const { entry } = viewer;
   const rows = [REFERENCE, ...index.methods.map((m) => m.name)].map((name, place) => {
@@ -68,7 +76,7 @@ function maskList() {
     const box = make("input", { type: "checkbox", checked: there && viewer.shown.has(name), disabled: !there });
     box.dataset.mask = name;
     const swatch = make("span", { className: "swatch", ariaHidden: "true" });
-    swatch.style.background = colours.get(name);
+    swatch.style.background = stripes(colours.get(name), dashes.get(name));
     const score = name === REFERENCE ? "" : answer?.dsc != null ? answer.dsc.toFixed(3) : "none";
     const key = place < 10 ? make("kbd", { ariaHidden: "true" }, String(place)) : "";
     const label = make("label", { title: there ? "" : answer?.reason ?? "no mask" }, box, swatch,

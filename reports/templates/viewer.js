@@ -5,6 +5,7 @@ const VIEWS = [
   { name: "Sagittal", rows: 0, columns: 1, flip: true, edges: ["A", "P", "H", "F"] },
 ];
 const REFERENCE = "reference";
+const THIN = 1.5;  // width of a method's line
 const ADDED = "#56b4e9";  // told apart from the reference's yellow by every eye
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const rgb = (hex) => [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16));
@@ -41,9 +42,11 @@ async function unpack(text, entry) {
 }
 
 class Viewer {
-  // `colours`: of the reference and the methods; `moved` is called after every change of place.
-  constructor(places, colours, moved) {
+  // `colours`: of the reference and the methods; `dashes`: dash and gap of the methods' lines, in
+  // widths, empty for a line drawn through; `moved` is called after every change of place.
+  constructor(places, colours, dashes, moved) {
     this.colours = colours;
+    this.dashes = dashes;
     this.moved = moved;
     this.drawn = "line";
     this.errorOf = null;
@@ -210,34 +213,49 @@ class Viewer {
 
   // Along the edges of voxels; the reference is wide, so that it shows where a method agrees.
   #outlines(context, plane, place) {
-    const [wide, thin] = [3.4, 1.5].map((width) => width * devicePixelRatio);
+    const [wide, thin] = [3.4, THIN].map((width) => width * devicePixelRatio);
     for (const name of this.visible()) {
       const path = this.#outline(this.pixels.masks.get(name), plane, place);
       const reference = name === REFERENCE;
       if (reference) this.#stroke(context, path, "#000", wide + 1.5 * devicePixelRatio);
-      this.#stroke(context, path, this.colours.get(name), reference ? wide : thin);
+      this.#stroke(context, path, this.colours.get(name), reference ? wide : thin, this.dashes.get(name));
     }
   }
 
-  #stroke(context, path, colour, width) {
+  #stroke(context, path, colour, width, dash = []) {
     context.strokeStyle = colour;
     context.lineWidth = width;
-    context.lineCap = "square";
+    context.setLineDash(dash.map((length) => length * width));
     context.stroke(path);
+    context.setLineDash([]);
   }
 
+  // Closed lines with the mask on their right, so that dashes go on around corners.
   #outline(mask, { rows, columns, first, down, across }, { left, top, width, height }) {
-    const path = new Path2D();
-    const x = (c) => left + (c * width) / columns;
-    const y = (r) => top + (r * height) / rows;
-    const line = (c0, r0, c1, r1) => { path.moveTo(x(c0), y(r0)); path.lineTo(x(c1), y(r1)); };
+    const next = new Map();  // by corner: the corners that edges lead to from there
+    const corner = (c, r) => r * (columns + 1) + c;
+    const line = (c0, r0, c1, r1) => {
+      const start = corner(c0, r0);
+      if (!next.has(start)) next.set(start, []);
+      next.get(start).push(corner(c1, r1));
+    };
     for (let r = 0; r < rows; r += 1) {
       for (let c = 0, i = first + r * down; c < columns; c += 1, i += across) {
         if (!mask[i]) continue;
-        if (c === 0 || !mask[i - across]) line(c, r, c, r + 1);
+        if (c === 0 || !mask[i - across]) line(c, r + 1, c, r);
         if (c === columns - 1 || !mask[i + across]) line(c + 1, r, c + 1, r + 1);
         if (r === 0 || !mask[i - down]) line(c, r, c + 1, r);
-        if (r === rows - 1 || !mask[i + down]) line(c, r + 1, c + 1, r + 1);
+        if (r === rows - 1 || !mask[i + down]) line(c + 1, r + 1, c, r + 1);
+      }
+    }
+    const path = new Path2D();
+    const x = (at) => left + ((at % (columns + 1)) * width) / columns;
+    const y = (at) => top + (Math.floor(at / (columns + 1)) * height) / rows;
+    for (const [start, ends] of next) {
+      while (ends.length) {
+        path.moveTo(x(start), y(start));
+        for (let at = ends.pop(); at !== start; at = next.get(at).pop()) path.lineTo(x(at), y(at));
+        path.closePath();
       }
     }
     return path;

@@ -167,6 +167,31 @@ def test_a_toggle_changes_pixels(page: Page) -> None:
     assert errors[0] > errors[1] > errors[2] == 0
 
 
+def test_a_method_is_dashed_as_in_the_figures(context: BrowserContext, shown: Results) -> None:
+    """Dashes go on from edge to edge of voxels, which are shorter than they are."""
+    text = (shown.folder / "report.html").read_text(encoding="utf-8")
+    assert '"dash": [1, 1.5], "name": "oracle"' in text  # a control
+    dashed = shown.folder / "dashed.html"
+    plain = '"dash": [], "name": "PAM-1"'
+    assert plain in text
+    dashed.write_text(text.replace(plain, '"dash": [15, 10], "name": "PAM-1"'), encoding="utf-8")
+    drawn = []
+    for path, striped in ((shown.folder / "report.html", False), (dashed, True)):
+        page = context.new_page()
+        page.goto(path.as_uri())
+        expect(page.locator("#case-name")).not_to_be_empty()
+        page.get_by_label("crosshair").uncheck()
+        page.get_by_role("button", name="None").click()
+        page.locator("[data-mask='reference']").uncheck()
+        box = page.locator("[data-mask='PAM-1']")
+        box.check()
+        swatch = page.locator("#mask-list label").filter(has=box).locator(".swatch")
+        assert ("gradient" in (swatch.get_attribute("style") or "")) == striped
+        drawn.append(seen(page)["coloured"])
+        page.close()
+    assert drawn[1] == pytest.approx(drawn[0] * 15 / 25, rel=0.15)
+
+
 def test_windows(page: Page) -> None:
     soft = seen(page)
     choice(page, "Window").select_option("bone")

@@ -93,6 +93,15 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
     assert "A chart a method" in fig4a.caption(table, names, [])
 
 
+def test_methods_of_one_colour_are_told_apart_by_their_dashes() -> None:
+    names = [f"m{i}" for i in range(17)]
+    found = looks([*names, "control"], ["control"])
+    assert len({(found[name].colour, *found[name].dash) for name in names}) == len(names)
+    assert found["m0"].dash == []
+    assert found["m8"].dash == [5, 1.5]
+    assert found["control"].dash == [1, 1.5]
+
+
 def led(*means: tuple[float, ...]) -> pd.DataFrame:
     """A dataset for each row of means, of a metric of each kind."""
     rows = [
