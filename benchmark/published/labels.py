@@ -18,6 +18,7 @@ from benchmark.objects import Region
 from benchmark.published import dicomseg, rasters, scans
 from benchmark.published.scans import Scan
 from benchmark.published.transforms import OntoImage, Raster
+from benchmark.published.wildcards import paths_like
 from benchmark.volume import Header, whole_numbers
 
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
@@ -70,8 +71,7 @@ def _files(scan: Scan) -> list[Path]:
     pattern = scan.label.relative_to(scan.root).as_posix()
     if "{" not in pattern and "*" not in pattern:
         return [scan.label] if scan.label.exists() else []
-    found = scan.root.glob(pattern.replace("{structure}", "*"))
-    files = sorted(path for path in found if not path.name.startswith("."))
+    files = paths_like(scan.root, pattern.replace("{structure}", "*"))
     several = "{structure}" in pattern or pattern.lower().endswith(".png")
     return files if several or len(files) == 1 else []
 

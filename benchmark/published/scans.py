@@ -11,6 +11,7 @@ from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout, placeholders
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
+from benchmark.published.wildcards import paths_like
 from benchmark.splits import held_back
 
 Part = Literal["train", "validation"]
@@ -52,11 +53,10 @@ def find(dataset: Dataset, root: Path) -> list[Scan]:
                 )
             found[scan.id] = scan
     if not found:
-        first = dataset.layout[0]
-        told = f"image fits the pattern {first.image[0]!r}" if first.image else "DICOM series fits"
+        told, key = _unfit(dataset.layout[0], root)
         raise UserError(
-            f"{dataset.id}: no {told} below {root}. Check layout.{'image' * bool(first.image)}"
-            f"{'series' * bool(first.series)} of the entry against the files."
+            f"{dataset.id}: no {told} below {root}. Check layout.{key} of the entry against the "
+            "files."
         )
     return [found[name] for name in sorted(found)]
 
@@ -89,7 +89,7 @@ def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict
             seen.add(name)
         glob += "*" if name is not None else ""
     glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # only a whole name may be **
-    for path in sorted(root.glob(glob)):
+    for path in paths_like(root, glob):
         if matched := re.fullmatch(expression, path.relative_to(root).as_posix()):
             yield matched.groupdict()
 
@@ -99,7 +99,7 @@ def resolve(root: Path, pattern: str, fields: Mapping[str, str]) -> Path:
     plain = fill(pattern, fields)
     if "*" not in plain or "{" in plain:
         return root / plain
-    fitting = sorted(p for p in root.glob(plain) if not p.name.startswith("."))
+    fitting = paths_like(root, plain)
     return fitting[0] if len(fitting) == 1 else root / plain
 
 
@@ -131,6 +131,18 @@ def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
             told = {**fields, **more}
             file = resolve(root, pattern, told)
             yield from _volumes(dataset, layout, root, told, images, file)
+
+
+def _unfit(layout: Layout, root: Path) -> tuple[str, str]:
+    """What no file fits, for a layout that gave no scan, and the key that says how it lies."""
+    image, label = layout.image[:1], layout.label
+    if image and not any(matches(root, image[0], layout.where)):
+        return f"image fits the pattern {image[0]!r}", "image"
+    if label is None:
+        return "DICOM segmentation fits", "series"
+    if image or not any(matches(root, label, layout.where)):
+        return f"label fits the pattern {label!r}", "label"
+    return "DICOM series fits", "series"
 
 
 def _volumes(

@@ -9,6 +9,10 @@ from benchmark import catalogue, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.masks import Mask
 from benchmark.sources import Status
+from benchmark.sources.fetched import lay_out
+from benchmark.sources.files import File
+from benchmark.sources.place import Got, Place
+from benchmark.sources.tree import plant
 from tests.benchmark.published.files import CODES, DECOYS, FILES, WORD
 from tests.benchmark.published.quirks import QUIRKS
 from tests.benchmark.published.tree import Tree, grey, scene
@@ -54,7 +58,7 @@ RELEASED = {
 def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
     entry = catalogue.load(f"{name}@released")
     tree = build(name, tmp_path / "raw")
-    got = prepared(entry, tree, tmp_path / "converted")
+    got = prepared(entry, tree.root, tmp_path / "converted")
     scans = {row["scan"] for row in got.images}
     assert {row["structure"] for row in got.objects} == RELEASED[name]
     if name == "D25":  # the mask on other slices
@@ -72,9 +76,19 @@ def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(image.array, (grey(scene(1)) + 100) * 10)
 
 
-def prepared(entry: Dataset, tree: Tree, converted: Path) -> prepare.Prepared:
+def fetched(root: Path, raw: Path) -> Path:
+    """The links that a fetch makes to what it has downloaded and unpacked."""
+    tops = sorted(root.iterdir())
+    place = Place(raw)
+    got = [Got(top, top.name, File(name=top.name, unpack=False)) for top in tops]
+    plant(lay_out(got), place.files, place.links)
+    assert all(path.is_symlink() for path in place.files.iterdir())
+    return place.files
+
+
+def prepared(entry: Dataset, root: Path, converted: Path) -> prepare.Prepared:
     """All shards of a dataset."""
-    status = Status(state="ready", root=str(tree.root), fingerprint="x")
+    status = Status(state="ready", root=str(root), fingerprint="x")
     got = prepare.Prepared()
     for shard in range(entry.shards):
         part = prepare.prepare(entry, status, shard, converted)
@@ -86,9 +100,10 @@ def prepared(entry: Dataset, tree: Tree, converted: Path) -> prepare.Prepared:
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Path) -> None:
     entry = catalogue.load(name)
-    tree = build(name, tmp_path / "raw")
+    tree = build(name, tmp_path / "downloads")
     before = {path: path.read_bytes() for path in tree.root.rglob("*") if path.is_file()}
-    got = prepared(entry, tree, tmp_path / "converted")
+    files = fetched(tree.root, tmp_path / name / "raw")
+    got = prepared(entry, files, tmp_path / "converted")
     assert {row["scan"] for row in got.failures} == tree.set_aside, got.failures
     assert {row["scan"] for row in got.images} == set(tree.scans)
     for row in got.images:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
+from benchmark.published.labels import missing
 from benchmark.published.scans import find, part_of, shard_of
 from benchmark.splits import split
+from tests.benchmark.published.tree import Tree, grey, scene
 
 Make = Callable[..., Dataset]
 
@@ -57,6 +60,33 @@ def test_hidden_files_are_no_scans(tmp_path: Path, entry: Make) -> None:
     assert [scan.id for scan in find(entry(), tmp_path)] == ["a"]
 
 
+def test_patterns_lead_through_links_and_end_where_they_turn_back(
+    tmp_path: Path, entry: Make
+) -> None:
+    """A fetch lays out links; one that a person made may lead back up, or to itself."""
+    layout = {"image": "**/{scan}_ct.nii", "label": "**/{scan}_seg*.nii"}
+    touch(tmp_path, "store/deep/a_ct.nii", "store/deep/.b_ct.nii", "store/deep/er/a_seg1.nii")
+    root = tmp_path / "files"
+    root.mkdir()
+    (root / "top").symlink_to(tmp_path / "store")
+    (tmp_path / "store/deep/up").symlink_to(tmp_path / "store")
+    (tmp_path / "store/deep/again").symlink_to(root)
+    (tmp_path / "store/itself").symlink_to("itself")
+    (scan,) = find(entry(layout=layout), root)
+    assert scan.images == (root / "top/deep/a_ct.nii",)
+    assert scan.label == root / "top/deep/er/a_seg1.nii"
+    assert not missing(scan)
+
+
+def test_special_characters_in_the_text_of_a_name(tmp_path: Path, entry: Make) -> None:
+    layout = {"image": "{scan}/ct*.nii", "label": "{scan}/seg*/{structure}.nii"}
+    touch(tmp_path, "a[1]?/ct0.nii", "a[1]?/seg0/organ.nii", "a1x/ct0.nii")
+    other, scan = find(entry(layout=layout), tmp_path)
+    assert (other.id, scan.id) == ("a1x", "a[1]?")
+    assert scan.images == (tmp_path / "a[1]?/ct0.nii",)
+    assert (missing(other), missing(scan)) == (True, False)
+
+
 def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
     touch(tmp_path, "images/p01_pre.nii.gz", "images/p01_post.nii.gz")
     layout = entry().layout[0].model_dump()
@@ -73,6 +103,23 @@ def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
 def test_no_file_fits(tmp_path: Path, entry: Make) -> None:
     with pytest.raises(UserError, match=r"T1: no image fits .*images/\{scan\}\.nii\.gz.* below"):
         find(entry(), tmp_path)
+
+
+def test_no_label_fits(tmp_path: Path, entry: Make) -> None:
+    Tree(tmp_path).series("ct", grey(scene(1)), patient="p")
+    touch(tmp_path, "a/image.nii")
+    by_file: Any = {"image": "{scan}/image.nii", "label": "{scan}/seg{rater}.nii"}
+    by_patient: Any = {"series": {"modality": "CT"}, "label": "**/{patient}_mask.nii"}
+    for layout, told in (
+        ({**by_file, "scan": "{scan}.{rater}"}, r"no label fits .*rater.*Check layout\.label"),
+        (by_patient, r"no label fits .*patient.*Check layout\.label"),
+        ({"series": {"modality": "CT"}}, r"no DICOM segmentation fits .*Check layout\.series"),
+    ):
+        with pytest.raises(UserError, match=told):
+            find(entry(layout=layout), tmp_path)
+    touch(tmp_path, "q_mask.nii")
+    with pytest.raises(UserError, match=r"no DICOM series fits .*Check layout\.series"):
+        find(entry(layout=by_patient), tmp_path)
 
 
 def test_shards_are_stable_and_even() -> None:
