@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, same_grid, view_axis
-from benchmark.published.dicomseries import inspect_series
+from benchmark.published.dicomseries import inspect_frames, inspect_series
 from benchmark.published.imagefile import Contents, inspect, pixels, refusal
 from benchmark.published.integrity import DamagedError, scan
 
@@ -280,4 +280,4 @@ def inspect_path(path: Path) -> Contents:
             cause="a misspelt path, or a dataset that was not fetched or unpacked",
             step="check the path, or fetch the dataset again",
         )
-    return inspect(path)
+    return inspect_frames(path) if path.suffix.lower() == ".dcm" else inspect(path)

@@ -106,15 +106,17 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
     labelmap = dataset.get("SegmentationType") == "LABELMAP"
     for own, stored in zip(dataset.PerFrameFunctionalGroupsSequence, stack, strict=True):
         if not labelmap:
-            about = _group(own, shared, "SegmentIdentificationSequence")
+            about = functional_group(own, shared, "SegmentIdentificationSequence")
             if int(about.ReferencedSegmentNumber) != number:
                 continue
         pixels = stored == number if labelmap else stored != 0
         if not pixels.any():
             continue
-        turn = np.array(_group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient)
-        down, across = _group(own, shared, "PixelMeasuresSequence").PixelSpacing
-        corner = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
+        turn = np.array(
+            functional_group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
+        )
+        down, across = functional_group(own, shared, "PixelMeasuresSequence").PixelSpacing
+        corner = functional_group(own, shared, "PlanePositionSequence").ImagePositionPatient
         yield _Frame(
             pixels,
             np.array(corner, dtype=float),
@@ -123,7 +125,8 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
         )
 
 
-def _group(own: Any, shared: Any, name: str) -> Any:
+def functional_group(own: Any, shared: Any, name: str) -> Any:
+    """What is told of a frame, by the frame itself or for all of them."""
     return (own if name in own else shared)[name].value[0]
 
 

@@ -1,16 +1,19 @@
 """Grid of a DICOM series, and the checks that ITK does not make.
 
 ITK stacks whatever slices it can read, at the mean distance of those that it found: a missing,
-doubled or unreadable slice, or a tilted gantry, gives a wrong volume and at most a warning.
+doubled or unreadable slice, or a tilted gantry, gives a wrong volume and at most a warning. Of a
+file of many frames it takes the place of a few and the scale of one for those of all.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry
+from benchmark.published.dicomseg import functional_group
 from benchmark.published.imagefile import Contents, inspect, open_header, refusal
 
 _UNEVEN = 0.1  # share of the slice distance by which a slice may be out of place
@@ -20,8 +23,8 @@ _TILT = 1.0  # pixels by which the last slice may lie beside the first
 def inspect_series(folder: Path) -> Contents:
     """Read the headers of the one DICOM series in ``folder``; no pixels."""
     files = _files(folder)
-    if len(files) == 1:  # a multi-frame file
-        return inspect(files[0])
+    if len(files) == 1:
+        return inspect_frames(files[0])
     headers = {file: open_header(file) for file in files}
     normal = np.array(headers[files[0]].GetDirection()).reshape(3, 3)[:, 2]
     files = tuple(sorted(files, key=lambda file: float(headers[file].GetOrigin() @ normal)))
@@ -38,6 +41,75 @@ def inspect_series(folder: Path) -> Contents:
     mixed = len({header.GetPixelID() for header in headers.values()}) > 1
     pixel_type = sitk.sitkFloat32 if mixed else sitk.sitkUnknown
     return Contents(files, size, grid, pixel_type=pixel_type)
+
+
+def inspect_frames(file: Path) -> Contents:
+    """Read the header of one DICOM file; no pixels. Its frames may run up or down, evenly.
+
+    Frames that tell no position are taken as ITK takes them.
+    """
+    import pydicom
+
+    reader = open_header(file)
+    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    placed = any("PlanePositionSequence" in groups for groups in (shared, *frames))
+    if len(frames) < 2 or not placed:
+        return inspect(file)
+    width, height, depth = reader.GetSize()
+    try:
+        if len(frames) != depth:
+            raise ValueError(f"{len(frames)} positions of {depth} frames")
+        origins, directions = (
+            np.array(v) for v in zip(*(_placed(f, shared) for f in frames), strict=True)
+        )
+        scales = sorted({_scale(frame, shared) for frame in frames})
+        measures = functional_group(frames[0], shared, "PixelMeasuresSequence")
+        dy, dx = (float(mm) for mm in measures.PixelSpacing)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise refusal(
+            file,
+            "frames that do not tell where they lie",
+            expected="position, orientation and size of the pixels of each",
+            got=f"from the reader: {error}",
+            cause="a damaged header",
+            step="fetch the file again; if it is complete, leave the scan out",
+        ) from None
+    normal = np.cross(directions[0, :3], directions[0, 3:])
+    if origins[-1] @ normal < origins[0] @ normal:
+        normal = -normal
+    _check_regular(file, origins, directions, normal, min(dx, dy))
+    if len(scales) > 1:
+        raise refusal(
+            file,
+            "frames with values on scales of their own",
+            expected="one slope and intercept",
+            got=f"{len(scales)}, such as {scales[0]} and {scales[-1]}",
+            cause="PET, or maps of several quantities in one file",
+            step="convert the scan to NIfTI with a program that scales each frame",
+        )
+    dz = float((origins[-1] - origins[0]) @ normal) / (len(frames) - 1)
+    axes = np.column_stack([directions[0, :3], directions[0, 3:], normal])
+    size = (width, height, depth)
+    grid = Geometry(size, (dx, dy, dz), tuple(origins[0].tolist()), tuple(axes.ravel().tolist()))
+    return Contents((file,), size, grid, reader.GetNumberOfComponents())
+
+
+def _placed(frame: Any, shared: Any) -> tuple[list[float], list[float]]:
+    """Position of the first pixel in mm, and the direction of rows and columns."""
+    position = functional_group(frame, shared, "PlanePositionSequence").ImagePositionPatient
+    turn = functional_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient
+    return [float(v) for v in position], [float(v) for v in turn]
+
+
+def _scale(frame: Any, shared: Any) -> tuple[float, float]:
+    """Slope and intercept of the stored values."""
+    name = "PixelValueTransformationSequence"
+    if name not in frame and name not in shared:
+        return 1.0, 0.0
+    about = functional_group(frame, shared, name)
+    return float(about.RescaleSlope), float(about.RescaleIntercept)
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

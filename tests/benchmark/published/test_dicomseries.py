@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
@@ -193,3 +195,78 @@ def test_two_series_or_none(tmp_path: Path) -> None:
     save_series(folder, source(np.eye(3)), uid="1.2.3.5")
     with pytest.raises(UserError, match=r"got 2 series: 1\.2\.3\.4.*folder of its own"):
         read_header(folder)
+
+
+UP = [2.5 * k for k in range(6)]
+
+
+def group(**values: Any) -> Dataset:
+    made = Dataset()
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+def save_frames(
+    folder: Path, heights: Sequence[float], slopes: Sequence[float] = (), dropped: int = 0
+) -> Path:
+    """Write `ARRAY` as one file of CT frames at ``heights``; with a scale each, if any."""
+    file = group(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", SOPInstanceUID="1.2.3.4.1", Modality="CT",
+        StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", NumberOfFrames=len(ARRAY),
+        Rows=ARRAY.shape[1], Columns=ARRAY.shape[2], SamplesPerPixel=1, BitsAllocated=16,
+        BitsStored=16, HighBit=15, PixelRepresentation=1, PhotometricInterpretation="MONOCHROME2",
+    )  # fmt: skip
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [group(PixelSpacing=[0.8, 0.7], SliceThickness=9)]
+    shared.PlaneOrientationSequence = [group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
+    file.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for number, z in enumerate(heights[: len(heights) - dropped]):
+        frame = Dataset()
+        frame.PlanePositionSequence = [group(ImagePositionPatient=[-10, 20, z])]
+        if slopes:
+            scale = group(RescaleSlope=slopes[number], RescaleIntercept=-10, RescaleType="HU")
+            frame.PixelValueTransformationSequence = [scale]
+        frames.append(frame)
+    file.PerFrameFunctionalGroupsSequence = frames
+    file.PixelData = ARRAY.tobytes()
+    folder.mkdir()
+    file.save_as(folder / "1.dcm", enforce_file_format=True)
+    return folder / "1.dcm"
+
+
+@pytest.mark.parametrize("way", [1, -1], ids=["up", "down"])
+@pytest.mark.parametrize("slopes", [[], [2] * 6], ids=["", "scaled"])
+def test_frames_lie_where_their_positions_say(
+    tmp_path: Path, way: int, slopes: Sequence[float]
+) -> None:
+    file = save_frames(tmp_path / "series", [0, 2.5, 5.01, 7.49, 10, 12.5][::way], slopes)
+    expected = ARRAY[::way] * 2 - 10 if slopes else ARRAY[::way]
+    for path in (file, file.parent):
+        volume = read([path])
+        np.testing.assert_array_equal(volume.array, expected)
+        assert volume.spacing == (2.5, 0.8, 0.7)
+        assert volume.native is not None
+        assert volume.native.origin == (-10, 20, 0 if way == 1 else 12.5)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"heights": [0, 2.5, 5, 10, 12.5, 15]}, r"distances of 2\.5 to 5 mm"),
+        ({"heights": [0, 5, 2.5, 7.5, 10, 12.5]}, r"distances of -2\.5 to 5 mm"),
+        ({"heights": [0, 2.5, 5, 0, 2.5, 5]}, r"distances of -5 to 2\.5 mm"),
+        ({"heights": [0, 0, 2.5, 2.5, 5, 5]}, r"distances of 0 to 2\.5 mm"),
+        ({"heights": UP, "slopes": [1, 1, 1, 2, 2, 2]}, "on scales of their own"),
+        ({"heights": UP, "dropped": 1}, "do not tell where they lie.*5 positions of 6 frames"),
+    ],
+    ids=["gap", "order", "two phases", "two turns", "scales", "count"],
+)
+def test_irregular_frames(tmp_path: Path, told: dict[str, Any], message: str) -> None:
+    file = save_frames(tmp_path / "series", **told)
+    for path in (file, file.parent):
+        with pytest.raises(UserError, match=message):
+            read_header(path)
