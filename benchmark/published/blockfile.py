@@ -68,10 +68,13 @@ def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
                 yield _Volume(path, zarr.open(store, mode="r")), spacing
             finally:
                 store.close()
-    except (OSError, ValueError, KeyError, tifffile.TiffFileError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # the readers raise whatever the codecs do
         raise UserError(
             f"{path}: unreadable image. Expected OME-TIFF or OME-Zarr; got from the reader: "
-            f"{error}. Likely cause: a truncated download. Next step: fetch the file again."
+            f"{type(error).__name__}: {error}. Likely cause: a truncated download. Next step: "
+            "fetch the file again."
         ) from None
 
 

@@ -87,6 +87,22 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
         blockfile.read(tmp_path / "flat.tif")
 
 
+def test_damaged_pixels_say_so(tmp_path: Path) -> None:
+    """What the codecs raise is neither an error of the system nor of tifffile."""
+    packed = tmp_path / "packed.tif"
+    tifffile.imwrite(packed, ARRAY, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(packed) as file:
+        start = file.pages[0].dataoffsets[0]
+    content = packed.read_bytes()
+    packed.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
+    stored = ome_zarr(tmp_path / "a.zarr")
+    chunk = next(path for path in sorted((stored / "0").rglob("*")) if path.name[0] != ".")
+    chunk.write_bytes(chunk.read_bytes()[:5])
+    for path in (packed, stored):
+        with pytest.raises(UserError, match="unreadable image"):
+            blockfile.read(path)
+
+
 def test_an_entry_with_blocks(
     tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
 ) -> None:
