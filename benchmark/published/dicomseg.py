@@ -5,6 +5,7 @@ their numbers mean nothing beyond the file, and empty frames may be missing (DIC
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,7 @@ def read(path: Path, grid: Geometry) -> Iterator[Segment]:
     A `UserError` for an unreadable file and for frames with content beyond the image.
     """
     dataset = _opened(path)
-    for number, label in segments(dataset):
-        frames = list(_frames(dataset, number))
+    for label, frames in _segments(path, dataset):
         indices = [_indices(frame, grid) for frame in frames]
         resampled = any(found is None for found in indices)
         if resampled:
@@ -64,8 +64,8 @@ def read(path: Path, grid: Geometry) -> Iterator[Segment]:
 def fits(path: Path, grid: Geometry) -> bool:
     """Whether every frame with content lies on the pixels of ``grid``."""
     dataset = _opened(path)
-    for number, _ in segments(dataset):
-        for frame in _frames(dataset, number):
+    for _, frames in _segments(path, dataset):
+        for frame in frames:
             found = _indices(frame, grid)
             beyond = found is None or any(
                 axis.size and not (axis.min() >= 0 and axis.max() < length)
@@ -76,40 +76,50 @@ def fits(path: Path, grid: Geometry) -> bool:
     return True
 
 
-def segments(dataset: Any) -> list[tuple[int, str]]:
-    """Numbers and labels of the segments of a file; 0 is the background of a file of values."""
-    found = ((int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.SegmentSequence)
-    return [(number, label) for number, label in found if number > 0]
-
-
 def _opened(path: Path) -> Any:
     import pydicom
 
-    try:
+    with _readable(path):
         dataset = pydicom.dcmread(path)
         if dataset.Modality != "SEG":
             raise ValueError(f"modality {dataset.Modality}")
-        _ = dataset.SegmentSequence, dataset.SharedFunctionalGroupsSequence
         dataset.pixel_array  # noqa: B018  (decoded once and kept by pydicom)
-    except Exception as error:  # the decoders of pydicom raise whatever their libraries do
-        raise UserError(
-            f"{path}: unreadable DICOM segmentation ({error}). Likely cause: a truncated download. "
-            "Next step: fetch the file again."
-        ) from None
     return dataset
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file as our own error."""
+    try:
+        yield
+    except Exception as error:  # the decoders of pydicom raise whatever their libraries do
+        raise UserError(
+            f"{path}: unreadable DICOM segmentation ({type(error).__name__}: {error}). Likely "
+            "cause: a truncated download, or a damaged header. Next step: fetch the file again; if "
+            "it is complete, leave the scan out."
+        ) from None
+
+
+def _segments(path: Path, dataset: Any) -> Iterator[tuple[str, list[_Frame]]]:
+    """Labels and frames of the segments; the number 0 is the background of a file of values."""
+    with _readable(path):
+        for item in dataset.SegmentSequence:
+            if (number := int(item.SegmentNumber)) > 0:
+                yield str(item.SegmentLabel), list(_frames(dataset, number))
+
+
 def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
-    """Frames of a segment that hold anything."""
+    """Frames of a segment that hold anything; of shares, what is at least half inside."""
     stack = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    labelmap = dataset.get("SegmentationType") == "LABELMAP"
+    kind = dataset.get("SegmentationType")
+    least = float(dataset.MaximumFractionalValue) / 2 if kind == "FRACTIONAL" else 1
     for own, stored in zip(dataset.PerFrameFunctionalGroupsSequence, stack, strict=True):
-        if not labelmap:
+        if kind != "LABELMAP":
             about = functional_group(own, shared, "SegmentIdentificationSequence")
             if int(about.ReferencedSegmentNumber) != number:
                 continue
-        pixels = stored == number if labelmap else stored != 0
+        pixels = stored == number if kind == "LABELMAP" else stored >= least
         if not pixels.any():
             continue
         turn = np.array(
@@ -172,11 +182,11 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     across, down = (np.linalg.norm(v) for v in (first.along_columns, first.along_rows))
     normal = np.cross(first.along_columns / across, first.along_rows / down)
     heights = np.array([frame.corner @ normal for frame in frames])
-    gaps = np.diff(np.unique(np.round(heights, 3)))
+    heights -= heights.min()
     measures = dataset.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence") or [{}]
     told = measures[0].get("SpacingBetweenSlices") or measures[0].get("SliceThickness")
-    apart = float(told) if told else float(gaps.min()) if gaps.size else 1.0
-    numbers = np.rint((heights - heights.min()) / apart).astype(int)
+    apart = _distance(path, heights, float(told) if told else None)
+    numbers = np.rint(heights / apart).astype(int)
     stack = np.zeros((numbers.max() + 1, *first.pixels.shape), dtype=np.uint8)
     for number, frame in zip(numbers, frames, strict=True):
         stack[number] |= frame.pixels
@@ -190,3 +200,25 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     )
     mask: NDArray[np.bool_] = onto(Raster(path, stack[None], own), grid, nearest=True).array[0] > 0
     return mask
+
+
+def _distance(path: Path, heights: NDArray[np.float64], told: float | None) -> float:
+    """Distance of neighbouring slices in mm, of which empty ones may be missing.
+
+    ``told`` counts only where the ways from frame to frame are its multiples: a slice may be
+    thicker than the way to the next. ``heights``: of the frames, in mm above the lowest.
+    """
+    gaps = np.diff(np.unique(np.round(heights, 3)))
+    if not gaps.size:
+        return told or 1.0
+    for guess in (told or gaps.min(), gaps.min()):
+        steps = np.rint(gaps / guess)
+        if steps.min() > 0 and np.abs(gaps / guess - steps).max() <= _ON_GRID:
+            apart = float((gaps / steps).mean())
+            if np.abs(heights / apart - np.rint(heights / apart)).max() <= _SLICE:
+                return apart
+    raise UserError(
+        f"{path}: the frames make no regular grid. Expected equal distances, or multiples of one; "
+        f"got {gaps.min():.4g} to {gaps.max():.4g} mm. Likely cause: a segmentation drawn on other "
+        "series. Next step: leave the scan out."
+    )

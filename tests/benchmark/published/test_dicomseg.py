@@ -14,7 +14,7 @@ from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published import dicomseg
-from tests.benchmark.published.tree import SPACING, Tree, grey, scene
+from tests.benchmark.published.tree import ORIGIN, SPACING, Tree, grey, scene
 
 Masks = list[tuple[str, NDArray[np.bool_]]]
 OBLIQUE = Rotation.from_euler("xyz", (12, -33, 100), degrees=True).as_matrix()
@@ -114,6 +114,86 @@ def test_a_finer_grid_is_resampled_and_said_so(tmp_path: Path) -> None:
     assert not dicomseg.fits(tmp_path / "seg/seg.dcm", grid)
     coarse = [(label, mask[:, ::2, ::2]) for label, mask in fine]
     check(tmp_path / "seg/seg.dcm", grid, coarse, resampled=True)
+
+
+def resampled(tmp_path: Path, frames: list[float], **measures: float) -> NDArray[np.bool_]:
+    """A segment of one pixel a frame, at these heights in mm, on an image of slices 1 mm apart."""
+    tree = Tree(tmp_path)
+    z = [ORIGIN[2] + height for height in frames]
+    mask = np.zeros((len(z), 6, 6), dtype=bool)
+    mask[:, 2, 2] = True
+    drawn = mask.astype(np.int16)
+    source = tree.series("fine", drawn, patient="p", heights=z, spacing=(1.0, 0.5, 0.5))
+    tree.segmentation("seg/seg.dcm", source, [("organ", mask)])
+    stored = pydicom.dcmread(tmp_path / "seg/seg.dcm")
+    about = stored.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    for name in ("SliceThickness", "SpacingBetweenSlices"):
+        if name in about:
+            delattr(about, name)
+        if name in measures:
+            setattr(about, name, measures[name])
+    stored.save_as(tmp_path / "seg/seg.dcm")
+    whole = np.zeros((18, 3, 3), dtype=np.int16)
+    tree.series("ct", whole, patient="p", spacing=(1.0, 1.0, 1.0))
+    grid = volume.read_header(tmp_path / "ct").native
+    (segment,) = dicomseg.read(tmp_path / "seg/seg.dcm", grid)
+    assert segment.resampled
+    return segment.mask[:, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "measures", "expected"),
+    [
+        ([0, 3, 6, 9], {"SliceThickness": 5}, range(11)),  # thicker than they are apart
+        ([0, 3, 6, 15], {"SliceThickness": 4}, [*range(8), 14, 15, 16]),  # two hold nothing
+        ([0, 3, 9], {"SpacingBetweenSlices": 1}, [0, 3, 9]),
+        ([0, 3, 9], {}, [0, 1, 2, 3, 4, 8, 9, 10]),
+    ],
+    ids=["thick", "thick with a gap", "told", "not told"],
+)
+def test_frames_are_as_far_apart_as_their_positions(
+    tmp_path: Path, frames: list[float], measures: dict[str, float], expected: Any
+) -> None:
+    found = np.flatnonzero(resampled(tmp_path, frames, **measures))
+    np.testing.assert_array_equal(found, list(expected))
+
+
+def test_frames_without_a_common_distance_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no regular grid.*got 2 to 3 mm"):
+        resampled(tmp_path, [0, 2, 5, 7], SliceThickness=2)
+
+
+def test_of_shares_half_and_more_is_inside(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    source = tree.series("ct", grey(scene(1)), patient="p")
+    shares = np.zeros(scene(1).shape, dtype=np.uint8)
+    shares[3:6, 4:8, 5] = [0, 1, 127, 128]
+    shares[4, 4:8, 9] = 255
+    tree.segmentation("seg/seg.dcm", source, [("organ", shares > 0)])
+    stored = pydicom.dcmread(tmp_path / "seg/seg.dcm")
+    stored.SegmentationType, stored.SegmentationFractionalType = "FRACTIONAL", "PROBABILITY"
+    stored.MaximumFractionalValue = 255
+    stored.BitsAllocated = stored.BitsStored = 8
+    stored.HighBit = 7
+    stored.PixelData = shares[shares.any(axis=(1, 2))].tobytes()
+    stored.save_as(tmp_path / "seg/seg.dcm")
+    grid = volume.read_header(tmp_path / "ct").native
+    check(tmp_path / "seg/seg.dcm", grid, [("organ", shares >= 128)])
+
+
+@pytest.mark.parametrize(
+    "name", ["PlanePositionSequence", "SegmentIdentificationSequence", "SegmentNumber"]
+)
+def test_what_a_header_lacks_is_told(tmp_path: Path, name: str) -> None:
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    for item in (*stored.PerFrameFunctionalGroupsSequence, *stored.SegmentSequence):
+        if name in item:
+            del item[name]
+    stored.save_as(path)
+    for reading in (dicomseg.fits, lambda *given: list(dicomseg.read(*given))):
+        with pytest.raises(UserError, match="unreadable DICOM segmentation"):
+            reading(path, grid)
 
 
 def test_content_beyond_the_image_is_refused(tmp_path: Path) -> None:
