@@ -79,6 +79,14 @@ def prepare(
         if shard == 0:
             set_aside(None, "prepare", str(error))
         return prepared
+    if shard == 0 and all(_left_out(scan) for scan in found):
+        pattern = found[0].layout.label
+        set_aside(
+            None,
+            "prepare",
+            f"{dataset.id}: {len(found)} images, but no label fits {pattern!r} below {status.root}."
+            " Check layout.label of the entry against the files.",
+        )
     mine = [scan for scan in found if scans.shard_of(scan.id, dataset.shards) == shard]
     for scan in progress(mine, f"prepare {dataset.id}", "scan"):
         try:
@@ -91,14 +99,13 @@ def prepare(
 
 
 def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
-    left_out = scan.layout.unlabelled == "leave-out"
-    if left_out and labels.missing(scan):
+    if _left_out(scan):
         return
     paths, image = conversion.image_of(dataset, scan, converted)
     if image.native is None:
         raise ValueError("an image that was read has a grid of its own")
     found = labels.read(dataset, scan, image.native)
-    if not found.regions and left_out:
+    if not found.regions and scan.layout.unlabelled == "leave-out":
         return
     if not found.regions and scan.layout.unlabelled != "keep-empty":
         raise UserError(
@@ -120,6 +127,11 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> N
     prepared.objects += rows
     prepared.reference += reference
     prepared.images.append({**names, **_describe(dataset, scan, paths, image)})
+
+
+def _left_out(scan: Scan) -> bool:
+    """Whether a scan has no label file, in a dataset that is published so."""
+    return scan.layout.unlabelled == "leave-out" and labels.missing(scan)
 
 
 def _describe(

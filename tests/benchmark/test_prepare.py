@@ -125,6 +125,26 @@ def test_a_layout_that_fits_nothing(tmp_path: Path, entry: Make, ready: Ready) -
     assert "no image fits the pattern" in failure["reason"]
 
 
+def test_a_dataset_of_which_no_label_is_found(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    """What is published without labels in part may be left out; the whole is lost with a word."""
+    for scan in ("a", "b", "c"):
+        save_scan(tmp_path, scan)
+    layout = {"image": "images/{scan}.nii.gz", "label": "masks/{scan}.nii.gz"}
+    dataset = entry(tmp_path, shards=2, layout={**layout, "unlabelled": "leave-out"})
+    (failure,) = [
+        f for n in range(2) for f in prepare.prepare(dataset, ready(tmp_path), n).failures
+    ]
+    assert (failure["scan"], failure["stage"]) == (None, "prepare")
+    assert "3 images, but no label fits 'masks/{scan}.nii.gz'" in failure["reason"]
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "labels" / "a.nii.gz").rename(tmp_path / "masks" / "a.nii.gz")
+    got = [prepare.prepare(dataset, ready(tmp_path), n) for n in range(2)]
+    assert [row["scan"] for part in got for row in part.images] == ["a"]
+    assert not any(part.failures for part in got)
+
+
 def test_each_scan_is_in_one_shard(
     tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
 ) -> None:
