@@ -81,15 +81,23 @@ class Fetched(Settings):
         return bool(last.get("ready")) and last["hand"] == place.by_hand and place.whole
 
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
-        """Get the files, unpack them and link them below ``<raw>/files``; never raises for them."""
+        """Get the files, unpack them and link them below ``<raw>/files``; never raises for them.
+
+        Nobody is asked where all is here, whole, as this source has brought it.
+        """
         place = Place(raw, patience or Patience())
         before, tries = self.fingerprint(raw), self._last(raw).get("tries", 0) + 1
         root, state, reason, again = str(place.files), "ready", None, True
+        others = _memory(raw)
         try:
             with locked(raw / "fetch"):
-                gathered = list(self.gather(place))
-                plant(lay_out(gathered), place.files, place.links)
-                inventory.write(place, gathered)
+                if not (self.is_here(raw) and inventory.holds(place)):
+                    gathered = list(self.gather(place))
+                    plant(lay_out(gathered), place.files, place.links)
+                    inventory.write(place, gathered)
+                    # what another source of the weights, or the entry before it was changed,
+                    # has brought is linked no more
+                    others = {key: {**told, "ready": False} for key, told in others.items()}
         except ByHandError as error:
             state, reason, again = "manual", str(error), error.again
         except UserError as error:
@@ -104,7 +112,7 @@ class Fetched(Settings):
             "fingerprint": before,
             "hand": place.by_hand,
         }
-        write_json(raw / "fetched.json", {**_memory(raw), self._key: memory})
+        write_json(raw / "fetched.json", {**others, self._key: memory})
         return Status.model_validate(
             {
                 "state": state,

@@ -1,7 +1,7 @@
 """What a fetch has brought, written down, so that it can be checked again without a network."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,32 @@ def verify(place: Place) -> tuple[int, list[str]]:
     if not _inventory(place).is_file():
         raise UserError(f"{place.raw}: nothing was fetched yet. Fetch it first.")
     rows = read_json(_inventory(place))
-    wrong = [told for row in progress(rows, "verify", "file") for told in _wrong(place, row)]
+
+    def read(path: Path) -> str:
+        return hashes_of(path, ["sha256"])["sha256"]
+
+    wrong = [told for row in progress(rows, "verify", "file") for told in _wrong(place, row, read)]
     if not place.whole:
         wrong.append(f"links below {place.files} lead nowhere: fetch again")
     return len(rows), wrong
 
 
-def _wrong(place: Place, row: dict[str, Any]) -> Iterator[str]:
+def holds(place: Place) -> bool:
+    """Whether all is as it was written down; what has a receipt that holds is not read again."""
+    if not _inventory(place).is_file():
+        return False
+    rows = read_json(_inventory(place))
+    return not any(told for row in rows for told in _wrong(place, row, sha256_of))
+
+
+def _wrong(place: Place, row: dict[str, Any], read: Callable[[Path], str]) -> Iterator[str]:
     path = place.raw / row["path"]
     opened = place.raw / row["unpacked"] if "unpacked" in row else None
     if path.is_dir():
         if _count(path) != (row["files"], row["bytes"]):
             yield f"{row['name']}: its files are not those that were fetched"
     elif path.is_file():
-        if hashes_of(path, ["sha256"])["sha256"] != row["sha256"]:
+        if read(path) != row["sha256"]:
             yield f"{row['name']}: its content is not what was fetched"
     elif opened is None:  # an archive may be deleted once it is unpacked
         yield f"{row['name']}: missing"

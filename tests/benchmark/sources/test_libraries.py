@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -453,6 +454,7 @@ def test_synapse_on_a_bad_day(
     made = source("synapse", **SYNAPSE)
     assert made.fetch(raw, naps.patience).state == "ready"
     assert len(naps) == 2
+    shutil.rmtree(raw.parents[1] / "downloads")
     client.errors += [client.SynapseHTTPError(404)]
     assert "answered 404 for syn1" in str(made.fetch(raw, naps.patience).reason)
     client.errors += [RuntimeError(f"token {SECRET} is odd")]

@@ -133,6 +133,29 @@ def test_files_are_chosen_by_name(
 
 
 @each_host
+def test_nobody_is_asked_for_what_is_here_whole(
+    server: Server, raw: Path, naps: Naps, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    record = HOSTS[host](server, monkeypatch)
+    one, both = (source(**record, files=[{"name": name}]) for name in ("b.nii", "*.nii"))
+    first = one.fetch(raw)
+    pages, asked = dict(server.pages), len(server.requests)
+    server.pages.clear()
+    assert one.fetch(raw) == first
+    assert len(server.requests) == asked
+    assert both.fetch(raw).state == "failed"  # an entry that was changed asks
+    assert one.fetch(raw) == first
+    server.pages.update(pages)
+    assert both.fetch(raw).files == 2
+    assert one.fetch(raw).files == 1  # and gives back what is its own
+    path = (raw / "files" / "b.nii").resolve()
+    for spoil in (lambda: path.write_bytes(B[::-1]), lambda: path.write_bytes(B[:4]), path.unlink):
+        spoil()
+        assert one.fetch(raw).state == "ready"
+        assert content(raw / "files") == {"b.nii": B}
+
+
+@each_host
 def test_published_hashes_are_checked(
     server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
