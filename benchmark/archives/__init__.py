@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.archives.formats import pour
-from benchmark.archives.guard import ArchiveError, Guard, Limits, PasswordError
+from benchmark.archives.guard import (
+    ArchiveError,
+    DamagedArchiveError,
+    Guard,
+    Limits,
+    PasswordError,
+)
 from benchmark.files import read_json, write_json
 from benchmark.machine.progress import byte_bar
 
-__all__ = ["ArchiveError", "Limits", "PasswordError", "marker", "unpack"]
+__all__ = ["ArchiveError", "DamagedArchiveError", "Limits", "PasswordError", "marker", "unpack"]
 
 
 def unpack(
@@ -29,9 +35,9 @@ def unpack(
     the folder says of which archive it was made, so nothing is unpacked twice; ``target`` is there
     only when all is done.
 
-    Raises `ArchiveError` for a damaged archive, and for one that holds a path out of the folder, a
-    link, a device, a name twice, or more than ``limits``; `PasswordError` for a password that is
-    missing or wrong. Then there is no ``target``.
+    Raises `DamagedArchiveError` for one that cannot be read; `ArchiveError` for one that holds a
+    path out of the folder, a link, a device, a name twice, or more than ``limits``; `PasswordError`
+    for a password that is missing or wrong. Then there is no ``target``.
     """
     made_of = {"sha256": sha256, "members": list(members)}
     found = marker(target)

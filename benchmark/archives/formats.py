@@ -11,7 +11,7 @@ from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any
 
-from benchmark.archives.guard import ArchiveError, Guard, PasswordError
+from benchmark.archives.guard import DamagedArchiveError, Guard, PasswordError
 
 _BLOCK = 1 << 20
 
@@ -44,9 +44,8 @@ def _told(archive: Path, password: str | None) -> Iterator[None]:
     except damaged as error:
         if password is not None:  # 7z cannot tell a wrong one from damage
             raise PasswordError(f"{archive.name} is damaged, or its password is another.") from None
-        raise ArchiveError(
-            f"{archive.name} is damaged, or of a form that is not known ({error}). Delete it and "
-            "get it again."
+        raise DamagedArchiveError(
+            f"{archive} is damaged, or of a form that is not known ({error})."
         ) from None
 
 

@@ -17,6 +17,10 @@ class ArchiveError(UserError):
     """An archive that cannot be unpacked, or must not be."""
 
 
+class DamagedArchiveError(ArchiveError):
+    """An archive that cannot be read."""
+
+
 class PasswordError(ArchiveError):
     """A password that is missing or wrong."""
 

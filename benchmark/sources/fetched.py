@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.archives import PasswordError, unpack
+from benchmark.archives import ArchiveError, DamagedArchiveError, PasswordError, unpack
 from benchmark.digest import digest
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
@@ -161,6 +161,11 @@ def _unpack(got: Got) -> Path:
                 members=got.entry.members,
                 password=password,
             )
+    except DamagedArchiveError as error:
+        if got.unpacked is not None or got.entry.hashes:  # a person's own, or as it was published
+            raise ArchiveError(f"{error} Delete it and get it again.") from None
+        got.path.unlink()
+        raise ArchiveError(f"{error} It was deleted, so the next run gets it again.") from None
     except PasswordError as error:
         if got.entry.password_variable is None:
             raise

@@ -16,6 +16,7 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
+from benchmark.sources.place import Place
 from benchmark.weights import registry
 from benchmark.weights.registry import File, Weights
 
@@ -178,7 +179,9 @@ def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
     by_hand = raw / "files"
     if _absent(entry, by_hand) is None:
         yield by_hand, None
-        return  # a download would not replace a file that is there and wrong
+        own = Place(raw).own_files
+        if any(by_hand / file.path in own for file in entry.files):
+            return  # a download would not replace a file that is there and wrong
     for source in entry.source:
         status = source.fetch(raw)
         yield Path(status.root), status.reason if status.state != "ready" else None
@@ -194,7 +197,7 @@ def _changed(entry: Weights, root: Path, raw: Path) -> str | None:
     book = raw / "recorded.json"
     recorded: dict[str, str] = read_json(book) if book.is_file() else {}
     for file in entry.files:
-        path = root / file.path
+        path = (root / file.path).resolve()  # a link is not what is damaged
         if (wrong := _unlike_published(file, path)) is not None:
             return f"{wrong} Delete it and get it again."
         if file.sha256 is None:

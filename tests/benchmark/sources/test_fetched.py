@@ -1,6 +1,7 @@
 """From an entry to the folder of a dataset: every fetch ends in a status, shared files once."""
 
 import io
+import re
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -143,6 +144,29 @@ def test_what_fails_ends_in_a_status(
     assert (got.state, got.files) == ("failed", 0)
     assert reason in str(got.reason)
     assert not content(got.root)
+
+
+def test_a_damaged_archive_without_a_hash_makes_way_for_another(server: Server, raw: Path) -> None:
+    server.put("/images.zip", IMAGES[:-30])
+    file = {"url": f"{server.address}/images.zip"}
+    made = source("http", files=[file])
+    got = made.fetch(raw)
+    assert got.state == "failed"
+    assert "images.zip is damaged" in str(got.reason)
+    assert f"{raw.parents[1] / 'downloads'}/" in str(got.reason)
+    assert "It was deleted, so the next run gets it again" in str(got.reason)
+    server.put("/images.zip", IMAGES)
+    assert made.fetch(raw).state == "ready"
+
+
+def test_an_archive_put_by_hand_is_never_deleted(raw: Path) -> None:
+    (raw / "files").mkdir(parents=True)
+    (raw / "files" / "images.zip").write_bytes(IMAGES[:-30])
+    got = source("manual", files=[{"name": "images.zip"}]).fetch(raw)
+    told = f"{raw / 'files' / 'images.zip'} is damaged, or of a form that is not known"
+    assert told in str(got.reason)
+    assert "Delete it and get it again" in str(got.reason)
+    assert (raw / "files" / "images.zip").exists()
 
 
 def test_an_error_that_nobody_thought_of(
@@ -320,3 +344,36 @@ def test_weights_are_fetched_like_data(server: Server, tmp_path: Path) -> None:
     weights_store.put(entry, own, raw)  # in place of the link
     assert not (raw / "files" / "model.pth").is_symlink()
     assert weights_store.fetch(entry, raw).state == "ready"
+
+
+def test_weights_that_one_source_has_wrong_are_asked_of_the_next(
+    server: Server, tmp_path: Path
+) -> None:
+    from benchmark.weights import store as weights_store
+    from benchmark.weights.registry import Weights
+
+    server.put("/wrong/model.pth", b"another")
+    page = server.put("/right/model.pth", b"weights")
+    where = [f"{server.address}/{name}/model.pth" for name in ("wrong", "right")]
+    sources = [{"kind": "http", "files": [{"url": url}]} for url in where]
+    file = {"path": "model.pth", "sha256": page.sha256}
+    one, both = (
+        Weights.read({"id": "w", "name": "W", "source": found, "files": [file]}, "the test")
+        for found in (sources[:1], sources)
+    )
+    raw = tmp_path / "data" / "weights" / "w"
+    for _ in range(2):  # what the first fetch has linked is no file of a person
+        got = weights_store.fetch(one, raw)
+        assert got.state == "failed"
+        told = re.search(r"(\S+) has the sha256 .* Delete it and get it again", str(got.reason))
+        assert told is not None
+        assert Path(told[1]).is_relative_to(tmp_path / "data" / "downloads")
+    for _ in range(2):
+        assert weights_store.fetch(both, raw).state == "ready"
+    assert (raw / "files" / "model.pth").read_bytes() == b"weights"
+    path = (raw / "files" / "model.pth").resolve()
+    path.write_bytes(b"broken")
+    assert f"{path} has the sha256" in str(weights_store.fetch(both, raw).reason)
+    path.unlink()
+    assert weights_store.fetch(both, raw).state == "ready"
+    assert path.read_bytes() == b"weights"
