@@ -47,18 +47,19 @@ def series_below(root: Path) -> list[Series]:
 
 
 def _read(path: Path) -> Series | None:
-    """Header of a DICOM file; None for any other file."""
+    """Header of a DICOM file; None for any other file, and one whose header cannot be read."""
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
     if path.name.startswith(".") or path.suffix.lower() not in (".dcm", ".ima", ""):
         return None
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except (InvalidDicomError, OSError, EOFError):
+        referenced = header.get("ReferencedSeriesSequence") or ()
+    except Exception:  # pydicom raises whatever a damaged header leads to
         return None
-    referenced = header.get("ReferencedSeriesSequence") or ()
     modality = str(header.get("Modality", ""))
+    if not modality:  # cut off before it: not taken for the series of the folder
+        return None
     return Series(
         path=path if modality == "SEG" else path.parent,
         patient=str(header.get("PatientID", "")),
@@ -66,5 +67,5 @@ def _read(path: Path) -> Series | None:
         uid=str(header.get("SeriesInstanceUID", "")),
         modality=modality,
         description=str(header.get("SeriesDescription", "")),
-        refers_to=tuple(str(item.SeriesInstanceUID) for item in referenced),
+        refers_to=tuple(str(item.get("SeriesInstanceUID", "")) for item in referenced),
     )

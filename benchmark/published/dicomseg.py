@@ -122,16 +122,15 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
         pixels = stored == number if kind == "LABELMAP" else stored >= least
         if not pixels.any():
             continue
-        turn = np.array(
-            functional_group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
-        )
+        turn = functional_group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
         down, across = functional_group(own, shared, "PixelMeasuresSequence").PixelSpacing
         corner = functional_group(own, shared, "PlanePositionSequence").ImagePositionPatient
+        along_columns, along_rows = np.array(turn, dtype=float).reshape(2, 3)
         yield _Frame(
             pixels,
-            np.array(corner, dtype=float),
-            turn[:3].astype(float) * float(across),
-            turn[3:].astype(float) * float(down),
+            np.array(corner, dtype=float).reshape(3),
+            along_columns * float(across),
+            along_rows * float(down),
         )
 
 
@@ -185,7 +184,7 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     heights -= heights.min()
     measures = dataset.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence") or [{}]
     told = measures[0].get("SpacingBetweenSlices") or measures[0].get("SliceThickness")
-    apart = _distance(path, heights, float(told) if told else None)
+    apart = _distance(path, heights, abs(float(told)) if told else None)
     numbers = np.rint(heights / apart).astype(int)
     stack = np.zeros((numbers.max() + 1, *first.pixels.shape), dtype=np.uint8)
     for number, frame in zip(numbers, frames, strict=True):

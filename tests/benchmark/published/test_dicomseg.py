@@ -14,6 +14,7 @@ from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published import dicomseg
+from benchmark.published.dicomindex import series_below
 from tests.benchmark.published.tree import ORIGIN, SPACING, Tree, grey, scene
 
 Masks = list[tuple[str, NDArray[np.bool_]]]
@@ -203,6 +204,28 @@ def test_content_beyond_the_image_is_refused(tmp_path: Path) -> None:
     assert not dicomseg.fits(path, shorter)
     with pytest.raises(UserError, match="frames with content lie beyond the image"):
         list(dicomseg.read(path, shorter))
+
+
+def test_a_position_of_two_numbers_is_told(tmp_path: Path) -> None:
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    group = stored.PerFrameFunctionalGroupsSequence[2]
+    group.PlanePositionSequence[0].ImagePositionPatient = [1, 2]
+    stored.save_as(path)
+    with pytest.raises(UserError, match="unreadable DICOM segmentation"):
+        list(dicomseg.read(path, grid))
+
+
+def test_a_damaged_reference_is_no_reference(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    del stored.ReferencedSeriesSequence[0].SeriesInstanceUID
+    stored.save_as(path)
+    content = path.read_bytes()
+    (tmp_path / "seg/cut.dcm").write_bytes(content[:134])  # within the first tag
+    ct, seg = series_below(tmp_path)
+    assert (ct.modality, ct.path) == ("CT", tmp_path / "ct")
+    assert (seg.path, seg.refers_to) == (path, ("",))
 
 
 @pytest.mark.parametrize("what", ["truncated", "an image", "no file of DICOM"])
