@@ -93,11 +93,12 @@ class Fetched(Settings):
             with locked(raw / "fetch"):
                 if not (self.is_here(raw) and inventory.holds(place)):
                     gathered = list(self.gather(place))
-                    plant(lay_out(gathered), place.files, place.links)
-                    inventory.write(place, gathered)
+                    tree = lay_out(gathered)
                     # what another source of the weights, or the entry before it was changed,
                     # has brought is linked no more
                     others = {key: {**told, "ready": False} for key, told in others.items()}
+                    plant(tree, place.files, place.links)
+                    inventory.write(place, gathered)
         except ByHandError as error:
             state, reason, again = "manual", str(error), error.again
         except UserError as error:
