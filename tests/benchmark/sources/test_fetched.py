@@ -159,6 +159,18 @@ def test_a_damaged_archive_without_a_hash_makes_way_for_another(server: Server, 
     assert made.fetch(raw).state == "ready"
 
 
+def test_a_fetch_that_broke_off_after_it_made_links_is_not_taken_for_the_one_before(
+    server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (source("http", files=[file]) for file in put(server, a=IMAGES, b=LABELS))
+    assert one.fetch(raw).state == "ready"
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.sources.inventory.write", lambda *_: 1 / 0)
+        assert other.fetch(raw).state == "failed"
+    assert one.fetch(raw).state == "ready"
+    assert content(raw / "files") == {"top/images/a": b"image", "top/images/b": b"image b"}
+
+
 def test_an_archive_put_by_hand_is_never_deleted(raw: Path) -> None:
     (raw / "files").mkdir(parents=True)
     (raw / "files" / "images.zip").write_bytes(IMAGES[:-30])
