@@ -11,7 +11,10 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
+from benchmark.machine.trouble import of_gpu
+
 _TOLD = 3  # lines of a program's errors that go into a reason
+_READ = 1 << 16  # bytes at the end of what it printed that are looked through
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
 """What ends the group of processes ``$0`` at the end of the input, which is that of its giver."""
 
@@ -54,7 +57,8 @@ class Server:
     """A program that stays: a line in on its standard input, a line out when it is done.
 
     Its answer is ``done``, or ``error`` and a reason; other lines of its output are let pass. It
-    ends when its input does, and is started anew after a failure.
+    ends when its input does, and is started anew after a failure. One that says ``ready`` when it
+    has loaded can be waited for.
     """
 
     def __init__(
@@ -64,6 +68,17 @@ class Server:
         self.command, self.timeout_s, self.env = command, timeout_s, env
         self._program: _Program | None = None
 
+    def start(self) -> None:
+        """Start the program, if it does not run, and wait until it says ``ready``."""
+        if self._program is None:
+            self._running()
+            try:
+                answer = self._answer("ready")
+            except queue.Empty:
+                raise self._failure(f"not ready after {self.timeout_s:g} s") from None
+            if answer is None:
+                raise self._failure(f"it ended before it was ready: {self._end()}")
+
     def ask(self, line: str) -> None:
         """Send ``line`` and wait for the answer; a `ProcessError` where it is not ``done``."""
         process = self._running()
@@ -71,13 +86,13 @@ class Server:
         try:
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
-            answer = self._answer()
+            answer = self._answer("done", "error")
         except (OSError, queue.Empty) as error:
             late = isinstance(error, queue.Empty)
             what = f"no answer after {self.timeout_s:g} s" if late else "its input was closed"
             raise self._failure(what) from None
         if answer is None:
-            raise self._failure(f"it ended without an answer: {reason(process.wait())}")
+            raise self._failure(f"it ended without an answer: {self._end()}")
         word, _, why = answer.partition(" ")
         if word == "error":
             raise ProcessError(why or "error without a reason")
@@ -88,6 +103,9 @@ class Server:
             self._program.end()
             self._said.close()
             self._program = None
+
+    def _end(self) -> str:
+        return reason(self._running().wait())
 
     def _failure(self, what: str) -> ProcessError:
         told = _tail(self._said)
@@ -112,9 +130,9 @@ class Server:
             Thread(target=_read, args=(self._program.process, self._lines), daemon=True).start()
         return self._program.process
 
-    def _answer(self) -> str | None:
+    def _answer(self, *words: str) -> str | None:
         while (line := self._lines.get(timeout=self.timeout_s)) is not None:
-            if line.split(" ")[0] in ("done", "error"):
+            if line.split(" ")[0] in words:
                 return line
         return None
 
@@ -165,10 +183,13 @@ class _Program:
 
 
 def _tail(said: IO[bytes]) -> str:
+    """Give the last lines, and the last that tells of a GPU: torch has advice follow it."""
     said.seek(0, os.SEEK_END)
-    said.seek(max(said.tell() - 4000, 0))
+    said.seek(max(said.tell() - _READ, 0))
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
     told = [line for line in lines if line][-_TOLD:]
+    if not any(map(of_gpu, told)):
+        told = [*filter(of_gpu, lines)][-1:] + told
     return f": {' / '.join(told)}" if told else ""
 
 

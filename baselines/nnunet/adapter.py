@@ -16,6 +16,7 @@ from pydantic import Field
 from baselines import exchange, process
 from benchmark.adapter import Learner, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.machine.trouble import stop_at_trouble
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
@@ -123,12 +124,19 @@ class NnUNet(Learner):
         self.device = device
         command = self._command("serve", weights, device)
         self.server = process.Server(command, timeout_s=None, env=None)
+        self.server.start()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Predict the scan once, whatever is asked of it."""
-        yield from exchange.exchange(
-            volume, prompts, self.device, lambda folder: self.server.ask(str(folder))
-        )
+        yield from exchange.exchange(volume, prompts, self.device, self._ask)
+
+    def _ask(self, folder: Path) -> None:
+        try:
+            self.server.start()  # after a failure it loads the model anew
+        except process.ProcessError as error:
+            stop_at_trouble(error, loading=True)
+            raise
+        self.server.ask(str(folder))
 
     def _command(self, what: str, workdir: Path, device: str) -> list[str]:
         threads = self.threads if what == "train" else self.info.threads

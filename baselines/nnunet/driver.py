@@ -134,6 +134,7 @@ def serve(work: Path, device: str, options: dict[str, Any]) -> None:
     model = work / "results" / DATASET / trained
     predictor.initialize_from_trained_model_folder(str(model), ("all",), "checkpoint_final.pth")
     values = predictor.dataset_json["labels"]
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         try:
             predict(predictor, SimpleITKIO(), values, Path(line.strip()))

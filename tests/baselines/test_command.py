@@ -112,6 +112,25 @@ def test_the_folder_holds_what_the_page_says(tmp_path: Path) -> None:
     assert [path.name for path in keep.iterdir() if path.is_dir()] == ["masks"]
 
 
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_gpu_that_failed_in_a_program_ends_the_job(stays: bool, tmp_path: Path) -> None:
+    """What torch says of it is followed by advice, and by what is said at the end."""
+    error = (
+        "CUDA error: an illegal memory access was encountered\n"
+        "Search for `cudaErrorIllegalAddress' in https://docs.nvidia.com/cuda/cuda-runtime-api/"
+        "group__CUDART__TYPES.html for more information.\n"
+        "CUDA kernel errors might be asynchronously reported at some other API call, so the "
+        "stacktrace below might be incorrect.\n"
+        "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+        "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+    )
+    source = ("input()\n" if stays else "") + f"raise RuntimeError({error!r})"
+    adapter = method(tmp_path, source, *([] if stays else ["{folder}"]), keep_running=stays)
+    with pytest.raises(MachineError, match=r"The GPU failed.*an illegal memory access") as raised:
+        ask(adapter)
+    assert "in <module>" not in str(raised.value)  # the reason stays short
+
+
 def test_each_channel_is_a_file(tmp_path: Path) -> None:
     keep = tmp_path / "kept"
     source = f"import shutil, sys; shutil.copytree(sys.argv[1], {str(keep)!r})"

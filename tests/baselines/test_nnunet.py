@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from baselines import process
 from baselines.nnunet.adapter import PYTHON, NnUNet
 from baselines.nnunet.driver import PLANNERS, processes, variables
 from benchmark import volume
 from benchmark.conformance.checks import findings
+from benchmark.errors import MachineError
 from benchmark.prompts import StructureName
 from benchmark.volume import Volume
 
@@ -93,6 +95,23 @@ def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
     method = nowhere(tmp_path, "echo 'CUDA out of memory' >&2; exit 3")
     with pytest.raises(RuntimeError, match="exit code 3: CUDA out of memory"):
         method.fit(tmp_path, "cuda", None)
+
+
+def test_a_gpu_without_room_for_its_model_fails_no_scan(tmp_path: Path) -> None:
+    """Neither at the start nor when the model is loaded anew after a failure."""
+    full = "echo 'torch.OutOfMemoryError: CUDA out of memory.' >&2; exit 1"
+    with pytest.raises(process.ProcessError, match=r"before it was ready: .* out of memory"):
+        nowhere(tmp_path, full).load(tmp_path, "cuda")
+    once = (
+        f"if [ -e {tmp_path}/begun ]; then {full}; fi; touch {tmp_path}/begun; echo ready; read _"
+    )
+    method = nowhere(tmp_path, once)
+    method.load(tmp_path, "cuda")
+    scan, asked = Made(1).volume(), [StructureName("ball", (0, 16, 0, 32, 0, 32))]
+    (failed,) = method.segment(scan, asked)
+    assert "ended without an answer" in str(failed.failure)
+    with pytest.raises(MachineError, match="did not find room"):
+        list(method.segment(scan, asked))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ class Mean(Learner):
             raise MemoryError("out of memory")
         if self.options.broken == "gpu":
             raise RuntimeError("CUDA error: unspecified launch failure")
+        if self.options.broken == "full":
+            raise RuntimeError("exit code 1: torch.OutOfMemoryError: CUDA out of memory.")
         (workdir / "model.txt").write_text((start or workdir / "plan.txt").read_text())
 
     def load(self, weights: Path | None, device: str) -> None:
@@ -134,10 +136,15 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
     assert all(reason in row["reason"] for row in held_back)
 
 
-def test_a_gpu_that_fails_ends_the_training_and_is_no_end_of_it(shard: Any, tmp_path: Path) -> None:
-    run = run_of(broken="gpu")
+@pytest.mark.parametrize(
+    ("broken", "told"), [("gpu", "The GPU failed"), ("full", "did not find room")]
+)
+def test_a_gpu_that_fails_ends_the_training_and_is_no_end_of_it(
+    broken: str, told: str, shard: Any, tmp_path: Path
+) -> None:
+    run = run_of(broken=broken)
     planned = plan(run.fit, [source_of(shard)], tmp_path)
-    with pytest.raises(MachineError, match="The GPU failed"):
+    with pytest.raises(MachineError, match=told):
         fit(run.fit, planned, tmp_path, "cpu")
 
 
