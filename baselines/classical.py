@@ -174,7 +174,6 @@ class RegionGrowth(SliceWalker):
     info = MethodInfo(
         summary="seeded region growth, slice by slice, by the grey values of the guiding mask",
         prompts=("mask2d",),
-        memory_mb=500,
         licence="Apache-2.0 (this project)",
     )
 
@@ -215,7 +214,6 @@ class FlowPropagation(SliceWalker):
     info = MethodInfo(
         summary="the guiding mask warped from slice to slice by dense optical flow",
         prompts=("mask2d",),
-        memory_mb=500,
         licence="Apache-2.0 (this project)",
         citation="doi:10.1109/ICIP.2005.1529706",
     )

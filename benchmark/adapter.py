@@ -41,7 +41,7 @@ class MethodInfo:
     one of their own. ``weights``: the entry to name where the method cannot do without any; a study
     that names none is refused. ``control``: a bound to hold methods against, which looks at no
     image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
-    that is shown the truth.
+    that is shown the truth. ``memory_mb``: MiB of a job; a large CT takes over 1000 to be read.
     """
 
     summary: str
@@ -49,7 +49,7 @@ class MethodInfo:
     version: int = 1
     gpu: bool = False
     threads: int = 1
-    memory_mb: int = 1000
+    memory_mb: int = 4000
     licence: str | None = None
     citation: str | None = None
     weights: str | None = None
@@ -88,6 +88,12 @@ class Adapter(ABC):
         merged = {**self.options.model_dump(exclude_unset=True), **options}
         variant.options = self.Options.read(merged, f"options of {type(self).__name__}")
         return variant
+
+    @property
+    def needs(self) -> MethodInfo:
+        """`info`, with what a job of `segment` is given (``threads``, ``memory_mb``) as the options
+        have it, where they tell."""
+        return self.info
 
     def at_hand(self) -> str:
         """Tell in few characters what is there of things outside the study that it depends on.

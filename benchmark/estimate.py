@@ -158,9 +158,9 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
 
 def memory(study: Study, *, gpus: int, cores: int) -> str:
     """The most memory that jobs claim at once, in a sentence."""
-    infos = {name: find(method.adapter).info for name, method in study.methods.items()}
-    on_gpu = max((i.memory_mb for i in infos.values() if i.gpu), default=0)
-    cpu = [i.memory_mb // i.threads for i in infos.values() if not i.gpu]
+    needs = [find(method.adapter)(method.options).needs for method in study.methods.values()]
+    on_gpu = max((one.memory_mb for one in needs if one.gpu), default=0)
+    cpu = [one.memory_mb // one.threads for one in needs if not one.gpu]
     on_core = max([_PREPARE_MB, *cpu])
     claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
     one, other, every = (f"{gb:,.0f} GB" for gb in claims)

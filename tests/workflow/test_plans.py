@@ -167,6 +167,18 @@ def test_what_learns_has_the_threads_of_its_method(name: str, threads: int, tmp_
     assert f"threads: {threads}\n" in f"{told}\n"
 
 
+def test_a_program_has_the_threads_and_memory_that_its_options_say(tmp_path: Path) -> None:
+    options = {"command": "true {folder}", "threads": 3, "memory_mb": 9000}
+    content = {
+        "study": "planned",
+        "datasets": ["P01"],
+        "methods": {"program": {"adapter": "command", "prompt": "box3d", "options": options}},
+    }
+    told = rule_of("predict", content, "results/planned/scores.parquet", tmp_path, "--cores", "32")
+    assert "threads: 3\n" in told
+    assert "mem_mb=9000" in told
+
+
 def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
     options = {"gpus": 2, "workers": 1}
     content = {

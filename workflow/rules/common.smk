@@ -28,7 +28,7 @@ TRAINED = {trained.run.id: trained for trained in STUDY.trained}
 METHOD_RUNS = {run.id: run for run in STUDY.runs.values()}
 RUNS = METHOD_RUNS | {name: trained.run for name, trained in TRAINED.items()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
-METHODS = {run: adapter.info for run, adapter in ADAPTERS.items()}
+METHODS = {run: adapter(RUNS[run].options).needs for run, adapter in ADAPTERS.items()}
 LEARNERS = {
     run: adapter(RUNS[run].options)
     for run, adapter in ADAPTERS.items()
