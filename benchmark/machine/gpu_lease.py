@@ -4,8 +4,9 @@
 its own. So a job takes the first visible GPU whose lock is free, before torch is imported, and
 sees only that one. The kernel frees the lock when the process ends, also by SIGKILL. Locks are
 named by the absolute id of a GPU, since indices are numbered anew in each process that sees only
-some. A job that a cluster gave one GPU has nothing to choose, and takes no lock; one that it gave
-several, as an allocation in which Snakemake itself runs, does.
+some. So it is on a cluster too, where Snakemake itself may run in an allocation, and all its jobs see
+the same. Only a single device that a cluster gave by another name than the UUID of a GPU, such as a
+part of one, is not locked.
 """
 
 import csv
@@ -34,6 +35,7 @@ SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
 """Environment variables whose presence says that a cluster handed out what is visible."""
 
 _QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+_UUID = "GPU-"
 _REPORT_EVERY_S = 60.0
 
 
@@ -81,7 +83,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     """
     gpus = visible()
     handed_out = any(name in os.environ for name in SCHEDULERS)
-    if not gpus or (handed_out and len(gpus) == 1):
+    if not gpus or (handed_out and len(gpus) == 1 and not gpus[0].id.startswith(_UUID)):
         yield None
         return
     gpu, lock = _take(gpus, purpose, pause)

@@ -118,15 +118,33 @@ def test_who_waits_too_long_is_told_who_holds_it(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_a_cluster_hands_them_out_itself(
-    scheduler: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("device", ["MIG-7", "0"])
+def test_what_a_cluster_hands_out_by_another_name_is_left_alone(
+    scheduler: str, device: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of a GPU, and an index where there is no nvidia-smi: those of other jobs may differ."""
+    if device == "0":
+        (machine / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
+    monkeypatch.setenv(scheduler, "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", device)
+    with lease("anything") as gpu:
+        assert gpu is None
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+    assert not (machine / "locks").exists()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_only_one_of_an_allocation_is_taken_once(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(scheduler, "17")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    with lease("anything") as gpu:
-        assert gpu is None
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
-    assert not (machine / "locks").exists()
+    monkeypatch.setenv(WAIT, "0")
+    with lease("one") as gpu:
+        assert gpu == Gpu("GPU-b")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # of another job of the allocation
+        with pytest.raises(UserError, match="GPU-b: one"), lease("other"):
+            pass
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
