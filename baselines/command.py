@@ -30,6 +30,7 @@ class Command(Adapter):
         summary="a program of another environment or a container, files in and out",
         prompts=("box2d", "mask2d", "box3d", "structure"),
         gpu=True,
+        elsewhere=True,
         licence="that of the program",
     )
 

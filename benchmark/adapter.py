@@ -42,6 +42,7 @@ class MethodInfo:
     that names none is refused. ``control``: a bound to hold methods against, which looks at no
     image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
     that is shown the truth. ``memory_mb``: MiB of a job; a large CT takes over 1000 to be read.
+    ``elsewhere``: it computes in another process, whose memory is not seen from here.
     """
 
     summary: str
@@ -50,6 +51,7 @@ class MethodInfo:
     gpu: bool = False
     threads: int = 1
     memory_mb: int = 4000
+    elsewhere: bool = False
     licence: str | None = None
     citation: str | None = None
     weights: str | None = None

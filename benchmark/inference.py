@@ -266,7 +266,7 @@ class _ScanJob:
         return {
             "parameters": parameters,
             "flops": flops,
-            "peak_memory_mb": costs.peak_memory_mb(),
+            "peak_memory_mb": None if variant.info.elsewhere else costs.peak_memory_mb(),
             "peak_gpu_mb": costs.peak_gpu_mb(device),
         }
 

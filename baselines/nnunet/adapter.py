@@ -40,6 +40,7 @@ class NnUNet(Learner):
         gpu=True,
         threads=4,
         memory_mb=32000,
+        elsewhere=True,
         licence="Apache-2.0 (github.com/MIC-DKFZ/nnUNet)",
         citation="doi:10.1038/s41592-020-01008-z",
     )

@@ -58,9 +58,10 @@ def peak_memory_mb() -> float:
 
 
 def peak_gpu_mb(device: str) -> float | None:
-    """Most GPU memory (MiB) that torch has held so far in this process; None on the CPU."""
+    """Most GPU memory (MiB) that torch has held so far in this process; None where it held none."""
     torch = sys.modules.get("torch")
-    return torch.cuda.max_memory_allocated() / 2**20 if torch and device != "cpu" else None
+    held = torch.cuda.max_memory_allocated() if torch and device != "cpu" else 0
+    return held / 2**20 if held else None
 
 
 def _modules(thing: object, torch: Any, depth: int) -> list[Any]:

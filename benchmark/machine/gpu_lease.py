@@ -4,9 +4,9 @@
 its own. So a job takes the first visible GPU whose lock is free, before torch is imported, and
 sees only that one. The kernel frees the lock when the process ends, also by SIGKILL. Locks are
 named by the absolute id of a GPU, since indices are numbered anew in each process that sees only
-some. So it is on a cluster too, where Snakemake itself may run in an allocation, and all its jobs see
-the same. Only a single device that a cluster gave by another name than the UUID of a GPU, such as a
-part of one, is not locked.
+some. So it is on a cluster too, where Snakemake itself may run in an allocation, and all its jobs
+see the same. Only a single device that a cluster gave by another name than the UUID of a GPU, such
+as a part of one, is not locked.
 """
 
 import csv

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,6 +58,10 @@ def filled(prompt: Prompt) -> NDArray[np.bool_]:
     z0, z1, y0, y1, x0, x1 = prompt.box
     mask[z0:z1, y0:y1, x0:x1] = True
     return mask
+
+
+class Elsewhere(Good):
+    info = replace(INFO, elsewhere=True)
 
 
 class RaisesForOrgan(Good):
@@ -478,6 +483,14 @@ def test_the_timed_sample_is_seeded_and_does_not_depend_on_the_order(shard: Any)
     samples = {frozenset(sample(timed(shard, timed_objects=2, seed=seed))) for seed in range(8)}
     assert len(samples) > 1
     assert not timed(shard, timed_objects=0).times
+
+
+@pytest.mark.parametrize(("adapter", "seen"), [(Good, True), (Elsewhere, False)])
+def test_the_memory_of_another_process_is_not_told(
+    adapter: type[Adapter], seen: bool, shard: Any
+) -> None:
+    got = predict(run_of(adapter, timed_objects=1), shard.images, shard.prompts)
+    assert [row["peak_memory_mb"] is not None for row in got.times] == [seen]
 
 
 def test_times_are_taken_object_by_object(shard: Any) -> None:

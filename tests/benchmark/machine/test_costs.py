@@ -45,6 +45,15 @@ def test_without_torch_there_is_nothing_to_count(monkeypatch: pytest.MonkeyPatch
     assert costs.peak_gpu_mb("cuda") is None
 
 
+@pytest.mark.parametrize(("held", "expected"), [(0, None), (3 * 2**20, 3.0)])
+def test_a_gpu_that_torch_does_not_use_has_no_peak(
+    held: int, expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: held)
+    assert costs.peak_gpu_mb("cuda") == expected
+    assert costs.peak_gpu_mb("cpu") is None
+
+
 def test_peak_memory_grows_with_what_is_held() -> None:
     before = costs.peak_memory_mb()
     held = bytearray(int((before + 100) * 2**20))

@@ -122,7 +122,7 @@ def test_who_waits_too_long_is_told_who_holds_it(monkeypatch: pytest.MonkeyPatch
 def test_what_a_cluster_hands_out_by_another_name_is_left_alone(
     scheduler: str, device: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part of a GPU, and an index where there is no nvidia-smi: those of other jobs may differ."""
+    """A part of a GPU, and an index without nvidia-smi, which may be another GPU in each job."""
     if device == "0":
         (machine / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
     monkeypatch.setenv(scheduler, "17")
