@@ -7,7 +7,7 @@ beside those of this project. `baselines.nnunet.driver` is what runs there.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 
 DRIVER = Path(__file__).with_name("driver.py")
 PYTHON = Path(__file__).parents[2] / ".venv-nnunet" / "bin" / "python"
+
+
+def channel_names(named: Collection[tuple[str, ...]]) -> dict[str, str]:
+    """Name each channel by its place; ``named``: the names in each case.
+
+    By the name nnU-Net chooses how it normalises: CT by the grey values of all cases, all else case
+    by case. So it does a channel that is not the same in all cases, under the names of all. A
+    `UserError` where cases have more channels than others.
+    """
+    if len({len(names) for names in named}) > 1:
+        told = "; ".join(sorted(", ".join(names) for names in named))
+        raise UserError(
+            f"nnU-Net takes as many channels of every case, and got {told}. Next step: let it "
+            "learn from datasets of the same channels."
+        )
+    together = ("/".join(sorted(set(names))) for names in zip(*named, strict=True))
+    return {str(place): name for place, name in enumerate(together)}
 
 
 class NnUNet(Learner):
@@ -91,11 +108,11 @@ class NnUNet(Learner):
 
         shutil.rmtree(workdir, ignore_errors=True)
         raw = workdir / "raw" / "Dataset001_cases"
-        names: list[str] = []
+        named = set()
         for number, case in enumerate(cases):
             image = case.volume()
             channels = [image.array] if image.array.ndim == 3 else list(image.array)
-            names = list(image.channels) or [image.modality]
+            named.add(tuple(image.channels) or (image.modality,))
             for place, channel in enumerate(channels):
                 path = raw / "imagesTr" / f"case_{number:05d}_{place:04d}.nii.gz"
                 volumes.write(channel, image.spacing, path)
@@ -103,7 +120,7 @@ class NnUNet(Learner):
             volumes.write(case.labels(structures), image.spacing, path)
         values = {name: value for value, name in enumerate(structures, start=1)}
         content = {
-            "channel_names": {str(place): name for place, name in enumerate(names)},
+            "channel_names": channel_names(named),
             "labels": {"background": 0, **values},
             "numTraining": len(cases),
             "file_ending": ".nii.gz",

@@ -8,6 +8,7 @@ import all of its trainers, and with them torchvision, which need not fit torch.
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,12 @@ def plan(work: Path, options: dict[str, Any]) -> None:
 def variables(what: str, device: str, options: dict[str, Any]) -> dict[str, str]:
     """Variables of nnU-Net that a user may have set otherwise.
 
-    A training on a CPU augments in the process itself, and so is repeatable.
+    A training on a CPU augments in the process itself, and so is repeatable. Only a training is
+    compiled: nnU-Net's own predictor is not by default, and would be anew for each shape of input.
     """
     alone = what == "train" and device == "cpu"
     return {
-        "nnUNet_compile": "t" if device == "cuda" else "f",
+        "nnUNet_compile": "t" if what == "train" and device == "cuda" else "f",
         "nnUNet_n_proc_DA": "0" if alone else str(processes(options)),
     }
 
@@ -96,13 +98,41 @@ def train(work: Path, device: str, options: dict[str, Any]) -> None:
     trainer.num_iterations_per_epoch = options["iterations"]
     trainer.num_val_iterations_per_epoch = options["validations"]
     trainer.save_every = min(trainer.save_every, max(options["epochs"] // 2, 1))
+    save_whole(trainer)
     folder = Path(trainer.output_folder)
-    if (folder / "checkpoint_final.pth").is_file():
+    if is_whole(folder / "checkpoint_final.pth"):
         return
-    if (folder / "checkpoint_latest.pth").is_file():
-        trainer.load_checkpoint(str(folder / "checkpoint_latest.pth"))
-        print(f"goes on after epoch {trainer.current_epoch}", file=sys.stderr)
+    for name in ("latest", "best"):  # as nnU-Net itself goes on
+        if is_whole(path := folder / f"checkpoint_{name}.pth"):
+            trainer.load_checkpoint(str(path))
+            print(f"goes on after epoch {trainer.current_epoch}", file=sys.stderr)
+            break
     trainer.run_training()
+
+
+def save_whole(trainer: Any) -> None:
+    """Have checkpoints written beside their place and renamed: a kill spares the last one."""
+    save = trainer.save_checkpoint
+
+    def whole(filename: str) -> None:
+        save(f"{filename}.part")
+        Path(f"{filename}.part").replace(filename)
+
+    trainer.save_checkpoint = whole
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there and as torch wrote it; one that is damaged is told of."""
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as checkpoint:  # the format of torch
+            damaged = checkpoint.testzip() is not None
+    except zipfile.BadZipFile:
+        damaged = True
+    if damaged:
+        print(f"{path} is damaged, and passed over", file=sys.stderr)
+    return not damaged
 
 
 def seed(number: int) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from baselines import process
 from baselines.nnunet.adapter import PYTHON, NnUNet
-from baselines.nnunet.driver import PLANNERS, processes, variables
+from baselines.nnunet.driver import PLANNERS, is_whole, processes, save_whole, variables
 from benchmark import volume
 from benchmark.conformance.checks import findings
-from benchmark.errors import MachineError
+from benchmark.errors import MachineError, UserError
 from benchmark.prompts import StructureName
 from benchmark.volume import Volume
 
@@ -31,6 +32,7 @@ class Made:
 
     seed: int
     channels: tuple[str, ...] = ()
+    modality: str = "CT"
 
     @property
     def truth(self) -> NDArray[np.bool_]:
@@ -42,7 +44,7 @@ class Made:
     def volume(self) -> Volume:
         grey = np.random.default_rng(self.seed).normal(0, 10, SHAPE) + 100 * self.truth
         array = np.stack([grey] * len(self.channels)) if self.channels else grey
-        return Volume(array.astype(np.float32), (2.0, 1.0, 1.0), "CT", self.channels)
+        return Volume(array.astype(np.float32), (2.0, 1.0, 1.0), self.modality, self.channels)
 
     def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
         return self.truth.astype(np.uint8)
@@ -89,6 +91,68 @@ def test_cases_are_written_as_it_wants_them(tmp_path: Path, channels: tuple[str,
     _, what, folder, device, options = (tmp_path / "told").read_text().split(" ", 4)
     assert (what, folder, device) == ("plan", str(work.resolve()), "cpu")
     assert json.loads(options)["epochs"] == 7
+
+
+def test_cases_of_two_modalities_are_not_normalised_as_ct(tmp_path: Path) -> None:
+    """CT is what nnU-Net knows by its name; the last case does not decide for the others."""
+    cases: Any = [Made(1, modality="MR"), Made(2)]
+    nowhere(tmp_path, "exit 0").plan(cases, ["ball"], tmp_path / "work")
+    content = json.loads(next(tmp_path.rglob("dataset.json")).read_text(encoding="utf-8"))
+    assert content["channel_names"] == {"0": "CT/MR"}
+
+
+def test_cases_of_more_channels_than_others_are_refused(tmp_path: Path) -> None:
+    cases: Any = [Made(1, ("T1", "T2")), Made(2, ("T1",))]
+    with pytest.raises(UserError, match=r"got T1; T1, T2\."):
+        nowhere(tmp_path, "exit 0").plan(cases, ["ball"], tmp_path / "work")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_checkpoint_is_passed_over(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checkpoint_latest.pth"
+    assert not is_whole(path)
+    torch.save({"network_weights": torch.arange(1000.0)}, path)
+    assert is_whole(path)
+    assert not capsys.readouterr().err
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    assert not is_whole(path)
+    assert f"{path} is damaged" in capsys.readouterr().err
+
+
+def test_a_kill_while_a_checkpoint_is_written_spares_the_last(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Trainer:
+        epoch = 0
+
+        def save_checkpoint(self, filename: str) -> None:
+            with Path(filename).open("w", encoding="utf-8") as file:
+                file.write(f"epoch {self.epoch}")
+                if self.epoch == 2:
+                    raise Killed
+
+    trainer, path = Trainer(), tmp_path / "checkpoint_latest.pth"
+    save_whole(trainer)
+    trainer.epoch = 1
+    trainer.save_checkpoint(str(path))
+    trainer.epoch = 2
+    with pytest.raises(Killed):
+        trainer.save_checkpoint(str(path))
+    assert path.read_text(encoding="utf-8") == "epoch 1"
+
+
+@pytest.mark.parametrize(
+    ("what", "device", "expected"),
+    [("train", "cuda", "t"), ("train", "cpu", "f"), ("serve", "cuda", "f")],
+)
+def test_only_a_training_on_a_gpu_is_compiled(what: str, device: str, expected: str) -> None:
+    options = {"small": False, "threads": 4}
+    assert variables(what, device, options)["nnUNet_compile"] == expected
 
 
 def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
@@ -213,7 +277,9 @@ def test_a_short_training_learns_is_resumed_and_predicts(
     assert len(fingerprint["spacings"]) == len(cases)
     short.fit(work, "cpu", None)
     final = next(work.rglob("checkpoint_final.pth"))
-    final.rename(final.with_name("checkpoint_latest.pth"))  # as a killed training leaves it
+    whole = final.read_bytes()
+    final.with_name("checkpoint_latest.pth").write_bytes(whole)  # as a killed training leaves it
+    final.write_bytes(whole[: len(whole) // 2])  # as a full disk left it
     full.fit(work, "cpu", None)
     log = "".join(path.read_text() for path in work.rglob("training_log_*.txt"))
     assert [log.count(f"Epoch {number} ") for number in range(4)] == [1, 1, 1, 1]
