@@ -210,8 +210,12 @@ def fit(
         else None
     )
     ready = weights_store.read_status(planned)
-    # Processes of one training agree among themselves.
-    claimed = nullcontext(True) if fitting.several_processes() else claim(output)
+    # Of several processes the first claims for all: the others would not wait for it long.
+    claimed = (
+        claim(output, wait=not fitting.several_processes())
+        if fitting.is_first_process()
+        else nullcontext(True)
+    )
     purpose = f"{learnt.adapter} learns {output.parent.name}"
     with claimed as wanted, device(learnt.adapter, purpose) as where:
         if not wanted:

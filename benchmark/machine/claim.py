@@ -9,20 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.errors import UserError
 from benchmark.machine.room import writing
 
 
 @contextmanager
-def claim(output: Path) -> Iterator[bool]:
+def claim(output: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of ``output`` in the block; tells whether the output is still to be made.
 
-    False where another process held the lock and has made the output meanwhile. The lock is freed
-    by the kernel when its holder ends, however it ends.
+    False where another process held the lock and has made the output meanwhile; without ``wait`` a
+    `UserError` where another holds it. The lock is freed by the kernel when its holder ends,
+    however it ends.
     """
     path = output.with_name(f".{output.name}.lock")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock, waited = _lock(path)
+        lock, waited = _lock(path, wait)
     try:
         yield not (waited and output.exists())
     finally:
@@ -30,7 +32,7 @@ def claim(output: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def _lock(path: Path) -> tuple[int, bool]:
+def _lock(path: Path, wait: bool) -> tuple[int, bool]:
     """Open and lock ``path``; tells whether another process held it."""
     waited = False
     while True:
@@ -38,6 +40,13 @@ def _lock(path: Path) -> tuple[int, bool]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                os.close(lock)
+                raise UserError(
+                    f"Another job makes the same and holds {path}; several processes cannot wait "
+                    "for it together. Nothing was done. Next step: let that job end, or end it, "
+                    "then run the same command again."
+                ) from None
             waited = True
             fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_at(path, lock):

@@ -4,11 +4,17 @@ import fcntl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmark.cli import fit
+from benchmark.errors import UserError
+from benchmark.files import write_json
 from benchmark.machine.claim import claim
+from benchmark.sources import Status
 
 MAKE = """
 import sys
@@ -65,6 +71,37 @@ def test_a_killed_holder_leaves_the_output_to_the_next(
     when_blocked(monkeypatch, holder.kill)
     with claim(tmp_path / "shard" / "0.parquet") as wanted:
         assert wanted
+
+
+def test_who_cannot_wait_is_told(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    output = tmp_path / "shard" / "0.parquet"
+    with pytest.raises(UserError, match="Another job makes"), claim(output, wait=False):
+        pass
+    holder.communicate("go on\n")
+    with claim(output, wait=False) as wanted:
+        assert wanted
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_a_training_on_several_gpus_the_first_process_claims(
+    rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, planned, output = (tmp_path / name for name in ("settings", "planned", "model"))
+    learnt = {"adapter": "nnunet", "version": 1, "weights": None, "weights_sha256": None}
+    write_json(settings, {**learnt, "options": {}, "seed": 0})
+    status = Status(state="manual", root="x", fingerprint="x", reason="no environment")
+    write_json(planned, status.model_dump())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    with claim(output):
+        refused: Any = (
+            pytest.raises(UserError, match="Another job") if rank == "0" else nullcontext()
+        )
+        with refused:
+            fit(settings, planned, output)
+    fit(settings, planned, output)
+    assert output.exists() == (rank == "0")
 
 
 def test_an_output_that_stands_there_is_made_anew_when_asked(tmp_path: Path) -> None:
