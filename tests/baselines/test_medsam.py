@@ -83,6 +83,15 @@ def test_the_volume_is_segmented_as_recorded(
     assert np.count_nonzero(mask != expected) <= 2  # where the probability is one half
 
 
+def test_mixed_precision_moves_little(
+    method: Callable[..., MedSAM], volume: Volume, box: Box3D
+) -> None:
+    """Of each number eight bits are kept, and many of this network lie near the threshold."""
+    (exact,) = dense(method(precision="float32"), volume, [box])
+    (near,) = dense(method(precision="bfloat16"), volume, [box])
+    assert 0 < np.count_nonzero(near != exact) < 0.01 * exact.sum()
+
+
 def test_the_ct_of_a_pet_ct_is_shown_in_the_window_of_ct(
     method: Callable[..., MedSAM], volume: Volume
 ) -> None:

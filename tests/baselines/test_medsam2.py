@@ -128,6 +128,16 @@ def test_it_is_the_video_model_both_ways(
     np.testing.assert_array_equal(dense(adapter, volume, prompt), expected)
 
 
+@pytest.mark.parametrize("prompt", [box(), drawn()])
+def test_mixed_precision_moves_little(
+    method: Callable[..., MedSam2], volume: Volume, prompt: Box2D | Mask2D
+) -> None:
+    """Over all slices that are walked, though each is told of those before."""
+    exact = dense(method(largest=False, precision="float32"), volume, prompt)
+    near = dense(method(largest=False, precision="bfloat16"), volume, prompt)
+    assert 0 < np.count_nonzero(near != exact) < 0.01 * exact.sum()
+
+
 def test_it_meets_the_contract(file: Path) -> None:
     findings = conformance.check("medsam2", {"reach_mm": 4}, weights=file)
     assert [f"{f.name}: {f.detail}" for f in findings if not f.ok] == []
