@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -192,3 +194,15 @@ def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> No
     assert "gpu=2" in rule
     assert "threads: 4" in rule
     assert "torchrun --standalone --nproc-per-node 2 --no-python pambench fit" in rule
+
+
+def test_a_training_on_several_gpus_is_given_them_on_one_node_of_slurm() -> None:
+    class Resources(dict[str, Any]):
+        __getattr__ = dict.__getitem__
+
+    submit = pytest.importorskip("snakemake_executor_plugin_slurm.submit_string")
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text())
+    resources = Resources(gpu=2, **profile["set-resources"]["train"])
+    names = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
+    job = SimpleNamespace(resources=resources, threads=4, rule=SimpleNamespace(name="train"))
+    assert " --nodes=1 " in submit.get_submit_command(job, dict.fromkeys(names, "x"))
