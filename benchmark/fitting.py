@@ -155,7 +155,7 @@ def fit(
     try:
         learner.fit(folder / "work", device, start)
     except Exception as error:
-        stop_at_trouble(error, loading=True)
+        stop_at_trouble(error)
         if several_processes():
             raise
         again = f"to train again, run Snakemake with --forcerun {folder / 'status.json'}"

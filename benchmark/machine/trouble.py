@@ -22,9 +22,9 @@ def stop_at_trouble(error: Exception, *, loading: bool = False) -> None:
     """Raise `MachineError` where ``error`` is one, or comes from a full disk or a broken GPU.
 
     After any error of CUDA but full memory nothing works on the GPU in this process. Full memory is
-    trouble only while ``loading`` or training the model, when no prompt can be the cause. Errors
-    are told by their messages: torch is not imported, and a program of another environment has no
-    other.
+    trouble only while ``loading`` the model, when no prompt can be the cause; a training may be too
+    large for any GPU here. Errors are told by their messages: torch is not imported, and a program
+    of another environment has no other.
     """
     stop_at_full_disk(error)
     told = f"{type(error).__name__}: {' '.join(str(error).split())}"
