@@ -13,7 +13,7 @@ def paths_like(root: Path, pattern: str) -> list[Path]:
     ``*`` is any text within a name, ``**`` in the place of a name any folders or none; neither
     stands for the dot at the start of a name, and no other character is special.
     """
-    found = [root]
+    found = [root] if root.is_dir() else []
     for part in pattern.split("/"):
         if part == "**":
             found = [below for folder in found for below in _folders(folder)]

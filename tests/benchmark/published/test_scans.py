@@ -105,6 +105,12 @@ def test_no_file_fits(tmp_path: Path, entry: Make) -> None:
         find(entry(), tmp_path)
 
 
+def test_a_root_that_is_gone_holds_no_scan(tmp_path: Path, entry: Make) -> None:
+    dataset = entry(layout={"image": "**/{scan}.nii.gz", "label": "{scan}_seg.nii.gz"})
+    with pytest.raises(UserError, match="no image fits"):
+        find(dataset, tmp_path / "gone")
+
+
 def test_no_label_fits(tmp_path: Path, entry: Make) -> None:
     Tree(tmp_path).series("ct", grey(scene(1)), patient="p")
     touch(tmp_path, "a/image.nii")
