@@ -20,6 +20,7 @@ from benchmark.training_status import models_of, named_runs, one_line, trainings
 
 STATES = ("ok", "skipped", "failed")
 _ASKED = ["kind", "deviation"]
+_ANSWERED = ["variant", "deviation", "status", "reason"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def cells(study: Study, root: Path) -> list[Cell]:
                     mine = found_prompts.loc[found_prompts["kind"] == run.prompt, "deviation"]
                     asked += sum(len(run.variants_at(deviation)) for deviation in mine)
                 masks = root / paths.MASKS.format(run=run.id, **where)
-                if (rows := _there(masks, ["status", "reason"])) is not None:
+                if (rows := _there(masks, _ANSWERED)) is not None:
+                    # Shards that were made with every variant at every deviation are still good.
+                    pairs = zip(rows["variant"], rows["deviation"], strict=True)
+                    rows = rows[[variant in run.variants_at(at) for variant, at in pairs]]
                     states.update(rows["status"])
                     reasons.update(rows["reason"].dropna())
                     done += 1

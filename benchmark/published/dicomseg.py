@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
+from benchmark.published.dicomgroups import functional_group
 from benchmark.published.transforms import Raster
 
 _ON_GRID = 0.1  # share of a voxel by which a frame may lie beside the pixels of the image
@@ -132,11 +133,6 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
             along_columns * float(across),
             along_rows * float(down),
         )
-
-
-def functional_group(own: Any, shared: Any, name: str) -> Any:
-    """What is told of a frame, by the frame itself or for all of them."""
-    return (own if name in own else shared)[name].value[0]
 
 
 def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | None:

@@ -5,6 +5,7 @@ doubled or unreadable slice, or a tilted gantry, gives a wrong volume and at mos
 file of many frames it takes the place of a few and the scale of one for those of all.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry
-from benchmark.published.dicomseg import functional_group
+from benchmark.published.dicomgroups import functional_group
 from benchmark.published.imagefile import Contents, inspect, open_header, refusal
 
 _UNEVEN = 0.1  # share of the slice distance by which a slice may be out of place
@@ -48,26 +49,13 @@ def inspect_frames(file: Path) -> Contents:
 
     Frames that tell no position are taken as ITK takes them.
     """
-    import pydicom
-
     reader = open_header(file)
-    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-    frames = header.get("PerFrameFunctionalGroupsSequence") or []
-    shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
-    placed = any("PlanePositionSequence" in groups for groups in (shared, *frames))
-    if len(frames) < 2 or not placed:
-        return inspect(file)
     width, height, depth = reader.GetSize()
     try:
-        if len(frames) != depth:
+        frames = _frames(file)
+        if frames and len(frames) != depth:
             raise ValueError(f"{len(frames)} positions of {depth} frames")
-        origins, directions = (
-            np.array(v) for v in zip(*(_placed(f, shared) for f in frames), strict=True)
-        )
-        scales = sorted({_scale(frame, shared) for frame in frames})
-        measures = functional_group(frames[0], shared, "PixelMeasuresSequence")
-        dy, dx = (float(mm) for mm in measures.PixelSpacing)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except Exception as error:  # pydicom raises whatever a damaged header leads to
         raise refusal(
             file,
             "frames that do not tell where they lie",
@@ -76,10 +64,26 @@ def inspect_frames(file: Path) -> Contents:
             cause="a damaged header",
             step="fetch the file again; if it is complete, leave the scan out",
         ) from None
+    if not frames:
+        return inspect(file)
+    origins, directions, sizes = (
+        np.array([getattr(frame, name) for frame in frames])
+        for name in ("origin", "directions", "pixel")
+    )
+    (dy, dx), scales = sizes[0], sorted({frame.scale for frame in frames})
     normal = np.cross(directions[0, :3], directions[0, 3:])
     if origins[-1] @ normal < origins[0] @ normal:
         normal = -normal
     _check_regular(file, origins, directions, normal, min(dx, dy))
+    if not np.allclose(sizes, sizes[0], rtol=1e-4):
+        raise refusal(
+            file,
+            "frames with pixels of their own size",
+            expected="one size",
+            got=f"{sizes.min():g} to {sizes.max():g} mm",
+            cause="several series in one file",
+            step="leave the scan out",
+        )
     if len(scales) > 1:
         raise refusal(
             file,
@@ -92,15 +96,40 @@ def inspect_frames(file: Path) -> Contents:
     dz = float((origins[-1] - origins[0]) @ normal) / (len(frames) - 1)
     axes = np.column_stack([directions[0, :3], directions[0, 3:], normal])
     size = (width, height, depth)
-    grid = Geometry(size, (dx, dy, dz), tuple(origins[0].tolist()), tuple(axes.ravel().tolist()))
+    grid = Geometry(
+        size, (float(dx), float(dy), dz), tuple(origins[0].tolist()), tuple(axes.ravel().tolist())
+    )
     return Contents((file,), size, grid, reader.GetNumberOfComponents())
 
 
-def _placed(frame: Any, shared: Any) -> tuple[list[float], list[float]]:
-    """Position of the first pixel in mm, and the direction of rows and columns."""
-    position = functional_group(frame, shared, "PlanePositionSequence").ImagePositionPatient
-    turn = functional_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient
-    return [float(v) for v in position], [float(v) for v in turn]
+@dataclass(frozen=True)
+class _Frame:
+    """First pixel (mm), directions of rows and columns, pixels (down, across; mm), and scale."""
+
+    origin: list[float]
+    directions: list[float]
+    pixel: list[float]
+    scale: tuple[float, float]
+
+
+def _frames(file: Path) -> list[_Frame]:
+    """What a file tells of its frames; nothing where it has one, or they tell no position."""
+    import pydicom
+
+    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    placed = any("PlanePositionSequence" in groups for groups in (shared, *frames))
+    if len(frames) < 2 or not placed:
+        return []
+    found = []
+    for frame in frames:
+        at = functional_group(frame, shared, "PlanePositionSequence").ImagePositionPatient
+        turn = functional_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient
+        pixel = functional_group(frame, shared, "PixelMeasuresSequence").PixelSpacing
+        origin, directions, size = ([float(v) for v in values] for values in (at, turn, pixel))
+        found.append(_Frame(origin, directions, size, _scale(frame, shared)))
+    return found
 
 
 def _scale(frame: Any, shared: Any) -> tuple[float, float]:

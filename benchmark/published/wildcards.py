@@ -13,7 +13,7 @@ def paths_like(root: Path, pattern: str) -> list[Path]:
     ``*`` is any text within a name, ``**`` in the place of a name any folders or none; neither
     stands for the dot at the start of a name, and no other character is special.
     """
-    found = [root] if root.is_dir() else []
+    found = [root]
     for part in pattern.split("/"):
         if part == "**":
             found = [below for folder in found for below in _folders(folder)]
@@ -32,6 +32,8 @@ def _names_like(folder: Path, pattern: str) -> list[str]:
 
 def _folders(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
     """The folder and all below it, but none inside itself, where a link leads back up."""
+    if not folder.is_dir():
+        return
     stat = folder.stat()
     here = (stat.st_dev, stat.st_ino)
     if here in above:
@@ -46,6 +48,7 @@ def _folders(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> I
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder; nothing where it is none, or must not be read."""
-    with suppress(NotADirectoryError, PermissionError), os.scandir(folder) as entries:
-        return list(entries)
+    if folder.is_dir():
+        with suppress(PermissionError), os.scandir(folder) as entries:
+            return list(entries)
     return []

@@ -85,7 +85,7 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
     if kept.empty:
         return "Survival: none, since the study names no cohort."
     why = _why_not(kept)
-    if kept["hazard_ratio"].isna().all():
+    if kept[["hazard_ratio", "logrank_p"]].isna().all(axis=None):
         return f"Survival: none. {why}"
     text = (
         "Kaplan-Meier curves of the patients whose tumour shrank more (at or below the median "
@@ -109,9 +109,14 @@ def _shown(table: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
 
 
 def _why_not(tests: "pd.DataFrame") -> str:
-    """Why there is nothing of a cohort, a sentence each."""
-    told = tests.loc[tests["reason"].fillna("") != "", ["cohort", "reason"]].drop_duplicates()
-    return " ".join(f"{cohort}: {reason}." for cohort, reason in told.itertuples(index=False))
+    """Why there is nothing of a cohort, or of some methods in it, a sentence each."""
+    sentences = []
+    told = tests[tests["reason"].fillna("") != ""]
+    for (cohort, reason), rows in told.groupby(["cohort", "reason"], sort=False):
+        whole = len(rows) == int((tests["cohort"] == cohort).sum())
+        who = "" if whole else "".join(f", {name}" for name in dict.fromkeys(rows["method"]))
+        sentences.append(f"{cohort}{who}: {reason}.")
+    return " ".join(sentences)
 
 
 def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:

@@ -39,7 +39,8 @@ def done(study: Study) -> dict[str, tuple[int, int]]:
 
 def masks(*statuses: str) -> list[dict[str, Any]]:
     reasons = {"failed": "the network is on fire"}
-    return [{"dataset": "T1", "status": each, "reason": reasons.get(each)} for each in statuses]
+    about = {"dataset": "T1", "variant": "", "deviation": 0.0}
+    return [{**about, "status": each, "reason": reasons.get(each)} for each in statuses]
 
 
 def test_a_study_that_was_not_started(study: Study) -> None:
@@ -72,7 +73,8 @@ def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     ]
     where = Path(paths.PROMPTS.format(rules=study.prompt_rules.id, **AT))
     write_table(asked, prompts.SCHEMA, where)
-    answered = masks("ok", "ok", "failed")
+    old = [{**row, "variant": "wide", "deviation": 0.2} for row in masks("ok")]
+    answered = [*masks("ok", "ok", "failed"), *old]
     run = study.runs["box"].id
     write_table(answered, inference.MASKS, Path(paths.MASKS.format(run=run, **AT)))
 

@@ -229,6 +229,11 @@ def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
     alone = skipped.reindex(columns=SURVIVAL_TESTS.columns)
     assert fig5e.caption(alone, ["reference"], "90 %") == f"Survival: none. {told}"
     assert texts(fig5e.draw(curves([]), alone, ["reference"])) == f"No survival curve. {told}"
+    few = SURVIVAL_TESTS.assign(method="few", reason="n = 3", hazard_ratio=np.nan, logrank_p=np.nan)
+    mixed = fig5e.caption(pd.concat([SURVIVAL_TESTS, few]), ["reference", "few"], "90 %")
+    assert mixed == f"{caption} P11, few: n = 3."
+    no_ratio = SURVIVAL_TESTS.assign(hazard_ratio=np.nan)  # Cox did not converge
+    assert fig5e.caption(no_ratio, ["reference"], "90 %").startswith("Kaplan-Meier curves")
 
 
 @pytest.mark.parametrize("datasets", [1, 4])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
@@ -270,3 +271,23 @@ def test_irregular_frames(tmp_path: Path, told: dict[str, Any], message: str) ->
     for path in (file, file.parent):
         with pytest.raises(UserError, match=message):
             read_header(path)
+
+
+def test_frames_with_pixels_of_their_own_size(tmp_path: Path) -> None:
+    file = save_frames(tmp_path / "series", UP)
+    header = dcmread(file)
+    for number, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
+        frame.PixelMeasuresSequence = [group(PixelSpacing=[0.8, 0.7 + 0.1 * (number > 3)])]
+    header.save_as(file)
+    with pytest.raises(UserError, match=r"pixels of their own size.*0\.7 to 0\.8 mm"):
+        read_header(file)
+
+
+def test_a_damaged_header_of_frames_is_told(tmp_path: Path) -> None:
+    """Whatever pydicom raises at it, a `UserError` sets the one scan aside."""
+    file = save_frames(tmp_path / "series", UP)
+    whole = file.read_bytes()
+    kind = whole.index(b"\x28\x00\x10\x91SQ") + 4  # of PixelMeasuresSequence
+    file.write_bytes(whole[:kind] + b"U?" + whole[kind + 2 :])
+    with pytest.raises(UserError, match="do not tell where they lie"):
+        read_header(file)

@@ -72,10 +72,13 @@ def test_patterns_lead_through_links_and_end_where_they_turn_back(
     (tmp_path / "store/deep/up").symlink_to(tmp_path / "store")
     (tmp_path / "store/deep/again").symlink_to(root)
     (tmp_path / "store/itself").symlink_to("itself")
+    (tmp_path / "store/gone").symlink_to("nowhere")
     (scan,) = find(entry(layout=layout), root)
     assert scan.images == (root / "top/deep/a_ct.nii",)
     assert scan.label == root / "top/deep/er/a_seg1.nii"
     assert not missing(scan)
+    (at_depth,) = find(entry(layout={**layout, "image": "*/*/{scan}_ct.nii"}), root)
+    assert at_depth.images == scan.images
 
 
 def test_special_characters_in_the_text_of_a_name(tmp_path: Path, entry: Make) -> None:
