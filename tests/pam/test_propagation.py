@@ -223,12 +223,12 @@ def test_more_objects_are_larger_operations_not_more_of_them(name: str) -> None:
     def operations(number: int) -> int:
         states = [State(scan, 17, prompt, settings) for prompt in prompts[:number]]
         counted = Operations()
-        with counted:
+        with torch.inference_mode(), counted:  # elsewhere torch shows the parts of an operation too
             assert advance(Bright(), states, batch=64) == states
         return counted.number
 
     # The masks of guiding slices alone are made one by one, on the CPU.
-    assert operations(16) - operations(2) < 14 * 16
+    assert operations(16) - operations(2) < 14 * 15
 
 
 def test_a_prompt_is_encoded_once_for_both_directions() -> None:
