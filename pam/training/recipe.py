@@ -48,8 +48,10 @@ class _Recipe(Settings):
     """``steps`` of ``batch`` tasks each (on each of several processes).
 
     ``block``: cases that are at hand at a time, and ``uses``: tasks drawn from each before the next
-    are taken. ``precision``: bfloat16 computes in mixed precision. ``checkpoint``: steps between
-    two checkpoints; ``curve``: between two rows of the curve.
+    are taken. ``precision``: bfloat16 computes in mixed precision. ``compiled``: layers are fused
+    by ``torch.compile``, which takes minutes at the start and other roundings; on a CPU it needs a
+    C++ compiler. ``stored``: the precision of the weights in their file. ``checkpoint``: steps
+    between two checkpoints; ``curve``: between two rows of the curve.
     """
 
     data: Annotated[Generated | Prepared, Field(discriminator="kind")]
@@ -61,6 +63,8 @@ class _Recipe(Settings):
     block: int = Field(default=16, ge=1)
     uses: int = Field(default=8, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = False
+    stored: Literal["float32", "float16"] = "float32"
     seed: int = 0
     checkpoint: int = Field(default=500, ge=1)
     curve: int = Field(default=20, ge=1)

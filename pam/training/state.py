@@ -87,7 +87,7 @@ class State:
             share = self.recipe.optimiser.keep_start
             kept = {name: torch.lerp(x, self.start[name], share) for name, x in kept.items()}
         network.load_state_dict(kept)
-        return network.eval()
+        return network.to(getattr(torch, self.recipe.stored)).eval()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -171,7 +171,7 @@ def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
 
 def _lasting(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Give the part of a recipe that a checkpoint binds: what the data are, not where they lie."""
-    free = {"steps", "checkpoint", "curve"}
+    free = {"steps", "checkpoint", "curve", "stored"}
     lasting = {key: value for key, value in recipe.items() if key not in free}
     network, data = {**recipe["network"], "inference": None}, {**recipe["data"], "folder": None}
     return lasting | {"network": network, "data": data}

@@ -5,18 +5,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.errors import UserError
 from pam import checkpoints
 from pam.config import PropMaskConfig
 from pam.network import PropMask
+from pam.training import loop
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
 from pam.training.loop import CHECKPOINT, CURVE, chained, loss_of, train
@@ -69,6 +72,40 @@ def test_a_short_training_has_a_curve(
     shown = capsys.readouterr().err
     assert "nan" not in shown
     assert f"loss {float(rows[-1]['loss']):.4f}" in shown
+
+
+def test_fused_layers_learn_the_same(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as for fusing, with the operations left as they are, which needs no compiler."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(loop, "which", lambda _: "g++")
+    losses = []
+    for compiled in (False, True):
+        recipe = tiny.model_copy(update={"compiled": compiled})
+        path = train(recipe, tmp_path / str(compiled), device="cpu", workers=0)
+        with (path.parent / CURVE).open(encoding="utf-8", newline="") as file:
+            losses.append([float(row["loss"]) for row in csv.DictReader(file)])
+    plain, fused = losses
+    assert fused == pytest.approx(plain, rel=1e-2)
+    assert torch._dynamo.utils.counters["stats"]["calls_captured"]
+
+
+def test_fusing_tells_that_it_needs_a_compiler(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "which", lambda _: None)
+    with pytest.raises(UserError, match="C\\+\\+ compiler"):
+        train(tiny.model_copy(update={"compiled": True}), tmp_path, device="cpu", workers=0)
+
+
+def test_weights_may_be_stored_in_half_the_space(tiny: Recipe, tmp_path: Path) -> None:
+    whole = train(tiny, tmp_path / "whole", device="cpu", workers=0, stop=2)
+    recipe = tiny.model_copy(update={"stored": "float16"})
+    half = train(recipe, tmp_path / "half", device="cpu", workers=0, stop=2)
+    assert {x.dtype for x in load_file(half).values()} == {torch.float16}
+    rounded = {name: x.half().float() for name, x in _weights(whole).items()}
+    assert _equal(_weights(half), rounded)
 
 
 @pytest.mark.parametrize("steps", [2, 6])
