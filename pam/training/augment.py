@@ -1,7 +1,9 @@
-"""Augmentation of a task: flips, rotation, grey values; the images of a task together or apart."""
+"""Augmentation of a task: flips and rotation, of its images together or apart; grey values."""
 
 import math
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
@@ -15,19 +17,26 @@ from pam.training.tasks import Task
 class Augmentation(Settings):
     """``flip``, ``turn``: chances of a flip of each axis, and of a rotation by up to ``degrees``.
 
-    ``grey``: greatest change of contrast, brightness and gamma, as a share.
-    ``apart``: each image of a task is changed independently of the others (paper and released
-    code); else the slices of a task stay where they are to each other.
+    ``fill``: what comes in from outside at a rotation, ``black`` and background (paper), or image
+    and mask ``mirrored`` about their outermost pixels (released code).
+    ``grey``: greatest change of contrast about the middle, as a share, and of brightness, half that
+    share of the range; ``gamma``: that of its exponent, by default as ``grey``. ``shaded``: chance
+    that grey values change at all, which they do alike in all images of a task.
+    ``apart``: each image of a task is flipped and turned independently of the others (paper and
+    released code); else the slices of a task stay where they are to each other.
     """
 
     flip: float = Field(default=0.5, ge=0, le=1)
     turn: float = Field(default=0.5, ge=0, le=1)
     degrees: float = Field(default=45.0, ge=0, le=180)
+    fill: Literal["black", "mirrored"] = "black"
     grey: float = Field(default=0.0, ge=0, lt=1)
+    gamma: float | None = Field(default=None, ge=0, lt=1)
+    shaded: float = Field(default=1.0, ge=0, le=1)
     apart: bool = True
 
     def __call__(self, task: Task, rng: Generator) -> Task:
-        """Give the changed task; fill of a rotation is black and background."""
+        """Give the changed task."""
         if not len(task.adjacent):  # Box2Mask: one image and its answer
             image, target = self._moved([task.image, task.target], rng)
             return Task(self._shaded(image, rng), task.mask, task.adjacent, task.distance, target)
@@ -52,24 +61,32 @@ class Augmentation(Settings):
                 images = [x.flip(axis) for x in images]
         if self.degrees and rng.random() < self.turn:
             angle = math.radians(float(rng.uniform(-self.degrees, self.degrees)))
-            images = [_turned(x, angle) for x in images]
+            images = [_turned(x, angle, self.fill == "mirrored") for x in images]
         return images
 
     def _shaded(self, grey: Tensor, rng: Generator) -> Tensor:
-        if not self.grey:
+        most = np.array([self.grey, self.grey, self.grey if self.gamma is None else self.gamma])
+        # A chance of 1 takes no number from the stream: recipes without one keep their batches.
+        if not most.any() or (self.shaded < 1 and rng.random() >= self.shaded):
             return grey
-        contrast, brightness, gamma = rng.uniform(-self.grey, self.grey, 3).tolist()
+        contrast, brightness, gamma = rng.uniform(-most, most).tolist()
         x = (grey.float() / 255) ** (1 + gamma)
         x = ((x - 0.5) * (1 + contrast) + 0.5 + brightness / 2).clamp(0, 1)
         shaded: Tensor = (x * 255).round().to(torch.uint8)
         return shaded
 
 
-def _turned(x: Tensor, angle: float) -> Tensor:
+def _turned(x: Tensor, angle: float, mirrored: bool) -> Tensor:
     """Rotate a stack [n, S, S] about its middle; masks by nearest neighbour."""
     c, s = math.cos(angle), math.sin(angle)
     matrix = torch.tensor([[[c, -s, 0], [s, c, 0]]])
-    grid = F.affine_grid(matrix, [1, 1, *x.shape[-2:]], align_corners=False)
-    mode = "nearest" if x.dtype == torch.bool else "bilinear"
-    turned = F.grid_sample(x[None].float(), grid, mode=mode, align_corners=False)[0]
+    # Of a square the rotation is the same by either; the mirror stands where the corners are.
+    grid = F.affine_grid(matrix, [1, 1, *x.shape[-2:]], align_corners=mirrored)
+    turned = F.grid_sample(
+        x[None].float(),
+        grid,
+        mode="nearest" if x.dtype == torch.bool else "bilinear",
+        padding_mode="reflection" if mirrored else "zeros",
+        align_corners=mirrored,
+    )[0]
     return turned.round().to(x.dtype) if x.dtype != torch.bool else turned > 0.5

@@ -53,11 +53,12 @@ class PropTasks(Settings):
     """Tasks of PropMask: carry the mask of a guiding slice to ``queries`` other slices.
 
     ``size``: pixels of the network's image. ``percentiles``: of the window, from the pixels under
-    the mask (released code 0.5 and 99.5, paper 5 and 95); ``stretch`` and ``integer_ct_window``: of
-    that window, and ``resampling``: of masks, as in `pam.presets.Propagation`;
-    ``window_of_largest``: share of tasks that take the window from the object's largest slice, as
-    later rounds of the propagation do.
-    ``crop_ratio``: range of the crop's side over that of the mask's box; ``min_crop``: least side.
+    the mask (released code 0.5 and 99.5, paper 5 and 95); ``stretch``, ``integer_ct_window``,
+    ``arithmetic`` and ``flat_window``: of that window, and ``resampling``: of masks, as in
+    `pam.presets.Propagation`; ``window_of_largest``: share of tasks that take the window from the
+    object's largest slice, as later rounds of the propagation do.
+    ``crop_ratio``: range of the crop's side over the longer one of the mask's box; ``min_crop``,
+    ``last_pixel`` and ``border``: of that crop, as there.
     ``largest``: share of tasks whose guiding slice is the object's largest; else it is any on which
     the object has at least ``least_area`` of that slice's.
 
@@ -71,10 +72,14 @@ class PropTasks(Settings):
     percentiles: Percentiles = (0.5, 99.5)
     stretch: Literal["slice", "window"] = "window"
     integer_ct_window: bool = False
+    arithmetic: Literal["float32", "native"] = "float32"
+    flat_window: Literal["blank", "slice"] = "slice"
     resampling: Literal["nearest", "smooth"] = "nearest"
     window_of_largest: float = Field(default=0.0, ge=0, le=1)
     crop_ratio: Ratios = (1.0, 2.0)
     min_crop: int = Field(default=64, ge=2)
+    last_pixel: bool = True
+    border: Literal["pad", "shift"] = "shift"
     queries: int = Field(default=4, ge=1)
     largest: float = Field(default=0.0, ge=0, le=1)
     least_area: float = Field(default=0.0, ge=0, le=1)
@@ -106,15 +111,9 @@ class PropTasks(Settings):
         slices.sort(key=lambda z: abs(z - guide))
         truth = _planes(found, [guide, largest, *slices])
         ratio = float(rng.uniform(*self.crop_ratio))
-        settings = Propagation(
-            percentiles=self.percentiles,
-            stretch=self.stretch,
-            integer_ct_window=self.integer_ct_window,
-            crop_ratio=max(ratio, 1.0),
-            min_crop=self.min_crop,
-            size=self.size,
-            resampling=self.resampling,
-        )
+        same = PropTasks.model_fields.keys() & Propagation.model_fields.keys()
+        shown = {name: getattr(self, name) for name in same}
+        settings = Propagation.model_validate({**shown, "crop_ratio": max(ratio, 1.0)})
         window_slice, window_mask = guide, truth[0]
         if rng.random() < self.window_of_largest:
             window_slice, window_mask = largest, truth[1]
@@ -167,7 +166,8 @@ class BoxTasks(Settings):
     alike, or more to one than to the other. ``window``: from percentiles of
     the whole ``box``, low and high drawn from ``low`` and ``high`` (paper), from those of the
     ``object``, at ``percentiles``, or either in turn (``both``), as the two passes see them.
-    ``largest``: as for PropMask.
+    ``largest``: as for PropMask. ``least_pixels``: of the object on the slice (paper: more than
+    100); of an object that nowhere has as many, the largest slice is asked about.
     """
 
     size: int = Field(default=224, ge=16)
@@ -179,12 +179,13 @@ class BoxTasks(Settings):
     high: Percentiles = (90.0, 95.0)
     percentiles: Percentiles = (5.0, 95.0)
     largest: float = Field(default=0.0, ge=0, le=1)
+    least_pixels: int = Field(default=1, ge=1)
 
     def draw(self, case: Case, rng: Generator) -> Task:
         """Draw a task from a case."""
         found = case.objects[int(rng.integers(len(case.objects)))]
         areas = found.crop.sum(axis=(1, 2))
-        filled = np.flatnonzero(areas)
+        filled = np.flatnonzero(areas >= min(self.least_pixels, areas.max()))
         inner = int(areas.argmax()) if rng.random() < self.largest else int(rng.choice(filled))
         truth = _planes(found, [found.box[0] + inner])[0]
         boxed = truth

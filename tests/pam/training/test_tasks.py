@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.random import default_rng
+from scipy import ndimage
 
 from benchmark.masks import Mask
 from pam.preprocess import Scan
@@ -77,6 +78,41 @@ def test_contrast_may_be_that_of_the_released_code(case: Case) -> None:
     assert not torch.equal(whole.image, _tasks().draw(ct, default_rng(3)).image)
 
 
+def test_the_crop_may_be_that_of_the_released_code(case: Case) -> None:
+    """Before a bright background, near the last row: what the square has beyond it is black."""
+    truth = np.roll(case.objects[0].dense(), (5, 5), axis=(1, 2))
+    moved = Case(Scan(np.where(truth, 100.0, 200.0), case.spacing, "MR"), (Mask.of(truth),))
+    seen = {"min_crop": 16, "crop_ratio": (1.4, 1.4), "largest": 1.0, "flat_window": "slice"}
+    shifted, padded, short = (
+        _tasks(**seen, **more).draw(moved, default_rng(0))
+        for more in ({}, {"border": "pad"}, {"border": "pad", "last_pixel": False})
+    )
+    assert shifted.image[0, :, 0].all()
+    # a square of int(1.4 * 21) = 29 pixels from row 21 - 14 on, of an image of 32 rows
+    assert padded.image[0, : 32 * 25 // 29, 0].all()
+    assert not padded.image[0, -(32 * 3 // 29) :].any()
+    assert padded.mask.sum() < short.mask.sum()  # of int(1.4 * 20) = 28, whose pixels are larger
+
+
+def test_grey_levels_may_be_those_of_the_released_code(case: Case) -> None:
+    """A quarter of the window apart: by the divisor alone, not one that something is added to."""
+    levels = np.where(case.objects[0].dense(), np.arange(SIDE) % 5, 0).astype(np.float32) * 5e-9
+    faint = Case(Scan(levels, case.spacing, "MR"), case.objects)
+    seen = {"percentiles": (0.0, 100.0), "largest": 1.0}
+    plain, native = (
+        _tasks(**seen, arithmetic=name).draw(faint, default_rng(0))
+        for name in ("float32", "native")
+    )
+    assert plain.image.max() == int(2e-8 / 3e-8 * 255)
+    assert native.image.max() == 255
+    flat = Case(Scan(case.objects[0].dense() * 100.0, case.spacing, "MR"), case.objects)
+    whole, blank = (
+        _tasks(flat_window=name).draw(flat, default_rng(0)) for name in ("slice", "blank")
+    )
+    assert whole.image.any()
+    assert not blank.image.any()
+
+
 def test_around_the_ends_the_object_is_absent_on_some_slices(case: Case) -> None:
     def absent(tasks: PropTasks) -> float:
         drawn = [tasks.draw(case, default_rng(seed)) for seed in range(40)]
@@ -134,6 +170,17 @@ def test_the_box_may_be_that_of_the_object_in_space(case: Case) -> None:
     assert min(spans) < 40 < 60 < max(spans)
 
 
+@pytest.mark.parametrize("least", [1, 101, 10_000])
+def test_box_tasks_leave_small_slices_out(case: Case, least: int) -> None:
+    """In the box of the whole object, enlarged twice, an answer has four times the pixels."""
+    areas = case.objects[0].dense().sum(axis=(1, 2))
+    *_, first, stop = case.objects[0].box
+    tasks = BoxTasks(size=2 * (stop - first), box_ratio=(1.0, 1.0), whole=1.0, least_pixels=least)
+    drawn = {int(tasks.draw(case, default_rng(s)).target.sum()) / 4 for s in range(80)}
+    large = areas[areas >= least]
+    assert drawn == (set(large[large > 0]) if large.any() else {areas.max()})
+
+
 def _drawing() -> Task:
     mask = torch.zeros(1, 24, 24, dtype=torch.bool)
     mask[:, 3:14, 5:19] = True
@@ -156,10 +203,44 @@ def test_augmentation_moves_image_and_answer_alike(apart: bool) -> None:
     assert all(same) != apart
 
 
+@pytest.mark.parametrize(("fill", "peer"), [("black", "constant"), ("mirrored", "mirror")])
+def test_what_a_rotation_brings_in_is_as_in_scipy(fill: str, peer: str) -> None:
+    smooth = ndimage.gaussian_filter(default_rng(0).uniform(0, 255, (24, 24)), 2) + 40
+    grey = torch.from_numpy(smooth).to(torch.uint8)[None]
+    mask = grey > grey.median()
+    task = Task(grey, mask, grey[None], torch.ones(1), mask)
+    change = Augmentation.model_validate({"flip": 0, "turn": 1, "degrees": 30, "fill": fill})
+    turned = change(task, default_rng(4))
+    rng = default_rng(4)
+    rng.random(3)  # no flip, no flip, a rotation
+    degrees = float(rng.uniform(-30, 30))
+    assert abs(degrees) > 10
+    alike = ndimage.rotate(
+        grey[0].numpy().astype(float), degrees, reshape=False, order=1, mode=peer
+    )
+    apart = np.abs(turned.image[0].numpy() - alike)
+    assert np.quantile(apart, 0.9) <= 1
+    corner = turned.image[0, :2, :2].float().mean()
+    assert (corner < 20) == (fill == "black")
+
+
 def test_augmentation_of_grey_values_leaves_answers() -> None:
     task = Augmentation(flip=0, turn=0, grey=0.3)(_drawing(), default_rng(0))
     assert torch.equal(task.target, _drawing().target)
     assert not torch.equal(task.image, _drawing().image)
+
+
+def test_grey_values_change_as_often_and_as_told() -> None:
+    still = Augmentation(flip=0, turn=0, grey=0.2, gamma=0, shaded=0.5)
+    ramp = torch.arange(0, 250, 10, dtype=torch.uint8).reshape(1, 5, 5)
+    none = torch.zeros(0)
+    changed = 0
+    for seed in range(200):
+        image = still(Task(ramp, ramp > 0, none, none, ramp > 0), default_rng(seed)).image
+        changed += not torch.equal(image, ramp)
+        inner = image.flatten()[(image > 0).flatten() & (image < 255).flatten()].float()
+        assert (inner.diff().diff().abs() <= 2).all()  # a straight line: no gamma
+    assert 80 < changed < 120
 
 
 def test_components_leave_out_specks_and_backgrounds() -> None:
