@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 class Prepared(Settings):
     """``datasets``: their ids; they have to be prepared below ``folder`` (a study that names them
-    does that). ``scans``: the ids of the scans to use, by default all, e.g. those of a split."""
+    does that). ``scans``: the ids of the scans to use, by default all. ``split``: seed of the split
+    by patient whose training cases alone are used (`benchmark.splits`), by default all cases: that
+    of a study is the study's, so that what it holds back is held back here too."""
 
     tag: ClassVar = "prepared"
     kind: Literal["prepared"]
     datasets: tuple[str, ...] = Field(min_length=1)
     folder: str = "data"
     scans: tuple[str, ...] | None = None
+    split: int | None = None
 
     def case(self, number: int) -> Case:
         """Give a case: each round of numbers goes through all scans once, in an order of its own.
@@ -53,35 +56,47 @@ class Prepared(Settings):
     @cached_property
     def _scans(self) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]]:
         """A row a scan: its image, its reference masks, the axis of its view."""
-        from benchmark.tables import read_table, records
-
+        sources = [(dataset, self._rows(dataset, "images")) for dataset in self.datasets]
+        held_back = self._held_back([images for _, images in sources])
         found: list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]] = []
-        for dataset in self.datasets:
-            tables = [
-                Path(self.folder) / dataset / f"{n}.parquet"
-                for n in ("images", "objects", "reference")
-            ]
-            if missing := [str(path) for path in tables if not path.exists()]:
-                raise UserError(
-                    f"{dataset} is not prepared: there is no {missing[0]}. Run a study that names "
-                    f"it, with `--until prepare`, or set data.folder of the recipe."
-                )
-            images, objects, reference = (records(read_table(path)) for path in tables)
-            axes = {row["scan"]: int(row["axis"]) for row in objects}
+        for dataset, images in sources:
+            axes = {row["scan"]: int(row["axis"]) for row in self._rows(dataset, "objects")}
             masks: dict[str, list[Mapping[str, Any]]] = {}
-            for row in reference:
+            for row in self._rows(dataset, "reference"):
                 if row["object"] is not None:
                     masks.setdefault(row["scan"], []).append(row)
             for row in images:
                 wanted = self.scans is None or row["scan"] in self.scans
-                if wanted and row["scan"] in masks:
+                if wanted and row["scan"] in masks and _patient(row) not in held_back:
                     found.append((row, masks[row["scan"]], axes[row["scan"]]))
         if not found:
             raise UserError(
                 f"No scan with an object among those of {', '.join(self.datasets)} below "
-                f"{self.folder}. Check data.scans of the recipe, and what preparing set aside."
+                f"{self.folder}. Check data.scans and data.split of the recipe, and what preparing "
+                "set aside."
             )
         return found
+
+    def _rows(self, dataset: str, name: str) -> list[dict[str, Any]]:
+        """Rows of a table of a dataset."""
+        from benchmark.tables import read_table, records
+
+        path = Path(self.folder) / dataset / f"{name}.parquet"
+        if not path.exists():
+            raise UserError(
+                f"{dataset} is not prepared: there is no {path}. Run a study that names "
+                f"it, with `--until prepare`, or set data.folder of the recipe."
+            )
+        return records(read_table(path))
+
+    def _held_back(self, datasets: Sequence[list[dict[str, Any]]]) -> set[tuple[str, str]]:
+        """Patients that one of the datasets, given by its images, holds back."""
+        from benchmark.splits import split
+
+        if self.split is None:
+            return set()
+        divided = [(images, split(images, self.split).test) for images in datasets]
+        return {_patient(row) for images, test in divided for row in images if row["scan"] in test}
 
 
 def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
@@ -97,6 +112,11 @@ def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
             ("reference", objects.REFERENCE_SCHEMA, [r for case in mine for r in case.reference]),
         ):
             write_table(rows, schema, folder / dataset / f"{name}.parquet" / "0.parquet")
+
+
+def _patient(image: Mapping[str, Any]) -> tuple[str, str]:
+    """Source collection of an image, and id of its patient in it."""
+    return str(image["collection"]), str(image["patient"])
 
 
 def _turned(mask: Mask, axis: int) -> Mask:

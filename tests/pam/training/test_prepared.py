@@ -1,6 +1,8 @@
 """Cases from prepared datasets: the scans and masks of the tables, slices of the view first."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from benchmark import objects, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.sources import Status
-from benchmark.tables import write_table
+from benchmark.splits import Split, split
+from benchmark.tables import read_table, records, write_table
 from pam.training.prepared import Prepared
 
 
@@ -76,3 +79,37 @@ def test_what_is_not_prepared_is_told(folder: Path) -> None:
         Prepared(kind="prepared", datasets=("other",), folder=str(folder)).case(0)
     with pytest.raises(UserError, match="No scan with an object"):
         Prepared(kind="prepared", datasets=("own",), folder=str(folder), scans=("s7",)).case(0)
+
+
+def test_what_a_study_holds_back_is_held_back(folder: Path) -> None:
+    """Of patients whom the hash lets learn, a dataset of their own holds one back all the same; so
+    does then the other dataset of their collection."""
+    schemas = {
+        "images": prepare.IMAGES,
+        "objects": objects.SCHEMA,
+        "reference": objects.REFERENCE_SCHEMA,
+    }
+    own = {name: records(read_table(folder / "own" / f"{name}.parquet"))[0] for name in schemas}
+
+    def write(dataset: str, patients: Sequence[int]) -> Split:
+        """Prepare a scan a patient; that of patient 34 has its object from row 3 and slice 4 on."""
+        for name, schema in schemas.items():
+            rows = []
+            for p in patients:
+                changed: dict[str, Any] = {"scan": f"s{p}", "patient": f"{p}", "collection": "c"}
+                changed |= {"y0": p // 10, "y1": p // 10 + 4, "z0": p % 10, "z1": p % 10 + 7}
+                rows.append({k: changed.get(k, v) for k, v in own[name].items()})
+            write_table(rows, schema, folder / dataset / f"{name}.parquet" / "0.parquet")
+        return split(records(read_table(folder / dataset / "images.parquet")), seed=3)
+
+    def learnt(datasets: tuple[str, ...], seed: int | None) -> set[str]:
+        source = Prepared(kind="prepared", datasets=datasets, folder=str(folder), split=seed)
+        boxes = [source.case(number).objects[0].box for number in range(20)]
+        return {f"s{10 * box[0] + box[2]}" for box in boxes}
+
+    many = write("many", [10 * row + slice_ for row in range(4) for slice_ in range(5)])
+    few = write("few", [int(scan[1:]) for scan in many.train[:3]])
+    assert len(few.test) == 1
+    assert learnt(("many",), None) == {*many.train, *many.test}
+    assert learnt(("many",), 3) == {*many.train}
+    assert learnt(("many", "few"), 3) == {*many.train} - {*few.test}

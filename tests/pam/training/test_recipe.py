@@ -34,6 +34,16 @@ def test_the_recipes_of_the_paper_are_of_its_networks(name: str, parameters: int
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
+@pytest.mark.parametrize("name", ["paper-propmask", "paper-box2mask"])
+def test_the_recipes_of_the_paper_learn_from_its_internal_datasets(name: str) -> None:
+    from benchmark import catalogue
+
+    data = recipes.load(name).data.model_dump()
+    internal = [i for i in catalogue.names() if catalogue.load(i).split == "internal"]
+    assert sorted(data["datasets"]) == sorted(internal)
+    assert data["split"] is not None
+
+
 def test_no_shipped_recipe_sees_the_hold_out() -> None:
     from pam.training.generator import HOLDOUT_SEED
     from pam.training.recipe import Generated
