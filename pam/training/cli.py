@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.errors import UserError
+from benchmark.files import require_writable
 
 app = typer.Typer(help="Training of PropMask and Box2Mask.", no_args_is_help=True)
 
@@ -50,8 +51,13 @@ def train(
     from pam.training.loop import chosen
     from pam.training.loop import train as run
 
+    chosen(device)
+    if everything and dataset is None:
+        raise UserError(
+            "--all is about the cases of a --dataset, and none is named. A recipe learns from all "
+            "scans of its data unless data.scans or data.split says otherwise."
+        )
     if dataset is not None:
-        chosen(device)
         if start is None:
             raise UserError("Say by --from which weights are adapted, such as --from general.")
         options = {"recipe": recipe, "workers": workers}
@@ -75,6 +81,7 @@ def train(
         path, _ = own.found(start)
         box = content.kind == "box2mask"
         network = files.read(path, Box2Mask) if box else files.read(path, PropMask)
+    require_writable(out)
     print(run(content, out, resume=resume, start=network, device=device, workers=workers))
 
 

@@ -11,7 +11,7 @@ import yaml
 from benchmark import catalogue, objects, paths, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import atomic, read_json, write_json
+from benchmark.files import atomic, read_json, require_writable, write_json
 from benchmark.fitting import Source, several_processes
 from benchmark.plan import raw_of
 from benchmark.splits import Split, split
@@ -57,8 +57,9 @@ def learn(
     entry = catalogue.load(dataset)
     path, general = found(start)
     method = Pam2DMaskTrained(options)
+    require_writable(out)
     begun = (out / "split.json").exists()
-    if out.exists() and any(out.iterdir()) and not (begun and resume):
+    if any(out.iterdir()) and not (begun and resume):
         told = (
             "Go on with what is there by --resume, or take"
             if begun

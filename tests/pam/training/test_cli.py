@@ -18,6 +18,8 @@ SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
     [
         (["train", "tiny", "--out", "x", "--device", "gpu"], "Unknown device 'gpu'"),
         (["train", "x", "--out", "x", "--dataset", "P01", "--from", "x", "--device", "gpu"], "gpu"),
+        (["train", "tiny", "--out", "x", "--all"], "--all is about the cases of a --dataset"),
+        (["train", "tiny", "--out", "WEIGHTS", "--device", "cpu"], "Nothing can be written to"),
         (["holdout", "WEIGHTS", "--device", "gpu"], "Unknown device 'gpu'"),
         (["holdout", "WEIGHTS", "--switches", ""], "Switches are names with values"),
         (["holdout", "WEIGHTS", "--switches", "{thicknes: 3}"], "Did you mean: thickness"),

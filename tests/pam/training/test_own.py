@@ -116,6 +116,11 @@ def test_a_folder_of_other_things_is_left_alone(place: Path, more: tuple[str, ..
     assert [path.name for path in (place / "tuned").iterdir()] == ["thesis.txt"]
 
 
+def test_a_file_is_no_folder_for_the_result(place: Path) -> None:
+    with pytest.raises(UserError, match="Nothing can be written to"):
+        finetune("--out", "mine.yaml")
+
+
 def test_several_processes_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="by one process"):
