@@ -42,9 +42,10 @@ def train(
     """Train by a recipe; returns the path of the weights, ``<kind>.safetensors`` in ``out``.
 
     Beside them end `CHECKPOINT`, `CURVE` (loss by step) and `RECORD` (recipe, machine, versions).
-    ``resume``: go on from the checkpoint, if there is one; on a CPU the result is that of an
-    undisturbed run, bit for bit. ``start``: weights to begin with. ``workers``: processes that make
-    batches; they change nothing in the result. ``stop``: step to leave off at before the last.
+    ``resume``: go on from the checkpoint, if there is one; the result is that of an undisturbed
+    run, on one CPU thread bit for bit, on several or a GPU but for roundings. ``start``: weights to
+    begin with. ``workers``: processes that make batches; they change nothing in the result.
+    ``stop``: step to leave off at before the last.
     Under torchrun each process has ``recipe.batch`` tasks a step of its own, and gradients are
     averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
     """

@@ -146,12 +146,18 @@ def load(name: str) -> Recipe:
     return read(load_yaml(path), str(path))
 
 
-def read(content: Any, origin: str) -> Recipe:
-    """Validate the content of a recipe; a `UserError` names ``origin`` and what is wrong."""
+def read_keys(content: Any, origin: str) -> Recipe:
+    """Validate the keys of a recipe, each with its default; a `UserError` names ``origin``."""
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in _KINDS:
         raise UserError(f"{origin}: " + unknown_name("kind of network", str(kind), _KINDS))
     recipe: Recipe = _KINDS[str(kind)].read(content, origin)
+    return recipe
+
+
+def read(content: Any, origin: str) -> Recipe:
+    """Validate the content of a recipe; a `UserError` names ``origin`` and what is wrong."""
+    recipe = read_keys(content, origin)
     size, multiple = recipe.tasks.size, recipe.network.multiple
     if size % multiple or size < 2 * multiple:
         raise UserError(

@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.files import atomic
 from pam.network import NETWORKS, Network
 from pam.training.grow import grown
-from pam.training.recipe import Optimiser, Recipe
+from pam.training.recipe import Optimiser, Recipe, read_keys
 
 
 class State:
@@ -108,9 +108,8 @@ class State:
         """Go on from a checkpoint; `UserError` if it is of another number of processes, or of a
         recipe that differs in more than the number of steps and what does not touch the weights."""
         content = _content(path)
-        ours, theirs = (
-            _lasting(c) for c in (self.recipe.model_dump(mode="json"), content["recipe"])
-        )
+        begun = read_keys(content["recipe"], str(path))  # keys that are newer have their defaults
+        ours, theirs = (_lasting(r.model_dump(mode="json")) for r in (self.recipe, begun))
         if ours != theirs:
             changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
             raise UserError(

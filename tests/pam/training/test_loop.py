@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.files import read_json
 from pam import checkpoints
 from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.training import loop
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
-from pam.training.loop import CHECKPOINT, CURVE, chained, loss_of, train
+from pam.training.loop import CHECKPOINT, CURVE, RECORD, chained, loss_of, train
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import State, learning_rate
 from pam.training.tasks import Task
@@ -51,13 +52,20 @@ def test_resumed_training_ends_as_an_undisturbed_one(tiny: Recipe, tmp_path: Pat
     train(tiny, tmp_path / "parts", device="cpu", workers=0, stop=5)
     half = _weights(tmp_path / "parts" / "propmask.safetensors")
     # As if killed later: the checkpoint of step 5 is there, and the curve has a row too many.
+    with (tmp_path / "parts" / CURVE).open("a", encoding="utf-8") as file:
+        file.write("6,99,99,99\n")
     parts = train(tiny, tmp_path / "parts", device="cpu", workers=0, resume=True)
     assert not _equal(half, _weights(parts))
     assert _equal(_weights(whole), _weights(parts))
-    rows = [(path.parent / CURVE).read_text(encoding="utf-8") for path in (whole, parts)]
-    steps = [[row[0] for row in csv.reader(text.splitlines())] for text in rows]
-    assert steps[0] == ["step", "2", "4", "6", "8"]
-    assert set(steps[1]) <= {"step", "2", "4", "6", "7", "8"}
+    rows = []
+    for path in (whole, parts):
+        with (path.parent / CURVE).open(encoding="utf-8", newline="") as file:
+            rows.append([(row["step"], row["loss"]) for row in csv.DictReader(file)])
+    assert [[step for step, _ in of] for of in rows] == [["2", "4", "6", "8"]] * 2
+    alike, other = rows
+    assert float(other[2][1]) < 10
+    # the row at step 6 is of steps 5 and 6, and after the kill of step 6 alone
+    assert [*alike[:2], alike[3]] == [*other[:2], other[3]]
 
 
 def test_a_short_training_has_a_curve(
@@ -86,6 +94,8 @@ def test_fused_layers_learn_the_same(
         path = train(recipe, tmp_path / str(compiled), device="cpu", workers=0)
         with (path.parent / CURVE).open(encoding="utf-8", newline="") as file:
             losses.append([float(row["loss"]) for row in csv.DictReader(file)])
+        record = read_json(path.parent / RECORD)
+        assert record["recipe"]["compiled"] is compiled
     plain, fused = losses
     assert fused == pytest.approx(plain, rel=1e-2)
     assert torch._dynamo.utils.counters["stats"]["calls_captured"]
@@ -154,6 +164,19 @@ def test_a_training_goes_on_with_as_many_processes(tiny: Recipe, tmp_path: Path)
     del older["processes"]
     torch.save(older, path)
     State(tiny, "cpu").load(path)
+
+
+def test_a_checkpoint_from_before_a_key_was_there_has_its_default(
+    tiny: Recipe, tmp_path: Path
+) -> None:
+    path = tmp_path / CHECKPOINT
+    State(tiny, "cpu").save(path)
+    older = torch.load(path, weights_only=True)
+    del older["recipe"]["compiled"], older["recipe"]["tasks"]["border"]
+    torch.save(older, path)
+    State(tiny, "cpu").load(path)
+    with pytest.raises(UserError, match="compiled differ"):
+        State(tiny.model_copy(update={"compiled": True}), "cpu").load(path)
 
 
 def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Path) -> None:
