@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 TABLES = "cases"
 WEIGHTS = "propmask.safetensors"
+_TASKS = {
+    "size": "size",
+    "resampling": "resampling",
+    "thickness": "reach_mm",
+    "max_slices": "reach_slices",
+}
+"""Switches of the weights, and what they are among the tasks of a recipe."""
 
 
 class Pam2DMaskTrained(Pam2DMask, Learner):
@@ -31,7 +38,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     info = MethodInfo(
         summary="PAM from a guiding mask, trained or fine-tuned on the training cases",
         prompts=("mask2d",),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=8000,
         citation=PAPER,
@@ -42,7 +49,8 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         """``recipe``: a shipped recipe of PropMask; ``training``: keys of it that are other here.
 
         The data are the training cases, and a network that goes on from weights is as they are,
-        and is shown images of the size and with the resampling that they were trained with.
+        is shown images of the size and with the resampling that they were trained with, and asked
+        for slices as far away as they reach.
         ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
         batch. ``workers``: processes that make batches for each.
         """
@@ -88,8 +96,8 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         if network is not None:
             content["network"] = dict(network)
             seen = {"size": Propagation().size, **network["inference"]}
-            shown = {key: seen[key] for key in ("size", "resampling") if key in seen}
-            content["tasks"] |= shown | dict(self.options.training.get("tasks", {}))
+            asked = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
+            content["tasks"] |= asked | dict(self.options.training.get("tasks", {}))
         if content["kind"] != "propmask":
             told = f"the recipe {self.options.recipe} is for {content['kind']}, not propmask"
             raise UserError(told)

@@ -15,6 +15,7 @@ from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks, PropTasks
 
 RECIPES = Path(__file__).parent / "recipes"
+_SHOWN = ("size", "resampling")  # keys of tasks that the inference has too
 
 
 class Generated(Generator):
@@ -166,11 +167,15 @@ def read(content: Any, origin: str) -> Recipe:
         )
     if recipe.data.kind == "generated" and recipe.data.seed == HOLDOUT_SEED:
         raise UserError(f"{origin}: data.seed {HOLDOUT_SEED} is that of the hold-out.")
-    if (told := recipe.network.inference.get("size", size)) != size:
-        raise UserError(
-            f"{origin}: tasks.size is {size}, network.inference.size {told}. Images are to be "
-            "shown as they were in training: give one of them, or the same."
-        )
-    inference = {"size": size, **recipe.network.inference}
+    tasks = recipe.tasks.model_dump()
+    shown = {key: tasks[key] for key in _SHOWN if key in tasks}
+    inference = {**shown, **recipe.network.inference}
+    for key, value in shown.items():
+        if inference[key] != value:
+            raise UserError(
+                f"{origin}: tasks.{key} is {value}, network.inference.{key} {inference[key]}. "
+                "Images and masks are to be shown as they were in training: give the former alone, "
+                "or the same."
+            )
     network = recipe.network.model_copy(update={"inference": inference})
     return recipe.model_copy(update={"network": network})

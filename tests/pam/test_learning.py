@@ -108,9 +108,10 @@ def test_it_goes_on_from_weights_of_another_size(
     source: Callable[..., Source], tmp_path: Path
 ) -> None:
     content = recipes.load("tiny").model_dump(mode="json")
-    inference = {"size": 48, "resampling": "smooth"}
+    seen = {"size": 48, "resampling": "smooth"}
+    inference = {**seen, "thickness": 45.0, "max_slices": 12}
     content["network"] |= {"channels": 6, "stages": 3, "inference": inference}
-    content["tasks"] |= inference
+    content["tasks"] |= seen
     start = train(
         recipes.read(content, "test"), tmp_path / "start", device="cpu", workers=0, stop=1
     )
@@ -119,7 +120,8 @@ def test_it_goes_on_from_weights_of_another_size(
     ours, theirs = (checkpoints.load(p) for p in (tmp_path / "work" / WEIGHTS, start))
     assert ours.config == theirs.config
     tasks = json.loads((tmp_path / "work" / RECORD).read_text())["recipe"]["tasks"]
-    assert {key: tasks[key] for key in inference} == inference
+    asked = {**seen, "reach_mm": 45.0, "reach_slices": 12}
+    assert {key: tasks[key] for key in asked} == asked
     for name, value in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
 

@@ -78,6 +78,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         ("tasks", {"crop_ratio": [2, 1]}, "the lesser end comes first"),
         ("tasks", {"size": 30}, "multiples of 4, from 8"),
         ("tasks", {"size": 64}, "tasks.size is 64, network.inference.size 32"),
+        ("tasks", {"resampling": "smooth"}, "tasks.resampling is smooth, network.inference.res"),
         ("augmentation", {"apart": True}, "one place of all images"),
     ],
 )
@@ -88,11 +89,12 @@ def test_values_that_cannot_be_are_told(part: str, values: dict[str, Any], told:
         recipes.read(content, "r.yaml")
 
 
-def test_the_size_trained_at_is_that_of_the_inference() -> None:
+def test_what_is_shown_in_training_is_shown_at_inference() -> None:
     content = recipes.load("tiny").model_dump(mode="json")
     content["network"]["inference"] = {"thickness": 9}
+    content["tasks"]["resampling"] = "smooth"
     found = recipes.read(content, "r.yaml").network.inference
-    assert found == {"thickness": 9, "size": 32}
+    assert found == {"thickness": 9, "size": 32, "resampling": "smooth"}
 
 
 @given(st.floats(0, 1), st.integers(1, 400))
