@@ -116,6 +116,15 @@ class Adapter(ABC):
         None without an entry. ``device``: ``cpu`` or ``cuda``.
         """
 
+    @property
+    def departures(self) -> dict[str, Any]:
+        """Settings in force after `load` that are not those of the protocol, for the report.
+
+        What weights bring goes before the protocol, and the options name none of it. Values are
+        those of JSON. Most methods have no such settings.
+        """
+        return {}
+
     @abstractmethod
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield one `Prediction` a prompt, in order.

@@ -277,7 +277,8 @@ def predict(
             device=where,
         )
         about = facts(where)
-        write_table(results.masks, inference.MASKS, masks, facts=about)
+        told = {**about, "departures": results.departures}
+        write_table(results.masks, inference.MASKS, masks, facts=told)
         write_table(results.times, inference.TIMES, times, facts=about)
         at_hand.note(run, masks)
 

@@ -5,7 +5,7 @@ taken apart from that, unbatched, object by object, on a seeded sample.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -74,10 +74,11 @@ class Task:
 
 @dataclass
 class Results:
-    """Rows of the two tables of a shard."""
+    """Rows of the two tables of a shard, and `Adapter.departures` if the method was loaded."""
 
     masks: list[dict[str, Any]]
     times: list[dict[str, Any]]
+    departures: dict[str, Any] = field(default_factory=dict)
 
 
 def predict(
@@ -115,6 +116,7 @@ def predict(
     start = perf_counter()
     try:
         adapter.load(weights_path, device)
+        results.departures = adapter.departures
     except Exception as error:
         stop_at_trouble(error, loading=True)
         reason = f"the model did not load: {_told(error)}"

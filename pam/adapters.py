@@ -84,6 +84,14 @@ class Pam(Adapter):
         config = self.network.config
         return fitting(self.options.propagating(config.inference), config.multiple)
 
+    @property
+    def departures(self) -> dict[str, Any]:
+        """Switches in force, of the weights or the options, that are not the preset's."""
+        options = self.options
+        switches = options.propagating(self.network.config.inference)
+        found = differing(switches, presets.preset(options.protocol))
+        return {"propagation": found} if found else {}
+
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Segment prompts of the same view together; a view's slices are read once for all."""
         scans: dict[int, Scan] = {}
@@ -181,6 +189,12 @@ def fitting(settings: S, multiple: int) -> S:
             f"least {2 * multiple}. Leave the size out to take the one that they were trained at."
         )
     return settings
+
+
+def differing(settings: S, preset: S) -> dict[str, Any]:
+    """Give the switches of ``settings`` that are other than in ``preset``, as values of JSON."""
+    usual = preset.model_dump(mode="json")
+    return {k: v for k, v in settings.model_dump(mode="json").items() if v != usual[k]}
 
 
 def _along(volume: "Volume", axis: int) -> "Scan":

@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from pam import box_presets
-from pam.adapters import PAPER, Pam, fitting
+from pam.adapters import PAPER, Pam, differing, fitting
 from pam.box_presets import Conversion
 
 if TYPE_CHECKING:
@@ -50,6 +50,14 @@ class _PamBox(Pam):
         """The switches in force."""
         config = self.box_network.config
         return fitting(self.options.converting(config.inference), config.multiple)
+
+    @property
+    def departures(self) -> dict[str, Any]:
+        """Those of the propagation, and of Box2Mask."""
+        options = self.options
+        switches = options.converting(self.box_network.config.inference)
+        found = differing(switches, box_presets.preset(options.protocol))
+        return super().departures | ({"box2mask": found} if found else {})
 
     def _mask(
         self, scan: "Scan", index: int, rectangle: "Rectangle", settings: Conversion

@@ -83,6 +83,7 @@ def content(results: "Results") -> dict[str, Any]:
         "study": results.settings.get("study", results.folder.name),
         "protocol": results.settings.get("protocol", "unknown"),
         "protocol_means": PROTOCOLS.get(str(results.settings.get("protocol")), ""),
+        "departing": _departing(results),
         "machine": _machine(results.record),
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
         "weights": _weights(results),
@@ -125,6 +126,12 @@ def content(results: "Results") -> dict[str, Any]:
             {k: v for k, v in results.record.items() if k not in ("datasets", "methods")}
         ),
     }
+
+
+def _departing(results: "Results") -> list[str]:
+    """Methods that run with switches of their own in place of the protocol's."""
+    known = results.record.get("methods", {})
+    return [m for m in results.columns if sections.departures(known.get(m, {}))]
 
 
 def _machine(record: dict[str, Any]) -> str:

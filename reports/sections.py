@@ -154,6 +154,12 @@ def weights_of(entry: dict[str, Any]) -> Any:
     return ", ".join(parts)
 
 
+def departures(entry: dict[str, Any]) -> dict[str, Any]:
+    """Switches of a method that its protocol does not have, by what they belong to."""
+    found: dict[str, Any] = (entry.get("made_by") or {}).get("departures") or {}
+    return found
+
+
 def methods(results: "Results") -> list[dict[str, Any]]:
     """What each method is, what it is told of the object, and with which weights."""
     known = results.record.get("methods", {})
@@ -170,6 +176,7 @@ def methods(results: "Results") -> list[dict[str, Any]]:
                 "clicks": costs[method][1],
                 "weights": weights_of(entry),
                 "options": plain(entry.get("options") or None),
+                "departures": plain(departures(entry)),
                 "licence": plain(entry.get("licence")),
                 "control": method in results.controls,
             }

@@ -12,15 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark import stages
+from benchmark import cli, stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.errors import MachineError
+from benchmark.files import write_json
 from benchmark.inference import MASKS, TIMES, Results, predict
 from benchmark.masks import Mask
-from benchmark.prompts import Mask2D, Prompt
+from benchmark.prepare import IMAGES
+from benchmark.prompts import SCHEMA, Mask2D, Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
-from benchmark.tables import records, write_table
+from benchmark.tables import read_record, records, write_table
 from benchmark.volume import Volume
 
 SHAPE = (10, 16, 18)
@@ -98,6 +100,17 @@ class GpuBreaksWhenTimed(Good):
         if len(prompts) == 1:
             raise RuntimeError("CUDA error: unspecified launch failure")
         yield from super().segment(volume, prompts)
+
+
+class Departs(Good):
+    """Its weights bring a setting of their own."""
+
+    def load(self, weights: Path | None, device: str) -> None:
+        self.size = 96
+
+    @property
+    def departures(self) -> dict[str, Any]:
+        return {"network": {"size": self.size}}
 
 
 class DoesNotLoad(Good):
@@ -388,6 +401,24 @@ def test_variants_share_what_was_loaded(shard: Any) -> None:
     assert {row["variant"] for row in got.masks} == {"", "thin", "thinner"}
     of_lesion = [r for r in got.masks if r["object"] == "a/lesion/1"]
     assert {row["variant"]: row["y0"] for row in of_lesion} == {"": 1, "thin": 3, "thinner": 5}
+
+
+def test_settings_that_are_not_the_protocols_stand_in_the_record_of_the_masks(
+    shard: Any, tmp_path: Path
+) -> None:
+    write_table(shard.images, IMAGES, tmp_path / "T1" / "0" / "images.parquet")
+    write_table(shard.prompts, SCHEMA, tmp_path / "prompts.parquet")
+    for adapter, told in ((Departs, {"network": {"size": 96}}), (Good, {})):
+        folder = tmp_path / adapter.__name__
+        write_json(folder / "settings.json", run_of(adapter).model_dump())
+        cli.predict(
+            settings=folder / "settings.json",
+            images=tmp_path / "T1" / "0" / "images.parquet",
+            prompts=tmp_path / "prompts.parquet",
+            masks=folder / "masks.parquet",
+            times=folder / "times.parquet",
+        )
+        assert read_record(folder / "masks.parquet")["departures"] == told
 
 
 def test_variants_get_no_moved_guiding_slice(shard: Any) -> None:

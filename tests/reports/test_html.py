@@ -261,6 +261,30 @@ def test_the_weights_are_named_with_what_they_were_trained_on(
     assert text.count("small, trained on generated shapes, SHA-256 abababababab") == 2
 
 
+def test_switches_that_are_not_the_protocols_are_told(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, 1, 2, failing=False)
+    header = "rigorous: with the stricter choices of this project"
+    plain, record = page(folder), read_json(folder / "record.json")
+    switches = {"propagation": {"thickness": 45.0, "average": "probabilities"}}
+    record["methods"]["PAM-1"]["made_by"] = {"departures": switches}
+    write_json(folder / "record.json", record)
+    told, own = page(folder), "; but for switches of their own in PAM-1"
+    assert squeezed(f"{header} Machine") in plain
+    assert squeezed(f"{header}{own} Machine") in told
+    assert "thickness45.0" not in plain
+    assert "propagationthickness45.0averageprobabilities" in told
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def page(folder: Path) -> str:
+    return squeezed(read(html.render(Results(folder))).text)
+
+
 @pytest.mark.parametrize(("p", "text"), [(0.0001, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
 def test_p_value(p: float, text: str) -> None:
     assert sections.p_value(p) == text
