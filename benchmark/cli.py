@@ -392,16 +392,15 @@ def check_adapter(
     prompt: Annotated[str | None, typer.Option(help="The only kind of prompt to check.")] = None,
 ) -> None:
     """Run a method through the conformance checks and tell what is still wrong."""
-    import yaml
-
     from benchmark.conformance.checks import findings
     from benchmark.prompts import KINDS
+    from benchmark.settings import parse_yaml
     from benchmark.weights.store import at_hand
 
     kinds = [kind for kind in KINDS if prompt in (None, kind)]
     if not kinds:
         raise UserError(unknown_name("kind of prompt", str(prompt), KINDS))
-    given = yaml.safe_load(options)
+    given = parse_yaml(options, "--options")
     if not isinstance(given, dict):
         raise UserError(
             f"Options are pairs of a name and a value, as 'quantile: 0.6'; not {given!r}."

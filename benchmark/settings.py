@@ -35,11 +35,19 @@ def load_yaml(path: Path) -> Any:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """Read YAML; a `UserError` names ``origin`` and the place where the text is broken."""
+    try:
+        return yaml.load(text, LOADER)
+    except yaml.YAMLError as error:
+        raise UserError(f"{origin} is not valid YAML: {error}") from None
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -51,8 +51,10 @@ def guiding_mask(
     pass it at a time; it bounds the memory and changes the result by rounding alone. In a box of
     one intensity nothing can be told apart: its mask is the whole box (``halved`` asks the network
     all the same, as the released code does). Raises `UserError` for a box that is empty or leaves
-    the image.
+    the image, and for a network of a single scale where the ``estimate`` is a ``pool``.
     """
+    if batch < 1:
+        raise ValueError(f"batch {batch}; at least one window has to pass the network at a time")
     box = _checked(scan, index, box, settings)
     y0, y1, x0, x1 = box
     inside = scan.volume[index, y0:y1, x0:x1]
@@ -145,6 +147,12 @@ class _Passes:
         """Values of all pixels that the passes find, as often as they do."""
         times = np.zeros(self.values.shape, np.int64)
         for logits in self._looks(self._candidates()):
+            if len(logits) < 2:
+                raise UserError(
+                    "estimate pool reads the scale of half the size, and this Box2Mask has one "
+                    "scale alone: it has two stages. Say estimate: vote, as rigorous does, or take "
+                    "weights of three stages or more."
+                )
             second = logits[1]  # of half the size, as the crop is
             found = (second[:, 1] > second[:, 0]).cpu().numpy()
             times += found[found.sum(axis=(1, 2)) >= self.settings.least_pixels].sum(axis=0)

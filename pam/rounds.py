@@ -52,13 +52,9 @@ class State:
     def __post_init__(self) -> None:
         """Start with the prompt as the first vote."""
         depth, height, width = self.scan.volume.shape
-        if self.box is not None and not 0 <= self.box[0] < self.box[1] <= depth:
-            raise UserError(
-                f"The box, slices {self.box[0]} to {self.box[1]} (half-open), leaves a volume with "
-                f"slices 0 to {depth - 1}. Check the axis that the slices are counted along, and "
-                "that box and image match."
-            )
         self.prompt = checked(self.scan, self.index, self.prompt)
+        if self.box is not None:
+            _check_box(self.box, self.scan.volume.shape, self.index)
         image = self.scan.volume[self.index]
         if self.settings.arithmetic == "native" and self.scan.integer:
             image = image.astype(np.float64)
@@ -201,6 +197,21 @@ def touching(
     kept = np.zeros_like(mask)
     kept[box] = mask[box] & np.isin(labels, np.unique(labels[seed[box]]))
     return kept
+
+
+def _check_box(box: tuple[int, ...], shape: tuple[int, ...], index: int) -> None:
+    ends = zip(box[::2], box[1::2], shape, strict=True)
+    if not all(0 <= low < high <= length for low, high, length in ends):
+        raise UserError(
+            f"The box {box} (z, z, y, y, x, x, half-open) is empty or leaves a volume with slices "
+            f"0 to {shape[0] - 1} of {shape[1]} x {shape[2]} pixels. Check the order of its ends "
+            "and the axis that the slices are counted along, and that box and image match."
+        )
+    if not box[0] <= index < box[1]:
+        raise UserError(
+            f"The prompt on slice {index} lies outside its box, slices {box[0]} to {box[1]} "
+            "(half-open). A propagation starts inside the box that it is kept in."
+        )
 
 
 def checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:

@@ -105,26 +105,26 @@ def holdout(
     mask, else 0.
     """
     import pandas as pd
-    import yaml
 
+    from benchmark.settings import parse_yaml
     from pam import box_presets, checkpoints, presets
+    from pam.adapters import fitting
     from pam.network import PropMask
     from pam.training.holdout import examples, score, score_boxes, summary
     from pam.training.loop import chosen
 
     where = chosen(device)
     network = checkpoints.load(weights).to(where)
-    given = yaml.safe_load(switches)
+    given = parse_yaml(switches, "--switches")
     if not isinstance(given, dict):
         raise UserError(f"Switches are names with values, as '{{thickness: 30}}'; got {given!r}.")
     single = {**network.config.inference, **given}
-    asked = examples(cases, visible)
     if isinstance(network, PropMask):
-        settings = presets.preset("rigorous", single)
-        rows = score(network, settings, asked, where)
+        settings = fitting(presets.preset("rigorous", single), network.config.multiple)
+        rows = score(network, settings, examples(cases, visible), where)
     else:
-        conversion = box_presets.preset("rigorous", single)
-        rows = score_boxes(network, conversion, asked, where)
+        conversion = fitting(box_presets.preset("rigorous", single), network.config.multiple)
+        rows = score_boxes(network, conversion, examples(cases, visible), where)
     if output is not None:
         pd.DataFrame(rows).to_csv(output, index=False)
     print(pd.DataFrame(summary(rows)).to_string(index=False))

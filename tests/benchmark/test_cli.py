@@ -80,6 +80,7 @@ def test_the_version() -> None:
         (["--prompt", "mask2d"], "box3d; got mask2d"),
         (["--device", "gpu"], "Unknown device 'gpu'"),
         (["--options", "quantile 0.6"], "not 'quantile 0.6'"),
+        (["--options", "{a:"], "--options is not valid YAML"),
     ],
 )
 def test_a_check_that_would_check_nothing_is_refused(options: list[str], told: str) -> None:

@@ -190,6 +190,14 @@ def test_a_bad_box(
         guiding_mask(Bright(), volume, index, box, small(settings))
 
 
+def test_a_pool_needs_the_scale_of_half_the_size() -> None:
+    volume, _ = scan()
+    with pytest.raises(UserError, match="weights of three stages or more"):
+        guiding_mask(Bright(scales=1), volume, 0, BOX, small(RELEASED))
+    with pytest.raises(ValueError, match="batch 0"):
+        guiding_mask(Bright(), volume, 0, BOX, small(RIGOROUS), batch=0)
+
+
 def test_the_released_code_has_nothing_left_of_one_row() -> None:
     volume, _ = scan()
     with pytest.raises(UserError, match="one pixel high or wide"):

@@ -488,6 +488,24 @@ BAD: list[tuple[int, Any, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((8, 11, 0, 48, 0, 56), r"slice 17 lies outside its box, slices 8 to 11"),
+        ((17, 17, 0, 48, 0, 56), "is empty or leaves"),
+        ((10, 41, 0, 48, 0, 56), "leaves a volume with slices 0 to 39 of 48 x 56 pixels"),
+        ((10, 25, -1, 48, 0, 56), "leaves a volume"),
+        ((10, 25, 0, 48, 0, 57), "leaves a volume"),
+        ((10, 25, 30, 20, 0, 56), "is empty"),
+        ((10, 25, 0, 48, 30, 20), "is empty"),
+    ],
+)
+def test_a_bad_box(box: tuple[int, int, int, int, int, int], message: str) -> None:
+    volume, mask = ball()
+    with pytest.raises(UserError, match=message):
+        State(Scan(volume, (1, 1, 1)), 17, mask[17], RIGOROUS, box=box)
+
+
 @pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize(("index", "prompt", "message"), BAD)
 def test_a_bad_prompt(settings: Propagation, index: int, prompt: Any, message: str) -> None:

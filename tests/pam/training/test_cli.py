@@ -23,11 +23,17 @@ SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
         (["holdout", "WEIGHTS", "--device", "gpu"], "Unknown device 'gpu'"),
         (["holdout", "WEIGHTS", "--switches", ""], "Switches are names with values"),
         (["holdout", "WEIGHTS", "--switches", "{thicknes: 3}"], "Did you mean: thickness"),
+        (["holdout", "WEIGHTS", "--switches", "{size:"], "--switches is not valid YAML"),
+        (["holdout", "WEIGHTS", "--switches", "{size: 50}"], "a multiple of 16 pixels"),
+        (["holdout", "BOXES", "--switches", "{size: 50}"], "a multiple of 16 pixels"),
     ],
 )
 def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
-    weights = str(SHIPPED / "pam-small-propmask.safetensors")
-    given = [weights if word == "WEIGHTS" else word for word in arguments]
+    shipped = {"WEIGHTS": "propmask", "BOXES": "box2mask"}
+    given = [
+        str(SHIPPED / f"pam-small-{shipped[word]}.safetensors") if word in shipped else word
+        for word in arguments
+    ]
     with pytest.raises(UserError, match=told):
         CliRunner().invoke(app, given, catch_exceptions=False)
 
