@@ -97,8 +97,13 @@ def measure(flow: Flow, network: PropMask, case: Case, number: int, rounds: int)
 
 
 def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[tuple[str, ...]]:
-    """Rows of all flows; an error ends them if masks in its precision are not the yardstick's."""
+    """Rows of all flows.
+
+    An error ends them if masks in its precision are not the yardstick's, or if bfloat16 moves the
+    DSC of a preset by more than 0.002.
+    """
     first: Cost | None = None
+    truths: dict[str, float] = {}
     for name, flow in FLOWS.items():
         cost = measure(flow, network, case, number, rounds)
         first = first or cost
@@ -106,6 +111,10 @@ def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[t
         if name == "released, tf32" and alike < 0.999:
             raise SystemExit(f"the masks of {name} are not the yardstick's: DSC {alike:.4f}")
         truth = float(np.mean([dsc(mask, case.truth) for mask in cost.masks]))
+        truths[name] = truth
+        exact = truths[name.removesuffix(", bfloat16")]
+        if abs(truth - exact) > 0.002:
+            raise SystemExit(f"the DSC of {name} is {truth:.4f}, in float32 {exact:.4f}")
         yield (
             name,
             f"{number / cost.seconds:.2f}",
