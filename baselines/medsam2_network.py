@@ -75,6 +75,7 @@ _RENAMED = (
     (r"^no_obj_ptr$", "no_object_pointer"),
     (r"^no_obj_embed_spatial$", "occlusion_spatial_embedding_parameter"),
 )
+_by_rules = tensors.by_rules(_RENAMED)
 _DOWNSAMPLER = re.compile(r"\.mask_downsampler\.encoder\.(\d+)\.")
 _POINTS = [f"prompt_encoder.point_embeddings.{i}.weight" for i in range(4)]
 _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
@@ -82,8 +83,7 @@ _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 
 def renamed(key: str) -> str:
     """Name in transformers of a tensor of the published files; the four points are one there."""
-    for pattern, name in _RENAMED:
-        key = re.sub(pattern, name, key)
+    key = _by_rules(key)
     if found := _DOWNSAMPLER.search(key):  # convolution, norm, activation; four times
         layer, part = divmod(int(found[1]), 3)
         place = f".mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}."

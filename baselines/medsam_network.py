@@ -4,7 +4,6 @@ Source of names and sizes: github.com/bowang-lab/MedSAM (segment_anything/build_
 transformer of the mask decoder has LayerNorms of eps 1e-5 there, 1e-6 in transformers.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,11 +69,8 @@ _RENAMED = (
 _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 
 
-def renamed(key: str) -> str:
-    """Name in transformers of a tensor of the published file."""
-    for pattern, name in _RENAMED:
-        key = re.sub(pattern, name, key)
-    return key
+renamed = tensors.by_rules(_RENAMED)
+"""Name in transformers of a tensor of the published file."""
 
 
 def build(size: SamSize) -> Any:

@@ -4,19 +4,14 @@ Nothing from a file is executed: pickles are read with ``weights_only``, and wha
 refused. Every tensor of a file has its place in the network, and every parameter its tensor.
 """
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.files import atomic
 from benchmark.weights import tensors
 from pam.config import UNetConfig
 from pam.network import NETWORKS, Box2Mask, Network, PropMask
@@ -46,11 +41,8 @@ _RENAMED = (
 )
 
 
-def canonical(key: str) -> str:
-    """Our name of a tensor of the released files; a name that is ours already stays."""
-    for pattern, name in _RENAMED:
-        key = re.sub(pattern, name, key)
-    return key
+canonical = tensors.by_rules(_RENAMED)
+"""Our name of a tensor of the released files; a name that is ours already stays."""
 
 
 @overload
@@ -79,10 +71,10 @@ def kind_of(path: Path) -> str | None:
     """
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                return str(_headed(file, path)[0].kind)
+            found = tensors.told(path, HEADER)
+            return found[0] if found and found[0] in NETWORKS else None
         names = {canonical(name) for name in tensors.read_pickle(path, _WRAPPER)}
-    except (SafetensorError, OSError, UserError):
+    except UserError:
         return None
     if not _PARTS.issuperset(name.partition(".")[0] for name in names) or _HEAD not in names:
         return None
@@ -96,11 +88,8 @@ def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = N
 
 def save(network: Network, path: Path) -> None:
     """Write the network as safetensors: our names, and kind and configuration in the header."""
-    header = {"kind": network.kind, "config": network.config.model_dump()}
-    content = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
-    with atomic(path) as temporary:
-        # One entry alone: the order of several would differ from run to run, and so the hash.
-        save_file(content, temporary, metadata={HEADER: json.dumps(header)})
+    config = network.config.model_dump()
+    tensors.write_safetensors(path, network.kind, config, network.state_dict(), HEADER)
 
 
 @overload
@@ -112,38 +101,18 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
 
     ``kind``: the class that is expected. Raises `UserError` as `load_released` does.
     """
-    network, values, content = _described(path)
-    if kind is not None and network is not kind:
-        raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
-    filled: Network = _filled(network, network.Config.read(values, str(path)), content, path)
-    return filled
-
-
-def _described(path: Path) -> tuple[Any, Any, dict[str, Tensor]]:
-    """Class, configuration and tensors of a file of `save`."""
-    try:
-        with safe_open(path, "pt") as file:
-            network, values = _headed(file, path)
-            return network, values, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"No such file: {path}.") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is no safetensors file ({error}). A released .pth file has to be converted "
-            "first; anything else is damaged: get it again."
-        ) from None
-
-
-def _headed(file: Any, path: Path) -> tuple[Any, Any]:
-    """Class and configuration that the header of an open file of `save` tells."""
-    try:
-        header = json.loads((file.metadata() or {})[HEADER])
-        return _class_of(str(header["kind"])), header["config"]
-    except (KeyError, TypeError, ValueError):
+    found = tensors.told(path, HEADER)
+    if found is None:
         raise UserError(
             f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."
             " Make it anew from the released file."
-        ) from None
+        )
+    network = _class_of(found[0])
+    if kind is not None and network is not kind:
+        raise UserError(f"{path} holds a {network.kind}, expected a {kind.kind}.")
+    content, values = tensors.read_safetensors(path, network.kind, HEADER)
+    filled: Network = _filled(network, network.Config.read(values, str(path)), content, path)
+    return filled
 
 
 def _class_of(kind: type[Network] | str) -> Any:

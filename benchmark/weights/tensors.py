@@ -5,14 +5,15 @@ refused. Every tensor of a file has its place in the module, and every place its
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
@@ -50,29 +51,59 @@ def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
     return dict(content)
 
 
-def read_safetensors(path: Path, kind: str) -> tuple[Tensors, Any]:
-    """Read a file of `write_safetensors`: tensors, and the configuration of the ``kind``."""
+def told(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
+    """Kind and configuration that a file of `write_safetensors` tells; None if it tells none.
+
+    No tensor is read. ``header``: the name of the entry. Raises `UserError` for what is no
+    safetensors file.
+    """
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            entry = (file.metadata() or {}).get(header, "{}")
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}). Get it again.") from None
-    if header.get("kind") != kind:
+    except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} holds no {kind}: its header says {header.get('kind')!r}. Make it with: "
+            f"{path} is no safetensors file ({error}). One of torch.save has to be converted "
+            "first; anything else is damaged: get it again."
+        ) from None
+    try:
+        content = json.loads(entry)
+        return str(content["kind"]), content["config"]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_safetensors(path: Path, kind: str, header: str = HEADER) -> tuple[Tensors, Any]:
+    """Read a file of `write_safetensors`: tensors, and the configuration of the ``kind``."""
+    found, config = told(path, header) or (None, None)
+    if found != kind:
+        raise UserError(
+            f"{path} holds no {kind}: its header says {found!r}. Make it with: "
             "pambench weights convert."
         )
-    return tensors, header["config"]
+    return load_file(path), config
 
 
-def write_safetensors(path: Path, kind: str, config: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors with kind and configuration in the header."""
-    header = json.dumps({"kind": kind, "config": config})
+def write_safetensors(
+    path: Path, kind: str, config: Any, tensors: Mapping[str, Tensor], header: str = HEADER
+) -> None:
+    """Write tensors with kind and configuration in the entry ``header`` of the file's own."""
+    # One entry alone: the order of several would differ from run to run, and so the hash.
+    about = {header: json.dumps({"kind": kind, "config": config})}
     with atomic(path) as temporary:
-        save_file({k: x.contiguous() for k, x in tensors.items()}, temporary, {HEADER: header})
+        save_file({k: x.cpu().contiguous() for k, x in tensors.items()}, temporary, about)
+
+
+def by_rules(rules: Sequence[tuple[str, str]]) -> Callable[[str], str]:
+    """Give the function that renames by pairs of `re.sub`, each applied to what the last gave."""
+
+    def name(key: str) -> str:
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        return key
+
+    return name
 
 
 def renamed(published: Mapping[str, Tensor], name: Callable[[str], str], path: Path) -> Tensors:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from baselines import medsam_network
 from baselines.medsam_network import SamSize
@@ -129,6 +130,10 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
     tensors.write_safetensors(other, "another", {}, {"x": torch.zeros(1)})
     with pytest.raises(UserError, match="holds no medsam: its header says 'another'"):
         medsam_network.load(other)
+    for entry in ("[]", "{", '{"kind": "medsam"}'):
+        save_file({"x": torch.zeros(1)}, other, {tensors.HEADER: entry})
+        with pytest.raises(UserError, match="holds no medsam: its header says None"):
+            medsam_network.load(other)
     other.write_bytes(b"nothing")
     with pytest.raises(UserError, match="is no safetensors file"):
         medsam_network.load(other)
