@@ -70,6 +70,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "analysis.cohorts.<name>.covariates": ["age"],
     "analysis.thickness.<name>.plain": 30,
     "analysis.thickness.<name>.variants": {"thick": 40},
+    "analysis.thickness.<name>.least_slices": 1,
     "analysis.thickness.<name>.most_slices": 5,
     "training.models.<name>.kind": "scratch",
     "training.models.<name>.of": "n",

@@ -10,11 +10,13 @@ from benchmark.settings import Settings
 class Reach(Settings):
     """How far, in mm, a step of a propagating method reaches, and the variants that change it.
 
-    ``plain``: that of the method itself; ``most_slices``: the most that it takes at once.
+    ``plain``: that of the method itself; ``least_slices``, ``most_slices``: between which it takes
+    a reach in whole slices, whatever it comes to in mm.
     """
 
     plain: float = Field(default=20.0, gt=0)
     variants: dict[str, Annotated[float, Field(gt=0)]] = {}
+    least_slices: int = Field(default=0, ge=0)
     most_slices: int | None = Field(default=None, ge=1)
 
 

@@ -1,8 +1,8 @@
 """Consistency (paper, Fig. 4g): the reach of one step of a propagation is changed.
 
-A reach in mm is one in whole slices, up to the most that the method takes at once. Where two
-settings come to the same number of slices they are the same computation (with slices of up to 1 mm
-and at most 10 slices, 10 mm and 40 mm are), and say nothing about stability.
+A reach in mm is one in whole slices, between the least and the most that the method takes. Where
+two settings come to the same number of slices they are the same computation (with slices of up to
+1 mm and at most 10 slices, 10 mm and 40 mm are), and say nothing about stability.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def _cells(
         key = pd.MultiIndex.from_frame(rows[["dataset", "object"]])
         step = pd.Series(places.reindex(key).to_numpy(dtype=np.float64), index=rows.index)
     plain = pd.Series(reach.plain, index=rows.index)
-    differs = (_slices(level, step, reach) != _slices(plain, step, reach)).astype(float)
+    differs = (slices(level, step, reach) != slices(plain, step, reach)).astype(float)
     affected = differs.where(step.notna()).mask(level == reach.plain, 1.0)
     cells = rows.assign(
         level=level, baseline=reach.plain, value=rows[levels.METRIC], affected=affected
@@ -66,6 +66,7 @@ def _cells(
     return found
 
 
-def _slices(mm: "pd.Series[float]", step: "pd.Series[float]", reach: "Reach") -> "pd.Series[float]":
-    slices = (mm / step + 1e-9) // 1
-    return slices if reach.most_slices is None else slices.clip(upper=float(reach.most_slices))
+def slices(mm: "pd.Series[float]", step: "pd.Series[float]", reach: "Reach") -> "pd.Series[float]":
+    """Whole slices ``step`` mm apart that a reach of ``mm`` comes to; NaN where that is unknown."""
+    most = np.inf if reach.most_slices is None else float(reach.most_slices)
+    return ((mm / step) // 1).clip(lower=float(reach.least_slices), upper=most)

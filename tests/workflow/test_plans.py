@@ -9,14 +9,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from baselines.classical import FlowPropagation
 from benchmark import catalogue
+from benchmark.adapter import find
+from benchmark.analysis import thickness
 from benchmark.study import Study
 from benchmark.weights import registry as weights
+from pam.adapters import Pam
 from pam.learning import Pam2DMaskTrained
 from tests.workflow.conftest import ROOT, SNAKEMAKE
+
+CAPPED = ("released", "paper")
+"""Studies whose methods reach no further than so many slices, each by its protocol."""
 
 NO_NETWORK = """
 import socket
@@ -99,7 +107,29 @@ def test_the_released_study_takes_every_variant_there_is() -> None:
         assert bool(entry.released) == name.endswith("@released")
     assert study("released").protocol == "released"
     assert study("released").methods["pam-2dbox"].prompt == "mask2d"  # the true slice stays
-    assert study("released").analysis == study("paper").analysis
+    ours, papers = (study(n).analysis.model_copy(update={"thickness": {}}) for n in CAPPED)
+    assert ours == papers
+
+
+def steps(content: Study, method: str, variant: str, slice_mm: float) -> int:
+    """Slices that a step of a method goes, by the method itself."""
+    run = content.runs[method]
+    options = find(run.adapter)(run.options).with_options(run.variants.get(variant, {})).options
+    if isinstance(options, Pam.Options):
+        return options.propagating({}).reach(slice_mm)
+    assert isinstance(options, FlowPropagation.Options)
+    return int(options.reach_mm / slice_mm)
+
+
+@pytest.mark.parametrize("name", [*CAPPED, "external", "demo"])
+def test_the_statistics_know_how_far_the_methods_reach(name: str) -> None:
+    content = study(name)
+    assert content.analysis.thickness
+    for method, reach in content.analysis.thickness.items():
+        for variant, mm in {"": reach.plain, **reach.variants}.items():
+            for slice_mm in (0.1, 0.7, 1.0, 2.5, 5.0, 9.0):
+                far = thickness.slices(pd.Series([mm]), pd.Series([slice_mm]), reach)
+                assert far.item() == steps(content, method, variant, slice_mm)
 
 
 def test_the_quick_start_asks_for_nothing_by_hand() -> None:

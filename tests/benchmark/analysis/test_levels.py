@@ -102,12 +102,13 @@ def test_shifts_that_are_not_known() -> None:
     assert table.loc["all", "reason"].eq("").all()
 
 
-def thick(slice_mm: float, most: int | None = 10) -> Any:
+def thick(slice_mm: float, most: int | None = 10, least: int = 0) -> Any:
     table = scores(drop=0.05)
     table = table[table["deviation"].isin([0.0, 0.1, 0.2])]
     names = {0.0: "", 0.1: "ten", 0.2: "forty"}
     table = table.assign(variant=table["deviation"].map(names), deviation=0.0, shift=0)
-    reach = Reach(plain=20, variants={"ten": 10, "forty": 40}, most_slices=most)
+    variants = {"ten": 10.0, "forty": 40.0}
+    reach = Reach(plain=20, variants=variants, least_slices=least, most_slices=most)
     objects = table[table["level"] == "object"].drop_duplicates(["dataset", "object"])
     objects = objects[["dataset", "object"]].assign(slice_mm=slice_mm)
     settings = AnalysisSettings(thickness={"m": reach})
@@ -115,19 +116,21 @@ def thick(slice_mm: float, most: int | None = 10) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("slice_mm", "most", "counted"),
+    ("slice_mm", "least", "most", "counted"),
     [
-        (1.0, 10, {10.0: 0, 40.0: 0}),  # 10, 10, 10 slices
-        (1.5, 10, {10.0: 24, 40.0: 0}),  # 6, 10, 10
-        (5.0, 10, {10.0: 24, 40.0: 24}),  # 2, 4, 8
-        (1.0, None, {10.0: 24, 40.0: 24}),
-        (50.0, 10, {10.0: 0, 40.0: 0}),  # 0, 0, 0
+        (1.0, 0, 10, {10.0: 0, 40.0: 0}),  # 10, 10, 10 slices
+        (1.5, 0, 10, {10.0: 24, 40.0: 0}),  # 6, 10, 10
+        (5.0, 0, 10, {10.0: 24, 40.0: 24}),  # 2, 4, 8
+        (1.0, 0, None, {10.0: 24, 40.0: 24}),
+        (50.0, 0, 10, {10.0: 0, 40.0: 0}),  # 0, 0, 0
+        (12.0, 0, 40, {10.0: 24, 40.0: 24}),  # 0, 1, 3
+        (12.0, 1, 40, {10.0: 0, 40.0: 24}),  # 1, 1, 3
     ],
 )
 def test_only_effective_reaches_count(
-    slice_mm: float, most: int | None, counted: dict[float, int]
+    slice_mm: float, least: int, most: int | None, counted: dict[float, int]
 ) -> None:
-    found = thick(slice_mm, most)["thickness_tests"]
+    found = thick(slice_mm, most, least)["thickness_tests"]
     rows = found[(found["selection"] == "effective") & (found["test"] == "TOST")]
     assert dict(zip(rows["level"], rows["objects"], strict=True)) == counted
     assert (rows["objects"] + rows["unaffected"] == 24).all()
