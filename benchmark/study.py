@@ -23,11 +23,9 @@ from benchmark.weights import registry as weights
 
 Preset = Literal["paper", "released", "rigorous"]
 
-_PRESETS: dict[Preset, dict[str, Any]] = {
-    "paper": {"reference": "label", "both_empty": "leave-out"},
-    "released": {"reference": "label", "both_empty": "perfect"},
-    "rigorous": {"reference": "kept", "both_empty": "leave-out"},
-}
+Reference = Literal["kept", "label"]
+
+REFERENCES: dict[Preset, Reference] = {"paper": "label", "released": "label", "rigorous": "kept"}
 """Where the paper's text, the authors' scripts and good practice differ in scoring."""
 
 
@@ -72,7 +70,7 @@ class Method(Settings):
 
 
 class MetricSettings(Settings):
-    """How predictions are scored; what is null follows the protocol.
+    """How predictions are scored; a ``reference`` that is null follows the protocol.
 
     ``nsd_tolerance_mm``: where neither ``tolerances`` (by structure) nor the catalogue names one.
     ``reference``: what the prediction of a structure (union of its objects') is held against, the
@@ -82,8 +80,8 @@ class MetricSettings(Settings):
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
     tolerances: dict[str, Annotated[float, Field(gt=0)]] = {}
-    reference: Literal["kept", "label"] | None = None
-    empty: EmptyPolicy | None = None
+    reference: Reference | None = None
+    empty: EmptyPolicy = EmptyPolicy()
     in_prompt: bool = False
 
 
@@ -207,13 +205,12 @@ class Study(Settings):
 
     @property
     def scoring(self) -> Scoring:
-        """What the scores of this study depend on, with the protocol's switches filled in."""
-        preset = _PRESETS[self.protocol]
+        """What the scores of this study depend on, with the protocol's switch filled in."""
         return Scoring(
             nsd_tolerance_mm=self.metrics.nsd_tolerance_mm,
             tolerances=self.metrics.tolerances,
-            reference=self.metrics.reference or preset["reference"],
-            empty=self.metrics.empty or EmptyPolicy(both_empty=preset["both_empty"]),
+            reference=self.metrics.reference or REFERENCES[self.protocol],
+            empty=self.metrics.empty,
             in_prompt=self.metrics.in_prompt,
         )
 

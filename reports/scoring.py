@@ -13,14 +13,11 @@ _DISTANCE = {
     "diagonal": "HD95 and ASD are the diagonal of the scan",
     "leave-out": "HD95 and ASD have no value, so that their means leave the cell out",
 }
-_PERFECT = "What is neither there nor predicted counts as perfect."
 
 
 def told(results: "Results") -> list[str]:
     """Sentences on empty predictions, their number, and the tolerance of NSD."""
-    rules = _rules(results)
-    perfect = rules.get("empty", {}).get("both_empty") == "perfect"
-    sentences = (empty(results), _PERFECT if perfect else "", counted(results), tolerance(results))
+    sentences = (empty(results), counted(results), tolerance(results))
     return [sentence for sentence in sentences if sentence]
 
 

@@ -18,7 +18,7 @@ from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
 from benchmark.metrics import markdown
 from benchmark.settings import Settings
-from benchmark.study import _PRESETS, Study
+from benchmark.study import REFERENCES, Study
 
 ROOT = Path(__file__).parents[1]
 DATASET = ROOT / "docs" / "add-a-dataset.md"
@@ -47,7 +47,6 @@ STUDY_CHANGES: dict[str, Any] = {
     "metrics.tolerances": {"liver": 1.0},
     "metrics.reference": "label",
     "metrics.empty.distance": "leave-out",
-    "metrics.empty.both_empty": "perfect",
     "metrics.in_prompt": True,
     "budgets.lost_share": 0.5,
     "budgets.timed_objects": 0,
@@ -416,11 +415,8 @@ def test_keys_of_a_dataset_enter_what_the_page_says(key: str) -> None:
 
 
 def test_the_protocols_are_told() -> None:
-    told = {
-        row[0].strip("`"): [cell.strip("`| ") for cell in row[1:]]
-        for row in rows(STUDY, "protocol")
-    }
-    assert told == {name: [p["reference"], p["both_empty"]] for name, p in _PRESETS.items()}
+    told = {row[0].strip("`"): row[1].strip("`| ") for row in rows(STUDY, "protocol")}
+    assert told == REFERENCES
 
 
 def test_the_readme_begins_with_demo_and_test() -> None:

@@ -12,13 +12,10 @@ class EmptyPolicy(Settings):
     """How `fill_empty` fills metrics that an empty mask leaves undefined.
 
     ``distance``, where exactly one mask is empty: "diagonal" takes the diagonal of the scan for
-    the distances, "leave-out" leaves them NaN. ``both_empty``: "leave-out" leaves NaN, "perfect"
-    scores an absent structure that was predicted as absent as flawless, as the authors' released
-    scripts do (czifan/PAM, infer/infer.py).
+    the distances, "leave-out" leaves them NaN. Where both are empty nothing was to be found.
     """
 
     distance: Literal["diagonal", "leave-out"] = "diagonal"
-    both_empty: Literal["leave-out", "perfect"] = "leave-out"
 
 
 def fill_empty(
@@ -35,13 +32,9 @@ def fill_empty(
     of an empty reference) stay NaN: no policy gives them a meaning. ``diagonal_mm`` is the
     diagonal of the whole scan.
     """
-    ratio = distance = nan
-    if reference_empty and prediction_empty:
-        if policy.both_empty == "perfect":
-            ratio, distance = 1.0, 0.0
-    elif (reference_empty or prediction_empty) and policy.distance == "diagonal":
-        distance = diagonal_mm
+    one_empty = reference_empty != prediction_empty
+    distance = diagonal_mm if one_empty and policy.distance == "diagonal" else nan
     return {
-        name: (distance if METRICS[name].unit == "mm" else ratio) if isnan(value) else value
+        name: distance if isnan(value) and METRICS[name].unit == "mm" else value
         for name, value in values.items()
     }

@@ -181,16 +181,10 @@ def test_the_order_and_number_of_deviations_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "reference", "both_empty"),
-    [
-        ("paper", "label", "leave-out"),
-        ("released", "label", "perfect"),
-        ("rigorous", "kept", "leave-out"),
-    ],
+    ("protocol", "reference"), [("paper", "label"), ("released", "label"), ("rigorous", "kept")]
 )
-def test_the_protocol_fills_in_the_scoring(protocol: str, reference: str, both_empty: str) -> None:
-    scoring = study(protocol=protocol).scoring
-    assert (scoring.reference, scoring.empty.both_empty) == (reference, both_empty)
+def test_the_protocol_fills_in_the_scoring(protocol: str, reference: str) -> None:
+    assert study(protocol=protocol).scoring.reference == reference
     other = "kept" if reference == "label" else "label"
     assert study(protocol=protocol, metrics={"reference": other}).scoring.reference == other
 
@@ -212,7 +206,7 @@ def test_a_protocol_reaches_a_method_that_has_one(monkeypatch: pytest.MonkeyPatc
 def test_a_study_is_the_same_after_a_trip_through_json() -> None:
     whole = study(
         deviations=[-0.1, 0],
-        metrics={"tolerances": {"liver": 3}, "empty": {"both_empty": "perfect"}},
+        metrics={"tolerances": {"liver": 3}, "empty": {"distance": "leave-out"}},
         methods={"small": {**METHODS["small"], "variants": {"steep": {"slope": 2.0}}}},
     )
     back = Study.read(whole.model_dump(mode="json"), "settings.json")

@@ -89,9 +89,8 @@ def test_rules_that_nobody_recorded_are_not_made_up(study: Path) -> None:
 @pytest.mark.parametrize(
     ("policy", "said", "unsaid"),
     [
-        ({}, DIAGONAL, "perfect"),
+        ({}, DIAGONAL, "no value"),
         ({"distance": "leave-out"}, "HD95 and ASD have no value", DIAGONAL),
-        ({"both_empty": "perfect"}, "neither there nor predicted counts as perfect", "no value"),
     ],
 )
 def test_the_policy_in_force_is_told(

@@ -119,26 +119,8 @@ def test_empty_masks(
         (True, False, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
         (False, True, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
         (True, False, EmptyPolicy(distance="leave-out"), {}),
-        (True, False, EmptyPolicy(distance="leave-out", both_empty="perfect"), {}),
         (False, False, EmptyPolicy(), {}),
-        (
-            False,
-            False,
-            EmptyPolicy(both_empty="perfect"),
-            {
-                "dsc": 1,
-                "jaccard": 1,
-                "sensitivity": 1,
-                "precision": 1,
-                "volume_ratio": 1,
-                "nsd": 1,
-                "hd95": 0,
-                "hd": 0,
-                "asd": 0,
-                "assd": 0,
-            },
-        ),
-        (True, True, EmptyPolicy(both_empty="perfect"), {}),
+        (True, True, EmptyPolicy(), {}),
     ],
 )
 def test_policy_fills_what_it_names_and_nothing_else(
@@ -164,15 +146,16 @@ def test_policy_leaves_a_score_that_failed_for_another_reason() -> None:
         reference_empty=False,
         prediction_empty=False,
         diagonal_mm=50.0,
-        policy=EmptyPolicy(both_empty="perfect"),
+        policy=EmptyPolicy(),
     )
     assert all(isnan(value) for value in got.values())
 
 
 def test_policy_of_a_study_file_is_strict() -> None:
-    assert EmptyPolicy.read({"both_empty": "perfect"}, "study").distance == "diagonal"
-    with pytest.raises(UserError, match="Did you mean: distance"):
-        EmptyPolicy.read({"distances": "diagonal"}, "study")
+    assert EmptyPolicy.read({}, "study").distance == "diagonal"
+    for unknown in ("distances", "both_empty"):
+        with pytest.raises(UserError, match="distance"):
+            EmptyPolicy.read({unknown: "diagonal"}, "study")
 
 
 def test_descriptions_cover_what_is_computed() -> None:
