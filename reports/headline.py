@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.bootstrap import FEWEST
 from reports import prompts, tables
 from reports.sections import counted
 from reports.typeset import NONE
@@ -45,6 +46,7 @@ def headline(results: "Results") -> dict[str, Any]:
         "splits": [tables.SPLITS.get(split, split) for split in splits],
         "rows": sorted(rows, key=_order),
         "confidence": results.confidence,
+        "fewest": FEWEST,
         "ranked": ranked(next(iter(ranks.values()), {})),
     }
 

@@ -146,13 +146,13 @@ def _with_intervals(
     found: "dict[str, tuple[bootstrap.Array, bootstrap.Array, dict[str, int]]]",
     places: dict[str, int],
 ) -> pd.DataFrame:
-    """``resampled``: the units that were drawn; with one unit of each there is no interval."""
+    """``resampled``: the units that were drawn; few of the outermost give no interval."""
     ends: dict[str, list[float]] = {"low": [], "high": []}
     resampled = []
     for name, method, metric in zip(group, table["method"], table["metric"], strict=True):
         low, high, units = found[name]
         place = places[method], places[metric]
-        drawn = any(count > 1 for count in units.values())
+        drawn = bootstrap.enough(units.values())
         ends["low"].append(low[place] if drawn else np.nan)
         ends["high"].append(high[place] if drawn else np.nan)
         resampled.append(", ".join(f"{count} {unit}" for unit, count in units.items()))

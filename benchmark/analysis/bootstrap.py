@@ -3,10 +3,12 @@
 Two datasets of one source collection hold much of the same, and so do two scans of a patient. So
 collections are drawn with replacement, in each of them datasets, and in each of those patients
 with all their scans (Davison and Hinkley 1997, section 3.8). All methods and metrics see the same
-draws, so that differences between methods may be taken draw by draw. Intervals are percentiles.
+draws, so that differences between methods may be taken draw by draw. Intervals are percentiles,
+which are too narrow from few units: one of 95 % covers 57 % of means over 2 datasets, 84 % over 5,
+91 % over 10 (normal effects of datasets).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+FEWEST = 6
+"""From fewer of the outermost units that are drawn there is no interval of an average."""
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -96,6 +101,14 @@ def interval(replicates: Array, tail: float) -> tuple[Array, Array]:
     safe = np.where(known, replicates, 0.0)
     low, high = np.nanquantile(safe, (tail, 1 - tail), axis=0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def enough(units: Iterable[int]) -> bool:
+    """Tell whether the outermost of the ``units`` of which there are several are `FEWEST` or more.
+
+    A single one is not drawn: what is told is of that collection, or of that dataset.
+    """
+    return next((count for count in units if count > 1), 0) >= FEWEST
 
 
 def mean(values: Array, axis: int) -> Array:

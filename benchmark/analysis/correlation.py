@@ -2,7 +2,8 @@
 
 Independent points: P by t, intervals by Fisher's z (for Spearman with the variance of Bonett and
 Wright 2000). Points in clusters: the standard error of Fisher's z is that of a bootstrap which
-draws whole clusters, and P and interval are those of z with it.
+draws whole clusters, and P and interval are those of z with it by t, with a degree of freedom less
+than there are clusters: by the normal distribution two clusters would reject 28 % of what is true.
 """
 
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def correlate(
         more = 1 + r * r / 2 if kind == "spearman" else 1.0
         se = (more / (len(x) - 3 - extra)) ** 0.5
         p = 2 * float(stats.t.sf(abs(t), df))
+        half = float(stats.norm.isf(tail)) * se
     else:
         if weights.shape[1] < 2:
             return Correlation(r=r, reason=f"{weights.shape[1]} clusters: there is no interval")
@@ -73,8 +75,9 @@ def correlate(
         se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
         if not se > 1e-9:
             return Correlation(r=r, reason="the clusters do not differ: there is no interval")
-        p = 2 * float(stats.norm.sf(abs(np.arctanh(r)) / se))
-    half = float(stats.norm.isf(tail)) * se
+        df = weights.shape[1] - 1
+        p = 2 * float(stats.t.sf(abs(np.arctanh(r)) / se, df))
+        half = float(stats.t.isf(tail, df)) * se
     ends = np.tanh([np.arctanh(r) - half, np.arctanh(r) + half])
     return Correlation(r, float(ends[0]), float(ends[1]), p)
 

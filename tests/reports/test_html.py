@@ -147,10 +147,17 @@ def test_the_lead_counts_scans_that_were_set_aside(
     assert "scored. A cell is" in re.sub(r" \([^)]*\)", "", read(html.render(Results(folder))).text)
 
 
-def test_the_headline_has_intervals_and_ranks(reported: Reader, study: Path) -> None:
+def test_the_headline_has_intervals_and_ranks(
+    reported: Reader, study: Path, tmp_path: Path
+) -> None:
     overall, ranking = Results(study).overall, Results(study).statistics("ranking")
-    for line in overall[overall["metric"] == "dsc"].to_dict("records"):
-        assert f"{line['low']:.3f} to {line['high']:.3f}" in reported.text
+    assert overall["low"].isna().all()  # of three datasets
+    assert "no interval" in reported.text
+    assert "fewer than 6 of the outermost" in reported.text
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    overall.assign(low=0.1234, high=0.9).to_csv(folder / "statistics/overall.csv", index=False)
+    shown = headline.headline(Results(folder))["rows"]
+    assert {cell["interval"] for row in shown for cell in row["cells"]} == {"0.123 to 0.900"}
     rows = ranking[(ranking["metric"] == "dsc") & (ranking["scheme"] == "mean")]
     for line in rows[rows["split"] == "phantom"].to_dict("records"):
         rank, low, high = (f"{round(line[key], 1):g}" for key in ("rank", "low", "high"))

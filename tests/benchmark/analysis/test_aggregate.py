@@ -138,5 +138,20 @@ def test_writes_all_tables_even_of_nothing(tmp_path: Path, rows: int) -> None:
     assert len(list((tmp_path / "out").iterdir())) == len(tables)
 
 
+@pytest.mark.parametrize(
+    ("datasets", "patients", "known"), [(1, 1, False), (1, 6, True), (5, 9, False), (6, 1, True)]
+)
+def test_few_units_give_no_interval(
+    datasets: int, patients: int, known: bool, tmp_path: Path
+) -> None:
+    """Of datasets where there are several, of the patients of a single one."""
+    rng = np.random.default_rng(1)
+    names = [(f"D{d}", f"{p}") for d in range(datasets) for p in range(patients)]
+    cells = [row(d, p, "liver", "m", float(rng.uniform()), patient=p) for d, p in names]
+    tables = averages(pd.DataFrame(cells), tmp_path)
+    assert dsc(tables["overall"])[["low", "high"]].notna().to_numpy().all() == known
+    assert dsc(tables["by_dataset"])["low"].notna().eq(patients >= 6).all()
+
+
 def test_a_method_named_na_is_read_back(tmp_path: Path) -> None:
     assert set(averages(HAND.assign(method="NA"), tmp_path)["overall"]["method"]) == {"NA"}
