@@ -25,8 +25,10 @@ DEFAULTS: dict[str, Any] = {
     "shift": None,
     "contaminated": False,
 }
-"""What an optional column is where a table of scores lacks it. ``collection`` is then the dataset,
-``patient`` the scan, and ``status`` is ok where any metric has a value."""
+"""What an optional column is where a table of scores lacks it, or has an empty field.
+
+``collection`` is then the dataset, ``patient`` the scan; without the column, ``status`` is ok where
+any metric has a value."""
 
 COLUMNS = (*CELL, *DEFAULTS, "collection", "patient", "status", *METRICS)
 KEY = (*CELL, "level", "object", "variant", "deviation")
@@ -119,10 +121,12 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
         **{name: value for name, value in DEFAULTS.items() if name not in table},
         **{name: table[name].astype(float) for name in metrics},
     )
-    filled["variant"] = filled["variant"].fillna("")  # an empty field of a csv table
+    for name in (name for name, value in DEFAULTS.items() if value is not None):
+        filled[name] = filled[name].where(filled[name].notna(), DEFAULTS[name])
+    filled["contaminated"] = filled["contaminated"].astype(bool)
     for name, stands_for in (("collection", "dataset"), ("patient", "scan")):
-        if name not in filled:
-            filled[name] = filled[stands_for]
+        known = filled[name] if name in filled else filled[stands_for]
+        filled[name] = known.where(known.notna(), filled[stands_for])
     if "status" not in filled:
         filled["status"] = filled[metrics].notna().any(axis=1).map({True: "ok", False: "failed"})
     if unknown := sorted(set(filled["status"]) - {"ok", "skipped", "failed"}):

@@ -121,6 +121,23 @@ def test_the_plain_method_may_be_an_empty_field(tmp_path: Path) -> None:
         assert found["variant"].eq("").all(), read
 
 
+def test_an_empty_field_is_what_a_missing_column_is(tmp_path: Path) -> None:
+    """Of one method the optional columns are filled in, of the other they are empty."""
+    told: dict[str, Any] = {
+        **{"split": "unsplit", "modality": "unknown", "level": "structure", "prompt": "unknown"},
+        **{"deviation": 0.0, "contaminated": False, "patient": "p", "collection": "c"},
+    }
+    table = scores(methods=2).assign(**told)
+    theirs = table["method"] == "m1"
+    table.loc[theirs, ["patient", "collection"]] = table.loc[theirs, ["scan", "dataset"]].to_numpy()
+    table.to_csv(tmp_path / "whole.csv", index=False)
+    for name in told:
+        table[name] = table[name].mask(theirs)
+    table.to_csv(tmp_path / "gaps.csv", index=False)
+    whole, gaps = (frames.read_scores(tmp_path / f"{name}.csv") for name in ("whole", "gaps"))
+    pd.testing.assert_frame_equal(gaps, whole)
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such table"):
         frames.read_scores(tmp_path / "none.csv")
