@@ -78,6 +78,8 @@ N = column("n", "count", "n")
 P = column("P", "p", "p")
 UNCORRECTED = "P values are not corrected for the number of tests."
 HOLM = column("P (Holm)", "p", "p_holm")
+HOLM_CHOSEN = column("P (Holm)", "p", "p_holm_chosen")
+"""Of a table that shows the chosen test of each pair."""
 REASON = column("Not computable", "text", "reason")
 PAIR = (column("Method", "text", "method_a"), column("Against", "text", "method_b"))
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from reports import appendix, tidy
-from reports.columns import DATASET, HOLM, PAIR, REASON, N, P, Table, column
+from reports.columns import DATASET, HOLM_CHOSEN, PAIR, REASON, N, P, Table, column
 from reports.notes import notes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ WITHIN = Table(
         column("Difference", "signed", "difference"),
         column("Test", "text", "test"),
         P,
-        HOLM,
+        HOLM_CHOSEN,
         REASON,
     ),
     where={"metric": ("dsc",), "chosen": (True,)},

@@ -9,6 +9,7 @@ from dataclasses import replace
 from reports.columns import (
     DATASET,
     HOLM,
+    HOLM_CHOSEN,
     METHOD,
     METRIC,
     PAIR,
@@ -145,7 +146,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Interval", "interval", "low", "high"),
             column("Test", "text", "test"),
             P,
-            HOLM,
+            HOLM_CHOSEN,
             column("Effect", "number", "effect"),
             REASON,
         ),

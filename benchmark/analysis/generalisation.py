@@ -164,13 +164,20 @@ def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a setting: mean over datasets, and how far that differs from run to run."""
+    """Give a row a setting: mean over datasets, and how far that differs from run to run.
+
+    The spread is over the datasets that all runs have: others would move the mean of a run alone.
+    """
     keys = ["ablation", "setting", "method", "metric"]
-    part = runs[runs["kind"] == "ablation"]
-    of_runs = part.groupby([*keys, "seed"], sort=False)["value"].mean().groupby(keys, sort=False)
-    spread = of_runs.agg(["std", "count"]).rename(columns={"std": "sd_runs", "count": "runs"})
+    part = runs[runs["kind"] == "ablation"].dropna(subset="value")
+    counts = part.groupby(keys, sort=False)["seed"].nunique().rename("runs")
+    here = part.groupby([*keys, "tested_on"], sort=False)["seed"].transform("nunique")
+    shared = part[here == part.groupby(keys, sort=False)["seed"].transform("nunique")]
+    of_runs = shared.groupby([*keys, "seed"], sort=False)["value"].mean()
+    spread = of_runs.groupby(keys, sort=False).std().rename("sd_runs")
     groups = ablation.groupby(keys, sort=False)
-    found = groups["mean"].agg(["mean", "std", "count"]).join(spread)
+    found = groups["mean"].agg(["mean", "std", "count"]).join(counts).join(spread)
+    found["runs"] = found["runs"].fillna(0).astype(int)
     found = found.join(groups[[*frames.COSTS]].mean()).join(groups["default"].first())
     found = found.join(groups[list(_CELLS)].sum(min_count=1))
     found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()

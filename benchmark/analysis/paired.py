@@ -19,7 +19,8 @@ NORMAL = 0.05
 """Shapiro-Wilk P above which differences look normal."""
 
 _EXACT = 50
-"""From so many differences on, R's ``wilcox.test`` takes the normal approximation; so do we."""
+"""Up to so many differences scipy's ``wilcoxon`` takes the exact distribution; so do we.
+R's ``wilcox.test`` of two samples does for fewer values than that in each."""
 
 _ALL_SIGNS = 13
 """Up to so many differences with ties or zeros all signs are tried, as by scipy's ``wilcoxon``."""
@@ -68,7 +69,7 @@ def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025
 def signed_ranks(differences: Array) -> tuple[Array, Array]:
     """Test many samples at once, (n, samples): signed sums of ranks, and P values as scipy's.
 
-    For draws of a bootstrap, of which there are too many for `paired_test`. Exact for fewer than
+    For draws of a bootstrap, of which there are too many for `paired_test`. Exact for up to
     50 differences without ties or zeros; with such for up to 13; else the normal approximation.
     P is 1 where all differences are zero.
     """
@@ -81,7 +82,7 @@ def signed_ranks(differences: Array) -> tuple[Array, Array]:
     z = ratio(sums, np.sqrt((ranks**2).sum(axis=0)))  # the standard deviation, under ties too
     p = np.where(np.isfinite(z), 2 * stats.norm.sf(np.abs(z)), 1.0)
     plain = (np.sort(ranks, axis=0) == np.arange(1, n + 1)[:, None]).all(axis=0)
-    if n < _EXACT:
+    if n <= _EXACT:
         smaller = (n * (n + 1) / 2 - np.abs(sums[plain])) / 2
         p[plain] = _exact(n)[smaller.astype(np.intp)]
     if n <= _ALL_SIGNS and not plain.all():
@@ -150,7 +151,7 @@ def _pseudomedian_interval(values: Array, tail: float) -> tuple[float, float]:
         return _by_search(values, tail)
     i, j = np.triu_indices(n)
     walsh = np.sort((values[i] + values[j]) / 2)
-    if n < _EXACT:
+    if n <= _EXACT:
         cumulative = np.cumsum(_signed_rank_counts(n)) / 2.0**n
         rank = int(np.searchsorted(cumulative, tail))
         if rank == 0 and cumulative[0] > tail:

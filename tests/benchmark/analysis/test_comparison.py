@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from benchmark.analysis import comparison
 from benchmark.analysis.comparison import COLUMNS
@@ -73,6 +74,17 @@ def test_holm_in_closed_form() -> None:
     second = max(first, min(1, 2 * raw[1]))
     assert family["p_holm"].tolist() == pytest.approx([first, second, max(second, raw[2])])
     assert family["family"].tolist() == [3, 3, 3]
+
+
+def test_the_chosen_tests_are_a_family_of_their_own() -> None:
+    """One pair has an outlier, so that its Wilcoxon P stands beside the t of the others."""
+    odd = SCORES["a"] + np.array([-3.0, *np.linspace(0.01, 0.05, 8)])
+    table = compare(rows({**SCORES, "odd": odd}))
+    family = table[(table["split"] == "all") & table["chosen"]]
+    assert set(family["test"]) == set(table["test"])
+    right = multipletests(family["p"], method="holm")[1]
+    assert family["p_holm_chosen"].to_numpy() == pytest.approx(right)
+    assert table.loc[~table["chosen"], "p_holm_chosen"].isna().all()
 
 
 def test_only_cells_that_both_have_are_averaged() -> None:

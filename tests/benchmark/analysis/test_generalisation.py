@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.analysis import analyse, frames, read_statistics
+from benchmark.analysis import analyse, frames, generalisation, read_statistics
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 
@@ -87,3 +87,20 @@ def test_bad_runs_are_told(tmp_path: Path) -> None:
         table.to_csv(tmp_path / "runs.csv", index=False)
         with pytest.raises(UserError, match=told):
             frames.read_runs(tmp_path / "runs.csv")
+
+
+def test_the_spread_of_seeds_is_over_the_datasets_that_all_of_them_have() -> None:
+    """Seeds differ by 0.02 on each dataset; one of them lacks the easy dataset."""
+    about: dict[str, Any] = {
+        "kind": "ablation",
+        "method": "pam",
+        "ablation": "scales",
+        "setting": "R3",
+    }
+    about |= {"metric": "dsc", "default": True}
+    values = {("D35", 0): 0.9, ("D36", 0): 0.3, ("D36", 1): 0.32, ("D35", 1): np.nan}
+    rows = [{**about, "tested_on": d, "seed": s, "value": v} for (d, s), v in values.items()]
+    found = generalisation.analyse({"runs": pd.DataFrame(rows)}, AnalysisSettings())
+    (row,) = found["ablation_overall"].to_dict("records")
+    assert row["sd_runs"] == pytest.approx(np.std([0.3, 0.32], ddof=1))
+    assert (row["mean"], row["runs"], row["datasets"]) == (pytest.approx(0.605), 2, 2)
