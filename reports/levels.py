@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.sections import counted, p_value
+from reports.sections import counted, p_equals
 from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
     lines = []
     for row in anova.to_dict("records"):
         p = float(row["p"])
-        lines.append(f"ANOVA: {f'P {_equals(p)}' if p == p else 'not computable'}")
+        lines.append(f"ANOVA: {p_equals(p) if p == p else 'not computable'}")
     tost = mine[(mine["test"] == _EQUIVALENCE) & (mine["selection"] == "effective")]
     done = tost[tost["p"].notna()]
     if len(done):
@@ -136,8 +136,3 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         text += f" Objects that a level left as they were: {span}, by method and level."
     return text
-
-
-def _equals(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"

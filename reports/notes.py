@@ -1,4 +1,4 @@
-"""What every table says below its numbers: missing weights, and what weights were trained on."""
+"""What every table says below its numbers: weights, what they were trained on, missing ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,25 @@ def notes(results: "Results") -> list[str]:
     """One sentence or two a matter, in the order of the methods."""
     known = results.record.get("methods", {})
     found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
+    found += filter(None, [weights(results)])
     for method in results.columns:
         found += _of_method(method, known.get(method, {}))
     return found
+
+
+def weights(results: "Results") -> str:
+    """Say with which weights, and under which protocol, methods ran; empty where none has any.
+
+    A name such as pam-2dmask is the paper's, whatever it ran with.
+    """
+    groups: dict[str, list[str]] = {}
+    for method, entry in results.record.get("methods", {}).items():
+        if entry.get("weights"):
+            protocol = (entry.get("options") or {}).get("protocol")
+            under = f" under the protocol {protocol}" if protocol else ""
+            groups.setdefault(f"{entry['weights']}{under}", []).append(method)
+    told = "; ".join(f"{', '.join(methods)}: {what}" for what, methods in groups.items())
+    return f"Weights: {told}." if told else ""
 
 
 def _of_method(method: str, entry: dict[str, Any]) -> list[str]:

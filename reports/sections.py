@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from reports import prompts, tables
+from reports.paper.ledger import SIGNIFICANT
 from reports.typeset import NONE
 
 if TYPE_CHECKING:
@@ -26,8 +27,17 @@ def plain(value: Any) -> Any:
 
 
 def p_value(p: float) -> str:
-    """Print a P value: three significant places, and no zero."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Print a P value: four decimals below 0.1, else three; no zero, none rounded up to 0.05."""
+    if p < 0.0001:
+        return "< 0.0001"
+    text = f"{p:.4f}" if p < 0.1 else f"{p:.3f}"
+    return f"< {SIGNIFICANT}" if p < SIGNIFICANT <= float(text) else text
+
+
+def p_equals(p: float) -> str:
+    """Print a P value as a sentence has it: P = 0.0123, P < 0.0001."""
+    text = p_value(p)
+    return f"P {text}" if text.startswith("<") else f"P = {text}"
 
 
 def counted(number: int, noun: str) -> str:

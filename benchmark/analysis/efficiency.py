@@ -65,12 +65,18 @@ def _by_phase(times: pd.DataFrame) -> pd.DataFrame:
     """A row an object and phase. Phases that were not taken are left out."""
     taken = [p for p in ("read", "segment", "write", "load") if f"{p}_s" in times]
     seconds = {p: times[f"{p}_s"].astype(float) for p in taken}
-    seconds["total"] = sum((seconds[p] for p in taken if p != "load"), 0 * seconds[taken[0]])
+    seconds["total"] = total(times)
     if "load" in taken:
         seconds["total_with_load"] = seconds["total"] + seconds["load"]
     keys = times[[*_METHOD, "dataset", "scan", "object"]]
     parts = [keys.assign(phase=p, seconds=seconds[p]) for p in PHASES if p in seconds]
     return pd.concat(parts, ignore_index=True).dropna(subset="seconds")
+
+
+def total(times: pd.DataFrame) -> "pd.Series[float]":
+    """Seconds of each row from reading the input to the result: the phases that were taken."""
+    taken = [f"{p}_s" for p in ("read", "segment", "write") if f"{p}_s" in times]
+    return times[taken].astype(float).sum(axis=1, skipna=False)
 
 
 def _summaries(

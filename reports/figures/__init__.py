@@ -24,7 +24,8 @@ class Entry:
     ``seen``: what there is to see, for who cannot see it; the caption tells what it says.
     ``reads``: paths below the study's folder; a name without suffix is a table of the statistics.
     ``section``: where the report shows it. ``shown``: ``png`` where an svg would hold images.
-    ``panels``: those of the paper that it holds, where its name does not tell.
+    ``panels``: those of the paper that it holds, where its name does not tell. ``methods``: whether
+    it shows what methods gave.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Entry:
     section: str = "results"
     shown: Literal["svg", "png"] = "svg"
     panels: str = ""
+    methods: bool = True
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -54,12 +56,14 @@ FIGURES: dict[str, Entry] = {
         "Bars around a circle, one a type of object, in the colour of its modality.",
         ("object_types",),
         "data",
+        methods=False,
     ),
     "fig3b": Entry(
         "Fingerprints of the datasets",
         "Coloured cells: five properties in rows, a column a dataset, blue is low and red is high.",
         ("fingerprint",),
         "data",
+        methods=False,
     ),
     "fig4a": Entry(
         "Overlap on each dataset",
@@ -88,6 +92,7 @@ FIGURES: dict[str, Entry] = {
         "Bars of seconds, one a kind of prompt, with median and mean.",
         ("interaction", "interaction_tests"),
         "time",
+        methods=False,
     ),
     "fig4f": Entry(
         "Stability: deviation of the guiding slice",
@@ -152,17 +157,21 @@ FIGURES: dict[str, Entry] = {
 
 
 def draw(name: str, results: "Results", folders: Folders | None = None) -> "Made":
-    """Draw one figure of a study; returns it and its caption, which ends with the paper's numbers.
+    """Draw one figure of a study; returns it and its caption.
 
+    That ends with the weights and protocol of the methods, and with the paper's numbers.
     Errors: a `UserError` for a name that is not in `FIGURES`, or a study without its statistics.
     """
     from benchmark.errors import UserError, unknown_name
-    from reports.paper.stated import stated
+    from reports.notes import weights
+    from reports.paper.stated import applies, stated
 
     if name not in FIGURES:
         raise UserError(unknown_name("figure", name, FIGURES))
     figure, caption = import_module(f"reports.figures.{name}").make(results, folders or Folders())
-    return figure, " ".join(filter(None, (caption, stated(name))))
+    with_what = weights(results) if FIGURES[name].methods else ""
+    papers = stated(name) if applies(name, results) else ""
+    return figure, " ".join(filter(None, (caption, with_what, papers)))
 
 
 def make(results: "Results", folders: Folders, only: str | None = None) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.paired import WILCOXON
 from reports.prompts import TOLD
-from reports.sections import p_value
+from reports.sections import p_equals
 from reports.style import MM, OTHER, WIDTH, note, styled
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     )
     if summary["generated"].astype(bool).any():
         text += " These times were drawn at random to show the figure; nobody measured them."
-    for row in tests.drop_duplicates(["prompt_a", "prompt_b"]).to_dict("records"):
+    # Readings of one object are no independent samples: the paired test, where it has a P value.
+    fit = tests.assign(paired=(tests["test"] == WILCOXON) & tests["p"].notna())
+    fit = fit.sort_values("paired", ascending=False, kind="stable")
+    for row in fit.drop_duplicates(["prompt_a", "prompt_b"]).sort_index().to_dict("records"):
         a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
             text += f" {a.capitalize()} against {b}: {abs(reduction):.1f} % "
-            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, P {p_value(p)} "
+            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_equals(p)} "
             text += "after Holm's correction)."
     return text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.cases import links
-from reports.sections import p_value
+from reports.sections import p_equals
 from reports.style import MM, MODALITIES, OTHER, WIDTH, note, styled
 
 if TYPE_CHECKING:
@@ -115,5 +115,4 @@ def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str
     r = f"{row['r']:.2f}".replace("-", "\N{MINUS SIGN}")
     if row["p"] != row["p"]:
         return f"r = {r} (n = {int(row['n'])})"
-    p = p_value(float(row["p"]))
-    return f"r = {r}, P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"
+    return f"r = {r}, {p_equals(float(row['p']))} (n = {int(row['n'])})"

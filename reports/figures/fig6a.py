@@ -7,7 +7,7 @@ import numpy as np
 
 from reports import models
 from reports.figures import fig4a
-from reports.sections import counted, p_value
+from reports.sections import counted, p_equals
 from reports.style import MM, WIDTH, Look, note, styled
 
 if TYPE_CHECKING:
@@ -87,15 +87,10 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         if not row["n"]:
             continue
         p = float(row["p"])
-        told = f"P {_equals(p)}, {row['test']}" if p == p else "P not computable"
+        told = f"{p_equals(p)}, {row['test']}" if p == p else "P not computable"
         text += (
             f" {row['method']}: {row['mean_gain']:+.3f} by fine-tuning, "
             f"{row['mean_gain_over_reference']:+.3f} over {row['reference']} without it "
             f"({told} between the two gains, n = {int(row['n'])})."
         )
     return text
-
-
-def _equals(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import levels, models
 from reports.figures.fig4d import duration
-from reports.sections import p_value
+from reports.sections import p_equals
 from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, note, styled
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
     if rows.empty or rows["p"].isna().all():
         return "P not computable"
     row = rows.iloc[0]
-    p = p_value(float(row["p"]))
-    text = f"P {p if p.startswith('<') else f'= {p}'} (n = {int(row['n'])})"
+    text = f"{p_equals(float(row['p']))} (n = {int(row['n'])})"
     if row["wins_of_default"] == row["wins_of_default"]:
         text += f"; {row['default']} best on {int(row['wins_of_default'])}"
     return text

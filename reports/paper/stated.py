@@ -1,8 +1,12 @@
 """What the paper states of each of its figures, to stand below ours."""
 
 import csv
+from typing import TYPE_CHECKING
 
 from reports.paper.ledger import NUMBERS
+
+if TYPE_CHECKING:
+    from reports.results import Results
 
 STATED: dict[str, dict[str, str]] = {
     "fig3a": {
@@ -53,6 +57,15 @@ STATED: dict[str, dict[str, str]] = {
 """By figure: keys of ``numbers.csv``, and how a caption says them."""
 
 _SIGNS = {"P": "P = ", "<": "< ", "<=": "≤ ", ">": "> "}
+
+
+def applies(figure: str, results: "Results") -> bool:
+    """Tell whether the paper's numbers can stand below ours: its Fig. 5b is against MedSAM."""
+    if figure != "fig5b":
+        return True
+    known = results.record.get("methods", {})
+    against = results.statistics("regularity")["reference"].unique()
+    return [known.get(method, {}).get("adapter") for method in against] == ["medsam"]
 
 
 def stated(figure: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from benchmark.analysis.paired import WILCOXON
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from reports import levels
@@ -98,7 +99,7 @@ def interaction(rows: int, generated: bool = True) -> pd.DataFrame:
 
 PROMPT_TESTS = pd.DataFrame(
     {"prompt_a": ["mask2d"], "prompt_b": ["box3d"], "test": ["paired t"]}
-    | {"reduction_percent": [63.4], "p_holm": [0.0002]}
+    | {"reduction_percent": [63.4], "p": [0.0002], "p_holm": [0.0002]}
 )
 
 
@@ -114,10 +115,15 @@ def test_prompt_times_are_quartiles_median_and_mean() -> None:
     np.testing.assert_allclose(found, table["mean"])
     assert "nobody measured them" in texts(figure)
     assert "nobody measured" not in texts(fig4e.draw(interaction(3, generated=False)))
-    told = "(paired t, P < 0.001 after Holm's correction)"
+    told = "(paired t, P = 0.0002 after Holm's correction)"
     assert f"63.4 % less {told}" in fig4e.caption(table, PROMPT_TESTS)
     longer = PROMPT_TESTS.assign(reduction_percent=-0.5)
     assert f"0.5 % more {told}" in fig4e.caption(table, longer)
+    both = pd.concat([PROMPT_TESTS] * 2, ignore_index=True)
+    both = both.assign(test=["wilcoxon rank-sum", WILCOXON], p=[1e-9, 0.04], p_holm=[1e-9, 0.04])
+    assert f"({WILCOXON}, P = 0.0400 after" in fig4e.caption(table, both)
+    few = both.assign(p=[1e-9, np.nan], p_holm=[1e-9, np.nan])  # one object: no pairs
+    assert "(wilcoxon rank-sum, P < 0.0001 after" in fig4e.caption(table, few)
 
 
 def regularity_values(rows: int) -> pd.DataFrame:
@@ -158,8 +164,8 @@ def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
             np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["change"])
     titles = [axes.get_title() for axes in figure.axes]
     told = [
-        "r = \N{MINUS SIGN}0.50, P = 0.040 (n = 8)",
-        "r = 0.25, P = 0.040 (n = 8)",
+        "r = \N{MINUS SIGN}0.50, P = 0.0400 (n = 8)",
+        "r = 0.25, P = 0.0400 (n = 8)",
         "r not computable",
     ]
     assert titles == told
@@ -210,8 +216,8 @@ def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
     in_months = fig5e.draw(table, SURVIVAL_TESTS, ["reference"], {"P11": "months"})
     assert in_months.axes[0].get_xlabel() == "Time (months)"
     assert (fig5e.unit("time_months"), fig5e.unit("follow-up")) == ("months", "")
-    assert "log-rank P = 0.040" in texts(figure)
-    assert "log-rank P < 0.001" in texts(figure)
+    assert "log-rank P = 0.0400" in texts(figure)
+    assert "log-rank P = 0.0001" in texts(figure)
 
 
 def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:

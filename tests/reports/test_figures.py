@@ -1,5 +1,6 @@
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from reports import panels
+from benchmark.files import read_json, write_json
+from reports import panels, tables
 from reports.figures import FIGURES, Folders, draw, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
+from reports.notes import weights
 from reports.panels import Answer, Case
 from reports.paper.ledger import NUMBERS
 from reports.paper.stated import STATED, stated
@@ -140,6 +143,16 @@ def test_times_stand_by_dataset_below() -> None:
         np.testing.assert_allclose(np.asarray(lines[method].get_ydata()), means[method])
     assert [tick.get_text() for tick in below.get_xticklabels()] == ["D0", "D1", "D2"]
     assert len(fig4d.draw(times(1), looks(METHODS)).axes) == 1
+
+
+def test_times_run_from_reading_the_scan_to_the_result() -> None:
+    table = times(2).assign(read_s=0.5, write_s=0.25, load_s=9.0)
+    points = figure_points(fig4d.draw(table, looks(METHODS)))
+    assert points[1] == [2.75, 4.75]
+    # 2 s of 4.2 s of the first, and 1 s of 7.5 s of the second.
+    told = "Reading is 13 to 48 % of it, by method."
+    assert told in fig4d.caption(table.assign(segment_s=times(2)["segment_s"] * 1.0))
+    assert "Reading is" not in fig4d.caption(times(2))
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -274,6 +287,33 @@ def test_captions_end_with_what_the_paper_states(study: Path) -> None:
     assert "above MedSAM 23.1 percentage points" in stated("fig4a")
     assert draw("fig4f", Results(study))[1].endswith(stated("fig4f"))
     assert stated("fig5a") == ""
+
+
+@pytest.mark.parametrize(("adapter", "against"), [("medsam", True), ("region-growth", False)])
+def test_r_of_the_paper_stands_below_changes_against_medsam_alone(
+    adapter: str, against: bool, study: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    record = read_json(folder / "record.json")
+    record["methods"]["classic-0"]["adapter"] = adapter
+    write_json(folder / "record.json", record)
+    assert draw("fig5b", Results(folder))[1].endswith(stated("fig5b")) == against
+
+
+def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    assert weights(Results(folder)) == ""
+    record = read_json(folder / "record.json")
+    small = {"weights": "pam-small", "options": {"protocol": "rigorous"}}
+    record["methods"] |= {"PAM-1": record["methods"]["PAM-1"] | small}
+    record["methods"] |= {"classic-0": record["methods"]["classic-0"] | {"weights": "w"}}
+    write_json(folder / "record.json", record)
+    told = "Weights: classic-0: w; PAM-1: pam-small under the protocol rigorous."
+    assert told in draw("fig4a", Results(folder))[1]
+    assert told not in draw("fig3a", Results(folder))[1]
+    for name in tables.make(Results(folder)):
+        if name.stem == "table1" and name.suffix != ".csv":
+            assert told in name.read_text(encoding="utf-8")
 
 
 def test_make_writes_what_was_asked_for(study: Path) -> None:

@@ -292,6 +292,10 @@ def page(folder: Path) -> str:
     return squeezed(read(html.render(Results(folder))).text)
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0001, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
+P_VALUES = [(0.00009, "< 0.0001"), (0.0011, "0.0011"), (0.0496, "0.0496"), (0.04996, "< 0.05")]
+P_VALUES += [(0.05, "0.0500"), (0.2345, "0.234"), (1.0, "1.000")]
+
+
+@pytest.mark.parametrize(("p", "text"), P_VALUES)
 def test_p_value(p: float, text: str) -> None:
     assert sections.p_value(p) == text

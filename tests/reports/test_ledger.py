@@ -339,15 +339,39 @@ def test_pam_is_faster_or_the_p_value_of_times_differs(
 def test_a_test_of_all_datasets_is_over_all_of_them(n: int, verdict: str, bare: Results) -> None:
     about = {"selection": "all", "test": "one-way ANOVA", "p": 0.9, "n": n}
     anova = pd.DataFrame([{**about, "method": name} for name in MEANS])
+    stability, thickness = (anova.assign(groups=groups) for groups in (5, 4))
     pairs = product(("pam-2dbox", "pam-2dmask"), ("medsam", "segvol"))
     rows = [{"method_a": a, "method_b": b, "mean_a": 1.0, "mean_b": 2.0} for a, b in pairs]
     times = pd.DataFrame(rows).assign(phase="total", test="wilcoxon rank-sum", p=1e-9, n=n)
     times = times.assign(device_a="cpu", device_b="cpu")
-    tables = {"stability_tests": anova, "thickness_tests": anova, "times_tests": times}
+    tables = {"stability_tests": stability, "thickness_tests": thickness, "times_tests": times}
     row = judged(put(bare, **tables))
     for key in ("anova_p_deviation_2dbox", "anova_p_thickness_2dmask", "p_inference_time"):
         assert row.loc[key, "verdict"] == verdict
         assert (f"{n} of the paper's 44 datasets" in row.loc[key, "why"]) == (n < 44)
+
+
+def test_a_test_of_other_levels_is_not_the_papers(bare: Results) -> None:
+    about = {"selection": "all", "test": "one-way ANOVA", "p": 0.9, "n": 44, "groups": 2}
+    anova = pd.DataFrame([{**about, "method": name} for name in MEANS])
+    row = judged(put(bare, stability_tests=anova, thickness_tests=anova))
+    for factor, groups in (("deviation", 5), ("thickness", 4)):
+        found = row.loc[f"anova_p_{factor}_2dbox"]
+        assert found["verdict"] == NOT_HERE
+        assert found["why"].endswith(f"where the paper has {groups}")
+
+
+def test_cells_that_were_trained_on_are_told(bare: Results) -> None:
+    """Two cells of PAM and one of MedSAM, among the 34 internal datasets."""
+    table = bare.statistics("by_dataset")
+    trained = table["dataset"].isin(["D01", "D02"]) & (table["method"] == "pam-2dbox")
+    trained |= (table["dataset"] == "D01") & (table["method"] == "medsam")
+    row = judged(put(bare, by_dataset=table.assign(contaminated=trained.astype(int))))
+    told = "{} cells were trained on; the paper's are held out"
+    assert row.loc["dsc_gain_2dbox_vs_medsam", "why"].endswith(told.format("3 of 88"))
+    assert row.loc["wins_internal_both_pam", "why"].endswith(told.format("3 of 136"))
+    assert "trained on" not in row.loc["wins_external_both_pam", "why"]
+    assert "trained on" not in row.loc["table1_pam_2dbox_dsc", "why"]
 
 
 @pytest.mark.parametrize(("box", "verdict"), [(4.0, REPRODUCED), (30.0, DIFFERS)])
@@ -370,6 +394,7 @@ def test_a_structure_of_any_dataset_needs_all_of_them(tmp_path: Path) -> None:
     """The paper does not tell of which dataset its best liver is."""
     few = study(tmp_path, datasets=10)
     names = few.statistics("by_structure").replace({"structure": {"x": "liver"}})
+    names.loc[names["dataset"] == "D44", "structure"] = "glomerulus"
     row = judged(put(few, by_structure=names))
     assert row.loc["dsc_segvol_liver", "verdict"] == NOT_HERE
     assert row.loc["dsc_segvol_liver", "why"] == "segvol: 10 of the paper's 44 datasets"
@@ -401,10 +426,13 @@ def test_a_structure_of_a_dataset_as_the_authors_read_it_is_the_papers(
     name: str, bare: Results
 ) -> None:
     other = bare.statistics("by_structure").replace({"dataset": {"D34": name}})
+    wmh = other[other["dataset"] == name].assign(structure="white matter hyperintensity")
+    other = pd.concat([other, wmh], ignore_index=True)
+    other.loc[other["structure"] == "x", "mean"] = 0.99  # a better one, that is not asked for
     ours = bare.statistics("by_dataset").query("dataset == 'D34' and metric == 'dsc'")
     row = judged(put(bare, by_structure=other)).loc["dsc_segvol_wmh"]
     assert row["ours"] == pytest.approx(ours.set_index("method").loc["segvol", "mean"])
-    assert row["why"].endswith(f"x of {name}")
+    assert row["why"].endswith(f"white matter hyperintensity of {name}")
 
 
 def test_object_types_are_counted_once_in_whichever_dataset(bare: Results) -> None:

@@ -213,7 +213,7 @@ def test_cells_in_print() -> None:
     )
     _, cells = tidy.layout(rows, Table("Title", "source", columns))
     assert cells == [
-        ["0.500 ± 0.125", "< 0.001", "0.100 to 0.300", "123,456"],
+        ["0.500 ± 0.125", "0.0004", "0.100 to 0.300", "123,456"],
         ["0.250", "0.250", "–", "0.100"],  # noqa: RUF001
         ["–", "–", "–", "–"],  # noqa: RUF001
     ]

@@ -139,6 +139,11 @@ def test_the_quick_start_asks_for_nothing_by_hand() -> None:
     assert not any(entry.registration for entry in study("quickstart").entries.values())
 
 
+@pytest.mark.parametrize("name", ["paper", "external", "ten", "released", "training"])
+def test_changes_are_against_the_papers_reference(name: str) -> None:
+    assert study(name).analysis.reference == "medsam"
+
+
 @pytest.mark.parametrize("name", ["external", "ten", "released"])
 def test_a_method_is_the_same_in_each_of_them(name: str) -> None:
     """But for variants: a result of one study is found by the other.
