@@ -10,9 +10,11 @@ app = typer.Typer(help="Figures, tables and the report of a study.", no_args_is_
 
 def only_study() -> Path:
     """Give the folder of the only study in ``results``; a `UserError` names several."""
+    from benchmark import paths
     from benchmark.errors import UserError
 
-    found = sorted(path.parent for path in Path("results").glob("*/record.json"))
+    records = Path().glob(f"{paths.STUDY.format(study='*')}/record.json")
+    found = sorted(path.parent for path in records)
     if len(found) == 1:
         return found[0]
     named = ", ".join(map(str, found)) or "none"

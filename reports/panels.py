@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import paths
 from benchmark.errors import UserError
 from benchmark.masks import Box, Mask, Shape, hull, slices
 
@@ -118,7 +119,7 @@ def read(
     shape: Shape = (int(about["size_z"]), int(about["size_y"]), int(about["size_x"]))
     spacing = (float(about["spacing_z"]), float(about["spacing_y"]), float(about["spacing_x"]))
     truth = Mask.from_row(_one(folder / "reference.parquet", scan=scan, object=name), shape)
-    guide = _guide(root, dataset, name)
+    guide = _guide(results, root, dataset, name)
     masks: dict[str, Mask] = {}
     scores = results.objects
     scores = scores[(scores["dataset"] == dataset) & (scores["object"] == name)]
@@ -197,20 +198,26 @@ def _shifted(row: Mapping[str, Any], box: Box) -> Box:
     return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
 
 
-def _guide(root: Path, dataset: str, name: str) -> dict[str, Any] | None:
+def _guide(results: "Results", root: Path, dataset: str, name: str) -> dict[str, Any] | None:
     """Row of the object's 2D box prompt without deviation; None where none was kept."""
-    for folder in sorted((root / "prompts").glob(f"*/{dataset}*")):
-        found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
-        if found:
-            return found[0]
+    rules = {entry.get("prompts") for entry in results.record.get("methods", {}).values()}
+    for folder in (_shards(root, paths.PROMPTS, rules=of, dataset=dataset) for of in rules):
+        if folder.exists():
+            found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
+            return found[0] if found else None
     return None
+
+
+def _shards(root: Path, pattern: str, **fields: Any) -> Path:
+    """Folder of the shards that a pattern of `benchmark.paths` names, with results in ``root``."""
+    return root / Path(pattern.format(**fields, shard=0)).parent.relative_to(paths.RESULTS)
 
 
 def _prediction(
     results: "Results", root: Path, method: str, dataset: str, name: str, shape: Shape
 ) -> tuple[Mask | None, str]:
     run = results.record.get("methods", {}).get(method, {}).get("run")
-    folder = root / "runs" / str(run) / "masks" / dataset
+    folder = _shards(root, paths.MASKS, run=run, dataset=dataset)
     if not folder.exists():
         return None, "no masks kept"
     whole = name.rpartition("/")[0]  # of a method that is asked for the structure by its name

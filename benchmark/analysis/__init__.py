@@ -79,7 +79,7 @@ ANALYSES = {
 }
 
 BROUGHT = ("interaction", "runs")
-"""Tables that the benchmark does not make: the study file names them, if there are any."""
+"""Tables that a study may lack: its file names them, or models whose training makes ``runs``."""
 
 
 def analyse(

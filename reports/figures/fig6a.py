@@ -38,7 +38,7 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
         long = models.scores(finetuning)
         if long.empty:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No model was fine-tuned (analysis.runs).")
+            note(figure, "No model was fine-tuned (training.models, or analysis.runs).")
             return figure
         names = list(dict.fromkeys(long["method"]))
         wide = fig4a.table(long, names)

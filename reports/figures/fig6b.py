@@ -44,7 +44,7 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
         maps = _maps(recovery)
         if not maps:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No model was trained from scratch (analysis.runs).")
+            note(figure, "No model was trained from scratch (training.models, or analysis.runs).")
             return figure
         most = max(len(wide) for wide in maps.values())
         columns = min(len(maps), _COLUMNS if most <= _MOST_BESIDE else 1)

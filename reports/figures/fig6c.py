@@ -55,7 +55,10 @@ def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str
         looks = models.looks_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
         if not looks:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No model was trained from scratch or fine-tuned (analysis.runs).")
+            note(
+                figure,
+                "No model was trained or fine-tuned (training.models, or analysis.runs).",
+            )
             return figure
         if not drawn:
             return fig4a.draw(models.own(transfer), looks, names)

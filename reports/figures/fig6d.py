@@ -42,7 +42,7 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
         keys = list(dict.fromkeys(zip(rows["ablation"], rows["method"], strict=True)))
         if not keys:
             figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No ablation was run (analysis.runs).")
+            note(figure, "No ablation was run (training.ablations, or analysis.runs).")
             return figure
         columns = min(len(keys), _COLUMNS)
         lines = -(-len(keys) // columns)

@@ -31,6 +31,8 @@ _IDS = tuple(f"D{number:02d}" for number in range(1, 45))
 DATASETS = {"internal": _IDS[:34], "external": _IDS[34:], "all": _IDS}
 _NORMALISATIONS = 5
 """The dynamic one and four fixed windows (paper, Table S18)."""
+_FROM = "training.models, or analysis.runs"
+"""Keys of a study file that training runs come from."""
 _LEVELS = {"stability": 5, "thickness": 4}
 """Deviations of 0 to 20 % by 5 %, both signs together (Table S15); 10 to 40 mm (Table S16)."""
 
@@ -286,7 +288,7 @@ def _finetuning(results: "Results") -> Measured:
     about = {"method": _method(results, "PAM-2DMask"), "reference": _method(results, "MedSAM")}
     rows = _table(results, "finetuning_tests", test="paired t", metric="dsc", **about)
     if rows.empty:
-        raise NotHereError("no fine-tuned runs of PAM-2DMask beside MedSAM (analysis.runs)")
+        raise NotHereError(f"no fine-tuned runs of PAM-2DMask beside MedSAM ({_FROM})")
     gains = _table(results, "finetuning", metric="dsc", **about)
     gains = gains.dropna(subset=["gain", "gain_over_reference"])
     _the_papers(gains["dataset"], "external", "fine-tuning")
@@ -307,7 +309,7 @@ def _recovery(results: "Results", trained: str, tested: str = "") -> Measured:
         rows = rows[rows["trained_on"].map(_id) == trained]
         rows = rows[rows["tested_on"].map(_id) == tested]
     if rows.empty:
-        raise NotHereError("no such runs from scratch of PAM-2DMask were brought (analysis.runs)")
+        raise NotHereError(f"no such runs from scratch of PAM-2DMask ({_FROM})")
     if trained == "own":
         _the_papers(rows["tested_on"], "external", "from scratch")
     return Measured(float(rows["recovery_percent"].min()), n=len(rows))
@@ -317,7 +319,7 @@ def _ablation(results: "Results", ablation: str) -> Measured:
     about = {"ablation": ablation, "metric": "dsc", "method": _method(results, "PAM-2DMask")}
     rows = _table(results, "ablation_tests", **about)
     if rows.empty:
-        raise NotHereError("no such runs of PAM-2DMask were brought (analysis.runs)")
+        raise NotHereError("no such runs of PAM-2DMask (training.ablations, or analysis.runs)")
     if (groups := int(rows.iloc[0]["groups"])) != _NORMALISATIONS:
         raise NotHereError(f"{groups} settings, where the paper has {_NORMALISATIONS}")
     known = _table(results, "ablation", **about).dropna(subset="mean")

@@ -217,6 +217,7 @@ def _write_json(folder: Path, ids: list[str], known: list[str], failing: bool, s
             "control": method == "oracle",
             "sees_reference": method == "oracle",
             "run": f"run-{i}",
+            "prompts": "abc",
         }
         for i, method in enumerate(known)
     }

@@ -1,6 +1,7 @@
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from benchmark.files import read_json, write_json
+from benchmark.prompts import SCHEMA as PROMPTS
+from benchmark.tables import read_arrow, write_table
 from reports import panels, tables
 from reports.figures import FIGURES, Folders, draw, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
 from reports.notes import weights
@@ -298,6 +301,20 @@ def test_r_of_the_paper_stands_below_changes_against_medsam_alone(
     record["methods"]["classic-0"]["adapter"] = adapter
     write_json(folder / "record.json", record)
     assert draw("fig5b", Results(folder))[1].endswith(stated("fig5b")) == against
+
+
+def test_panels_take_the_guiding_slice_of_their_own_study(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Another study, whose digest comes first, moved it."""
+    folder = made(tmp_path, 1, 1)
+    root = folder.parent
+    ours = [c.index for c in panels.load(Results(folder), tmp_path / "data", root)]
+    shard = Path("D01") / "0.parquet"
+    prompts = read_arrow(root / "prompts" / "abc" / shard).to_pylist()
+    theirs = [row | {"slice": 0} for row in prompts]
+    write_table(theirs, PROMPTS, root / "prompts" / "aaa" / shard)
+    assert [c.index for c in panels.load(Results(folder), tmp_path / "data", root)] == ours
 
 
 def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None:
