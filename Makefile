@@ -73,8 +73,10 @@ nnunet: .venv-nnunet/.ready  ## Make the environment of nnU-Net, which methods o
 	.venv-nnunet/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-clean-demo:  ## Remove the results of all studies and the generated datasets.
-	rm -rf results data/P??
+clean-demo: $(READY)  ## Remove what the demonstration made, and the generated datasets.
+	$(BIN)/snakemake --configfile config/demo.yaml --delete-all-output --quiet all
+	rm -rf results/demo data/P0[1-9] data/P1[0-2]
+	test ! -d results || find results -depth -type d -empty -delete
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
