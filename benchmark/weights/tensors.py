@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
@@ -91,8 +91,10 @@ def write_safetensors(
     """Write tensors with kind and configuration in the entry ``header`` of the file's own."""
     # One entry alone: the order of several would differ from run to run, and so the hash.
     about = {header: json.dumps({"kind": kind, "config": config})}
+    content = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file({k: x.cpu().contiguous() for k, x in tensors.items()}, temporary, about)
+        # Not save_file: its files are readable by their owner alone.
+        temporary.write_bytes(save(content, about))
 
 
 def by_rules(rules: Sequence[tuple[str, str]]) -> Callable[[str], str]:

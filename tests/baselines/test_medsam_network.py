@@ -128,6 +128,7 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
         medsam_network.load(path)
     other = tmp_path / "other.safetensors"
     tensors.write_safetensors(other, "another", {}, {"x": torch.zeros(1)})
+    assert other.stat().st_mode == path.stat().st_mode  # as of any file, by the umask
     with pytest.raises(UserError, match="holds no medsam: its header says 'another'"):
         medsam_network.load(other)
     for entry in ("[]", "{", '{"kind": "medsam"}'):

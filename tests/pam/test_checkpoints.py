@@ -96,6 +96,7 @@ def test_conversion(tmp_path: Path, network: PropMask, released: State) -> None:
     checkpoints.convert(source, again, "propmask", SMALL)
 
     assert target.read_bytes() == again.read_bytes()
+    assert target.stat().st_mode == source.stat().st_mode  # as of any file, by the umask
     assert load_file(target).keys() == network.state_dict().keys()
     with safe_open(target, "pt") as file:
         assert json.loads(file.metadata()["pam"]) == {
