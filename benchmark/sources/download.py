@@ -7,21 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.sources.checks import Expected, already_there
-from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
+from benchmark.sources.patience import Patience
 from benchmark.sources.transfer import Transfer
 
 if TYPE_CHECKING:
     from requests import Session
-
-__all__ = ["DownloadError", "InterruptedDownloadError", "Patience", "download", "locked"]
 
 
 def download(
     url: str,
     target: Path,
     *,
-    sha256: str | None = None,
-    md5: str | None = None,
     size: int | None = None,
     hashes: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -31,8 +27,8 @@ def download(
 ) -> Path:
     """Download ``url`` to ``target``; return ``target``, which is then complete and checked.
 
-    ``size`` in bytes, ``sha256``, ``md5`` and further ``hashes`` (see `Expected`) are as published;
-    what is null is not checked. A ``target`` that is there and fits is left as it is. ``target``
+    ``size`` in bytes and ``hashes`` (see `Expected`) are as published; what is not given is not
+    checked. A ``target`` that is there and fits is left as it is. ``target``
     exists only once it is complete; until then the bytes lie beside it in ``.<name>.part``, and a
     later call goes on where the last one stopped. Two processes may ask for the same file: one
     waits for the other. ``headers`` are sent, and never written or shown.
@@ -42,8 +38,7 @@ def download(
     """
     import requests
 
-    named = {"sha256": sha256, "md5": md5, **(hashes or {})}
-    expected = Expected(size, {name: value for name, value in named.items() if value})
+    expected = Expected(size, hashes or {})
     with locked(target):
         if already_there(target, expected):
             return target

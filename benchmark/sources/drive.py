@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from benchmark.sources.answers import broken, is_page
-from benchmark.sources.checks import Expected, already_there, give_receipt
-from benchmark.sources.download import DownloadError, locked
+from benchmark.sources.checks import already_there, give_receipt
+from benchmark.sources.download import locked
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
+from benchmark.sources.patience import DownloadError
 from benchmark.sources.place import Got, Place, spared
 
 HOST = "drive.google.com"
@@ -41,14 +42,10 @@ class DriveSource(Fetched):
         for file in self.files:
             got = Got(place.downloads / "drive" / file.id / file.name, file.name, file)
             with locked(got.path):
-                if not spared(got) and not already_there(got.path, _expected(file)):
+                if not spared(got) and not already_there(got.path, file.expected):
                     with place.turn(HOST):
                         place.patience.persist(file.name, partial(_download, file, got.path))
             yield got
-
-
-def _expected(file: DriveFile) -> Expected:
-    return Expected(file.size, file.hashes)
 
 
 def _download(file: DriveFile, target: Path) -> None:
@@ -71,7 +68,7 @@ def _download(file: DriveFile, target: Path) -> None:
     if arriving.stat().st_size < 1 << 20 and is_page(arriving.read_bytes()):
         arriving.unlink()
         raise DownloadError(f"Google Drive sent a web page in place of {file.name}. {by_hand}")
-    difference, hashes = _expected(file).check(arriving)
+    difference, hashes = file.expected.check(arriving)
     if difference is not None:
         arriving.unlink()
         raise DownloadError(

@@ -16,8 +16,9 @@ from benchmark.files import read_json, write_json
 from benchmark.settings import Settings
 from benchmark.sources import folder, inventory
 from benchmark.sources.checks import sha256_of
-from benchmark.sources.download import Patience, locked
+from benchmark.sources.download import locked
 from benchmark.sources.files import File
+from benchmark.sources.patience import Patience
 from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, unpacked_to
 from benchmark.sources.secrets import hidden, token
 from benchmark.sources.status import Status

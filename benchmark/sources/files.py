@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from benchmark.settings import Settings
+from benchmark.sources.checks import Expected
 
 WILDCARDS = re.compile(r"[*?\[]")
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -29,11 +30,32 @@ def _hexadecimal(digits: int) -> str:
     return rf"^[0-9a-f]{{{digits}}}$"
 
 
-class File(Settings):
+class Checked(Settings):
+    """What is published of a file, for its check; null where it is not known, never guessed.
+
+    ``size`` in bytes.
+    """
+
+    sha256: str | None = Field(default=None, pattern=_hexadecimal(64))
+    md5: str | None = Field(default=None, pattern=_hexadecimal(32))
+    size: int | None = Field(default=None, ge=1)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The published hashes by the name of their algorithm."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        return {name: value for name, value in known.items() if value}
+
+    @property
+    def expected(self) -> Expected:
+        """What a file is compared with."""
+        return Expected(self.size, self.hashes)
+
+
+class File(Checked):
     """A file of a source, or with wildcards in ``name`` all that match.
 
-    ``count``: how many files match the name. ``sha256``, ``md5``, ``size`` (bytes): as published;
-    null where they are not known, never guessed. ``unpack``: null unpacks what is named like an
+    ``count``: how many files match the name. ``unpack``: null unpacks what is named like an
     archive. ``members``: patterns of the members that are unpacked, all where there is none.
     ``into``: folder below the dataset's, for the file or for what the archive holds. ``password``:
     of the archive, as its owners publish it; ``password_variable``: or the environment variable
@@ -42,9 +64,6 @@ class File(Settings):
 
     name: Below
     count: int | None = Field(default=None, ge=1)
-    sha256: str | None = Field(default=None, pattern=_hexadecimal(64))
-    md5: str | None = Field(default=None, pattern=_hexadecimal(32))
-    size: int | None = Field(default=None, ge=1)
     unpack: bool | None = None
     members: tuple[str, ...] = ()
     into: Below | None = None
@@ -55,12 +74,6 @@ class File(Settings):
     def many(self) -> bool:
         """Whether the name holds wildcards."""
         return bool(WILDCARDS.search(self.name))
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """The published hashes by the name of their algorithm."""
-        known = {"sha256": self.sha256, "md5": self.md5}
-        return {name: value for name, value in known.items() if value}
 
     @model_validator(mode="after")
     def _of_one_file(self) -> "File":

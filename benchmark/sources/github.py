@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from benchmark.sources.download import DownloadError
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
+from benchmark.sources.patience import DownloadError
 from benchmark.sources.place import Got, Place
 from benchmark.sources.records import Published, ask, choose, download_all, told
 

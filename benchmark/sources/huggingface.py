@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from benchmark.sources.answers import broken
-from benchmark.sources.download import DownloadError, InterruptedDownloadError
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File
+from benchmark.sources.patience import DownloadError, InterruptedDownloadError
 from benchmark.sources.place import ByHandError, Got, Place
 from benchmark.sources.records import Published, choose, download_all
 from benchmark.sources.secrets import token

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.sources.download import DownloadError, InterruptedDownloadError, locked
+from benchmark.sources.download import locked
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File, below
+from benchmark.sources.patience import DownloadError, InterruptedDownloadError
 from benchmark.sources.place import Got, Place
 
 HOST = "s3.amazonaws.com"

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
-from benchmark.sources.checks import Expected
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File, without_suffix
 from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, spared
@@ -89,7 +88,7 @@ def _is_there(file: File, names: Sequence[str], place: Place) -> bool:
 
 
 def _check(file: File, place: Place, name: str) -> None:
-    path, expected = place.files / name, Expected(file.size, file.hashes)
+    path, expected = place.files / name, file.expected
     difference = None
     if expected.size is not None or expected.hashes:
         difference, _ = expected.check(path)

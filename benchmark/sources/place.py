@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmark.archives import marker
 from benchmark.digest import digest
 from benchmark.sources import folder
-from benchmark.sources.download import Patience
 from benchmark.sources.files import File, is_archive
+from benchmark.sources.patience import Patience
 from benchmark.sources.tree import linked
 
 _AT_A_HOST = 2

@@ -8,8 +8,9 @@ from typing import Any
 from benchmark.errors import unknown_name
 from benchmark.machine.progress import progress
 from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, shown
-from benchmark.sources.download import DownloadError, download
+from benchmark.sources.download import download
 from benchmark.sources.files import File, below
+from benchmark.sources.patience import DownloadError
 from benchmark.sources.place import Got, Place, spared
 
 _MANY = 20
@@ -91,12 +92,12 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
     return got
 
 
-def ask(place: Place, url: str, headers: Mapping[str, str] | None = None) -> Any:
+def ask(place: Place, url: str) -> Any:
     """The JSON that an address answers with. Raises `DownloadError`."""
     import requests
 
     def once() -> Any:
-        answer = requests.get(url, headers=dict(headers or {}), timeout=TIMEOUT)
+        answer = requests.get(url, timeout=TIMEOUT)
         check_status(answer, url)
         try:
             return answer.json()

@@ -72,7 +72,7 @@ def verify(name: Name) -> None:
     from benchmark.weights import store as weights_store
 
     entry = weights.load(name)
-    for path, sha256 in weights_store.verify(entry, weights_store.place(entry)).items():
+    for path, sha256 in weights_store.verify(entry, weights_store.place(entry), name).items():
         published = next(file.sha256 for file in entry.files if file.path == path)
         print(f"{sha256}  {path}  ({'as published' if published else 'as first used'})")
 
@@ -84,7 +84,7 @@ def convert(name: Name) -> None:
     from benchmark.weights import store as weights_store
 
     entry = weights.load(name)
-    for path in weights_store.convert(entry, weights_store.place(entry)):
+    for path in weights_store.convert(entry, weights_store.place(entry), name):
         print(path)
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
@@ -17,6 +17,8 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings, load_yaml
 from benchmark.sources import AnySource
+from benchmark.sources.files import Below, Checked
+from benchmark.sources.substance import substance
 
 _WEIGHTS = Path(__file__).parents[1] / "catalogue" / "weights"
 
@@ -28,21 +30,11 @@ class Converter(Settings):
     arguments: dict[str, Any] = {}
 
 
-class File(Settings):
-    """A file of an entry; ``size`` (bytes) and hashes are null where none is published."""
+class File(Checked):
+    """A file of an entry; ``path``: below the folder of the weights."""
 
-    path: str = Field(min_length=1)
-    size: int | None = Field(default=None, ge=1)
-    md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    path: Below
     convert: Converter | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _stays_below_the_folder(cls, value: str) -> str:
-        if Path(value).is_absolute() or ".." in Path(value).parts:
-            raise ValueError("is a path below the folder of the weights")
-        return value
 
 
 class TrainedOn(Settings):
@@ -96,8 +88,9 @@ class Weights(Settings):
 
     @property
     def fetch_digest(self) -> str:
-        """Digest of what a fetch depends on."""
-        return digest([part.model_dump(mode="json") for part in (*self.source, *self.files)])
+        """Digest of what a fetch depends on, without what an address only tells to people."""
+        sources = [substance(source.model_dump(mode="json")) for source in self.source]
+        return digest([*sources, *(file.model_dump(mode="json") for file in self.files)])
 
     def contaminates(self, dataset: Dataset) -> bool:
         """Whether the model saw the dataset, one of its source collection, or some of its scans."""

@@ -4,7 +4,6 @@ Below the folder of an entry: ``files/`` with the files, ``status.json`` (how th
 ``recorded.json`` (hashes taken at first use, where none is published) and ``converted/``.
 """
 
-import hashlib
 import importlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +17,10 @@ from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
 from benchmark.sources.place import Place
 from benchmark.weights import registry
-from benchmark.weights.registry import File, Weights
+from benchmark.weights.registry import Weights
+
+_ON_THIS_DISK = ("packaged", "local")
+"""Kinds of source that are looked at, not fetched."""
 
 
 class WeightsStatus(Status):
@@ -60,7 +62,7 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
     """
     before, reasons = _listing(entry, raw), []
     for root, reason in _found(entry, raw):
-        wrong = reason or _absent(entry, root) or _changed(entry, root, raw)
+        wrong, hashes = (reason, {}) if reason else _checked(entry, root, raw)
         if wrong is None:
             return WeightsStatus(
                 state="ready",
@@ -68,7 +70,7 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
                 fingerprint=before,
                 files=len(entry.files),
                 file=entry.file,
-                sha256={file.path: _hash(root / file.path, "sha256") for file in entry.files},
+                sha256=hashes,
                 listing=_listing(entry, raw),
             )
         reasons.append(wrong)
@@ -82,14 +84,15 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
     )
 
 
-def verify(entry: Weights, raw: Path) -> dict[str, str]:
-    """Check the files that are here, without a download; sha256 by path. `UserError` if wrong."""
-    status = read_status(raw / "status.json") if (raw / "status.json").is_file() else None
-    root = Path(status.root) if status and status.state == "ready" else raw / "files"
-    wrong = _absent(entry, root) or _changed(entry, root, raw)
+def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]:
+    """Check the files that are here, without a download; sha256 by path. `UserError` if wrong.
+
+    ``name``: as of `fetch`.
+    """
+    wrong, hashes = _checked(entry, _root(entry, raw), raw)
     if wrong is not None:
-        raise UserError(f"{entry.id}: {wrong} To get them: {command(entry)}")
-    return {file.path: _hash(root / file.path, "sha256") for file in entry.files}
+        raise UserError(f"{entry.id}: {wrong} To get them: {command(entry, name)}")
+    return hashes
 
 
 def read_status(path: Path) -> WeightsStatus:
@@ -118,7 +121,7 @@ def at_hand(name: str) -> Path:
             raise UserError(f"There is no file {name} here. {nearest}")
     entry = registry.load(name)
     raw = place(entry)
-    here = all(source.kind in ("packaged", "local") for source in entry.source)
+    here = all(source.kind in _ON_THIS_DISK for source in entry.source)
     known = (
         None if here or not (raw / "status.json").is_file() else read_status(raw / "status.json")
     )
@@ -146,18 +149,22 @@ def put(entry: Weights, given: Path, raw: Path) -> None:
                 f"{path} was not taken for {entry.id}. Expected the file, or a folder that holds "
                 f"{names}. Next step: name the file or folder that was downloaded."
             )
-        if (wrong := _unlike_published(file, path)) is not None:
-            raise UserError(f"{wrong} It was not taken; download it again from {entry.homepage}.")
+        wrong, _ = file.expected.check(path)
+        if wrong is not None:
+            raise UserError(
+                f"{path} is not as published: {wrong}. It was not taken; download it again from "
+                f"{entry.homepage}."
+            )
         with atomic(raw / "files" / file.path) as temporary:
             shutil.copyfile(path, temporary)
 
 
-def convert(entry: Weights, raw: Path) -> list[Path]:
-    """Write the files of an entry as safetensors, by the converter that it names; their paths."""
-    status = fetch(entry, raw)
-    if status.state != "ready":
-        raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
-    made = []
+def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
+    """Write the files that are here as safetensors, by the converter of the entry; their paths.
+
+    ``name`` and errors: as of `verify`.
+    """
+    hashes, root, made = verify(entry, raw, name), _root(entry, raw), []
     for file in entry.files:
         if file.convert is None:
             raise UserError(
@@ -166,12 +173,21 @@ def convert(entry: Weights, raw: Path) -> list[Path]:
             )
         target = raw / "converted" / Path(file.path).with_suffix(".safetensors")
         target.parent.mkdir(parents=True, exist_ok=True)
-        _function(file.convert.function)(
-            Path(status.root) / file.path, target, **file.convert.arguments
-        )
+        _function(file.convert.function)(root / file.path, target, **file.convert.arguments)
         made.append(target)
-    write_json(raw / "converted" / "from.json", status.sha256)
+    write_json(raw / "converted" / "from.json", hashes)
     return made
+
+
+def _root(entry: Weights, raw: Path) -> Path:
+    """Where the files are here: as the fetch has told, put by hand, or with no need of a fetch."""
+    if (raw / "status.json").is_file():
+        status = read_status(raw / "status.json")
+        if status.state == "ready":
+            return Path(status.root)
+    by_hand = raw / "files"
+    here = (Path(s.fetch(raw).root) for s in entry.source if s.kind in _ON_THIS_DISK)
+    return next((root for root in (by_hand, *here) if _absent(entry, root) is None), by_hand)
 
 
 def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
@@ -192,44 +208,33 @@ def _absent(entry: Weights, root: Path) -> str | None:
     return f"Missing below {root}: {', '.join(missing)}." if missing else None
 
 
-def _changed(entry: Weights, root: Path, raw: Path) -> str | None:
-    """Say which file is not as published or, where nothing is, not as when it was first used."""
+def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[str, str]]:
+    """Read each file once: what is wrong, and the sha256 of each by its path.
+
+    Wrong is what is missing, not as published or, where nothing is, not as when it was first used.
+    """
+    if (missing := _absent(entry, root)) is not None:
+        return missing, {}
     book = raw / "recorded.json"
     recorded: dict[str, str] = read_json(book) if book.is_file() else {}
+    found = {}
     for file in entry.files:
         path = (root / file.path).resolve()  # a link is not what is damaged
-        if (wrong := _unlike_published(file, path)) is not None:
-            return f"{wrong} Delete it and get it again."
-        if file.sha256 is None:
-            got = _hash(path, "sha256")
-            if recorded.setdefault(file.path, got) != got:
-                return (
-                    f"{path} has the sha256 {got}, expected {recorded[file.path]} as when it was "
-                    f"first used. If the new one is meant, delete {book}."
-                )
+        wrong, hashes = file.expected.check(path)
+        if wrong is not None:
+            return (
+                f"{path} is not as published: {wrong}. The download was broken, or it is another "
+                "file. Delete it and get it again."
+            ), {}
+        got = found[file.path] = hashes["sha256"]
+        if file.sha256 is None and recorded.setdefault(file.path, got) != got:
+            return (
+                f"{path} has the sha256 {got}, expected {recorded[file.path]} as when it was "
+                f"first used. If the new one is meant, delete {book}."
+            ), {}
     if recorded and not (book.is_file() and read_json(book) == recorded):
         write_json(book, recorded)
-    return None
-
-
-def _unlike_published(file: File, path: Path) -> str | None:
-    size = path.stat().st_size
-    if file.size is not None and size != file.size:
-        return f"{path} has {size:,} bytes, expected {file.size:,}: a broken download, or another."
-    for kind, expected in (("md5", file.md5), ("sha256", file.sha256)):
-        if expected is not None and (got := _hash(path, kind)) != expected:
-            return f"{path} has the {kind} {got}, expected {expected}: a broken download, or other."
-    return None
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, as the entries of weights name it."""
-    return _hash(path, "sha256")
-
-
-def _hash(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+    return None, found
 
 
 def _listing(entry: Weights, raw: Path) -> str:

@@ -14,6 +14,7 @@ from benchmark.errors import UserError
 from benchmark.files import atomic, read_json, require_writable, write_json
 from benchmark.fitting import Source, several_processes
 from benchmark.plan import raw_of
+from benchmark.sources.checks import sha256_of
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
 from benchmark.weights import registry, store
@@ -168,7 +169,7 @@ def _entry(
         "id": f"pam-{entry.id}-{_FOREIGN.sub('-', folder.name)}",
         "name": f"PAM, fine-tuned on {entry.name}",
         "source": {"kind": "local", "path": str(folder)},
-        "files": [{"path": p.name, "sha256": store.sha256(p)} for p in files],
+        "files": [{"path": p.name, "sha256": sha256_of(p)} for p in files],
         "licence": general.licence.model_dump(mode="json") if general else {},
         "trained_on": {**trained, "source": f"split.json beside it, and {start}"},
     }

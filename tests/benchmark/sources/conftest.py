@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.sources.download import Patience
+from benchmark.sources.patience import Patience
 
 
 class Naps(list[float]):

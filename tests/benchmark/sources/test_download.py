@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.sources.download import DownloadError, Patience, download
+from benchmark.sources.download import download
+from benchmark.sources.patience import DownloadError, Patience
 from tests.benchmark.sources.conftest import Naps
 from tests.hosts import Handler, Page, Server, broken, status
 
@@ -28,7 +29,10 @@ def test_a_file_is_placed_and_checked(server: Server, tmp_path: Path) -> None:
     page = server.put("/a.nii", CONTENT)
     target = tmp_path / "deep" / "a.nii"
     got = download(
-        f"{server.address}/a.nii", target, sha256=page.sha256, md5=page.md5, size=len(CONTENT)
+        f"{server.address}/a.nii",
+        target,
+        hashes={"sha256": page.sha256, "md5": page.md5},
+        size=len(CONTENT),
     )
     assert got == target
     assert target.read_bytes() == CONTENT
@@ -39,14 +43,16 @@ def test_what_is_there_and_fits_is_not_fetched_again(server: Server, tmp_path: P
     page = server.put("/a", CONTENT)
     target = tmp_path / "a"
     target.write_bytes(CONTENT)  # put there by a person
-    download(f"{server.address}/a", target, sha256=page.sha256)
+    download(f"{server.address}/a", target, hashes={"sha256": page.sha256})
     assert not server.requests
     target.write_bytes(CONTENT[:-1])
-    download(f"{server.address}/a", target, md5=page.md5)
+    download(f"{server.address}/a", target, hashes={"md5": page.md5})
     assert target.read_bytes() == CONTENT
     assert len(server.requests) == 1
     with pytest.raises(DownloadError, match="is not the published file"):
-        download(f"{server.address}/a", target, sha256="0" * 64)  # the entry was corrected
+        download(
+            f"{server.address}/a", target, hashes={"sha256": "0" * 64}
+        )  # the entry was corrected
 
 
 @pytest.mark.parametrize("etag", ['"v1"', None])
@@ -54,7 +60,12 @@ def test_a_broken_transfer_is_resumed(
     server: Server, tmp_path: Path, naps: Naps, etag: str | None
 ) -> None:
     page = server.put("/a", CONTENT, broken(100_000), broken(50_000), etag=etag)
-    download(f"{server.address}/a", tmp_path / "a", sha256=page.sha256, patience=naps.patience)
+    download(
+        f"{server.address}/a",
+        tmp_path / "a",
+        hashes={"sha256": page.sha256},
+        patience=naps.patience,
+    )
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert ranges(server) == [None, "bytes=100000-", "bytes=150000-"]
     assert len(naps) == 2
@@ -124,7 +135,7 @@ def test_refusals_are_not_repeated(
 def test_a_wrong_hash_is_told_and_deleted(server: Server, tmp_path: Path) -> None:
     page = server.put("/a", CONTENT)
     with pytest.raises(DownloadError) as caught:
-        download(f"{server.address}/a?secret=1", tmp_path / "a", sha256="0" * 64)
+        download(f"{server.address}/a?secret=1", tmp_path / "a", hashes={"sha256": "0" * 64})
     assert page.sha256 in str(caught.value)
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "a").exists()
@@ -135,7 +146,7 @@ def test_a_wrong_hash_is_told_and_deleted(server: Server, tmp_path: Path) -> Non
 def test_a_damaged_beginning_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     page = server.put("/a", CONTENT)
     (tmp_path / ".a.part").write_bytes(b"x" * 1000)
-    download(f"{server.address}/a", tmp_path / "a", sha256=page.sha256)
+    download(f"{server.address}/a", tmp_path / "a", hashes={"sha256": page.sha256})
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert ranges(server) == ["bytes=1000-", None]
 
@@ -144,7 +155,12 @@ def test_a_damaged_beginning_is_fetched_anew(server: Server, tmp_path: Path) -> 
 def test_a_beginning_as_long_as_the_file(server: Server, tmp_path: Path, excess: int) -> None:
     page = server.put("/a", CONTENT)
     (tmp_path / ".a.part").write_bytes(CONTENT + b"x" * excess)
-    download(f"{server.address}/a", tmp_path / "a", sha256=page.sha256, patience=Naps().patience)
+    download(
+        f"{server.address}/a",
+        tmp_path / "a",
+        hashes={"sha256": page.sha256},
+        patience=Naps().patience,
+    )
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
@@ -201,7 +217,7 @@ def test_a_slow_drip_is_broken_off_and_resumed(server: Server, tmp_path: Path, n
 
 def test_a_file_of_unknown_length(server: Server, tmp_path: Path) -> None:
     page = server.put("/a", CONTENT, length=False, etag=None)
-    download(f"{server.address}/a", tmp_path / "a", sha256=page.sha256)
+    download(f"{server.address}/a", tmp_path / "a", hashes={"sha256": page.sha256})
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
@@ -210,7 +226,9 @@ def test_two_clients_fetch_it_once(server: Server, tmp_path: Path) -> None:
     page = server.put("/a", CONTENT, waits_for=go)
 
     def fetch(_: int) -> bytes:
-        return download(f"{server.address}/a", tmp_path / "a", sha256=page.sha256).read_bytes()
+        return download(
+            f"{server.address}/a", tmp_path / "a", hashes={"sha256": page.sha256}
+        ).read_bytes()
 
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(fetch, n) for n in range(2)]
@@ -244,7 +262,7 @@ def test_a_killed_download_is_gone_on_with(server: Server, tmp_path: Path) -> No
     assert not target.exists()
     assert 0 < kept <= 100_000
     assert hashlib.sha256(CONTENT[:kept]).digest() == hashlib.sha256(part.read_bytes()).digest()
-    download(f"{server.address}/a", target, sha256=page.sha256)
+    download(f"{server.address}/a", target, hashes={"sha256": page.sha256})
     assert target.read_bytes() == CONTENT
     assert ranges(server)[-1] == f"bytes={kept}-"
 

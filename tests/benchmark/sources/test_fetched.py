@@ -237,7 +237,7 @@ def test_a_killed_fetch_counts_for_nothing(server: Server, raw: Path, naps: Naps
     def killed(_: float) -> None:
         raise KeyboardInterrupt
 
-    from benchmark.sources.download import Patience
+    from benchmark.sources.patience import Patience
 
     with pytest.raises(KeyboardInterrupt):
         made.fetch(raw, Patience(sleep=killed))
@@ -248,7 +248,7 @@ def test_a_killed_fetch_counts_for_nothing(server: Server, raw: Path, naps: Naps
 
 
 def test_two_turns_at_a_host(tmp_path: Path) -> None:
-    from benchmark.sources.download import Patience
+    from benchmark.sources.patience import Patience
 
     waits: list[float] = []
     left = threading.Event()
@@ -377,7 +377,9 @@ def test_weights_that_one_source_has_wrong_are_asked_of_the_next(
     for _ in range(2):  # what the first fetch has linked is no file of a person
         got = weights_store.fetch(one, raw)
         assert got.state == "failed"
-        told = re.search(r"(\S+) has the sha256 .* Delete it and get it again", str(got.reason))
+        told = re.search(
+            r"(\S+) is not as published: its sha256 .* Delete it and get it again", str(got.reason)
+        )
         assert told is not None
         assert Path(told[1]).is_relative_to(tmp_path / "data" / "downloads")
     for _ in range(2):
@@ -385,7 +387,7 @@ def test_weights_that_one_source_has_wrong_are_asked_of_the_next(
     assert (raw / "files" / "model.pth").read_bytes() == b"weights"
     path = (raw / "files" / "model.pth").resolve()
     path.write_bytes(b"broken")
-    assert f"{path} has the sha256" in str(weights_store.fetch(both, raw).reason)
+    assert f"{path} is not as published" in str(weights_store.fetch(both, raw).reason)
     path.unlink()
     assert weights_store.fetch(both, raw).state == "ready"
     assert path.read_bytes() == b"weights"

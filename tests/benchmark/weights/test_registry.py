@@ -63,7 +63,15 @@ def test_one_file_is_handed_over_by_name_and_several_by_their_folder() -> None:
 def test_only_addresses_and_files_enter_the_fetch() -> None:
     assert of().fetch_digest == of("D05", name="Other", licence={"spdx": "MIT"}).fetch_digest
     assert of().fetch_digest != of(files=["net.pt"]).fetch_digest
-    assert of().fetch_digest != of(source={"kind": "manual", "page": "elsewhere"}).fetch_digest
+    again = {"kind": "manual", "page": "elsewhere", "steps": ["sign", "wait"], "about_gb": 1}
+    assert of().fetch_digest == of(source=again).fetch_digest  # what is only told
+    http = {"kind": "http", "files": [{"url": "https://example.org/net.pt"}]}
+    assert of().fetch_digest != of(source=http).fetch_digest
+    steps = [
+        of(files=[{"path": "a", "convert": {"function": "my:convert", "arguments": {"steps": n}}}])
+        for n in (1, 2)
+    ]
+    assert steps[0].fetch_digest != steps[1].fetch_digest
 
 
 def test_contaminated_by_id_and_by_collection(entry: Callable[..., Dataset]) -> None:

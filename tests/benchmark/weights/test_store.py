@@ -1,6 +1,8 @@
 """Weights on disk: found, checked by hash, recorded, put by hand, converted."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
+from benchmark.sources.http import HttpSource
 from benchmark.weights import store
 from benchmark.weights.registry import Weights
 
@@ -35,6 +38,21 @@ def put(raw: Path, content: bytes = CONTENT, name: str = "sub/net.pt") -> Path:
     return path
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[list[Path]]:
+    """A list that grows by one each time that the file is opened."""
+    times: list[Path] = []
+
+    def opened(self: Path, *how: Any, **more: Any) -> Any:
+        times.extend([self] if self == path else [])
+        return real(self, *how, **more)
+
+    real = Path.open
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        yield times
+
+
 def copy_twice(source: Path, target: Path, *, times: int) -> None:
     """A converter."""
     target.write_bytes(source.read_bytes() * times)
@@ -45,7 +63,9 @@ def copy_twice(source: Path, target: Path, *, times: int) -> None:
 )
 def test_right(tmp_path: Path, known: dict[str, Any]) -> None:
     path = put(tmp_path)
-    status = store.fetch(one(**known), tmp_path)
+    with reading(path) as times:
+        status = store.fetch(one(**known), tmp_path)
+    assert len(times) == 1
     assert (status.state, status.reason) == ("ready", None)
     assert store.handed(status, tmp_path) == path
     assert status.sha256 == {"sub/net.pt": SHA256}
@@ -54,8 +74,8 @@ def test_right(tmp_path: Path, known: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("known", "told"),
     [
-        ({"sha256": "0" * 64}, f"sha256 {SHA256}, expected {'0' * 64}"),
-        ({"md5": "0" * 32, "sha256": SHA256}, f"md5 {MD5}, expected {'0' * 32}"),
+        ({"sha256": "0" * 64}, f"sha256 is {SHA256}, expected {'0' * 64}"),
+        ({"md5": "0" * 32, "sha256": SHA256}, f"md5 is {MD5}, expected {'0' * 32}"),
         ({"size": 1000}, f"{len(CONTENT)} bytes, expected 1,000"),
     ],
 )
@@ -158,8 +178,8 @@ def test_what_was_downloaded_by_hand_is_taken_if_it_is_right(tmp_path: Path) -> 
 
 def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> None:
     convert = {"function": f"{__name__}:copy_twice", "arguments": {"times": 2}}
-    with pytest.raises(UserError, match="sign the form"):
-        store.convert(of({"path": "net.pt", "convert": convert}), tmp_path)
+    with pytest.raises(UserError, match=r"Missing below .*pambench weights fetch my\.yaml --from"):
+        store.convert(of({"path": "net.pt", "convert": convert}), tmp_path, "my.yaml")
     path = put(tmp_path, name="net.pt")
     entry = of({"path": "net.pt", "convert": convert})
     (made,) = store.convert(entry, tmp_path)
@@ -175,6 +195,22 @@ def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> N
         store.convert(of({"path": "net.pt", "convert": {"function": "no.such:thing"}}), tmp_path)
 
 
+def test_what_is_here_is_converted_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a source on this disk are here, those of an address are not until a fetch."""
+    (tmp_path / "net.pt").write_bytes(CONTENT)
+    convert = {"function": f"{__name__}:copy_twice", "arguments": {"times": 1}}
+    file = {"path": "net.pt", "convert": convert}
+    local = {"kind": "local", "path": str(tmp_path)}
+    web = {"kind": "http", "files": [{"url": "https://example.org/net.pt"}]}
+    monkeypatch.setattr(HttpSource, "fetch", lambda *_: pytest.fail("asked the network"))
+    (made,) = store.convert(of(file, source=local), tmp_path / "raw")
+    assert made.read_bytes() == CONTENT
+    with pytest.raises(UserError, match="Missing below"):
+        store.convert(of(file, source=web), tmp_path / "other")
+
+
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml
 
@@ -183,6 +219,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("net.pt").write_bytes(CONTENT)
     run = CliRunner().invoke
     assert "sign the form" in str(run(app, ["weights", "fetch", "net.yaml"]).exception)
+    for command in ("verify", "convert"):
+        told = str(run(app, ["weights", command, "net.yaml"]).exception)
+        assert "To get them: pambench weights fetch net.yaml --from" in told
     assert run(app, ["weights", "fetch", "net.yaml", "--from", "net.pt"]).exit_code == 0
     assert (
         f"{SHA256}  sub/net.pt  (as published)"
