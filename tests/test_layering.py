@@ -1,7 +1,8 @@
 """What may import what: the layers of the project, read from the sources without importing them."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,53 @@ def late():
     importlib.import_module("baselines.medsam")
 """
     assert {"pam", "reports", "baselines"} <= {name for name, _ in imported(ast.parse(source), "x")}
+
+
+def modules() -> dict[str, ast.Module]:
+    """All modules of the layers by their dotted names; a package is its ``__init__``."""
+    found = {}
+    for path in (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def runs(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those for type checkers alone."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from runs(child)
+
+
+def cycle(found: Mapping[str, ast.Module]) -> list[str]:
+    """Modules that import each other in a ring, also in functions; none where there is no ring."""
+    graph: dict[str, set[str]] = {name: set() for name in found}
+    for name, tree in found.items():
+        for node in runs(tree):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                whole = (f"{node.module}.{alias.name}" for alias in node.names)
+                graph[name] |= {one if one in found else node.module for one in whole}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert cycle(modules()) == []
+
+
+def test_late_imports_make_a_cycle() -> None:
+    late = "def read():\n    from a import b\n"
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import b\n"
+    for source, ring in ((late, {"a.b", "a.c"}), (typed, set())):
+        sources = {"a": "", "a.b": "import a.c\n", "a.c": source}
+        assert set(cycle({name: ast.parse(text) for name, text in sources.items()})) == ring
 
 
 @pytest.mark.parametrize("layer", ["pam", "baselines"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.catalogue.layout import Layout
 from benchmark.published.dicomindex import Series, series_below
+from benchmark.published.patterns import matches, resolve
 
 Found = tuple[dict[str, str], tuple[Path, ...], Path, Path | None]
 """Names for the scan's id (and ``referred``, where the label refers to the first candidate),
@@ -36,8 +37,6 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
                 same.sort(key=lambda s: s.uid not in seg.refers_to)
                 yield _found(layout, seg, same, seg.path, known)
         return
-    from benchmark.published.scans import matches, resolve
-
     for fields in _unique(matches(root, layout.label, layout.where)):
         same = [s for s in images if s.patient == fields["patient"]]
         if same:

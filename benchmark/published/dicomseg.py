@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published.dicomgroups import functional_group
-from benchmark.published.transforms import Raster
+from benchmark.published.raster import Raster
 
 _ON_GRID = 0.1  # share of a voxel by which a frame may lie beside the pixels of the image
 _SLICE = 0.3  # and beside its slice: positions are often rounded

@@ -15,9 +15,10 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
 from benchmark.masks import Mask
 from benchmark.objects import Region
-from benchmark.published import dicomseg, rasters, scans
+from benchmark.published import dicomseg, patterns, rasters
+from benchmark.published.raster import Raster
 from benchmark.published.scans import Scan
-from benchmark.published.transforms import OntoImage, Raster
+from benchmark.published.transforms import OntoImage
 from benchmark.published.wildcards import paths_like
 from benchmark.volume import Header, whole_numbers
 
@@ -89,11 +90,11 @@ def _of_segments(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
 def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -> Labels:
     pattern = scan.label.relative_to(scan.root).as_posix()
     found, notes = [], set()
-    for fields in scans.matches(scan.root, pattern, scan.layout.where):
+    for fields in patterns.matches(scan.root, pattern, scan.layout.where):
         structure = _named(dataset, scan, fields["structure"])
         if structure is None:
             continue
-        file = scans.resolve(scan.root, pattern, fields)
+        file = patterns.resolve(scan.root, pattern, fields)
         array, note = _on_image(scan, rasters.read(file, scan.region), grid)
         notes.add(note)
         if array.any():

@@ -11,7 +11,7 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published import blockfile
 from benchmark.published.imagefile import pixels
-from benchmark.published.transforms import Raster
+from benchmark.published.raster import Raster
 
 
 def readable(path: Path) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from benchmark.geometry import Geometry
-from benchmark.published.transforms import Raster
+from benchmark.published.raster import Raster
 
 
 def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:

@@ -1,9 +1,8 @@
 """The scans of a dataset: images and labels paired by the layout, and divided into shards."""
 
 import re
-import string
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,8 @@ from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout, placeholders
 from benchmark.digest import stable_hash
 from benchmark.errors import UserError
-from benchmark.published.wildcards import paths_like
+from benchmark.published.dicomscans import of_series
+from benchmark.published.patterns import fill, matches, resolve
 from benchmark.splits import held_back
 
 Part = Literal["train", "validation"]
@@ -72,54 +72,8 @@ def part_of(dataset: Dataset, patient: str) -> Part:
     return "validation" if kept else "train"
 
 
-def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Texts of the names in braces, for each path below ``root`` that fits ``pattern``.
-
-    A name that stands several times has one text; a text does not begin with a dot (archives made
-    on a Mac hold a ._ file for each).
-    """
-    expression, glob, seen = "", "", set[str]()
-    for text, name, _, _ in string.Formatter().parse(pattern):
-        expression += _expression(text, at_start=not expression or expression.endswith("/"))
-        glob += text
-        if name in seen:
-            expression += f"(?P={name})"
-        elif name is not None:
-            expression += f"(?P<{name}>{where.get(name, '[^/.][^/]*')})"
-            seen.add(name)
-        glob += "*" if name is not None else ""
-    glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # only a whole name may be **
-    for path in paths_like(root, glob):
-        if matched := re.fullmatch(expression, path.relative_to(root).as_posix()):
-            yield matched.groupdict()
-
-
-def resolve(root: Path, pattern: str, fields: Mapping[str, str]) -> Path:
-    """Path of ``pattern`` for a scan; with wildcards the only one that fits, if there is one."""
-    plain = fill(pattern, fields)
-    if "*" not in plain or "{" in plain:
-        return root / plain
-    fitting = paths_like(root, plain)
-    return fitting[0] if len(fitting) == 1 else root / plain
-
-
-def fill(pattern: str, fields: Mapping[str, str]) -> str:
-    """Put the texts of ``fields`` in the place of their names; other names in braces stay."""
-    for name, text in fields.items():
-        pattern = pattern.replace(f"{{{name}}}", text)
-    return pattern
-
-
-def _expression(text: str, *, at_start: bool) -> str:
-    found = re.escape(text).replace(r"\*\*/", "(?:[^/.][^/]*/)*")
-    found = re.sub(r"(^|/)\\\*", r"\1(?!\\.)[^/]*" if at_start else r"\1[^/]*", found)
-    return found.replace(r"\*", "[^/]*")
-
-
 def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
     if layout.series is not None:
-        from benchmark.published.dicomscans import of_series
-
         for fields, images, label, grid in of_series(layout, root):
             yield _scan(dataset, layout, root, fields, images, label, grid=grid)
         return
@@ -158,13 +112,13 @@ def _volumes(
     if layout.each_channel:
         for index, name in enumerate(dataset.channels):
             chosen = images[index : index + 1] if len(images) > 1 else images
-            yield _changed(whole, f"{whole.id}.{name}", images=chosen, channel=(index, name))
+            yield replace(whole, id=f"{whole.id}.{name}", images=chosen, channel=(index, name))
     elif layout.block:
         from benchmark.published import blockfile
 
         for region in blockfile.regions(images[0], layout.block):
             corner = "-".join(str(part.start) for part in region)
-            yield _changed(whole, f"{whole.id}.{corner}", region=region)
+            yield replace(whole, id=f"{whole.id}.{corner}", region=region)
     else:
         yield whole
 
@@ -181,12 +135,6 @@ def _scan(
     name = fill(layout.id_template, fields)
     patient = fields.get("patient") or _patient(dataset, layout, name)
     return Scan(name, patient, images, label, layout, root, grid=grid, fields=dict(fields))
-
-
-def _changed(scan: Scan, name: str, **changes: object) -> Scan:
-    from dataclasses import replace
-
-    return replace(scan, id=name, **changes)  # type: ignore[arg-type]
 
 
 def _patient(dataset: Dataset, layout: Layout, scan: str) -> str:

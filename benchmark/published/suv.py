@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.published.transforms import Raster
+from benchmark.published.raster import Raster
 
 
 def factor(raster: Raster) -> float:

@@ -4,26 +4,17 @@ A transform is named in the layout of a catalogue entry and applied in the file'
 before anything is brought to the canonical grid.
 """
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
+from benchmark.published import suv
+from benchmark.published.raster import Raster
 from benchmark.settings import Settings
-
-
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """Pixels (channels, z, y, x) in the order of a file, and the grid that they lie on."""
-
-    path: Path
-    array: NDArray[Any]
-    grid: Geometry
 
 
 class Flip(Settings):
@@ -163,9 +154,8 @@ class Suv(Settings):
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
         """Scale by the factor that the headers give."""
-        from benchmark.published.suv import factor
-
-        return replace(raster, array=raster.array.astype(np.float32) * np.float32(factor(raster)))
+        factor = np.float32(suv.factor(raster))
+        return replace(raster, array=raster.array.astype(np.float32) * factor)
 
 
 class OntoImage(Settings):

@@ -1,9 +1,9 @@
 """The ledger: each number of the paper, ours beside it, and whether it was reproduced."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from reports.paper.measured import Measured, NotHereError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,25 +20,6 @@ COLUMNS = (
 REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
 
 SIGNIFICANT = 0.05
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Our number with its interval (NaN where it has none) and how many units it is from.
-
-    ``other_way``: differences behind a P value that are not the way that the paper's are; or empty.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    n: int = 0
-    note: str = ""
-    other_way: str = ""
-
-
-class NotHereError(Exception):
-    """A number that this study cannot give; the message says why."""
 
 
 def make(results: "Results") -> Path:

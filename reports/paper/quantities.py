@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.metrics.definitions import METRICS
-from reports.paper.ledger import Measured, NotHereError
+from reports.paper.measured import Measured, NotHereError
 
 if TYPE_CHECKING:
     from reports.results import Results

@@ -24,7 +24,8 @@ from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.tables import records
 from reports.paper import ledger, quantities, shown
-from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, Measured, judge
+from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, judge
+from reports.paper.measured import Measured
 from reports.results import Results
 
 MEANS = {"pam-2dbox": 0.74, "pam-2dmask": 0.785, "medsam": 0.515, "segvol": 0.59}
