@@ -8,6 +8,7 @@ axes permuted and reversed until the code is "LPS"; no voxel is interpolated, an
 stays as oblique as it was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -46,6 +47,11 @@ def round_spacing(mm: float) -> float:
     """
     rounded = round(mm, 4)
     return rounded if abs(rounded - mm) <= 0.01 * mm else float(f"{mm:.4g}")
+
+
+def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
+    """Length of a grid's diagonal, from outer corner to outer corner of its voxels."""
+    return float(sum((n * mm) ** 2 for n, mm in zip(shape, spacing, strict=True)) ** 0.5)
 
 
 @dataclass(frozen=True)

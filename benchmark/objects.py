@@ -86,17 +86,11 @@ class Region:
     whole: bool = False
 
 
-def decompose(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Object]:
-    """Give the objects of a scan by label value, in raster order of their first voxel.
+def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Region]:
+    """Give the voxels of each structure, or of each value that is an instance of one.
 
     ``labels``: (z, y, x), values of the catalogue entry.
     """
-    shape: Shape = (labels.shape[0], labels.shape[1], labels.shape[2])
-    return divide(regions(labels, dataset), dataset, shape)
-
-
-def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Region]:
-    """Give the voxels of each structure, or of each value that is an instance of one."""
     found = LabelMap(labels)
     meanings = {value: (structure, False) for value, structure in dataset.labels.items()}
     for first, structure in dataset.labels.items():
@@ -110,7 +104,10 @@ def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Regi
 
 
 def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[Object]:
-    """Give the objects of ``found`` on a grid of ``shape``; regions may overlap."""
+    """Give the objects of ``found`` on a grid of ``shape``; regions may overlap.
+
+    They come by region, in raster order of their first voxel.
+    """
     counts: Counter[str] = Counter()
     for region in found:
         structure = region.structure

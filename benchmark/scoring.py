@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, metrics
+from benchmark.geometry import diagonal_mm
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.empty import fill_empty
@@ -67,8 +68,7 @@ class _ScanScores:
         self.run, self.settings, self.image = run, settings, image
         self.shape: Shape = (image["size_z"], image["size_y"], image["size_x"])
         self.spacing = (image["spacing_z"], image["spacing_y"], image["spacing_x"])
-        extent = [n * mm for n, mm in zip(self.shape, self.spacing, strict=True)]
-        self.diagonal_mm = sum(mm**2 for mm in extent) ** 0.5
+        self.diagonal_mm = diagonal_mm(self.shape, self.spacing)
         self.objects = inputs.objects[inputs.objects["scan"] == scan].set_index("object")
         self.reference = _of_scan(inputs.reference, scan)
         expected = inputs.prompts

@@ -80,11 +80,6 @@ class Volume:
         return channel_modality(self.channels[0] if self.channels else "", self.modality)
 
     @property
-    def diagonal_mm(self) -> float:
-        """Length of the diagonal of the grid, from outer corner to outer corner of its voxels."""
-        return float(np.linalg.norm(np.multiply(self.shape, self.spacing)))
-
-    @property
     def orientation(self) -> str:
         """Code of the file's index axes x, y, z, e.g. "RAS"; "LPS" if made in memory."""
         return self.native.orientation if self.native else "LPS"

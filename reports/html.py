@@ -135,13 +135,7 @@ def _departing(results: "Results") -> list[str]:
 
 
 def _machine(record: dict[str, Any]) -> str:
-    found = record.get("hardware")
-    parts = [record.get("processor"), record.get("system")]
-    if isinstance(found, dict):
-        parts = [f"{key} {value}" for key, value in found.items() if value] or parts
-    elif found:
-        parts = [found]
-    return ", ".join(str(part) for part in parts if part)
+    return ", ".join(str(record[key]) for key in ("processor", "system") if record.get(key))
 
 
 def _weights(results: "Results") -> list[tuple[str, Any]]:

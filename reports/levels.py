@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.sections import counted, p_equals
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +35,7 @@ def draw(
         rows = values[values["selection"] == SELECTION]
         methods = [method for method in looks if method in set(rows["method"])]
         if not methods:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, f"No method was run at more than one level of: {axis}.")
-            return figure
+            return nothing(f"No method was run at more than one level of: {axis}.")
         lines = -(-len(methods) // _COLUMNS)
         columns = min(_COLUMNS, len(methods))
         figure = Figure(figsize=(WIDTH, (8 + 52 * lines) * MM), layout="constrained")

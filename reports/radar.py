@@ -66,13 +66,13 @@ def name(axes: Any, angle: float, text: str) -> None:
     axes.text(angle, 1.1, text, ha=side, va=lift, fontsize=6.5, linespacing=1.1)
 
 
-def turned_name(axes: Any, angle: float, text: str, radius: float = 1.06) -> None:
+def turned_name(axes: Any, angle: float, text: str) -> None:
     """Write along the spoke, which takes the least room around a small circle."""
     degrees = float(np.degrees(np.pi / 2 - angle))
     right = angle <= np.pi
     place: Any = {"rotation": degrees if right else degrees + 180, "rotation_mode": "anchor"}
     side = "left" if right else "right"
-    axes.text(angle, radius, text, ha=side, va="center", fontsize=SMALL, **place)
+    axes.text(angle, 1.06, text, ha=side, va="center", fontsize=SMALL, **place)
 
 
 def arcs(axes: Any, splits: Sequence[str]) -> None:

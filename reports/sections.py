@@ -127,15 +127,13 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
     reasons = {str(row["dataset"]): str(row["reason"]) for row in whole.to_dict("records")}
     found = []
     for name, entry in results.datasets.items():
-        licence = entry.get("licence")
-        spdx = licence.get("spdx") if isinstance(licence, dict) else licence
         homepage = str(entry.get("homepage") or "")
         found.append(
             {
                 "id": name,
                 "name": "" if entry.get("name") == name else entry.get("name") or "",
                 "state": entry.get("state") or "ready",
-                "licence": spdx or "unknown",
+                "licence": entry.get("licence") or "unknown",
                 "images": "allowed" if entry.get("redistributable") else "no",
                 "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
                 "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",

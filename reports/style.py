@@ -134,11 +134,14 @@ def dodge(count: int) -> NDArray[np.float64]:
     return np.linspace(-reach, reach, count)
 
 
-def note(figure: "Figure", text: str) -> None:
-    """Say in the place of a figure why there is none, in a line instead of an empty plane."""
-    figure.set_figheight(0.4)
+def nothing(text: str) -> "Figure":
+    """In the place of a figure, why there is none: a line instead of an empty plane."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 0.4))
     place: Any = {"ha": "center", "va": "center", "wrap": True, "gid": NONE_DRAWN}
     figure.text(0.5, 0.5, text, color="#555555", fontsize=8, **place)
+    return figure
 
 
 def save(figure: "Figure", stem: Path, caption: str) -> None:

@@ -81,12 +81,12 @@ def digits(metric: str) -> int:
     return 2 if METRICS[metric].unit == "mm" else 3
 
 
-def plus_minus(mean: float, sd: float, metric: str, sign: str = "±") -> str:
+def plus_minus(mean: float, sd: float, metric: str) -> str:
     """Print mean and sd; a dash for no value, the mean alone for a single one."""
     if mean != mean:
         return NONE
     text = f"{mean:.{digits(metric)}f}"
-    return text if sd != sd else f"{text} {sign} {sd:.{digits(metric)}f}"
+    return text if sd != sd else f"{text} ± {sd:.{digits(metric)}f}"
 
 
 def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[str]]:

@@ -66,10 +66,8 @@ def _datasets(results: "Results") -> list[dict[str, Any]]:
     for key, entry in results.datasets.items():
         if entry.get("state", "ready") != "ready":
             continue
-        licence = entry.get("licence")
-        spdx = licence.get("spdx") if isinstance(licence, dict) else licence
         title = str(entry.get("name") or key)
         name = key if title == key else f"{key} {title}"
         more = {"name": name, "title": title, "site": str(entry.get("homepage") or "")}
-        rows.append(_row("dataset", key, spdx, entry.get("citation"), **more))
+        rows.append(_row("dataset", key, entry.get("licence"), entry.get("citation"), **more))
     return rows

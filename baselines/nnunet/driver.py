@@ -79,7 +79,7 @@ def shrink(path: Path, configuration: str) -> None:
     path.write_text(json.dumps(plans, indent=2), encoding="utf-8")
 
 
-def train(work: Path, device: str, options: dict[str, Any]) -> None:
+def train(device: str, options: dict[str, Any]) -> None:
     """Train on all cases, from the last checkpoint if there is one."""
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args
@@ -212,7 +212,7 @@ def main() -> None:
     if what == "plan":
         plan(work, options)
     elif what == "train":
-        train(work, device, options)
+        train(device, options)
     else:
         serve(work, device, options)
 

@@ -22,7 +22,7 @@ from benchmark.boxes import EMPTY, inside
 from benchmark.errors import UserError, unknown_name
 from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
-from benchmark.geometry import same_grid
+from benchmark.geometry import diagonal_mm, same_grid
 from benchmark.labelmap import Label
 from benchmark.machine.progress import progress
 from benchmark.metrics import EmptyPolicy, fill_empty
@@ -198,7 +198,7 @@ def _compare(
         values,
         reference_empty=pair[0].voxels == 0,
         prediction_empty=pair[1].voxels == 0,
-        diagonal_mm=truth.diagonal_mm,
+        diagonal_mm=diagonal_mm(truth.shape, truth.spacing),
         policy=options.empty,
     )
     return {

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import hypot
 from pathlib import Path
 
 from benchmark import volume
@@ -28,11 +27,6 @@ class Segmentation:
     spacing: Triple
     native: Geometry | None
     named: bool
-
-    @property
-    def diagonal_mm(self) -> float:
-        """Diagonal of the scan."""
-        return hypot(*(n * mm for n, mm in zip(self.shape, self.spacing, strict=True)))
 
 
 def stem(path: Path) -> str | None:

@@ -19,14 +19,13 @@ def ct(
     hu: Field,
     spacing: Sequence[float],
     noise: float,
-    blur: float = 1.0,
 ) -> NDArray[np.int16]:
     """Computed tomography, HU: in-plane blur, grainy noise (sd ``noise``) that grows to the centre.
 
-    ``blur``: sigma of the point spread in mm. The noise grows to the centre, where most of the beam
-    is lost; its grain is that of a reconstruction kernel.
+    The sigma of the point spread is 1 mm. The noise grows to the centre, where most of the beam is
+    lost; its grain is that of a reconstruction kernel.
     """
-    hu = _blur(hu, spacing, (0, blur, blur))
+    hu = _blur(hu, spacing, (0, 1.0, 1.0))
     grain = smooth_noise(rng, hu.shape, (0.3, 0.65, 0.65))
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in hu.shape[1:])
     dose = 0.75 + 0.35 * np.exp(-(y[:, None] ** 2 + x**2) / 0.4)
@@ -77,17 +76,16 @@ def srx(
     rng: Generator,
     absorption: Field,
     noise: float,
-    fringe: float = 0.2,
     rings: float = 0.03,
 ) -> NDArray[np.uint16]:
     """Synchrotron X-ray microtomography: phase fringes at edges, ring artefacts, noise; 16 bit.
 
-    ``fringe``: weight of the edge enhancement that free-space propagation adds, a Laplacian
+    Free-space propagation enhances edges by a Laplacian, here of the weight 0.2
     (doi 10.1046/j.1365-2818.2002.01010.x). ``rings``: sd of the detector's
     fixed pattern, which reconstruction turns into circles about the axis of rotation (z).
     """
     image = ndimage.gaussian_filter(absorption, 0.6)
-    image = image - fringe * ndimage.laplace(image)
+    image = image - 0.2 * ndimage.laplace(image)
     y, x = (np.arange(n, dtype=np.float32) for n in image.shape[1:])
     # the axis of rotation lies off the crop, as in a region of a larger scan
     radius = np.hypot(y[:, None] + 0.2 * len(y), x - 0.3 * len(x))

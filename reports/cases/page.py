@@ -93,6 +93,4 @@ def _niivue() -> dict[str, str]:
 
 
 def _licence(entry: dict[str, Any]) -> str:
-    licence = entry.get("licence")
-    spdx = licence.get("spdx") if isinstance(licence, dict) else licence
-    return str(spdx or "unknown")
+    return str(entry.get("licence") or "unknown")

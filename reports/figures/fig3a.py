@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.sections import counted
-from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, SPLITS, WIDTH, note, styled
+from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, SPLITS, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +40,7 @@ def draw(types: "pd.DataFrame") -> "Figure":
 
     with styled():
         if types.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No dataset was prepared.")
-            return figure
+            return nothing("No dataset was prepared.")
         figure = Figure(figsize=(WIDTH, (_CIRCLE_MM + 16) * MM))
         box = (0.5 - _CIRCLE_MM / 360, 16 / (_CIRCLE_MM + 16), _CIRCLE_MM / 180, 1)
         axes: Any = figure.add_axes(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.analysis.fingerprint import PROPERTIES
-from reports.style import MM, MODALITIES, OTHER, WIDTH, note, styled
+from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +37,7 @@ def draw(fingerprint: "pd.DataFrame") -> "Figure":
 
     with styled():
         if fingerprint.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No dataset was prepared.")
-            return figure
+            return nothing("No dataset was prepared.")
         table = fingerprint.sort_values("modality", kind="stable")
         scores = table[[f"z_{name}" for name in PROPERTIES]].to_numpy(float).T
         figure = Figure(figsize=(WIDTH, 72 * MM), layout="constrained")

@@ -7,7 +7,7 @@ from reports import radar
 from reports.cases import links
 from reports.leaders import leaders
 from reports.sections import counted
-from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, note, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,14 +46,11 @@ def draw(
 
     ``by_dataset``: see `benchmark.analysis.aggregate.by_dataset`; ``names``: datasets spelled out.
     """
-    from matplotlib.figure import Figure
 
     with styled():
         wide = table(by_dataset, list(looks)).dropna(how="all")
         if wide.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No dataset has a score.")
-            return figure
+            return nothing("No dataset has a score.")
         if len(wide) < _FEWEST_AXES:
             return _dots(wide, looks, names)
         if sum(look.marker not in CONTROL_MARKERS for look in looks.values()) > _MOST_LINES:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.leaders import leaders
-from reports.style import MM, WIDTH, Look, dodge, note, styled
+from reports.style import MM, WIDTH, Look, dodge, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +64,7 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
     with styled():
         shown = [m for m in SHOWN if not table(by_dataset, m, list(looks)).isna().all(axis=None)]
         if not shown:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No dataset has a score.")
-            return figure
+            return nothing("No dataset has a score.")
         columns = min(len(looks), 5)
         legend = 5 + 4.2 * -(-len(looks) // columns)
         figure = Figure(figsize=(WIDTH, (14 + 34 * len(shown) + legend) * MM), layout="constrained")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from benchmark.matching import require_same_prompt
 from benchmark.tables import read_table
 from reports.figures import fig4a
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, Look, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,14 +53,11 @@ def draw(
     """Draw the radar of the methods of ``looks``; below, bars of the first of ``pair`` less the
     second, where both are there.
     """
-    from matplotlib.figure import Figure
 
     with styled():
         wide = fig4a.table(by_dataset, list(looks)).dropna(how="all").dropna(axis=1, how="all")
         if wide.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No method with a 3D box has a score.")
-            return figure
+            return nothing("No method with a 3D box has a score.")
         rows = by_dataset[by_dataset["method"].isin(wide.columns)]
         figure = fig4a.draw(rows, {m: looks[m] for m in wide.columns}, names)
         change = difference(by_dataset, pair)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.analysis.efficiency import total
 from reports.cases import links
-from reports.style import MM, WIDTH, Look, dodge, note, styled
+from reports.style import MM, WIDTH, Look, dodge, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,9 +71,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
             for device, group in points[points["method"] == method].groupby("device", sort=False)
         ]
         if not groups:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No object was timed.")
-            return figure
+            return nothing("No object was timed.")
         means = by_dataset(times)
         tall = [14 + 7 * len(groups)] + [56] * (means["dataset"].nunique() > 1)
         figure = Figure(figsize=(WIDTH, (sum(tall) + 12) * MM), layout="constrained")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.paired import WILCOXON
 from reports.prompts import TOLD
 from reports.sections import p_equals
-from reports.style import MM, OTHER, WIDTH, note, styled
+from reports.style import MM, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +27,7 @@ def draw(summary: "pd.DataFrame") -> "Figure":
 
     with styled():
         if summary.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No interaction times were given (analysis.interaction).")
-            return figure
+            return nothing("No interaction times were given (analysis.interaction).")
         figure = Figure(figsize=(WIDTH, (16 + 9 * len(summary)) * MM), layout="constrained")
         axes = figure.subplots()
         for place, row in enumerate(summary.to_dict("records")):

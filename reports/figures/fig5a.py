@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reports import panels, surface
 from reports.panels import Answer, Case
-from reports.style import MM, SMALL, TRUTH, WIDTH, Look, note, styled
+from reports.style import MM, SMALL, TRUTH, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +36,7 @@ def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
 
     with styled():
         if not cases:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No panel: no scored object of a dataset whose licence allows images.")
-            return figure
+            return nothing("No panel: no scored object of a dataset whose licence allows images.")
         panels = 1 + len(looks)
         bands = -(-panels // _MOST_COLUMNS)
         columns = max(-(-panels // bands), _FEWEST_COLUMNS)

@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.cases import links
 from reports.sections import p_equals
-from reports.style import MM, MODALITIES, OTHER, WIDTH, note, styled
+from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
     with styled():
         drawn = pairs(values)
         if not drawn:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No pair of methods that are no controls.")
-            return figure
+            return nothing("No pair of methods that are no controls.")
         figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
         panels = figure.subplots(len(drawn), len(SHAPES), sharey="row", sharex="col", squeeze=False)
         rows = values[values["dimension"] == DIMENSION]

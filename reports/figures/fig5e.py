@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.sections import p_equals
-from reports.style import COLOURS, MM, WIDTH, note, styled
+from reports.style import COLOURS, MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +52,9 @@ def draw(
         kept = _shown(curves, methods)
         rows = list(kept[["cohort", "method"]].drop_duplicates().itertuples(index=False))
         if not rows:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
             why = _why_not(_shown(tests, methods))
             none = "No cohort with survival times (analysis.cohorts)."
-            note(figure, f"No survival curve. {why}" if why else none)
-            return figure
+            return nothing(f"No survival curve. {why}" if why else none)
         figure = Figure(figsize=(WIDTH, (8 + 62 * len(rows)) * MM), layout="constrained")
         ratios = [46, 10] * len(rows)
         panels = figure.subplots(2 * len(rows), len(MEASURES), squeeze=False, height_ratios=ratios)

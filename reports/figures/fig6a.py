@@ -8,7 +8,7 @@ import numpy as np
 from reports import models
 from reports.figures import fig4a
 from reports.sections import counted, p_equals
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +37,7 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
     with styled():
         long = models.scores(finetuning)
         if long.empty:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No model was fine-tuned (training.models, or analysis.runs).")
-            return figure
+            return nothing("No model was fine-tuned (training.models, or analysis.runs).")
         names = list(dict.fromkeys(long["method"]))
         wide = fig4a.table(long, names)
         looks = models.looks_of(names, known)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports import models
-from reports.style import MM, WIDTH, note, styled
+from reports.style import MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +43,7 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
     with styled():
         maps = _maps(recovery)
         if not maps:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No model was trained from scratch (training.models, or analysis.runs).")
-            return figure
+            return nothing("No model was trained from scratch (training.models, or analysis.runs).")
         most = max(len(wide) for wide in maps.values())
         columns = min(len(maps), _COLUMNS if most <= _MOST_BESIDE else 1)
         lines = -(-len(maps) // columns)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reports import models, radar
 from reports.figures import fig4a
-from reports.style import MM, WIDTH, Look, note, styled
+from reports.style import MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +54,9 @@ def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str
         drawn = charts(transfer)[:_MOST]
         looks = models.looks_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
         if not looks:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(
-                figure,
-                "No model was trained or fine-tuned (training.models, or analysis.runs).",
+            return nothing(
+                "No model was trained or fine-tuned (training.models, or analysis.runs)."
             )
-            return figure
         if not drawn:
             return fig4a.draw(models.own(transfer), looks, names)
         columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from reports import levels, models
 from reports.figures.fig4d import duration
 from reports.sections import p_equals
-from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, note, styled
+from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +41,7 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
         rows = ablation[ablation["metric"] == models.METRIC]
         keys = list(dict.fromkeys(zip(rows["ablation"], rows["method"], strict=True)))
         if not keys:
-            figure = Figure(figsize=(WIDTH, 40 * MM))
-            note(figure, "No ablation was run (training.ablations, or analysis.runs).")
-            return figure
+            return nothing("No ablation was run (training.ablations, or analysis.runs).")
         columns = min(len(keys), _COLUMNS)
         lines = -(-len(keys) // columns)
         told = {key: costs(overall, *key) for key in keys}

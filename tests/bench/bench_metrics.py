@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmark.catalogue import Dataset
 from benchmark.metrics import score, score_labels
-from benchmark.objects import decompose, describe
+from benchmark.objects import describe, divide, regions
 from tests.bench import peers
 from tests.bench.memory import peak_mib
 from tests.bench.scenes import ISO, ITEMS, LARGE, LONG, SCAN, LabelMaps, Mask, body, lesions, organ
@@ -228,7 +228,9 @@ def table_of_objects(labels: LabelMaps) -> None:
         "layout": {"image": "{scan}.nii.gz", "label": "{scan}_label.nii.gz"},
         "labels": {1: "lesion"},
     }
-    for item in decompose(labels, Dataset.read(entry, "the bench's entry")):
+    dataset = Dataset.read(entry, "the bench's entry")
+    z, y, x = labels.shape
+    for item in divide(regions(labels, dataset), dataset, (z, y, x)):
         describe(item, LARGE, axis=0)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
-from benchmark.geometry import Geometry, round_spacing, same_grid, view_axis
+from benchmark.geometry import Geometry, diagonal_mm, round_spacing, same_grid, view_axis
 
 UNIT = {"L": (1, 0, 0), "P": (0, 1, 0), "S": (0, 0, 1)}
 UNIT |= {"R": (-1, 0, 0), "A": (0, -1, 0), "I": (0, 0, -1)}
@@ -220,3 +220,8 @@ def test_same_grid_tolerates_a_fraction_of_a_voxel() -> None:
 def test_same_grid_in_memory_has_no_origin() -> None:
     assert same_grid(OnGrid(None), OnGrid.of(BASE)) is None
     assert "shape" in str(same_grid(OnGrid(None, shape=(5, 4, 2)), OnGrid.of(BASE)))
+
+
+def test_the_diagonal_of_a_grid() -> None:
+    assert diagonal_mm((3, 4, 12), (1.0, 1.0, 1.0)) == 13.0
+    assert diagonal_mm((1, 1, 1), (5.0, 3.0, 4.0)) == pytest.approx(50**0.5)

@@ -1,6 +1,6 @@
 """Objects of a label map; the independent source is scikit-image's labelling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,15 @@ from skimage import measure
 
 from benchmark.catalogue import Dataset
 from benchmark.metrics.shape import shape_2d, shape_3d
-from benchmark.objects import Object, decompose, describe
+from benchmark.objects import Object, describe, divide, regions
 
 Make = Callable[..., Dataset]
 KEEP_ALL = {"components": "keep-all"}
+
+
+def decompose(labels: NDArray[Any], dataset: Dataset) -> Iterator[Object]:
+    z, y, x = labels.shape
+    return divide(regions(labels, dataset), dataset, (z, y, x))
 
 
 def dense(items: list[Object]) -> list[NDArray[np.bool_]]:
