@@ -6,11 +6,13 @@ Imports of a stage stand inside its command, so that ``--help`` and small jobs s
 import re
 import sys
 from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from benchmark import datasets_cli
 from benchmark.analysis.commands import app as analyse
@@ -24,12 +26,32 @@ if TYPE_CHECKING:
 COMMANDS = "pambench.commands"
 """Entry points of further commands: each a `typer.Typer` whose commands are taken in."""
 
+STAGES = "Stages, called by the workflow"
+
+
+class Listing(TyperGroup):
+    """The help of the command line: commands for people first, those of the workflow apart."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section a ``rich_help_panel``; typer does so only where rich is used."""
+        room = formatter.width - 6 - max(map(len, self.commands))  # a line a command
+        sections: dict[str, list[tuple[str, str]]] = {"Commands": [], STAGES: []}
+        for name, command in self.commands.items():
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            sections[title].append((name, command.get_short_help_str(room)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=Listing,
     help="Benchmark of promptable 3D medical image segmentation.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+stage = partial(app.command, rich_help_panel=STAGES)
 methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
 app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(methods, name="methods")
@@ -77,7 +99,7 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command()
+@stage()
 def settings(content: str, output: Output) -> None:
     """Write the settings of a stage (JSON) to the folder of its results."""
     import json
@@ -87,7 +109,7 @@ def settings(content: str, output: Output) -> None:
     write_json(output, json.loads(content))
 
 
-@app.command()
+@stage()
 def fetch(dataset: Entry, output: Output) -> None:
     """Fetch a dataset; always ends in a status file: ready, manual or failed, and why."""
     from benchmark import catalogue
@@ -97,7 +119,7 @@ def fetch(dataset: Entry, output: Output) -> None:
     write_json(output, status.model_dump())
 
 
-@app.command()
+@stage()
 def fetch_weights(weights: Entry, output: Output) -> None:
     """Fetch the weights of a method and check their hash; always ends in a status file."""
     from benchmark.files import write_json
@@ -107,7 +129,7 @@ def fetch_weights(weights: Entry, output: Output) -> None:
     write_json(output, weights_store.fetch(load(weights), output.parent, weights).model_dump())
 
 
-@app.command()
+@stage()
 def prepare(
     dataset: Entry,
     status: Input,
@@ -134,7 +156,7 @@ def prepare(
         forget_shards(table.parent, entry.shards)
 
 
-@app.command()
+@stage()
 def prompts(
     settings: Input, images: Input, objects: Input, reference: Input, output: Output
 ) -> None:
@@ -151,7 +173,7 @@ def prompts(
     write_table(rows, prompts.SCHEMA, output)
 
 
-@app.command()
+@stage()
 def split(
     images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
 ) -> None:
@@ -163,7 +185,7 @@ def split(
     write_json(output, splits.split(records(read_table(images)), seed).model_dump())
 
 
-@app.command()
+@stage()
 def plan(
     settings: Input,
     data: Annotated[list[Path], typer.Option(help="Folder of a prepared dataset; repeated.")],
@@ -185,7 +207,7 @@ def plan(
     write_json(output, status.model_dump())
 
 
-@app.command()
+@stage()
 def fit(
     settings: Input,
     planned: Input,
@@ -226,7 +248,7 @@ def fit(
             write_json(output, status.model_dump())
 
 
-@app.command()
+@stage()
 def predict(
     settings: Input,
     images: Input,
@@ -283,7 +305,7 @@ def predict(
         at_hand.note(run, masks)
 
 
-@app.command()
+@stage()
 def score_shard(
     settings: Input,
     metrics: Input,
@@ -312,7 +334,7 @@ def score_shard(
 Folder = Annotated[Path, typer.Option(help="Folder of the study, such as results/demo.")]
 
 
-@app.command()
+@stage()
 def collect(study: Folder) -> None:
     """Join the shards of a study to scores, times and failures, with the run record."""
     from benchmark.collect import collect
@@ -320,7 +342,7 @@ def collect(study: Folder) -> None:
     collect(_study(study / "settings.json"), study)
 
 
-@app.command()
+@stage()
 def training_runs(study: Folder) -> None:
     """Make the table of the models that a study trained: how well each does on each dataset."""
     from benchmark.files import atomic
@@ -330,7 +352,7 @@ def training_runs(study: Folder) -> None:
         table(_study(study / "settings.json")).to_csv(temporary, index=False)
 
 
-@app.command()
+@stage()
 def measure(study: Folder) -> None:
     """Measure the lesions of the study's cohorts, and join the tables of their patients."""
     from benchmark.measures import measure
@@ -338,7 +360,7 @@ def measure(study: Folder) -> None:
     measure(_study(study / "settings.json"), study)
 
 
-@app.command()
+@stage()
 def check(study: Folder, output: Output) -> None:
     """Fail where a study lost more scans, datasets or cells of a method than its budget allows."""
     from benchmark.collect import check

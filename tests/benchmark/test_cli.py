@@ -1,5 +1,6 @@
 """The command line: what it lists, and how it tells a mistake."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from benchmark import catalogue, cli
 from benchmark.errors import UserError
 
 HEAVY = ("torch", "pandas", "SimpleITK", "skimage", "scipy", "matplotlib", "snakemake")
+ROOT = Path(__file__).parents[2]
 METHOD = "baselines.classical:RegionGrowth"
 
 
@@ -30,6 +32,16 @@ def test_help_lists_the_commands() -> None:
     assert result.exit_code == 0
     for command in ("fetch", "prepare", "prompts", "predict", "score", "collect", "check-adapter"):
         assert f"  {command} " in result.output
+
+
+def test_help_tells_what_the_workflow_calls_after_what_people_call() -> None:
+    people, _, stages = invoke("--help").output.partition("\nStages, called by the workflow:\n")
+    listed = {line.split()[0] for line in stages.splitlines() if line.startswith("  ")}
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    assert listed <= set(re.findall(r"pambench ([a-z-]+)", rules))
+    assert {"settings", "fetch", "predict", "score-shard", "check"} <= listed
+    for command in ("status", "score", "export", "datasets", "weights", "analyse"):
+        assert f"\n  {command} " in people
 
 
 def test_datasets() -> None:
