@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 
 if TYPE_CHECKING:
-    from benchmark.masks import Box, Mask
+    from benchmark.boxes import Box
+    from benchmark.masks import Mask
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 

@@ -17,7 +17,7 @@ from benchmark.errors import UserError
 from benchmark.machine.precision import Precision
 
 if TYPE_CHECKING:
-    from benchmark.masks import Box
+    from benchmark.boxes import Box
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 

@@ -23,8 +23,9 @@ from benchmark.settings import Settings
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
+    from benchmark.kinds import Kind
     from benchmark.masks import Mask
-    from benchmark.prompts import Kind, Prompt
+    from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
 GROUP = "pambench.methods"

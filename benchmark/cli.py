@@ -415,7 +415,7 @@ def check_adapter(
 ) -> None:
     """Run a method through the conformance checks and tell what is still wrong."""
     from benchmark.conformance.checks import findings
-    from benchmark.prompts import KINDS
+    from benchmark.kinds import KINDS
     from benchmark.settings import parse_yaml
     from benchmark.weights.store import at_hand
 

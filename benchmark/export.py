@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark import masks, paths, volume
+from benchmark import paths, volume
+from benchmark.boxes import slices
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.progress import progress
@@ -46,7 +47,7 @@ def _export_scan(image: dict[str, Any], rows: pd.DataFrame, output: Path) -> Pat
         names[value] = {"object": row["object"], "status": row["status"], "reason": row["reason"]}
         if row["status"] == "ok":
             mask = Mask.from_row(row, shape)
-            labels[masks.slices(mask.box)][mask.crop] = value
+            labels[slices(mask.box)][mask.crop] = value
     grid = volume.read_header(Path(image["images"][0])).native
     path = output / f"{image['scan']}.nii.gz"
     volume.write(labels, grid, path)

@@ -8,10 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.boxes import EMPTY, Crop, inside, relative
-from benchmark.boxes import Box as Box
-from benchmark.boxes import hull as hull
-from benchmark.boxes import slices as slices
+from benchmark.boxes import EMPTY, Box, Crop, hull, inside, relative, slices
 
 Shape = tuple[int, int, int]
 BOX_FIELDS = ("z0", "z1", "y0", "y1", "x0", "x1")

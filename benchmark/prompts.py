@@ -12,22 +12,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmark import masks, stages
-from benchmark.masks import Box, Mask, Shape
+from benchmark.boxes import Box, slices
+from benchmark.kinds import Kind
+from benchmark.masks import Mask, Shape
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RULE = "largest-slice"
 VERSION = stages.PROMPTS
-
-Kind = Literal["box2d", "mask2d", "box3d", "structure"]
 
 SCHEMA = pa.schema(
     [
@@ -92,7 +92,7 @@ class Mask2D:
         """The mask on the whole slice: the grid's two other axes in their order."""
         shape = tuple(n for axis, n in enumerate(self.mask.shape) if axis != self.axis)
         plane = np.zeros(shape, dtype=bool)
-        rows, columns = (s for a, s in enumerate(masks.slices(self.box)) if a != self.axis)
+        rows, columns = (s for a, s in enumerate(slices(self.box)) if a != self.axis)
         plane[rows, columns] = self.mask.crop.squeeze(axis=self.axis)
         return plane
 
@@ -134,8 +134,6 @@ class StructureName:
 
 
 Prompt = Box2D | Mask2D | Box3D | StructureName
-KINDS: tuple[Kind, ...] = ("box2d", "mask2d", "box3d", "structure")
-
 
 _UNMOVED: Mapping[str, Any] = {"deviation": 0.0, "effective_deviation": 0.0, "shift": 0}
 

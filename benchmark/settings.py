@@ -5,7 +5,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import read_json
@@ -92,3 +92,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(argument) for argument in get_args(annotation))
     return next((model for model in found if model), None)
+
+
+def short_for(key: str) -> BeforeValidator:
+    """Let a text alone stand for a mapping with nothing but this ``key``."""
+    return BeforeValidator(lambda given: {key: given} if isinstance(given, str) else given)
+
+
+ONE_OR_MORE = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
+"""Let one thing alone stand for a list of it."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from benchmark import stages
 from benchmark.adapter import slug
 from benchmark.digest import digest
+from benchmark.kinds import Kind
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 
@@ -40,7 +41,7 @@ class Run(Settings):
     stage: int = stages.PREDICT
     adapter: str
     version: int
-    prompt: Literal["box2d", "mask2d", "box3d", "structure"]
+    prompt: Kind
     prompts: str
     weights: str | None
     weights_sha256: str | None

@@ -15,6 +15,7 @@ from benchmark.adapter import Adapter, Learner, find
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
+from benchmark.kinds import Kind
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 from benchmark.specs import PromptRules, Run, Scoring
@@ -36,7 +37,7 @@ class Method(Settings):
     """
 
     adapter: str
-    prompt: Literal["box2d", "mask2d", "box3d", "structure"]
+    prompt: Kind
     weights: str | None = None
     options: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}

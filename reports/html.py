@@ -79,7 +79,7 @@ def content(results: "Results") -> dict[str, Any]:
     behind = browser.get("places", set())
     splits = [str(s) for s in results.overall["split"].unique() if s != ALL]
     return {
-        "title": results.report.get("title") or "PAM benchmark",
+        "title": results.report.title,
         "study": results.settings.get("study", results.folder.name),
         "protocol": results.settings.get("protocol", "unknown"),
         "protocol_means": PROTOCOLS.get(str(results.settings.get("protocol")), ""),

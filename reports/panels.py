@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import paths
+from benchmark.boxes import Box, hull, slices
 from benchmark.errors import UserError
-from benchmark.masks import Box, Mask, Shape, hull, slices
+from benchmark.masks import Mask, Shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +88,9 @@ def load(results: "Results", data: Path, root: Path) -> list[Case]:
     A case whose files cannot be read is left out: the rest of the report does not hang on it.
     """
     shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
-    count = int(results.report.get("panels", 1))
+    chosen = choose(results.objects, results.panel_method, results.report.panels, shown)
     cases = []
-    for row in choose(results.objects, results.panel_method, count, shown).to_dict("records"):
+    for row in chosen.to_dict("records"):
         try:
             cases.append(read(results, data, root, row))
         except (UserError, OSError) as error:

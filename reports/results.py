@@ -13,6 +13,7 @@ from benchmark.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.study import ReportSettings
     from reports.style import Look
 
 
@@ -51,10 +52,12 @@ class Results:
         return dict(read_json(self.folder / "record.json"))
 
     @cached_property
-    def report(self) -> dict[str, Any]:
+    def report(self) -> "ReportSettings":
         """The key ``report`` of the study file, which lies apart: no statistics depend on it."""
+        from benchmark.study import ReportSettings
+
         path = self.folder / "figures" / "settings.json"
-        return dict(read_json(path)) if path.exists() else {}
+        return ReportSettings.read(read_json(path) if path.exists() else {}, str(path))
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -84,12 +87,12 @@ class Results:
         """How each method is drawn, wherever it is drawn."""
         from reports.style import looks
 
-        return looks(self.methods, self.controls, self.report.get("colours"))
+        return looks(self.methods, self.controls, self.report.colours)
 
     @property
     def panel_method(self) -> str | None:
         """By whose scores the qualitative panels are chosen."""
-        named = self.report.get("panel_method")
+        named = self.report.panel_method
         known = self.record.get("methods", {})
         scored = (m for m in self.methods if known.get(m, {}).get("prompt") != "structure")
         return named or next((m for m in scored if m not in self.controls), None)

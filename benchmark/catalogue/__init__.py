@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark import stages
 from benchmark.catalogue.layout import Layout
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import Settings, load_yaml
+from benchmark.settings import ONE_OR_MORE, Settings, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.substance import substance
 
@@ -53,14 +53,6 @@ class Structure(Settings):
     nsd_tolerance_mm: float | None = Field(default=None, gt=0)
 
 
-def _spelled_out(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _one_or_more(value: object) -> object:
-    return (value,) if isinstance(value, dict | Layout) else value
-
-
 class Licence(Settings):
     """Under what the data may be used; ``redistributable`` is false unless known.
 
@@ -89,8 +81,8 @@ class Dataset(Settings):
     channels: tuple[str, ...] = ()
     view: View = "axial"
     source: AnySource
-    layout: Annotated[tuple[Layout, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
-    labels: dict[int, Annotated[Structure, BeforeValidator(_spelled_out)]] = Field(min_length=1)
+    layout: Annotated[tuple[Layout, ...], ONE_OR_MORE, Field(min_length=1)]
+    labels: dict[int, Annotated[Structure, short_for("name")]] = Field(min_length=1)
     ignore: tuple[int | str, ...] = ()
     components: Literal["keep-10-percent", "keep-all"] = "keep-10-percent"
     shards: int = Field(default=1, ge=1, le=64)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from benchmark.published.transforms import AnyTransform
-from benchmark.settings import Settings
+from benchmark.settings import ONE_OR_MORE, Settings
 
 
 def placeholders(pattern: str) -> set[str]:
@@ -24,10 +24,6 @@ def _expression(value: str) -> str:
 
 
 Expression = Annotated[str, BeforeValidator(_expression)]
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
 
 
 class Series(Settings):
@@ -53,7 +49,7 @@ class Layout(Settings):
     the masks are the DICOM segmentations that refer to them.
     """
 
-    image: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    image: Annotated[tuple[str, ...], ONE_OR_MORE] = ()
     series: Series | None = None
     label: str | None = None
     scan: str | None = None

@@ -22,7 +22,7 @@ from benchmark.conformance.cases import made_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
-from benchmark.prompts import KINDS, Kind
+from benchmark.kinds import KINDS, Kind
 
 _HEAVY = ("torch", "tensorflow", "jax")
 

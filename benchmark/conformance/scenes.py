@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import prompts as prompting
+from benchmark.kinds import Kind
 from benchmark.masks import Mask
-from benchmark.prompts import Kind, Prompt
+from benchmark.prompts import Prompt
 from benchmark.volume import Volume
 
 STRUCTURE = "ball"

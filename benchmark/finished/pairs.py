@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BeforeValidator
 
 from benchmark import metrics
 from benchmark.boxes import EMPTY, inside
@@ -27,7 +26,7 @@ from benchmark.labelmap import Label
 from benchmark.machine.progress import progress
 from benchmark.metrics import EmptyPolicy, fill_empty
 from benchmark.metrics.boundary import VALUES, Convention, boundary_metrics
-from benchmark.settings import Settings, load_yaml
+from benchmark.settings import Settings, load_yaml, short_for
 
 SCHEMA = pa.schema(
     [
@@ -49,14 +48,10 @@ class Named(Settings):
     nsd_tolerance_mm: float | None = None
 
 
-def _spelled_out(content: Any) -> Any:
-    return {"name": content} if isinstance(content, str) else content
-
-
 class LabelFile(Settings):
     """What ``--labels`` holds: value -> name, or value -> ``name`` and ``nsd_tolerance_mm``."""
 
-    labels: dict[int, Annotated[Named, BeforeValidator(_spelled_out)]]
+    labels: dict[int, Annotated[Named, short_for("name")]]
 
 
 @dataclass(frozen=True)

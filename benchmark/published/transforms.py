@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published import suv
 from benchmark.published.raster import Raster
-from benchmark.settings import Settings
+from benchmark.settings import Settings, short_for
 
 
 class Flip(Settings):
@@ -196,10 +196,6 @@ def _axis(letter: str) -> int:
     return "zyx".index(letter) - 3
 
 
-def _spelled_out(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
 AnyTransform = Annotated[
     Annotated[
         Binary
@@ -214,5 +210,5 @@ AnyTransform = Annotated[
         | Suv,
         Field(discriminator="name"),
     ],
-    BeforeValidator(_spelled_out),
+    short_for("name"),
 ]

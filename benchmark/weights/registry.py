@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import Settings, load_yaml
+from benchmark.settings import ONE_OR_MORE, Settings, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.files import Below, Checked
 from benchmark.sources.substance import substance
@@ -52,14 +52,6 @@ class TrainedOn(Settings):
     source: str = Field(min_length=1)
 
 
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, dict) else value
-
-
-def _spelled_out(value: object) -> object:
-    return {"path": value} if isinstance(value, str) else value
-
-
 class Weights(Settings):
     """Published weights. ``trained_on`` is null where nobody has told it.
 
@@ -69,8 +61,8 @@ class Weights(Settings):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     name: str
     about: str | None = None
-    source: Annotated[tuple[AnySource, ...], BeforeValidator(_several)] = Field(min_length=1)
-    files: tuple[Annotated[File, BeforeValidator(_spelled_out)], ...] = Field(min_length=1)
+    source: Annotated[tuple[AnySource, ...], ONE_OR_MORE] = Field(min_length=1)
+    files: tuple[Annotated[File, short_for("path")], ...] = Field(min_length=1)
     licence: Licence = Licence()
     trained_on: TrainedOn | None = None
     homepage: str | None = None

@@ -24,8 +24,6 @@ NAME = "cases.json"
 MOST_CASES = 60
 MARGIN_MM = 25.0
 """Shown around an object: where it lies can be told."""
-BUDGET_MB = 12.0
-"""Of the study file's `report.cases_mb`, where it says nothing."""
 
 
 @dataclass
@@ -54,7 +52,7 @@ def content(results: "Results", folders: "Folders") -> dict[str, Any]:
     """
     found = judged(results.objects, judges(results))
     shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
-    budget = float(results.report.get("cases_mb", BUDGET_MB)) * 1e6
+    budget = results.report.cases_mb * 1e6
     kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, folders, budget)
     return {
         "cases": kept.cases,

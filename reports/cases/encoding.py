@@ -7,20 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import windows
+
 MOST_VOXELS = 750_000
 """A crop with more is reduced."""
 
 _CT = ((-1024.0, -200.0, 300.0, 2000.0), (0, 40, 220, 255))
 """Hounsfield units and their codes: finest, 2.8 HU a step, where soft tissue lies."""
 
-CLINICAL = {
-    "soft tissue": (-150.0, 250.0),
-    "lung": (-1350.0, 150.0),
-    "bone": (-500.0, 1300.0),
-    "brain": (0.0, 80.0),
-    "liver": (-45.0, 105.0),
+CLINICAL = {name.replace("-", " "): ends for name, ends in windows.CLINICAL.items()} | {
+    "liver": (-45.0, 105.0)
 }
-"""Windows of CT, both ends in Hounsfield units (radiopaedia.org/articles/windowing-ct)."""
+"""Windows of CT to look through, both ends in Hounsfield units; that of the liver has the same
+source as the others."""
 
 Step = tuple[int, int, int]
 

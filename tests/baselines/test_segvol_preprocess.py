@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from baselines.segvol_preprocess import normalised, prepare
 from baselines.segvol_windows import nearest
 from baselines.segvol_zoom import ZoomOutZoomIn
+from benchmark.boxes import slices
 from benchmark.errors import UserError
-from benchmark.masks import slices
 
 WINDOW = (16, 64, 64)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from baselines.segvol_windows import Tiling, Zoomed, around, window_boxes
-from benchmark.masks import Box, slices
+from benchmark.boxes import Box, slices
 
 WINDOW = (16, 64, 64)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from baselines.segvol_network import SegVolNet
 from baselines.segvol_windows import positive
 from baselines.segvol_zoom import ZoomOutZoomIn
-from benchmark.masks import Box
+from benchmark.boxes import Box
 from tests.baselines import segvol_small
 from tests.baselines.segvol_small import SMALL, Counting
 

@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from baselines.segvol_encoder import Size
 from baselines.segvol_network import SegVolNet
 from baselines.segvol_zoom import ZoomOutZoomIn
-from benchmark.masks import Box
+from benchmark.boxes import Box
 
 REDUCED = Size(window=(16, 128, 128), width=384, mlp=1536, decoder_mlp=1024)  # half as wide
 Found = list[tuple[Box, NDArray[np.float32]] | None]

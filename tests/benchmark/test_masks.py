@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmark.boxes import Crop
-from benchmark.masks import COLUMNS, Mask, hull, slices
+from benchmark.boxes import Crop, hull, slices
+from benchmark.masks import COLUMNS, Mask
 from benchmark.tables import read_table, records, write_table
 
 Dense = NDArray[np.bool_]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmark.adapter import Adapter, Prediction, find
-from benchmark.masks import Box, Mask
+from benchmark.boxes import Box
+from benchmark.masks import Mask
 from benchmark.prompts import Box2D, Box3D, Mask2D, Prompt
 from benchmark.volume import Volume
 from pam import checkpoints
