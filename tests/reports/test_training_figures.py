@@ -90,7 +90,7 @@ def test_a_method_held_against_two_references_has_one_bar() -> None:
 def test_the_map_holds_trained_on_rows_and_tested_on_columns(datasets: int) -> None:
     recovery = tables(datasets)["recovery"]
     figure = fig6b.draw(recovery)
-    shown = np.asarray(figure.axes[0].images[0].get_array())
+    shown = np.asarray(figure.axes[0].collections[0].get_array())
     rows = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     columns = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     for row in recovery.to_dict("records"):
