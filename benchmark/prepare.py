@@ -99,6 +99,7 @@ def prepare(
 
 
 def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
+    scans.check_id(scan)
     if _left_out(scan):
         return
     paths, image = conversion.image_of(dataset, scan, converted)

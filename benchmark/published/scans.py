@@ -72,6 +72,20 @@ def part_of(dataset: Dataset, patient: str) -> Part:
     return "validation" if kept else "train"
 
 
+def check_id(scan: Scan) -> None:
+    """Refuse an id that is no plain name of a file, with a `UserError`.
+
+    Files are called by it, and a header of DICOM (``{patient}``) may hold any text.
+    """
+    name = scan.id
+    if not name or name.startswith(".") or "/" in name or not name.isprintable():
+        raise UserError(
+            f"{scan.label}: the scan's id {name!r} cannot name a file. Expected a text without a "
+            "slash, that begins with no dot. Likely cause: an odd or an emptied patient's id in "
+            "the header. Next step: give layout.scan a template of other names."
+        )
+
+
 def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
     if layout.series is not None:
         for fields, images, label, grid in of_series(layout, root):

@@ -15,6 +15,7 @@ from benchmark.catalogue import Dataset
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
 from benchmark.sources import Status
+from tests.benchmark.published.tree import Tree, grey, scene
 
 Make = Callable[..., Dataset]
 Save = Callable[..., None]
@@ -105,6 +106,25 @@ def test_a_bad_scan_is_set_aside_and_the_rest_goes_on(
     assert [row["scan"] for row in got.images] == ["a", "z"]
     for rows in (got.objects, got.reference):
         assert {row["scan"] for row in rows} == {"a", "z"}
+
+
+def test_a_header_cannot_name_a_file_outside_of_the_folder(
+    tmp_path: Path, entry: Make, ready: Ready
+) -> None:
+    """The id of a patient is any text, and what is converted is called by it."""
+    tree, truth = Tree(tmp_path / "raw"), scene(1)
+    odd = ["../../evil", "/proc/absolute", "12/34", "", ".hidden", "a\tb"]
+    for number, patient in enumerate([*odd, "plain 1"]):
+        series = tree.series(f"{number}/ct", grey(truth), patient=patient)
+        tree.segmentation(f"{number}/seg/1.dcm", series, [("lesion", truth == 1)])
+    before = set(tmp_path.rglob("*"))
+    dataset = entry(layout={"series": {"modality": "CT"}}, labels={1: "lesion"})
+    got = prepare.prepare(dataset, ready(tmp_path / "raw"), 0, tmp_path / "a" / "b" / "converted")
+    assert [row["scan"] for row in got.images] == ["plain 1"]
+    assert {row["scan"] for row in got.failures} == set(odd)
+    assert all("cannot name a file" in row["reason"] for row in got.failures)
+    made = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+    assert made == {tmp_path / "a" / "b" / "converted" / "plain 1.nii.gz"}
 
 
 @pytest.mark.parametrize("state", ["manual", "failed"])
