@@ -1,8 +1,9 @@
 """DICOM series below a folder, told by their headers, wherever a download tool has put them."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmark.walk import walk
 
 _TAGS = [
     "PatientID",
@@ -34,10 +35,10 @@ def series_below(root: Path) -> list[Series]:
     them (reading it checks that). Segmentations are taken file by file.
     """
     found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in walk(root):
         folders.sort()
         for name in sorted(names):
-            series = _read(Path(folder) / name)
+            series = _read(folder / name)
             if series is None:
                 continue
             found.append(series)

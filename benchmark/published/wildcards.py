@@ -6,6 +6,8 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from benchmark.walk import walk
+
 
 def paths_like(root: Path, pattern: str) -> list[Path]:
     """Paths below ``root`` that fit ``pattern``, sorted.
@@ -24,26 +26,21 @@ def paths_like(root: Path, pattern: str) -> list[Path]:
     return sorted(set(found))
 
 
+def fits(text: str, pattern: str) -> bool:
+    """Whether ``*`` in ``pattern`` may stand for any text; no other character is special."""
+    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
+
+
 def _names_like(folder: Path, pattern: str) -> list[str]:
-    literal = pattern.replace("[", "[[]").replace("?", "[?]")
-    names = [entry.name for entry in _entries(folder) if fnmatchcase(entry.name, literal)]
+    names = [entry.name for entry in _entries(folder) if fits(entry.name, pattern)]
     return [name for name in names if name.startswith(".") == pattern.startswith(".")]
 
 
-def _folders(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """The folder and all below it, but none inside itself, where a link leads back up."""
-    if not folder.is_dir():
-        return
-    stat = folder.stat()
-    here = (stat.st_dev, stat.st_ino)
-    if here in above:
-        return
-    yield folder
-    for entry in _entries(folder):
-        # a link to itself is no folder: entry.is_dir() would raise for it
-        is_folder = Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
-        if is_folder and not entry.name.startswith("."):
-            yield from _folders(folder / entry.name, above | {here})
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folder and all below it."""
+    for place, folders, _ in walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield place
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

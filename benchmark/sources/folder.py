@@ -1,9 +1,10 @@
 """What the sources that look at a folder share: listing it and telling whether it changed."""
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
+
+from benchmark.walk import walk
 
 
 def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
@@ -15,12 +16,12 @@ def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
 
 
 def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder, followlinks=True):
-        below = Path(place).relative_to(folder)
+    for place, folders, names in walk(folder):
+        below = place.relative_to(folder)
         if without:
             folders[:] = [n for n in folders if (below / n).as_posix() not in without]
             names = [n for n in names if (below / n).as_posix() not in without]
-        yield from (Path(place) / name for name in names)
+        yield from (place / name for name in names)
 
 
 def fingerprint(folder: Path, without: Collection[str] = ()) -> str:

@@ -216,6 +216,12 @@ def test_a_position_of_two_numbers_is_told(tmp_path: Path) -> None:
         list(dicomseg.read(path, grid))
 
 
+def test_a_series_is_found_once_beside_a_link_to_its_folder(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "latest").symlink_to(tmp_path)
+    assert [series.modality for series in series_below(tmp_path)] == ["CT", "SEG"]
+
+
 def test_a_damaged_reference_is_no_reference(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
     stored = pydicom.dcmread(path)

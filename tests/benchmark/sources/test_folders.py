@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.sources.folder import listing
 from benchmark.sources.local import LocalSource
 from benchmark.sources.manual import ManualSource
 from benchmark.sources.phantom import PhantomSource
@@ -35,6 +36,22 @@ def test_from_nothing_to_ready(tmp_path: Path, make: Callable[[Path], Folders]) 
     assert (status.state, status.files, status.root) == ("ready", 1, str(folder))
     assert status.reason is None
     assert status.fingerprint == source.fingerprint(raw) != "absent"
+
+
+@pytest.mark.parametrize("make", [local, manual])
+def test_links_that_lead_back_up_are_not_followed_again(
+    tmp_path: Path, make: Callable[[Path], Folders]
+) -> None:
+    """Two of them double the files with each of the forty levels that the system allows."""
+    source, raw, folder = make(tmp_path)
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a").write_text("x")
+    for name in ("latest", "deep/up"):
+        (folder / name).symlink_to(folder)
+    (folder / "beside").symlink_to("deep")
+    names = [path.relative_to(folder).as_posix() for path in listing(folder)]
+    assert names == ["beside/a", "deep/a"]
+    assert source.fetch(raw).files == 2
 
 
 @pytest.mark.parametrize("make", [local, manual])
