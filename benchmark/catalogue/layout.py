@@ -86,6 +86,8 @@ class Layout(Settings):
         for pattern in (*self.image[1:], self.label or "{scan}"):
             if self.image and not placeholders(pattern) & placeholders(self.image[0]):
                 raise ValueError(f"the pattern {pattern!r} lacks {{scan}}, so nothing pairs it")
+        if self.series and "patient" not in placeholders(self.label or "{patient}"):
+            raise ValueError(f"the pattern {self.label!r} lacks {{patient}}, so nothing pairs it")
         if unknown := set(self.where) - given:
             raise ValueError(f"where names {sorted(unknown)}, which stand in no path of the scan")
         return self

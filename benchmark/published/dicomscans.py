@@ -17,8 +17,9 @@ candidates for the image, the label, the series with the grid."""
 def of_series(layout: Layout, root: Path) -> Iterator[Found]:
     """Pair the image series below ``root`` with segmentations, or with label files by the patient.
 
-    An id may be made of ``{patient}``, and of ``{study}`` and ``{series}``: short digests of the
-    UIDs of the study and of the segmentation or else of the image. Where the label is a
+    An id may be made of ``{patient}``, of ``{study}`` and ``{series}``: short digests of the UIDs
+    of the study and of the segmentation or else of the image, and of further names in the path of
+    the label, such as a rater's, each of which makes a scan. Where the label is a
     segmentation, the series that it refers to comes first, and all others of the study that could
     be meant follow, since some references are missing or wrong.
     """
@@ -40,8 +41,9 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
     for fields in _unique(matches(root, layout.label, layout.where)):
         same = [s for s in images if s.patient == fields["patient"]]
         if same:
-            label = resolve(root, layout.label, {"patient": fields["patient"]})
-            yield _found(layout, same[0], same, label, known)
+            label = resolve(root, layout.label, fields)
+            told, candidates, label, grid = _found(layout, same[0], same, label, known)
+            yield {**told, **fields}, candidates, label, grid
 
 
 def _found(
@@ -68,11 +70,12 @@ def _patient_fits(layout: Layout, series: Series) -> bool:
 
 
 def _unique(found: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """Once a patient: a label may have a file a structure."""
+    """Names but the structure's, of which a label may have a file each, once."""
     seen = set()
     for fields in found:
-        if fields["patient"] not in seen:
-            seen.add(fields["patient"])
+        fields.pop("structure", None)
+        if (values := tuple(fields.values())) not in seen:
+            seen.add(values)
             yield fields
 
 

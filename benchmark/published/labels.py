@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from benchmark.published import dicomseg, patterns, rasters
 from benchmark.published.raster import Raster
 from benchmark.published.scans import Scan
 from benchmark.published.transforms import OntoImage
-from benchmark.published.wildcards import paths_like
+from benchmark.published.wildcards import fits, paths_like
 from benchmark.volume import Header, whole_numbers
 
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
@@ -116,9 +115,9 @@ def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[R
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
     """Structure that a part of a file name or a segment's label stands for; None if ignored."""
     for structure in dataset.labels.values():
-        if fnmatchcase(text, structure.key or structure.name):
+        if fits(text, structure.key or structure.name):
             return structure
-    if any(fnmatchcase(text, pattern) for pattern in dataset.ignore if isinstance(pattern, str)):
+    if any(fits(text, pattern) for pattern in dataset.ignore if isinstance(pattern, str)):
         return None
     known = ", ".join(s.key or s.name for s in dataset.labels.values())
     raise UserError(

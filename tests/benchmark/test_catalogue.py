@@ -60,6 +60,10 @@ REFUSED = [
     ({"layout": {"image": "{scan}.nii"}}, "label is missing"),
     ({"layout": {**LAYOUT, "series": {"modality": "CT"}}}, "give either image"),
     ({"layout": {**LAYOUT, "label": "{other}.nii"}}, "lacks {scan}, so nothing pairs it"),
+    (
+        {"layout": {"series": {"modality": "CT"}, "label": "{scan}.nii"}},
+        "'{scan}.nii' lacks {patient}",
+    ),
     ({"layout": {**LAYOUT, "scan": "{site}-{scan}"}}, "{site} of '{site}-{scan}' stands in no"),
     ({"layout": {**LAYOUT, "where": {"scam": "x"}}}, "where names ['scam']"),
     ({"layout": {**LAYOUT, "where": {"scan": "("}}}, "'(' is no regular expression"),

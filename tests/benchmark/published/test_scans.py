@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
+from benchmark.prepare import prepare
 from benchmark.published.labels import missing
 from benchmark.published.scans import find, part_of, shard_of
+from benchmark.sources import Status
 from benchmark.splits import split
 from tests.benchmark.published.tree import Tree, grey, scene
 
@@ -88,6 +92,25 @@ def test_special_characters_in_the_text_of_a_name(tmp_path: Path, entry: Make) -
     assert (other.id, scan.id) == ("a1x", "a[1]?")
     assert scan.images == (tmp_path / "a[1]?/ct0.nii",)
     assert (missing(other), missing(scan)) == (True, False)
+
+
+def test_special_characters_in_the_name_of_a_structure(
+    tmp_path: Path, entry: Make, labels: NDArray[np.uint8], ready: Callable[[Path], Status]
+) -> None:
+    """``*`` alone stands for any text, here as in paths."""
+    tree = Tree(tmp_path)
+    tree.image("a/ct.nii", grey(labels))
+    for name in ("node [left]", "why?", "spleen 1"):
+        tree.image(f"a/{name}.nii", labels)
+    names = {1: "node [left]", 2: "why?", 3: {"name": "spleen", "key": "spleen *"}}
+    layout = {"image": "{scan}/ct.nii", "label": "{scan}/{structure}.nii"}
+    dataset = entry(layout=layout, labels=names, ignore=["c?", "ct"])
+    got = prepare(dataset, ready(tmp_path), 0)
+    assert not got.failures
+    assert {row["structure"] for row in got.objects} == {"node [left]", "why?", "spleen"}
+    (tmp_path / "a/node l.nii").write_bytes((tmp_path / "a/why?.nii").read_bytes())
+    (failure,) = prepare(dataset, ready(tmp_path), 0).failures
+    assert "holds 'node l', which the catalogue does not know" in failure["reason"]
 
 
 def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
@@ -176,6 +199,23 @@ def test_a_label_of_each_rater_is_a_scan(tmp_path: Path, entry: Make) -> None:
     assert [scan.id for scan in scans] == ["a.1", "a.2"]
     assert [scan.label.name for scan in scans] == ["seg1.nii", "seg2.nii"]
     assert {scan.images for scan in scans} == {(tmp_path / "a/image.nii",)}
+
+
+def test_a_label_of_each_rater_of_a_dicom_series_is_a_scan(tmp_path: Path, entry: Make) -> None:
+    tree = Tree(tmp_path)
+    for patient in ("p", "q"):
+        tree.series(f"{patient}/ct", grey(scene(1)), patient=patient)
+    touch(tmp_path, *(f"masks/{name}.nii" for name in ("p_r1_a", "p_r1_b", "p_r2_a", "q_r1_a")))
+    layout = {"series": {"modality": "CT"}, "label": "masks/{patient}_{rater}_{structure}.nii"}
+    scans = find(entry(layout={**layout, "scan": "{patient}.{rater}"}), tmp_path)
+    assert [scan.id for scan in scans] == ["p.r1", "p.r2", "q.r1"]
+    assert [scan.patient for scan in scans] == ["p", "p", "q"]
+    assert [scan.label.name for scan in scans] == [
+        f"{at}_{{structure}}.nii" for at in ("p_r1", "p_r2", "q_r1")
+    ]
+    assert [scan.images for scan in scans] == [(tmp_path / f"{at}/ct",) for at in "ppq"]
+    with pytest.raises(UserError, match="two scans have the id 'p'"):
+        find(entry(layout=layout), tmp_path)
 
 
 def test_several_layouts_of_one_dataset(tmp_path: Path, entry: Make) -> None:
