@@ -40,7 +40,8 @@ class DriveSource(Fetched):
     def gather(self, place: Place) -> Iterator[Got]:
         """Download the files with gdown, and check them."""
         for file in self.files:
-            got = Got(place.downloads / "drive" / file.id / file.name, file.name, file)
+            path = place.downloads / "drive" / file.id / file.name
+            got = Got(path, file.name, file, verified=bool(file.hashes))
             with locked(got.path):
                 if not spared(got) and not already_there(got.path, file.expected):
                     with place.turn(HOST):

@@ -164,7 +164,7 @@ def _unpack(got: Got) -> Path:
                 password=password,
             )
     except DamagedArchiveError as error:
-        if got.unpacked is not None or got.entry.hashes:  # a person's own, or as it was published
+        if got.unpacked is not None or got.verified:  # a person's own, or as it was published
             raise ArchiveError(f"{error} Delete it and get it again.") from None
         got.path.unlink()
         raise ArchiveError(f"{error} It was deleted, so the next run gets it again.") from None

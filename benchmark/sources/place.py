@@ -96,13 +96,15 @@ class Place:
 class Got:
     """A file or folder that is there: its ``path``, its ``name`` in the source, its ``entry``.
 
-    ``unpacked``: where it goes if it is unpacked; by default beside it.
+    ``unpacked``: where it goes if it is unpacked; by default beside it. ``verified``: it was
+    checked by a hash that is published, by its host or in the entry.
     """
 
     path: Path
     name: str
     entry: File
     unpacked: Path | None = None
+    verified: bool = False
 
 
 def is_unpacked(got: Got) -> bool:

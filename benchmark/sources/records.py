@@ -74,7 +74,8 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
     many = len(every) > _MANY
     with requests.Session() as session:
         for file, one in progress(every, store, "file") if many else every:
-            here = Got(folder / below(one.name), one.name, file)
+            hashes = {**one.hashes, **file.hashes}
+            here = Got(folder / below(one.name), one.name, file, verified=bool(hashes))
             got.append(here)
             if spared(here):
                 continue
@@ -83,7 +84,7 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
                     one.url,
                     here.path,
                     size=file.size or one.size,
-                    hashes={**one.hashes, **file.hashes},
+                    hashes=hashes,
                     headers=one.headers,
                     session=session,
                     patience=place.patience,

@@ -64,7 +64,7 @@ class SynapseSource(Fetched):
         names = [path.relative_to(root).as_posix() for path in there]
         published = [Published(name, HOST) for name in names]
         chosen = choose(self.files, published, f"Synapse {self.entity}")
-        return [Got(root / one.name, one.name, file) for file, one in chosen]
+        return [Got(root / one.name, one.name, file, verified=True) for file, one in chosen]
 
     def _download(self, root: Path, secret: str) -> None:
         import synapseclient

@@ -170,6 +170,17 @@ def test_published_hashes_are_checked(
 
 
 @each_host
+def test_what_is_as_published_but_no_archive_is_not_fetched_again(
+    server: Server, raw: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    made = source(**HOSTS[host](server, monkeypatch), files=[{"name": "b.nii", "unpack": True}])
+    for _ in range(2):
+        assert "b.nii is damaged, or of a form that is not known" in str(made.fetch(raw).reason)
+    asked = [path.partition("?")[0] for path, _ in server.requests]
+    assert sum(path.endswith(("b.nii", "/1")) for path in asked) == 1
+
+
+@each_host
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
