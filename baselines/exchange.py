@@ -3,6 +3,7 @@
 docs/external-methods.md describes the format for those who write the other side.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,8 +31,8 @@ def exchange(
     mask that is missing, broken or on another grid. Trouble of the machine is a `MachineError`: a
     program that stays would meet it in all later scans.
     """
-    with tempfile.TemporaryDirectory(prefix="pambench-") as name:
-        folder = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="pambench-"))
+    try:
         write(folder, volume, prompts, device)
         try:
             run(folder)
@@ -51,6 +52,9 @@ def exchange(
                 yield Prediction(_mask(folder / "masks", str(number), image))
             except UserError as error:
                 yield Prediction(failure=str(error).replace(f"{folder}/", ""))
+    finally:
+        # a container may leave files of another user, which cannot be deleted: no mask is lost
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: str) -> None:

@@ -7,8 +7,10 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import IO, Any
 
 from benchmark.machine.trouble import of_gpu
@@ -131,10 +133,13 @@ class Server:
         return self._program.process
 
     def _answer(self, *words: str) -> str | None:
-        while (line := self._lines.get(timeout=self.timeout_s)) is not None:
-            if line.split(" ")[0] in words:
+        """Wait for a line that begins with one of ``words``; `queue.Empty` when time runs out."""
+        end = monotonic() + (self.timeout_s or inf)
+        while (left := end - monotonic()) > 0:
+            line = self._lines.get(timeout=left if self.timeout_s else None)
+            if line is None or line.split(" ")[0] in words:
                 return line
-        return None
+        raise queue.Empty
 
 
 def _read(process: subprocess.Popen[bytes], lines: "queue.Queue[str | None]") -> None:

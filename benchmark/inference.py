@@ -279,10 +279,11 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
     When it raises, the prompts not yet answered are run in two halves, and so on down to one by
     one: what did not fit in memory together fits apart, and each failure is put down to the prompt
     that caused it. So are all when the predictions are not as many as the prompts, since then none
-    can be paired with its prompt for sure.
+    can be paired with its prompt for sure. What it raises after the last answer changes none.
     """
     answers: list[Mask | str] = []
-    if (failure := _answered(adapter, scan, asked, answers)) is None:
+    failure = _answered(adapter, scan, asked, answers)
+    if failure is None or len(answers) == len(asked):
         return answers
     if len(asked) == 1:
         return [failure]

@@ -173,6 +173,29 @@ def test_a_mask_on_another_grid_fails_alone(tmp_path: Path) -> None:
     assert "masks/1.nii.gz is not on the grid of the image" in str(bad.failure)
 
 
+def test_a_folder_that_cannot_be_taken_away_costs_no_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may leave files of another user."""
+    import tempfile
+
+    def refusing(does: Any) -> Any:
+        def does_it(path: Any, *given: Any, **options: Any) -> None:
+            if Path(path).name == "anothers":
+                raise PermissionError(1, "Operation not permitted")
+            does(path, *given, **options)
+
+        return does_it
+
+    source = ONCE + "(Path(sys.argv[1]) / 'anothers').mkdir()\n"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        for name in ("rmdir", "chmod"):
+            patch.setattr(os, name, refusing(getattr(os, name)))
+        answers = ask(method(tmp_path, source, "{folder}"), Box3D(BOX), Box3D(BOX))
+    assert [answer.failure for answer in answers] == [None, None]
+
+
 def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: Path) -> None:
     told = tmp_path / "child"
     source = (
@@ -247,10 +270,14 @@ def test_a_program_that_stays_tells_errors_and_is_ended_when_late(tmp_path: Path
     source = "for line in open(0): print('error CUDA error: launch failure', flush=True)\n"
     with pytest.raises(MachineError, match="The GPU failed"):  # it would not get over it
         ask(method(tmp_path, source, keep_running=True))
-    source = "import time\nfor line in open(0): time.sleep(600)\n"
-    adapter = method(tmp_path, source, keep_running=True, timeout_s=1.0)
-    (late,) = ask(adapter)
-    assert "no answer after 1 s" in str(late.failure)
+    silent = "time.sleep(600)"
+    steps = "[(print('step', flush=True), time.sleep(0.1)) for step in range(50)]"
+    talking = f"{steps}; print('done', flush=True)"
+    for work in (silent, talking):
+        source = f"import time\nfor line in open(0): {work}\n"
+        adapter = method(tmp_path, source, keep_running=True, timeout_s=0.5)
+        (late,) = ask(adapter)
+        assert "no answer after 0.5 s" in str(late.failure)
 
 
 @pytest.mark.parametrize(

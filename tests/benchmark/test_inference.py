@@ -16,10 +16,10 @@ from benchmark import cli, stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.errors import MachineError
 from benchmark.files import write_json
-from benchmark.inference import MASKS, TIMES, Results, predict
+from benchmark.inference import MASKS, TIMES, Results, answer, predict
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
-from benchmark.prompts import SCHEMA, Mask2D, Prompt
+from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import read_record, records, write_table
@@ -76,6 +76,12 @@ class RaisesForOrgan(Good):
 class RaisesAtStart(Good):
     def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
         raise KeyError("no engine")
+
+
+class RaisesAtEnd(Good):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from super().segment(volume, prompts)
+        raise PermissionError("cannot clean up")
 
 
 class GpuFullAtLoad(Good):
@@ -376,6 +382,14 @@ def test_answers_that_cannot_be_paired_are_asked_for_again(cells: Cells, shard: 
     rows = cells(SkipsOrgan)
     assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
     assert same_masks([row for row in rows if row["status"] == "ok"], shard.prompts)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_raised_after_the_last_answer_costs_none(count: int) -> None:
+    scan = Volume(np.zeros(SHAPE, np.int16), (3.0, 1.0, 1.5))
+    prompts = [Box3D((1, 5, 2, 6, 3, 9)), Box3D((0, 2, 0, 2, 0, 2))][:count]
+    found = answer(RaisesAtEnd({}), scan, prompts)
+    assert [mask.box for mask in found if isinstance(mask, Mask)] == [p.box for p in prompts]
 
 
 @pytest.mark.parametrize("adapter", [Crops, OneBuffer])
