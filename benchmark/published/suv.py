@@ -1,7 +1,8 @@
 """Standardised uptake by body weight of a DICOM PET series.
 
 As in the pseudo-code of the QIBA FDG-PET/CT profile (SUV calculation, "vendor-neutral"): activity
-times body weight over the dose, decayed to the time that the series was corrected to.
+times body weight over the dose, decayed to the time that the series was corrected to. Philips
+stores counts with two private factors: to SUV, and where that is not given, to activity.
 """
 
 from datetime import datetime, timedelta
@@ -9,6 +10,9 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.published.raster import Raster
+
+_TO_SUV, _TO_ACTIVITY = 0x70531000, 0x70531009
+"""Fields of Philips: the factor from counts (rescaled) to SUV, and to Bq/ml."""
 
 
 def factor(raster: Raster) -> float:
@@ -32,9 +36,14 @@ def _factor(headers: list[Any]) -> float:
     unit = str(first.Units)
     if unit == "GML":
         return 1.0
-    if unit == "CNTS":  # Philips tells the factor in a private field
-        return float(first[0x70531000].value)
-    if unit != "BQML":
+    becquerels = 1.0
+    if unit == "CNTS":
+        if (to_suv := _positive(first, _TO_SUV)) is not None:
+            return to_suv
+        if (to_activity := _positive(first, _TO_ACTIVITY)) is None:
+            raise ValueError("counts without a positive factor in (7053,1000) or (7053,1009)")
+        becquerels = to_activity
+    elif unit != "BQML":
         raise ValueError(f"unit {unit!r}")
     if not {"ATTN", "DECY"} <= set(first.CorrectedImage):
         raise ValueError(f"corrections {list(first.CorrectedImage)}")
@@ -50,7 +59,13 @@ def _factor(headers: list[Any]) -> float:
     weight = float(first.PatientWeight) * 1000
     if not (weight > 0 and activity > 0):
         raise ValueError(f"weight {weight} g, activity {activity} Bq")
-    return weight / activity
+    return becquerels * weight / activity
+
+
+def _positive(header: Any, tag: int) -> float | None:
+    """Value of a private field; None where it is absent, empty or a zero, which stands for that."""
+    value = header[tag].value if tag in header else None
+    return float(value) if value and float(value) > 0 else None
 
 
 def _start(headers: list[Any]) -> datetime:

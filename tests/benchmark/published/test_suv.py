@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from benchmark.errors import UserError
@@ -35,8 +36,15 @@ def raster(tmp_path: Path, *, dose: dict[str, Any] | None = None, **header: Any)
         "RadiopharmaceuticalInformationSequence": [item],
         **header,
     }
+    philips = values.pop("philips", {})
     array = np.zeros((3, 4, 5), dtype=np.uint16)
     Tree(tmp_path).series("pt", array, patient="p", modality="PT", **values)
+    for path in (tmp_path / "pt").iterdir() if philips else ():
+        stored = dcmread(path)
+        block = stored.private_block(0x7053, "Philips PET Private Group", create=True)
+        for element, value in philips.items():
+            block.add_new(element, "DS", value)
+        stored.save_as(path)
     return Raster(tmp_path / "pt", array[None], Geometry((5, 4, 3), (1.0, 1.0, 1.0)))
 
 
@@ -47,6 +55,12 @@ def decayed(seconds: float) -> float:
 CASES: list[tuple[str, dict[str, Any], float]] = [
     ("an hour", {}, WEIGHT * 1000 / decayed(3600)),
     ("corrected to the injection", {"DecayCorrection": "ADMIN"}, WEIGHT * 1000 / DOSE),
+    ("counts", {"Units": "CNTS", "philips": {0: "0.00055", 9: "2"}}, 0.00055),
+    (
+        "counts with a factor to activity alone",
+        {"Units": "CNTS", "philips": {0: "0", 9: "1.5"}},
+        1.5 * WEIGHT * 1000 / decayed(3600),
+    ),
     ("SUV already", {"Units": "GML"}, 1.0),
     (
         "a series written anew the day after",
@@ -75,6 +89,7 @@ def test_factor(tmp_path: Path, header: dict[str, Any], expected: float) -> None
     [
         ({"Units": "PROPCPS"}, "unit 'PROPCPS'"),
         ({"Units": "CNTS"}, "7053"),
+        ({"Units": "CNTS", "philips": {0: "0", 9: ""}}, "7053"),
         ({"CorrectedImage": ["ATTN"]}, "corrections"),
         ({"DecayCorrection": "NONE"}, "decay correction 'NONE'"),
         ({"PatientWeight": 0}, "weight 0"),
