@@ -30,6 +30,7 @@ class External(Adapter):
         summary="predictions made elsewhere, read from a folder",
         prompts=("structure",),
         licence="that of the method that made them",
+        version=2,
     )
 
     class Options(Adapter.Options):
@@ -117,7 +118,7 @@ class External(Adapter):
         elif labels.segments:
             places = [place for name, place in labels.segments.items() if name == structure]
         else:
-            places = _values_of_dataset(volume.dataset, structure)
+            places = _values_of_dataset(volume.dataset, structure, labels.array)
         if not places:
             told = [*(names.values() if names else labels.segments)]
             raise UserError(f"{path} has no {structure!r}; it names {', '.join(told) or 'nothing'}")
@@ -147,20 +148,22 @@ def read(path: Path, volume: "Volume") -> Labels:
     from benchmark import volume as volumes
     from benchmark.finished import segmentation
 
-    segments: Mapping[str, Place] = {}
-    if path.name.endswith(".seg.nrrd"):
-        found = volumes.read([path])
-        array, segments = found.array, segmentation.segments(path)
-    else:
-        found = volumes.read_labels(path)
-        array = found.array
+    layered = path.name.endswith(".seg.nrrd")
+    found = volumes.read_labels(path, layered=layered)
+    segments = segmentation.segments(path) if layered else {}
     if difference := volumes.same_grid(volume, found):
         raise UserError(f"{path} is not on the grid of its image. {difference}")
-    return Labels(array if array.ndim == 4 else array[None], segments)
+    array = found.array if found.array.ndim == 4 else found.array[None]
+    return Labels(array, segments)
 
 
-def _values_of_dataset(dataset: str, structure: str) -> list[Place]:
-    """Values of the catalogue's entry; a user's own dataset is not known by its id."""
+def _values_of_dataset(
+    dataset: str, structure: str, array: NDArray[np.integer[Any]]
+) -> list[Place]:
+    """Values of the catalogue's entry; where each is an instance, all of ``array`` from the first.
+
+    A user's own dataset is not known by its id.
+    """
     from benchmark import catalogue
 
     try:
@@ -170,4 +173,10 @@ def _values_of_dataset(dataset: str, structure: str) -> list[Place]:
             f"the values of {dataset or 'this volume'} are not known here; name them under "
             "options.labels, as value: structure"
         ) from None
-    return [(None, value) for value, named in entry.labels.items() if named.name == structure]
+    values: set[int] = set()
+    for first, named in entry.labels.items():
+        if named.name == structure:
+            values.add(first)
+            if named.instances == "values":
+                values |= {*np.unique(array[array > first]).tolist()} - {*entry.ignore}
+    return [(None, value) for value in sorted(values)]

@@ -124,8 +124,9 @@ def read(
 ) -> Volume:
     """Read a scan from one path a channel; a folder is a DICOM series.
 
-    A file of vectors gives a channel a component. A file with a fourth axis is taken for channels
-    only if ``channels`` names as many as there are (it could as well be a series in time).
+    The components of a file of vectors, and what lies along a fourth axis, are taken for channels
+    only if ``channels`` names as many as there are: they could as well be colours or a series in
+    time.
 
     Errors: a `UserError` for what is missing, unreadable, truncated, not 3D or not finite, for
     channels on different grids and for a wrong number of names.
@@ -135,13 +136,14 @@ def read(
     found = [inspect_path(path) for path in paths]
     total = sum(contents.channels for contents in found)
     for path, contents in zip(paths, found, strict=True):
-        if contents.volumes > 1 and len(channels) != total:
+        if contents.channels > 1 and len(channels) != total:
+            values = f"{contents.components} values a voxel"
             raise refusal(
                 path,
                 "more than one volume in the file",
                 expected="one volume, or the name of each as a channel",
-                got=f"shape {contents.size} (x, y, z, ...) and names {list(channels)}",
-                cause="channels or a series in time stored along a fourth axis",
+                got=f"shape {contents.size} (x, y, z, ...), {values} and names {list(channels)}",
+                cause="colours, channels or a series in time",
                 step="name the channels in the order of the file, or give one volume of it",
             )
     if channels and len(channels) != total:
@@ -175,24 +177,25 @@ def read(
     )
 
 
-def read_labels(path: Path) -> Volume:
-    """Read a label map as whole numbers, (z, y, x).
+def read_labels(path: Path, *, layered: bool = False) -> Volume:
+    """Read a label map as whole numbers, (z, y, x); (c, z, y, x) if several are ``layered``.
 
     Integers keep the data type of the file. Floats that are whole (to 1e-3) become a small integer
-    type that holds them; other values are a `UserError`.
+    type that holds them; other values, and layers where none are expected, are a `UserError`.
     """
-    volume = read([path])
-    array = volume.array
-    if array.ndim == 4:
+    layers = read_header(path).channels
+    if layers > 1 and not layered:
         raise refusal(
             path,
             "not a label map",
             expected="one label a voxel",
-            got=f"{len(array)} channels",
+            got=f"{layers} channels",
             cause="an image or a colour picture in the place of the labels",
             step="check which file holds the labels",
         )
-    return Volume(whole_numbers(path, array), volume.spacing, native=volume.native)
+    names = [f"layer {number}" for number in range(layers)] if layers > 1 else []
+    volume = read([path], channels=names)
+    return Volume(whole_numbers(path, volume.array), volume.spacing, native=volume.native)
 
 
 def whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.integer[Any]]:

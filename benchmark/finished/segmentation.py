@@ -43,9 +43,8 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     names of their own. Errors: a `UserError` for what is no file of labels.
     """
     places = segments(path) if path.name.lower().endswith(".seg.nrrd") else {}
-    found = volume.read([path]) if places else volume.read_labels(path)
-    array = volume.whole_numbers(path, found.array)
-    layers = list(array) if array.ndim == 4 else [array]
+    found = volume.read_labels(path, layered=bool(places))
+    layers = list(found.array) if found.array.ndim == 4 else [found.array]
     if places:
         maps = [LabelMap(layer) for layer in layers]
         structures = {name: maps[layer][value] for name, (layer, value) in places.items()}

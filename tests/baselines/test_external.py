@@ -130,6 +130,15 @@ def test_values_are_those_of_the_catalogue_unless_told(
     assert "name them under options.labels" in str(unknown.failure)
 
 
+def test_each_value_may_be_an_instance(truth: NDArray[np.uint8], tmp_path: Path) -> None:
+    """D11 numbers its nodes: a predicted map of them is the structure as a whole."""
+    scan = Volume(truth, (1.0, 1.0, 1.0), dataset="D11", scan="a")
+    for nodes in (truth, np.where(truth, truth + 6, 0).astype(np.uint8), truth * 0):
+        volume.write(nodes, (1.0, 1.0, 1.0), tmp_path / "a.nii.gz")
+        (node,) = ask(scan, "mediastinal lymph node", files=str(tmp_path / "{scan}"))
+        assert same(node, nodes > 0)
+
+
 def test_the_pattern_names_the_scan() -> None:
     with pytest.raises(UserError, match=r"lacks \{scan\}"):
         External({"files": "predictions/all.nii.gz"})
