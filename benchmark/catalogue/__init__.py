@@ -29,7 +29,7 @@ _TOLD = (
 )
 """Keys that are told to people and enter no stage."""
 
-_RELEASED = ("source", "layout", "labels", "ignore", "channels", "view")
+_RELEASED = ("source", "layout", "labels", "ignore", "channels", "view", "scans")
 """Keys that the variant of an entry may change."""
 
 _VARIANT = "@released"
@@ -177,8 +177,8 @@ def _released(dataset: Dataset, content: dict[str, Any], path: Path) -> Dataset:
     """Give the variant of an entry; one collection keeps it and the entry together."""
     if not dataset.released:
         raise UserError(
-            f"{dataset.id} has no variant {_VARIANT}: the authors used it as the entry does, as "
-            f"far as is known. Next step: name it {dataset.id}."
+            f"{dataset.id} has no variant {_VARIANT}: none is kept. Where the authors are known to "
+            f"have used it otherwise, its quirks say so. Next step: name it {dataset.id}."
         )
     changed = {
         **{key: value for key, value in content.items() if key != "released"},
