@@ -49,7 +49,8 @@ class Rate(Settings):
 class Rates(Settings):
     """A table of rates, and what the catalogue does not tell.
 
-    ``scans``, ``objects``: of datasets by id; an object a structure and scan is counted elsewhere.
+    ``scans``, ``objects``: of datasets by id, ``scans`` as in the catalogue; an object a structure
+    and scan is counted elsewhere.
     """
 
     gpu_tflops: float = Field(gt=0)
@@ -82,7 +83,8 @@ class Work:
 
 def count(entry: Dataset, rates: Rates) -> Count:
     """Count a dataset from its prepared tables, or as far as the catalogue and ``rates`` know."""
-    scans = rates.scans.get(entry.id, entry.scans or 0)
+    channels = any(layout.each_channel for layout in entry.layout)
+    scans = rates.scans.get(entry.id, entry.scans or 0) * (len(entry.channels) if channels else 1)
     at = [{"dataset": entry.id, "shard": shard} for shard in range(entry.shards)]
     images = [Path(paths.IMAGES.format(**shard)) for shard in at]
     objects = [Path(paths.OBJECTS.format(**shard)) for shard in at]

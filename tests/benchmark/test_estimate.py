@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import objects, paths, prepare
+from benchmark import catalogue, objects, paths, prepare
 from benchmark.errors import UserError
 from benchmark.estimate import Rates, count, memory, text, work
 from benchmark.settings import load_yaml
@@ -15,7 +15,7 @@ from benchmark.tables import write_table
 ROOT = Path(__file__).parents[2]
 STUDY: dict[str, Any] = {
     "study": "s",
-    "datasets": ["D17", "D33"],  # 41 scans of a spleen; 32 of the prostate's two zones
+    "datasets": ["D17", "D33"],  # 41 of a spleen; 32 of the prostate's zones, by T2 and ADC
     "deviations": [-0.1, 0, 0.1],
     "methods": {
         "slow": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}
@@ -35,16 +35,16 @@ def rates(*rows: dict[str, Any], **more: Any) -> Rates:
 @pytest.mark.parametrize(
     ("of", "per", "units"),
     [
-        ("prepare", "scan", 73),
-        ("prompts", "object", 105),
-        ("score", "row", (105 + 105) * (3 + 1 + 1) + 105),
+        ("prepare", "scan", 41 + 64),
+        ("prompts", "object", 41 + 128),
+        ("score", "row", (169 + 169) * (3 + 1 + 1) + 169),
         ("start", "job", 2 * 2 * 4),
-        ("read", "scan of a method", 73 * 3),
-        ("pam-2dmask", "prompt", 105 * (3 + 1)),
-        ("pam-2dmask", "slice", 105 * (3 + 1) * 10),
+        ("read", "scan of a method", 105 * 3),
+        ("pam-2dmask", "prompt", 169 * (3 + 1)),
+        ("pam-2dmask", "slice", 169 * (3 + 1) * 10),
         ("nnunet", "dataset", 2),
-        ("nnunet", "prompt", 105),
-        ("box-fill", "prompt", 105),
+        ("nnunet", "prompt", 169),
+        ("box-fill", "prompt", 169),
     ],
 )
 def test_what_is_counted(
@@ -67,13 +67,13 @@ def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     study = Study.read(STUDY, "s")
     told = "\n".join(text(work(study, table), gpus=7, cores=2))
-    assert "| all | | | 73 | 490 | |" in told
-    assert "70 hours of the GPUs and 36 of the cores" in told
-    assert "the GPUs, 86% of whose hours go to slow" in told
-    assert "4 GB, beside the data" in told
+    assert "| all | | | 105 | 746 | |" in told
+    assert "107 hours of the GPUs and 52 of the cores" in told
+    assert "the GPUs, 91% of whose hours go to slow" in told
+    assert "7 GB, beside the data" in told
     assert "nobody knows the rate: box." in told
     more = "\n".join(text(work(study, table, objects=210), gpus=7, cores=2))
-    assert "| all | | | 73 | 910 | |" in more
+    assert "| all | | | 105 | 910 | |" in more
     claimed = memory(study, gpus=2, cores=2)
     assert claimed.endswith("32 GB for one on a GPU, 4 GB on a core; 72 GB at most.")
 
@@ -89,6 +89,25 @@ def test_what_was_prepared_is_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     write_table(scans[:4] * 2, objects.SCHEMA, Path(paths.OBJECTS.format(**at)))
     found = count(entry, rates(objects={"D17": 99}))
     assert (found.scans, found.objects, found.structures, found.known) == (5, 8, 5, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "scans"),
+    [
+        ("D22", 4 * 1251),
+        ("D34@released", 2 * 170),
+        ("D39", 513),
+        ("D39@released", 393),
+        ("D41@released", 120),
+        ("D43@released", 20),
+    ],
+)
+def test_scans_are_those_that_are_prepared(
+    name: str, scans: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel of each may be a scan, and the authors' variant may have fewer."""
+    monkeypatch.chdir(tmp_path)
+    assert count(catalogue.load(name), rates()).scans == scans
 
 
 def test_a_number_of_scans_that_nobody_knows_is_asked_for() -> None:
