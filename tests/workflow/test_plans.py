@@ -221,7 +221,10 @@ def test_a_program_has_the_threads_and_memory_that_its_options_say(tmp_path: Pat
     assert "mem_mb=9000" in told
 
 
-def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> None:
+def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> None:
+    class Resources(dict[str, Any]):
+        __getattr__ = dict.__getitem__
+
     options = {"gpus": 2, "workers": 1}
     content = {
         "study": "gpus",
@@ -229,20 +232,49 @@ def test_a_training_on_several_gpus_is_started_by_torchrun(tmp_path: Path) -> No
         "methods": {"pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}},
         "training": {"models": {"m": {"kind": "finetuned", "of": "pam", "options": options}}},
     }
-    resources = ("--resources", "gpu=2", "--cores", "4")
-    rule = rule_of("train", content, "results/gpus/runs.csv", tmp_path, *resources)
-    assert "gpu=2" in rule
+    more = ("--resources", "gpu=2", "--cores", "4")
+    rule = rule_of("train", content, "results/gpus/runs.csv", tmp_path, *more)
     assert "threads: 4" in rule
     assert "torchrun --standalone --nproc-per-node 2 --no-python pambench fit" in rule
-
-
-def test_a_training_on_several_gpus_is_given_them_on_one_node_of_slurm() -> None:
-    class Resources(dict[str, Any]):
-        __getattr__ = dict.__getitem__
-
+    (told,) = re.findall(r"resources: (.*)", rule)
+    resources = Resources(yaml.safe_load(f"{{{told.replace('=', ': ')}}}"))
+    assert resources["gpu"] == 2
     submit = pytest.importorskip("snakemake_executor_plugin_slurm.submit_string")
-    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text())
-    resources = Resources(gpu=2, **profile["set-resources"]["train"])
     names = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
     job = SimpleNamespace(resources=resources, threads=4, rule=SimpleNamespace(name="train"))
     assert " --nodes=1 " in submit.get_submit_command(job, dict.fromkeys(names, "x"))
+
+
+@pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
+def test_resources_of_the_command_line_leave_the_others_as_they_are(
+    profile: str, tmp_path: Path
+) -> None:
+    """What docs/clusters.md tells to give on the command line, under each profile."""
+    (tmp_path / "study.yaml").write_text(
+        "study: s\ndatasets: [P01]\nmethods: {nnunet: {adapter: nnunet, prompt: structure}}\n"
+    )
+    given = ["--set-resources", "train:gpu_model=a100", "predict:mem_mb=32000"]
+    given += ["--default-resources", "slurm_account=mine"]
+    command = [*SNAKEMAKE[:5], "--profile", str(ROOT / "profiles" / profile), "--nocolor"]
+    command += ["--configfile", str(tmp_path / "study.yaml"), "--directory", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--dry-run", "--cores", "1", *given],
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'profiles' / 'kubernetes'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = dict(
+        re.findall(r"^(?:local)?rule (\w+):\n.*?\n    resources: (.*?)\n", done.stdout, re.M | re.S)
+    )
+    for rule, asked in {
+        "prepare": {"mem_mb=4000", "runtime=240"},
+        "collect": {"mem_mb=4000", "runtime=240"},
+        "analyse_averages": {"mem_mb=4000", "runtime=240"},
+        "report": {"mem_mb=4000", "runtime=240"},
+        "plan": {"runtime=1440"},
+        "predict": {"mem_mb=32000", "runtime=1440", "gpu_manufacturer=nvidia", "scale=0"},
+        "train": {"runtime=2880", "nodes=1", "gpu_model=a100", "gpu_manufacturer=nvidia"},
+    }.items():
+        assert {*asked, "slurm_account=mine"} <= set(jobs[rule].split(", ")), rule

@@ -89,6 +89,16 @@ def test_a_second_study_shares_runs_and_scores(done: Workplace) -> None:
     assert not rules & {*INFERENCE, "score"}
 
 
+def test_the_masks_of_one_method_are_made_anew_as_the_page_says(done: Workplace) -> None:
+    record = read_json(done.folder / "results" / "small" / "record.json")
+    masks = done.folder.glob(f"results/runs/{record['methods']['slab']['run']}/masks/*/*.parquet")
+    named = [str(path.relative_to(done.folder)) for path in masks]
+    text = done.run(done.study(), "--dry-run", "--forcerun", *named).stdout
+    outputs = [line.split()[1].rstrip(",") for line in text.splitlines() if "output:" in line]
+    assert {path for path in outputs if "/masks/" in path} == set(named)
+    assert "results/small/report.html" in outputs
+
+
 def test_an_option_reruns_its_method_alone(done: Workplace) -> None:
     changed = done.study(methods={"slab": SLAB | {"options": {"reach": 2}}, "box": BOX})
     text = done.run(changed, "--dry-run").stdout

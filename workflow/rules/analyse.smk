@@ -42,6 +42,8 @@ rule collect:
         f"results/logs/{STUDY.study}/collect.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         told=TOLD,
         code=COUNTED_BY,
@@ -79,6 +81,8 @@ rule measure:
         f"results/logs/{STUDY.study}/measure.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=COUNTED_BY,
     shell:
@@ -105,6 +109,8 @@ rule training_runs:
         f"results/logs/{STUDY.study}/training-runs.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=COUNTED_BY,
     shell:
@@ -133,6 +139,8 @@ for ANALYSIS, OF in ANALYSES.items():
             f"results/logs/{STUDY.study}/analyse-{ANALYSIS}.tsv"
         conda:
             "../../environment.yml"
+        resources:
+            **asked(),
         params:
             code=COUNTED_BY,
             analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop

@@ -89,6 +89,23 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def asked(mem_mb=4000, minutes=240):
+    """What a job asks of a cluster; `mem_mb` may be a function of wildcards, and grows by attempt.
+
+    It stands in the rules, since --default-resources and --set-resources of the command line
+    replace those of a profile whole.
+    """
+    of_first = mem_mb if callable(mem_mb) else lambda wildcards: mem_mb
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * of_first(wildcards),
+        "runtime": minutes,
+    }
+
+
+# Of jobs that may need a GPU: scale=0 writes limits, without which Kubernetes gives none.
+KUBERNETES_GPU = {"gpu_manufacturer": "nvidia", "scale": 0}
+
+
 def shards(pattern, datasets=None, **fields):
     """Paths of `pattern` for all shards of all datasets of the study, or of those named."""
     return [
@@ -187,6 +204,10 @@ def split_of_run(wildcards):
 
 def learnt_by(wildcards):
     return FITTED[wildcards.fit].datasets_of(wildcards.model)
+
+
+def memory_of_learner(wildcards):
+    return FITTED[wildcards.fit].info.memory_mb
 
 
 def reference_of_run(wildcards):

@@ -14,6 +14,8 @@ rule split:
         "results/logs/split/{seed}/{dataset}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         images=lambda wildcards, input: Path(input[0]).parent,
         version=stages.SPLIT,
@@ -44,7 +46,7 @@ rule plan:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].info.threads
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * FITTED[wildcards.fit].info.memory_mb,
+        **asked(memory_of_learner, minutes=1440),
     params:
         at_hand=lambda wildcards: at_hand(wildcards.fit, paths.PLAN.format(**wildcards)),
         sources=lambda wildcards, input: " ".join(
@@ -71,8 +73,10 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].threads
     resources:
+        **asked(memory_of_learner, minutes=2880),
+        **KUBERNETES_GPU,
         gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
-        mem_mb=lambda wildcards, attempt: attempt * FITTED[wildcards.fit].info.memory_mb,
+        nodes=1,  # of Slurm: the processes of a training find each other on one
     params:
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""

@@ -22,8 +22,9 @@ rule predict:
         "../../environment.yml"
     threads: lambda wildcards: METHODS[wildcards.run].threads
     resources:
+        **asked(lambda wildcards: METHODS[wildcards.run].memory_mb, minutes=1440),
+        **KUBERNETES_GPU,
         gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
-        mem_mb=lambda wildcards, attempt: attempt * METHODS[wildcards.run].memory_mb,
     params:
         at_hand=lambda wildcards: at_hand(
             wildcards.run, paths.MASKS.format(**wildcards)

@@ -16,7 +16,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        **asked(),
     params:
         entry=entry_name,
         digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),

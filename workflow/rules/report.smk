@@ -36,6 +36,8 @@ rule figure:
         figure="|".join(FIGURES),
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=DRAWN_BY,
     shell:
@@ -61,6 +63,8 @@ rule tables:
         f"results/logs/{STUDY.study}/tables.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=DRAWN_BY,
     shell:
@@ -82,6 +86,8 @@ rule cases:
         f"results/logs/{STUDY.study}/cases.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=DRAWN_BY,
         room=STUDY.report.cases_mb,
@@ -102,6 +108,8 @@ rule ledger:
         f"results/logs/{STUDY.study}/ledger.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=DRAWN_BY,
     shell:
@@ -132,6 +140,8 @@ rule report:
         f"results/logs/{STUDY.study}/report.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **asked(),
     params:
         code=DRAWN_BY,
     shell:

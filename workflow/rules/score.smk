@@ -19,7 +19,7 @@ rule score:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        **asked(mem_mb=2000),
     shell:
         "pambench score-shard --settings {input.settings:q} --metrics {input.metrics:q}"
         " --images {input.images:q} --objects {input.objects:q} --reference {input.reference:q}"
