@@ -1,6 +1,7 @@
 """A trained PAM adapted to a dataset of one's own, up to an entry that study files name it by."""
 
 import re
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,6 +50,7 @@ def learn(
     a folder in use unless it is one of this function and ``resume``.
     """
     from pam.learning import Pam2DMaskTrained
+    from pam.training import recipe as recipes
 
     if several_processes():
         raise UserError(
@@ -56,8 +58,9 @@ def learn(
             "(docs/training-runs.md), or by a recipe whose data are prepared (docs/training.md)."
         )
     entry = catalogue.load(dataset)
-    path, general = found(start)
     method = Pam2DMaskTrained(options)
+    recipes.load(method.options.recipe)  # a name that is none is told before anything is made
+    path, general = found(start)
     require_writable(out)
     begun = (out / "split.json").exists()
     if any(out.iterdir()) and not (begun and resume):
@@ -73,7 +76,11 @@ def learn(
         source = _source(entry, method.options.seed, everything)
         if not (cases := source.cases()):
             raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
-        method.plan(cases, source.structures(), out)
+        with TemporaryDirectory() as folder:  # a refusal or a kill leaves nothing in `out`
+            planned = Path(folder, "planned")
+            method.plan(cases, source.structures(), planned)
+            for made in planned.iterdir():
+                shutil.move(made, out / made.name)
         write_json(out / "split.json", source.split.model_dump())
     method.fit(out, device, path)
     files = [out / "propmask.safetensors", *_box2mask(path, out)]

@@ -17,7 +17,9 @@ from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.weights import registry, store
 from pam import checkpoints, files
+from pam.learning import Pam2DMaskTrained
 from pam.network import Box2Mask, PropMask
+from pam.training import own
 from pam.training import recipe as recipes
 from pam.training.cli import app
 from pam.training.loop import train
@@ -119,6 +121,21 @@ def test_a_folder_of_other_things_is_left_alone(place: Path, more: tuple[str, ..
 def test_a_file_is_no_folder_for_the_result(place: Path) -> None:
     with pytest.raises(UserError, match="Nothing can be written to"):
         finetune("--out", "mine.yaml")
+
+
+def test_what_ends_before_the_training_leaves_no_folder_in_use(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: dict[str, Any] = {"recipe": "finetun"}
+    with pytest.raises(UserError, match="Did you mean: finetune"):
+        own.learn("mine.yaml", "general", Path("tuned"), options=wrong, device="cpu")
+    monkeypatch.setattr(Pam2DMaskTrained, "recipe", killed)
+    assert finetune().exit_code != 0
+    assert not any((place / "tuned").iterdir())
+
+
+def killed(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_several_processes_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
