@@ -83,6 +83,8 @@ def prepare(
     if status is None:
         raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
     scans, structures = 0, dict.fromkeys((s.name for s in entry.labels.values()), 0)
+    if shard is not None and shard not in range(entry.shards):
+        raise UserError(f"{entry.id} has no shard {shard}: it has {entry.shards}, from 0.")
     for number in range(entry.shards) if shard is None else [shard]:
         got = prepare.prepare(entry, status, number)
         scans += len(got.images)

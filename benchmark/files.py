@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmark import paths
 from benchmark.errors import UserError
 from benchmark.machine.room import writing
 
@@ -75,7 +76,10 @@ def read_json(path: Path) -> Any:
 
 
 def make_anew(path: Path) -> str:
-    """Tell how a damaged file of the workflow is made again."""
+    """Tell what to do about a damaged file: those of the workflow are made again."""
+    made = (Path(folder).absolute() for folder in (paths.DATA, paths.RESULTS))
+    if not any(path.absolute().is_relative_to(folder) for folder in made):
+        return "Mend the file, or name another."
     return f"Delete it, and the next run makes it anew: rm {shlex.quote(str(path))}"
 
 

@@ -11,7 +11,38 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.files import read_json
 
 # Each job of a cluster reads all entries of the study: libyaml does it in a fraction of the time.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(_FAST):  # type: ignore[misc]
+    """Loads plain YAML, and refuses a mapping that has a key twice, where YAML takes the last."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        seen: set[int] = set()  # an alias stands for a node that was seen, or even holds it
+        left = [node]
+        while left:
+            current = left.pop()
+            if id(current) in seen or isinstance(current, yaml.ScalarNode):
+                continue
+            seen.add(id(current))
+            if isinstance(current, yaml.MappingNode):
+                self._refuse_doubled(current)
+                left += [part for pair in current.value for part in pair]
+            else:
+                left += current.value
+        return super().construct_document(node)
+
+    def _refuse_doubled(self, mapping: yaml.MappingNode) -> None:
+        known = set()
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            value = self.construct_object(key)
+            if value in known:
+                told = f"the key {value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, told, key.start_mark)
+            known.add(value)
 
 
 class Settings(BaseModel):
@@ -43,9 +74,9 @@ def load_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """Read YAML; a `UserError` names ``origin`` and the place where the text is broken."""
+    """Read YAML; a `UserError` names ``origin`` and the place of a mistake or a doubled key."""
     try:
-        return yaml.load(text, LOADER)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{origin} is not valid YAML: {error}") from None
 

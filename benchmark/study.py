@@ -4,11 +4,13 @@ A digest names the folder of a stage's results. It covers what the stage depends
 else, so that two studies share runs and a new colour in a plot reruns no inference.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmark import catalogue
 from benchmark.adapter import Adapter, Learner, find
@@ -96,6 +98,15 @@ class Budgets(Settings):
     timed_objects: int = Field(default=2, ge=0)
 
 
+def _colour(value: str) -> str:
+    """Check a colour that both plots and pages know: "#3366aa", "#36a", or a name of CSS."""
+    from PIL.ImageColor import colormap
+
+    if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", value) and value not in colormap:
+        raise ValueError(f"{value!r} is no colour: write '#3366aa', or a name of CSS as 'teal'")
+    return value
+
+
 class ReportSettings(Settings):
     """What only the figures and the report depend on.
 
@@ -105,7 +116,7 @@ class ReportSettings(Settings):
     """
 
     title: str = "PAM benchmark"
-    colours: dict[str, str] = {}
+    colours: dict[str, Annotated[str, AfterValidator(_colour)]] = {}
     panels: int = Field(default=1, ge=0)
     panel_method: str | None = None
     cases_mb: float = Field(default=12.0, ge=0)
@@ -116,7 +127,7 @@ class Study(Settings):
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     protocol: Preset = "rigorous"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     datasets: tuple[str, ...] = Field(min_length=1)
     methods: dict[str, Method] = Field(min_length=1)
     deviations: tuple[float, ...] = (0.0,)
@@ -170,9 +181,19 @@ class Study(Settings):
         for name in (*self.analysis.thickness, *self.analysis.controls, *reference):
             if name not in self.methods:
                 raise ValueError(unknown_name("method in analysis", name, self.methods))
-        for name in self.analysis.cohorts:
+        for name, reach in self.analysis.thickness.items():
+            known = self.methods[name].variants
+            for variant in reach.variants:
+                if variant not in known:
+                    where = f"variant in analysis.thickness.{name}"
+                    raise ValueError(unknown_name(where, variant, known))
+        for name, cohort in self.analysis.cohorts.items():
             if name not in self.entries:
                 raise ValueError(unknown_name("dataset in analysis.cohorts", name, self.entries))
+            lesions = {s.name for s in self.entries[name].labels.values()}
+            if cohort.structure is not None and cohort.structure not in lesions:
+                where = f"structure in analysis.cohorts.{name}"
+                raise ValueError(unknown_name(where, cohort.structure, lesions))
         return self
 
     @model_validator(mode="after")
@@ -184,7 +205,7 @@ class Study(Settings):
                     where = f"dataset in learns_from of {name}"
                     raise ValueError(unknown_name(where, dataset, self.entries))
         self.training.check({name: method.variants for name, method in self.methods.items()})
-        if self.training.models and self.analysis.runs:
+        if self.training.makes_runs and self.analysis.runs:
             raise ValueError("training makes the table of runs: leave analysis.runs out")
         return self
 
@@ -198,6 +219,15 @@ class Study(Settings):
     def entry_names(self) -> dict[str, str]:
         """By id, the name under which an entry is loaded again (id, or path of its file)."""
         return dict(zip(self.entries, self.datasets, strict=True))
+
+    def shards(self, pattern: str, **fields: Any) -> Iterator[tuple[Dataset, Path]]:
+        """Give the paths of one of `benchmark.paths` for every shard, dataset by dataset.
+
+        A folder of shards may hold more: of a dataset that had more of them before.
+        """
+        for entry in self.entries.values():
+            for shard in range(entry.shards):
+                yield entry, Path(pattern.format(dataset=entry.id, shard=shard, **fields))
 
     @property
     def prompt_rules(self) -> PromptRules:

@@ -109,7 +109,7 @@ def read_arrow(
     ``columns``: only these, as far as there are; ``filters``: as `pyarrow.parquet.read_table` takes
     them. Raises `UserError` where a file is missing or damaged.
     """
-    return pa.concat_tables(_read(part, columns, filters) for part in _parts(path))
+    return pa.concat_tables(_read(part, columns, filters) for part in parts(path))
 
 
 def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -121,7 +121,7 @@ def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 def column_names(path: Path) -> list[str]:
     """Names of the columns of a table; of a folder of shards, those of its first."""
-    return list(_read(_parts(path)[0], None, None, schema=True).names)
+    return list(_read(parts(path)[0], None, None, schema=True).names)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -206,12 +206,19 @@ def _checksum(file: BinaryIO, place: int) -> bytes:
 
 def forget_shards(folder: Path, count: int) -> None:
     """Delete what lies in a folder of shards from number ``count`` on: there were more before."""
-    for part in _parts(folder):
+    for part in parts(folder):
         if int(part.stem) >= count:
             part.unlink(missing_ok=True)
 
 
-def _parts(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(path.glob("*.parquet"), key=lambda part: (len(part.name), part.name))
-    return [path]
+def parts(path: Path) -> list[Path]:
+    """Files of a table: itself, or of a folder its shards, in the order of their names.
+
+    Raises `UserError` where a folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.parquet"), key=lambda part: (len(part.name), part.name))
+    if not found:
+        raise UserError(f"The folder {path} holds no tables (*.parquet).")
+    return found

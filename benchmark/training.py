@@ -5,7 +5,7 @@ in no comparison of the methods. ``docs/training-runs.md`` tells the design.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ class Model(Settings):
     of: str
     adapter: str = "pam-2dmask-trained"
     options: dict[str, Any] = {}
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
 
     def learns_from(self, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Datasets of each run; an empty one has a model of its own for each dataset."""
@@ -63,6 +63,11 @@ class Training(Settings):
     models: dict[str, Model] = {}
     references: tuple[str, ...] = ()
     ablations: dict[str, dict[str, str]] = {}
+
+    @property
+    def makes_runs(self) -> bool:
+        """Whether there is anything to hold against each other in the table of training runs."""
+        return bool(self.models or self.references or self.ablations)
 
     def check(self, methods: Mapping[str, Mapping[str, Any]]) -> None:
         """Raise `ValueError` for names that are neither of ``methods`` (variants by method) nor

@@ -393,6 +393,8 @@ def test_keys_of_a_study_enter_what_the_page_says(
         other = {"adapter": "methods_of_docs:Sized", "prompt": "mask2d", "weights": "weights.yaml"}
         base["methods"] |= {"n": other}
         base["training"] = {"models": {"t": learns}}
+    if key == "analysis.thickness.<name>.variants":
+        base["methods"]["m"]["variants"] = {"thick": {}}
     before = study_digests(base)
     after = study_digests(changed(base, key, STUDY_CHANGES[key], item))
     assert {name for name in before if before[name] != after[name]} == documented(STUDY)[key][1]

@@ -84,9 +84,15 @@ def read(
 
 
 def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
-    """Read a csv table; a name such as "NA" or "0001" stays one, an empty field is missing."""
+    """Read a csv table; a name such as "NA" or "0001" stays one, an empty field is missing.
+
+    Raises `UserError` where it is empty, no text, or has rows of other lengths.
+    """
     text: dict[Hashable, type[str]] = dict.fromkeys(names, str)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read as a csv table in UTF-8: {error}") from None
 
 
 def read_scores(path: Path) -> pd.DataFrame:

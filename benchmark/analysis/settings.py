@@ -50,7 +50,7 @@ class AnalysisSettings(Settings):
     interaction times and of training runs; ``cohorts``: by dataset, patients for survival.
     """
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     margin: float = Field(default=0.02, gt=0)

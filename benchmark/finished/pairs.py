@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from benchmark import metrics
 from benchmark.boxes import EMPTY, inside
@@ -45,7 +46,7 @@ class Named(Settings):
     """A structure of the file of labels."""
 
     name: str
-    nsd_tolerance_mm: float | None = None
+    nsd_tolerance_mm: float | None = Field(default=None, ge=0)
 
 
 class LabelFile(Settings):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import volume
+from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
 from benchmark.labelmap import Label, LabelMap
 from benchmark.published.imagefile import open_header
@@ -63,7 +64,10 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
 
 
 def segments(path: Path) -> dict[str, Place]:
-    """Read what a .seg.nrrd tells of its segments: SegmentN_Name, _Layer and _LabelValue."""
+    """Read what a .seg.nrrd tells of its segments: SegmentN_Name, _Layer and _LabelValue.
+
+    Raises `UserError` where two have one name.
+    """
     reader = open_header(path)
     keys = set(reader.GetMetaDataKeys())
     found: dict[str, Place] = {}
@@ -74,5 +78,10 @@ def segments(path: Path) -> dict[str, Place]:
             name = f"{segment}_{field}"
             return int(reader.GetMetaData(name)) if name in keys else default
 
-        found[reader.GetMetaData(key)] = (number("Layer", 0), number("LabelValue", 1))
+        if (structure := reader.GetMetaData(key)) in found:
+            raise UserError(
+                f"{path}: two segments are named {structure!r}. Give each a name of its own, or "
+                "join them."
+            )
+        found[structure] = (number("Layer", 0), number("LabelValue", 1))
     return found

@@ -69,8 +69,9 @@ def test_no_suggestion_where_nothing_is_near() -> None:
     assert unknown_name("thing", "xyz", []) == "Unknown thing 'xyz'. Known: none."
 
 
-def test_json_that_was_changed_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "settings.json"
+def test_json_that_was_changed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results" / "settings.json"
     content = {"adapter": "slab", "options": {"reach": 1}, "seed": 0}
     write_json(path, content)
     whole = path.read_bytes()
@@ -84,5 +85,8 @@ def test_json_that_was_changed_is_told(tmp_path: Path) -> None:
     path.write_bytes(whole.replace(b'"reach": 1', b'"reach": 2'))
     with pytest.raises(UserError, match=rf"not as it was written.* rm {path}"):
         read_json(path)
+    mine = path.rename(tmp_path / "mine.json")  # which no run would make anew
+    with pytest.raises(UserError, match=r"not as it was written.* Mend the file, or name another"):
+        read_json(mine)
     path.write_text(json.dumps(content))  # of other origin
     assert read_json(path) == content

@@ -99,6 +99,32 @@ def test_yaml_that_cannot_be_read_is_told(tmp_path: Path) -> None:
             load_yaml(tmp_path / "broken.yaml")
 
 
+@pytest.mark.parametrize(
+    ("content", "key", "line"),
+    [
+        ("a: 1\nb: 2\na: 3", "'a'", 3),
+        ("labels: {1: liver, 1: lesion}", "1", 1),
+        ("methods:\n- {x: {}, y: {}}\n- {x: {},\n   'x': {}}", "'x'", 4),
+        ("a: &a {<<: {x: 1}, x: 2}\nb: {<<: *a, y: 1, y: 2}", "'y'", 2),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(
+    content: str, key: str, line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=rf"the key {key} is there twice\s.*line {line},"):
+        load_yaml(path)
+
+
+def test_what_is_merged_may_be_given_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("p: {a: &a {<<: &b {x: 1, y: 2}, x: 3}}\nc: {<<: *a, x: 4}\nd: &d [*b, *d]")
+    read = load_yaml(path)
+    assert (read["p"], read["c"]) == ({"a": {"x": 3, "y": 2}}, {"x": 4, "y": 2})
+    assert read["d"][0] == {"x": 1, "y": 2}
+
+
 def test_an_empty_file_is_told() -> None:
     with pytest.raises(UserError, match=r"^my\.yaml: the whole: .*\(got None\)$"):
         Tree.read(None, "my.yaml")

@@ -112,18 +112,27 @@ def test_the_record_travels_with_the_table(tmp_path: Path) -> None:
     assert {"pambench", "commit", "dirty", "python", "system", "processor"} <= set(record)
 
 
-def test_a_table_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
+def test_a_table_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("data", "a.parquet")
     with pytest.raises(UserError, match=r"a\.parquet cannot be read"):
         read_table(path)
     write_table([{"name": "x" * 1000}], SCHEMA, path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"a\.parquet cannot be read .* Delete it"):
         read_table(path)
+    with pytest.raises(UserError, match=r"mine\.parquet cannot be read .* Mend the file"):
+        read_table(path.rename("mine.parquet"))
+    for read in (read_table, column_names):
+        with pytest.raises(UserError, match="The folder data holds no tables"):
+            read(Path("data"))
 
 
-def test_no_damage_gives_another_table(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
+def test_no_damage_gives_another_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results" / "a.parquet"
     rows = [{"name": f"scan {n}", "count": n, "share": n / 7} for n in range(20)]
     write_table(rows, SCHEMA, path)
     whole, written = path.read_bytes(), read_table(path)

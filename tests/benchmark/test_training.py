@@ -80,6 +80,7 @@ def test_models_are_no_methods_of_the_comparison() -> None:
         ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
         ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),
         ({"models": {"plain": model("scratch")}}, "both a method and a model"),
+        ({"models": {"m": model("scratch", seeds=[-1])}}, "greater than or equal to 0"),
         ({"references": ["plane"]}, "Did you mean: plain"),
         ({"ablations": {"reach": {"near": "plain"}}}, "no comparison"),
         ({"ablations": {"reach": {"near": "plain", "far": "plain/fa"}}}, "Did you mean: plain/far"),
@@ -92,6 +93,15 @@ def test_models_are_no_methods_of_the_comparison() -> None:
 def test_what_does_not_fit_is_told(training: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         study(**training)
+
+
+def test_an_ablation_alone_makes_the_table_of_runs() -> None:
+    ablation = {"ablations": {"reach": {"near": "plain", "far": "plain/far"}}}
+    assert study(**ablation).training.makes_runs
+    assert not study().training.makes_runs
+    content = study(**ablation).model_dump(mode="json") | {"analysis": {"runs": "runs.csv"}}
+    with pytest.raises(UserError, match=r"leave analysis\.runs out"):
+        Study.read(content, "the test's study")
 
 
 def test_what_a_method_learns_from_is_in_the_study() -> None:

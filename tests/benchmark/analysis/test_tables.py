@@ -138,7 +138,17 @@ def test_an_empty_field_is_what_a_missing_column_is(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(gaps, whole)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"a,b\n1,2\n1,2,3\n"])
+def test_a_csv_that_is_none_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"scores\.csv cannot be read as a csv table"):
+        frames.read_scores(tmp_path / "scores.csv")
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no tables"):
+        frames.read_scores(tmp_path / "empty")
     with pytest.raises(UserError, match="No such table"):
         frames.read_scores(tmp_path / "none.csv")
 

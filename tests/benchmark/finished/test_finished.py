@@ -129,6 +129,17 @@ def test_segments_that_overlap_meet_label_maps_by_name(tmp_path: Path) -> None:
     assert all("--labels" in reason for reason in column(scores(tmp_path), "reason"))
 
 
+def test_two_segments_of_one_name_are_no_prediction(tmp_path: Path) -> None:
+    """Which of them is meant is not known."""
+    names = [("organ", 0, 1), ("lesion", 0, 2), ("organ", 0, 3)]
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write_segments([PREDICTION], names, tmp_path / "pred" / "a.seg.nrrd")
+    run(tmp_path)
+    reasons = column(scores(tmp_path), "reason")
+    assert len(reasons) == 2
+    assert all("two segments are named 'organ'" in reason for reason in reasons)
+
+
 def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> None:
     for scan in ("a", "b", "c", "d"):
         write(REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")
@@ -208,6 +219,8 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
         ([], None, "No files of labels in"),
         (["scan_1.nii.gz"], "1: {name: a, nsd_tolerence_mm: 2}", "mean: nsd_tolerance_mm"),
         (["scan_1.nii.gz"], "1: a\n2: a", "more than one value is named a"),
+        (["scan_1.nii.gz"], "1: a\n1: b", "the key 1 is there twice"),
+        (["scan_1.nii.gz"], "1: {name: a, nsd_tolerance_mm: -2}", "greater than or equal to 0"),
         (["scan_1.nii.gz"], "[liver]", "a line a value, as '1: liver'"),
         (["scan_1.nii.gz"], "liver: 1", "names before values"),
     ],
@@ -233,6 +246,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
     write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
     result = run(tmp_path)
     assert "No such folder" in str(result.exception)
+    assert run(tmp_path, "--threads", "-3").exit_code == 2
     result = run(tmp_path, "--empty", "zero")
     assert "empty" in str(result.exception)
     (tmp_path / "pred").write_text("not a folder", encoding="utf-8")
