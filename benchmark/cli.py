@@ -93,10 +93,21 @@ def main() -> None:
                     f"{error.filename or 'A file'}: no right to read or write there. Run where you "
                     "may, or ask for the rights."
                 ) from error
+            for kind, told in _MISPLACED.items():
+                if isinstance(error, kind):
+                    named = error.filename2 or error.filename
+                    raise UserError(f"{named}: {told}. Name another.") from error
             raise
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+_MISPLACED = {
+    IsADirectoryError: "a folder, where a file is expected",
+    NotADirectoryError: "a part of it is a file, where a folder is expected",
+    FileExistsError: "a file, where a folder is expected",
+}
 
 
 @stage()
@@ -460,8 +471,10 @@ def export(
         if str(run) not in runs:
             raise UserError(unknown_name("method of the study", str(run), runs))
         run = study.parent / "runs" / runs[str(run)].id
-    for path in export(run, dataset, output, variant=variant):
-        print(path)
+    written, left_out = export(run, dataset, output, variant=variant)
+    print(*written, sep="\n")
+    if left_out:
+        print(f"not predicted so far, left out: {left_out:,} scans", file=sys.stderr)
 
 
 Labels = Annotated[Path, typer.Option(help="Folder of label files, one a scan.")]
@@ -496,7 +509,8 @@ def score(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(help="Structures compared at a time; 0: as many as there are cores.")
+        int,
+        typer.Option(help="Structures compared at a time; 0: as many as there are cores.", min=0),
     ] = 0,
 ) -> None:
     """Score finished predictions: two folders of label files, paired by name.

@@ -62,14 +62,14 @@ def collect(study: Study, folder: Path) -> None:
 
     A shard at a time, so that the size of the study is no matter of memory.
     """
-    found: dict[tuple[str, int], tuple[int, int]] = {}
+    found: dict[tuple[str, str], tuple[int, int]] = {}
     lost: Counter[str] = Counter()
     with (
         table_of_parts(SCORES, folder / "scores.parquet") as add,
         table_of_parts(ALL_FAILURES, folder / "failures.parquet") as add_failures,
     ):
-        for entry, shard in _shards(study):
-            aside = read_arrow(_path(paths.SET_ASIDE, dataset=entry.id, shard=shard))
+        for entry, path in study.shards(paths.SET_ASIDE):
+            aside = read_arrow(path)
             add_failures(aside)
             lost[entry.id] += aside["scan"].length() - aside["scan"].null_count
         for entry, shard, part in progress(_scores(study), "collect", "shard"):
@@ -81,8 +81,8 @@ def collect(study: Study, folder: Path) -> None:
         for part in _times(study):
             add(part)
     with table_of_parts(IMAGES, folder / "images.parquet") as add:
-        for entry, shard in _shards(study):
-            add(read_arrow(_path(paths.IMAGES, dataset=entry.id, shard=shard)))
+        for _, path in study.shards(paths.IMAGES):
+            add(read_arrow(path))
     with table_of_parts(OBJECTS, folder / "objects.parquet") as add:
         for frame in _objects(study):
             add(frame)
@@ -163,43 +163,36 @@ def _with(table: pa.Table, **values: str | bool) -> pa.Table:
     return table
 
 
-def _scores(study: Study) -> Iterator[tuple[Dataset, int, pa.Table]]:
+def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
     for name, run in study.runs.items():
         trained = weights.load(run.weights) if run.weights else None
         fields = {"run": run.id, "scoring": study.scoring.id}
-        for entry, shard in _shards(study):
-            part = read_arrow(_path(paths.SCORES, dataset=entry.id, shard=shard, **fields))
+        for entry, path in study.shards(paths.SCORES, **fields):
             told = _with(
-                part,
+                read_arrow(path),
                 method=name,
                 split=entry.split,
                 modality=entry.modality,
                 collection=entry.collection or entry.id,
                 contaminated=trained is not None and trained.contaminates(entry),
             )
-            yield entry, shard, told
+            yield entry, path.name, told
 
 
 def _times(study: Study) -> Iterator[pa.Table]:
     for name, run in study.runs.items():
-        for entry, shard in _shards(study):
-            path = _path(paths.TIMES, run=run.id, dataset=entry.id, shard=shard)
+        for _, path in study.shards(paths.TIMES, run=run.id):
             yield _with(read_arrow(path), method=name)
 
 
 def _objects(study: Study) -> Iterator[pd.DataFrame]:
-    for entry, shard in _shards(study):
-        part = read_table(_path(paths.OBJECTS, dataset=entry.id, shard=shard))
-        images = read_table(_path(paths.IMAGES, dataset=entry.id, shard=shard)).set_index("scan")
+    both = zip(study.shards(paths.OBJECTS), study.shards(paths.IMAGES), strict=True)
+    for (_, objects_path), (_, images_path) in both:
+        part = read_table(objects_path)
+        images = read_table(images_path).set_index("scan")
         spacing = images[[f"spacing_{axis}" for axis in "zyx"]].reindex(part["scan"]).to_numpy()
         axis = part[["axis"]].to_numpy(dtype=np.intp)
         yield part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
-
-
-def _shards(study: Study) -> Iterator[tuple[Dataset, int]]:
-    for entry in study.entries.values():
-        for shard in range(entry.shards):
-            yield entry, shard
 
 
 def _path(pattern: str, **fields: Any) -> Path:
@@ -218,9 +211,8 @@ def _record(study: Study, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _prompts(study: Study) -> Iterator[pd.DataFrame]:
-    for entry, shard in _shards(study):
-        fields = {"rules": study.prompt_rules.id, "dataset": entry.id, "shard": shard}
-        yield read_table(_path(paths.PROMPTS, **fields), ["kind", "deviation", "views", "clicks"])
+    for _, path in study.shards(paths.PROMPTS, rules=study.prompt_rules.id):
+        yield read_table(path, ["kind", "deviation", "views", "clicks"])
 
 
 def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
@@ -243,8 +235,7 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
     info = study.methods[name].adapter_class.info
-    first = next(_shards(study))
-    masks = _path(paths.MASKS, run=run.id, dataset=first[0].id, shard=first[1])
+    _, masks = next(study.shards(paths.MASKS, run=run.id))
     return {
         "run": run.id,
         "adapter": run.adapter,

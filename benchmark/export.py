@@ -12,15 +12,16 @@ from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
-from benchmark.tables import read_table, records
+from benchmark.tables import parts, read_table, records
 
 
-def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> list[Path]:
+def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple[list[Path], int]:
     """Write ``<scan>.nii.gz`` and ``<scan>.json`` (value -> object) for each scan of a run.
 
     ``run``: folder of a run below ``results/runs``; only predictions at deviation 0 are taken.
-    Where predictions overlap, the later object in the table wins. Raises `UserError` where there is
-    no such run, dataset or variant.
+    Where predictions overlap, the later object in the table wins. Returns the label maps, and how
+    many scans were left out, whose shard the run has not predicted so far. Raises `UserError` where
+    there is no such run, dataset or variant.
     """
     folder = run / "masks" / dataset
     if not folder.is_dir():
@@ -28,15 +29,22 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> list[
         raise UserError(
             f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}."
         )
-    found = read_table(folder)
+    shards = parts(Path(paths.IMAGES.format(dataset=dataset, shard=0)).parent)
+    # There may be masks of more shards, from a time when the dataset had more.
+    there = [path for path in shards if (folder / path.name).exists()]
+    if not there:
+        raise UserError(f"{folder} holds no masks of a shard of {dataset}.")
+    left_out = sum(len(read_table(path, ["scan"])) for path in shards if path not in there)
+    images = pd.concat(read_table(path) for path in there)
+    found = pd.concat(read_table(folder / path.name) for path in there)
     found = found[(found["variant"] == variant) & (found["deviation"] == 0)]
     if not len(found):
         raise UserError(f"No masks of the variant {variant!r} in {folder}.")
-    images = read_table(Path(paths.IMAGES.format(dataset=dataset, shard=0)).parent)
-    return [
+    written = [
         _export_scan(image, found[found["scan"] == image["scan"]], output)
         for image in progress(records(images), f"export {dataset}", "scan")
     ]
+    return written, left_out
 
 
 def _export_scan(image: dict[str, Any], rows: pd.DataFrame, output: Path) -> Path:

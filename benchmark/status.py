@@ -4,10 +4,9 @@ It starts nothing and locks nothing, so it can be asked while the study runs.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -55,24 +54,29 @@ class Cell:
 
 def stages(study: Study, root: Path) -> list[Stage]:
     """Count the files of each stage below ``root``, the folder the workflow runs in."""
-    shards = list(_shards(study))
-    datasets = [{"dataset": name} for name in study.entries]
-    prompts = [{"rules": study.prompt_rules.id, **shard} for shard in shards]
     runs = dict.fromkeys(run.id for _, _, run in named_runs(study))
-    predicted = [{"run": run, **shard} for run in runs for shard in shards]
-    scored = [{"scoring": study.scoring.id, **one} for one in predicted]
-    trained = [{"fit": fit, "model": model} for fit, model in models_of(study)]
-    found = [
-        _stage("fetch", paths.STATUS, datasets, root),
-        _stage("prepare", paths.IMAGES, shards, root),
-        _stage("prompts", paths.PROMPTS, prompts, root),
-        *([_stage("train", paths.MODEL, trained, root)] if trained else []),
-        _stage("predict", paths.MASKS, predicted, root),
-        _stage("score", paths.SCORES, scored, root),
-    ]
     folder = Path(paths.STUDY.format(study=study.study))
-    ends = (("collect", "scores.parquet"), ("report", "report.html"))
-    return found + [_stage(name, str(folder / file), [{}], root) for name, file in ends]
+
+    def shards(pattern: str, **fields: str) -> list[Path]:
+        return [path for _, path in study.shards(pattern, **fields)]
+
+    expected: dict[str, Sequence[str | Path]] = {
+        "fetch": [paths.STATUS.format(dataset=name) for name in study.entries],
+        "prepare": shards(paths.IMAGES),
+        "prompts": shards(paths.PROMPTS, rules=study.prompt_rules.id),
+        "train": [paths.MODEL.format(fit=fit, model=model) for fit, model in models_of(study)],
+        "predict": [path for run in runs for path in shards(paths.MASKS, run=run)],
+        "score": [
+            path for run in runs for path in shards(paths.SCORES, run=run, scoring=study.scoring.id)
+        ],
+        "collect": [folder / "scores.parquet"],
+        "report": [folder / "report.html"],
+    }
+    return [
+        Stage(name, sum((root / path).exists() for path in files), len(files))
+        for name, files in expected.items()
+        if files
+    ]
 
 
 def cells(study: Study, root: Path) -> list[Cell]:
@@ -182,21 +186,10 @@ def _there(path: Path, columns: list[str]) -> pd.DataFrame | None:
         return None
 
 
-def _stage(name: str, pattern: str, fields: list[dict[str, Any]], root: Path) -> Stage:
-    there = sum((root / pattern.format(**each)).exists() for each in fields)
-    return Stage(name, there, len(fields))
-
-
 def _bar(stage: Stage, width: int = 30) -> str:
     share = stage.done / stage.expected if stage.expected else 1.0
     full = int(width * share)
     return f"[{'#' * full}{'.' * (width - full)}] {share:4.0%}"
-
-
-def _shards(study: Study) -> Iterator[dict[str, Any]]:
-    for name, entry in study.entries.items():
-        for shard in range(entry.shards):
-            yield {"dataset": name, "shard": shard}
 
 
 def _why_nothing(dataset: str, root: Path) -> str | None:

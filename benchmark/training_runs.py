@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from benchmark import paths, splits
 from benchmark.analysis import frames
 from benchmark.specs import Run
 from benchmark.study import Study
-from benchmark.tables import read_table, records
+from benchmark.tables import read_arrow, records
 
 METRICS = ("dsc", "nsd")
 COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
@@ -83,9 +84,11 @@ class _Scored:
         return {name: times[column].mean() for name, column in COSTS.items()}
 
     def _table(self, pattern: str, asked: _Asked, dataset: str) -> pd.DataFrame:
-        fields = {"run": asked.run.id, "dataset": dataset, "scoring": self.study.scoring.id}
-        table = read_table(Path(pattern.format(**fields, shard=0)).parent)
-        return table[table["variant"] == asked.variant]
+        fields = {"run": asked.run.id, "scoring": self.study.scoring.id}
+        shards = self.study.shards(pattern, **fields)
+        table = pa.concat_tables(read_arrow(path) for of, path in shards if of.id == dataset)
+        frame: pd.DataFrame = table.to_pandas()
+        return frame[frame["variant"] == asked.variant]
 
 
 def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:

@@ -65,13 +65,16 @@ def cases(
     study: Study,
     data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+    megabytes: Annotated[
+        float, typer.Option(help="Room in the report, as report.cases_mb of a study.", min=0)
+    ] = 12.0,
 ) -> None:
     """Choose the cases that the report lets readers look at: results/<study>/cases.json."""
     from reports.cases import build
     from reports.figures import Folders
     from reports.results import Results
 
-    typer.echo(str(build.make(Results(study), Folders(data, results))))
+    typer.echo(str(build.make(Results(study), Folders(data, results), megabytes)))
 
 
 @app.command()

@@ -36,15 +36,15 @@ class Kept:
     missing: list[dict[str, str]] = field(default_factory=list)
 
 
-def make(results: "Results", folders: "Folders") -> Path:
+def make(results: "Results", folders: "Folders", megabytes: float) -> Path:
     """Write ``cases.json`` into the study's folder; see `content`."""
     path = results.folder / NAME
-    write_json(path, content(results, folders))
+    write_json(path, content(results, folders, megabytes))
     return path
 
 
-def content(results: "Results", folders: "Folders") -> dict[str, Any]:
-    """Chosen cases with their pixels, within the budget of the study file.
+def content(results: "Results", folders: "Folders", megabytes: float) -> dict[str, Any]:
+    """Chosen cases with their pixels, within a budget of ``megabytes``.
 
     ``cases``: what is known of each, with ``pixels`` as base64 of `encoding.pack`; ``scored``: how
     many objects there are; ``forbidden``: datasets whose licence is not known to allow images;
@@ -52,7 +52,7 @@ def content(results: "Results", folders: "Folders") -> dict[str, Any]:
     """
     found = judged(results.objects, judges(results))
     shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
-    budget = results.report.cases_mb * 1e6
+    budget = megabytes * 1e6
     kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, folders, budget)
     return {
         "cases": kept.cases,

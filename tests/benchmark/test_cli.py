@@ -142,6 +142,40 @@ def test_a_mistake_is_told_without_a_traceback(
     assert not done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("analyse averages --scores s.csv --out o --settings folder", "folder: a folder, where"),
+        ("status --study file", "file/settings.json: a part of it is a file, where a folder"),
+        ("analyse averages --scores s.csv --out file", "file: a file, where a folder"),
+        ("collect --study file", "file/settings.json: a part of it is a file, where a folder"),
+        ("settings {} --output folder", "folder: a folder, where a file"),
+    ],
+)
+def test_a_folder_for_a_file_and_a_file_for_a_folder_are_told(
+    arguments: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder" / "full").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "s.csv").write_text("dataset,scan,structure,method,dsc\nD,s,liver,m,0.5\n")
+    monkeypatch.setattr(sys, "argv", ["pambench", *arguments.split()])
+    monkeypatch.setattr(cli, "COMMANDS", "none")
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"pambench: {told}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shard", ["99", "-1"])
+def test_a_shard_that_is_none_is_refused(shard: str) -> None:
+    result = invoke("datasets", "prepare", "P01", "--shard", shard)
+    assert f"P01 has no shard {shard}: it has 1, from 0." in str(result.exception)
+
+
 def test_a_method_in_the_working_directory_is_found(tmp_path: Path) -> None:
     (tmp_path / "own_method.py").write_text(
         "from benchmark.adapter import Adapter, MethodInfo\n"

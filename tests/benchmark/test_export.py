@@ -1,6 +1,7 @@
 """Export against the label files themselves: the oracle's masks must lie where the labels lie."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_the_oracle_lies_on_the_label_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = oracle_run(dataset)
-    written = export.export(run, dataset, tmp_path / "out")
+    written, left_out = export.export(run, dataset, tmp_path / "out")
+    assert left_out == 0
     labels = sorted((tmp_path / "data" / dataset / "raw" / "files" / "labels").iterdir())
     assert [path.name for path in written] == [path.name for path in labels]
     for ours, truth in zip(written, labels, strict=True):
@@ -70,10 +72,21 @@ def test_the_oracle_lies_on_the_label_file(
     write_json(Path("results/s/settings.json"), study.model_dump(mode="json"))
     run = run.rename(run.with_name(study.runs["truth"].id))
     named = ["export", "--study", "results/s", "--dataset", dataset, "--output", "named"]
+    # A shard that is not predicted so far, and one from a time when there were more.
+    masks, images = (
+        Path(pattern.format(run=run.name, dataset=dataset, shard=0))
+        for pattern in (paths.MASKS, paths.IMAGES)
+    )
+    shutil.copy(images, images.with_name("1.parquet"))
+    shutil.copy(masks, masks.with_name("2.parquet"))
     told = CliRunner().invoke(app, [*named, "--run", "truth"], catch_exceptions=False)
+    assert told.stderr.endswith(f"not predicted so far, left out: {len(written)} scans\n")
     assert told.stdout.split() == [f"named/{path.name}" for path in written]
     assert all(Path("named", path.name).read_bytes() == path.read_bytes() for path in written)
     with pytest.raises(UserError, match="Did you mean: truth"):
         CliRunner().invoke(app, [*named, "--run", "thruth"], catch_exceptions=False)
     with pytest.raises(UserError, match=f"Datasets of this run: {dataset}"):
         export.export(run, "other", tmp_path / "out")
+    masks.unlink()
+    with pytest.raises(UserError, match="holds no masks of a shard"):
+        export.export(run, dataset, tmp_path / "out")

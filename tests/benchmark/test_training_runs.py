@@ -1,5 +1,6 @@
 """The table of training runs, by hand: of the cases held back, whatever the model."""
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ def test_a_cell_that_one_run_lost_is_taken_from_all_that_it_is_held_against(
     assert there["expected"].eq(4).all()
     lost = there["method"].eq("other") | there["setting"].eq("none")
     assert there["ok"].tolist() == [3 if one else 4 for one in lost]
+
+
+def test_shards_of_a_dataset_that_had_more_are_not_read(runs: pd.DataFrame) -> None:
+    for path in [*Path().rglob("0.parquet")]:
+        shutil.copy(path, path.with_name("1.parquet"))
+    pd.testing.assert_frame_equal(made(), runs)
 
 
 def test_a_run_without_any_value_takes_no_cell_from_the_others(runs: pd.DataFrame) -> None:

@@ -48,7 +48,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 def shown(folders: Folders, made: Callable[..., Path]) -> Results:
     """A study of four datasets, three of which may be shown: twelve cases."""
     results = Results(made(folders.data.parent, 4, 3, shown=3))
-    build.make(results, folders)
+    build.make(results, folders, 12.0)
     make(results, folders, "fig4d")
     (results.folder / "report.html").write_text(html.render(results), encoding="utf-8")
     return results

@@ -155,7 +155,7 @@ def folders(study: Path) -> Folders:
 
 def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> None:
     results = Results(study)
-    content = build.content(results, folders)
+    content = build.content(results, folders, 12.0)
     assert {case["dataset"] for case in content["cases"]} == {"D01"}
     assert (content["scored"], content["allowed"], len(content["cases"])) == (12, 4, 4)
     assert content["forbidden"] == ["D02", "D03"]
@@ -179,27 +179,21 @@ def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> N
         assert entry["guide"]["index"] == case.index
 
 
-def test_the_budget_bounds_the_size(study: Path, folders: Folders, tmp_path: Path) -> None:
+def test_the_budget_bounds_the_size(study: Path, folders: Folders) -> None:
     """A case that does not fit is counted; a smaller one after it may still find room."""
-    sizes = [len(case["pixels"]) for case in build.content(Results(study), folders)["cases"]]
-    for path in study.iterdir():
-        if path.name != "figures":
-            (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "figures").mkdir()
+    sizes = [len(case["pixels"]) for case in build.content(Results(study), folders, 12.0)["cases"]]
     for room in (sum(sizes), sum(sizes) - 1, sizes[0], min(sizes) - 1):
-        write_json(tmp_path / "figures" / "settings.json", {"cases_mb": room / 1e6})
-        content = build.content(Results(tmp_path), folders)
+        content = build.content(Results(study), folders, room / 1e6)
         taken = 0
         for size in sizes:
             taken += size if taken + size <= room else 0
         assert content["bytes"] == taken <= room
         assert len(content["cases"]) + content["over"] == len(sizes)
-    write_json(tmp_path / "figures" / "settings.json", {"cases_mb": 0})
-    assert build.content(Results(tmp_path), folders)["cases"] == []
+    assert build.content(Results(study), folders, 0)["cases"] == []
 
 
 def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
-    content = build.content(Results(study), Folders(tmp_path, tmp_path))
+    content = build.content(Results(study), Folders(tmp_path, tmp_path), 12.0)
     assert content["cases"] == []
     assert {entry["object"].split("/")[0] for entry in content["missing"]} == {"D01"}
 
@@ -207,7 +201,7 @@ def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
 def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: Path) -> None:
     folder = made(tmp_path, 2, 1, failing=False)
     assert "run <code>pambench cases</code>" in html.render(Results(folder))
-    build.make(Results(folder), Folders(tmp_path / "data", tmp_path / "results"))
+    build.make(Results(folder), Folders(tmp_path / "data", tmp_path / "results"), 12.0)
     text = html.render(Results(folder))
     assert "4 of 8 objects" in text
     assert "D02 (licence: CC-BY-4.0)" in text
@@ -243,7 +237,7 @@ def test_a_study_without_scores_has_no_cases(study: Path, tmp_path: Path) -> Non
     (tmp_path / "scores.parquet").unlink()
     pd.read_parquet(study / "scores.parquet").head(0).to_parquet(tmp_path / "scores.parquet")
     results = Results(tmp_path)
-    content = build.content(results, Folders(tmp_path, tmp_path))
+    content = build.content(results, Folders(tmp_path, tmp_path), 12.0)
     assert (content["cases"], content["scored"], content["forbidden"]) == ([], 0, [])
     write_json(tmp_path / build.NAME, content)
     shown = page.page(results)

@@ -60,9 +60,17 @@ def test_the_whole_paper_is_under_five_thousand_jobs(tmp_path: Path) -> None:
     assert 1000 < jobs["total"] < 5000
 
 
-def test_a_study_without_a_name_is_not_taken_for_the_papers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        # It is not taken for that of the paper.
+        ("methods: {fill: {adapter: box-fill, prompt: box3d}}", "study: Field required"),
+        ("methods:\n  fill: {}\n  fill: {adapter: box-fill}", "the key 'fill' is there twice"),
+    ],
+)
+def test_a_study_that_is_none_is_refused(content: str, told: str, tmp_path: Path) -> None:
     nameless = tmp_path / "nameless.yaml"
-    nameless.write_text("datasets: [P01]\nmethods: {fill: {adapter: box-fill, prompt: box3d}}\n")
+    nameless.write_text(f"datasets: [P01]\n{content}\n")
     done = subprocess.run(
         [*SNAKEMAKE, "--configfile", str(nameless), "--dry-run", "--directory", str(tmp_path)],
         capture_output=True,
@@ -70,7 +78,7 @@ def test_a_study_without_a_name_is_not_taken_for_the_papers(tmp_path: Path) -> N
         check=False,
     )
     assert done.returncode != 0
-    assert "study: Field required" in done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
 
 
 def test_a_network_would_have_been_noticed(tmp_path: Path) -> None:
@@ -185,14 +193,20 @@ def test_what_is_trained_for_an_ablation_differs_in_its_switch_alone(
         assert recipe["network"] == {**usual["network"], **SWITCHES[switch]}
 
 
-def rule_of(name: str, content: Mapping[str, object], target: str, folder: Path, *more: str) -> str:
-    """What a dry run tells of the one job of a rule."""
+def dry_run(content: Mapping[str, object], folder: Path, *more: str) -> str:
+    """What a dry run tells of the jobs."""
     (folder / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [*SNAKEMAKE, target, "--configfile", str(folder / "study.yaml"), *more]
+    command = [*SNAKEMAKE, *more, "--configfile", str(folder / "study.yaml")]
     command += ["--directory", str(folder), "--dry-run", "--printshellcmds"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
+    return told
+
+
+def rule_of(name: str, content: Mapping[str, object], target: str, folder: Path, *more: str) -> str:
+    """What a dry run tells of the one job of a rule."""
+    told = dry_run(content, folder, target, *more)
     (rule,) = re.findall(rf"^rule {name}:\n(.*?)\n\n", told, re.MULTILINE | re.DOTALL)
     return str(rule)
 
@@ -219,6 +233,24 @@ def test_a_program_has_the_threads_and_memory_that_its_options_say(tmp_path: Pat
     told = rule_of("predict", content, "results/planned/scores.parquet", tmp_path, "--cores", "32")
     assert "threads: 3\n" in told
     assert "mem_mb=9000" in told
+
+
+def test_what_a_study_says_reaches_the_command_line_of_its_jobs(tmp_path: Path) -> None:
+    (tmp_path / "my times.csv").touch()
+    growth = {"adapter": "region-growth", "prompt": "mask2d", "variants": {"wide": {"slope": 2}}}
+    content = {
+        "study": "told",
+        "datasets": ["P01"],
+        "methods": {"growth": growth},
+        "analysis": {"interaction": "my times.csv"},
+        "training": {"ablations": {"slope": {"plain": "growth", "wide": "growth/wide"}}},
+        "report": {"cases_mb": 3.5},
+    }
+    told = dry_run(content, tmp_path, "results/told/report.html")
+    assert " --interaction 'my times.csv' " in told
+    assert "pambench analyse generalisation --settings results/told/settings.json --runs " in told
+    assert "pambench training-runs --study results/told " in told
+    assert "pambench cases --study results/told --megabytes 3.5 " in told
 
 
 def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> None:

@@ -144,7 +144,9 @@ for ANALYSIS, OF in ANALYSES.items():
         params:
             code=COUNTED_BY,
             analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop
-            tables=" ".join(f"--{name} {path}" for name, path in tables_of(OF).items()),
+            tables=" ".join(
+                f"--{name} {shlex.quote(path)}" for name, path in tables_of(OF).items()
+            ),
         shell:
             "pambench analyse {params.analysis} --settings {input.settings:q} {params.tables}"
             f" --out {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"

@@ -16,8 +16,14 @@ from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock, room
 from benchmark.machine.workflow_progress import take_over
+from benchmark.settings import load_yaml
 from benchmark.study import Study
 from benchmark.weights import registry, store
+
+# Snakemake itself takes the last of a key that is there twice.
+for path in map(Path, workflow.configfiles):
+    if path.suffix != ".json":
+        load_yaml(path)
 
 # A study can be run from its settings.json, too.
 STUDY = Study.read(
@@ -109,10 +115,9 @@ KUBERNETES_GPU = {"gpu_manufacturer": "nvidia", "scale": 0}
 def shards(pattern, datasets=None, **fields):
     """Paths of `pattern` for all shards of all datasets of the study, or of those named."""
     return [
-        pattern.format(dataset=name, shard=shard, **fields)
-        for name, entry in DATASETS.items()
-        if datasets is None or name in datasets
-        for shard in range(entry.shards)
+        str(path)
+        for entry, path in STUDY.shards(pattern, **fields)
+        if datasets is None or entry.id in datasets
     ]
 
 
@@ -122,7 +127,7 @@ def tables_of(analysis):
     Training runs are brought, unless the study makes them.
     """
     brought = {name: getattr(STUDY.analysis, name) for name in BROUGHT}
-    if TRAINED:
+    if STUDY.training.makes_runs:
         brought["runs"] = f"{STUDY_FOLDER}/runs.csv"
     made = {
         name: f"{STUDY_FOLDER}/{name}.parquet"
@@ -135,10 +140,7 @@ def tables_of(analysis):
 
 
 def of_dataset(pattern):
-    return lambda wildcards: [
-        pattern.format(dataset=wildcards.dataset, shard=shard)
-        for shard in range(DATASETS[wildcards.dataset].shards)
-    ]
+    return lambda wildcards: shards(pattern, [wildcards.dataset])
 
 
 def entry_name(wildcards):

@@ -75,7 +75,6 @@ rule cases:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
         record=f"{STUDY_FOLDER}/record.json",
-        look=ancient(LOOK),
         scores=f"{STUDY_FOLDER}/scores.parquet",
         overall=f"{STUDY_FOLDER}/statistics/overall.csv",
     output:
@@ -92,7 +91,7 @@ rule cases:
         code=DRAWN_BY,
         room=STUDY.report.cases_mb,
     shell:
-        f"pambench cases --study {STUDY_FOLDER} > {{log:q}} 2>&1"
+        f"pambench cases --study {STUDY_FOLDER} --megabytes {{params.room}} > {{log:q}} 2>&1"
 
 
 rule ledger:
