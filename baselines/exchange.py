@@ -4,6 +4,7 @@ docs/external-methods.md describes the format for those who write the other side
 """
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -55,6 +56,9 @@ def exchange(
     finally:
         # a container may leave files of another user, which cannot be deleted: no mask is lost
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            advice = "have the program write as the user who runs it"
+            print(f"{folder} could not be deleted whole: {advice}.", file=sys.stderr)
 
 
 def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: str) -> None:

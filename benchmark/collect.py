@@ -235,7 +235,8 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
     info = study.methods[name].adapter_class.info
-    _, masks = next(study.shards(paths.MASKS, run=run.id))
+    records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
+    loaded = (record for record in records if record.get("departures"))
     return {
         "run": run.id,
         "adapter": run.adapter,
@@ -250,7 +251,7 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "gpu": info.gpu,
         "control": info.control,
         "sees_reference": info.sees_reference,
-        "made_by": read_record(masks),
+        "made_by": next(loaded, records[0]),  # a shard may end before the method is loaded
     }
 
 

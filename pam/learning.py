@@ -84,9 +84,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         """Give the recipe of a training in ``workdir``; ``network``: that of the weights."""
         from pam.training import recipe as recipes
 
-        content = _merged(
-            recipes.load(self.options.recipe).model_dump(mode="json"), self.options.training
-        )
+        content = _merged(recipes.keys(self.options.recipe), self.options.training)
         content["data"] = {
             "kind": "prepared",
             "datasets": sorted(path.name for path in (workdir / TABLES).iterdir()),
@@ -94,10 +92,13 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         }
         content["seed"] = self.options.seed
         if network is not None:
-            content["network"] = dict(network)
-            seen = {"size": Propagation().size, **network["inference"]}
+            own = dict(self.options.training.get("tasks", {}))
+            replaced = own.keys() & set(recipes.SHOWN)  # the inference follows what is learned
+            inference = {k: v for k, v in network["inference"].items() if k not in replaced}
+            content["network"] = {**network, "inference": inference}
+            seen = {"size": Propagation().size, **inference}
             asked = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
-            content["tasks"] |= asked | dict(self.options.training.get("tasks", {}))
+            content["tasks"] = {**content.get("tasks", {}), **asked, **own}
         if content["kind"] != "propmask":
             told = f"the recipe {self.options.recipe} is for {content['kind']}, not propmask"
             raise UserError(told)

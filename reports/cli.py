@@ -66,15 +66,18 @@ def cases(
     data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     megabytes: Annotated[
-        float, typer.Option(help="Room in the report, as report.cases_mb of a study.", min=0)
-    ] = 12.0,
+        float | None,
+        typer.Option(help="Room in the report; by default report.cases_mb of the study.", min=0),
+    ] = None,
 ) -> None:
     """Choose the cases that the report lets readers look at: results/<study>/cases.json."""
     from reports.cases import build
     from reports.figures import Folders
     from reports.results import Results
 
-    typer.echo(str(build.make(Results(study), Folders(data, results), megabytes)))
+    found = Results(study)
+    room = found.report.cases_mb if megabytes is None else megabytes
+    typer.echo(str(build.make(found, Folders(data, results), room)))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FEWEST = 6
-"""From fewer of the outermost units that are drawn there is no interval of an average."""
+"""From fewer of the outermost units that are drawn there is no interval, of average or rank."""
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:

@@ -129,6 +129,8 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
     )
     for name in (name for name, value in DEFAULTS.items() if value is not None):
         filled[name] = filled[name].where(filled[name].notna(), DEFAULTS[name])
+    if unclear := sorted({str(x) for x in filled["contaminated"] if x not in (True, False)}):
+        raise UserError(f"{origin}: contaminated is true or false, got {unclear[0]!r}.")
     filled["contaminated"] = filled["contaminated"].astype(bool)
     for name, stands_for in (("collection", "dataset"), ("patient", "scan")):
         known = filled[name] if name in filled else filled[stands_for]

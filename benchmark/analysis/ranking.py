@@ -131,6 +131,9 @@ def _ranked(
         drawn_means = bootstrap.draws(inner, {n: collections[n] for n in names}, settings.seed)
         known = (draw[np.isfinite(draw).all(axis=1)] for draw in drawn_means)
         draws = [draw for draw in known if len(draw)]  # the patients drawn may lack all such cells
+    units = len({collections[name] for name in names}), len(names)
+    patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
+    drawn_enough = bootstrap.enough((*units, len(patients)))
     for scheme in SCHEMES:
         places = {m: i for i, m in enumerate(methods)}
         if not reason:
@@ -139,7 +142,10 @@ def _ranked(
             resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
             best = resampled == resampled.min(axis=1, keepdims=True)
             firsts = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
-            yield "rank_agreement", {"scheme": scheme, **_agreement(ranks, resampled, settings)}
+            agreement = _agreement(ranks, resampled, settings)
+            if not drawn_enough:
+                agreement |= {"tau_low": np.nan, "tau_high": np.nan}
+            yield "rank_agreement", {"scheme": scheme, **agreement}
         else:
             yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
         for method in grid.methods:
@@ -152,7 +158,8 @@ def _ranked(
                 continue
             place = places[method]
             mine = resampled[:, place]
-            low, high = np.quantile(mine, (settings.tail, 1 - settings.tail))
+            ends = np.quantile(mine, (settings.tail, 1 - settings.tail))
+            low, high = ends if drawn_enough else (np.nan, np.nan)
             yield (
                 "ranking",
                 {

@@ -1,7 +1,6 @@
 """A trained PAM adapted to a dataset of one's own, up to an entry that study files name it by."""
 
 import re
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +22,7 @@ from benchmark.weights.registry import Weights
 
 GENERAL = {"general": "pam-released"}
 ENTRY = "weights.yaml"
+_PLANNED = ".planned"
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # what no id of weights may hold
 _TABLES = {
     "images": prepare.IMAGES,
@@ -63,7 +63,7 @@ def learn(
     path, general = found(start)
     require_writable(out)
     begun = (out / "split.json").exists()
-    if any(out.iterdir()) and not (begun and resume):
+    if any(path.name != _PLANNED for path in out.iterdir()) and not (begun and resume):
         told = (
             "Go on with what is there by --resume, or take"
             if begun
@@ -76,11 +76,11 @@ def learn(
         source = _source(entry, method.options.seed, everything)
         if not (cases := source.cases()):
             raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
-        with TemporaryDirectory() as folder:  # a refusal or a kill leaves nothing in `out`
-            planned = Path(folder, "planned")
-            method.plan(cases, source.structures(), planned)
-            for made in planned.iterdir():
-                shutil.move(made, out / made.name)
+        planned = out / _PLANNED  # what a refusal or a kill leaves there is no training
+        method.plan(cases, source.structures(), planned)
+        for made in planned.iterdir():
+            made.rename(out / made.name)
+        planned.rmdir()
         write_json(out / "split.json", source.split.model_dump())
     method.fit(out, device, path)
     files = [out / "propmask.safetensors", *_box2mask(path, out)]

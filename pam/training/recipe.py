@@ -15,7 +15,7 @@ from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks, PropTasks
 
 RECIPES = Path(__file__).parent / "recipes"
-_SHOWN = ("size", "resampling")  # keys of tasks that the inference has too
+SHOWN = ("size", "resampling")  # keys of tasks that the inference has too
 
 
 class Generated(Generator):
@@ -141,10 +141,20 @@ def names() -> list[str]:
 
 def load(name: str) -> Recipe:
     """Read a recipe by the name of a shipped one or by the path of a YAML file."""
+    path = _path(name)
+    return read(load_yaml(path), str(path))
+
+
+def keys(name: str) -> Any:
+    """Give what the file of a recipe says, without defaults; ``name`` as for `load`."""
+    return load_yaml(_path(name))
+
+
+def _path(name: str) -> Path:
     path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
     if path.parent == RECIPES and not path.exists():
         raise UserError(unknown_name("recipe", name, names()) + " Own ones are named by a file.")
-    return read(load_yaml(path), str(path))
+    return path
 
 
 def read_keys(content: Any, origin: str) -> Recipe:
@@ -168,7 +178,7 @@ def read(content: Any, origin: str) -> Recipe:
     if recipe.data.kind == "generated" and recipe.data.seed == HOLDOUT_SEED:
         raise UserError(f"{origin}: data.seed {HOLDOUT_SEED} is that of the hold-out.")
     tasks = recipe.tasks.model_dump()
-    shown = {key: tasks[key] for key in _SHOWN if key in tasks}
+    shown = {key: tasks[key] for key in SHOWN if key in tasks}
     inference = {**shown, **recipe.network.inference}
     for key, value in shown.items():
         if inference[key] != value:

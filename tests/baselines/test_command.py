@@ -174,7 +174,7 @@ def test_a_mask_on_another_grid_fails_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_taken_away_costs_no_mask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A container may leave files of another user."""
     import tempfile
@@ -194,6 +194,7 @@ def test_a_folder_that_cannot_be_taken_away_costs_no_mask(
             patch.setattr(os, name, refusing(getattr(os, name)))
         answers = ask(method(tmp_path, source, "{folder}"), Box3D(BOX), Box3D(BOX))
     assert [answer.failure for answer in answers] == [None, None]
+    assert f"{tmp_path}/pambench-" in capsys.readouterr().err
 
 
 def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: Path) -> None:

@@ -126,6 +126,18 @@ def test_it_goes_on_from_weights_of_another_size(
         np.testing.assert_allclose(ours.state_dict()[name], value, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_the_inference_follows_what_a_study_has_learned(tmp_path: Path, started: bool) -> None:
+    (tmp_path / TABLES / "D35").mkdir(parents=True)
+    seen = {"size": 224, "resampling": "smooth", "crop_ratio": 1.25}
+    network = {**recipes.load("scratch").network.model_dump(), "inference": seen}
+    training = {"tasks": {"resampling": "nearest", "size": 96}}
+    method = Pam2DMaskTrained({"recipe": "scratch", "training": training})
+    recipe = method.recipe(tmp_path, network if started else None)
+    kept = {"crop_ratio": 1.25} if started else {}
+    assert recipe.network.inference == {**training["tasks"], **kept}
+
+
 def test_other_weights_to_start_from_start_it_anew(
     source: Callable[..., Source], tmp_path: Path
 ) -> None:

@@ -105,7 +105,9 @@ def test_numbers_of_the_paper_stand_only_where_its_text_tells_them() -> None:
     assert not re.search(r"S\d", headings["ranking"])
 
 
-def test_tables_of_what_is_recorded(study: Path, written: Path) -> None:
+def test_tables_of_what_is_recorded(
+    study: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = Results(study)
     datasets = read_statistics(written / "datasets.csv").set_index("id")
     assert datasets.index.tolist() == list(results.datasets)
@@ -115,9 +117,14 @@ def test_tables_of_what_is_recorded(study: Path, written: Path) -> None:
     assert len(failures) == len(results.failures)
     assert "Sign the agreement at the data's site." in set(failures["reason"])
     text = (written / "headline.md").read_text(encoding="utf-8")
-    for row in results.overall[results.overall["metric"] == "dsc"].to_dict("records"):
-        assert f"{row['mean']:.3f}" in text
-    assert "[no interval]" in text  # of three datasets
+    rows = results.overall[results.overall["metric"] == "dsc"]
+    for mean in rows["mean"]:
+        assert re.search(rf"{mean:.3f}[^|]* \[no interval\]", text)  # of three datasets
+    monkeypatch.setattr(Results, "overall", rows.assign(low=0.1234, high=0.9))
+    (told,) = (t for t in recorded.printed(Results(study)) if t.name == "headline")
+    shown = " | ".join(cell for row in told.cells for cell in row)
+    for mean in rows["mean"]:
+        assert re.search(rf"{mean:.3f}[^|]* \[0\.123 to 0\.900\]", shown)
 
 
 def test_fixed_windows_stand_with_their_source_and_what_was_measured(

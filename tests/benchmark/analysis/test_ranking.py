@@ -79,6 +79,16 @@ def test_what_a_method_failed_on_is_held_against_no_other() -> None:
     assert (inner["a"] == 1).all()
 
 
+@pytest.mark.parametrize(("datasets", "known"), [(5, False), (6, True)])
+def test_few_datasets_give_no_interval(datasets: int, known: bool) -> None:
+    found = result({m: np.linspace(low, 0.9, datasets) for m, low in (("a", 0.1), ("b", 0.2))})
+    rows, agreement = (found[n][found[n]["split"] == "all"] for n in ("ranking", "rank_agreement"))
+    assert rows[["low", "high"]].notna().to_numpy().ravel().tolist() == [known] * 12
+    assert rows[["rank", "first_share"]].notna().all(axis=None)
+    untied = agreement[agreement["resamples"] > 0]  # of the significance all methods tie
+    assert untied[["tau_low", "tau_high"]].notna().to_numpy().ravel().tolist() == [known] * 4
+
+
 def test_equals_share_the_first_rank() -> None:
     values = [0.8, 0.7, 0.9]
     rows = result({"a": values, "b": values, "c": [0.1, 0.2, 0.3]})["ranking"]
