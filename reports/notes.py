@@ -1,4 +1,4 @@
-"""What every table says below its numbers: weights, what they were trained on, missing ones."""
+"""What is said below numbers: weights, what they were trained on, missing ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ def notes(results: "Results") -> list[str]:
     """One sentence or two a matter, in the order of the methods."""
     known = results.record.get("methods", {})
     found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
-    found += filter(None, [weights(results)])
     for method in results.columns:
         found += _of_method(method, known.get(method, {}))
     return found
@@ -24,14 +23,17 @@ def notes(results: "Results") -> list[str]:
 def weights(results: "Results") -> str:
     """Say with which weights, and under which protocol, methods ran; empty where none has any.
 
-    A name such as pam-2dmask is the paper's, whatever it ran with.
+    For what is read apart from the report, which names them at its head: a name such as pam-2dmask
+    is the paper's, whatever it ran with.
     """
     groups: dict[str, list[str]] = {}
     for method, entry in results.record.get("methods", {}).items():
         if entry.get("weights"):
             protocol = (entry.get("options") or {}).get("protocol")
-            under = f" under the protocol {protocol}" if protocol else ""
-            groups.setdefault(f"{entry['weights']}{under}", []).append(method)
+            name = entry.get("weights_name")
+            what = f"{name} ({entry['weights']})" if name else entry["weights"]
+            under = f", under the protocol {protocol}" if protocol else ""
+            groups.setdefault(f"{what}{under}", []).append(method)
     told = "; ".join(f"{', '.join(methods)}: {what}" for what, methods in groups.items())
     return f"Weights: {told}." if told else ""
 

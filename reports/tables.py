@@ -8,7 +8,7 @@ from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from benchmark.metrics.definitions import METRICS
 from reports import prompts, scoring
-from reports.notes import notes
+from reports.notes import notes, weights
 from reports.typeset import NONE, write
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def make(results: "Results") -> list[Path]:
     """Write table1, dsc_by_dataset and prompts into the study's folder ``tables``."""
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
-    below = notes(results)
+    below = [*filter(None, [weights(results)]), *notes(results)]
     table1_below = [*below, *scoring.told(results)]
     made = write(folder / "table1", numbers, _split_rows(numbers), headings(), table1_below)
     long = per_dataset(results.by_dataset, results.columns)

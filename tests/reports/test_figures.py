@@ -321,11 +321,13 @@ def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None
     folder = Path(shutil.copytree(study, tmp_path / "study"))
     assert weights(Results(folder)) == ""
     record = read_json(folder / "record.json")
-    small = {"weights": "pam-small", "options": {"protocol": "rigorous"}}
+    small: dict[str, Any] = {"weights": "pam-small", "weights_name": "Small PAM"}
+    small |= {"options": {"protocol": "rigorous"}}
+    nets = {"weights": "w", "weights_name": "Net"}
     record["methods"] |= {"PAM-1": record["methods"]["PAM-1"] | small}
-    record["methods"] |= {"classic-0": record["methods"]["classic-0"] | {"weights": "w"}}
+    record["methods"] |= {"classic-0": record["methods"]["classic-0"] | nets}
     write_json(folder / "record.json", record)
-    told = "Weights: classic-0: w; PAM-1: pam-small under the protocol rigorous."
+    told = "Weights: classic-0: Net (w); PAM-1: Small PAM (pam-small), under the protocol rigorous."
     assert told in draw("fig4a", Results(folder))[1]
     assert told not in draw("fig3a", Results(folder))[1]
     for name in tables.make(Results(folder)):
