@@ -201,12 +201,13 @@ def _shifted(row: Mapping[str, Any], box: Box) -> Box:
 
 def _guide(results: "Results", root: Path, dataset: str, name: str) -> dict[str, Any] | None:
     """Row of the object's 2D box prompt without deviation; None where none was kept."""
-    rules = {entry.get("prompts") for entry in results.record.get("methods", {}).values()}
-    for folder in (_shards(root, paths.PROMPTS, rules=of, dataset=dataset) for of in rules):
-        if folder.exists():
-            found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
-            return found[0] if found else None
-    return None
+    # All methods of a study are asked by one set of rules.
+    rules = next((m.get("prompts") for m in results.record.get("methods", {}).values()), None)
+    folder = _shards(root, paths.PROMPTS, rules=rules, dataset=dataset)
+    if not folder.exists():
+        return None
+    found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
+    return found[0] if found else None
 
 
 def _shards(root: Path, pattern: str, **fields: Any) -> Path:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
+from benchmark.analysis.ranking import SIGNIFICANT
 from reports import prompts, tables
-from reports.paper.ledger import SIGNIFICANT
 from reports.typeset import NONE
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.ranking import SIGNIFICANT
 from reports.paper.measured import Measured, NotHereError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ COLUMNS = (
 )
 
 REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
-
-SIGNIFICANT = 0.05
 
 
 def make(results: "Results") -> Path:
