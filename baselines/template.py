@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 class Template(Adapter):
     """Your method in one sentence."""
 
-    # ---- Blank 1: what is known of the method without running it ----------------------------
-    # `prompts`: the kinds it takes, out of "box2d", "mask2d" and "box3d". Raise `version` whenever
-    # its results change, so that old results are not taken for new ones.
+    # ---- Blank 1: what is known about the method without running it -------------------------
+    # `prompts`: the kinds it takes, out of "box2d", "mask2d", "box3d" and "structure". Raise
+    # `version` whenever its results change, so that old results are not taken for new ones.
     info = MethodInfo(
         summary="(fill in: one line)", prompts=("box2d", "mask2d", "box3d"), version=1
     )
 
     class Options(Adapter.Options):
-        """Options of the study file: a typed field with a default each, e.g. ``level: int = 1``."""
+        """Options of the study file: typed fields with defaults, e.g. ``level: int = 1``."""
 
-    # ---- Blank 2: load the model, once a job ------------------------------------------------
-    # `weights`: the file named in the study file, already fetched and checked, or None. `device`:
+    # ---- Blank 2: load the model, once per job ----------------------------------------------
+    # `weights`: the file named in the study file, already fetched and verified, or None. `device`:
     # "cpu" or "cuda". Keep the model on `self`. Delete this method if there is nothing to load.
     def load(self, weights: Path | None, device: str) -> None:
         """Load the model onto ``device``."""
@@ -40,10 +40,11 @@ class Template(Adapter):
     # ---- Blank 3: segment all the objects of one scan ---------------------------------------
     # `volume.grey`: (z, y, x), read only; `volume.spacing`: (z, y, x) in mm; `volume.modality`.
     # A prompt has `kind` and `box`, half-open (z0, z1, y0, y1, x0, x1) in voxels; 2D ones also
-    # `axis` and `slice`; mask2d also `mask` and `plane`. Yield one `Prediction` a prompt, in order:
-    #     Prediction(mask)                  bool (z, y, x), the shape of `volume.grey`
-    #     Prediction(part, offset=(z, y, x))  a part of that grid, and where it begins
-    #     Prediction(failure="reason")      what could not be done
+    # `axis` and `slice`; mask2d also `mask` and `plane`; structure also `structure`, its name, with
+    # the whole grid as `box`. Yield one `Prediction` per prompt, in order:
+    #     Prediction(mask)                    bool (z, y, x), the shape of `volume.grey`
+    #     Prediction(part, offset=(z, y, x))  a part of that grid, and where it starts
+    #     Prediction(failure="reason")        if the method could not answer
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Yield a mask a prompt, in order."""
+        """Yield one mask per prompt, in order."""
         raise UserError(f"{type(self).__name__}: blank 3 (segment) is not filled in.")
