@@ -12,25 +12,23 @@ from benchmark.sources.synapse import SynapseSource
 
 _HEAD = """# Datasets
 
-The 44 datasets of the paper, as the catalogue knows them (`benchmark/catalogue/datasets/`). This
-page is made from the entries; `python -m benchmark.catalogue.page` writes it anew. `pambench
-datasets show D13` prints a whole entry, and [data.md](data.md) tells how the files come to a
-machine.
+The 44 datasets of the paper, as in the catalogue (`benchmark/catalogue/datasets/`). This page is
+generated from the entries by `python -m benchmark.catalogue.page`. `pambench datasets show D13`
+prints a whole entry; [data](data.md) explains how the files get to your machine.
 
-The paper trained PAM on D01 to D34 (internal) and not on D35 to D44 (external). Which scans of
-the internal ones it trained on is not published, so results of its released weights there are
-marked as contaminated. `part` in `images.parquet` is the [split](training-runs.md#design) at seed
-0, for methods that learn: about 80:20 by patient, the same in all datasets of one source
-collection.
+The paper trained PAM on D01 to D34 (internal) and not on D35 to D44 (external). Which scans of the
+internal datasets it used is not published, so results of its released weights there are marked as
+contaminated. `part` in `images.parquet` is the [split](training-runs.md#design) at seed 0, for
+methods that learn: about 80:20 by patient, the same in all datasets of one source collection.
 
-- **by itself**: fetched without an account. **by hand**: needs an account, a form or an agreement.
-- **drawn**: the licence is known to allow that images and masks are shown in a report.
-- **scans**: with labels, as published; where each channel is a scan of its own, before that.
-- **same source**: datasets of one source collection, or that hold some of the same scans.
+- **access**: `automatic` needs no account; `manual` needs an account, a form or an agreement.
+- **shown**: whether the licence is known to allow images and masks in a report.
+- **scans**: labelled ones, as published, before channels are split into scans.
+- **same source**: datasets of one source collection, or that share some scans.
 
-No address was opened when the entries were written: they come from public pages and code. What is
-not sure stands under [Not verified](#not-verified), and nothing was guessed: a hash that is not
-known is left out.
+The entries were written from public pages and code; no URL was opened. See
+[Not verified](#not-verified) for what is uncertain. Nothing was guessed: unknown hashes are left
+out.
 """
 
 
@@ -47,7 +45,7 @@ def page() -> str:
 
 
 def _table(chosen: list[Dataset], entries: list[Dataset]) -> str:
-    head = "| id | name | modality | structures | scans | licence | drawn | access | same source |"
+    head = "| id | name | modality | structures | scans | licence | shown | access | same source |"
     rows = [head, "|---|---|---|---|---|---|---|---|---|"]
     for entry in chosen:
         name = f"[{entry.name}]({entry.homepage})" if entry.homepage else entry.name
@@ -59,7 +57,7 @@ def _table(chosen: list[Dataset], entries: list[Dataset]) -> str:
             str(entry.scans or ""),
             entry.licence.spdx or "not known",
             "yes" if entry.licence.redistributable else "no",
-            "by itself" if by_itself(entry) else "by hand",
+            "automatic" if by_itself(entry) else "manual",
             ", ".join(_related(entry, entries)),
         ]
         rows.append(f"| {' | '.join(cells)} |")
