@@ -1,6 +1,7 @@
 """The documents tell what is so: their examples run, their keys are those of the code."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmark.settings import Settings
 from benchmark.study import REFERENCES, Study
 
 ROOT = Path(__file__).parents[1]
+METHOD = ROOT / "docs" / "add-a-method.md"
 DATASET = ROOT / "docs" / "add-a-dataset.md"
 OUTSIDE = ROOT / "docs" / "external-methods.md"
 STUDY = ROOT / "config" / "README.md"
@@ -291,6 +293,20 @@ def test_the_sources_of_the_page_are_valid(scans: Path) -> None:
     assert kinds == ["manual", "phantom", "zenodo", "idc", "combined"]
     waiting = prepared(entries[0])
     assert "sign the agreement" in waiting.failures[0]["reason"]
+
+
+@pytest.mark.parametrize("name", files(METHOD))
+def test_studies_with_the_method_of_the_page_are_valid(
+    name: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source,) = blocks(METHOD, "python")
+    (tmp_path / "mymethods").mkdir()
+    (tmp_path / "mymethods" / "threshold.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("mymethods", "mymethods.threshold"):  # another test's, in this process
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    content = yaml.safe_load(files(METHOD)[name])
+    assert Study.read(content, name).runs.keys() == content["methods"].keys()
 
 
 @pytest.mark.parametrize("name", files(OUTSIDE))
