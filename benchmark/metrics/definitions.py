@@ -10,7 +10,7 @@ Family = Literal["overlap", "distance", "shape"]
 class IfEmpty(NamedTuple):
     """What a metric is where masks are empty, before `fill_empty`: a number, NaN for undefined.
 
-    None: as ever, the formula gives a number.
+    None: the formula gives a number.
     """
 
     reference: float | None
@@ -149,7 +149,7 @@ REGION = _by_name(
     _overlap(
         "specificity_in_prompt",
         "Specificity in the prompt",
-        "TN / (TN + FP) in the region of the prompt: its box, of a 2D prompt on all slices",
+        "TN / (TN + FP) in the region of the prompt: its box; for a 2D prompt, on all slices",
         "this project",
         IfEmpty(None, 1.0, 1.0),
     ),
@@ -245,5 +245,5 @@ def markdown() -> str:
 
 def _text(value: float | None) -> str:
     if value is None:
-        return "as ever"
+        return "by formula"
     return "undefined" if isnan(value) else f"{value:g}"
