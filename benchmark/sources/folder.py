@@ -10,6 +10,7 @@ from benchmark.walk import walk
 def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
     """All files below ``folder``, through links too, sorted; empty where there is none.
 
+    What begins with a dot is passed over: file managers leave such files wherever they look.
     ``without``: names below the folder (with ``/``) that are passed over, with what is in them.
     """
     return sorted(path for path in _walk(folder, set(without)) if path.is_file())
@@ -18,10 +19,13 @@ def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
 def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
     for place, folders, names in walk(folder):
         below = place.relative_to(folder)
-        if without:
-            folders[:] = [n for n in folders if (below / n).as_posix() not in without]
-            names = [n for n in names if (below / n).as_posix() not in without]
-        yield from (place / name for name in names)
+        folders[:] = _counting(folders, below, without)
+        yield from (place / name for name in _counting(names, below, without))
+
+
+def _counting(names: list[str], below: Path, without: Collection[str]) -> list[str]:
+    plain = (name for name in names if not name.startswith("."))
+    return [name for name in plain if (below / name).as_posix() not in without]
 
 
 def fingerprint(folder: Path, without: Collection[str] = ()) -> str:

@@ -16,6 +16,8 @@ from benchmark.sources.patience import DownloadError, InterruptedDownloadError
 from benchmark.sources.place import Got, Place
 
 HOST = "s3.amazonaws.com"
+_FILES, _UNFINISHED = "[!.]*.dcm", "*.dcm?*"
+"""Names of the files of a series, and of those that a killed download leaves beside them."""
 _TEMPLATE = "%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
 
 
@@ -37,8 +39,7 @@ class Series:
 
     def is_in(self, root: Path) -> bool:
         """Whether all its files are there, by their number and their size together."""
-        folder = root / self.folder
-        sizes = [file.stat().st_size for file in folder.iterdir()] if folder.is_dir() else []
+        sizes = [file.stat().st_size for file in (root / self.folder).glob(_FILES)]
         return len(sizes) == self.instances and sum(sizes) == self.bytes
 
 
@@ -155,6 +156,9 @@ def _download(series: Sequence[Series], root: Path) -> None:
 
     client: Any = IDCClient
     root.mkdir(parents=True, exist_ok=True)
+    for one in series:
+        for leftover in (root / one.folder).glob(_UNFINISHED):  # each download names its own anew
+            leftover.unlink()
     try:
         client().download_from_selection(
             str(root),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from benchmark.sources import folder
 from benchmark.sources.answers import broken
 from benchmark.sources.download import locked
 from benchmark.sources.fetched import Fetched
@@ -60,11 +61,15 @@ class SynapseSource(Fetched):
         root = place.downloads / "synapse" / self.entity
         with locked(root), place.turn(HOST):
             place.patience.persist(self.entity, lambda: self._download(root, secret))
-        there = [path for path in sorted(root.rglob("*")) if path.is_file()]
-        names = [path.relative_to(root).as_posix() for path in there]
+        # what is unpacked goes elsewhere: all that lies in this folder is taken for published
+        unpacked = root.with_name(f"{self.entity}.unpacked")
+        names = [path.relative_to(root).as_posix() for path in folder.listing(root)]
         published = [Published(name, HOST) for name in names]
         chosen = choose(self.files, published, f"Synapse {self.entity}")
-        return [Got(root / one.name, one.name, file, verified=True) for file, one in chosen]
+        return [
+            Got(root / one.name, one.name, file, unpacked / one.name, verified=True)
+            for file, one in chosen
+        ]
 
     def _download(self, root: Path, secret: str) -> None:
         import synapseclient

@@ -1,16 +1,17 @@
 """A transfer over HTTP: resumed after a break, checked, placed only when complete."""
 
-import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
 from benchmark.machine.progress import byte_bar
 from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, is_page, shown
 from benchmark.sources.checks import Expected, give_receipt
@@ -101,7 +102,9 @@ class Transfer:
 
     def _going_on(self) -> dict[str, str]:
         """Headers that ask for the rest, if it can be told that it is the same file's."""
-        mark = json.loads(self.mark.read_text(encoding="utf-8")) if self.mark.exists() else {}
+        mark: dict[str, str] = {}
+        with suppress(UserError):  # none, or one that cannot be read: no version is known
+            mark = read_json(self.mark)
         if not self.done or not (mark or self.expected.hashes):
             return {}
         return {"Range": f"bytes={self.done}-", **mark}
@@ -121,7 +124,7 @@ class Transfer:
         strong = answer.headers.get("ETag", "W/")
         version = answer.headers.get("Last-Modified") if strong.startswith("W/") else strong
         if version:
-            self.mark.write_text(json.dumps({"If-Range": version}), encoding="utf-8")
+            write_json(self.mark, {"If-Range": version})
         return total
 
     def _check_total(self, total: int | None) -> None:

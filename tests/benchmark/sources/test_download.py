@@ -151,6 +151,21 @@ def test_a_damaged_beginning_is_fetched_anew(server: Server, tmp_path: Path) -> 
     assert ranges(server) == ["bytes=1000-", None]
 
 
+@pytest.mark.parametrize(("hashed", "asked"), [(True, "bytes=1000-"), (False, None)])
+def test_a_mark_that_cannot_be_read_blocks_nothing(
+    server: Server, tmp_path: Path, hashed: bool, asked: str | None
+) -> None:
+    """A power cut leaves it empty; the version of the beginning is then not known."""
+    page = server.put("/a", CONTENT)
+    (tmp_path / ".a.part").write_bytes(CONTENT[:1000])
+    (tmp_path / ".a.part.json").touch()
+    hashes = {"sha256": page.sha256} if hashed else None
+    download(f"{server.address}/a", tmp_path / "a", hashes=hashes)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert ranges(server) == [asked]
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.parametrize("excess", [0, 10])
 def test_a_beginning_as_long_as_the_file(server: Server, tmp_path: Path, excess: int) -> None:
     page = server.put("/a", CONTENT)

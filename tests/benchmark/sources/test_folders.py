@@ -1,5 +1,6 @@
 """A fetch always ends in a status; the fingerprint tells what has become available."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,25 @@ def test_the_fingerprint_follows_every_change(
     (folder / "b").unlink()
     (folder / "c").unlink()
     assert look() == "absent"
+
+
+@pytest.mark.parametrize("make", [local, manual])
+def test_what_a_file_manager_leaves_is_no_news(
+    tmp_path: Path, make: Callable[[Path], Folders]
+) -> None:
+    source, raw, folder = make(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / ".DS_Store").write_text("x")
+    assert source.fetch(raw).state == "manual"
+    (folder / "a").write_text("x")
+    os.utime(folder / "a", (1, 1))
+    before = source.fetch(raw)
+    assert (before.state, before.files) == ("ready", 1)
+    assert before.fingerprint == hashlib.sha256(b"a\x001\x001000000000\n").hexdigest()[:16]
+    (folder / ".DS_Store").write_text("xy")
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails" / "a").write_text("x")
+    assert source.fetch(raw) == before
 
 
 def test_local_folders_know_variables_and_home(

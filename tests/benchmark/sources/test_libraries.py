@@ -332,6 +332,21 @@ def test_a_series_is_counted_and_weighed(tmp_path: Path) -> None:
     assert not series.is_in(tmp_path)
     (folder / "1.dcm").write_bytes(b"x" * 10)
     assert series.is_in(tmp_path)
+    for name in ("1.dcm123456", ".DS_Store", "._1.dcm"):  # none of its files
+        (folder / name).write_bytes(b"x" * 10)
+    assert series.is_in(tmp_path)
+
+
+def test_what_a_killed_download_left_is_removed(
+    idc: Callable[..., Any], raw: Path, naps: Naps
+) -> None:
+    idc()
+    folder = raw.parents[1] / "downloads" / "idc" / "c" / "P1" / "s1" / "SEG_1.3"
+    folder.mkdir(parents=True)
+    (folder / "0.dcm123456").write_bytes(b"D" * 3)
+    made = source("idc", collection="c", index=25, series={"SEG": 1})
+    assert made.fetch(raw, naps.patience).state == "ready"
+    assert [path.name for path in folder.iterdir()] == ["0.dcm"]
 
 
 PINNED = int(idc_index_data.__version__.partition(".")[0])
@@ -431,6 +446,20 @@ def test_synapse_waits_for_a_token(
     assert client.tokens == [SECRET]
     assert nowhere_below(raw.parents[1], SECRET)
     assert SECRET not in capsys.readouterr().err
+
+
+def test_what_was_unpacked_is_not_taken_for_published(
+    client: SimpleNamespace, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_AUTH_TOKEN", SECRET)
+    made = source("synapse", **{**SYNAPSE, "files": [{"name": "*set*"}]})
+    first = made.fetch(raw)
+    assert content(first.root) == {"set/a": b"image"}
+    links = json.loads((raw / "links.json").read_text())
+    (raw / "fetched.json").unlink()
+    assert made.fetch(raw) == first
+    assert content(first.root) == {"set/a": b"image"}
+    assert json.loads((raw / "links.json").read_text()) == links == ["set"]
 
 
 @pytest.mark.parametrize("error", ["SynapseAuthenticationError", "SynapseUnmetAccessRestrictions"])
