@@ -102,6 +102,15 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> N
     scans.check_id(scan)
     if _left_out(scan):
         return
+    count = len(prepared.images)
+    try:
+        _add_rows(prepared, dataset, scan, converted)
+    finally:
+        if len(prepared.images) == count:  # no row will ever name what was converted
+            conversion.discard(scan, converted)
+
+
+def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
     paths, image = conversion.image_of(dataset, scan, converted)
     if image.native is None:
         raise ValueError("an image that was read has a grid of its own")

@@ -4,7 +4,7 @@ They are part of the digests or params of the rules, so that results of an older
 taken for new ones.
 """
 
-PREPARE = 3
+PREPARE = 4
 PROMPTS = 2
 SPLIT = 2
 FIT = 1

@@ -23,14 +23,24 @@ def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ..
     # a channel is picked out of a file only if it has no file of its own
     picked = scan.channel and len(scan.layout.image) == 1
     if not (plain and not picked and all(rasters.readable(path) for path in paths)):
-        converted = [
-            folder / f"{scan.id}{f'.{number}' if len(paths) > 1 else ''}.nii.gz"
-            for number in range(len(paths))
-        ]
+        converted = _targets(scan, folder)
         for path, target in zip(paths, converted, strict=True):
             _convert(scan, path, target)
-        paths = tuple(converted)
+        paths = converted
     return paths, volume.read(paths, modality=dataset.modality, channels=names)
+
+
+def discard(scan: Scan, folder: Path) -> None:
+    """Delete what `image_of` has converted of a scan, if it has."""
+    for path in _targets(scan, folder):
+        path.unlink(missing_ok=True)
+
+
+def _targets(scan: Scan, folder: Path) -> tuple[Path, ...]:
+    """Where the images of a scan are converted to; of a series only one candidate is taken."""
+    count = 1 if scan.layout.series else len(scan.images)
+    numbers = [f".{number}" for number in range(count)] if count > 1 else [""]
+    return tuple(folder / f"{scan.id}{number}.nii.gz" for number in numbers)
 
 
 def _convert(scan: Scan, path: Path, target: Path) -> None:
@@ -48,7 +58,9 @@ def _convert(scan: Scan, path: Path, target: Path) -> None:
 def _chosen(scan: Scan) -> Path:
     """Series that a label was drawn on: the one that it refers to if it fits, else the only one.
 
-    Some references are missing or name a series that the label does not lie on.
+    Some references are missing or name a series that the label does not lie on. One that cannot be
+    read may still be right: it is given, so that the scan ends for that reason and another phase of
+    the study is not taken in its place.
     """
     if not scan.images:
         raise UserError(
@@ -58,9 +70,10 @@ def _chosen(scan: Scan) -> Path:
         )
     if len(scan.images) == 1:
         return scan.images[0]
-    fitting = [path for path in scan.images if _fits(scan, path)]
+    fits = {path: _fits(scan, path) for path in scan.images}
+    fitting = [path for path in scan.images if fits[path]]
     first, referred = scan.images[0], "referred" in scan.fields
-    if referred and (first in fitting or not fitting):
+    if referred and (fits[first] is not False or not fitting):
         return first
     if len(fitting) == 1:
         return fitting[0]
@@ -71,11 +84,12 @@ def _chosen(scan: Scan) -> Path:
     )
 
 
-def _fits(scan: Scan, path: Path) -> bool:
+def _fits(scan: Scan, path: Path) -> bool | None:
+    """Whether a label lies on the grid of a series; None where the series cannot be read."""
     try:
         grid: Geometry = volume.read_header(path).native
     except UserError:  # such as two acquisitions in one series
-        return False
+        return None
     if scan.layout.label is None:
         return dicomseg.fits(scan.label, grid)
     return same_grid(volume.read_header(path), volume.read_header(scan.label)) is None

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmark import objects, prepare, volume
+from benchmark import catalogue, objects, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
 from benchmark.sources import Status
+from tests.benchmark.published.quirks import pet, short
 from tests.benchmark.published.tree import Tree, grey, scene
 
 Make = Callable[..., Dataset]
@@ -192,6 +193,41 @@ def test_a_scan_with_nothing_in_its_label_is_kept_where_that_is_a_finding(
     assert [row["scan"] for row in got.images] == ["a", "gone"]
     assert {row["scan"] for row in (*got.objects, *got.reference)} == {"a"}
     assert [row["scan"] for row in got.failures] == ["bad"]
+
+
+@pytest.mark.parametrize("unlabelled", ["leave-out", "set-aside"])
+def test_nothing_that_was_converted_stays_of_a_scan_without_a_row(
+    tmp_path: Path, ready: Ready, unlabelled: str
+) -> None:
+    """As of the half of the studies of D03 that has no lesion."""
+    tree = Tree(tmp_path / "raw")
+    for study, drawn in (("a", scene(1)), ("b", scene(1) * 0)):
+        _, source = pet(tree, study, study)
+        tree.segmentation(f"{study}/SEG_1/seg.dcm", source, [("Neoplasm", drawn == 1)])
+    content = catalogue.load("D03").model_dump(mode="json")
+    content["layout"][0]["unlabelled"] = unlabelled
+    dataset = Dataset.read({**content, "shards": 1}, "the test's entry")
+    got = prepare.prepare(dataset, ready(tree.root), 0, tmp_path / "converted")
+    kept, empty = (f"PETCT_1-{short('PETCT_1', study)}" for study in "ab")
+    assert [row["scan"] for row in got.images] == [kept]
+    assert [row["scan"] for row in got.failures] == [empty] * (unlabelled == "set-aside")
+    assert [path.name for path in (tmp_path / "converted").iterdir()] == [f"{kept}.nii.gz"]
+
+
+def test_all_scans_of_a_patient_are_in_one_part(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    patients = [f"p{number:02}" for number in range(20)]
+    for patient in patients:
+        for visit in "ab":
+            save_scan(tmp_path, f"{patient}_{visit}")
+    layout = {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"}
+    dataset = entry(tmp_path, layout={**layout, "patient": "^(p[0-9]+)_"})
+    rows = prepare.prepare(dataset, ready(tmp_path), 0).images
+    parts = {p: {row["part"] for row in rows if row["patient"] == p} for p in patients}
+    assert len(rows) == 40
+    assert all(len(part) == 1 for part in parts.values())
+    assert set.union(*parts.values()) == {"train", "validation"}
 
 
 def test_ignored_values_are_no_objects(
