@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
+from benchmark.archives import marker
 from benchmark.sources.fetched import Fetched
 from benchmark.sources.files import File, without_suffix
 from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, spared
@@ -32,10 +33,10 @@ class ManualSource(Fetched):
             raise ByHandError(f"To be done by hand: {numbered(steps)}")
         names = _names(place)
         for file in self.files:
-            for name in _fitting(file, names):
+            for name in _fitting(file, names, place):
                 _check(file, place, name)
         for file in self.files or [File(name=name) for name in names if "/" not in name]:
-            for name in _fitting(file, names) or [file.name]:
+            for name in _fitting(file, names, place) or [file.name]:
                 got = _got(file, name, place)
                 if is_unpacked(got) and (got.path.is_file() or spared(got)):
                     yield got
@@ -43,7 +44,9 @@ class ManualSource(Fetched):
     def to_do(self, place: Place) -> list[str]:
         """The steps of the entry, and where to put the files, as long as one of them is missing."""
         names = _names(place)
-        missing = [_wanted(file, names) for file in self.files if not _is_there(file, names, place)]
+        missing = [
+            _wanted(file, names, place) for file in self.files if not _is_there(file, names, place)
+        ]
         if not missing and (self.files or names):
             return []
         steps = self.steps or (f"get the data from {self.page or 'their owners'}",)
@@ -63,24 +66,29 @@ def _names(place: Place) -> list[str]:
 
 
 def _got(file: File, name: str, place: Place) -> Got:
-    return Got(place.files / name, name, file, unpacked=place.raw / "unpacked" / name)
+    return Got(place.files / name, name, file, unpacked=place.unpacked / name)
 
 
-def _fitting(file: File, names: Sequence[str]) -> list[str]:
-    return [name for name in names if fnmatchcase(name, file.name)]
+def _fitting(file: File, names: Sequence[str], place: Place) -> list[str]:
+    """Names that an entry means; with wildcards also of what was deleted once it was unpacked."""
+    found = [name for name in names if fnmatchcase(name, file.name)]
+    if found or not file.many:
+        return found
+    opened = (path.name for path in sorted(place.unpacked.glob("*")) if marker(path))
+    return [name for name in opened if fnmatchcase(name, file.name)]
 
 
-def _wanted(file: File, names: Sequence[str]) -> str:
+def _wanted(file: File, names: Sequence[str], place: Place) -> str:
     """A name that is missing, for a person."""
     if file.count is None:
         return file.name
-    found = len(_fitting(file, names))
+    found = len(_fitting(file, names, place))
     return f"{file.count} files like {file.name}, of which {found} are there,"
 
 
 def _is_there(file: File, names: Sequence[str], place: Place) -> bool:
     """Whether the file is there, or what it unpacks to: done by a person, or before."""
-    if found := len(_fitting(file, names)):
+    if found := len(_fitting(file, names, place)):
         return file.count in (None, found)
     folder = without_suffix(file.name) + "/"
     opened = is_unpacked(_got(file, file.name, place)) and any(n.startswith(folder) for n in names)

@@ -42,6 +42,11 @@ class Place:
         return self.raw / "files"
 
     @property
+    def unpacked(self) -> Path:
+        """Where a person's archives are unpacked."""
+        return self.raw / "unpacked"
+
+    @property
     def links(self) -> Path:
         """Record of the links in ``files``; all else there is a person's own."""
         return self.raw / "links.json"

@@ -64,9 +64,10 @@ FILES: dict[str, tuple[tuple[str, ...], list[Scan]]] = {
                 scan,
                 scan,
             )
+            for scan in (first, f"{first[:-1]}9")
         ],
     )
-    for name, (task, scan, names) in MSD.items()
+    for name, (task, first, names) in MSD.items()
 }
 FILES |= {
     "D01": (

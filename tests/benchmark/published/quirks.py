@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from tests.benchmark.published.tree import Expected, Tree, grey, scene, uid
+from tests.benchmark.published.tree import ORIGIN, SPACING, Expected, Tree, grey, scene, uid
 
 Build = Callable[[Tree], None]
 QUIRKS: dict[str, Build] = {}
@@ -35,7 +35,9 @@ ACTIVITY: dict[str, Any] = {
 }
 
 
-def pet(tree: Tree, root: str, study: str) -> tuple[NDArray[np.float32], list[Dataset]]:
+def pet(
+    tree: Tree, root: str, study: str, patient: str = "PETCT_1"
+) -> tuple[NDArray[np.float32], list[Dataset]]:
     """A PET series with two half-lives between injection and scan, and its SUV."""
     dose = Dataset()
     dose.RadionuclideTotalDose = 320e6
@@ -45,7 +47,7 @@ def pet(tree: Tree, root: str, study: str) -> tuple[NDArray[np.float32], list[Da
     made = tree.series(
         f"{root}/PT_1",
         activity,
-        patient="PETCT_1",
+        patient=patient,
         study=study,
         modality="PT",
         RadiopharmaceuticalInformationSequence=[dose],
@@ -63,13 +65,13 @@ def short(*names: object) -> str:
 @quirk("D03")
 def suv(tree: Tree) -> None:
     labels = scene(1)
-    for study, drawn in (("a", labels), ("b", labels)):
-        root = f"fdg_pet_ct_lesions/PETCT_1/{study}"
-        uptake, source = pet(tree, root, study)
-        tree.series(f"{root}/CT_1", grey(labels), patient="PETCT_1", study=study)
-        tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm", drawn == 1)])
-        scan = f"PETCT_1-{short('PETCT_1', study)}"
-        tree.expect(scan, labels, LESION, uptake, "PETCT_1")
+    for patient, study in (("PETCT_1", "a"), ("PETCT_1", "b"), ("PETCT_2", "a")):
+        root = f"fdg_pet_ct_lesions/{patient}/{study}"
+        uptake, source = pet(tree, root, study, patient)
+        tree.series(f"{root}/CT_1", grey(labels), patient=patient, study=study)
+        tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm", labels == 1)])
+        scan = f"{patient}-{short(patient, study)}"
+        tree.expect(scan, labels, LESION, uptake, patient)
 
 
 @quirk("D04")
@@ -94,10 +96,10 @@ def not_in_hounsfield_units(tree: Tree) -> None:
     tree.pair(image.format("coronacases_001"), mask.format("coronacases_001"), labels)
     tree.expect("coronacases_001", labels, names)
     eight = np.clip(grey(labels) + 100, 0, 255).astype(np.uint8)
-    scan = "radiopaedia_10_85902_1"
-    tree.image(image.format(scan), eight)
-    tree.image(mask.format(scan), labels)
-    tree.expect(scan, labels, names, eight / 255 * 1500 - 1250)
+    for scan in ("radiopaedia_10_85902_1", "radiopaedia_10_85902_3"):  # series of one case
+        tree.image(image.format(scan), eight)
+        tree.image(mask.format(scan), labels)
+        tree.expect(scan, labels, names, eight / 255 * 1500 - 1250, "radiopaedia_10")
 
 
 @quirk("D09")
@@ -316,34 +318,36 @@ def folders_of_uneven_depth(tree: Tree) -> None:
 @quirk("D35")
 def one_of_three_phases(tree: Tree) -> None:
     labels = scene(1)
-    patient = "Adrenal_Ki67_Seg_001"
-    root = f"adrenal_acc_ki67_seg/{patient}/s"
-    tree.series(f"{root}/CT_1", grey(labels, 2), patient=patient)
-    source = tree.series(f"{root}/CT_2", grey(labels), patient=patient)
-    tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm, Primary", labels == 1)])
-    tree.expect(patient, labels, {1: "adrenocortical carcinoma"}, patient=patient)
+    for patient in ("Adrenal_Ki67_Seg_001", "Adrenal_Ki67_Seg_002"):
+        root = f"adrenal_acc_ki67_seg/{patient}/s"
+        tree.series(f"{root}/CT_1", grey(labels, 2), patient=patient)
+        source = tree.series(f"{root}/CT_2", grey(labels), patient=patient)
+        tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm, Primary", labels == 1)])
+        tree.expect(patient, labels, {1: "adrenocortical carcinoma"}, patient=patient)
 
 
 @quirk("D36")
 def pictures_from_the_other_end(tree: Tree) -> None:
     labels = scene(1)
-    tree.series("Train_Sets/CT/1/DICOM_anon", grey(labels), patient="1")
     names = [f"liver_GT_{k:03d}.png" for k in range(len(labels))]
-    tree.pictures("Train_Sets/CT/1/Ground", labels[::-1] * np.uint8(255), names)
-    tree.expect("1", labels, {1: "liver"})
+    for patient in ("1", "2"):
+        tree.series(f"Train_Sets/CT/{patient}/DICOM_anon", grey(labels), patient=patient)
+        tree.pictures(f"Train_Sets/CT/{patient}/Ground", labels[::-1] * np.uint8(255), names)
+        tree.expect(patient, labels, {1: "liver"})
 
 
 @quirk("D37")
 def a_file_an_organ(tree: Tree) -> None:
     names = {1: "A_Carotid_L", 2: "Bone_Mandible", 3: "SpinalCord"}
     labels = scene(*names)
-    folder = "HaN-Seg/set_1/case_01"
-    tree.image(f"{folder}/case_01_IMG_CT.nrrd", grey(labels))
-    tree.image(f"{folder}/case_01_IMG_MR_T1.nrrd", grey(labels, 3))
-    for value, name in names.items():
-        mask = (labels == value).astype(np.uint8)
-        tree.image(f"{folder}/case_01_OAR_{name}.seg.nrrd", mask)
-    tree.expect("case_01", labels, names)
+    for case in ("case_01", "case_02"):
+        start = f"HaN-Seg/set_1/{case}/{case}"
+        tree.image(f"{start}_IMG_CT.nrrd", grey(labels))
+        tree.image(f"{start}_IMG_MR_T1.nrrd", grey(labels, 3))
+        for value, name in names.items():
+            mask = (labels == value).astype(np.uint8)
+            tree.image(f"{start}_OAR_{name}.seg.nrrd", mask)
+        tree.expect(case, labels, names)
 
 
 @quirk("D38")
@@ -377,19 +381,27 @@ def references_that_are_missing_or_wrong(tree: Tree) -> None:
     source = tree.series(f"{root}/CT_2", grey(liver), patient="HCC_050")
     tree.segmentation(f"{root}/SEG_1/seg.dcm", source, segments, refer=False)
     tree.set_aside.add("HCC_050")
+    root = "hcc_tace_seg/HCC_051/s"  # refers to a series of two acquisitions
+    heights = [ORIGIN[2] + SPACING[0] * k for k in range(len(liver))] * 2
+    tree.series(f"{root}/CT_1", grey(liver, 2), patient="HCC_051")
+    twice = np.concatenate([grey(liver), grey(liver)])
+    source = tree.series(f"{root}/CT_2", twice, patient="HCC_051", heights=heights)
+    tree.segmentation(f"{root}/SEG_1/seg.dcm", source[: len(liver)], segments)
+    tree.set_aside.add("HCC_051")
 
 
 @quirk("D39")
 def annotated_in_part(tree: Tree) -> None:
     apart = scene(1, 2, 3)
     labels = (apart > 0).astype(np.uint8)
-    root = "mediastinal_lymph_node_seg/case_0002/s"
-    source = tree.series(f"{root}/CT_1", grey(labels), patient="case_0002")
-    text = "Partially Annotated"
-    segments = [("Lymph node", labels == 1)]
-    tree.segmentation(f"{root}/SEG_1/1.dcm", source, segments, description=text)
     nodes = {f"mediastinal lymph node/{number}": apart == number for number in (1, 2, 3)}
-    tree.scans["case_0002"] = Expected(grey(labels), nodes, "case_0002")
+    for patient in ("case_0002", "case_0003"):
+        root = f"mediastinal_lymph_node_seg/{patient}/s"
+        source = tree.series(f"{root}/CT_1", grey(labels), patient=patient)
+        text = "Partially Annotated"
+        segments = [("Lymph node", labels == 1)]
+        tree.segmentation(f"{root}/SEG_1/1.dcm", source, segments, description=text)
+        tree.scans[patient] = Expected(grey(labels), nodes, patient)
 
 
 @quirk("D40")
@@ -413,29 +425,31 @@ def grey_values(tree: Tree) -> None:
     names = {1: "liver", 2: "right kidney", 3: "left kidney", 4: "spleen"}
     labels = scene(*names)
     stored = np.array([0, 63, 126, 189, 252], dtype=np.uint8)[labels]
-    root = "Train_Sets/MR/1"
-    for number, (folder, scan) in enumerate(
-        (
-            ("T1DUAL/DICOM_anon/InPhase", "1-T1-in"),
-            ("T1DUAL/DICOM_anon/OutPhase", "1-T1-out"),
-            ("T2SPIR/DICOM_anon", "1-T2"),
-        ),
-        start=1,
-    ):
-        image = grey(labels, number)
-        tree.series(f"{root}/{folder}", image, patient="1", modality="MR")
-        tree.expect(scan, labels, names, image, "1")
     double = [f"IMG-0004-{2 * (k + 1):05d}.png" for k in range(len(labels))]
-    tree.pictures(f"{root}/T1DUAL/Ground", stored, double)
     single = [f"IMG-0002-{k + 1:05d}.png" for k in range(len(labels))]
-    tree.pictures(f"{root}/T2SPIR/Ground", stored, single)
+    for patient in ("1", "2"):
+        root = f"Train_Sets/MR/{patient}"
+        for number, (folder, sequence) in enumerate(
+            (
+                ("T1DUAL/DICOM_anon/InPhase", "T1-in"),
+                ("T1DUAL/DICOM_anon/OutPhase", "T1-out"),
+                ("T2SPIR/DICOM_anon", "T2"),
+            ),
+            start=1,
+        ):
+            image = grey(labels, number)
+            tree.series(f"{root}/{folder}", image, patient=patient, modality="MR")
+            tree.expect(f"{patient}-{sequence}", labels, names, image, patient)
+        tree.pictures(f"{root}/T1DUAL/Ground", stored, double)
+        tree.pictures(f"{root}/T2SPIR/Ground", stored, single)
 
 
 @quirk("D44")
 def micrometres(tree: Tree) -> None:
     labels = scene(1)
     folder = "Kidney_2/D4_training_data/glomeruli"
-    scan = "kidney2_D4_h3_glomeruli_roi1"
-    tree.ome_tiff(f"{folder}/{scan}_raw_pag.ome.tiff", grey(labels), 1.6)
-    tree.ome_tiff(f"{folder}/{scan}_annotation.ome.tiff", labels * np.uint8(255), 1.6)
-    tree.expect(scan, labels, {1: "glomerulus"}, patient="kidney2")
+    for block in ("h3_glomeruli_roi1", "h4_glomeruli_roi2", "h5_glomeruli_roi3"):  # all there are
+        scan = f"kidney2_D4_{block}"
+        tree.ome_tiff(f"{folder}/{scan}_raw_pag.ome.tiff", grey(labels), 1.6)
+        tree.ome_tiff(f"{folder}/{scan}_annotation.ome.tiff", labels * np.uint8(255), 1.6)
+        tree.expect(scan, labels, {1: "glomerulus"}, patient="kidney2")

@@ -1,16 +1,21 @@
 """Every dataset of the paper, as a small tree in its published layout, goes through `prepare`."""
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmark import catalogue, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.masks import Mask
+from benchmark.published.scans import find
 from benchmark.sources import Status
 from benchmark.sources.fetched import lay_out
 from benchmark.sources.files import File
+from benchmark.sources.manual import ManualSource
 from benchmark.sources.place import Got, Place
 from benchmark.sources.tree import plant
 from tests.benchmark.published.files import CODES, DECOYS, FILES, WORD
@@ -68,7 +73,7 @@ def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
     entry = catalogue.load(f"{name}@released")
     tree = build(name, tmp_path / "raw")
     got = prepared(entry, tree.root, tmp_path / "converted")
-    scans = {row["scan"] for row in got.images}
+    found = {row["scan"] for row in got.images}
     assert {row["structure"] for row in got.objects} == RELEASED[name]
     if name == "D25":  # the mask on other slices
         assert {row["scan"] for row in got.failures} == {"ProstateDx-01-0006"}
@@ -77,12 +82,63 @@ def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
     expected = {
         "D26": {"10005_1000005-human"},
         "D41": {"word_0001", "word_0002"},
-        "D43": {"1-T1-in"},
+        "D43": {"1-T1-in", "2-T1-in"},
     }
-    assert scans == expected.get(name, set(tree.scans))
+    assert found == expected.get(name, set(tree.scans))
+    if name == "D06":
+        assert {row["patient"] for row in got.images} == {"coronacases_001", "radiopaedia_10"}
     if name in AS_STORED:
         image = volume.read([Path(got.images[-1]["images"][0])])
         np.testing.assert_array_equal(image.array, AS_STORED[name])
+
+
+CONFIG = Path(__file__).parents[3] / "config"
+LEARNT: dict[str, list[str]] = {
+    name: yaml.safe_load((CONFIG / f"{name}.yaml").read_text())["datasets"]
+    for name in ("ten", "training")
+}
+"""Datasets of the studies in which a model is to learn from each."""
+ALONE = {"D44"}
+"""Those of them that hold one patient, from which nothing can be learnt."""
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_study_tells_from_which_of_its_datasets_no_model_learns(name: str) -> None:
+    head = (CONFIG / f"{name}.yaml").read_text().partition("\nstudy:")[0]
+    told = re.findall(r"No model learns from (D\d\d)", " ".join(head.replace("#", " ").split()))
+    assert {*told} == ALONE & {*LEARNT[name]}
+
+
+HANDED_OUT = [
+    ("D07", "hecktor2022_training.zip", "hecktor2022_training/hecktor2022"),
+    ("D07", "hecktor2022_training_corrected_v3.zip", "hecktor2022_training/hecktor2022"),
+    ("D07", "hecktor2022_training_corrected_v3", "hecktor2022_training/hecktor2022"),
+    ("D08", "train_2.zip", "train_2"),
+    ("D08", "train_2", "."),
+    ("D08", "train", "."),
+]
+"""Archives as they are handed out, and folders that a person has unpacked, with what is in them."""
+
+
+@pytest.mark.parametrize(("name", "top", "inner"), HANDED_OUT)
+def test_names_under_which_the_data_come(name: str, top: str, inner: str, tmp_path: Path) -> None:
+    entry = catalogue.load(name)
+    tree = build(name, tmp_path / "tree")
+    (labels,) = tree.root.rglob("label*")
+    shutil.copytree(labels.parent, tmp_path / "handed out" / inner, dirs_exist_ok=True)
+    place = Place(tmp_path / "data" / name / "raw")
+    if top.endswith(".zip"):
+        archive = place.files / top.removesuffix(".zip")
+        shutil.make_archive(str(archive), "zip", tmp_path / "handed out")
+    else:
+        shutil.copytree(tmp_path / "handed out", place.files / top)
+    assert isinstance(entry.source, ManualSource)
+    assert entry.source.to_do(place) == []
+    status = entry.source.fetch(place.raw)
+    assert status.state == "ready"
+    found = find(entry, Path(status.root))
+    assert {scan.id for scan in found} == set(tree.scans)
+    assert all(scan.label.exists() for scan in found)
 
 
 def fetched(root: Path, raw: Path) -> Path:
@@ -115,6 +171,8 @@ def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Pa
     got = prepared(entry, files, tmp_path / "converted")
     assert {row["scan"] for row in got.failures} == tree.set_aside, got.failures
     assert {row["scan"] for row in got.images} == set(tree.scans)
+    if name in {*LEARNT["ten"], *LEARNT["training"]}:
+        assert (len({row["patient"] for row in got.images}) > 1) == (name not in ALONE)
     for row in got.images:
         expected = tree.scans[row["scan"]]
         read = volume.read(

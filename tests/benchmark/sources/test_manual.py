@@ -41,8 +41,9 @@ def test_an_archive_is_unpacked_where_it_lies(raw: Path, files: list[dict[str, A
     assert source.fetch(raw) == got
 
 
-def test_an_archive_may_be_deleted_once_it_is_unpacked(raw: Path) -> None:
-    source = manual(files=[FILE])
+@pytest.mark.parametrize("file", [FILE, {"name": "set*"}])
+def test_an_archive_may_be_deleted_once_it_is_unpacked(raw: Path, file: dict[str, Any]) -> None:
+    source = manual(files=[file])
     (raw / "files" / "set.zip").write_bytes(SET)
     source.fetch(raw)
     (raw / "files" / "set.zip").unlink()
