@@ -227,6 +227,8 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
         "citation": entry.citation,
         "state": status["state"],
         "reason": status["reason"],
+        "spacing_note": entry.spacing_note,
+        "published": entry.published,
         "scans": 0,
         "objects": 0,
         "set_aside": lost,

@@ -92,7 +92,10 @@ def prepare(
             structures[row["structure"]] += 1
         for row in got.failures:
             print(f"set aside: {row['scan'] or 'the whole dataset'}: {row['reason']}")
-    print(f"{scans:,} scans")
+    if shard is None and entry.published:
+        print(f"{scans:,} of {entry.published:,} published scans")
+    else:
+        print(f"{scans:,} scans")
     for structure, count in structures.items():
         print(f"{count:8,} {structure}")
 

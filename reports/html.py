@@ -101,6 +101,7 @@ def content(results: "Results") -> dict[str, Any]:
         "blocks": sections.blocks(results),
         "headings": tables.headings(),
         "scoring": scoring.told(results),
+        "spacing_notes": scoring.spacing(results),
         "figures": [
             {"name": name, "section": entry.section, "title": entry.title}
             | {"paper": entry.panels or name.removeprefix("fig")}

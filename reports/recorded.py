@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.windows import CLINICAL, SOURCE
-from reports import headline, sections
+from reports import headline, scoring, sections
 from reports.supplement import NORMALISATION
 from reports.tables import cell
 from reports.tidy import Printed
@@ -21,6 +21,7 @@ _DATASETS = {
     "modality": "Modality",
     "state": "State",
     "scans": "Scans",
+    "published": "Published",
     "objects": "Objects",
     "licence": "Licence",
     "homepage": "Site",
@@ -50,7 +51,8 @@ def printed(results: "Results") -> "Iterator[Printed]":
     """Give the tables in the order of `reports.supplement.RECORDED`."""
     yield _headline(results)
     datasets = sections.datasets(results)
-    yield _table("datasets", "Table S1: Datasets and where they are", _DATASETS, datasets)
+    heading = "Table S1: Datasets and where they are"
+    yield _table("datasets", heading, _DATASETS, datasets, below=tuple(scoring.spacing(results)))
     failures = sections.failures(results.failures)
     yield _table("failures", "What was set aside or failed", _FAILURES, failures, "Nothing.")
     yield windows(results)

@@ -16,8 +16,8 @@ _DISTANCE = {
 
 
 def told(results: "Results") -> list[str]:
-    """Sentences on empty predictions, their number, and the tolerance of NSD."""
-    sentences = (empty(results), counted(results), tolerance(results))
+    """Sentences on empty predictions, their number, the tolerance of NSD, and spacings."""
+    sentences = (empty(results), counted(results), tolerance(results), *spacing(results))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -54,6 +54,13 @@ def tolerance(results: "Results") -> str:
         f"The tolerance of NSD is {', '.join(values)}; the entry of a dataset may name one of its "
         "own for a structure."
     )
+
+
+def spacing(results: "Results") -> list[str]:
+    """What is to be known of the spacing of scored datasets, and so of their NSD, HD95 and ASD."""
+    scored = {name: entry for name, entry in results.datasets.items() if entry.get("scans")}
+    notes = {name: entry.get("spacing_note") for name, entry in scored.items()}
+    return [f"{name}: {note}" for name, note in notes.items() if note]
 
 
 def _rules(results: "Results") -> dict[str, Any]:

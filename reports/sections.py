@@ -139,6 +139,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
                 **{key: entry.get(key) or "" for key in ("split", "modality")},
                 **{key: entry.get(key, NONE) for key in ("scans", "objects")},
+                "published": entry.get("published") or NONE,
             }
         )
     return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.columns import Column, Kind, Table
 from reports.notes import notes
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from reports.results import Results
+
+_DISTANCES = {name for name, metric in METRICS.items() if metric.family == "distance"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def printed(results: "Results") -> Iterator[Printed]:
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
         if entry.columns[-1].kind == "mm":
             below += filter(None, [scoring.empty(results)])
+        if not _DISTANCES.isdisjoint(rows.get("metric", ())):
+            below += scoring.spacing(results)
         yield Printed(name, entry.heading, rows, head, cells, below, entry.without)
 
 

@@ -127,6 +127,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "homepage": "https://example.org",
     "citation": "nobody",
     "quirks": ["one"],
+    "spacing_note": "It is lost.",
     "released": {"ignore": [9]},
 }
 METHODS = """

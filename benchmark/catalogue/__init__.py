@@ -23,6 +23,7 @@ _TOLD = (
     "homepage",
     "citation",
     "quirks",
+    "spacing_note",
     "registration",
     "overlaps",
     "released",
@@ -94,6 +95,7 @@ class Dataset(Settings):
     homepage: str | None = None
     citation: str | None = None
     quirks: tuple[str, ...] = ()
+    spacing_note: str | None = None
     released: dict[str, Any] = {}
 
     def digest(self, stage: Literal["fetch", "prepare"]) -> str:
@@ -105,6 +107,12 @@ class Dataset(Settings):
         content = self.model_dump(mode="json", exclude=told)
         content["source"] = substance(content["source"])
         return digest([stages.PREPARE, content])
+
+    @property
+    def published(self) -> int | None:
+        """How many scans with labels are published, as the layout counts them, if that is known."""
+        each = any(layout.each_channel for layout in self.layout)
+        return self.scans and self.scans * (len(self.channels) if each else 1)
 
     @field_validator("id")
     @classmethod

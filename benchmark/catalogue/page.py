@@ -93,6 +93,8 @@ def _quirks(entries: list[Dataset]) -> list[str]:
     lines = []
     for entry in entries:
         told = [*entry.quirks]
+        if entry.spacing_note:
+            told.append(entry.spacing_note)
         if entry.registration:
             told.insert(0, f"Needs {entry.registration}.")
         if entry.licence.note:

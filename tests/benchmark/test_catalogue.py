@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from benchmark import catalogue
+from benchmark import catalogue, metrics
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 
@@ -40,6 +41,31 @@ def test_masks_are_shown_only_where_the_licence_allows_it() -> None:
         licence = catalogue.load(name).licence
         if licence.redistributable:
             assert licence.spdx in {"CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-4.0"}, name
+
+
+def test_what_a_microscope_sees_is_not_measured_in_millimetres() -> None:
+    entries = [catalogue.load(name) for name in catalogue.names()]
+    tolerances = {
+        entry.id: structure.nsd_tolerance_mm
+        for entry in entries
+        if entry.modality == "SRX"
+        for structure in entry.labels.values()
+    }
+    assert tolerances.keys() == {"D44", "P10"}
+    assert all(tolerances.values()), tolerances
+    cube = np.zeros((40, 20, 20), dtype=bool)
+    cube[2:10, 5:15, 5:15] = True
+    settings: Any = {"grid_voxels": cube.size, "tolerance_mm": tolerances["D44"] or 2.0}
+    spacing = (0.0016, 0.0016, 0.0016)
+    # 20 voxels on, the two cubes are 12 voxels apart: no surface is within two of the other
+    assert metrics.score(cube, np.roll(cube, 20, axis=0), spacing, **settings)["nsd"] == 0
+    assert metrics.score(cube, np.roll(cube, 1, axis=0), spacing, **settings)["nsd"] == 1
+
+
+def test_each_channel_that_is_a_scan_counts_as_published() -> None:
+    assert catalogue.load("D32").published == 260
+    assert catalogue.load("D22").published == 4 * 1251
+    assert catalogue.load("D40").published is None
 
 
 REFUSED = [
@@ -121,7 +147,7 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
         ({"layout": {**LAYOUT_OF_ENTRY, "unverified": "all"}}, set()),
         ({"layout": {**LAYOUT_OF_ENTRY, "label_transforms": ["binary"]}}, {"prepare"}),
         ({"licence": {"spdx": "CC0-1.0"}}, set()),
-        ({"citation": "x", "homepage": "x", "quirks": ["x"]}, set()),
+        ({"citation": "x", "homepage": "x", "quirks": ["x"], "spacing_note": "x"}, set()),
         ({"source": {"kind": "local", "path": "elsewhere"}}, {"fetch", "prepare"}),
         ({"labels": {1: "lesion"}}, {"prepare"}),
         ({"labels": {1: {"name": "lesion", "nsd_tolerance_mm": 1}}}, {"prepare"}),

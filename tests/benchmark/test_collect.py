@@ -75,11 +75,13 @@ def collected(
     """Run a study over two datasets of two shards each and collect it; its folder."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*, bad: bool = False, with_weights: bool = True, absent: bool = False) -> Path:
+    def run(
+        *, bad: bool = False, with_weights: bool = True, absent: bool = False, **told: Any
+    ) -> Path:
         for name in ("T1", "T2"):
             for scan in ("a", "c", "d", "e"):
                 save_scan(tmp_path / name, scan)
-            made = entry(tmp_path / name, id=name, collection=f"from {name}", shards=2)
+            made = entry(tmp_path / name, id=name, collection=f"from {name}", shards=2, **told)
             Path(f"{name}.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
         if bad:
             Path("T1/labels/a.nii.gz").unlink()
@@ -152,6 +154,13 @@ def test_what_was_set_aside_is_listed(collected: Collected) -> None:
     check(folder, 1 / 8)
     with pytest.raises(UserError, match=r"1 of 8 scans were lost, .*budget of 10%"):
         check(folder, 0.1)
+
+
+def test_what_an_entry_tells_of_its_scans_is_recorded(collected: Collected) -> None:
+    record = read_json(collected(scans=5, spacing_note="It is lost.") / "record.json")
+    entry = record["datasets"]["T1"]
+    assert (entry["scans"], entry["published"]) == (4, 5)
+    assert entry["spacing_note"] == "It is lost."
 
 
 def test_a_method_without_weights_is_skipped_and_no_loss(collected: Collected) -> None:

@@ -150,6 +150,14 @@ def test_from_the_plan_to_a_checked_dataset(here: Path, entry: Make, save_scan: 
         invoke("verify", name)
 
 
+def test_fewer_scans_than_published_are_told(here: Path, entry: Make, save_scan: Save) -> None:
+    for scan in ("a", "b"):
+        save_scan(here / "own", scan)
+    name = write(entry(here / "own", scans=3))
+    assert "2 of 3 published scans\n" in invoke("prepare", name)
+    assert "2 scans\n" in invoke("prepare", name, "--shard", "0")
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import metrics
+from benchmark import catalogue, metrics
 from benchmark.files import read_json, write_json
 from benchmark.metrics.empty import EmptyPolicy
-from reports import html, scoring, tables, tidy
+from reports import html, recorded, scoring, tables, tidy
 from reports.figures import draw
 from reports.results import Results
 
@@ -124,3 +124,45 @@ def test_it_stands_where_the_numbers_are_read(study: Path, tmp_path: Path) -> No
     assert "Nothing was predicted by PAM-1" in (folder / "table1.md").read_text(encoding="utf-8")
     assert DIAGONAL not in (folder / "sensitivity_by_dataset.md").read_text(encoding="utf-8")
     assert DIAGONAL in draw("fig4b", results)[1]
+
+
+def test_what_is_wrong_with_a_spacing_stands_below_distances(study: Path, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    record = read_json(folder / "record.json")
+    lost = catalogue.load("D40").spacing_note
+    assert lost is not None
+    record["datasets"]["D01"]["spacing_note"] = lost
+    record["datasets"]["D03"] |= {"spacing_note": "Not scored.", "scans": 0}
+    write_json(folder / "record.json", record)
+    results = Results(folder)
+    assert scoring.spacing(results) == [f"D01: {lost}"]
+    data = html.render(results).partition('<h2 id="data">')[2].partition("</section>")[0]
+    assert f"D01: {lost}" in data
+    for module in (tables, tidy, recorded):
+        module.make(results)
+    for name, told in {
+        "table1": True,
+        "averages": True,
+        "nsd_by_dataset": True,
+        "hd95_by_dataset": True,
+        "asd_by_dataset": True,
+        "datasets": True,
+        "sensitivity_by_dataset": False,
+        "fingerprint": False,
+    }.items():
+        text = (folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
+        assert (f"D01: {lost}" in text) == told, name
+
+
+def test_scans_stand_beside_those_that_are_published(study: Path, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    record = read_json(folder / "record.json")
+    record["datasets"]["D01"]["published"] = 3
+    write_json(folder / "record.json", record)
+    results = Results(folder)
+    data = html.render(results).partition('<h2 id="data">')[2]
+    assert '<td class="number" data-value="2">2 of 3</td>' in data
+    assert data.count('<td class="number" data-value="2">2</td>') == 2
+    recorded.make(results)
+    written = pd.read_csv(folder / "tables" / "datasets.csv", dtype=str).set_index("id")
+    assert (written["scans"]["D01"], written["published"]["D01"]) == ("2", "3")
