@@ -9,10 +9,11 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from benchmark import catalogue, export, inference, objects, paths, prepare, prompts
+from benchmark import catalogue, export, inference, objects, paths, prepare, prompts, volume
 from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.files import write_json
+from benchmark.masks import Mask
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_table, write_table
@@ -90,3 +91,40 @@ def test_the_oracle_lies_on_the_label_file(
     masks.unlink()
     with pytest.raises(UserError, match="holds no masks of a shard"):
         export.export(run, dataset, tmp_path / "out")
+
+
+def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shape = (4, 5, 6)
+    first, second, elsewhere = (np.zeros(shape, dtype=bool) for _ in range(3))
+    first[1:3, 1:4, 1:4] = second[2:4, 2:5, 2:5] = elsewhere[0] = True
+    image = Path("a.nii.gz")
+    volume.write(np.zeros(shape, dtype=np.int16), (1.0, 1.0, 1.0), image)
+    scan = {"scan": "a", "images": [str(image)]}
+    sizes = {f"size_{axis}": size for axis, size in zip("zyx", shape, strict=True)}
+    images = Path(paths.IMAGES.format(dataset="T1", shard=0))
+    write_table([scan | sizes], prepare.IMAGES, images)
+    rows = [
+        {"scan": "a", "object": name, "variant": variant, "deviation": deviation, "status": "ok"}
+        | Mask.of(mask).to_row()
+        for name, variant, deviation, mask in (
+            ("a/one/1", "", 0.0, first),
+            ("a/one/1", "", 0.2, elsewhere),
+            ("a/two/1", "", 0.0, second),
+            ("a/two/1", "", -0.2, elsewhere),
+            ("a/two/1", "other", 0.0, elsewhere),
+        )
+    ]
+    masks = Path(paths.MASKS.format(run="r", dataset="T1", shard=0))
+    write_table(rows, inference.MASKS, masks)
+    (written,), left_out = export.export(masks.parents[2], "T1", tmp_path / "out")
+    assert left_out == 0
+    expected = np.zeros(shape, dtype=np.uint8)
+    expected[first] = 1
+    expected[second] = 2
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(written))), expected)
+    (other,), _ = export.export(masks.parents[2], "T1", tmp_path / "other", variant="other")
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(other)))
+    np.testing.assert_array_equal(found, elsewhere)
