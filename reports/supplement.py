@@ -155,10 +155,15 @@ SUPPLEMENT: dict[str, Table] = {
     "times_by_dataset": Table(
         "Seconds from reading the scan to the result of an object, by dataset",
         "times_by_dataset",
-        (DATASET, column("Device", "text", "device"), column("Seconds", "short", "seconds")),
+        (
+            DATASET,
+            column("Device", "text", "device"),
+            column("Seconds", "timed", "seconds", "objects"),
+        ),
         "S12",
         {"phase": ("total",)},
         "method",
+        notes=("Mean seconds, and in parentheses the number of objects that they are of.",),
         without="No times were taken.",
     ),
     "times_tests": Table(
@@ -171,6 +176,8 @@ SUPPLEMENT: dict[str, Table] = {
             column("Device", "text", "device_b"),
             column("Unit", "text", "unit"),
             N,
+            column("Matched by", "text", "matched_by"),
+            column("Matches", "count", "matches"),
             column("Ratio", "short", "ratio"),
             column("Test", "text", "test"),
             P,
@@ -179,6 +186,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         "S13",
         {"phase": ("total",)},
+        notes=("Means of a dataset are over what was timed with both methods: the matches.",),
         without="No times of two methods were taken.",
     ),
     "prompt_times": Table(
@@ -271,7 +279,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Cohort", "text", "cohort"),
             METHOD,
             column("Measure", "text", "measure"),
-            N,
+            column("n/patients", "of", "n", "patients"),
             column("Events", "count", "events"),
             column("Log-rank P", "p", "logrank_p"),
             column("Hazard ratio (per SD)", "number", "hazard_ratio"),
@@ -281,6 +289,8 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         notes=(
             "Hazard ratios are for one standard deviation of the change; the interval is theirs.",
+            "n: patients with all three changes, a time and an event. That others lack one may "
+            "itself depend on how they fare.",
             UNCORRECTED,
         ),
         without=_NO_COHORT,

@@ -124,6 +124,10 @@ def _interval(low: float, high: float) -> str:
     return NONE if _missing(high) else f"{low:.3f} to {high:.3f}"
 
 
+def _of(part: float, whole: float) -> str:
+    return f"{part:,.0f}" if _missing(whole) else f"{part:,.0f}/{whole:,.0f}"
+
+
 def _short(value: float) -> str:
     """Three significant digits, never as a power of ten."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
@@ -137,6 +141,8 @@ _PRINTED: dict[Kind, Callable[..., str]] = {
     "signed": lambda value: f"{value:+.3f}",
     "percent": lambda value: f"{value:.1f}",
     "short": _short,
+    "of": _of,
+    "timed": lambda seconds, objects: f"{_short(seconds)} ({objects:,.0f})",
     "p": p_value,
     "pm": _plus_minus,
     "interval": _interval,

@@ -38,8 +38,8 @@ CURVES = (
 )
 TESTS = (
     *_KEY,
-    *("measure", "unit", "n", "events", "cut", "n_low", "n_high", "logrank_statistic"),
-    *("logrank_p", "hazard_ratio", "hr_low", "hr_high", "cox_p", "ph_p"),
+    *("measure", "unit", "patients", "n", "events", "cut", "n_low", "n_high"),
+    *("logrank_statistic", "logrank_p", "hazard_ratio", "hr_low", "hr_high", "cox_p", "ph_p"),
     *("concordance", "c_low", "c_high", "reason"),
 )
 COX = (
@@ -140,7 +140,7 @@ def _one(
     drawn: dict[str, tuple[float, Any]] = {}
     for measure, name in zip(MEASURES, names, strict=True):
         change = np.round(known[name].to_numpy(np.float64), 12)
-        about = {"measure": measure, **base}
+        about = {"measure": measure, "patients": len(rows), **base}
         why = reason or ("no patient differs from another" if constant(change) else "")
         if why:
             yield "survival_tests", {**about, "reason": why}
@@ -173,7 +173,6 @@ def _cut(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
     """Cut at the median: the cut, the curves of both groups, and the log-rank test."""
     from lifelines import KaplanMeierFitter
-    from lifelines.statistics import logrank_test
 
     median = float(np.median(change))
     high = change > median
@@ -196,11 +195,18 @@ def _cut(
                     "censored": int(table.at[at, "censored"]),
                 }
             )
+    return cut, curves, _logrank(time, event, high)
+
+
+def _logrank(time: Any, event: Any, high: Any) -> dict[str, Any]:
+    """Log-rank test of the patients in ``high`` against the others, or why there is none."""
+    from lifelines.statistics import logrank_test
+
     if high.all() or not high.any():
-        return cut, curves, {"reason": "the median cuts nothing: all changes lie on one side"}
+        return {"reason": "the median cuts nothing: all changes lie on one side"}
     found = logrank_test(time[high], time[~high], event[high], event[~high])
     tested = {"logrank_statistic": float(found.test_statistic), "logrank_p": float(found.p_value)}
-    return cut, curves, {**tested, "reason": ""}
+    return {**tested, "reason": ""}
 
 
 def _cox(

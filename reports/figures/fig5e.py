@@ -89,7 +89,8 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
         "Kaplan-Meier curves of the patients whose tumour shrank more (at or below the median "
         f"change) and less, with {confidence} intervals and numbers at risk; P: log-rank test, not "
         "corrected for the number of tests. Hazard ratios are for one standard deviation of the "
-        f"change, with {confidence} intervals."
+        f"change, with {confidence} intervals. Patients who lack a change, a time or an event are "
+        "left out; that they do may itself depend on how they fare."
     )
     for row in kept.to_dict("records"):
         ratio, c = float(row["hazard_ratio"]), float(row["concordance"])
@@ -97,7 +98,7 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
             text += (
                 f" {row['cohort']}, {row['method']}, {row['measure']}: hazard ratio {ratio:.2f} "
                 f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) per standard deviation, "
-                f"concordance {c:.2f}."
+                f"concordance {c:.2f}, {row['n']:.0f} of {row['patients']:.0f} patients."
             )
     return f"{text} {why}".rstrip()
 

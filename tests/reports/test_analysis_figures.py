@@ -193,7 +193,7 @@ SURVIVAL_TESTS = pd.DataFrame(
     [
         {"cohort": "P11", "method": "reference", "measure": measure, "logrank_p": p}
         | {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
-        | {"reason": None}
+        | {"n": 37, "patients": 40, "reason": None}
         for measure, p in (("area", 0.04), ("volume", 0.0001))
     ]
 )
@@ -226,6 +226,8 @@ def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
     assert "for one standard deviation of the change, with 90 % intervals" in caption
     assert "with 90 % intervals and numbers at risk" in caption
     assert "95 %" not in caption
+    assert caption.count("concordance 0.70, 37 of 40 patients.") == 2
+    assert "left out" in caption
     assert "not corrected" in caption
     absent = {"cohort": "D38", "reason": "no data: the dataset is manual"}
     skipped = SURVIVAL_TESTS[["method", "measure"]].assign(**absent)

@@ -6,14 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.analysis import ANALYSES, read_statistics
+from benchmark.analysis import ANALYSES, efficiency, read_statistics, survival
 from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
+from benchmark.phantoms.cohort import HAZARD_PER_SD
 from benchmark.windows import CLINICAL
 from reports import recorded, tables, tidy
 from reports.columns import Column, Table
+from reports.figures import fig5e
 from reports.results import Results
 from reports.supplement import NAMES, SOURCES, SUPPLEMENT
+from tests.benchmark.analysis.test_survival import cohort
 from tests.reports.test_training_figures import runs
 
 
@@ -95,6 +98,44 @@ def test_the_interval_of_equivalence_is_said_to_be_of_90_percent(name: str, writ
 def test_hazard_ratios_are_said_to_be_for_one_standard_deviation(written: Path) -> None:
     assert "Hazard ratio (per SD)" in [c.heading for c in SUPPLEMENT["survival"].columns]
     assert "one standard deviation of the change" in (written / "survival.md").read_text("utf-8")
+
+
+def test_survival_tells_of_how_many_patients_it_is() -> None:
+    """Of 40 patients three have no volume after treatment; of another cohort nobody is at hand."""
+    tables = cohort(HAZARD_PER_SD, 1)
+    measures = tables["measures"]
+    lost = measures["scan"].isin([f"p{i}_post" for i in range(3)])
+    measures.loc[lost, "volume_mm3"] = float("nan")
+    skipped = pd.DataFrame({"dataset": ["D38"], "method": ["m"], "reason": ["no data"]})
+    tables["measures"] = pd.concat([measures, skipped], ignore_index=True)
+    found = survival.analyse(tables, AnalysisSettings(resamples=100))["survival_tests"]
+    head, cells = tidy.layout(found, SUPPLEMENT["survival"])
+    shown = [line[head.index("n/patients")] for line in cells]
+    assert shown == ["37/40"] * 3 + ["0"] * 3
+    caption = fig5e.caption(found, ["m"], "95 %")
+    assert caption.count(", 37 of 40 patients.") == len(fig5e.MEASURES)
+
+
+def test_times_are_told_with_the_objects_that_they_are_of() -> None:
+    rows = [
+        {"method": "m", "dataset": "D1", "scan": "s", "object": f"{i}", "variant": ""}
+        | {"device": "cpu", "segment_s": seconds}
+        for i, seconds in enumerate((1.0, 2.0))
+    ]
+    found = efficiency.analyse({"times": pd.DataFrame(rows)}, AnalysisSettings())
+    entry = SUPPLEMENT["times_by_dataset"]
+    _, cells = tidy.layout(tidy.selected(found["times_by_dataset"], entry), entry, ["m"])
+    assert cells == [["D1", "cpu", "1.50 (2)"]]
+
+
+def test_signs_that_latex_takes_for_others_are_written_as_mathematics(tmp_path: Path) -> None:
+    columns = (Column("|d|", "text", ("name",)), Column("P", "p", ("p",)))
+    rows = pd.DataFrame({"name": ["a > b"], "p": [1e-6]})
+    head, cells = tidy.layout(rows, Table("Title", "source", columns))
+    tidy.Printed("t", "Title", rows, head, cells).write(tmp_path)
+    text = (tmp_path / "t.tex").read_text(encoding="utf-8")
+    assert r"\textbar{}d\textbar{} & P \\" in text
+    assert r"a $>$ b & $<$ 0.0001 \\" in text
 
 
 def test_numbers_of_the_paper_stand_only_where_its_text_tells_them() -> None:

@@ -43,6 +43,71 @@ def test_phases_and_tests() -> None:
     assert tests.loc[("segment", "wilcoxon signed-rank"), "p"] == pytest.approx(paired.pvalue)
 
 
+def timed(method: str, dataset: str, name: str, seconds: float, **more: Any) -> dict[str, Any]:
+    about = {"method": method, "dataset": dataset, "scan": name.split("/")[0], "object": name}
+    return {**about, "variant": "", "device": "cpu", "segment_s": seconds, **more}
+
+
+def total_tests(rows: list[dict[str, Any]]) -> Any:
+    found = efficiency.analyse({"times": pd.DataFrame(rows)}, SETTINGS)["times_tests"]
+    return found[found["phase"] == "total"].set_index("test")
+
+
+def test_times_and_costs_by_hand() -> None:
+    """The variant is the slowest and the largest by far, and counts nowhere."""
+    rows = [
+        timed("a", "D0", "s/1", 1.0, parameters=10, flops=100.0, peak_memory_mb=5.0),
+        timed("a", "D0", "s/2", 2.0, parameters=10, flops=300.0, peak_memory_mb=7.0),
+        timed("a", "D1", "t/1", 6.0, parameters=10, flops=np.nan, peak_memory_mb=6.0),
+        timed("b", "D0", "s/1", 0.5),
+        timed("b", "D0", "s/2", 1.5),
+        timed("b", "D1", "t/1", 4.0),
+    ]
+    large = {"variant": "x", "parameters": 99, "flops": 9e9, "peak_memory_mb": 900.0}
+    rows.append(timed("a", "D0", "s/1", 500.0, **large))
+    found: Any = efficiency.analyse({"times": pd.DataFrame(rows)}, SETTINGS)
+    cost = found["costs"].set_index("method").loc["a"]
+    wanted = ["parameters", "flops", "peak_memory_mb", "objects"]
+    assert cost[wanted].tolist() == [10, 200, 7, 3]
+    times = found["times"].set_index(["method", "phase", "unit"])
+    row = times.loc[("a", "total", "object")]
+    assert row[["q1", "median", "q3", "mean", "n"]].tolist() == [1.5, 2.0, 4.0, 3.0, 3]
+    row = times.loc[("a", "total", "dataset")]
+    assert row[["mean", "n", "objects"]].tolist() == [3.75, 2, 3]
+    assert row["sd"] == pytest.approx(4.5 / 2**0.5)
+    means = found["times_by_dataset"].query("phase == 'total' and method == 'a'")
+    assert means[["objects", "seconds"]].to_numpy().tolist() == [[2, 1.5], [1, 6.0]]
+    test = total_tests(rows).iloc[0]  # dataset means 1.5 and 6 against 1 and 4
+    assert test[["n", "mean_a", "mean_b", "ratio"]].tolist() == [2, 3.75, 2.5, 1.5]
+
+
+def test_methods_are_compared_over_the_objects_that_both_timed() -> None:
+    """``b`` takes twice as long; it failed on the large object of each dataset."""
+    rows = []
+    for d in range(4):
+        for name, seconds in (("s/small", 1.0 + d), ("s/large", 100.0)):
+            rows.append(timed("a", f"D{d}", name, seconds))
+            if name == "s/small":
+                rows.append(timed("b", f"D{d}", name, 2 * seconds))
+    found = total_tests(rows)
+    assert found["ratio"].tolist() == pytest.approx([0.5, 0.5])
+    assert found["mean_a"].tolist() == [2.5, 2.5]
+    assert set(zip(found["matched_by"], found["matches"], strict=True)) == {("object", 4)}
+
+
+def test_methods_without_a_shared_object_are_compared_over_scans() -> None:
+    """One is asked for structures; of a scan that it did not time there is nothing to compare."""
+    rows = [timed("a", f"D{d}", f"s/liver/{i}", i) for d in range(3) for i in (1.0, 3.0)]
+    rows += [timed("a", f"D{d}", "t/liver/1", 50.0) for d in range(3)]
+    rows += [timed("b", f"D{d}", "s/liver", 8.0) for d in range(3)]
+    row = total_tests(rows).iloc[0]
+    assert row[["matched_by", "matches", "ratio"]].tolist() == ["scan", 3, 0.25]
+    apart = [timed("a", "D0", "s/1", 1.0), timed("b", "D0", "t/1", 1.0)]
+    found = total_tests(apart)
+    assert set(found["reason"]) == {"no object and no scan was timed with both"}
+    assert found["p"].isna().all()
+
+
 def measured(path: Path, **changed: Any) -> Path:
     sizes = RNG.uniform(0.5, 2, 20)
     rows = [

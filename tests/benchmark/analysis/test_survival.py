@@ -13,10 +13,11 @@ from benchmark.analysis import analyse, read_statistics, response, survival
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.cox import fit
 from benchmark.analysis.settings import AnalysisSettings
-from benchmark.analysis.survival import _cut
+from benchmark.analysis.survival import _cut, _logrank
 from benchmark.phantoms.cohort import HAZARD_PER_SD, course
 
 SETTINGS = AnalysisSettings(resamples=200)
+WHEN = ("pre", "post")
 
 
 def lung() -> Any:
@@ -110,9 +111,10 @@ def cohort(effect: float, seed: int, n: int = 40) -> dict[str, pd.DataFrame]:
 def logrank_p(effect: float, seed: int) -> float:
     """P value for the true change of volume, in a cohort of 40."""
     patients = cohort(effect, seed)
-    volume = patients["measures"]["volume_mm3"].to_numpy()
+    volume = patients["measures"]["volume_mm3"].to_numpy()[1::2]
     time, event = (patients["cohorts"][name].to_numpy(float) for name in ("time", "event"))
-    return float(_cut(time, event.astype(bool), volume[1::2], SETTINGS)[2]["logrank_p"])
+    high = volume > np.median(volume)
+    return float(_logrank(time, event.astype(bool), high)["logrank_p"])
 
 
 def test_volume_tells_where_the_hazard_follows_it_and_nothing_does_where_not() -> None:
@@ -130,6 +132,61 @@ def test_difference_of_concordance() -> None:
     assert row["difference"] == pytest.approx(both["volume"] - both["area"])
     assert 0 < row["low"] < row["difference"] < row["high"]
     assert row["p"] < 0.05
+
+
+def lung_as_a_cohort() -> dict[str, pd.DataFrame]:
+    """Sex of lifelines' lung as the change of area: men 10 %, women 20 %.
+
+    By diameter men have a partial response and women stable disease; by volume all have a partial
+    response.
+    """
+    table = lung()
+    names = [f"p{i}" for i in range(len(table))]
+    patients = table[["time", "event"]].assign(cohort="c", dataset="d", patient=names)
+    patients = patients.assign(**{f"{when}_scan": [f"{n}_{when}" for n in names] for when in WHEN})
+    men = table["sex"] == 1
+    sizes: dict[str, dict[str, Any]] = {
+        "pre": {"diameter_mm": 100.0, "area_mm2": 100.0, "volume_mm3": 100.0},
+        "post": {
+            "diameter_mm": men.map({True: 65.0, False: 80.0}),
+            "area_mm2": men.map({True: 110.0, False: 120.0}),
+            "volume_mm3": 30.0,
+        },
+    }
+    measures = [
+        pd.DataFrame({"scan": patients[f"{when}_scan"], **sizes[when]}).assign(
+            dataset="d", method="m", status="ok", reason=None
+        )
+        for when in WHEN
+    ]
+    return {"cohorts": patients, "measures": pd.concat(measures, ignore_index=True)}
+
+
+def test_hazard_ratios_are_those_of_r_for_a_standard_deviation() -> None:
+    """R, coxph(Surv(time, status) ~ sex, lung): HR 0.5880 (0.4237 to 0.816) for a step of sex."""
+    rows = survival.analyse(lung_as_a_cohort(), SETTINGS)["survival_tests"].set_index("measure")
+    sd = float(lung()["sex"].std(ddof=1))
+    for measure in ("area", "diameter"):
+        row = rows.loc[measure]
+        assert row["hazard_ratio"] == pytest.approx(0.5880**sd, abs=5e-5)
+        ends = (row["hr_low"], row["hr_high"])
+        assert ends == pytest.approx((0.4237**sd, 0.816**sd), abs=5e-4)
+        assert row["cox_p"] == pytest.approx(0.00149, abs=5e-6)
+
+
+def test_survival_by_response_is_that_of_r() -> None:
+    """R, survfit on lung: men 138, 112 events, median 270; women 90, 53, 426; all 228, 165, 310."""
+    found = survival.analyse(lung_as_a_cohort(), SETTINGS)
+    table = found["survival_response"].set_index(["criterion", "response"])
+    rows = table[["n", "events", "median_time"]].T
+    assert rows["recist", "partial response"].tolist() == [138, 112, 270]
+    assert rows["recist", "stable disease"].tolist() == [90, 53, 426]
+    assert rows["volumetric", "partial response"].tolist() == [228, 165, 310]
+    others = table[table["n"] == 0]
+    assert len(others) == 5
+    assert others["median_time"].isna().all()
+    women = found["survival_patients"].set_index("recist").loc["stable disease"]
+    assert set(women["volumetric"]) == {"partial response"}  # 100 to 80 mm, 100 to 30 mm3
 
 
 def test_covariates_enter_an_adjusted_model() -> None:
