@@ -64,6 +64,9 @@ _TEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
         NONE: "--",
         "†": r"$^\dagger$",
     }

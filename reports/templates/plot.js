@@ -15,7 +15,7 @@ let medians = [];
 function makePlot(place) {
   const [width, height] = [960, ROW * index.methods.length + 34];
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": "DSC of every object by method; the table of cases says the same" }, place);
+    "aria-label": "DSC of objects by method; the table of cases gives that of the filled points" }, place);
   const x = (score) => LEFT + 10 + score * (width - LEFT - 30);
   for (let tick = 0; tick <= 5; tick += 1) {
     draw("line", { x1: x(tick / 5), x2: x(tick / 5), y1: 0, y2: height - 28, class: "grid" }, svg);
