@@ -1,9 +1,9 @@
 """Correlations with intervals: Pearson, Spearman, and Pearson given a third variable.
 
-Independent points: P by t, intervals by Fisher's z (for Spearman with the variance of Bonett and
-Wright 2000). Points in clusters: the standard error of Fisher's z is that of a bootstrap which
-draws whole clusters, and P and interval are those of z with it by t, with a degree of freedom less
-than there are clusters: by the normal distribution two clusters would reject 28 % of what is true.
+The standard error of Fisher's z is that of a bootstrap which draws whole clusters of points. P and
+interval are those of z with it by t, with a degree of freedom less than there are clusters: by the
+normal distribution two clusters would reject 28 % of what is true. Fisher's z of r = 1 is infinite,
+so such an r has neither.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ def correlate(
     given: Array,
     *,
     tail: float,
-    weights: Array | None = None,
-    cluster: NDArray[np.intp] | None = None,
+    weights: Array,
+    cluster: NDArray[np.intp],
 ) -> Correlation:
     """Correlate ``x`` with ``y`` (n,); ``given`` is held fixed where ``kind`` is "partial".
 
@@ -59,25 +59,17 @@ def correlate(
     if not np.isfinite(r):
         return Correlation(reason="a variable follows from the one that is held fixed")
     if abs(r) > 1 - 1e-12:
-        return Correlation(r=r, low=r, high=r, p=0.0)
-    if cluster is None or weights is None:
-        df = len(x) - 2 - extra
-        t = r * (df / (1 - r * r)) ** 0.5
-        more = 1 + r * r / 2 if kind == "spearman" else 1.0
-        se = (more / (len(x) - 3 - extra)) ** 0.5
-        p = 2 * float(stats.t.sf(abs(t), df))
-        half = float(stats.norm.isf(tail)) * se
-    else:
-        if weights.shape[1] < 2:
-            return Correlation(r=r, reason=f"{weights.shape[1]} clusters: there is no interval")
-        drawn = _bootstrap(data, cluster, weights)
-        drawn = drawn[np.isfinite(drawn)]
-        se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
-        if not se > 1e-9:
-            return Correlation(r=r, reason="the clusters do not differ: there is no interval")
-        df = weights.shape[1] - 1
-        p = 2 * float(stats.t.sf(abs(np.arctanh(r)) / se, df))
-        half = float(stats.t.isf(tail, df)) * se
+        return Correlation(r=r, reason=f"r = {r:.0f}: there is no interval")
+    if weights.shape[1] < 2:
+        return Correlation(r=r, reason=f"{weights.shape[1]} clusters: there is no interval")
+    drawn = _bootstrap(data, cluster, weights)
+    drawn = drawn[np.isfinite(drawn)]
+    se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
+    if not se > 1e-9:
+        return Correlation(r=r, reason="the clusters do not differ: there is no interval")
+    df = weights.shape[1] - 1
+    p = 2 * float(stats.t.sf(abs(np.arctanh(r)) / se, df))
+    half = float(stats.t.isf(tail, df)) * se
     ends = np.tanh([np.arctanh(r) - half, np.arctanh(r) + half])
     return Correlation(r, float(ends[0]), float(ends[1]), p)
 

@@ -1,7 +1,8 @@
 """Regularity (paper, Fig. 5b-d): does a method gain more where objects are less regular?
 
 The change of DSC (a method less the reference method) against box ratio, convex ratio and IRI; over
-structures, whose datasets are the clusters, and over objects, whose patients are.
+structures, whose collections are the clusters (two datasets of one hold much of the same), and over
+objects, whose patients are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ CORRELATIONS = (
 )
 
 _FACTS = ["split", "dataset", "modality", "structure"]
+_OF_OBJECT = ["collection", "object", "patient"]
 
 
 def analyse(
@@ -53,8 +55,10 @@ def analyse(
         for method in (m for m in methods if m != reference):
             about = {"method": method, "reference": reference, "dimension": dimension}
             points = _points(objects, method, reference)
-            mean = points.groupby(_FACTS, sort=True).mean(numeric_only=True).reset_index()
-            mean["objects"] = points.groupby(_FACTS, sort=True).size().to_numpy()
+            groups = points.groupby(_FACTS, sort=True)
+            mean = groups.mean(numeric_only=True).reset_index()
+            mean["objects"] = groups.size().to_numpy()
+            mean["collection"] = groups["collection"].first().to_numpy()
             prompts = {"prompt": kinds[method], "prompt_reference": kinds[reference]}
             same = kinds[method] == kinds[reference]
             values.append(mean.assign(**about, **prompts, same_prompt=same))
@@ -73,7 +77,7 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
     frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
     wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
     wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
-    facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, "object", "patient"]]
+    facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, *_OF_OBJECT]]
     shapes = objects[["dataset", "object", *columns, "volume_mm3"]].rename(columns=columns)
     joined = facts.merge(wide.reset_index(), on=["dataset", "object"])
     return joined.merge(shapes, on=["dataset", "object"], how="left")
@@ -81,7 +85,7 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
 
 def _points(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
     """Objects in which both have a value, and whose shape is known."""
-    points = objects[[*_FACTS, "object", "patient", *SHAPES, "volume_mm3"]].assign(
+    points = objects[[*_FACTS, *_OF_OBJECT, *SHAPES, "volume_mm3"]].assign(
         dsc=objects[f"dsc of {method}"], dsc_reference=objects[f"dsc of {reference}"]
     )
     points = points.assign(change=points["dsc"] - points["dsc_reference"])
@@ -95,25 +99,22 @@ def _correlations(
     modalities = sorted(points["modality"].unique().tolist())
     for modality in ["all", *(modalities if len(modalities) > 1 else [])]:
         for unit, table, drawn in (
-            ("structure", mean, ["dataset"]),
+            ("structure", mean, ["collection"]),
             ("object", points, ["dataset", "patient"]),
         ):
             part = table if modality == "all" else table[table["modality"] == modality]
-            more: dict[str, Any] = {}
-            clusters = 0
-            if len(part):
-                cluster = codes(part, drawn)
-                clusters = int(cluster.max()) + 1
-                rng = generator(settings.seed, "regularity", modality)
-                share = np.full(clusters, 1 / clusters)
-                weights = rng.multinomial(clusters, share, settings.resamples)
-                more = {"cluster": cluster, "weights": weights.astype(np.float64)}
+            cluster = codes(part, drawn)
+            clusters = len(np.unique(cluster))
+            rng = generator(settings.seed, "regularity", modality)
+            share = np.full(max(clusters, 1), 1 / max(clusters, 1))
+            weights = rng.multinomial(clusters, share, settings.resamples).astype(np.float64)
+            draws: dict[str, Any] = {"weights": weights, "cluster": cluster}
             x = {shape: part[shape].to_numpy(np.float64) for shape in SHAPES}
             y = np.round(part["change"].to_numpy(np.float64), 12)
             size = np.log(part["volume_mm3"].to_numpy(np.float64))
             for shape in SHAPES:
                 for kind in KINDS:
-                    outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **more)
+                    outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **draws)
                     about = {"unit": unit, "modality": modality, "shape": shape}
                     about |= {"correlation": kind}
                     yield {**about, "n": len(part), "clusters": clusters, **vars(outcome)}

@@ -94,7 +94,7 @@ def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
     text = (
         "Change of DSC against the reference method over the shape of the object on its largest "
         "slice (1: regular); a point is a structure of a dataset. r: Pearson's correlation with "
-        "its P value, from draws of datasets, not corrected for the number of panels."
+        "its P value, from draws of collections of datasets, not corrected for the panels."
     )
     if total > len(drawn):
         text += f" {len(drawn)} of {total} pairs are drawn; all stand in statistics/regularity.csv."
