@@ -13,6 +13,7 @@ import pandas as pd
 from benchmark.analysis import frames
 from benchmark.analysis.groups import one_way, repeated_measures
 from benchmark.analysis.paired import TESTS, normality, paired_test, papers_choice
+from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -157,10 +158,17 @@ def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
     means = means.rename(columns={"value": "mean", "tested_on": "dataset"})
     default = part.drop_duplicates(["ablation", "setting"])[["ablation", "setting", "default"]]
     means = means.merge(default, on=["ablation", "setting"])
-    groups = means.groupby(["ablation", "method", "metric", "dataset"], sort=False)["mean"]
-    return means.assign(best=means["mean"] == groups.transform("max")).reindex(
+    means["good"] = means["mean"] * means["metric"].map(_sign).astype(float)
+    groups = means.groupby(["ablation", "method", "metric", "dataset"], sort=False)["good"]
+    return means.assign(best=means["good"] == groups.transform("max")).reindex(
         columns=list(ABLATION)
     )
+
+
+def _sign(metric: str) -> float:
+    """1 where more is better, -1 where less is; NaN where neither is, or the metric is unknown."""
+    higher = METRICS[metric].higher_is_better if metric in METRICS else None
+    return np.nan if higher is None else 1.0 if higher else -1.0
 
 
 def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
@@ -193,9 +201,10 @@ def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
             **{"groups": wide.shape[1], "n": len(wide)},
             "default": default[0] if len(default) == 1 else None,
         }
-        if len(default) == 1 and default[0] in wide:
-            best = wide.max(axis=1)
-            about["wins_of_default"] = int((wide[default[0]] == best).sum())
+        sign = _sign(str(key[-1]))
+        if len(default) == 1 and default[0] in wide and np.isfinite(sign):
+            good = sign * wide
+            about["wins_of_default"] = int((good[default[0]] == good.max(axis=1)).sum())
         values = wide.to_numpy(dtype=np.float64)
         for test, outcome in (
             ("one-way ANOVA", one_way(*values.T)),

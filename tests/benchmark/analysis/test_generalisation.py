@@ -48,18 +48,25 @@ def result(folder: Path, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def test_by_hand(tmp_path: Path) -> None:
-    found = result(tmp_path, runs())
+    table = runs()
+    found = result(tmp_path, table)
     assert found["recovery"]["recovery_percent"].to_numpy() == pytest.approx(90)
     assert found["recovery"]["runs"].eq(2).all()
     transfer = found["transfer"].set_index(["kind", "tested_on"])["mean"]
     for name, value in GENERAL.items():
         assert transfer["scratch", name] == pytest.approx(0.9 * value)
         assert transfer["finetuned", name] == pytest.approx(value + 0.02, abs=0.01)
-    gains = found["finetuning"]
-    assert gains["gain_over_reference"].to_numpy() == pytest.approx(0.2)
+    by_kind = table.set_index(["kind", "tested_on"])["value"]
+    gain = (by_kind["finetuned"] - by_kind["general"]).reindex(DATASETS)
+    gain_over = (by_kind["general"] - by_kind["reference"]).reindex(DATASETS)
+    gains = found["finetuning"].set_index("dataset").reindex(DATASETS)
+    assert gains["gain"].to_numpy() == pytest.approx(gain.to_numpy())
+    assert gains["gain_over_reference"].to_numpy() == pytest.approx(gain_over.to_numpy())
     row = found["finetuning_tests"].set_index("test").loc["paired t"]
-    theirs = stats.ttest_rel(gains["gain"], gains["gain_over_reference"])
-    assert row["p"] == pytest.approx(theirs.pvalue)
+    assert row["p"] == pytest.approx(stats.ttest_rel(gain, gain_over).pvalue)
+    assert row["mean_gain"] == pytest.approx(gain.mean())
+    assert row["mean_gain_over_reference"] == pytest.approx(gain_over.mean())
+    assert row["difference"] == pytest.approx((gain - gain_over).mean())
     wide = found["ablation"].pivot(index="dataset", columns="setting", values="mean")
     tests: Any = found["ablation_tests"].set_index("test")
     theirs = stats.f_oneway(*wide.to_numpy().T)
@@ -67,6 +74,27 @@ def test_by_hand(tmp_path: Path) -> None:
     assert tests.loc["repeated-measures ANOVA", "p"] < 0.001
     assert tests["wins_of_default"].eq(4).all()
     assert found["ablation"].loc[found["ablation"]["setting"] == "dynamic", "best"].all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "best", "wins"),
+    [("hd95", "near", 2), ("nsd", "far", 0), ("volume_ratio", None, None)],
+)
+def test_the_best_goes_by_the_direction_of_the_metric(
+    metric: str, best: str | None, wins: int | None
+) -> None:
+    """Settings of 3 and of 9: of a distance the smaller is the best, of a ratio neither."""
+    about = {"kind": "ablation", "method": "pam", "ablation": "scales", "metric": metric, "seed": 0}
+    rows = [
+        {**about, "setting": setting, "value": value, "tested_on": name, "default": value == 3.0}
+        for name in DATASETS[:2]
+        for setting, value in (("near", 3.0), ("far", 9.0))
+    ]
+    found = generalisation.analyse({"runs": pd.DataFrame(rows)}, AnalysisSettings())
+    table, tests = found["ablation"], found["ablation_tests"]
+    assert set(table.loc[table["best"], "setting"]) == ({best} if best else set())
+    told = tests["wins_of_default"].dropna().tolist()
+    assert told == ([] if wins is None else [wins, wins])
 
 
 def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
