@@ -75,15 +75,22 @@ def survivors(
     """Measure and analyse the cohorts of datasets of one patient each; the joined patients."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*names: str, absent: str = "", gone: bool = False) -> pd.DataFrame:
+    def run(
+        *names: str,
+        absent: str = "",
+        gone: bool = False,
+        truth: NDArray[np.uint8] = labels,
+        view: str = "axial",
+        **more: Any,
+    ) -> pd.DataFrame:
         for name in names:
-            content = entry(tmp_path / name, id=name).model_dump(mode="json")
+            content = entry(tmp_path / name, id=name, view=view).model_dump(mode="json")
             content["layout"][0]["unlabelled"] = "keep-empty" if gone else "set-aside"
             Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
             if name == absent:
                 continue
-            save_scan(tmp_path / name, "0001", labels)
-            after = np.where(labels == 2, 0, labels)
+            save_scan(tmp_path / name, "0001", truth)
+            after = np.where(truth == 2, 0, truth)
             save_scan(tmp_path / name, "0002", after * 0 if gone else after)
             table = "patient,time_months,event,before,after\n0007,12,1,0001,0002\n"
             Path(name, "cohort.csv").write_text(table)
@@ -93,6 +100,7 @@ def survivors(
             "datasets": [f"{name}.yaml" for name in names],
             "methods": {"fill": FILL},
             "analysis": {"cohorts": dict.fromkeys(names, cohort)},
+            **more,
         }
         study = Study.read(content, "study.yaml")
         through(study)
@@ -112,6 +120,40 @@ def test_ids_that_look_like_numbers_keep_their_zeros(survivors: Any) -> None:
     # Two components of 180 and 48 voxels are prompted, in scans of which they are all the same.
     assert found.loc["reference", "volume_pre"] == (5 * 6 * 6 + 3 * 4 * 4) * 4.5
     assert found.loc["reference", "volume_change"] == 0
+
+
+@pytest.mark.parametrize(
+    ("view", "axis", "pixel"), [("axial", 0, (1, 1.5)), ("coronal", 1, (3, 1.5))]
+)
+def test_two_targets_all_areas_and_the_plain_volume(
+    survivors: Any, view: str, axis: int, pixel: tuple[float, float]
+) -> None:
+    """Lesions of 6 x 6, 4 x 4 and 2 x 2 pixels on three slices, with voxels of (3, 1, 1.5) mm.
+
+    The plain method stays on the guiding slice. Its variant goes on to the other slices, and a
+    moved guiding slice is another one: neither is its volume.
+    """
+    plane = np.zeros((14, 14), dtype=np.uint8)
+    for side, row, column in ((6, 1, 1), (4, 8, 1), (2, 8, 8)):
+        plane[row : row + side, column : column + side] = 1
+    blocks = np.zeros((14, 14, 14), dtype=np.uint8)
+    blocks[5:8] = plane
+    method: dict[str, Any] = {"adapter": "baselines.classical:RegionGrowth", "prompt": "mask2d"}
+    method |= {"options": {"reach_mm": 0.5}, "variants": {"v": {"reach_mm": 200}}}
+    found = survivors(
+        "T1",
+        truth=np.moveaxis(blocks, 0, axis),
+        view=view,
+        methods={"plain": method},
+        deviations=[-0.4, 0],
+    ).set_index("method")
+    longest = sum(np.hypot(side * pixel[0], side * pixel[1]) for side in (6, 4))
+    voxels = 36 + 16 + 4
+    for row in (found.loc["plain"], found.loc["reference"]):
+        assert row["diameter_pre"] == pytest.approx(longest)
+        assert row["area_pre"] == pytest.approx(voxels * pixel[0] * pixel[1])
+    assert found.loc["plain", "volume_pre"] == pytest.approx(voxels * 4.5)
+    assert found.loc["reference", "volume_pre"] == pytest.approx(3 * voxels * 4.5)
 
 
 def test_a_lesion_that_is_gone_is_of_size_zero(survivors: Any) -> None:

@@ -1,10 +1,11 @@
-"""The mixed model against the closed form of balanced data, and by simulation."""
+"""The mixed model against the closed form of balanced data."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from benchmark.analysis import frames, mixed
 from benchmark.analysis.grid import Grid
@@ -13,12 +14,12 @@ from benchmark.analysis.settings import AnalysisSettings
 METHODS = 3
 
 
-def draw(seed: int, datasets: int, scans: int, interaction: float = 0.05) -> np.ndarray:
+def draw(seed: int, datasets: int, scans: int) -> np.ndarray:
     """Scores (datasets, scans, methods); methods do not differ but within datasets."""
     rng = np.random.default_rng(seed)
     shape = (datasets, scans, METHODS)
     of_dataset, of_scan = rng.normal(0, 0.1, (datasets, 1, 1)), rng.normal(0, 0.05, (*shape[:2], 1))
-    of_method = rng.normal(0, interaction, (datasets, 1, METHODS))
+    of_method = rng.normal(0, 0.05, (datasets, 1, METHODS))
     return np.asarray(0.6 + of_dataset + of_scan + of_method + rng.normal(0, 0.05, shape))
 
 
@@ -35,20 +36,33 @@ def result(values: np.ndarray, **settings: Any) -> Any:
 def test_balanced_data_in_closed_form() -> None:
     """REML of balanced data is the analysis of variance: the error is method within dataset."""
     values = draw(1, 10, 6)
-    row = result(values).loc[("m0", "m1")]
-    cells = values.mean(axis=1)
-    rest = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
-    mean_square = 6 * (rest**2).sum() / (9 * (METHODS - 1))
-    assert row["difference"] == pytest.approx(cells[:, 0].mean() - cells[:, 1].mean())
-    assert row["se"] == pytest.approx((2 * mean_square / 60) ** 0.5, rel=1e-3)
-    assert row["sd_residual"] == pytest.approx(0.05, rel=0.2)
+    row = result(values, confidence=0.9).loc[("m0", "m1")]
+    cells, scans, datasets = values.mean(axis=1), values.mean(axis=2), values.mean(axis=(1, 2))
+    of_method = cells - datasets[:, None] - cells.mean(axis=0) + values.mean()
+    of_scan = scans - datasets[:, None]
+    rest = values - cells[:, None, :] - of_scan[:, :, None]
+    # Mean squares, by degrees of freedom: 9 x 2, 10 x 5, 10 x 5 x 2 and 9.
+    method_in_dataset = 6 * (of_method**2).sum() / 18
+    scan = METHODS * (of_scan**2).sum() / 50
+    residual = (rest**2).sum() / 100
+    dataset = 6 * METHODS * ((datasets - values.mean()) ** 2).sum() / 9
+    variances = {
+        "residual": residual,
+        "scan": (scan - residual) / METHODS,
+        "method_in_dataset": (method_in_dataset - residual) / 6,
+        "dataset": (dataset - scan - method_in_dataset + residual) / (6 * METHODS),
+    }
+    for name, variance in variances.items():
+        assert variance > 0  # else REML is not the analysis of variance
+        assert row[f"sd_{name}"] == pytest.approx(variance**0.5, rel=1e-2), name
+    difference, se = cells[:, 0].mean() - cells[:, 1].mean(), (2 * method_in_dataset / 60) ** 0.5
+    assert row["difference"] == pytest.approx(difference)
+    assert row["se"] == pytest.approx(se, rel=1e-3)
     assert (row["datasets"], row["scans"], row["df"]) == (10, 60, 9)
-
-
-def test_size_where_methods_differ_within_datasets() -> None:
-    """Scans as independent evidence would find a difference in most of these."""
-    p = [result(draw(seed, 8, 12, 0.1)).loc[("m0", "m1"), "p"] for seed in range(25)]
-    assert np.mean(np.array(p) < 0.05) <= 0.2
+    assert row["t"] == pytest.approx(row["difference"] / row["se"])
+    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["t"]), 9))
+    half = stats.t.isf(0.05, 9) * row["se"]
+    assert (row["low"], row["high"]) == pytest.approx((difference - half, difference + half))
 
 
 def test_scans_are_drawn_and_told() -> None:

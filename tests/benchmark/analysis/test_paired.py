@@ -1,10 +1,19 @@
 """Paired and unpaired tests against published values of R, and scipy."""
 
+import statistics
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.analysis.paired import paired_test, rank_sum, signed_ranks
+from benchmark.analysis.paired import (
+    mean_interval,
+    normality,
+    paired_test,
+    papers_choice,
+    rank_sum,
+    signed_ranks,
+)
 
 # R, ?wilcox.test (Hollander and Wolfe 1973): depression scale, and permeability of the membrane.
 DEPRESSION = (
@@ -69,6 +78,44 @@ def test_intervals_agree_with_their_tests(n: int) -> None:
     assert (paired.low, paired.high) == pytest.approx(
         tuple(stats.ttest_1samp(values, 0).confidence_interval())
     )
+
+
+def test_paired_t_in_closed_form() -> None:
+    values = np.array([1.0, 2.0, 4.0, -1.0, 3.5])
+    found = paired_test("paired t", values, unit="x", tail=0.05)
+    theirs = stats.ttest_1samp(values, 0)
+    assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+    ends = pytest.approx(tuple(theirs.confidence_interval(0.9)))
+    assert (found.low, found.high) == ends
+    assert mean_interval(values, 0.05) == ends
+    assert found.effect == pytest.approx(statistics.mean(values) / statistics.stdev(values))
+    assert np.isnan(mean_interval(values[:1], 0.05)).all()
+
+
+NORMAL_SCORES = stats.norm.ppf((np.arange(1, 21) - 0.5) / 20)
+
+
+@pytest.mark.parametrize(
+    ("differences", "least", "most", "test"),
+    [
+        (NORMAL_SCORES, 0.05, 1.0, "paired t"),
+        (np.append(NORMAL_SCORES[1:], 50.0), 0.0, 0.01, "wilcoxon signed-rank"),
+        (np.append(NORMAL_SCORES[1:], 4.5), 0.01, 0.05, "wilcoxon signed-rank"),
+    ],
+)
+def test_the_papers_choice_is_by_shapiro_wilk_at_5_percent(
+    differences: np.ndarray, least: float, most: float, test: str
+) -> None:
+    p = normality(differences)
+    assert p == pytest.approx(stats.shapiro(differences).pvalue)
+    assert least < p < most
+    assert papers_choice(p) == test
+
+
+def test_of_two_differences_nothing_tells_that_they_are_normal() -> None:
+    p = normality(NORMAL_SCORES[:2])
+    assert np.isnan(p)
+    assert papers_choice(p) == "wilcoxon signed-rank"
 
 
 def test_rank_sum_of_ties_and_of_nothing() -> None:
