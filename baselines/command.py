@@ -32,6 +32,7 @@ class Command(Adapter):
         gpu=True,
         elsewhere=True,
         licence="that of the program",
+        version=2,
     )
 
     class Options(Adapter.Options):
@@ -79,7 +80,7 @@ class Command(Adapter):
     def load(self, weights: Path | None, device: str) -> None:
         """Keep what the command is told; programs that stay are started by the first scan."""
         self.told = {"weights": str(weights or ""), "device": device}
-        self.servers: dict[tuple[str, ...], process.Server] = {}
+        self.servers: dict[tuple[object, ...], process.Server] = {}
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Hand all prompts of the scan over at once."""
@@ -92,11 +93,11 @@ class Command(Adapter):
         if not options.keep_running:
             process.run(command, timeout_s=options.timeout_s, env=options.env)
             return
-        if command not in self.servers:
-            self.servers[command] = process.Server(
-                command, timeout_s=options.timeout_s, env=options.env
-            )
-        self.servers[command].ask(str(folder))
+        # variants share the servers, and may differ in the environment
+        program = command, tuple(sorted(options.env.items()))
+        if program not in self.servers:
+            self.servers[program] = process.Server(command, env=options.env)
+        self.servers[program].ask(str(folder), timeout_s=options.timeout_s)
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

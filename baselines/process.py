@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import tempfile
@@ -19,6 +20,10 @@ _TOLD = 3  # lines of a program's errors that go into a reason
 _READ = 1 << 16  # bytes at the end of what it printed that are looked through
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
 """What ends the group of processes ``$0`` at the end of the input, which is that of its giver."""
+
+# Whole lines alone: a program may well print "done loading".
+_READY = re.compile("ready")
+_ANSWER = re.compile("done|error(?:[ :]+(.*))?")
 
 
 class ProcessError(RuntimeError):
@@ -58,46 +63,39 @@ def reason(code: int) -> str:
 class Server:
     """A program that stays: a line in on its standard input, a line out when it is done.
 
-    Its answer is ``done``, or ``error`` and a reason; other lines of its output are let pass. It
-    ends when its input does, and is started anew after a failure. One that says ``ready`` when it
-    has loaded can be waited for.
+    Its answer is the line ``done``, or ``error`` and a reason; other lines of its output are
+    ignored. It ends when its input does, and is started anew after a failure. One that prints the
+    line ``ready`` when it has loaded can be waited for.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, timeout_s: float | None, env: Mapping[str, str] | None
-    ) -> None:
-        """Start nothing yet; ``timeout_s``: for one answer."""
-        self.command, self.timeout_s, self.env = command, timeout_s, env
+    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+        """Start nothing yet."""
+        self.command, self.env = command, env
         self._program: _Program | None = None
 
     def start(self) -> None:
         """Start the program, if it does not run, and wait until it says ``ready``."""
         if self._program is None:
             self._running()
-            try:
-                answer = self._answer("ready")
-            except queue.Empty:
-                raise self._failure(f"not ready after {self.timeout_s:g} s") from None
-            if answer is None:
+            if self._answer(_READY, None) is None:
                 raise self._failure(f"it ended before it was ready: {self._end()}")
 
-    def ask(self, line: str) -> None:
+    def ask(self, line: str, *, timeout_s: float | None = None) -> None:
         """Send ``line`` and wait for the answer; a `ProcessError` where it is not ``done``."""
         process = self._running()
         assert process.stdin is not None
         try:
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
-            answer = self._answer("done", "error")
+            answer = self._answer(_ANSWER, timeout_s)
         except (OSError, queue.Empty) as error:
             late = isinstance(error, queue.Empty)
-            what = f"no answer after {self.timeout_s:g} s" if late else "its input was closed"
+            what = f"no answer after {timeout_s:g} s" if late else "its input was closed"
             raise self._failure(what) from None
         if answer is None:
             raise self._failure(f"it ended without an answer: {self._end()}")
-        word, _, why = answer.partition(" ")
-        if word == "error":
-            raise ProcessError(why or "error without a reason")
+        if answer[0] != "done":
+            raise ProcessError(answer[1] or "error without a reason")
 
     def stop(self) -> None:
         """End the program, if it runs."""
@@ -132,13 +130,15 @@ class Server:
             Thread(target=_read, args=(self._program.process, self._lines), daemon=True).start()
         return self._program.process
 
-    def _answer(self, *words: str) -> str | None:
-        """Wait for a line that begins with one of ``words``; `queue.Empty` when time runs out."""
-        end = monotonic() + (self.timeout_s or inf)
+    def _answer(self, wanted: re.Pattern[str], timeout_s: float | None) -> re.Match[str] | None:
+        """Wait for a line that is ``wanted``, None at the end; `queue.Empty` when time runs out."""
+        end = monotonic() + (timeout_s or inf)
         while (left := end - monotonic()) > 0:
-            line = self._lines.get(timeout=left if self.timeout_s else None)
-            if line is None or line.split(" ")[0] in words:
-                return line
+            line = self._lines.get(timeout=left if timeout_s else None)
+            if line is None:
+                return None
+            if answer := wanted.fullmatch(line):
+                return answer
         raise queue.Empty
 
 

@@ -141,7 +141,7 @@ class NnUNet(Learner):
             raise UserError("nnU-Net needs the folder of a training, made by plan and train.")
         self.device = device
         command = self._command("serve", weights, device)
-        self.server = process.Server(command, timeout_s=None, env=None)
+        self.server = process.Server(command)
         self.server.start()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "external-methods.md"
 BOX = (1, 3, 1, 4, 2, 5)
 
 COPY = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
@@ -41,6 +41,8 @@ def work(folder):
         z0, z1, y0, y1, x0, x1 = prompt["box"]
         mask = np.zeros(job["shape"], np.uint8)
         mask[z0:z1, y0:y1, x0:x1] = 1
+        if os.environ.get("MODE") == "whole":
+            mask[:] = 1
         if "mask" in prompt:
             mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / prompt["mask"])))
         made = sitk.GetImageFromArray(mask)
@@ -224,7 +226,7 @@ def test_a_program_ends_with_a_killed_parent_and_so_do_its_children(
     command = [sys.executable, "-c", source]
     call = f"process.run({command!r}, timeout_s=None)"
     if stays:
-        call = f"process.Server({command!r}, timeout_s=None, env=None).ask('')"
+        call = f"process.Server({command!r}).ask('')"
     parent = subprocess.Popen([sys.executable, "-c", f"from baselines import process; {call}"])
     try:
         while len(pids := told.read_text().split() if told.exists() else []) < 2:
@@ -256,6 +258,54 @@ def test_a_program_that_stays_is_started_once_and_shared_by_variants(tmp_path: P
     assert starts.read_text() == "x"
 
 
+def test_variants_of_another_environment_have_a_program_of_their_own(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    adapter = method(tmp_path, STAYS, str(starts), keep_running=True, env={"MODE": "box"})
+    whole = adapter.with_options({"env": {"MODE": "whole"}})
+    voxels = []
+    for one in (adapter, whole, adapter, whole):
+        (answer,) = ask(one)
+        assert answer.mask is not None, answer.failure
+        voxels.append(int(answer.mask.sum()))
+    assert voxels == [2 * 3 * 3, 4 * 5 * 6] * 2
+    assert starts.read_text() == "xx"
+
+
+def test_a_variant_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
+    """Of one program that answers once, and then no more."""
+    source = "import time\ninput()\nprint('done', flush=True)\ntime.sleep(600)\n"
+    adapter = method(tmp_path, source, keep_running=True)
+    (answered,) = ask(adapter)
+    assert "no mask" in str(answered.failure)
+    (late,) = ask(adapter.with_options({"timeout_s": 0.5}))
+    assert "no answer after 0.5 s" in str(late.failure)
+
+
+def test_only_a_whole_line_is_an_answer(tmp_path: Path) -> None:
+    noise = "for said in ('done loading', 'done.', 'ready', 'errors 0'): print(said, flush=True)\n"
+    adapter = method(tmp_path, noise + STAYS, str(tmp_path / "starts"), keep_running=True)
+    for box in (BOX, (0, 1, 2, 3, 4, 5), BOX):
+        (answer,) = ask(adapter, Box3D(box))
+        assert answer.mask is not None, answer.failure
+        low, high = np.argwhere(answer.mask).min(axis=0), np.argwhere(answer.mask).max(axis=0) + 1
+        assert [*low, *high] == [*box[::2], *box[1::2]]
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ("error scan too large", "scan too large"),
+        ("error: scan too large", "scan too large"),
+        ("error", "error without a reason"),
+        ("error:", "error without a reason"),
+    ],
+)
+def test_an_error_is_told_with_or_without_a_reason(said: str, failure: str, tmp_path: Path) -> None:
+    source = f"for line in open(0): print({said!r}, flush=True)\n"
+    (failed,) = ask(method(tmp_path, source, keep_running=True))
+    assert failed.failure == failure
+
+
 def test_a_program_that_stays_is_started_anew_after_its_end(tmp_path: Path) -> None:
     source = "import sys\nfor line in sys.stdin:\n    sys.exit('out of luck')\n"
     adapter = method(tmp_path, source, keep_running=True)
@@ -264,10 +314,9 @@ def test_a_program_that_stays_is_started_anew_after_its_end(tmp_path: Path) -> N
         assert "ended without an answer: exit code 1: out of luck" in str(failed.failure)
 
 
-def test_a_program_that_stays_tells_errors_and_is_ended_when_late(tmp_path: Path) -> None:
-    source = "for line in open(0): print('error scan too large', flush=True)\n"
-    (failed,) = ask(method(tmp_path, source, keep_running=True))
-    assert failed.failure == "scan too large"
+def test_a_program_that_stays_ends_a_job_with_its_gpu_and_is_ended_when_late(
+    tmp_path: Path,
+) -> None:
     source = "for line in open(0): print('error CUDA error: launch failure', flush=True)\n"
     with pytest.raises(MachineError, match="The GPU failed"):  # it would not get over it
         ask(method(tmp_path, source, keep_running=True))
