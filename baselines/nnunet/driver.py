@@ -107,6 +107,9 @@ def train(device: str, options: dict[str, Any]) -> None:
             trainer.load_checkpoint(str(path))
             print(f"goes on after epoch {trainer.current_epoch}", file=sys.stderr)
             break
+    if device == "cuda":  # as nnU-Net's own run_training, which is not called
+        torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.benchmark = True
     trainer.run_training()
 
 

@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from baselines import process
+from baselines import exchange, process
 from baselines.nnunet.adapter import PYTHON, NnUNet
-from baselines.nnunet.driver import PLANNERS, is_whole, processes, save_whole, variables
+from baselines.nnunet.driver import PLANNERS, is_whole, processes, save_whole, train, variables
+from baselines.nnunet.driver import predict as answer
 from benchmark import volume
 from benchmark.conformance.checks import findings
 from benchmark.errors import MachineError, UserError
@@ -153,6 +156,61 @@ def test_a_kill_while_a_checkpoint_is_written_spares_the_last(tmp_path: Path) ->
 def test_only_a_training_on_a_gpu_is_compiled(what: str, device: str, expected: str) -> None:
     options = {"small": False, "threads": 4}
     assert variables(what, device, options)["nnUNet_compile"] == expected
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", (False, True)), ("cpu", (True, False))])
+def test_a_training_on_a_gpu_picks_the_fastest_convolutions(
+    device: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As nnunetv2.run.run_training does: cudnn.deterministic is off, cudnn.benchmark on."""
+    cudnn, seen = torch.backends.cudnn, []
+    monkeypatch.setattr(cudnn, "deterministic", True)
+    monkeypatch.setattr(cudnn, "benchmark", False)
+
+    class Trainer:
+        save_every, output_folder = 50, str(tmp_path)
+
+        def save_checkpoint(self, filename: str) -> None:
+            raise AssertionError
+
+        def run_training(self) -> None:
+            seen.append((cudnn.deterministic, cudnn.benchmark))
+
+    module = ModuleType("nnunetv2.run.run_training")
+    monkeypatch.setattr(module, "get_trainer_from_args", lambda *_, **__: Trainer(), raising=False)
+    for name in ("nnunetv2", "nnunetv2.run"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    options = NnUNet({"configuration": "2d"}).options.model_dump()
+    train(device, options)
+    assert seen == [expected]
+
+
+def test_each_structure_is_given_the_voxels_of_its_value(tmp_path: Path) -> None:
+    """Whatever its place among the prompts; what was not learnt has no mask."""
+    labels = np.random.default_rng(3).integers(0, 3, SHAPE)
+
+    class Predictor:
+        def predict_single_npy_array(self, *given: Any) -> Any:
+            assert given[:2] == ("array", "properties")
+            return labels
+
+    class Reader:
+        def read_images(self, paths: list[str]) -> tuple[str, str]:
+            assert paths == [str(tmp_path / "image_0000.nii.gz")]
+            return "array", "properties"
+
+    place = (0, 16, 0, 32, 0, 32)
+    asked = [StructureName(name, place) for name in ("cube", "cone", "ball")]
+    exchange.write(tmp_path, Made(1).volume(), asked, "cpu")
+    answer(Predictor(), Reader(), {"background": 0, "ball": 1, "cube": 2}, tmp_path)
+    written = {path.name: volume.read_labels(path) for path in (tmp_path / "masks").iterdir()}
+    assert written.keys() == {"0.nii.gz", "2.nii.gz"}
+    np.testing.assert_array_equal(written["0.nii.gz"].array, labels == 2)
+    np.testing.assert_array_equal(written["2.nii.gz"].array, labels == 1)
+    assert written["0.nii.gz"].spacing == (2.0, 1.0, 1.0)
+    failures = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
+    assert failures == {"1": "no training case had this structure"}
 
 
 def test_what_fails_there_is_told_here(tmp_path: Path) -> None:
