@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmark.volume import Volume
 
 VERSION = 1
-_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
 def exchange(
@@ -105,7 +104,7 @@ def _header(folder: Path) -> Any:
 def _mask(folder: Path, name: str, image: Any) -> Any:
     from benchmark import volume as volumes
 
-    found = [path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    found = [path for suffix in volumes.SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
     if not found:
         raise UserError(f"no mask: masks/{name}.nii.gz was not written")
     mask = volumes.read_labels(found[0])

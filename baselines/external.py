@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".seg.nrrd", ".nrrd")
-
 
 class External(Adapter):
     """Reads label maps, a file a scan, or masks, a file a structure.
@@ -30,7 +28,7 @@ class External(Adapter):
         summary="predictions made elsewhere, read from a folder",
         prompts=("structure",),
         licence="that of the method that made them",
-        version=2,
+        version=3,
     )
 
     class Options(Adapter.Options):
@@ -90,6 +88,8 @@ class External(Adapter):
                 yield Prediction(failure=str(error))
 
     def _path(self, volume: "Volume", structure: str) -> Path:
+        from benchmark.finished.segmentation import SUFFIXES
+
         pattern = self._pattern
         for field, value in (
             ("dataset", volume.dataset),
@@ -99,7 +99,8 @@ class External(Adapter):
             pattern = pattern.replace(f"{{{field}}}", value)
         path = Path(pattern).expanduser()
         found = [path] if path.is_file() else []
-        found += [p for suffix in SUFFIXES if (p := path.with_name(path.name + suffix)).is_file()]
+        named = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
+        found += [path for path in named if path.is_file()]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -143,14 +144,13 @@ class Labels(NamedTuple):
 def read(path: Path, volume: "Volume") -> Labels:
     """Read a label file; a `UserError` where it is broken or not on the grid of ``volume``.
 
-    Segments are those of 3D Slicer's .seg.nrrd: SegmentN_Name, _Layer and _LabelValue.
+    Segments are those of 3D Slicer's .seg.nrrd; see `benchmark.finished.segmentation`.
     """
     from benchmark import volume as volumes
     from benchmark.finished import segmentation
 
-    layered = path.name.endswith(".seg.nrrd")
-    found = volumes.read_labels(path, layered=layered)
-    segments = segmentation.segments(path) if layered else {}
+    segments = segmentation.segments(path)
+    found = volumes.read_labels(path, layered=bool(segments))
     if difference := volumes.same_grid(volume, found):
         raise UserError(f"{path} is not on the grid of its image. {difference}")
     array = found.array if found.array.ndim == 4 else found.array[None]

@@ -33,7 +33,9 @@ __all__ = [
     "write",
 ]
 
-WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
+"""Of the formats that are read and written, in lower case."""
+
 _WHOLE = 1e-3  # a label may be this far from a whole number: scale factors are stored in float32
 
 
@@ -247,10 +249,10 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
     mm of a volume made in memory, which is written as LPS with its origin at zero. bool is written
     as uint8, 64-bit integers in a smaller type that holds them (viewers know few), others as is.
     """
-    if not path.name.lower().endswith(WRITABLE):
+    if not path.name.lower().endswith(SUFFIXES):
         raise UserError(
             f"{path}: cannot write this format. Expected a name that ends in "
-            f"{', '.join(WRITABLE)}; got {path.name!r}. Next step: choose one of them."
+            f"{', '.join(SUFFIXES)}; got {path.name!r}. Next step: choose one of them."
         )
     if array.dtype in (np.int64, np.uint64):
         low, high = np.min_scalar_type(array.min()), np.min_scalar_type(array.max())

@@ -10,7 +10,8 @@ from benchmark.geometry import Geometry, Triple
 from benchmark.labelmap import Label, LabelMap
 from benchmark.published.imagefile import open_header
 
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".mha", ".nrrd")
+_SLICER = ".seg.nrrd"
+SUFFIXES = (_SLICER, *volume.SUFFIXES)
 
 Place = tuple[int, int]
 """Layer and value of a segment."""
@@ -43,7 +44,7 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     ``names``: value -> structure of label maps; values that it lacks are left out. Segments have
     names of their own. Errors: a `UserError` for what is no file of labels.
     """
-    places = segments(path) if path.name.lower().endswith(".seg.nrrd") else {}
+    places = segments(path)
     found = volume.read_labels(path, layered=bool(places))
     layers = list(found.array) if found.array.ndim == 4 else [found.array]
     if places:
@@ -66,8 +67,10 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
 def segments(path: Path) -> dict[str, Place]:
     """Read what a .seg.nrrd tells of its segments: SegmentN_Name, _Layer and _LabelValue.
 
-    Raises `UserError` where two have one name.
+    A file of another kind has none. Raises `UserError` where two have one name.
     """
+    if not path.name.lower().endswith(_SLICER):
+        return {}
     reader = open_header(path)
     keys = set(reader.GetMetaDataKeys())
     found: dict[str, Place] = {}

@@ -93,6 +93,21 @@ def test_segments_carry_their_names_and_may_overlap(
     assert "'spleen'; it names liver, lesion" in spleen.failure
 
 
+def test_a_suffix_in_capitals_keeps_the_names_of_segments(
+    scan: Volume, truth: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    assert scan.native is not None
+    image = volume.to_native(truth, scan.native)
+    for number, (name, value) in enumerate([("lesion", 2), ("liver", 1)]):
+        image.SetMetaData(f"Segment{number}_Name", name)
+        image.SetMetaData(f"Segment{number}_LabelValue", str(value))
+    sitk.WriteImage(image, str(tmp_path / "written.seg.nrrd"))
+    (tmp_path / "written.seg.nrrd").rename(tmp_path / "case.01.SEG.NRRD")
+    liver, lesion = ask(scan, "liver", "lesion", files=str(tmp_path / "{scan}.SEG.NRRD"))
+    assert same(liver, truth == 1)
+    assert same(lesion, truth == 2)
+
+
 def test_a_file_a_structure(scan: Volume, truth: NDArray[np.uint8], tmp_path: Path) -> None:
     assert scan.native is not None
     volume.write((truth == 2) * np.uint8(255), scan.native, tmp_path / "lesion" / "case.01.nii.gz")

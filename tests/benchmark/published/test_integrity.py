@@ -9,10 +9,9 @@ import pytest
 import SimpleITK as sitk
 
 from benchmark.errors import UserError
-from benchmark.volume import read
+from benchmark.volume import SUFFIXES, read
 
 NOISE = np.random.default_rng(0).integers(-1000, 1000, (20, 30, 40)).astype(np.int16)
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
 def noisy(path: Path) -> Path:
