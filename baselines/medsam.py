@@ -5,15 +5,16 @@ slice is embedded once for all objects of the scan; only the small mask decoder 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job, Rectangle, Slices
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
-from benchmark.errors import UserError
 from benchmark.machine.precision import Precision
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class MedSAM(Adapter):
     info = MethodInfo(
         summary="MedSAM: a 2D network on each slice of the 3D box",
         prompts=("box3d",),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
@@ -38,23 +39,21 @@ class MedSAM(Adapter):
         weights="medsam-vit-b",
     )
 
-    class Options(Adapter.Options):
+    class Options(WindowOptions):
         """Options; the defaults are what the paper of PAM describes.
 
         ``slice_box``: ``3d`` gives every slice the rectangle of the 3D box; ``propagate`` gives it
         to the middle slice alone, and each next slice outward the box of the mask before, widened
         by ``margin`` pixels of the network's image (the authors' LiteMedSAM script).
-        ``window``: level and width of CT in HU. ``axis``: of the slices; null is z, or the axis
-        with the far thickest slices. ``batch``: slices embedded at a time. ``precision`` of the
-        embedding: null is bfloat16 on a GPU and float32 elsewhere.
+        ``axis``: of the slices; null is z, or the axis with the far thickest slices. ``batch``:
+        slices embedded at a time. ``precision``: of the embedding.
         """
 
         slice_box: Literal["3d", "propagate"] = "3d"
         margin: float = Field(default=5.0, ge=0)
-        window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
         axis: Literal[0, 1, 2] | None = None
         batch: int = Field(default=4, ge=1)
-        precision: Precision | None = None
+        precision: Precision = "float32"
 
     options: Options
 
@@ -62,9 +61,7 @@ class MedSAM(Adapter):
         """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
         from baselines import medsam_network
 
-        if weights is None:
-            raise UserError("MedSAM needs weights: say weights: medsam-vit-b in the study file.")
-        self.network = medsam_network.load(weights).to(device)
+        self.network = medsam_network.load(self.required(weights)).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
@@ -92,15 +89,9 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
     The authors' comparison scripts do so: they visit only slices that hold the object.
     """
 
-    info = MethodInfo(
+    info = replace(
+        MedSAM.info,
         summary="MedSAM under the true box of every slice: an upper bound",
-        prompts=("box3d",),
-        version=3,
-        gpu=True,
-        memory_mb=8000,
-        licence="Apache-2.0 (this project, and github.com/bowang-lab/MedSAM)",
-        citation="doi:10.1038/s41467-024-44824-z",
-        weights="medsam-vit-b",
         control=True,
         sees_reference=True,
     )

@@ -6,17 +6,17 @@ github.com/bowang-lab/MedSAM2, medsam2_infer_3D_CT.py).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from baselines.medsam_preprocess import WINDOWS, to_uint8
+from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job
 from benchmark.adapter import Adapter, MethodInfo, Prediction
-from benchmark.errors import UserError
 from benchmark.machine.precision import Precision, fastest
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Sam2(Adapter):
     info = MethodInfo(
         summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
@@ -40,18 +40,17 @@ class Sam2(Adapter):
     )
     image: ClassVar[int] = 1024
 
-    class Options(Adapter.Options):
+    class Options(WindowOptions):
         """Options; the defaults are those of the released script for CT lesions.
 
         ``reach_mm``: how far to follow the object from its guiding slice; null is to both ends of
-        the scan. ``largest``: keep only the largest connected component. ``window``: level and
-        width of CT in HU. ``batch``: slices embedded at a time. ``precision``: null is bfloat16 on
-        a GPU and float32 elsewhere.
+        the scan. ``largest``: keep only the largest connected component. ``batch``: slices
+        embedded at a time. ``precision``: null is bfloat16 on a GPU, as in the released scripts,
+        and float32 elsewhere.
         """
 
         reach_mm: float | None = Field(default=None, gt=0)
         largest: bool = True
-        window: tuple[float, float] | Literal["soft-tissue", "chest", "brain"] = "soft-tissue"
         batch: int = Field(default=4, ge=1)
         precision: Precision | None = None
 
@@ -61,12 +60,7 @@ class Sam2(Adapter):
         """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
         from baselines import medsam2_network
 
-        if weights is None:
-            name = type(self).__name__
-            raise UserError(
-                f"{name} needs weights: say weights: {self.info.weights} in the study file."
-            )
-        self.network = medsam2_network.load(weights, self.image).to(device)
+        self.network = medsam2_network.load(self.required(weights), self.image).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
@@ -86,12 +80,9 @@ class Sam2(Adapter):
 class MedSam2(Sam2):
     """SAM 2.1 tiny trained further on medical scans, at 512 pixels a side."""
 
-    info = MethodInfo(
+    info = replace(
+        Sam2.info,
         summary="MedSAM2: one prompted slice followed through the scan as through a video",
-        prompts=("box2d", "mask2d"),
-        version=3,
-        gpu=True,
-        memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",
         citation="arXiv:2504.03600",
         weights="medsam2",
@@ -109,10 +100,7 @@ class _Video:
         self.size: int = method.network.config.image_size
         precision = self.options.precision or fastest(method.device)
         self.features = Features(method.network, method.device, precision)
-        chosen = self.options.window
-        window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
-        grey = np.moveaxis(volume.grey, axis, 0)
-        self.grey = to_uint8(grey, volume.grey_modality, window)
+        self.grey = self.options.grey(volume, axis)
         far = self.options.reach_mm
         count = len(self.grey)
         self.reach = count if far is None else int(far / volume.spacing[axis])

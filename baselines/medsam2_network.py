@@ -6,12 +6,10 @@ on the size of the image is computed. Names: github.com/facebookresearch/sam2, s
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmark.settings import Settings
 from benchmark.weights import tensors
@@ -135,29 +133,25 @@ def build(size: Sam2Size) -> Any:
     return Sam2VideoModel(config)
 
 
-def of_published(published: Mapping[str, Tensor], size: Sam2Size, path: Path) -> Any:
-    """Fill the network with tensors under their published names; `UserError` if they do not fit."""
-    content = tensors.renamed(published, renamed, path)
-    if all(name in content for name in _POINTS):
-        together = torch.cat([content.pop(name) for name in _POINTS])
-        content["prompt_encoder.point_embed.weight"] = together
-    if _POSITIONS in content:  # transformers holds it a second time, for the image
-        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
-    network = build(size)
-    tensors.fill(network, content, path)
-    network.requires_grad_(False)
-    return network
-
-
-def load(path: Path, image: int) -> Any:
+def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:
     """Read a published ``.pt`` file, or what `convert` made of it, for images of ``image`` pixels.
 
-    Returns the network in float32, on the CPU.
+    ``image`` goes before what the file says: no tensor depends on it. ``size``: of a file that is
+    not converted. Returns the network in float32, on the CPU. A `UserError` tells what does not
+    fit.
     """
-    if path.suffix != ".safetensors":
-        return of_published(tensors.read_pickle(path, "model"), Sam2Size(image=image), path)
-    content, size = tensors.read_safetensors(path, KIND)
-    network = build(Sam2Size.read(size, str(path)))
+    if path.suffix == ".safetensors":
+        content, told = tensors.read_safetensors(path, KIND)
+        size = Sam2Size.read(told, str(path))
+    else:
+        content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
+        if all(name in content for name in _POINTS):
+            together = torch.cat([content.pop(name) for name in _POINTS])
+            content["prompt_encoder.point_embed.weight"] = together
+        if _POSITIONS in content:  # transformers holds it a second time, for the image
+            content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+        size = size or Sam2Size()
+    network = build(size.model_copy(update={"image": image}))
     tensors.fill(network, content, path)
     network.requires_grad_(False)
     return network

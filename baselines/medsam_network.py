@@ -4,12 +4,11 @@ Source of names and sizes: github.com/bowang-lab/MedSAM (segment_anything/build_
 transformer of the mask decoder has LayerNorms of eps 1e-5 there, 1e-6 in transformers.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.settings import Settings
 from benchmark.weights import tensors
@@ -38,6 +37,7 @@ class SamSize(Settings):
 
 # From the published names to those of transformers, applied in this order.
 _RENAMED = (
+    (r"^module\.", ""),  # of a training on several GPUs
     (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
     (r"^image_encoder\.blocks\.(\d+)\.norm", r"vision_encoder.layers.\1.layer_norm"),
     (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
@@ -110,23 +110,20 @@ def build(size: SamSize) -> Any:
     return network
 
 
-def of_published(published: Mapping[str, Tensor], size: SamSize, path: Path) -> Any:
-    """Fill the network with tensors under their published names; `UserError` if they do not fit."""
-    content = tensors.renamed(published, renamed, path)
-    if _POSITIONS in content:  # transformers holds it a second time, for the image
-        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
-    network = build(size)
-    tensors.fill(network, content, path)
-    network.requires_grad_(False)
-    return network
+def load(path: Path, size: SamSize | None = None) -> Any:
+    """Read ``medsam_vit_b.pth`` as published, or what `convert` made of it; float32, on the CPU.
 
-
-def load(path: Path) -> Any:
-    """Read ``medsam_vit_b.pth`` as published, or what `convert` made of it; float32, on the CPU."""
-    if path.suffix != ".safetensors":
-        return of_published(tensors.read_pickle(path), SamSize(), path)
-    content, size = tensors.read_safetensors(path, KIND)
-    network = build(SamSize.read(size, str(path)))
+    A checkpoint of MedSAM's training scripts, which holds the state of the optimiser too, is read
+    as well. ``size``: of a file that is not converted. A `UserError` tells what does not fit.
+    """
+    if path.suffix == ".safetensors":
+        content, told = tensors.read_safetensors(path, KIND)
+        network = build(SamSize.read(told, str(path)))
+    else:
+        content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
+        if _POSITIONS in content:  # transformers holds it a second time, for the image
+            content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+        network = build(size or SamSize())
     tensors.fill(network, content, path)
     network.requires_grad_(False)
     return network

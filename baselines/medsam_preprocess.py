@@ -4,13 +4,40 @@
 square (the aspect ratio is not kept, nothing is padded) and to 0..1.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.adapter import Adapter
+
+if TYPE_CHECKING:
+    from benchmark.volume import Volume
 
 WINDOWS = {"soft-tissue": (40.0, 400.0), "chest": (-600.0, 1500.0), "brain": (40.0, 80.0)}
-"""Level and width of the CT windows that the authors name."""
+"""Level and width of the CT windows that the authors name (utils/README.md)."""
+
+Level = Annotated[float, Field(allow_inf_nan=False)]
+Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Window = Literal["soft-tissue", "chest", "brain"] | tuple[Level, Width]
+"""A window of CT: one of `WINDOWS`, or its level and width in HU."""
 
 Grey8 = NDArray[np.uint8]
+
+
+class WindowOptions(Adapter.Options):
+    """``window`` of CT; ``windows``: id of a dataset -> its window, where it takes another."""
+
+    window: Window = "soft-tissue"
+    windows: Mapping[str, Window] = {}
+
+    def grey(self, volume: "Volume", axis: int) -> Grey8:
+        """Show the first channel of ``volume`` in 0..255, its slices along ``axis`` first."""
+        chosen = self.windows.get(volume.dataset, self.window)
+        window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
+        return to_uint8(np.moveaxis(volume.grey, axis, 0), volume.grey_modality, window)
 
 
 def to_uint8(grey: NDArray[np.generic], modality: str, window: tuple[float, float]) -> Grey8:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.adapter import Prediction
-from benchmark.machine.precision import fastest, in_precision
+from benchmark.machine.precision import in_precision
 
 if TYPE_CHECKING:
     from baselines.medsam import MedSAM
@@ -71,12 +71,7 @@ class Slices:
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
         """The whole volume in 0..255, slices first."""
-        from baselines.medsam_preprocess import WINDOWS, to_uint8
-
-        chosen = self.options.window
-        window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
-        moved = np.moveaxis(self.volume.grey, self.axis, 0)
-        return to_uint8(moved, self.volume.grey_modality, window)
+        return self.options.grey(self.volume, self.axis)
 
     def at_once(self, jobs: Sequence[Job]) -> None:
         """Every slice for itself, a batch of them at a time."""
@@ -138,8 +133,7 @@ class Slices:
 
         planes = np.stack([to_square(self.grey[index], self.size) for index in indices])
         images = torch.from_numpy(planes)[:, None].expand(-1, 3, -1, -1).to(self.device)
-        precision = self.options.precision or fastest(self.device)
-        with torch.inference_mode(), in_precision(precision, self.device):
+        with torch.inference_mode(), in_precision(self.options.precision, self.device):
             return self.network.get_image_embeddings(images).float()
 
     def decode(self, embedded: dict[int, Any], asked: Sequence[tuple[int, Job, Rectangle]]) -> None:

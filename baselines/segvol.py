@@ -51,9 +51,7 @@ class SegVol(Adapter):
         """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
         from baselines import segvol_network
 
-        if weights is None:
-            raise UserError("SegVol needs weights: say weights: segvol-v1 in the study file.")
-        self.network = segvol_network.load(weights).to(device)
+        self.network = segvol_network.load(self.required(weights)).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

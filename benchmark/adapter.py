@@ -117,6 +117,15 @@ class Adapter(ABC):
         None without an entry. ``device``: ``cpu`` or ``cuda``.
         """
 
+    def required(self, weights: Path | None) -> Path:
+        """Give the file that `load` was handed; a `UserError` names the entry if there is none."""
+        if weights is None:
+            raise UserError(
+                f"{type(self).__name__} needs weights: set `weights: {self.info.weights}` in the "
+                "study file."
+            )
+        return weights
+
     @property
     def departures(self) -> dict[str, Any]:
         """Settings in force after `load` that are not those of the protocol, for the report.

@@ -12,6 +12,7 @@ import torch
 from baselines import medsam_network
 from baselines.medsam import MedSAM, MedSAMPerSlice
 from baselines.medsam_network import SamSize
+from baselines.medsam_preprocess import to_uint8
 from baselines.medsam_slices import Job, Slices
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
@@ -32,7 +33,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory, rule: Callable[..., torch.
         name: rule(name, tuple(places[here].shape)) for name, here in names if here in places
     }
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    medsam_network.save(medsam_network.of_published(published, SMALL, path), SMALL, path)
+    torch.save(published, path.with_suffix(".pth"))
+    medsam_network.save(medsam_network.load(path.with_suffix(".pth"), SMALL), SMALL, path)
     return path
 
 
@@ -102,6 +104,19 @@ def test_the_ct_of_a_pet_ct_is_shown_in_the_window_of_ct(
     np.testing.assert_array_equal(shown("PETCT", ("CT",)), shown("CT", ()))
     np.testing.assert_array_equal(shown("PETCT", ("PET",)), shown("MR", ()))
     assert not np.array_equal(shown("CT", ()), shown("MR", ()))
+
+
+def test_a_dataset_is_shown_in_its_own_window(
+    method: Callable[..., MedSAM], volume: Volume
+) -> None:
+    made = method(windows={"D05": "chest"})
+    chest = to_uint8(volume.grey, "CT", (-600, 1500))
+    np.testing.assert_array_equal(Slices(made, replace(volume, dataset="D05"), 0).grey, chest)
+    assert not np.array_equal(Slices(made, replace(volume, dataset="D01"), 0).grey, chest)
+
+
+def test_it_computes_as_its_authors_do() -> None:
+    assert MedSAM().options.precision == "float32"  # also on a GPU
 
 
 def test_a_slice_from_image_to_mask(

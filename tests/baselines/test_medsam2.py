@@ -33,14 +33,22 @@ COUNT, HEIGHT, WIDTH = 22, 40, 34
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory, rule: Callable[..., torch.Tensor]) -> Path:
+def converted(tmp_path_factory: pytest.TempPathFactory, rule: Callable[..., torch.Tensor]) -> Path:
     published = {name: rule(name, shape) for name, shape in inventory(SMALL).items()}
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     # A head that always sees the object, so that masks do not end on the first slice.
     published["sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 20
-    network = medsam2_network.of_published(published, SMALL, path)
+    torch.save(published, path.with_suffix(".pt"))
+    network = medsam2_network.load(path.with_suffix(".pt"), SMALL.image, SMALL)
     medsam2_network.save(network, SMALL, path)
     return path
+
+
+@pytest.fixture
+def file(converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of a small network, for which the method makes small images."""
+    monkeypatch.setattr(MedSam2, "image", SMALL.image)
+    return converted
 
 
 @pytest.fixture
@@ -118,6 +126,20 @@ def test_the_ct_of_a_pet_ct_is_followed_in_the_window_of_ct(
     assert not np.array_equal(found("CT", ()), found("MR", ()))
 
 
+def test_a_dataset_is_followed_in_its_own_window(
+    method: Callable[..., MedSam2], volume: Volume
+) -> None:
+    def found(dataset: str, **options: Any) -> NDArray[np.bool_]:
+        scan = replace(volume, modality="CT", dataset=dataset)
+        return dense(method(largest=False, **options), scan, box())
+
+    np.testing.assert_array_equal(
+        found("D05", windows={"D05": "brain"}), found("D05", window="brain")
+    )
+    np.testing.assert_array_equal(found("D01", windows={"D05": "brain"}), found("D01"))
+    assert not np.array_equal(found("D01", window="brain"), found("D01"))
+
+
 @pytest.mark.parametrize("prompt", [box(), drawn(), box(0), drawn(COUNT - 1)])
 def test_it_is_the_video_model_both_ways(
     method: Callable[..., MedSam2], volume: Volume, prompt: Box2D | Mask2D
@@ -153,16 +175,16 @@ def test_slices_are_embedded_once_for_all_objects(
         seen.append(len(frames))
         return embed(frames, **more)
 
-    monkeypatch.setattr(adapter.network, "get_image_features", counted)
     prompts: list[Box2D | Mask2D] = [box(4), drawn(5), box(20)]
-    found = [
-        Mask.of(p.mask, offset=p.offset or (0, 0, 0), shape=volume.shape).dense()
-        for p in adapter.segment(volume, prompts)
-        if p.mask is not None
-    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter.network, "get_image_features", counted)
+        found = [
+            Mask.of(p.mask, offset=p.offset or (0, 0, 0), shape=volume.shape).dense()
+            for p in adapter.segment(volume, prompts)
+            if p.mask is not None
+        ]
     # Ten millimetres are three slices: 1 to 8, and 17 to 21.
     assert sum(seen) == 13
-    monkeypatch.undo()
     for mask, prompt in zip(found, prompts, strict=True):
         assert np.count_nonzero(mask != dense(method(reach_mm=10, batch=1), volume, prompt)) <= 3
         far = np.abs(np.flatnonzero(mask.any(axis=(1, 2))) - prompt.slice)

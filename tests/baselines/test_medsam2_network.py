@@ -11,7 +11,6 @@ import torch
 from baselines import medsam2_network
 from baselines.medsam2_network import Sam2Size, renamed
 from benchmark.errors import UserError
-from benchmark.weights import tensors
 
 Shape = tuple[int, ...]
 SMALL = Sam2Size(
@@ -179,14 +178,29 @@ def test_every_name_has_its_place() -> None:
 def test_values_arrive(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     torch.save({"model": published}, file)
-    network = medsam2_network.of_published(tensors.read_pickle(file, "model"), SMALL, file)
+    network = medsam2_network.load(file, SMALL.image, SMALL)
     medsam2_network.save(network, SMALL, tmp_path / "net.safetensors")
-    values: dict[str, Any] = medsam2_network.load(tmp_path / "net.safetensors", 1).state_dict()
+    read = medsam2_network.load(tmp_path / "net.safetensors", SMALL.image)
+    values: dict[str, Any] = read.state_dict()
     for name, tensor in published.items():
         if ".point_embeddings." not in name:
             assert torch.equal(values[renamed(name)], tensor), name
     points = [published[f"sam_prompt_encoder.point_embeddings.{i}.weight"] for i in range(4)]
     assert torch.equal(values["prompt_encoder.point_embed.weight"], torch.cat(points))
+
+
+def test_the_method_says_the_size_of_the_image(
+    published: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Whatever a converted file was made for: SAM 2.1's serves MedSAM2, and the other way round."""
+    file, converted = tmp_path / "net.pt", tmp_path / "net.safetensors"
+    torch.save({"model": published}, file)
+    medsam2_network.save(medsam2_network.load(file, 64, SMALL), SMALL, converted)
+    for image in (64, 128):
+        first = medsam2_network.load(file, image, SMALL)
+        second = medsam2_network.load(converted, image)
+        assert first.config.image_size == second.config.image_size == image
+        assert first.config.to_dict() == second.config.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -199,8 +213,9 @@ def test_values_arrive(published: dict[str, torch.Tensor], tmp_path: Path) -> No
     ],
 )
 def test_what_does_not_fit_is_told(
-    published: dict[str, torch.Tensor], change: dict[str, Any], told: str
+    published: dict[str, torch.Tensor], change: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
     content = {k: x for k, x in {**published, **change}.items() if x is not None}
+    torch.save(content, tmp_path / "net.pt")
     with pytest.raises(UserError, match=told):
-        medsam2_network.of_published(content, SMALL, Path("net.pt"))
+        medsam2_network.load(tmp_path / "net.pt", SMALL.image, SMALL)

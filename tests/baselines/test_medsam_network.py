@@ -48,9 +48,15 @@ def published(keys: list[dict[str, str]], rule: Rule) -> dict[str, torch.Tensor]
     }
 
 
+def loaded(content: Any, folder: Path) -> Any:
+    """The network of a file of `torch.save`."""
+    torch.save(content, folder / "net.pth")
+    return medsam_network.load(folder / "net.pth", SMALL)
+
+
 @pytest.fixture(scope="module")
-def network(published: dict[str, torch.Tensor]) -> Any:
-    return medsam_network.of_published(published, SMALL, Path("small.pth"))
+def network(published: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return loaded(published, tmp_path_factory.mktemp("network"))
 
 
 def test_every_published_name_has_its_place(keys: list[dict[str, str]]) -> None:
@@ -96,6 +102,23 @@ def test_a_published_file_is_read_and_converted(
         assert torch.equal(read[medsam_network.renamed(name)], tensor), name
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_checkpoint_of_the_training_scripts_is_read(
+    prefix: str, network: Any, published: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Of one GPU and of several: with the optimiser's state, and with a prefix."""
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.AdamW([parameter])
+    parameter.grad = torch.ones(3)
+    optimiser.step()
+    model = {f"{prefix}{name}": tensor for name, tensor in published.items()}
+    content = {"model": model, "optimizer": optimiser.state_dict(), "epoch": 3}
+    found = loaded(content, tmp_path).state_dict()
+    expected = network.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -106,11 +129,11 @@ def test_a_published_file_is_read_and_converted(
     ],
 )
 def test_what_does_not_fit_is_told(
-    published: dict[str, torch.Tensor], change: dict[str, Any], told: str
+    published: dict[str, torch.Tensor], change: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
     content = {k: x for k, x in {**published, **change}.items() if x is not None}
     with pytest.raises(UserError, match=told):
-        medsam_network.of_published(content, SMALL, Path("net.pth"))
+        loaded(content, tmp_path)
 
 
 def test_files_that_are_not_weights(tmp_path: Path) -> None:

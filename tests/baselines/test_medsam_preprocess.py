@@ -1,12 +1,18 @@
 """What MedSAM is shown, against what the released scripts make of the same volumes."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from baselines.medsam_preprocess import WINDOWS, to_square, to_uint8
+from baselines.medsam import MedSAM
+from baselines.medsam2 import Sam2
+from baselines.medsam_preprocess import WINDOWS, WindowOptions, to_square, to_uint8
+from benchmark.adapter import Adapter
+from benchmark.errors import UserError
+from benchmark.volume import Volume
 
 Golden = Callable[[str], Mapping[str, Any]]
 
@@ -34,6 +40,33 @@ def test_the_window_is_that_of_the_option() -> None:
     assert chest.tolist() == [0, 133, 240, 255]  # -1350 to 80, the highest there is
     brain = to_uint8(values, "CT", WINDOWS["brain"])
     assert brain.tolist() == [0, 0, 0, 255]
+
+
+def test_a_dataset_may_have_a_window_of_its_own() -> None:
+    ends_and_middle_of_chest = np.array([-1350, -600, 150], np.int16).reshape(1, 1, 3)
+    options = WindowOptions(windows={"D05": "chest", "D08": (0, 100)})
+
+    def shown(dataset: str) -> list[int]:
+        volume = Volume(ends_and_middle_of_chest, (1.0, 1.0, 1.0), "CT", dataset=dataset)
+        return [*map(int, options.grey(volume, 0).ravel())]
+
+    assert shown("D05") == [0, 127, 255]
+    assert shown("D08") == shown("D01") == [0, 0, 255]  # -50 to 50; -160 to 150 of 240
+
+
+def test_a_window_of_a_dataset_is_level_and_width() -> None:
+    volume = Volume(np.array([-60, 0, 60]).reshape(1, 1, 3), (1.0, 1.0, 1.0), "CT", dataset="a")
+    options = WindowOptions(windows={"a": (10, 100)})
+    assert options.grey(volume, 0).ravel().tolist() == [0, 102, 255]  # -40 to 60
+
+
+@pytest.mark.parametrize("method", [MedSAM, Sam2])
+@pytest.mark.parametrize("window", [(240, -160), (40, 0), (40, math.inf), (math.nan, 400), "lung"])
+def test_a_window_of_no_width_is_refused(method: type[Adapter], window: object) -> None:
+    """Its lower and its upper end given by mistake, which would show a black volume."""
+    for options in ({"window": window}, {"windows": {"D05": window}}):
+        with pytest.raises(UserError, match="window"):
+            method(options)
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])

@@ -46,7 +46,7 @@ def _reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(medsam_network, "SamSize", lambda: test_medsam_network.SMALL)
     monkeypatch.setattr(segvol_network, "Size", lambda: segvol_small.SMALL)
     small = test_medsam2_network.SMALL
-    monkeypatch.setattr(medsam2_network, "Sam2Size", lambda image: small)
+    monkeypatch.setattr(medsam2_network, "Sam2Size", lambda: small)
     for method in (Sam2, MedSam2):
         monkeypatch.setattr(method, "image", small.image)
 
