@@ -150,3 +150,17 @@ def test_empty_guide_is_a_failure_with_a_reason(method: type[SliceWalker]) -> No
     (found,) = method().segment(scan(BALL), [prompt])
     assert found.mask is None
     assert found.failure == "the guiding mask is empty"
+
+
+def test_growth_is_bounded_by_millimetres_within_the_plane() -> None:
+    """From one pixel: 2.7 x 3 mm along the axis and a pixel of 4 mm are 12.1 mm each way."""
+    grey = np.full((3, 61, 25), 100, np.float32)
+    grey[1] = 0
+    grey[1, 30, 12] = 100
+    seed = np.zeros(grey.shape, dtype=bool)
+    seed[1, 30, 12] = True
+    volume = Volume(grey, (3, 1, 4))
+    found = segmented(RegionGrowth({"slope": 2.7}), volume, Mask2D(0, 1, Mask.of(seed)))
+    for plane in found[[0, 2]]:
+        assert np.flatnonzero(plane.any(axis=1)).tolist() == list(range(30 - 12, 30 + 13))
+        assert np.flatnonzero(plane.any(axis=0)).tolist() == list(range(12 - 3, 12 + 4))

@@ -12,6 +12,7 @@ from benchmark.adapter import Learner, MethodInfo, Prediction
 from benchmark.errors import MachineError
 from benchmark.fitting import Case, Source, fit, plan
 from benchmark.inference import predict
+from benchmark.masks import Mask
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
@@ -164,6 +165,22 @@ def test_a_case_is_handed_with_its_own_rows_alone(shard: Any) -> None:
     assert case.scan in source.split.train
     assert {row["scan"] for row in (*case.objects, *case.reference)} == {case.scan}
     assert len(case.objects) == (shard.objects["scan"] == case.scan).sum()
+
+
+def test_where_structures_overlap_the_last_that_is_named_wins() -> None:
+    organ, lesion = np.zeros((2, 3, 4, 5), dtype=bool)
+    organ[:, 0:3, 1:4] = True
+    lesion[1, 2:4, 2:5] = True
+    rows = [
+        {"structure": name, **Mask.of(mask).to_row()}
+        for name, mask in (("lesion", lesion), ("organ", organ))
+    ]
+    case = Case("a", {"size_z": 3, "size_y": 4, "size_x": 5}, [], rows)
+    expected = np.where(lesion, 2, np.where(organ, 1, 0))
+    np.testing.assert_array_equal(case.labels(["organ", "lesion"]), expected)
+    expected = np.where(organ, 2, np.where(lesion, 1, 0))
+    np.testing.assert_array_equal(case.labels(["lesion", "organ"]), expected)
+    assert (organ & lesion).any()
 
 
 def test_a_patient_whom_another_dataset_holds_back_is_learnt_from_in_none(

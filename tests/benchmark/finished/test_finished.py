@@ -1,5 +1,6 @@
 """Finished predictions, from files on disk to the table: `pambench score`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from benchmark import cli
 from benchmark.errors import UserError
+from benchmark.finished.summary import summary
 from benchmark.metrics import METRICS, score
 from benchmark.metrics.boundary import CONVENTIONS, boundary_metrics
 from benchmark.tables import records
@@ -109,6 +111,49 @@ def test_names_and_tolerances_of_the_labels(tmp_path: Path) -> None:
     assert list(table) == [("a", "lesion"), ("a", "organ")]
     assert column(table, "tolerance_mm") == [0.5, 0.6]
     assert "lesion" in result.output
+
+
+def test_each_structure_is_held_to_its_own_tolerance(tmp_path: Path) -> None:
+    """Both are shifted by one voxel of 1 mm: less than 2 mm, more than 0.5 mm."""
+    cubic = (1.0, 1.0, 1.0)
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz", cubic)
+    write(np.roll(REFERENCE, 1, axis=2), tmp_path / "pred" / "a.nii.gz", cubic)
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("1: liver\n2: {name: lesion, nsd_tolerance_mm: 0.5}\n", encoding="utf-8")
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    table = scores(tmp_path)
+    assert table["a", "liver"]["nsd"] == 1
+    assert 0 < table["a", "lesion"]["nsd"] < 1
+
+
+def test_volumes_are_those_of_the_voxels(tmp_path: Path) -> None:
+    """Voxels of 3 x 0.8 x 0.7 mm: 2 x 3 x 4 of them in the reference, 3 x 3 x 4 predicted."""
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    assert run(tmp_path).exit_code == 0
+    lesion = scores(tmp_path)["a", "2"]
+    assert lesion["reference_mm3"] == pytest.approx(40.32)
+    assert lesion["prediction_mm3"] == pytest.approx(60.48)
+
+
+def test_the_table_has_mean_and_standard_deviation() -> None:
+    """By hand: of 1 and 0.5 the mean is 0.75 and the deviation 0.5 / sqrt 2."""
+    nan = float("nan")
+    columns = ("structure", "scan", "status", "dsc", "nsd", "hd95", "asd")
+    rows = [
+        ("liver", "a", "ok", 1.0, 0.9, 2.0, 1.0),
+        ("liver", "b", "ok", 0.5, nan, 4.0, 3.0),
+        ("liver", "c", "failed", nan, nan, nan, nan),
+        (None, "d", "failed", nan, nan, nan, nan),
+    ]
+    made = pd.DataFrame(rows, columns=columns)
+    head, rule, *lines = summary(made).splitlines()
+    cells = [re.split(r" {2,}", line) for line in (head, *lines)]
+    values = ["0.750 ± 0.354", "0.900 (1)", "3.00 ± 1.41", "2.00 ± 1.41"]
+    assert cells[0][:3] == ["structure", "scored / expected", "DSC"]
+    assert cells[1:] == [["liver", "2 / 3", *values], ["all", "2 / 4", *values]]
+    assert set(rule) == {"-"}
+    assert len(rule) == max(map(len, lines))
 
 
 def test_segments_that_overlap_meet_label_maps_by_name(tmp_path: Path) -> None:
