@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark import objects, paths, scoring
-from benchmark.catalogue import Dataset
+from benchmark.catalogue import Dataset, clusters
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.inference import TIMES
@@ -40,6 +40,7 @@ SCORES = pa.schema(
     ]
 )
 """`benchmark.scoring.SCHEMA` with the study's name of the method and the facts of the dataset.
+``collection``: that of the dataset, one for all that overlap (`benchmark.catalogue.clusters`);
 ``contaminated``: the weights saw the dataset, or one of the same source collection, in training."""
 
 ALL_TIMES = pa.schema([pa.field("method", pa.string()), *TIMES])
@@ -164,6 +165,7 @@ def _with(table: pa.Table, **values: str | bool) -> pa.Table:
 
 
 def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
+    collections = clusters(study.entries.values())
     for name, run in study.runs.items():
         trained = weights.load(run.weights) if run.weights else None
         fields = {"run": run.id, "scoring": study.scoring.id}
@@ -173,7 +175,7 @@ def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
                 method=name,
                 split=entry.split,
                 modality=entry.modality,
-                collection=entry.collection or entry.id,
+                collection=collections[entry.id],
                 contaminated=trained is not None and trained.contaminates(entry),
             )
             yield entry, path.name, told

@@ -1,6 +1,7 @@
 """The catalogue: one YAML a dataset, strictly checked, and the code that loads them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -179,6 +180,22 @@ def load(name: str) -> Dataset:
             f"data/{dataset.id} it would replace. Choose another."
         )
     return _released(dataset, content, path) if varied else dataset
+
+
+def clusters(entries: Iterable[Dataset]) -> dict[str, str]:
+    """Give, by the id of each dataset, the name of those that are no independent samples.
+
+    In one cluster are datasets of a source collection, those of which one names the other in
+    ``overlaps``, and those that others among ``entries`` link. Its name is that of one of its
+    collections; a dataset without one is its own.
+    """
+    known = list(entries)
+    found = {entry.id: entry.collection or entry.id for entry in known}
+    for entry in known:
+        shared = {e.id for e in known if {e.id, e.collection} & set(entry.overlaps)}
+        linked = {found[name] for name in {entry.id, *shared}}
+        found = {id_: min(linked) if name in linked else name for id_, name in found.items()}
+    return found
 
 
 def _released(dataset: Dataset, content: dict[str, Any], path: Path) -> Dataset:

@@ -35,6 +35,21 @@ def test_overlaps_and_collections_go_both_ways() -> None:
         assert len({entries[name].collection for name in pair} - {None}) == 1
 
 
+def test_datasets_that_overlap_are_in_one_cluster(entry: Make) -> None:
+    """D10 and D13 share scans with D01, none with one another."""
+
+    def found(*names: str) -> list[str]:
+        return list(catalogue.clusters(map(catalogue.load, names)).values())
+
+    assert len(set(found("D01", "D10", "D13"))) == 1
+    assert len(set(found("D10", "D13", "D01"))) == 1
+    assert found("D10", "D13") == ["D10", "D13"]
+    one, other, pet, ct = found("D34", "D34@released", "D03", "D04")
+    assert one == other != pet == ct
+    own = [entry(id=name, overlaps=shared) for name, shared in (("a", ["b"]), ("b", []), ("c", []))]
+    assert catalogue.clusters(own) == {"a": "a", "b": "a", "c": "c"}
+
+
 def test_masks_are_shown_only_where_the_licence_allows_it() -> None:
     """No licence that is non-commercial, without derivatives or not known."""
     for name in catalogue.names():

@@ -143,6 +143,23 @@ def test_cells_that_the_weights_saw_are_marked(collected: Collected) -> None:
     assert len(seen) == 20
 
 
+def test_datasets_that_overlap_are_one_collection(collected: Collected) -> None:
+    """The bootstrap draws them together; the split of patients goes by the source collection."""
+    folder = collected(overlaps=("T1", "T2"))
+    assert set(read_table(folder / "scores.parquet")["collection"]) == {"from T1"}
+    assert set(read_table(folder / "images.parquet")["collection"]) == {"from T1", "from T2"}
+
+
+@pytest.mark.parametrize(("view", "slice_mm"), [("coronal", 1.0), ("sagittal", 1.5)])
+def test_slices_are_apart_by_the_spacing_of_their_view(
+    view: str, slice_mm: float, collected: Collected
+) -> None:
+    folder = collected(view=view)
+    images, found = (read_table(folder / f"{name}.parquet") for name in ("images", "objects"))
+    assert set(zip(*(images[f"spacing_{a}"] for a in "zyx"), strict=True)) == {(3.0, 1.0, 1.5)}
+    assert set(found["slice_mm"]) == {slice_mm}
+
+
 def test_what_was_set_aside_is_listed(collected: Collected) -> None:
     folder = collected(bad=True)
     failures = read_table(folder / "failures.parquet")
