@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 ALL = "all"
 """Name of the ``split`` that holds every dataset of the study."""
 
-COUNTS = ("ok", "expected", "skipped", "failed", "contaminated")
+STATES = ("ok", "expected", "skipped", "failed", "contaminated")
 """Cells (a structure of a scan) that were scored, that there are, and why the others were not;
 ``contaminated``: cells of data that the method's weights were trained on."""
+
+COUNTS = ("cells", *STATES)
+"""``cells``: those with a value of the metric, which a scored one may lack."""
 
 _DATASET = ["split", "dataset", "modality"]
 _METHOD = ["method", "prompt"]
@@ -65,11 +68,12 @@ def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
             "contaminated": rows["contaminated"].astype(bool),
         }
     )
-    counts = flags.groupby(keys, sort=False, dropna=False)[list(COUNTS)].sum().reset_index()
+    counts = flags.groupby(keys, sort=False, dropna=False)[list(STATES)].sum().reset_index()
     groups = rows.groupby(keys, sort=False, dropna=False)[frames.metrics_of(rows)]
     wide = groups.agg(["mean", "std", "count"]).rename_axis(columns=["metric", None])  # type: ignore[list-item]
     long = wide.stack("metric", future_stack=True).reset_index()
-    return long.rename(columns=_SUMMARY).merge(counts, on=keys, how="left")
+    long = long.rename(columns=_SUMMARY).assign(cells=long["count"])
+    return long.merge(counts, on=keys, how="left")
 
 
 def by_dataset(structures: pd.DataFrame) -> pd.DataFrame:
@@ -115,11 +119,7 @@ def _intervals(
     methods, metrics = rows["method"].unique().tolist(), frames.metrics_of(rows)
     drawn = bootstrap.dataset_replicates(rows, methods, metrics, settings.resamples, settings.seed)
     facts = rows.drop_duplicates("dataset").set_index("dataset")
-    patients = rows.groupby("dataset")["patient"].nunique().to_dict()
-    inner = {
-        name: (*bootstrap.interval(values, settings.tail), {"patients": patients[name]})
-        for name, values in drawn.items()
-    }
+    inner = {name: bootstrap.interval(values, settings.tail) for name, values in drawn.items()}
     outer = {}
     for split in [*facts["split"].unique(), ALL] if drawn else []:
         named = [d for d in drawn if split in (ALL, facts.at[d, "split"])]
@@ -127,33 +127,52 @@ def _intervals(
         values = bootstrap.overall_replicates(
             {d: drawn[d] for d in named}, collections, settings.seed
         )
-        units = {
-            "collections": len(set(collections.values())),
-            "datasets": len(named),
-            "patients": sum(patients[d] for d in named),
-        }
-        outer[split] = (*bootstrap.interval(values, settings.tail), units)
+        outer[split] = bootstrap.interval(values, settings.tail)
     places = {name: i for names in (methods, metrics) for i, name in enumerate(names)}
-    return (
-        _with_intervals(datasets, datasets["dataset"], inner, places),
-        _with_intervals(whole, whole["split"], outer, places),
+    patients = _patients(rows).join(facts[["split", "collection"]], on="dataset")
+    both = pd.concat([patients, patients.assign(split=ALL)], ignore_index=True)
+    units = both.groupby(["split", "method", "metric"]).agg(
+        collections=("collection", "nunique"),
+        datasets=("dataset", "size"),
+        patients=("patients", "sum"),
     )
+    alone = patients.set_index(["dataset", "method", "metric"])[["patients"]]
+    return (
+        _with_intervals(datasets, alone, inner, places),
+        _with_intervals(whole, units, outer, places),
+    )
+
+
+def _patients(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count ``patients`` with a value; a row a (dataset, method, metric) that has any."""
+    found = []
+    for metric in frames.metrics_of(rows):
+        valued = rows[np.isfinite(rows[metric].astype(float))]
+        counts = valued.groupby(["dataset", "method"])["patient"].nunique()
+        found.append(counts.rename("patients").reset_index().assign(metric=metric))
+    return pd.concat(found, ignore_index=True)
 
 
 def _with_intervals(
     table: pd.DataFrame,
-    group: "pd.Series[str]",
-    found: "dict[str, tuple[bootstrap.Array, bootstrap.Array, dict[str, int]]]",
+    units: pd.DataFrame,
+    found: "dict[str, tuple[bootstrap.Array, bootstrap.Array]]",
     places: dict[str, int],
 ) -> pd.DataFrame:
-    """``resampled``: the units that were drawn; few of the outermost give no interval."""
+    """``resampled``: the units with a value, which were drawn; few of the outermost give none.
+
+    ``units``: counts, the outermost first, by (what ``found`` is of, method, metric).
+    """
     ends: dict[str, list[float]] = {"low": [], "high": []}
     resampled = []
-    for name, method, metric in zip(group, table["method"], table["metric"], strict=True):
-        low, high, units = found[name]
+    known = units.to_dict("index")
+    for key in zip(*(table[name] for name in units.index.names), strict=True):
+        name, method, metric = key
+        low, high = found[name]
         place = places[method], places[metric]
-        drawn = bootstrap.enough(units.values())
+        counts = known.get(key, dict.fromkeys(units, 0))
+        drawn = bootstrap.enough(counts.values())
         ends["low"].append(low[place] if drawn else np.nan)
         ends["high"].append(high[place] if drawn else np.nan)
-        resampled.append(", ".join(f"{count} {unit}" for unit, count in units.items()))
+        resampled.append(", ".join(f"{count} {unit}" for unit, count in counts.items()))
     return table.assign(**ends, resampled=resampled)

@@ -31,7 +31,10 @@ COMPARED = ("dsc", "sensitivity", "specificity", "hd95", "nsd", "asd")
 """The metrics of the paper's Table 1."""
 
 _PAIR = ("method_a", "method_b", "prompt_a", "prompt_b", "same_prompt")
-_NUMBERS = ("unit", "n", "cells", "mean_a", "mean_b", "difference", "wins_a", "ties", "wins_b")
+_NUMBERS = (
+    *("unit", "n", "cells", "contaminated_a", "contaminated_b", "mean_a", "mean_b", "difference"),
+    *("wins_a", "ties", "wins_b"),
+)
 _TEST = ("test", "chosen", "normality_p", "statistic", "p", "p_holm", "family", "family_of")
 _CHOSEN = "p_holm_chosen"
 _INTERVAL = ("low", "high", "effect", "effect_name", "reason")
@@ -119,10 +122,13 @@ def _rows(
         known = means[members & np.isfinite(means[:, 0])]
         differences = np.round(known[:, 0] - known[:, 1], 12)
         normal = normality(differences)
+        inside = counted & ((places == name) | (name == ALL))
+        trained_a, trained_b = grid.contaminated[inside][:, pair].sum(axis=0)
         numbers = {
             "unit": units[name],
             "n": len(known),
-            "cells": int((counted & ((places == name) | (name == ALL))).sum()),
+            "cells": int(inside.sum()),
+            **{"contaminated_a": int(trained_a), "contaminated_b": int(trained_b)},
             "mean_a": known[:, 0].mean() if len(known) else np.nan,
             "mean_b": known[:, 1].mean() if len(known) else np.nan,
             "difference": differences.mean() if len(known) else np.nan,

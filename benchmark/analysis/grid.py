@@ -19,13 +19,15 @@ class Grid:
     """Structures of scans (cells) by methods.
 
     ``cells``: a row a cell with dataset, scan, structure, patient, split, modality; ``values``: by
-    metric (cells, methods), NaN where a method has none.
+    metric (cells, methods), NaN where a method has none; ``contaminated``: (cells, methods), what
+    the weights of a method were trained on.
     """
 
     methods: tuple[str, ...]
     prompts: dict[str, str]
     cells: pd.DataFrame
     values: dict[str, Array]
+    contaminated: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -41,13 +43,17 @@ class Grid:
         for metric in metrics:
             values[metric] = np.full((len(cells), len(methods)), np.nan)
             values[metric][cell, code] = kept[metric].to_numpy(dtype=np.float64)
+        contaminated = np.zeros((len(cells), len(methods)), dtype=bool)
+        contaminated[cell, code] = kept["contaminated"]
         kinds = kept.drop_duplicates("method").set_index("method")["prompt"].to_dict()
-        return cls(tuple(methods), {str(k): str(v) for k, v in kinds.items()}, cells, values)
+        prompts = {str(k): str(v) for k, v in kinds.items()}
+        return cls(tuple(methods), prompts, cells, values, contaminated)
 
     @cached_property
     def datasets(self) -> pd.DataFrame:
-        """A row a dataset: its name (``dataset``) and ``split``, in the order of the means."""
-        return self.cells.drop_duplicates("dataset")[["dataset", "split"]].reset_index(drop=True)
+        """A row a dataset: ``dataset``, ``split``, ``modality``, in the order of the means."""
+        table = self.cells.drop_duplicates("dataset")
+        return table[["split", "dataset", "modality"]].reset_index(drop=True)
 
     @cached_property
     def scans(self) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import aggregate, frames
-from benchmark.analysis.bootstrap import generator, interval, ratio
+from benchmark.analysis.bootstrap import enough, generator, interval, ratio
 from benchmark.analysis.paired import WILCOXON, holm, paired_test
 from benchmark.analysis.paired import rank_sum as rank_sum_test
 
@@ -93,11 +93,11 @@ def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dic
 def _drawn(rows: pd.DataFrame, settings: "AnalysisSettings") -> Array:
     """Mean seconds of each prompt of ``rows`` in draws of objects with all their readings.
 
-    (draws, prompts); NaN where a draw has none, and where there is but one object.
+    (draws, prompts); NaN where a draw has none, and all of it where a prompt has few objects.
     """
     readings = rows.groupby([*_OBJECT, "prompt"], sort=True)["seconds"]
     sums, counts = (t.unstack(fill_value=0) for t in (readings.sum(), readings.size()))
-    if len(sums) < 2:
+    if not all(enough([objects]) for objects in (counts > 0).sum()):
         return np.full((1, sums.shape[1]), np.nan)
     rng = generator(settings.seed, "interaction", *map(str, sums.columns))
     chosen = rng.integers(len(sums), size=(settings.resamples, len(sums)))

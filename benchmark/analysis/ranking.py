@@ -31,7 +31,7 @@ SIGNIFICANT = 0.05
 
 RANKING = (
     *("split", "metric", "scheme", "method", "prompt", "value", "rank", "rank_mean", "low"),
-    *("high", "first_share", "datasets", "cells", "reason"),
+    *("high", "first_share", "datasets", "cells", "contaminated", "reason"),
 )
 SHARES = ("split", "metric", "scheme", "method", "rank", "share")
 AGREEMENT = (
@@ -39,7 +39,10 @@ AGREEMENT = (
     "reason",
 )
 WINS = ("split", "metric", "method_a", "method_b", "wins", "ties", "losses", "datasets")
-BY_DATASET = ("split", "dataset", "metric", "method", "value", "rank")
+BY_DATASET = (
+    *("split", "dataset", "modality", "metric", "method", "prompt", "value", "rank", "cells"),
+    *("expected", "contaminated"),
+)
 
 
 def analyse(
@@ -128,12 +131,11 @@ def _ranked(
     draws: list[Array] = []
     if not reason:
         inner = {name: sign * drawn[name][:, valued] for name in names}
-        drawn_means = bootstrap.draws(inner, {n: collections[n] for n in names}, settings.seed)
-        known = (draw[np.isfinite(draw).all(axis=1)] for draw in drawn_means)
-        draws = [draw for draw in known if len(draw)]  # the patients drawn may lack all such cells
+        draws = list(bootstrap.draws(inner, collections, settings.seed))
     units = len({collections[name] for name in names}), len(names)
     patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
     drawn_enough = bootstrap.enough((*units, len(patients)))
+    contaminated = grid.contaminated[shared].sum(axis=0)
     for scheme in SCHEMES:
         places = {m: i for i, m in enumerate(methods)}
         if not reason:
@@ -148,10 +150,11 @@ def _ranked(
             yield "rank_agreement", {"scheme": scheme, **agreement}
         else:
             yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
-        for method in grid.methods:
+        for method, trained in zip(grid.methods, contaminated, strict=True):
             about: dict[str, Any] = {"scheme": scheme, "method": method}
             about["prompt"] = grid.prompts[method]
             about |= {"datasets": len(names), "cells": int(shared.sum())}
+            about["contaminated"] = int(trained)
             if reason or method not in places:
                 why = reason or "no value"
                 yield "ranking", {**about, "reason": why}
@@ -234,12 +237,18 @@ def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
     """Ranks on each dataset, over the cells of the dataset that its methods share."""
     sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
     shared = np.empty(len(grid.cells), dtype=bool)
-    for rows in grid.cells.groupby("dataset").indices.values():
+    of_dataset = grid.cells.groupby("dataset").indices
+    for rows in of_dataset.values():
         shared[rows] = common(grid.values[metric][rows])
     means = grid.dataset_means(np.where(shared[:, None], grid.values[metric], np.nan))
     for place, values in zip(records(grid.datasets), means, strict=True):
         known = np.isfinite(values)
         ranks = np.full(len(values), np.nan)
         ranks[known] = _ranks(sign * values[known])
-        for method, value, rank in zip(grid.methods, values, ranks, strict=True):
-            yield {**place, "metric": metric, "method": method, "value": value, "rank": rank}
+        rows = of_dataset[place["dataset"]]
+        cells = rows[shared[rows]]
+        trained = grid.contaminated[cells].sum(axis=0)
+        about = {**place, "metric": metric, "cells": len(cells), "expected": len(rows)}
+        for i, method in enumerate(grid.methods):
+            mine = {"method": method, "prompt": grid.prompts[method], "contaminated": trained[i]}
+            yield {**about, **mine, "value": values[i], "rank": ranks[i]}

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from benchmark.analysis import ANALYSES, aggregate, analyse, read_statistics
+from benchmark.analysis import ANALYSES, aggregate, analyse, frames, read_statistics
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import records
@@ -151,6 +152,118 @@ def test_few_units_give_no_interval(
     tables = averages(pd.DataFrame(cells), tmp_path)
     assert dsc(tables["overall"])[["low", "high"]].notna().to_numpy().all() == known
     assert dsc(tables["by_dataset"])["low"].notna().eq(patients >= 6).all()
+
+
+def scored(name: str, patients: int, **values: Any) -> list[dict[str, Any]]:
+    """Cells of a dataset: patients of methods; None is a cell without a value."""
+    return [
+        {"dataset": name, "scan": f"{p}", "patient": f"{p}", "structure": "x", "method": method}
+        | {"dsc": next(column, None)}
+        for method, column in ((m, iter(v)) for m, v in values.items())
+        for p in range(patients)
+    ]
+
+
+def intervals(rows: list[dict[str, Any]], resamples: int = 200) -> Any:
+    """The tables ``by_dataset`` and ``overall`` (all datasets) of ``rows``."""
+    scores = frames.scores(pd.DataFrame(rows))
+    found = aggregate.analyse({"scores": scores}, AnalysisSettings(resamples=resamples))
+    whole = found["overall"]
+    return found["by_dataset"], whole[whole["split"] == "all"]
+
+
+def test_units_without_a_value_are_not_counted_and_not_drawn() -> None:
+    """B has values in 2 of 8 datasets, C in 6; D in half of the patients of each."""
+    rng = np.random.default_rng(4)
+    rows: list[dict[str, Any]] = []
+    for d in range(8):
+        values = rng.uniform(size=(4, 12)).tolist()
+        some = {"b": values[1] if d < 2 else [], "c": values[2] if d < 6 else []}
+        rows += scored(f"D{d}", 12, a=values[0], **some, d=values[3][: 5 + d])
+    datasets, whole = intervals(rows)
+    table = whole.set_index("method")
+    assert table["n"].to_dict() == {"a": 8, "b": 2, "c": 6, "d": 8}
+    assert table["resampled"].to_dict() == {
+        "a": "8 collections, 8 datasets, 96 patients",
+        "b": "2 collections, 2 datasets, 24 patients",
+        "c": "6 collections, 6 datasets, 72 patients",
+        "d": "8 collections, 8 datasets, 68 patients",
+    }
+    assert table["low"].notna().to_dict() == {"a": True, "b": False, "c": True, "d": True}
+    inner = datasets.set_index(["dataset", "method"])
+    assert inner.loc[("D0", "d"), "resampled"] == "5 patients"
+    assert inner.loc[("D7", "b"), "resampled"] == "0 patients"
+    drawn = inner["low"].notna()
+    assert not drawn["D0"]["d"]
+    assert drawn["D1"]["d"]
+    # Intervals are those of a table that holds nothing but the values.
+    alone, outer = intervals([row for row in rows if row["dsc"] is not None])
+    ends = ["low", "high"]
+    theirs = alone.set_index(["dataset", "method"])[ends]
+    np.testing.assert_array_equal(inner.loc[theirs.index, ends], theirs)
+    np.testing.assert_array_equal(table[ends], outer.set_index("method").loc[table.index, ends])
+
+
+def test_collections_are_drawn_whole() -> None:
+    """Few collections give no interval, and copies of a dataset in one tell nothing more."""
+    means = np.random.default_rng(5).uniform(size=12)
+
+    def of(datasets: list[tuple[str, float]]) -> dict[str, Any]:
+        rows = [
+            {**cell, "collection": collection}
+            for i, (collection, mean) in enumerate(datasets)
+            for cell in scored(f"D{i}", 1, m=[mean])
+        ]
+        return dict(intervals(rows, resamples=2000)[1].iloc[0])
+
+    few = of([(f"C{i % 3}", mean) for i, mean in enumerate(means)])
+    assert few["resampled"] == "3 collections, 12 datasets, 12 patients"
+    assert np.isnan([few["low"], few["high"]]).all()
+    copies = of([(f"C{i}", means[i]) for i in range(8) for _ in range(4)])
+    alone = of([(f"C{i}", means[i]) for i in range(8)])
+    width = alone["high"] - alone["low"]
+    assert copies["resampled"] == "8 collections, 32 datasets, 32 patients"
+    assert (copies["low"], copies["high"]) == pytest.approx(
+        (alone["low"], alone["high"]), abs=width / 10
+    )
+
+
+def test_each_interval_is_that_of_its_own_mean() -> None:
+    rng = np.random.default_rng(6)
+    rows = [
+        {"dataset": f"D{d}", "scan": f"{p}", "structure": "x", "method": method}
+        | {"dsc": level + rng.uniform(0, 0.1), "hd95": 100 * level + rng.uniform(0, 5)}
+        for d in range(7)
+        for p in range(8)
+        for method, level in (("a", 0.2), ("b", 0.8))
+    ]
+    for table in intervals(rows):
+        assert (table["low"] < table["mean"]).all()
+        assert (table["mean"] < table["high"]).all()
+
+
+def test_the_interval_of_one_dataset_is_that_of_its_patients() -> None:
+    values = np.random.default_rng(7).gamma(2.0, 0.1, size=(2, 15))
+    datasets, whole = intervals(scored("D", 15, a=values[0], b=values[1]), resamples=4000)
+    for table in (datasets, whole):
+        for method, mine in zip("ab", values, strict=True):
+            row = table.set_index("method").loc[method]
+            options: Any = {"method": "percentile", "n_resamples": 4000, "rng": 1}
+            right = stats.bootstrap((mine,), np.mean, **options).confidence_interval
+            near = (right.high - right.low) / 10
+            assert (row["low"], row["high"]) == pytest.approx((right.low, right.high), abs=near)
+
+
+def test_cells_with_a_value_are_counted_for_each_metric() -> None:
+    """A distance may be left out where nothing was predicted: the cell is ok all the same."""
+    cells = [row("A", f"{i}", "liver", "m", 0.5, hd95=None if i % 2 else 3.0) for i in range(10)]
+    structures = aggregate.by_structure(pd.DataFrame(cells).astype({"hd95": float}))
+    datasets = aggregate.by_dataset(structures)
+    for table in (structures, datasets, aggregate.overall(datasets)):
+        found = table.set_index("metric")
+        assert set(np.ravel(found.loc["hd95", "cells"])) == {5}
+        assert set(np.ravel(found.loc["dsc", "cells"])) == {10}
+        assert set(found["ok"]) == set(found["expected"]) == {10}
 
 
 def test_a_method_named_na_is_read_back(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def rows(scores: dict[str, Any], **more: Any) -> pd.DataFrame:
                         "dsc": value,
                         "modality": "CT",
                     },
-                    "status": "failed" if missing else "ok",
+                    **{"status": "failed" if missing else "ok", "contaminated": False},
                     **more,
                 }
             )
@@ -74,6 +74,60 @@ def test_holm_in_closed_form() -> None:
     second = max(first, min(1, 2 * raw[1]))
     assert family["p_holm"].tolist() == pytest.approx([first, second, max(second, raw[2])])
     assert family["family"].tolist() == [3, 3, 3]
+
+
+def both_metrics() -> pd.DataFrame:
+    """Three methods, two metrics, two datasets of nine patients in a split each."""
+    rng = np.random.default_rng(8)
+    tables = []
+    for dataset, split in (("D", "internal"), ("E", "external")):
+        about: dict[str, Any] = {"split": split, "dataset": dataset, "structure": "x"}
+        about |= {"modality": "CT", "prompt": "box2d", "status": "ok", "contaminated": False}
+        tables += [
+            {**about, "scan": f"{p}", "patient": f"{p}", "method": method}
+            | {"dsc": rng.normal(mean, 0.1), "nsd": rng.normal(mean, 0.2)}
+            for method, mean in (("a", 0.8), ("b", 0.75), ("c", 0.7))
+            for p in range(9)
+        ]
+    return pd.DataFrame(tables)
+
+
+@pytest.mark.parametrize("over", ["datasets", "patients"])
+def test_families_are_those_that_the_table_names(over: str) -> None:
+    table = both_metrics()
+    if over == "patients":
+        found = comparison.compare_samples(Grid.of(table, ["dsc", "nsd"]))
+        family, size = ["metric"], 6
+        named = "pairs of methods and datasets within metric and test"
+    else:
+        table["dataset"] += table["scan"]
+        found = comparison.compare(Grid.of(table, ["dsc", "nsd"]))
+        family, size = ["split", "metric"], 3
+        named = "pairs of methods within split, metric and test"
+    assert found["p"].notna().all()
+    for _, rows in found.groupby([*family, "test"]):
+        right = multipletests(rows["p"], method="holm")[1]
+        assert rows["p_holm"].to_numpy() == pytest.approx(right)
+        assert set(rows["family"]) == {len(rows)} == {size}
+        assert set(rows["family_of"]) == {named}
+    for _, rows in found[found["chosen"]].groupby(family):
+        right = multipletests(rows["p"], method="holm")[1]
+        assert rows["p_holm_chosen"].to_numpy() == pytest.approx(right)
+
+
+def test_pairs_know_their_prompts_and_what_their_weights_were_trained_on() -> None:
+    table = rows({"a": [0.9, 0.8, 0.7], "b": [0.7, 0.6, None], "c": [0.5, 0.4, 0.3]})
+    table["prompt"] = table["method"].map({"a": "box2d", "b": "box2d", "c": "mask2d"})
+    table["contaminated"] = (table["method"] == "b") & (table["dataset"] != "D0")
+    found = compare(table)
+    pair = ["prompt_a", "prompt_b", "same_prompt", "cells", "contaminated_a", "contaminated_b"]
+    for a, b, told in (
+        ("a", "b", ["box2d", "box2d", True, 2, 0, 1]),
+        ("a", "c", ["box2d", "mask2d", False, 3, 0, 0]),
+        ("b", "c", ["box2d", "mask2d", False, 2, 1, 0]),
+    ):
+        row = one(found, a, b, "paired t")
+        assert [row[key] for key in pair] == told
 
 
 def test_the_chosen_tests_are_a_family_of_their_own() -> None:
@@ -138,7 +192,7 @@ def test_scans_of_a_patient_are_averaged_before_the_test() -> None:
     """Three scans of each of six patients in one dataset, one scan of each of 18 in another."""
     base, noise = RNG.normal(0.03, 0.05, 6), RNG.normal(0, 0.005, (6, 3))
     about: dict[str, Any] = {"split": "internal", "structure": "x", "modality": "CT"}
-    about |= {"prompt": "box2d", "status": "ok"}
+    about |= {"prompt": "box2d", "status": "ok", "contaminated": False}
     cells = [
         {**about, "dataset": dataset, "scan": f"s{p}-{s}", "method": method, "dsc": value}
         | {"patient": f"p{p}" if dataset == "several" else f"p{p}-{s}"}

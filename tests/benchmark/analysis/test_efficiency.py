@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from benchmark.analysis import efficiency, frames, interaction
 from benchmark.analysis.settings import AnalysisSettings
@@ -16,11 +17,11 @@ SETTINGS = AnalysisSettings(resamples=100)
 RNG = np.random.default_rng(8)
 
 
-def times() -> pd.DataFrame:
+def times(**methods: float) -> pd.DataFrame:
     rows = [
         {"method": method, "dataset": f"D{d}", "scan": "s", "object": f"{o}", "variant": ""}
         | {"device": "cpu", "load_s": 3.0, "read_s": 0.1, "segment_s": scale * RNG.uniform(1, 2)}
-        for method, scale in (("fast", 1.0), ("slow", 1.5))
+        for method, scale in (methods or {"fast": 1.0, "slow": 1.5}).items()
         for d in range(10)
         for o in range(3)
     ]
@@ -108,6 +109,20 @@ def test_methods_without_a_shared_object_are_compared_over_scans() -> None:
     assert found["p"].isna().all()
 
 
+def corrected(table: pd.DataFrame, family: list[str], size: int, named: str) -> None:
+    for _, rows in table.groupby(family):
+        right = multipletests(rows["p"], method="holm")[1]
+        assert rows["p_holm"].to_numpy() == pytest.approx(right)
+        assert set(rows["family"]) == {size}
+        assert set(rows["family_of"]) == {named}
+
+
+def test_holm_is_within_phase_and_test() -> None:
+    found = efficiency.analyse({"times": times(a=1.0, b=1.1, c=1.3)}, SETTINGS)["times_tests"]
+    assert len(found) == 3 * 3 * 2
+    corrected(found, ["phase", "test"], 3, "pairs of methods within phase and test")
+
+
 def measured(path: Path, **changed: Any) -> Path:
     sizes = RNG.uniform(0.5, 2, 20)
     rows = [
@@ -144,7 +159,7 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     )
 
 
-def readings(readers: int, objects: int) -> pd.DataFrame:
+def readings(readers: int, objects: int, prompts: int = 2) -> pd.DataFrame:
     """Objects differ much, readers of one hardly: further readers tell little."""
     rng = np.random.default_rng(11)
     sizes = rng.lognormal(0, 0.5, objects)
@@ -154,7 +169,8 @@ def readings(readers: int, objects: int) -> pd.DataFrame:
         for prompt, seconds, gain in (
             ("box2d", 4.0, rng.uniform(0, 2, objects)),
             ("box3d", 4.5, rng.uniform(0, 2, objects)),
-        )
+            ("mask2d", 4.7, rng.uniform(0, 2, objects)),
+        )[:prompts]
         for o in range(objects)
         for r in range(readers)
     ]
@@ -185,10 +201,27 @@ def test_readers_of_one_object_are_not_independent() -> None:
     assert row["high"] - row["low"] == pytest.approx(expected, rel=0.1)
 
 
-def test_one_object_has_no_interval() -> None:
-    found = interaction.analyse({"interaction": readings(readers=3, objects=1)}, SETTINGS)
+@pytest.mark.parametrize(("objects", "known"), [(1, False), (2, False), (5, False), (6, True)])
+def test_few_objects_have_no_interval(objects: int, known: bool) -> None:
+    found = interaction.analyse({"interaction": readings(readers=3, objects=objects)}, SETTINGS)
     for table in ("interaction", "interaction_tests"):
-        assert found[table][["low", "high"]].isna().all(axis=None)
+        assert found[table][["low", "high"]].notna().eq(known).all(axis=None)
+
+
+def test_objects_count_by_the_prompts_that_were_timed() -> None:
+    table = readings(readers=3, objects=8)
+    few = table[(table["prompt"] == "box2d") | table["object"].isin(["0", "1"])]
+    found = interaction.analyse({"interaction": few}, SETTINGS)
+    known = found["interaction"].set_index("prompt")["low"].notna()
+    assert known.to_dict() == {"box2d": True, "box3d": False}
+    assert found["interaction_tests"]["low"].isna().all()
+
+
+def test_holm_is_within_test() -> None:
+    table = readings(readers=3, objects=12, prompts=3)
+    found = interaction.analyse({"interaction": table}, SETTINGS)["interaction_tests"]
+    assert len(found) == 3 * 2
+    corrected(found, ["test"], 3, "pairs of prompts within test")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from benchmark.analysis import frames, mixed
 from benchmark.analysis.grid import Grid
@@ -63,6 +64,25 @@ def test_balanced_data_in_closed_form() -> None:
     assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["t"]), 9))
     half = stats.t.isf(0.05, 9) * row["se"]
     assert (row["low"], row["high"]) == pytest.approx((difference - half, difference + half))
+
+
+def test_holm_is_within_split_and_metric() -> None:
+    values = {"dsc": draw(4, 8, 5), "nsd": draw(5, 8, 5)}
+    rows = [
+        {"dataset": f"D{d}", "split": ("internal", "external")[d % 2], "scan": f"s{s}"}
+        | {"structure": "x", "method": f"m{m}"}
+        | {metric: table[d, s, m] for metric, table in values.items()}
+        for d, s, m in np.ndindex(values["dsc"].shape)
+    ]
+    grid = Grid.of(frames.scores(pd.DataFrame(rows)), list(values))
+    found = mixed.compare(grid, AnalysisSettings())
+    groups = found.groupby(["split", "metric"])
+    assert len(groups) == 6
+    for _, part in groups:
+        right = multipletests(part["p"], method="holm")[1]
+        assert part["p_holm"].to_numpy() == pytest.approx(right)
+        assert set(part["family"]) == {3}
+        assert set(part["family_of"]) == {"pairs of methods within split and metric"}
 
 
 def test_scans_are_drawn_and_told() -> None:

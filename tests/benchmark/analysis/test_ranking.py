@@ -89,6 +89,60 @@ def test_few_datasets_give_no_interval(datasets: int, known: bool) -> None:
     assert untied[["tau_low", "tau_high"]].notna().to_numpy().ravel().tolist() == [known] * 4
 
 
+def nearly(together: int, copies: int) -> Any:
+    """Rows of "all" by the mean; A is better than B by a little more than chance.
+
+    In 8 datasets, ``copies`` of each, so many ``together`` in a collection.
+    """
+    differences = 0.05 * (np.array([-1.5, -0.8, -0.4, -0.1, 0.1, 0.4, 0.8, 1.5]) + 0.32)
+    differences = np.repeat(differences, copies)
+    rows = [
+        {"dataset": f"D{d}", "scan": "s", "structure": "x", "method": method, "dsc": value}
+        | {"collection": f"C{d // together}"}
+        for d, difference in enumerate(differences)
+        for method, value in (("a", 0.5 + difference), ("b", 0.5))
+    ]
+    scores = frames.scores(pd.DataFrame(rows))
+    found = ranking.analyse({"scores": scores}, AnalysisSettings(resamples=1000))
+    return {
+        name: found[name][(found[name]["split"] == "all") & (found[name]["scheme"] == "mean")]
+        for name in ("ranking", "rank_agreement")
+    }
+
+
+def test_collections_are_drawn_whole() -> None:
+    """Copies of a dataset in its collection tell nothing more, and few collections too little."""
+    alone, copied, apart, few = (nearly(*sizes) for sizes in ((1, 1), (4, 4), (1, 4), (8, 4)))
+    share = [found["ranking"]["first_share"].iloc[0] for found in (alone, copied, apart)]
+    assert share[1] == pytest.approx(share[0], abs=0.05)
+    assert share[2] > share[0] + 0.07
+    for found, known in ((alone, True), (copied, True), (few, False)):
+        assert found["ranking"][["low", "high"]].notna().eq(known).all(axis=None)
+        assert found["rank_agreement"][["tau_low", "tau_high"]].notna().eq(known).all(axis=None)
+
+
+def test_what_weights_were_trained_on_is_counted_over_the_cells_that_are_ranked() -> None:
+    """Method b lacks the second scan of each dataset; a was trained on D0 and D1."""
+    rows = [
+        {"dataset": f"D{d}", "scan": f"s{s}", "structure": "x", "method": method, "modality": "CT"}
+        | {"dsc": None if (method, s) == ("b", 1) else 0.5 + 0.1 * (method == "a") + 0.01 * d}
+        | {"contaminated": method == "a" and d < 2, "prompt": {"a": "box2d", "b": "mask2d"}[method]}
+        for d in range(3)
+        for s in range(2)
+        for method in "ab"
+    ]
+    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+    table = found["ranking"].set_index("method")
+    assert set(table["cells"]) == {3}
+    assert set(table.loc["a", "contaminated"]) == {2}
+    assert set(table.loc["b", "contaminated"]) == {0}
+    inner = found["ranks_by_dataset"].set_index(["method", "dataset"])
+    assert inner.loc["a", "contaminated"].tolist() == [1, 1, 0]
+    assert inner.loc["b", "prompt"].tolist() == ["mask2d"] * 3
+    for name, value in (("cells", 1), ("expected", 2), ("modality", "CT")):
+        assert set(inner[name]) == {value}
+
+
 def test_equals_share_the_first_rank() -> None:
     values = [0.8, 0.7, 0.9]
     rows = result({"a": values, "b": values, "c": [0.1, 0.2, 0.3]})["ranking"]
