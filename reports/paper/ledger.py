@@ -1,4 +1,4 @@
-"""The ledger: each number of the paper, ours beside it, and whether it was reproduced."""
+"""The ledger: each number of the paper, ours beside it, and whether they are the same."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ COLUMNS = (
 )
 
 REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
+WITHIN = "within our interval"
+"""Neither reproduced nor shown to differ: the wider our interval is, the more lies in it."""
 
 
 def make(results: "Results") -> Path:
@@ -63,8 +65,9 @@ def read(path: Path) -> "pd.DataFrame":
 def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
     """Verdict and its reason.
 
-    A number is reproduced where it equals ours as it is rounded, or lies in our interval; a bound
-    where ours keeps it; a P value where ours is on the same side of 0.05; a count where it is ours.
+    A number is reproduced where it equals ours as it is rounded; a bound where ours keeps it; a P
+    value where ours is on the same side of 0.05; a count where it is ours. `WITHIN` is a number
+    that differs from ours by no more than ours is uncertain by the spread over other units.
     A P value of a difference the other way round is another finding, whatever its size.
     """
     number = float(stated)
@@ -81,5 +84,5 @@ def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
     if abs(round(ours.value, decimals) - number) < 10.0 ** -(decimals + 3):
         return REPRODUCED, "equal as rounded"
     if relation == "=" and ours.low <= number <= ours.high:
-        return REPRODUCED, "within our interval"
+        return WITHIN, f"our interval is of the spread between {ours.over}"
     return DIFFERS, "outside our interval" if ours.low == ours.low else "not equal"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 class Measured:
     """Our number with its interval (NaN where it has none) and how many units it is from.
 
+    ``over``: the units whose spread the interval tells of.
     ``other_way``: differences behind a P value that are not the way that the paper's are; or empty.
     """
 
@@ -15,6 +16,7 @@ class Measured:
     low: float = math.nan
     high: float = math.nan
     n: int = 0
+    over: str = "datasets"
     note: str = ""
     other_way: str = ""
 

@@ -145,7 +145,7 @@ def _gain(results: "Results", role: str, other: str) -> Measured:
     found = _one(rows, "difference", low="low", high="high", n="n")
     ends = sorted(100 * sign * end for end in (found.low, found.high))
     note = _trained_on(results, (a, b), "all")
-    return Measured(100 * sign * found.value, ends[0], ends[1], found.n, note)
+    return Measured(100 * sign * found.value, ends[0], ends[1], found.n, note=note)
 
 
 def _wins(results: "Results", split: str) -> Measured:
@@ -157,7 +157,7 @@ def _wins(results: "Results", split: str) -> Measured:
     rows = rows[rows["method"].isin(names)]
     wide = rows.pivot(index="dataset", columns="method", values="mean")[names]
     won = wide[names[:2]].min(axis=1) > wide[names[2:]].max(axis=1)
-    lacking = bool((rows["ok"] < rows["expected"]).any())
+    lacking = bool((rows["cells"] < rows["expected"]).any())
     note = "cells are missing: each mean is over its own scored cells" if lacking else ""
     note = _notes(note, _trained_on(results, names, split))
     return Measured(int(won.sum()), n=len(wide), note=note)
@@ -206,7 +206,7 @@ def _structure(results: "Results", structure: str, dataset: str, *roles: str) ->
     where = f"{best['structure']} of {best['dataset']}"
     where = _notes(where, _contaminated(rows[rows.index == best.name]))
     value = float(best["mean"])
-    return Measured(value, value - half, value + half, int(best["n"]), where)
+    return Measured(value, value - half, value + half, int(best["n"]), "scans", where)
 
 
 def _anova(results: "Results", factor: str, role: str) -> Measured:
@@ -264,7 +264,8 @@ def _interaction(results: "Results", what: str, a: str, b: str) -> Measured:
         return replace(found, other_way="" if kept else f"times of {a} and {b}")
     if rows["prompt_a"].iloc[0] != a:
         raise NotHereError(f"the reduction was taken the other way, {b} against {a}")
-    return _one(rows, "reduction_percent", low="low", high="high", n="n_a")
+    found = _one(rows, "reduction_percent", low="low", high="high", n="n_a")
+    return replace(found, over="objects")
 
 
 def _regularity(results: "Results") -> Measured:
@@ -280,7 +281,8 @@ def _regularity(results: "Results") -> Measured:
         raise NotHereError("analysis.reference is not MedSAM")
     last = rows.loc[rows["r"].idxmax()]
     note = _trained_on(results, (medsam, *pam), "all")
-    return Measured(float(last["r"]), float(last["low"]), float(last["high"]), int(last["n"]), note)
+    r, low, high = (float(last[name]) for name in ("r", "low", "high"))
+    return Measured(r, low, high, int(last["n"]), note=note)
 
 
 def _finetuning(results: "Results") -> Measured:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, read
+from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, WITHIN, read
 from reports.sections import p_value
 from reports.typeset import NONE
 
@@ -24,7 +24,8 @@ def shown(results: "Results") -> dict[str, Any]:
     verdicts = [verdict for verdict, _ in found]
     return {
         "counts": [
-            (verdict, verdicts.count(verdict)) for verdict in (REPRODUCED, DIFFERS, NOT_HERE)
+            (verdict, verdicts.count(verdict))
+            for verdict in (REPRODUCED, WITHIN, DIFFERS, NOT_HERE)
         ],
         "compared": [row for verdict, row in found if verdict != NOT_HERE],
         "absent": [row for verdict, row in found if verdict == NOT_HERE],

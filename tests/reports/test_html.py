@@ -211,6 +211,7 @@ def test_the_ledger_tells_what_was_reproduced(made: Callable[..., Path], tmp_pat
         "dsc_gain_2dbox_vs_medsam": {"ours": 22.9, "low": 20.0, "high": 25.0},
         "p_inference_time": {"ours": 0.2, "verdict": ledger.DIFFERS},
         "n_3d_objects": {"ours": 1645871.0},
+        "table1_segvol_dsc": {"ours": 0.6, "low": 0.5, "high": 0.7, "verdict": ledger.WITHIN},
     }
     table["verdict"] = ledger.NOT_HERE
     for key, values in measured.items():
@@ -218,14 +219,15 @@ def test_the_ledger_tells_what_was_reproduced(made: Callable[..., Path], tmp_pat
             table.loc[key, column] = value
     table.to_csv(path)
     found = shown.shown(Results(folder))
-    absent = len(table) - 3
-    counts = {ledger.REPRODUCED: 2, ledger.DIFFERS: 1, ledger.NOT_HERE: absent}
+    absent = len(table) - 4
+    counts = {ledger.REPRODUCED: 2, ledger.WITHIN: 1, ledger.DIFFERS: 1, ledger.NOT_HERE: absent}
     assert found["counts"] == list(counts.items())
     rows = {row["name"].replace(" ", "_"): row for row in found["compared"]}
     assert {key: (row["stated"], row["ours"], row["interval"]) for key, row in rows.items()} == {
         "dsc_gain_2dbox_vs_medsam": ("23.1", "22.90", "20.00 to 25.00"),
         "p_inference_time": ("< 0.001", "0.200", ""),
         "n_3d_objects": ("1,645,871", "1,645,871", ""),
+        "table1_segvol_dsc": ("0.590", "0.6000", "0.5000 to 0.7000"),
     }
     assert f"{absent} not computable here, and why" in read(html.render(Results(folder))).text
 
