@@ -22,14 +22,17 @@ Kind = Literal[
 """How a cell is printed from its fields: ``method`` with † where it was trained on the data;
 ``short`` three significant digits; ``of`` a count and that of which it is a part; ``timed``
 seconds as ``short``, with the number of objects; ``pm`` mean and sd; ``share`` and ``mm`` a mean of
-a dataset with its denominators and † (mean, ok, expected, contaminated). A cell of any other kind
+a dataset with its denominators and † (mean, cells, expected, contaminated). A cell of any other kind
 shows the denominators, where cells are missing, if ``matched`` and ``expected`` are its last two
 fields."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column in print: its head, how a cell is printed, and from which fields."""
+    """A column in print: its head, how a cell is printed, and from which fields.
+
+    ``{level}`` in a head stands for the study's level of confidence, such as 95 %.
+    """
 
     heading: str
     kind: Kind
@@ -85,12 +88,24 @@ HOLM = column("P (Holm)", "p", "p_holm")
 HOLM_CHOSEN = column("P (Holm)", "p", "p_holm_chosen")
 """Of a table that shows the chosen test of each pair."""
 REASON = column("Not computable", "text", "reason")
-PAIR = (column("Method", "text", "method_a"), column("Against", "text", "method_b"))
+INTERVAL = column("{level} interval", "interval", "low", "high")
+"""In print the head names the study's level of confidence."""
+DIFFERENCE = (
+    "The difference is the mean. Interval and effect go with the test: for paired t they are the "
+    "interval of the mean and Cohen's d_z, for Wilcoxon signed-rank the interval of the "
+    "pseudomedian and the rank-biserial correlation."
+)
+EFFECT = (column("Effect", "number", "effect"), column("Effect is", "text", "effect_name"))
+MARKED = column("Method", "method", "method", "contaminated")
+PAIR = (
+    column("Method", "method", "method_a", "contaminated_a"),
+    column("Against", "method", "method_b", "contaminated_b"),
+)
 
 
 def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[object, ...]) -> Table:
     """Give a table with a row a dataset, a column a method: means with their denominators."""
-    cell = column(title, kind, "mean", "ok", "expected", "contaminated")
+    cell = column(title, kind, "mean", "cells", "expected", "contaminated")
     columns = (*PLACE, cell)
     return Table(f"{title} by dataset", "by_dataset", columns, number, where, "method", marked=True)
 

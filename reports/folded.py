@@ -21,7 +21,7 @@ STRUCTURES = Table(
         DATASET,
         column("Structure", "text", "structure"),
         column("Scans", "count", "scans"),
-        column("DSC", "share", "mean", "ok", "expected", "contaminated"),
+        column("DSC", "share", "mean", "cells", "expected", "contaminated"),
     ),
     where={"metric": ("dsc",)},
     across="method",
@@ -44,6 +44,7 @@ WITHIN = Table(
         REASON,
     ),
     where={"metric": ("dsc",), "chosen": (True,)},
+    marked=True,
     notes=(
         "Paired over n scans, each the mean of its structures; over patients where there are "
         "several scans of one. The difference is that of Method less Against. The test is the one "
@@ -75,7 +76,7 @@ def _shown(
 ) -> dict[str, Any]:
     if rows.empty:
         return {}
-    head, cells = tidy.layout(rows, table, results.columns)
+    head, cells = tidy.layout(rows, table, results.columns, results.confidence)
     below = [*table.notes, *(notes(results) if table.marked else ())]
     printed = tidy.Printed(table.source, table.heading, rows, head, cells, below)
     files = appendix.links(results.folder, f"statistics/{table.source}", ("csv",))

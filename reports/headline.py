@@ -76,7 +76,7 @@ def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:
 def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
     if row is None or row["mean"] != row["mean"]:
         return {"text": NONE, "interval": "", "value": ""}
-    counts = (int(row[key]) for key in ("ok", "expected", "contaminated"))
+    counts = (int(row[key]) for key in ("cells", "expected", "contaminated"))
     low, high = row["low"], row["high"]
     return {
         "text": tables.cell(row["mean"], *counts),

@@ -3,12 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reports.results import Results
 
 TRAINED_ON = (
     "† The weights of the method were trained on this data, or on other data of the same source "
     "collection: no measure of how it does on new data."
 )
+
+
+def trained_on(by_dataset: "pd.DataFrame") -> str:
+    """Say whose weights were trained on datasets of ``by_dataset``; empty where none were."""
+    seen = by_dataset[by_dataset["contaminated"] > 0].groupby("method", sort=False)["dataset"]
+    told = [f"{method} on {count}" for method, count in seen.nunique().items()]
+    return f"Weights were trained on datasets shown here: {', '.join(told)}." if told else ""
 
 
 def notes(results: "Results") -> list[str]:

@@ -109,7 +109,8 @@ def _headline(results: "Results") -> Printed:
         ranks.rename(columns=names), on=["split", "method"], how="left"
     )
     below = [found["ranked"]] if found.get("ranked") else []
-    return Printed("headline", "DSC with intervals, and ranks", joined, head, cells, below)
+    heading = f"DSC and ranks with {results.confidence} intervals"
+    return Printed("headline", heading, joined, head, cells, below)
 
 
 def _bracketed(interval: str) -> str:

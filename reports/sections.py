@@ -79,7 +79,7 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
             "cells": {},
         }
         mean = float(found["dsc_mean"])
-        counts = (int(found[key]) for key in ("ok", "expected", "contaminated"))
+        counts = (int(found[key]) for key in ("cells", "expected", "contaminated"))
         text = tables.cell(mean, *counts)
         rows.setdefault(dataset, start)["cells"][found["method"]] = {
             "text": text,
@@ -94,7 +94,11 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.to_dict("records"):
         pair = (str(row["method_a"]), str(row["method_b"]))
-        start = {"a": pair[0], "b": pair[1], "n": row["n"], "cells": row["cells"]}
+        a, b = (
+            name + "†" * bool(row[f"contaminated_{which}"])
+            for name, which in zip(pair, "ab", strict=True)
+        )
+        start = {"a": a, "b": b, "n": row["n"], "cells": row["cells"]}
         start["same_prompt"] = bool(row["same_prompt"])
         difference = float(row["difference"])
         start["difference"] = NONE if difference != difference else f"{difference:+.3f}"

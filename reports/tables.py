@@ -31,7 +31,7 @@ _BY_DATASET = "Table S5: DSC by dataset"
 def table1(
     overall: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str] = ()
 ) -> "pd.DataFrame":
-    """Numbers of Table 1: a row a (split, method), mean and sd over datasets a metric, counts.
+    """Numbers of Table 1: a row a (split, method), mean, sd and cells of each metric, counts.
 
     A split of the study comes as a block of its own; "all" only beside more than one. Controls that
     see the reference come last in their block. ``n``: datasets with a DSC, of ``datasets``.
@@ -51,7 +51,7 @@ def table1(
             counts = by_metric.loc["dsc"]
             row = {"split": split, "method": method, "control": method in controls}
             for metric in TABLE1:
-                for part in ("mean", "sd"):
+                for part in ("mean", "sd", "cells"):
                     row[f"{metric}_{part}"] = by_metric.loc[metric, part]
             for count in ("ok", "expected", "skipped", "failed", "n", "datasets", "contaminated"):
                 row[count] = int(counts[count])
@@ -60,14 +60,14 @@ def table1(
 
 
 def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
-    """Index of the best mean of ``metric`` in each split, of methods scored on all its cells.
+    """Index of the best mean of ``metric`` in each split, of methods with a value in all its cells.
 
-    One that failed on hard cases can look better than it is. Where all are equal in print, none is
-    best.
+    One that has none in hard cases can look better than it is, and so can one whose weights were
+    trained on some of the data. Where all are equal in print, none is best.
     """
     higher = METRICS[metric].higher_is_better
-    whole = (numbers["n"] == numbers["datasets"]) & (numbers["ok"] == numbers["expected"])
-    fair = numbers[~numbers["control"] & whole]
+    whole = numbers[f"{metric}_cells"] == numbers["expected"]
+    fair = numbers[~numbers["control"] & whole & (numbers["contaminated"] == 0)]
     found: set[int] = set()
     for _, block in fair.groupby("split"):
         means = block[f"{metric}_mean"].round(digits(metric))
@@ -98,6 +98,7 @@ def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[st
         cells = [f"{row['method']}{' (control)' if row['control'] else ''}{trained}"]
         for metric in TABLE1:
             text = plus_minus(row[f"{metric}_mean"], row[f"{metric}_sd"], metric)
+            text += lacking(row[f"{metric}_cells"], row["ok"])
             cells.append(bold(text) if index in leaders[metric] else text)
         rows.append([*cells, f"{row['ok']}/{row['expected']}", f"{row['n']}/{row['datasets']}"])
     return rows
@@ -116,15 +117,15 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
     first = {name: i for i, name in enumerate(rows["dataset"].unique())}
     key = rows["dataset"].map(first) * len(place) + rows["method"].map(place)
     columns = ["split", "dataset", "modality", "method", "mean", "sd", "n", "structures"]
-    columns += ["ok", "expected", "skipped", "failed", "contaminated"]
+    columns += ["cells", "ok", "expected", "skipped", "failed", "contaminated"]
     ordered = rows.loc[key.sort_values(kind="stable").index, columns]
     return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
 
 
-def cell(mean: float, ok: float, expected: float, contaminated: int, decimals: int = 3) -> str:
+def cell(mean: float, known: float, expected: float, contaminated: int, decimals: int = 3) -> str:
     """A mean of a dataset: with its denominators where cells are missing, † if trained on."""
     text = NONE if mean != mean else f"{mean:.{decimals}f}"
-    return text + lacking(ok, expected) + ("†" if contaminated else "")
+    return text + lacking(known, expected) + ("†" if contaminated else "")
 
 
 def lacking(known: float, expected: float) -> str:
@@ -144,7 +145,7 @@ def make(results: "Results") -> list[Path]:
     for row in long.to_dict("records"):
         dataset = str(row["dataset"])
         cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.columns))
-        text = cell(row["dsc_mean"], row["ok"], row["expected"], row["contaminated"])
+        text = cell(row["dsc_mean"], row["cells"], row["expected"], row["contaminated"])
         cells[1 + results.columns.index(str(row["method"]))] = text
     head = ["Dataset", *results.columns]
     made += write(folder / "dsc_by_dataset", long, {_BY_DATASET: list(wide.values())}, head, below)

@@ -51,7 +51,7 @@ def printed(results: "Results") -> Iterator[Printed]:
     """Give every table of the registry."""
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
-        head, cells = layout(rows, entry, results.columns)
+        head, cells = layout(rows, entry, results.columns, results.confidence)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
         if entry.columns[-1].kind == "mm":
             below += filter(None, [scoring.empty(results)])
@@ -68,20 +68,24 @@ def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
         table = table[~table[key].isin(values)]
     if entry.beside is not None:
         key, value = entry.beside
-        named = table.loc[(table[key] == value) & table["mean"].notna(), "dataset"]
+        has_value = table[entry.columns[-1].fields[0]].notna()
+        named = table.loc[(table[key] == value) & has_value, "dataset"]
         table = table[table["dataset"].isin(named)]
     return table.reset_index(drop=True)
 
 
 def layout(
-    rows: "pd.DataFrame", entry: Table, methods: Sequence[str] = ()
+    rows: "pd.DataFrame", entry: Table, methods: Sequence[str] = (), level: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """Column heads and cells in print; ``methods``: their order where they are columns."""
+    """Column heads and cells in print; ``methods``: their order where they are columns.
+
+    ``level``: that of the intervals, for the heads that name it.
+    """
     if not entry.across:
         cells = [
             [_cell(column, row) for column in entry.columns] for row in rows.to_dict("records")
         ]
-        return [column.heading for column in entry.columns], cells
+        return [column.heading.replace("{level}", level) for column in entry.columns], cells
     *keys, shown = entry.columns
     found = list(dict.fromkeys(rows[entry.across]))
     if entry.across == "method":
@@ -147,5 +151,5 @@ _PRINTED: dict[Kind, Callable[..., str]] = {
     "pm": _plus_minus,
     "interval": _interval,
     "share": cell,
-    "mm": lambda mean, ok, expected, trained: cell(mean, ok, expected, trained, 2),
+    "mm": lambda mean, known, expected, trained: cell(mean, known, expected, trained, 2),
 }

@@ -69,17 +69,17 @@ FIGURES: dict[str, Entry] = {
         "Overlap on each dataset",
         "DSC of each method as a line around a circle, a spoke a dataset; dots where datasets are "
         "few.",
-        ("by_dataset", "overall"),
+        ("by_dataset", "ranks_by_dataset", "overall"),
     ),
     "fig4b": Entry(
         "Sensitivity, NSD, HD95 and ASD",
         "A panel a metric: at each dataset a point a method.",
-        ("by_dataset", "overall"),
+        ("by_dataset", "ranks_by_dataset", "overall"),
     ),
     "fig4c": Entry(
         "The same 3D box",
         "DSC of the methods on each dataset, and bars of a difference between two of them.",
-        ("scores.parquet", "by_dataset", "overall"),
+        ("scores.parquet", "by_dataset", "ranks_by_dataset", "overall"),
     ),
     "fig4d": Entry(
         "Time to segment an object",

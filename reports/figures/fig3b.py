@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "scans": "Scans",
-    "voxels": "Voxels",
+    "voxels": "Voxels (all scans)",
     "size_anisotropy": "Size anisotropy",
     "spacing_anisotropy": "Spacing anisotropy",
     "structures": "Object types",
@@ -73,7 +73,8 @@ def caption(fingerprint: "pd.DataFrame") -> str:
     least, most = fingerprint["scans"].min(), fingerprint["scans"].max()
     text = (
         f"Fingerprints of {len(fingerprint)} datasets with {least:,} to {most:,} scans: each "
-        "property as z-score over the datasets shown. Anisotropy: least over greatest physical "
+        "property as z-score over the datasets shown. Voxels: of all scans of a dataset together. "
+        "Anisotropy: least over greatest physical "
         "size, least over greatest spacing; median over the scans."
     )
     constant = [NAMES[name].lower() for name in PROPERTIES if fingerprint[f"z_{name}"].isna().all()]

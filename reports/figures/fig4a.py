@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from reports import radar
 from reports.cases import links
 from reports.leaders import leaders
+from reports.notes import trained_on
 from reports.sections import counted
 from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, nothing, styled
 
@@ -28,13 +29,16 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     figure = draw(results.by_dataset, results.looks, names)
-    return figure, caption(results.by_dataset, results.methods, results.controls)
+    ranks = results.statistics("ranks_by_dataset")
+    return figure, caption(results.by_dataset, ranks, results.methods, results.controls)
 
 
-def table(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataFrame":
+def table(
+    by_dataset: "pd.DataFrame", methods: Sequence[str], value: str = "mean"
+) -> "pd.DataFrame":
     """Mean DSC: a row a dataset in the order of the study, a column a method, NaN for no value."""
     rows = by_dataset[by_dataset["metric"] == "dsc"]
-    wide = rows.pivot(index="dataset", columns="method", values="mean")
+    wide = rows.pivot(index="dataset", columns="method", values=value)
     return wide.reindex(index=rows["dataset"].unique(), columns=list(methods)).astype(float)
 
 
@@ -59,8 +63,16 @@ def draw(
         return _radar(wide, looks, names, [str(splits[name]) for name in wide.index])
 
 
-def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str]) -> str:
-    """Caption from the numbers: who leads on how many datasets, and what is missing."""
+def caption(
+    by_dataset: "pd.DataFrame",
+    ranks: "pd.DataFrame",
+    methods: Sequence[str],
+    controls: Sequence[str],
+) -> str:
+    """Caption from the numbers: who leads on how many datasets, and what is missing.
+
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    """
     wide = table(by_dataset, methods)
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
     text = (
@@ -71,14 +83,19 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str], controls: Sequen
     )
     if ranked.shape[1] > _MOST_LINES:
         text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."
-    if ranked.shape[1] > 1 and len(ranked):
-        wins, shared = leaders(ranked)
+    matched = table(ranks, ranked.columns, "value").dropna(how="all")
+    if ranked.shape[1] > 1 and len(matched):
+        wins, shared = leaders(matched)
         leads = [f"{method} on {count}" for method, count in wins.items()]
-        text += f" Highest mean: {', '.join(leads)} of {counted(len(ranked), 'dataset')}"
+        text += " Highest mean over the cells of a dataset that all methods have: "
+        text += f"{', '.join(leads)} of {counted(len(matched), 'dataset')}"
         text += f", {shared} of them shared by methods that are equal." if shared else "."
     missing = int(wide.isna().to_numpy().sum())
     if missing:
         text += f" {missing} of {wide.size} points are missing: no scored cell there."
+    shown = by_dataset["method"].isin(list(methods)) & (by_dataset["metric"] == "dsc")
+    if told := trained_on(by_dataset[shown]):
+        text += f" {told}"
     if controls:
         text += f" Dotted grey: the controls {', '.join(controls)}."
     return text

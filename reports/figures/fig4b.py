@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.leaders import leaders
+from reports.notes import trained_on
 from reports.style import MM, WIDTH, Look, dodge, nothing, styled
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     rows = chosen(results.by_dataset)
     looks = {m: look for m, look in results.looks.items() if m not in results.controls}
-    said = scoring.empty(results)
-    return draw(rows, looks), " ".join(filter(None, (caption(rows, list(looks)), said)))
+    ranks = chosen(results.statistics("ranks_by_dataset"))
+    text = caption(rows, ranks, list(looks))
+    return draw(rows, looks), " ".join(filter(None, (text, scoring.empty(results))))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
@@ -43,14 +45,16 @@ def metric_name(metric: str) -> str:
     return METRICS[metric].label.partition(" (")[0]
 
 
-def table(by_dataset: "pd.DataFrame", metric: str, methods: Sequence[str]) -> "pd.DataFrame":
+def table(
+    by_dataset: "pd.DataFrame", metric: str, methods: Sequence[str], value: str = "mean"
+) -> "pd.DataFrame":
     """Means of ``metric``: a row a dataset, a column a method.
 
     Distances are divided by the greatest value of the dataset, as in the paper, so that datasets of
     large and of small objects fit on one axis; where that is 0, all are 0.
     """
     rows = by_dataset[by_dataset["metric"] == metric]
-    wide = rows.pivot(index="dataset", columns="method", values="mean")
+    wide = rows.pivot(index="dataset", columns="method", values=value)
     wide = wide.reindex(index=rows["dataset"].unique(), columns=list(methods)).astype(float)
     if metric not in NORMALISED:
         return wide
@@ -97,8 +101,11 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         return figure
 
 
-def caption(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
-    """Caption from the numbers: what is shown, and who leads."""
+def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence[str]) -> str:
+    """Caption from the numbers: what is shown, and who leads.
+
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    """
     external = set(by_dataset["split"]) == {"external"}
     what = "external datasets" if external else "datasets (the study has no external one)"
     text = (
@@ -108,11 +115,15 @@ def caption(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
         "dataset, of each method over its own scored cells; HD95 and ASD as share of the greatest "
         "mean of the dataset."
     )
+    best = []
     for metric in SHOWN:
-        wide = table(by_dataset, metric, methods).dropna(how="all")
+        wide = table(ranks, metric, methods, "value").dropna(how="all")
         if wide.shape[1] > 1 and len(wide):
             wins, _ = leaders(wide, higher=bool(METRICS[metric].higher_is_better))
             most = " and ".join(map(str, wins.index[wins == wins.iloc[0]]))
-            text += f" Best {metric_name(metric)} most often: {most} "
-            text += f"({wins.iloc[0]} of {len(wide)})."
-    return text
+            best.append(f"{metric_name(metric)}, {most} ({wins.iloc[0]} of {len(wide)})")
+    if best:
+        text += " Best mean most often, over the cells of a dataset that all methods have: "
+        text += f"{'; '.join(best)}."
+    shown = by_dataset["method"].isin(list(methods)) & by_dataset["metric"].isin(SHOWN)
+    return " ".join(filter(None, (text, trained_on(by_dataset[shown]))))

@@ -30,8 +30,9 @@ def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
     adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(results.columns)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
-    figure = draw(results.by_dataset, looks, names, pair)
-    return figure, caption(results.by_dataset, shown, results.controls, pair)
+    ranks = results.statistics("ranks_by_dataset")
+    figure = draw(results.by_dataset, ranks, looks, names, pair)
+    return figure, caption(results.by_dataset, ranks, shown, results.controls, pair)
 
 
 def require_same_boxes(results: "Results", methods: list[str]) -> None:
@@ -46,6 +47,7 @@ def require_same_boxes(results: "Results", methods: list[str]) -> None:
 
 def draw(
     by_dataset: "pd.DataFrame",
+    ranks: "pd.DataFrame",
     looks: Mapping[str, Look],
     names: Mapping[str, str],
     pair: tuple[str, ...],
@@ -60,34 +62,42 @@ def draw(
             return nothing("No method with a 3D box has a score.")
         rows = by_dataset[by_dataset["method"].isin(wide.columns)]
         figure = fig4a.draw(rows, {m: looks[m] for m in wide.columns}, names)
-        change = difference(by_dataset, pair)
+        change = difference(ranks, pair)
         if change is not None:
             _bars(figure, change, pair)
         return figure
 
 
-def difference(by_dataset: "pd.DataFrame", pair: tuple[str, ...]) -> "pd.Series[float] | None":
-    """DSC of the first of ``pair`` less the second by dataset; None where one has no score."""
+def difference(ranks: "pd.DataFrame", pair: tuple[str, ...]) -> "pd.Series[float] | None":
+    """DSC of the first of ``pair`` less the second by dataset; None where one has no score.
+
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    """
     if len(pair) < len(BOXES):
         return None
-    wide = fig4a.table(by_dataset, pair)
+    wide = fig4a.table(ranks, pair, "value")
     change = (wide[pair[0]] - wide[pair[1]]).dropna()
     return change if len(change) else None
 
 
 def caption(
-    by_dataset: "pd.DataFrame", methods: list[str], controls: tuple[str, ...], pair: tuple[str, ...]
+    by_dataset: "pd.DataFrame",
+    ranks: "pd.DataFrame",
+    methods: list[str],
+    controls: tuple[str, ...],
+    pair: tuple[str, ...],
 ) -> str:
     """Caption from the numbers."""
-    radar = fig4a.caption(by_dataset, methods, [c for c in controls if c in methods])
+    radar = fig4a.caption(by_dataset, ranks, methods, [c for c in controls if c in methods])
     text = f"Methods told the same 3D box, and supervised ones that were told nothing. {radar}"
-    change = difference(by_dataset, pair)
+    change = difference(ranks, pair)
     if change is None:
         return f"{text} No bars: the study lacks scores of {' or '.join(BOXES)}."
     better = int((change > 0).sum())
     return (
-        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, each over its own scored cells, mean "
-        f"{change.mean():+.3f}; greater than 0 on {better} of {len(change)} datasets."
+        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, over the cells of a dataset that all "
+        f"methods have, mean {change.mean():+.3f}; greater than 0 on {better} of {len(change)} "
+        "datasets."
     )
 
 

@@ -80,6 +80,10 @@ def by_dataset(datasets: int, methods: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ranks(datasets: int, methods: int) -> pd.DataFrame:
+    return by_dataset(datasets, methods).rename(columns={"mean": "value"})
+
+
 def object_types(datasets: int) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     rows = [
@@ -234,7 +238,9 @@ DRAWN: dict[str, Callable[[int, int], Figure]] = {
     "fig3b": lambda d, m: fig3b.draw(fingerprint(d)),
     "fig4a": lambda d, m: fig4a.draw(by_dataset(d, m), known(m), names(d)),
     "fig4b": lambda d, m: fig4b.draw(by_dataset(d, m), _no_controls(m)),
-    "fig4c": lambda d, m: fig4c.draw(by_dataset(d, m), known(m), names(d), METHODS[:2]),
+    "fig4c": lambda d, m: fig4c.draw(
+        by_dataset(d, m), ranks(d, m), known(m), names(d), METHODS[:2]
+    ),
     "fig4d": lambda d, m: fig4d.draw(times(d, m), _no_controls(m)),
     "fig4e": lambda d, m: fig4e.draw(interaction()),
     "fig4f": lambda d, m: _levels(d, m, "Deviation of the guiding slice", "{:.0%}".format),

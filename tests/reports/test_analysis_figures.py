@@ -16,7 +16,7 @@ from reports import levels
 from reports.figures import Folders, fig4c, fig4e, fig5b, fig5e
 from reports.results import Results
 from reports.style import looks
-from tests.reports.test_figures import METHODS, by_dataset, texts
+from tests.reports.test_figures import METHODS, by_dataset, ranks, texts
 
 LEVELS = (0.0, 0.1, 0.2)
 
@@ -247,21 +247,23 @@ def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
 @pytest.mark.parametrize("datasets", [1, 4])
 def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
     table = by_dataset(datasets)
-    figure = fig4c.draw(table, looks(METHODS), {}, ("first", "second"))
-    wide = table.pivot(index="dataset", columns="method", values="mean")
+    table.loc[table["method"] == "first", "mean"] += 0.5  # over other cells than the bars
+    shared = ranks(by_dataset(datasets))
+    figure = fig4c.draw(table, shared, looks(METHODS), {}, ("first", "second"))
+    wide = shared.pivot(index="dataset", columns="method", values="value")
     bars: list[Any] = list(figure.axes[-1].patches)
     np.testing.assert_allclose([bar.get_height() for bar in bars], wide["first"] - wide["second"])
-    text = fig4c.caption(table, METHODS, (), ("first", "second"))
+    text = fig4c.caption(table, shared, METHODS, (), ("first", "second"))
     change = (wide["first"] - wide["second"]).mean()
-    assert f"each over its own scored cells, mean {change:+.3f}" in text
-    assert "No bars" in fig4c.caption(table, METHODS, (), ("first",))
+    assert f"over the cells of a dataset that all methods have, mean {change:+.3f}" in text
+    assert "No bars" in fig4c.caption(table, shared, METHODS, (), ("first",))
 
 
 @pytest.mark.parametrize(
     "figure",
     [
         lambda: draw_levels(level_values(0)),
-        lambda: fig4c.draw(by_dataset(0), looks(METHODS), {}, ()),
+        lambda: fig4c.draw(by_dataset(0), ranks(by_dataset(0)), looks(METHODS), {}, ()),
         lambda: fig4e.draw(interaction(0)),
         lambda: fig5b.draw(regularity_values(0), correlations()),
         lambda: fig5e.draw(curves([]), SURVIVAL_TESTS, ["reference"]),

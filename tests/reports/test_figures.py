@@ -13,17 +13,32 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from benchmark.analysis import aggregate, frames, ranking
+from benchmark.analysis.settings import AnalysisSettings
 from benchmark.files import read_json, write_json
 from benchmark.prompts import SCHEMA as PROMPTS
 from benchmark.tables import read_arrow, write_table
 from reports import panels, tables
-from reports.figures import FIGURES, Folders, draw, fig3a, fig3b, fig4a, fig4b, fig4d, fig5a, make
+from reports.figures import (
+    FIGURES,
+    Folders,
+    draw,
+    fig3a,
+    fig3b,
+    fig4a,
+    fig4b,
+    fig4c,
+    fig4d,
+    fig5a,
+    make,
+)
 from reports.notes import weights
 from reports.panels import Answer, Case
 from reports.paper.ledger import NUMBERS
 from reports.paper.stated import STATED, stated
 from reports.results import Results
 from reports.style import CONTROL, looks, save
+from reports.supplement import SUPPLEMENT
 
 METHODS = ["first", "second"]
 
@@ -37,14 +52,21 @@ def by_dataset(count: int, gap: bool = False) -> pd.DataFrame:
             "method": m,
             "metric": "dsc",
             "mean": rng.random(),
+            "contaminated": 0,
         }
         for i in range(count)
         for m in METHODS
     ]
-    table = pd.DataFrame(rows, columns=["dataset", "split", "method", "metric", "mean"])
+    columns = ["dataset", "split", "method", "metric", "mean", "contaminated"]
+    table = pd.DataFrame(rows, columns=columns)
     if gap:
         table.loc[0, "mean"] = np.nan
     return table
+
+
+def ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over shared cells that are those over all cells, since each method has all."""
+    return table.rename(columns={"mean": "value"})
 
 
 def times(datasets: int) -> pd.DataFrame:
@@ -96,7 +118,7 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
         values = table.loc[table["method"] == name, "mean"]
         np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
         assert to_hex(line.get_color()).upper() == looks(names)[name].colour
-    assert "A chart a method" in fig4a.caption(table, names, [])
+    assert "A chart a method" in fig4a.caption(table, ranks(table), names, [])
 
 
 def test_methods_of_one_colour_are_told_apart_by_their_dashes() -> None:
@@ -116,25 +138,63 @@ def led(*means: tuple[float, ...]) -> pd.DataFrame:
         for method, mean in zip(("a", "b", "c"), row, strict=True)
         for metric in ("dsc", *fig4b.SHOWN)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(contaminated=0)
 
 
 def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
     table = led((0.9, 0.9, 0.1), (0.5, 0.8, 0.8), (0.7, 0.2, 0.1), (math.nan, 0.4, 0.3))
     for order in (["a", "b", "c"], ["c", "b", "a"]):
-        caption = fig4a.caption(table, order, [])
+        caption = fig4a.caption(table, ranks(table), order, [])
         assert "of each method over its own scored cells." in caption
         assert "b on 3" in caption
         assert {"a on 2", "c on 1"} <= set(re.findall(r"[ac] on \d", caption))
         assert "of 4 datasets, 2 of them shared by methods that are equal." in caption
-    assert "shared" not in fig4a.caption(led((0.9, 0.8, 0.1)), ["a", "b", "c"], [])
+    table = led((0.9, 0.8, 0.1))
+    assert "shared" not in fig4a.caption(table, ranks(table), ["a", "b", "c"], [])
 
 
 def test_those_that_are_best_equally_often_are_all_named() -> None:
-    caption = fig4b.caption(led((0.9, 0.9, 0.1), (0.8, 0.8, 0.2)), ["a", "b", "c"])
+    table = led((0.9, 0.9, 0.1), (0.8, 0.8, 0.2))
+    caption = fig4b.caption(table, ranks(table), ["a", "b", "c"])
     assert "of each method over its own scored cells" in caption
-    assert "Best NSD most often: a and b (2 of 2)." in caption
-    assert "Best HD95 most often: c (2 of 2)." in caption
+    assert "NSD, a and b (2 of 2); HD95, c (2 of 2); " in caption
+
+
+def test_a_method_that_has_easy_cells_alone_does_not_lead() -> None:
+    """B is worse in each cell that both have, and its mean is the better one."""
+    cells = [
+        {"dataset": f"D{d}", "split": "external", "scan": f"{s}", "structure": "x"}
+        | {"method": method, "dsc": value, "nsd": value, "hd95": 1 - value}
+        for d in range(4)
+        for s in range(2)
+        for method, value in (("a", 0.9 - 0.5 * s), ("b", math.nan if s else 0.8))
+    ]
+    scores = {"scores": frames.scores(pd.DataFrame(cells))}
+    settings = AnalysisSettings(resamples=100)
+    means = aggregate.analyse(scores, settings)["by_dataset"]
+    ours = means[means["metric"] == "dsc"].set_index(["dataset", "method"])["mean"]
+    assert (ours.xs("b", level="method") > ours.xs("a", level="method")).all()
+    matched = ranking.analyse(scores, settings)["ranks_by_dataset"]
+    assert "have: a on 4 of 4 datasets." in fig4a.caption(means, matched, ["a", "b"], [])
+    further = fig4b.caption(means, matched, ["a", "b"])
+    assert "have: NSD, a (4 of 4); HD95, a (4 of 4)." in further
+    np.testing.assert_allclose(fig4c.difference(matched, ("a", "b")), 0.1)
+    assert "mean +0.100; greater than 0 on 4 of 4" in fig4c.caption(
+        means, matched, ["a", "b"], (), ("a", "b")
+    )
+
+
+def test_captions_tell_whose_weights_were_trained_on_what_is_shown() -> None:
+    table = led((0.9, 0.8, 0.1), (0.5, 0.8, 0.6))
+    told = "Weights were trained on datasets shown here: b on 1."
+    seen = (table["method"] == "b") & (table["dataset"] == "D1")
+    trained = table.assign(contaminated=3 * seen)
+    for shown, said in ((table, False), (trained, True)):
+        a = fig4a.caption(shown, ranks(shown), ["a", "b"], [])
+        b = fig4b.caption(shown, ranks(shown), ["a", "b"])
+        c = fig4c.caption(shown, ranks(shown), ["a", "b"], (), ())
+        assert [told in caption for caption in (a, b, c)] == [said] * 3
+        assert told not in fig4a.caption(shown, ranks(shown), ["a", "c"], [])
 
 
 def test_times_stand_by_dataset_below() -> None:
@@ -390,6 +450,14 @@ def test_fingerprints_hold_the_z_scores_by_modality() -> None:
     np.testing.assert_array_equal(shown, expected)
     labels = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
     assert labels == ordered["dataset"].tolist()
+
+
+def test_voxels_are_told_apart_from_those_of_a_scan() -> None:
+    """The figure has the sum over the scans of a dataset, the table the median of a scan."""
+    assert "Voxels (all scans)" in texts(fig3b.draw(fingerprint(5)))
+    assert "Voxels: of all scans of a dataset together." in fig3b.caption(fingerprint(5))
+    (voxels,) = (c for c in SUPPLEMENT["fingerprint"].columns if c.fields == ("voxels_median",))
+    assert voxels.heading == "Voxels (median of a scan)"
 
 
 def further(metric: str, scale: float) -> pd.DataFrame:

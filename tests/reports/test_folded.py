@@ -45,7 +45,9 @@ def test_a_pair_has_a_row_a_dataset_by_the_test_that_fits(study: Path) -> None:
     for row in table["rows"]:
         line = dict(zip(table["head"], row, strict=True))
         here = found[(found["dataset"] == line["Dataset"]) & found["chosen"]].iloc[0]
-        assert (line["Method"], line["Against"]) == (here["method_a"], here["method_b"])
+        trained = "†" if here["contaminated_a"] else ""
+        assert (line["Method"], line["Against"]) == (here["method_a"] + trained, here["method_b"])
+        line["Method"] = here["method_a"]
         assert line["Test"] == here["test"]
         assert line["P"] == (NONE if pd.isna(here["p"]) else p_value(here["p"]))
         wide = scores[scores["dataset"] == line["Dataset"]].pivot_table(

@@ -1,14 +1,23 @@
 """Supplementary tables: what is in the files is what the tidy tables say."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from benchmark.analysis import ANALYSES, efficiency, read_statistics, survival
+from benchmark.analysis import (
+    ANALYSES,
+    efficiency,
+    frames,
+    ranking,
+    read_statistics,
+    survival,
+)
 from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
+from benchmark.files import read_json, write_json
 from benchmark.phantoms.cohort import HAZARD_PER_SD
 from benchmark.windows import CLINICAL
 from reports import recorded, tables, tidy
@@ -17,6 +26,7 @@ from reports.figures import fig5e
 from reports.results import Results
 from reports.supplement import NAMES, SOURCES, SUPPLEMENT
 from tests.benchmark.analysis.test_survival import cohort
+from tests.reports.conftest import statistics
 from tests.reports.test_training_figures import runs
 
 
@@ -76,7 +86,7 @@ def test_metrics_by_dataset_keep_denominators_and_what_was_trained_on(
         cell = lines[row["dataset"]][columns.index(row["method"])]
         assert cell.startswith(f"{row['mean']:.2f}")
         assert ("†" in cell) == bool(row["contaminated"])
-        assert (f"({row['ok']}/{row['expected']})" in cell) == (row["ok"] < row["expected"])
+        assert (f"({row['cells']}/{row['expected']})" in cell) == (row["cells"] < row["expected"])
     assert "were trained on this data" in text
 
 
@@ -87,6 +97,30 @@ def test_p_values_are_corrected_or_said_not_to_be(name: str, written: Path) -> N
     below = (written / f"{name}.md").read_text(encoding="utf-8")
     bare = bool(shown) and not shown & {"p_holm", "p_holm_chosen"}
     assert ("P values are not corrected for the number of tests." in below) == bare
+
+
+def test_every_interval_has_its_level_and_every_effect_its_name(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, 6, 2)
+    settings = read_json(folder / "settings.json") | {"analysis": {"confidence": 0.9}}
+    write_json(folder / "settings.json", settings)
+    statistics(folder, confidence=0.9)
+    tables_of = {table.name: table for table in tidy.printed(Results(folder))}
+    for name, entry in SUPPLEMENT.items():
+        table = tables_of[name]
+        for place, shown in enumerate(entry.columns):
+            if shown.kind == "interval":
+                assert table.head[place].startswith("90 % interval")
+    (headline,) = (t for t in recorded.printed(Results(folder)) if t.name == "headline")
+    assert headline.heading == "DSC and ranks with 90 % intervals"
+    comparison = tables_of["comparison"]
+    named = {"paired t": "Cohen's d_z", "wilcoxon signed-rank": "rank-biserial"}
+    rows = [dict(zip(comparison.head, cells, strict=True)) for cells in comparison.cells]
+    assert rows
+    assert [row["Effect is"] for row in rows] == [named[row["Test"]] for row in rows]
+    for name in ("comparison", "finetuning_tests"):
+        assert any("interval of the pseudomedian" in note for note in tables_of[name].below)
 
 
 @pytest.mark.parametrize("name", ["stability_tests", "thickness_tests"])
@@ -204,10 +238,29 @@ def test_every_ablation_stands_in_one_table_of_the_paper() -> None:
 def test_supervised_methods_stand_beside_the_others_on_their_datasets() -> None:
     rows = pd.DataFrame(
         {"dataset": ["D1", "D1", "D2", "D2"], "method": ["pam", "nnunet"] * 2, "metric": "dsc"}
-        | {"prompt": ["box2d", "structure"] * 2, "mean": [0.7, 0.8, 0.6, None]}
+        | {"prompt": ["box2d", "structure"] * 2, "value": [0.7, 0.8, 0.6, None]}
     )
     found = tidy.selected(rows, SUPPLEMENT["supervised"])
     assert found[["dataset", "method"]].to_numpy().tolist() == [["D1", "pam"], ["D1", "nnunet"]]
+
+
+def test_supervised_methods_are_compared_over_the_scans_that_they_held_back() -> None:
+    """The easier half: there nnU-Net is worse, over all scans its mean is the better one."""
+    rows = [
+        {"dataset": "D1", "scan": f"{s}", "structure": "x", "modality": "CT"}
+        | {"method": method, "prompt": prompt, "dsc": value, "contaminated": False}
+        for s, hard in enumerate((0.0, 0.0, 0.4, 0.4))
+        for method, prompt, value in (
+            ("pam", "box2d", 0.9 - hard),
+            ("nnunet", "structure", None if hard else 0.8),
+        )
+    ]
+    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, AnalysisSettings())
+    entry = SUPPLEMENT["supervised"]
+    shown = tidy.selected(found[entry.source], entry)
+    head, cells = tidy.layout(shown, entry, ["pam", "nnunet"])
+    assert head == ["Dataset", "Modality", "pam", "nnunet"]
+    assert cells == [["D1", "CT", "0.900 (2/4)", "0.800 (2/4)"]]
 
 
 def test_runs_become_tables() -> None:

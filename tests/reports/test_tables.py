@@ -1,5 +1,6 @@
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -7,9 +8,10 @@ import pytest
 
 from benchmark.analysis import read_statistics
 from benchmark.files import read_json, write_json
-from reports import tables
+from reports import sections, tables, tidy
 from reports.results import Results
 from reports.typeset import NONE
+from tests.reports.conftest import statistics
 
 
 def test_table_1_holds_the_statistics(study: Path) -> None:
@@ -23,6 +25,7 @@ def test_table_1_holds_the_statistics(study: Path) -> None:
             line = source[source["metric"] == metric].iloc[0]
             assert row[f"{metric}_mean"] == line["mean"]
             assert row[f"{metric}_sd"] == line["sd"]
+            assert row[f"{metric}_cells"] == line["cells"]
             assert (row["ok"], row["expected"]) == (line["ok"], line["expected"])
 
 
@@ -43,7 +46,8 @@ def test_files_hold_numbers_and_denominators(study: Path) -> None:
 def block(*means: float, control: bool = False) -> pd.DataFrame:
     return pd.DataFrame(
         {"split": "internal", "control": False, "n": 3, "datasets": 3, "dsc_mean": means}
-        | {"hd95_mean": means, "ok": 12, "expected": 12}
+        | {"hd95_mean": means, "ok": 12, "expected": 12, "contaminated": 0}
+        | {"dsc_cells": 12, "hd95_cells": 12}
     )
 
 
@@ -56,17 +60,48 @@ def test_best_follows_the_direction_of_the_metric() -> None:
 def test_best_leaves_out_controls_gaps_and_ties() -> None:
     numbers = block(0.5, 0.9, 0.7, 1.0)
     numbers.loc[3, "control"] = True
-    numbers.loc[1, "n"] = 2
+    numbers.loc[1, "dsc_cells"] = 8
     assert tables.best(numbers, "dsc") == {2}
     assert tables.best(block(0.5, 0.5), "dsc") == set()
 
 
 def test_best_leaves_out_a_method_that_failed_on_some_cells_of_each_dataset() -> None:
     numbers = block(0.5, 0.9, 0.7)
-    numbers.loc[1, "ok"] = 11
+    numbers.loc[1, ["ok", "dsc_cells"]] = 11
     assert tables.best(numbers, "dsc") == {2}
-    numbers["ok"] = 11
+    numbers[["ok", "dsc_cells"]] = 11
     assert tables.best(numbers, "dsc") == set()
+
+
+def test_best_leaves_out_a_method_that_was_trained_on_some_of_the_data() -> None:
+    numbers = block(0.5, 0.9, 0.7)
+    numbers.loc[1, "contaminated"] = 1
+    assert tables.best(numbers, "dsc") == {2}
+
+
+def test_a_distance_that_hard_cells_lack_is_told_and_not_best(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Under ``leave-out`` a method that predicts nothing in hard scans has no HD95 there."""
+    folder = made(tmp_path, 3, 3, scans=5, oracle=False, failing=False)
+    scores = pd.read_parquet(folder / "scores.parquet").assign(contaminated=False)
+    easy = (scores["method"] == "classic-0") & (scores["structure"] == "liver")
+    hard = (scores["method"] == "classic-0") & (scores["structure"] == "lesion")
+    scores["hd95"] = scores["hd95"].mask(hard).mask(easy, 0.5)
+    scores.to_parquet(folder / "scores.parquet")
+    statistics(folder)
+    results = Results(folder)
+    numbers = tables.table1(results.overall, results.methods)
+    (first,) = tables.best(numbers, "hd95")
+    assert numbers.loc[numbers["hd95_mean"].idxmin(), "method"] == "classic-0"
+    assert numbers.loc[first, "method"] != "classic-0"
+    tables.make(results)
+    tidy.make(results)
+    by_dataset = (folder / "tables" / "hd95_by_dataset.md").read_text(encoding="utf-8")
+    table1 = (folder / "tables" / "table1.md").read_text(encoding="utf-8")
+    assert by_dataset.count("0.50 (5/10)") == 3
+    assert "0.50 ± 0.00 (15/30) |" in table1
+    assert table1.count("(15/30)") == 1
 
 
 @pytest.mark.parametrize(
@@ -129,6 +164,35 @@ def test_contaminated_methods_are_marked_in_table_1(study: Path) -> None:
         assert marked == bool(row["contaminated"])
     assert numbers["contaminated"].any()
     assert not numbers["contaminated"].all()
+
+
+def test_a_method_that_was_trained_on_the_data_has_a_dagger_and_is_not_bold(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    """PAM-1 is the best, and was trained on the first dataset."""
+    folder = made(tmp_path, 3, 3, oracle=False, failing=False)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    best = scores["method"] == "PAM-1"
+    scores["dsc"] = scores["dsc"].mask(best, 0.5 + scores["dsc"] / 2)
+    for trained in (False, True):
+        contaminated = best & (scores["dataset"] == "D01") & trained
+        scores.assign(contaminated=contaminated).to_parquet(folder / "scores.parquet")
+        statistics(folder)
+        tables.make(Results(folder))
+        tidy.make(Results(folder))
+        texts = {
+            name: (folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
+            for name in ("table1", "comparison", "ranking")
+        }
+        name = "PAM-1†" if trained else "PAM-1"
+        (row,) = (line for line in texts["table1"].splitlines() if line.startswith(f"| {name} |"))
+        assert row.split(" | ")[1].startswith("**") != trained
+        for table in ("comparison", "ranking"):
+            assert f"| {name} |" in texts[table]
+            assert f"| {'PAM-1' if trained else 'PAM-1†'} |" not in texts[table]
+            assert ("were trained on this data" in texts[table]) == trained
+        pairs = sections.comparison(Results(folder).comparison)
+        assert {row[key] for row in pairs for key in "ab"} == {"classic-0", name, "classic-2"}
 
 
 def test_prompts_and_what_they_cost(study: Path, tmp_path: Path) -> None:
