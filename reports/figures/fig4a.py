@@ -83,7 +83,7 @@ def caption(
     )
     if ranked.shape[1] > _MOST_LINES:
         text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."
-    matched = table(ranks, ranked.columns, "value").dropna(how="all")
+    matched = table(ranks, list(ranked.columns), "value").dropna(how="all")
     if ranked.shape[1] > 1 and len(matched):
         wins, shared = leaders(matched)
         leads = [f"{method} on {count}" for method, count in wins.items()]

@@ -178,7 +178,8 @@ def test_a_method_that_has_easy_cells_alone_does_not_lead() -> None:
     assert "have: a on 4 of 4 datasets." in fig4a.caption(means, matched, ["a", "b"], [])
     further = fig4b.caption(means, matched, ["a", "b"])
     assert "have: NSD, a (4 of 4); HD95, a (4 of 4)." in further
-    np.testing.assert_allclose(fig4c.difference(matched, ("a", "b")), 0.1)
+    change: Any = fig4c.difference(matched, ("a", "b"))
+    np.testing.assert_allclose(change, 0.1)
     assert "mean +0.100; greater than 0 on 4 of 4" in fig4c.caption(
         means, matched, ["a", "b"], (), ("a", "b")
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -246,7 +247,7 @@ def test_supervised_methods_stand_beside_the_others_on_their_datasets() -> None:
 
 def test_supervised_methods_are_compared_over_the_scans_that_they_held_back() -> None:
     """The easier half: there nnU-Net is worse, over all scans its mean is the better one."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"dataset": "D1", "scan": f"{s}", "structure": "x", "modality": "CT"}
         | {"method": method, "prompt": prompt, "dsc": value, "contaminated": False}
         for s, hard in enumerate((0.0, 0.0, 0.4, 0.4))

@@ -136,7 +136,7 @@ def test_what_weights_were_trained_on_is_counted_over_the_cells_that_are_ranked(
     assert set(table["cells"]) == {3}
     assert set(table.loc["a", "contaminated"]) == {2}
     assert set(table.loc["b", "contaminated"]) == {0}
-    inner = found["ranks_by_dataset"].set_index(["method", "dataset"])
+    inner: Any = found["ranks_by_dataset"].set_index(["method", "dataset"])
     assert inner.loc["a", "contaminated"].tolist() == [1, 1, 0]
     assert inner.loc["b", "prompt"].tolist() == ["mask2d"] * 3
     for name, value in (("cells", 1), ("expected", 2), ("modality", "CT")):
