@@ -237,7 +237,8 @@ def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
     """Ranks on each dataset, over the cells of the dataset that its methods share."""
     sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
     shared = np.empty(len(grid.cells), dtype=bool)
-    of_dataset = grid.cells.groupby("dataset").indices
+    names = grid.cells["dataset"].to_numpy()
+    of_dataset = {name: np.flatnonzero(names == name) for name in grid.datasets["dataset"]}
     for rows in of_dataset.values():
         shared[rows] = common(grid.values[metric][rows])
     means = grid.dataset_means(np.where(shared[:, None], grid.values[metric], np.nan))

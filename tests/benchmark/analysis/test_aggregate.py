@@ -260,7 +260,7 @@ def test_cells_with_a_value_are_counted_for_each_metric() -> None:
     structures = aggregate.by_structure(pd.DataFrame(cells).astype({"hd95": float}))
     datasets = aggregate.by_dataset(structures)
     for table in (structures, datasets, aggregate.overall(datasets)):
-        found = table.set_index("metric")
+        found: Any = table.set_index("metric")
         assert set(np.ravel(found.loc["hd95", "cells"])) == {5}
         assert set(np.ravel(found.loc["dsc", "cells"])) == {10}
         assert set(found["ok"]) == set(found["expected"]) == {10}

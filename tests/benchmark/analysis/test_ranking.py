@@ -132,7 +132,7 @@ def test_what_weights_were_trained_on_is_counted_over_the_cells_that_are_ranked(
         for method in "ab"
     ]
     found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
-    table = found["ranking"].set_index("method")
+    table: Any = found["ranking"].set_index("method")
     assert set(table["cells"]) == {3}
     assert set(table.loc["a", "contaminated"]) == {2}
     assert set(table.loc["b", "contaminated"]) == {0}
