@@ -22,9 +22,9 @@ Kind = Literal[
 """How a cell is printed from its fields: ``method`` with † where it was trained on the data;
 ``short`` three significant digits; ``of`` a count and that of which it is a part; ``timed``
 seconds as ``short``, with the number of objects; ``pm`` mean and sd; ``share`` and ``mm`` a mean of
-a dataset with its denominators and † (mean, cells, expected, contaminated). A cell of any other kind
-shows the denominators, where cells are missing, if ``matched`` and ``expected`` are its last two
-fields."""
+a dataset with its denominators and † (mean, cells, expected, contaminated). A cell of any other
+kind shows the denominators, where cells are missing, if ``matched`` and ``expected`` are its last
+two fields."""
 
 
 @dataclass(frozen=True)
