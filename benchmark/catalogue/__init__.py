@@ -19,6 +19,7 @@ View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
 _TOLD = (
     "name",
+    "sequence",
     "scans",
     "licence",
     "homepage",

@@ -158,6 +158,7 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
     ("content", "stages"),
     [
         ({"name": "x"}, set()),
+        ({"sequence": "x"}, set()),
         ({"overlaps": ["P01"], "registration": "a form"}, set()),
         ({"layout": {**LAYOUT_OF_ENTRY, "unverified": "all"}}, set()),
         ({"layout": {**LAYOUT_OF_ENTRY, "label_transforms": ["binary"]}}, {"prepare"}),
