@@ -37,15 +37,13 @@ Study = Annotated[
 @app.command()
 def figures(
     study: Study,
-    data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
-    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     only: Annotated[str | None, typer.Option(help="Draw this figure only, e.g. fig4a.")] = None,
 ) -> None:
     """Draw the figures as PDF, SVG and PNG, each with its caption, into results/<study>/figures."""
-    from reports.figures import Folders, make
+    from reports.figures import make
     from reports.results import Results
 
-    for stem in make(Results(study), Folders(data, results), only):
+    for stem in make(Results(study), only):
         typer.echo(f"{stem}.pdf, .svg, .png")
 
 
@@ -63,8 +61,6 @@ def tables(study: Study) -> None:
 @app.command()
 def cases(
     study: Study,
-    data: Annotated[Path, typer.Option(help="Folder of the datasets.")] = Path("data"),
-    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     megabytes: Annotated[
         float | None,
         typer.Option(help="Room in the report; by default report.cases_mb of the study.", min=0),
@@ -72,12 +68,11 @@ def cases(
 ) -> None:
     """Choose the cases that the report lets readers look at: results/<study>/cases.json."""
     from reports.cases import build
-    from reports.figures import Folders
     from reports.results import Results
 
     found = Results(study)
     room = found.report.cases_mb if megabytes is None else megabytes
-    typer.echo(str(build.make(found, Folders(data, results), room)))
+    typer.echo(str(build.make(found, room)))
 
 
 @app.command()

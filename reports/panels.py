@@ -82,8 +82,8 @@ def choose(
     return chosen
 
 
-def load(results: "Results", data: Path, root: Path) -> list[Case]:
-    """Load the cases of a study; ``data`` and ``root`` are the folders of datasets and results.
+def load(results: "Results") -> list[Case]:
+    """Load the cases of a study.
 
     A case whose files cannot be read is left out: the rest of the report does not hang on it.
     """
@@ -92,19 +92,13 @@ def load(results: "Results", data: Path, root: Path) -> list[Case]:
     cases = []
     for row in chosen.to_dict("records"):
         try:
-            cases.append(read(results, data, root, row))
+            cases.append(read(results, row))
         except (UserError, OSError) as error:
             print(f"Panel of {row['object']} left out: {error}")
     return cases
 
 
-def read(
-    results: "Results",
-    data: Path,
-    root: Path,
-    row: Mapping[Any, Any],
-    margin_mm: float = _MARGIN_MM,
-) -> Case:
+def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_MM) -> Case:
     """Read an object with its surroundings and what each method gave for it.
 
     ``row``: ``dataset``, ``scan``, ``object`` and ``structure``, and a ``rank`` if it has one.
@@ -115,19 +109,19 @@ def read(
     from benchmark import volume
 
     dataset, scan, name = str(row["dataset"]), str(row["scan"]), str(row["object"])
-    folder = data / dataset
-    about = _one(folder / "images.parquet", scan=scan)
+    about = _one(_shards(results, paths.IMAGES, dataset=dataset), scan=scan)
     shape: Shape = (int(about["size_z"]), int(about["size_y"]), int(about["size_x"]))
     spacing = (float(about["spacing_z"]), float(about["spacing_y"]), float(about["spacing_x"]))
-    truth = Mask.from_row(_one(folder / "reference.parquet", scan=scan, object=name), shape)
-    guide = _guide(results, root, dataset, name)
+    reference = _shards(results, paths.REFERENCE, dataset=dataset)
+    truth = Mask.from_row(_one(reference, scan=scan, object=name), shape)
+    guide = _guide(results, dataset, name)
     masks: dict[str, Mask] = {}
     scores = results.objects
     scores = scores[(scores["dataset"] == dataset) & (scores["object"] == name)]
     by_method = {str(r["method"]): r for r in scores.to_dict("records")}
     answers: dict[str, Answer] = {}
     for method in results.methods:
-        mask, reason = _prediction(results, root, method, dataset, name, shape)
+        mask, reason = _prediction(results, method, dataset, name, shape)
         if mask is not None:
             masks[method] = mask
         scored = by_method.get(method, {})
@@ -136,7 +130,7 @@ def read(
     near = _near(truth, masks.values(), spacing, 2 * margin_mm)
     box = _around(hull([truth.box, *near]), spacing, shape, margin_mm)
     image = volume.read(
-        [Path(path) for path in about["images"]],
+        [results.home / path for path in about["images"]],
         modality=str(about["modality"]),
         channels=[str(channel) for channel in about["channels"]],
     )
@@ -199,27 +193,27 @@ def _shifted(row: Mapping[str, Any], box: Box) -> Box:
     return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
 
 
-def _guide(results: "Results", root: Path, dataset: str, name: str) -> dict[str, Any] | None:
+def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None:
     """Row of the object's 2D box prompt without deviation; None where none was kept."""
     # All methods of a study are asked by one set of rules.
     rules = next((m.get("prompts") for m in results.record.get("methods", {}).values()), None)
-    folder = _shards(root, paths.PROMPTS, rules=rules, dataset=dataset)
+    folder = _shards(results, paths.PROMPTS, rules=rules, dataset=dataset)
     if not folder.exists():
         return None
     found = _rows(folder, dataset=dataset, object=name, kind="box2d", deviation=0.0)
     return found[0] if found else None
 
 
-def _shards(root: Path, pattern: str, **fields: Any) -> Path:
-    """Folder of the shards that a pattern of `benchmark.paths` names, with results in ``root``."""
-    return root / Path(pattern.format(**fields, shard=0)).parent.relative_to(paths.RESULTS)
+def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
+    """Folder of the shards that a pattern of `benchmark.paths` names."""
+    return results.home / Path(pattern.format(**fields, shard=0)).parent
 
 
 def _prediction(
-    results: "Results", root: Path, method: str, dataset: str, name: str, shape: Shape
+    results: "Results", method: str, dataset: str, name: str, shape: Shape
 ) -> tuple[Mask | None, str]:
     run = results.record.get("methods", {}).get(method, {}).get("run")
-    folder = _shards(root, paths.MASKS, run=run, dataset=dataset)
+    folder = _shards(results, paths.MASKS, run=run, dataset=dataset)
     if not folder.exists():
         return None, "no masks kept"
     whole = name.rpartition("/")[0]  # of a method that is asked for the structure by its name

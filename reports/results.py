@@ -33,6 +33,11 @@ class Results:
                 "name results/<study>."
             )
 
+    @property
+    def home(self) -> Path:
+        """The folder that the workflow ran in: ``data`` and ``results`` lie in it."""
+        return self.folder.absolute().parents[1]
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The study file."""

@@ -16,7 +16,6 @@ from reports.cases import encoding
 from reports.cases.choice import choose, judged
 
 if TYPE_CHECKING:
-    from reports.figures import Folders
     from reports.panels import Case
     from reports.results import Results
 
@@ -36,14 +35,14 @@ class Kept:
     missing: list[dict[str, str]] = field(default_factory=list)
 
 
-def make(results: "Results", folders: "Folders", megabytes: float) -> Path:
+def make(results: "Results", megabytes: float) -> Path:
     """Write ``cases.json`` into the study's folder; see `content`."""
     path = results.folder / NAME
-    write_json(path, content(results, folders, megabytes))
+    write_json(path, content(results, megabytes))
     return path
 
 
-def content(results: "Results", folders: "Folders", megabytes: float) -> dict[str, Any]:
+def content(results: "Results", megabytes: float) -> dict[str, Any]:
     """Chosen cases with their pixels, within a budget of ``megabytes``.
 
     ``cases``: what is known of each, with ``pixels`` as base64 of `encoding.pack`; ``scored``: how
@@ -53,7 +52,7 @@ def content(results: "Results", folders: "Folders", megabytes: float) -> dict[st
     found = judged(results.objects, judges(results))
     shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
     budget = megabytes * 1e6
-    kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, folders, budget)
+    kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, budget)
     return {
         "cases": kept.cases,
         "bytes": kept.size,
@@ -74,12 +73,10 @@ def judges(results: "Results") -> list[str]:
     return methods or blind or list(results.columns)
 
 
-def _keep(
-    chosen: list[dict[str, Any]], results: "Results", folders: "Folders", budget: float
-) -> Kept:
+def _keep(chosen: list[dict[str, Any]], results: "Results", budget: float) -> Kept:
     """Take the cases in their order as long as they fit; a smaller one may follow a large one."""
     kept = Kept()
-    for row, case in _read(chosen, results, folders, kept):
+    for row, case in _read(chosen, results, kept):
         entry = describe(row, case)
         size = len(entry["pixels"])
         if kept.size + size > budget:
@@ -91,11 +88,11 @@ def _keep(
 
 
 def _read(
-    chosen: list[dict[str, Any]], results: "Results", folders: "Folders", kept: Kept
+    chosen: list[dict[str, Any]], results: "Results", kept: Kept
 ) -> "Iterator[tuple[dict[str, Any], Case]]":
     for row in chosen:
         try:
-            yield row, panels.read(results, folders.data, folders.results, row, MARGIN_MM)
+            yield row, panels.read(results, row, MARGIN_MM)
         except (UserError, OSError) as error:
             kept.missing.append({"object": f"{row['dataset']}/{row['object']}", "why": str(error)})
 

@@ -1,6 +1,6 @@
 """The figures of the paper: a file each, named as there, from tidy tables to figure and caption.
 
-Each offers ``make(results, folders)``, which gives the figure and its caption. What is known of it
+Each offers ``make(results)``, which gives the figure and its caption. What is known of it
 without importing it stands in `FIGURES`, which the workflow, the command line and the report read.
 """
 
@@ -40,14 +40,6 @@ class Entry:
     def files(self) -> tuple[str, ...]:
         """The paths that the figure reads, below the study's folder."""
         return tuple(name if "." in name else f"statistics/{name}.csv" for name in self.reads)
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where a figure that shows images finds them: the datasets, and all results."""
-
-    data: Path = Path("data")
-    results: Path = Path("results")
 
 
 FIGURES: dict[str, Entry] = {
@@ -156,7 +148,7 @@ FIGURES: dict[str, Entry] = {
 """By the name of the figure in the paper, in the order of the report."""
 
 
-def draw(name: str, results: "Results", folders: Folders | None = None) -> "Made":
+def draw(name: str, results: "Results") -> "Made":
     """Draw one figure of a study; returns it and its caption.
 
     That ends with the weights and protocol of the methods, and with the paper's numbers.
@@ -168,19 +160,19 @@ def draw(name: str, results: "Results", folders: Folders | None = None) -> "Made
 
     if name not in FIGURES:
         raise UserError(unknown_name("figure", name, FIGURES))
-    figure, caption = import_module(f"reports.figures.{name}").make(results, folders or Folders())
+    figure, caption = import_module(f"reports.figures.{name}").make(results)
     with_what = weights(results) if FIGURES[name].methods else ""
     papers = stated(name) if applies(name, results) else ""
     return figure, " ".join(filter(None, (caption, with_what, papers)))
 
 
-def make(results: "Results", folders: Folders, only: str | None = None) -> list[Path]:
+def make(results: "Results", only: str | None = None) -> list[Path]:
     """Draw the figures of a study into its folder ``figures``; returns their paths, less suffix."""
     from reports.style import save
 
     made = []
     for name in FIGURES if only is None else [only]:
-        figure, caption = draw(name, results, folders)
+        figure, caption = draw(name, results)
         stem = results.folder / "figures" / name
         save(figure, stem, caption)
         made.append(stem)

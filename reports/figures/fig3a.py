@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _CIRCLE_MM = 164
@@ -27,7 +26,7 @@ _GAP = 0.012
 """Radians between two datasets."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     types = results.statistics("object_types")
     return draw(types), caption(types)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 NAMES = {
@@ -24,7 +23,7 @@ NAMES = {
 _LIMIT = 2.5
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     table = results.statistics("fingerprint")
     return draw(table), caption(table)

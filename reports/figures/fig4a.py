@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _FEWEST_AXES = 3
@@ -25,7 +24,7 @@ _COLUMNS, _NAME_MM = 4, 6.5
 _BEHIND = Look("#D8D8D8", "", "-")
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     figure = draw(results.by_dataset, results.looks, names)

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 SHOWN = ("sensitivity", "nsd", "hd95", "asd")
 NORMALISED = ("hd95", "asd")
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     rows = chosen(results.by_dataset)
     looks = {m: look for m, look in results.looks.items() if m not in results.controls}

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 SAME_PROMPT, SUPERVISED = "box3d", "structure"
@@ -20,7 +19,7 @@ BOXES = ("pam-3dbox", "pam-2dbox")
 """Adapters whose difference is drawn as bars."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     known = results.record.get("methods", {})
     told = {method: str(known.get(method, {}).get("prompt")) for method in results.columns}

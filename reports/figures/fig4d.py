@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _ENOUGH_DATASETS = 5
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     times = results.times[~results.times["method"].isin(list(results.controls))]
     return draw(times, results.looks), caption(times)

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     summary, tests = results.statistics("interaction"), results.statistics("interaction_tests")
     return draw(summary), caption(summary, tests)

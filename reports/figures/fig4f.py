@@ -7,11 +7,10 @@ from reports import levels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     values, tests = results.statistics("stability_values"), results.statistics("stability_tests")
     what = "deviation of the guiding slice"

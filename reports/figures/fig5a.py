@@ -14,7 +14,6 @@ from reports.style import MM, SMALL, TRUTH, WIDTH, Look, nothing, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _MOST_COLUMNS = 7
@@ -23,9 +22,9 @@ _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 """Letters at the left and right edge of a plane perpendicular to an axis of an LPS volume."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
-    cases = panels.load(results, folders.data, folders.results)
+    cases = panels.load(results)
     shown = {m: look for m, look in results.looks.items() if m not in results.controls}
     return draw(cases, shown), caption(cases, results.panel_method)
 

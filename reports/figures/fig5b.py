@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 SHAPES = {"box_ratio": "Box ratio", "convex_ratio": "Convex ratio", "iri": "IRI"}
@@ -21,7 +20,7 @@ DIMENSION = "2d"
 _MOST_PAIRS = 4
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     values, found = results.statistics("regularity_values"), results.statistics("regularity")
     return draw(values, found), caption(values, found) if pairs(values) else without(results)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 MEASURES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
@@ -24,7 +23,7 @@ _MARKS = 5
 """Times at which the numbers at risk are told."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     curves, tests = results.statistics("survival_curves"), results.statistics("survival_tests")
     shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _MOST_BARS = 150
@@ -23,7 +22,7 @@ _MOST_BARS = 150
 _COLUMNS = 4
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     finetuning = results.statistics("finetuning")
     tests = results.statistics("finetuning_tests")

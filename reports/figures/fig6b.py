@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _COLUMNS = 2
@@ -21,7 +20,7 @@ _MOST_BESIDE = 22
 """Datasets up to which two maps stand side by side."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     recovery = results.statistics("recovery")
     return draw(recovery), caption(recovery)

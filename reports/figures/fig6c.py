@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 _MOST = 12
@@ -20,7 +19,7 @@ _TITLE_MM, _NAME_MM = 6.0, 6.5
 _FEWEST_SPOKES = 3
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     transfer = results.statistics("transfer")
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}

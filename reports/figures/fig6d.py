@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from reports.figures import Folders
     from reports.results import Results
 
 TEST = "repeated-measures ANOVA"
@@ -23,7 +22,7 @@ _LINE = 8.5
 """Points: the height of a line of the names of settings."""
 
 
-def make(results: "Results", folders: "Folders") -> "tuple[Figure, str]":
+def make(results: "Results") -> "tuple[Figure, str]":
     """Draw the figure of a study, and write its caption."""
     names = ("ablation", "ablation_overall", "ablation_tests")
     ablation, overall, tests = (results.statistics(name) for name in names)

@@ -263,7 +263,7 @@ def _pixels(root: Path, dataset: str, methods: list[str]) -> None:
         volume.write(array.astype(np.int16), SPACING, path)
         images.append(
             {"dataset": dataset, "scan": scan, "patient": scan, "modality": "CT", "channels": []}
-            | {"images": [str(path)], "orientation": "LPS"}
+            | {"images": [str(path.relative_to(root) if s else path)], "orientation": "LPS"}
             | {f"size_{a}": n for a, n in zip("zyx", SHAPE, strict=True)}
             | {f"spacing_{a}": n for a, n in zip("zyx", SPACING, strict=True)}
         )

@@ -13,7 +13,7 @@ from benchmark.analysis.paired import WILCOXON
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from reports import levels
-from reports.figures import Folders, fig4c, fig4e, fig5b, fig5e
+from reports.figures import fig4c, fig4e, fig5b, fig5e
 from reports.results import Results
 from reports.style import looks
 from tests.reports.test_figures import METHODS, by_dataset, ranks, texts
@@ -294,7 +294,7 @@ def test_a_study_without_a_pair_is_told_why(
     tables |= {"regularity_values": regularity_values(0), "regularity": correlations()}
     for name, table in tables.items():
         table.to_csv(tmp_path / "statistics" / f"{name}.csv", index=False)
-    assert fig5b.make(Results(tmp_path), Folders())[1].endswith(why)
+    assert fig5b.make(Results(tmp_path))[1].endswith(why)
 
 
 @pytest.mark.parametrize("hashes", ["hh", "hx"])

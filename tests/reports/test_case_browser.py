@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from reports import html, panels
 from reports.cases import build
 from reports.cases.choice import choose, judged
-from reports.figures import Folders, make
+from reports.figures import make
 from reports.results import Results
 
 pytestmark = pytest.mark.chromium
@@ -39,17 +39,11 @@ UNNAMED = """(root) => [...root.querySelectorAll("input, select, button, canvas,
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    root = tmp_path_factory.mktemp("shown")
-    return Folders(root / "data", root / "results")
-
-
-@pytest.fixture(scope="module")
-def shown(folders: Folders, made: Callable[..., Path]) -> Results:
+def shown(tmp_path_factory: pytest.TempPathFactory, made: Callable[..., Path]) -> Results:
     """A study of four datasets, three of which may be shown: twelve cases."""
-    results = Results(made(folders.data.parent, 4, 3, shown=3))
-    build.make(results, folders, 12.0)
-    make(results, folders, "fig4d")
+    results = Results(made(tmp_path_factory.mktemp("shown"), 4, 3, shown=3))
+    build.make(results, 12.0)
+    make(results, "fig4d")
     (results.folder / "report.html").write_text(html.render(results), encoding="utf-8")
     return results
 
@@ -129,10 +123,10 @@ def test_a_click_moves_the_other_views(page: Page) -> None:
     assert seen(page, 2)["sum"] != before[1]["sum"]
 
 
-def test_the_masks_are_where_they_belong(page: Page, shown: Results, folders: Folders) -> None:
+def test_the_masks_are_where_they_belong(page: Page, shown: Results) -> None:
     """Tinted pixels of the reference alone, over all pixels of the plane: its area on the slice."""
     row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
-    case = panels.read(shown, folders.data, folders.results, row, build.MARGIN_MM)
+    case = panels.read(shown, row, build.MARGIN_MM)
     page.get_by_label("crosshair").uncheck()
     choice(page, "Masks").select_option("areas")
     page.get_by_role("button", name="None").click()
@@ -206,9 +200,9 @@ def test_windows(page: Page) -> None:
     assert choice(page, "Window").input_value() == "lung"
 
 
-def test_the_grey_value_is_that_of_the_scan(page: Page, shown: Results, folders: Folders) -> None:
+def test_the_grey_value_is_that_of_the_scan(page: Page, shown: Results) -> None:
     row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
-    case = panels.read(shown, folders.data, folders.results, row, build.MARGIN_MM)
+    case = panels.read(shown, row, build.MARGIN_MM)
     at = tuple(int(page.get_by_role("slider").nth(axis).input_value()) for axis in range(3))
     said = page.locator("#here").inner_text()
     value = float(said.split("grey value ")[1].split(" HU")[0].replace(",", ""))

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from benchmark.files import write_json
 from reports import html, panels
 from reports.cases import build, encoding, links, page
 from reports.cases.choice import choose, judged
-from reports.figures import Folders
 from reports.results import Results
 
 
@@ -148,20 +148,15 @@ def test_blocks_are_averaged(steps: encoding.Step) -> None:
     assert (uneven == 1).all()
 
 
-@pytest.fixture(scope="module")
-def folders(study: Path) -> Folders:
-    return Folders(study.parents[1] / "data", study.parent)
-
-
-def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> None:
+def test_a_case_holds_the_pixels_of_its_scan(study: Path) -> None:
     results = Results(study)
-    content = build.content(results, folders, 12.0)
+    content = build.content(results, 12.0)
     assert {case["dataset"] for case in content["cases"]} == {"D01"}
     assert (content["scored"], content["allowed"], len(content["cases"])) == (12, 4, 4)
     assert content["forbidden"] == ["D02", "D03"]
     assert content["bytes"] == sum(len(case["pixels"]) for case in content["cases"])
     for entry in content["cases"]:
-        case = panels.read(results, folders.data, folders.results, entry, build.MARGIN_MM)
+        case = panels.read(results, entry, build.MARGIN_MM)
         assert tuple(entry["shape"]) == case.image.shape
         data = gzip.decompress(base64.b64decode(entry["pixels"]))
         size = case.image.size
@@ -179,29 +174,43 @@ def test_a_case_holds_the_pixels_of_its_scan(study: Path, folders: Folders) -> N
         assert entry["guide"]["index"] == case.index
 
 
-def test_the_budget_bounds_the_size(study: Path, folders: Folders) -> None:
+def test_the_budget_bounds_the_size(study: Path) -> None:
     """A case that does not fit is counted; a smaller one after it may still find room."""
-    sizes = [len(case["pixels"]) for case in build.content(Results(study), folders, 12.0)["cases"]]
+    sizes = [len(case["pixels"]) for case in build.content(Results(study), 12.0)["cases"]]
     for room in (sum(sizes), sum(sizes) - 1, sizes[0], min(sizes) - 1):
-        content = build.content(Results(study), folders, room / 1e6)
+        content = build.content(Results(study), room / 1e6)
         taken = 0
         for size in sizes:
             taken += size if taken + size <= room else 0
         assert content["bytes"] == taken <= room
         assert len(content["cases"]) + content["over"] == len(sizes)
-    assert build.content(Results(study), folders, 0)["cases"] == []
+    assert build.content(Results(study), 0)["cases"] == []
 
 
 def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
-    content = build.content(Results(study), Folders(tmp_path, tmp_path), 12.0)
+    alone = tmp_path / "results" / "generated"
+    shutil.copytree(study, alone)
+    content = build.content(Results(alone), 12.0)
     assert content["cases"] == []
     assert {entry["object"].split("/")[0] for entry in content["missing"]} == {"D01"}
+
+
+def test_images_are_found_from_any_folder(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One scan's path is relative to the folder of the workflow, as `prepare` writes them."""
+    monkeypatch.chdir(tmp_path)
+    content = build.content(Results(study), 12.0)
+    assert content["missing"] == []
+    assert {case["scan"] for case in content["cases"]} == {"scan0", "scan1"}
+    monkeypatch.chdir(study)
+    assert len(panels.load(Results(Path()))) == 3  # the best, the median and the worst
 
 
 def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: Path) -> None:
     folder = made(tmp_path, 2, 1, failing=False)
     assert "run <code>pambench cases</code>" in html.render(Results(folder))
-    build.make(Results(folder), Folders(tmp_path / "data", tmp_path / "results"), 12.0)
+    build.make(Results(folder), 12.0)
     text = html.render(Results(folder))
     assert "4 of 8 objects" in text
     assert "D02 (licence: CC-BY-4.0)" in text
@@ -241,7 +250,7 @@ def test_a_study_without_scores_has_no_cases(study: Path, tmp_path: Path) -> Non
     (tmp_path / "scores.parquet").unlink()
     pd.read_parquet(study / "scores.parquet").head(0).to_parquet(tmp_path / "scores.parquet")
     results = Results(tmp_path)
-    content = build.content(results, Folders(tmp_path, tmp_path), 12.0)
+    content = build.content(results, 12.0)
     assert (content["cases"], content["scored"], content["forbidden"]) == ([], 0, [])
     write_json(tmp_path / build.NAME, content)
     shown = page.page(results)

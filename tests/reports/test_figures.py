@@ -19,19 +19,7 @@ from benchmark.files import read_json, write_json
 from benchmark.prompts import SCHEMA as PROMPTS
 from benchmark.tables import read_arrow, write_table
 from reports import panels, tables
-from reports.figures import (
-    FIGURES,
-    Folders,
-    draw,
-    fig3a,
-    fig3b,
-    fig4a,
-    fig4b,
-    fig4c,
-    fig4d,
-    fig5a,
-    make,
-)
+from reports.figures import FIGURES, draw, fig3a, fig3b, fig4a, fig4b, fig4c, fig4d, fig5a, make
 from reports.notes import weights
 from reports.panels import Answer, Case
 from reports.paper.ledger import NUMBERS
@@ -314,8 +302,7 @@ def test_choice_takes_best_median_and_worst_once_each() -> None:
 
 def test_cases_are_loaded_from_redistributable_data_alone(study: Path) -> None:
     results = Results(study)
-    root = study.parent
-    cases = panels.load(results, root.parent / "data", root)
+    cases = panels.load(results)
     assert {found.dataset for found in cases} == {"D01"}
     for found in cases:
         oracle = found.answers["oracle"].mask
@@ -370,12 +357,12 @@ def test_panels_take_the_guiding_slice_of_their_own_study(
     """Another study, whose digest comes first, moved it."""
     folder = made(tmp_path, 1, 1)
     root = folder.parent
-    ours = [c.index for c in panels.load(Results(folder), tmp_path / "data", root)]
+    ours = [c.index for c in panels.load(Results(folder))]
     shard = Path("D01") / "0.parquet"
     prompts = read_arrow(root / "prompts" / "abc" / shard).to_pylist()
     theirs = [row | {"slice": 0} for row in prompts]
     write_table(theirs, PROMPTS, root / "prompts" / "aaa" / shard)
-    assert [c.index for c in panels.load(Results(folder), tmp_path / "data", root)] == ours
+    assert [c.index for c in panels.load(Results(folder))] == ours
 
 
 def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None:
@@ -397,7 +384,7 @@ def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None
 
 
 def test_make_writes_what_was_asked_for(study: Path) -> None:
-    made = make(Results(study), Folders(study.parent.parent / "data", study.parent), "fig4d")
+    made = make(Results(study), "fig4d")
     assert made == [study / "figures" / "fig4d"]
     assert (study / "figures" / "fig4d.pdf").read_bytes().startswith(b"%PDF")
 

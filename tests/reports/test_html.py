@@ -59,9 +59,8 @@ def read(text: str) -> Reader:
 @pytest.fixture(scope="module")
 def reported(study: Path) -> Reader:
     options = ["--study", str(study)]
-    folders = ["--data", str(study.parent.parent / "data"), "--results", str(study.parent)]
     for command in ("figures", "tables", "ledger", "report"):
-        result = CliRunner().invoke(app, [command, *options, *folders * (command == "figures")])
+        result = CliRunner().invoke(app, [command, *options])
         assert result.exit_code == 0, result.output
     return read((study / "report.html").read_text(encoding="utf-8"))
 
