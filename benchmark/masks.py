@@ -8,12 +8,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.boxes import EMPTY, Box, Crop, hull, inside, relative, slices
+from benchmark.boxes import EMPTY, Box, Crop, hull, inside, relative, slices, volume
 
 Shape = tuple[int, int, int]
 BOX_FIELDS = ("z0", "z1", "y0", "y1", "x0", "x1")
 COLUMNS = [*((name, pa.int32()) for name in BOX_FIELDS), ("bits", pa.binary())]
 """Columns that hold a mask in a table; see `Mask.to_row`."""
+
+
+def box_of(row: Mapping[str, Any]) -> Box:
+    """Read the box of a row that holds `BOX_FIELDS`."""
+    z0, z1, y0, y1, x0, x1 = (int(row[name]) for name in BOX_FIELDS)
+    return z0, z1, y0, y1, x0, x1
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +87,9 @@ class Mask:
     @classmethod
     def from_row(cls, row: Mapping[str, Any], shape: Shape) -> Self:
         """Read back what `to_row` gave, for a grid of ``shape``."""
-        z0, z1, y0, y1, x0, x1 = (int(row[name]) for name in BOX_FIELDS)
-        extent = (z1 - z0, y1 - y0, x1 - x0)
-        count = extent[0] * extent[1] * extent[2]
+        box = box_of(row)
+        extent = [s.stop - s.start for s in slices(box)]
+        count = volume(box)
         packed = pa.decompress(row["bits"], (count + 7) // 8, codec="zstd", asbytes=True)
         flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
-        return cls(shape, (z0, z1, y0, y1, x0, x1), flat.astype(bool).reshape(extent))
+        return cls(shape, box, flat.astype(bool).reshape(extent))

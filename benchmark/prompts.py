@@ -206,8 +206,7 @@ def name(structure: str, shape: Shape) -> dict[str, Any]:
 
 def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
     """Read a prompt back from a row of `SCHEMA`, for a scan of ``shape`` (z, y, x)."""
-    z0, z1, y0, y1, x0, x1 = (int(row[name]) for name in masks.BOX_FIELDS)
-    box = (z0, z1, y0, y1, x0, x1)
+    box = masks.box_of(row)
     match row["kind"]:
         case "box2d":
             return Box2D(int(row["axis"]), int(row["slice"]), box)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import paths
-from benchmark.boxes import Box, hull, slices
+from benchmark.boxes import Box, clip, hull, inside, overlap, relative, slices
 from benchmark.errors import UserError
-from benchmark.masks import Mask, Shape
+from benchmark.masks import Mask, Shape, box_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,8 @@ def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_
         scored = by_method.get(method, {})
         dsc = float(scored["dsc"]) if scored.get("status") == "ok" else None
         answers[method] = Answer(None, dsc, reason or str(scored.get("reason") or "not scored"))
-    near = _near(truth, masks.values(), spacing, 2 * margin_mm)
+    limit = _around(truth.box, spacing, shape, 2 * margin_mm)
+    near = [overlap(mask.box, limit) for mask in masks.values()]
     box = _around(hull([truth.box, *near]), spacing, shape, margin_mm)
     image = volume.read(
         [results.home / path for path in about["images"]],
@@ -143,13 +144,13 @@ def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_
         structure=str(row["structure"]),
         object=name,
         image=image.grey[slices(box)].astype(np.float32),
-        truth=_crop(truth, box),
+        truth=inside(clip(truth, box), box),
         spacing=spacing,
         axis=axis,
         index=place - box[2 * axis],
-        prompt=_shifted(guide, box) if guide else None,
+        prompt=relative(box_of(guide), box) if guide else None,
         answers={
-            m: Answer(_crop(masks[m], box) if m in masks else None, a.dsc, a.reason)
+            m: Answer(inside(clip(masks[m], box), box) if m in masks else None, a.dsc, a.reason)
             for m, a in answers.items()
         },
         channels={
@@ -159,38 +160,12 @@ def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_
     )
 
 
-def _near(
-    truth: Mask, others: Any, spacing: tuple[float, float, float], reach_mm: float
-) -> list[Box]:
-    """Boxes of the predictions, cut where they leave the object by more than ``reach_mm``."""
-    limit = _around(truth.box, spacing, truth.shape, reach_mm)
-    cut = []
-    for mask in others:
-        low = [max(a, b) for a, b in zip(mask.box[::2], limit[::2], strict=True)]
-        high = [min(a, b) for a, b in zip(mask.box[1::2], limit[1::2], strict=True)]
-        if all(a < b for a, b in zip(low, high, strict=True)):
-            cut.append((low[0], high[0], low[1], high[1], low[2], high[2]))
-    return cut
-
-
 def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, margin_mm: float) -> Box:
     span: list[int] = []
     for axis in range(3):
         margin = int(np.ceil(margin_mm / spacing[axis]))
         span += [max(box[2 * axis] - margin, 0), min(box[2 * axis + 1] + margin, shape[axis])]
     return span[0], span[1], span[2], span[3], span[4], span[5]
-
-
-def _crop(mask: Mask, box: Box) -> NDArray[np.bool_]:
-    whole = hull([mask.box, box])
-    edges = zip(whole[::2], box[::2], box[1::2], strict=True)
-    return mask.inside(whole)[tuple(slice(start - w, stop - w) for w, start, stop in edges)]
-
-
-def _shifted(row: Mapping[str, Any], box: Box) -> Box:
-    z, y, x = box[::2]
-    z0, z1, y0, y1, x0, x1 = (int(row[f]) for f in ("z0", "z1", "y0", "y1", "x0", "x1"))
-    return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
 
 
 def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None:
