@@ -99,15 +99,16 @@ class Adapter(ABC):
         return self.info
 
     def at_hand(self) -> str:
-        """Tell in few characters what is there of things outside the study that it depends on.
+        """Describe in a few characters the state of what the method needs outside the study.
 
-        They are in no digest; a change of this makes the predictions anew, unless they are then
-        `missing`: what was made stays. Both are cheap: called whenever the workflow is read.
+        No digest covers these things. When this text changes, the predictions are made again,
+        except while the things are `missing`: then existing predictions are kept. Both methods must
+        be fast, since they are called whenever the workflow is read.
         """
         return ""
 
     def missing(self) -> str | None:
-        """Say what has to be got before the method can run here; its cells are skipped so long."""
+        """Say what the user must provide before the method can run; until then it is skipped."""
         return None
 
     def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none

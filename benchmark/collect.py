@@ -129,7 +129,7 @@ def check(folder: Path, lost_share: float) -> None:
     if over:
         raise UserError(
             f"{'; '.join(over)} were lost, more than the budget of {lost_share:.0%} "
-            "(budgets.lost_share). The reasons stand in failures.parquet and in the report."
+            "(budgets.lost_share). The reasons are listed in failures.parquet and in the report."
         )
 
 

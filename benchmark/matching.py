@@ -50,8 +50,8 @@ def require_same_prompt(scores: "pd.DataFrame", methods: Sequence[str]) -> str:
     if len({tuple(kind) for kind in told.values()}) != 1 or len(told[methods[0]]) != 1:
         listed = "; ".join(f"{name}: {', '.join(kind) or 'none'}" for name, kind in told.items())
         raise UserError(
-            f"These methods are not told the same of an object ({listed}). A comparison under the "
-            "same prompt needs methods with one kind of prompt. Next step: name such methods, or "
+            f"These methods do not receive the same prompt ({listed}). A comparison under the same "
+            "prompt needs methods with one kind of prompt. Next step: name such methods, or "
             "compare without that claim."
         )
     cell: list[Any] = ["dataset", "scan", "object", "deviation"]

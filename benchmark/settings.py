@@ -90,7 +90,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             known = owner.model_fields if owner else ()
             lines.append(unknown_name("key", str(item["loc"][-1]), known) + f" (at {where})")
         else:
-            lines.append(f"{where or 'the whole'}: {item['msg']} (got {item['input']!r:.80})")
+            lines.append(f"{where or 'the whole file'}: {item['msg']} (got {item['input']!r:.80})")
     return "\n".join(lines)
 
 

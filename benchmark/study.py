@@ -53,7 +53,7 @@ class Method(Settings):
         if "" in self.variants:
             raise ValueError("a variant needs a name: the method without one is the plain method")
         if self.variants and issubclass(cls, Learner):
-            raise ValueError("what learns has no variants: name the method once for each training")
+            raise ValueError("a method that trains cannot have variants; list it once per training")
         adapter = cls(self.options)
         for options in self.variants.values():
             adapter.with_options(options)
@@ -103,7 +103,7 @@ def _colour(value: str) -> str:
     from PIL.ImageColor import colormap
 
     if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", value) and value not in colormap:
-        raise ValueError(f"{value!r} is no colour: write '#3366aa', or a name of CSS as 'teal'")
+        raise ValueError(f"{value!r} is not a colour; use '#3366aa', or a CSS name such as 'teal'")
     return value
 
 
@@ -206,7 +206,9 @@ class Study(Settings):
                     raise ValueError(unknown_name(where, dataset, self.entries))
         self.training.check({name: method.variants for name, method in self.methods.items()})
         if self.training.makes_runs and self.analysis.runs:
-            raise ValueError("training makes the table of runs: leave analysis.runs out")
+            raise ValueError(
+                "remove analysis.runs: the section training already produces that table"
+            )
         return self
 
     @cached_property

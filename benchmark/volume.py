@@ -124,7 +124,7 @@ def read_header(path: Path) -> Header:
 def read(
     paths: Sequence[Path], *, modality: str = "unknown", channels: Sequence[str] = ()
 ) -> Volume:
-    """Read a scan from one path a channel; a folder is a DICOM series.
+    """Read a scan from one path per channel; a folder is a DICOM series.
 
     The components of a file of vectors, and what lies along a fourth axis, are taken for channels
     only if ``channels`` names as many as there are: they could as well be colours or a series in
@@ -134,7 +134,7 @@ def read(
     channels on different grids and for a wrong number of names.
     """
     if not paths:
-        raise UserError("No image to read. Expected one path a channel; got none.")
+        raise UserError("No image to read. Expected one path per channel; got none.")
     found = [inspect_path(path) for path in paths]
     total = sum(contents.channels for contents in found)
     for path, contents in zip(paths, found, strict=True):
@@ -150,9 +150,9 @@ def read(
             )
     if channels and len(channels) != total:
         raise UserError(
-            f"{paths[0]}: the number of channels is not that of their names. Expected "
+            f"{paths[0]}: the number of channels and of channel names differ. Expected "
             f"{len(channels)} ({', '.join(channels)}); got {total} from {len(paths)} path(s). "
-            "Next step: give one path or name a channel."
+            "Next step: give one path or name for each channel."
         )
     headers = [Header(contents.grid, contents.channels) for contents in found]
     for path, header in zip(paths[1:], headers[1:], strict=True):

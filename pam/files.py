@@ -27,7 +27,7 @@ def read(weights: Path, kind: type[N]) -> N:
         told = f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
         if found:
             names = ", ".join(path.name for path in found)
-            raise UserError(f"{told}: {names}. Leave one of them there.")
+            raise UserError(f"{told}: {names}. Keep only one of them.")
         others = [path.name for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES]
         passed = f" Of another model, or damaged: {', '.join(others)}." if others else ""
         raise UserError(f"{told}.{passed} Put its .safetensors or .pth file there.")

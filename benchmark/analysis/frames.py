@@ -173,7 +173,7 @@ def unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
         named = ", ".join(f"{k} {v}" for k, v in row.items() if not pd.isna(v) and v != "")
         raise UserError(
             f"{origin} has {int(twice.sum())} rows whose key occurs before, such as: {named}. "
-            f"A row is told from the others by {', '.join(key)}. Likely two tables were joined, "
+            f"Rows must be unique by {', '.join(key)}. Likely two tables were joined, "
             "or the column that tells them apart is missing."
         )
 

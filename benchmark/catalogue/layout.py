@@ -66,7 +66,9 @@ class Layout(Settings):
     @classmethod
     def _has_a_group(cls, value: str) -> str:
         if not re.compile(value).groups:
-            raise ValueError(f"{value!r} has no group in round brackets: the first is the patient")
+            raise ValueError(
+                f"{value!r} needs a group in parentheses; the first one is the patient"
+            )
         return value
 
     @model_validator(mode="after")

@@ -89,8 +89,9 @@ def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
     content = load_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(value, int) for value in content):
         raise UserError(
-            f"{path}: Expected a line a value, as '1: liver'; got {content!r:.80}. Likely cause: "
-            "names before values, or a file of another kind. Next step: write '<value>: <name>'."
+            f"{path}: Expected one 'value: name' per line, such as '1: liver'; got "
+            f"{content!r:.80}. Likely cause: names before values, or a file of another kind. Next "
+            "step: write '<value>: <name>'."
         )
     named = LabelFile.read({"labels": content}, str(path)).labels
     named.pop(0, None)
@@ -125,7 +126,7 @@ def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None
     if not references.keys() & predictions.keys():
         name = next(iter(predictions))
         raise UserError(
-            f"No file in {prediction} has the name of one in {reference}. Files are paired by name "
+            f"No file name in {prediction} matches one in {reference}. Files are paired by name "
             "without the suffix (scan7.nii.gz and scan7.seg.nrrd are a pair). "
             + unknown_name("scan", name, references)
         )

@@ -43,9 +43,9 @@ def _lock(path: Path, wait: bool) -> tuple[int, bool]:
             if not wait:
                 os.close(lock)
                 raise UserError(
-                    f"Another job makes the same and holds {path}; several processes cannot wait "
-                    "for it together. Nothing was done. Next step: let that job end, or end it, "
-                    "then run the same command again."
+                    f"Another job is already making this output (lock: {path}); several "
+                    "processes cannot wait for it together. Nothing was done. Next step: let that "
+                    "job end, or end it, then run the same command again."
                 ) from None
             waited = True
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -28,8 +28,8 @@ def device(method: str, purpose: str) -> Iterator[str]:
             return
         if visible():
             print(
-                f"A GPU is here, but torch {torch.__version__} cannot use it: {method} runs on the "
-                "CPU. Install a build of torch for this machine's driver, see pytorch.org.",
+                f"A GPU is present, but torch {torch.__version__} cannot use it: {method} runs on "
+                "the CPU. Install a build of torch for this machine's driver, see pytorch.org.",
                 file=sys.stderr,
             )
         yield "cpu"

@@ -25,9 +25,9 @@ def factor(raster: Raster) -> float:
         return _factor(headers)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(
-            f"{raster.path}: no SUV without what the headers lack ({error}). Expected unit, dose, "
-            "half-life, weight and times of a PET series. Likely cause: headers emptied to make "
-            "them anonymous. Next step: leave the scan out, or use the published SUV images."
+            f"{raster.path}: SUV cannot be computed: {error}. Expected unit, dose, half-life, "
+            "weight and times of a PET series. Likely cause: headers emptied to make them "
+            "anonymous. Next step: leave the scan out, or use the published SUV images."
         ) from None
 
 

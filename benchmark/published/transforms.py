@@ -185,7 +185,7 @@ class ImageGrid(Settings):
             return raster
         if raster.array.shape[:0:-1] != image.size:
             raise UserError(
-                f"{raster.path}: the label has not the voxels of the image. Expected "
+                f"{raster.path}: the label does not have the size of the image. Expected "
                 f"{image.size} (x, y, z); got {raster.array.shape[:0:-1]}. Likely cause: the label "
                 "of another series. Next step: leave the scan out, or find the series."
             )

@@ -127,7 +127,9 @@ def at_hand(name: str) -> Path:
     )
     status = fetch(entry, raw, name) if here else known
     if status is None or status.state != "ready":
-        raise UserError(f"The weights {name!r} are not here. To get them: {command(entry, name)}")
+        raise UserError(
+            f"The weights {name!r} are not on this machine. To get them: {command(entry, name)}"
+        )
     return handed(status, raw)
 
 

@@ -228,7 +228,7 @@ def chosen(device: str | None) -> str:
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"Unknown device {device!r}; expected cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("torch sees no GPU here. Take the CPU by --device cpu, or mend that.")
+        raise UserError("torch sees no GPU here. Use --device cpu, or fix the GPU set-up.")
     if device == "cpu" or not torch.cuda.is_available():
         return "cpu"
     # A process that took a GPU for itself sees that one alone, whatever its rank.

@@ -109,7 +109,7 @@ REFUSED = [
     ({"layout": {**LAYOUT, "where": {"scam": "x"}}}, "where names ['scam']"),
     ({"layout": {**LAYOUT, "where": {"scan": "("}}}, "'(' is no regular expression"),
     ({"layout": {**LAYOUT, "patient": "["}}, "'[' is no regular expression"),
-    ({"layout": {**LAYOUT, "patient": "p[0-9]"}}, "no group in round brackets"),
+    ({"layout": {**LAYOUT, "patient": "p[0-9]"}}, "needs a group in parentheses"),
     ({"layout": {**LAYOUT, "each_channel": True}}, "each_channel needs the names of the channels"),
     ({"layout": {**LAYOUT, "label_transforms": ["flop"]}}, "'flip'"),
     ({"layout": {**LAYOUT, "label_transforms": [{"name": "flip", "axis": "z"}]}}, "mean: axes"),

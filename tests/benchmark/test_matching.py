@@ -61,7 +61,9 @@ def scores(**kinds: str) -> pd.DataFrame:
 def test_the_same_kind_and_the_same_prompts() -> None:
     table = scores(first="box3d", second="box3d", third="box2d")
     assert require_same_prompt(table, ["first", "second"]) == "box3d"
-    with pytest.raises(UserError, match=r"not told the same.*first: box3d; third: box2d"):
+    with pytest.raises(
+        UserError, match=r"do not receive the same prompt.*first: box3d; third: box2d"
+    ):
         require_same_prompt(table, ["first", "third"])
     with pytest.raises(UserError, match=r"'secnd'\. Did you mean: second"):
         require_same_prompt(table, ["first", "secnd"])

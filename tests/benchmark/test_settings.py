@@ -126,5 +126,5 @@ def test_what_is_merged_may_be_given_otherwise(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_told() -> None:
-    with pytest.raises(UserError, match=r"^my\.yaml: the whole: .*\(got None\)$"):
+    with pytest.raises(UserError, match=r"^my\.yaml: the whole file: .*\(got None\)$"):
         Tree.read(None, "my.yaml")

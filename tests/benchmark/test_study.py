@@ -77,8 +77,8 @@ REFUSED = [
     ({"study": "../x"}, "String should match pattern"),
     ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ({"analysis": {"seed": -1}}, "analysis.seed: Input should be greater than or equal to 0"),
-    ({"report": {"colours": {"small": "notacolour"}}}, "'notacolour' is no colour"),
-    ({"report": {"colours": {"small": "#12345"}}}, "'#12345' is no colour"),
+    ({"report": {"colours": {"small": "notacolour"}}}, "'notacolour' is not a colour"),
+    ({"report": {"colours": {"small": "#12345"}}}, "'#12345' is not a colour"),
     ({"analysis": {"cohorts": {"P01": {"structure": "livr"}}}}, "Did you mean: liver"),
     (
         {"analysis": {"thickness": {"small": {"variants": {"far": 40}}}}},

@@ -258,7 +258,7 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("predictions", "labels", "message"),
     [
-        (["other.nii.gz"], None, "has the name of one in"),
+        (["other.nii.gz"], None, "matches one in"),
         (["scan-1.nii.gz"], None, "Did you mean: scan_1"),
         (["scan_1.nii.gz", "scan_1.mha"], None, "Two files of the name 'scan_1'"),
         ([], None, "No files of labels in"),
@@ -266,7 +266,7 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
         (["scan_1.nii.gz"], "1: a\n2: a", "more than one value is named a"),
         (["scan_1.nii.gz"], "1: a\n1: b", "the key 1 is there twice"),
         (["scan_1.nii.gz"], "1: {name: a, nsd_tolerance_mm: -2}", "greater than or equal to 0"),
-        (["scan_1.nii.gz"], "[liver]", "a line a value, as '1: liver'"),
+        (["scan_1.nii.gz"], "[liver]", "one 'value: name' per line, such as '1: liver'"),
         (["scan_1.nii.gz"], "liver: 1", "names before values"),
     ],
 )

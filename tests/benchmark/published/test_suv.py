@@ -98,5 +98,5 @@ def test_factor(tmp_path: Path, header: dict[str, Any], expected: float) -> None
     ],
 )
 def test_what_the_headers_do_not_tell(tmp_path: Path, header: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=f"no SUV without what the headers lack .*{told}"):
+    with pytest.raises(UserError, match=f"SUV cannot be computed: .*{told}"):
         suv.factor(raster(tmp_path, **header))

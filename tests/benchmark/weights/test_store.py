@@ -241,6 +241,6 @@ def test_what_is_at_hand_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match=r"no file medsam here\. .*Did you mean: medsam2"):
         store.at_hand("medsam")
     with pytest.raises(
-        UserError, match=r"are not here\. To get them: pambench weights fetch medsam2"
+        UserError, match=r"are not on this machine\. To get them: pambench weights fetch medsam2"
     ):
         store.at_hand("medsam2")
