@@ -165,8 +165,8 @@ class Learner(Adapter):
         super().__init_subclass__()
         if not issubclass(cls.Options, Learner.Options):
             raise UserError(
-                f"{cls.__name__} learns, so its options have those of every method that does. Next "
-                "step: class Options(Learner.Options), not Adapter.Options."
+                f"{cls.__name__} is a Learner, so its options must include those of every Learner. "
+                "Next step: class Options(Learner.Options), not Adapter.Options."
             )
 
     @property
@@ -250,7 +250,7 @@ def find(name: str) -> type[Adapter]:
             "Run from the folder that holds the module, or install its package."
         ) from error
     if not (isinstance(found, type) and issubclass(found, Adapter)):
-        raise UserError(f"{target} is no benchmark.adapter.Adapter; see docs/add-a-method.md.")
+        raise UserError(f"{target} is not a benchmark.adapter.Adapter; see docs/add-a-method.md.")
     return found
 
 

@@ -176,7 +176,9 @@ def is_first_process() -> bool:
 def _learner(settings: Fit) -> Learner:
     adapter = find(settings.adapter)(settings.options)
     if not isinstance(adapter, Learner):
-        raise UserError(f"{settings.adapter} does not learn: it is no benchmark.adapter.Learner.")
+        raise UserError(
+            f"{settings.adapter} cannot be trained: it is not a benchmark.adapter.Learner."
+        )
     return adapter
 
 

@@ -184,7 +184,7 @@ def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
 def _world_axes(orientation: str) -> list[int]:
     axes = [_WORLD_AXIS.get(letter, -1) for letter in orientation]
     if sorted(axes) != [0, 1, 2]:
-        raise ValueError(f"{orientation!r} is no orientation code such as 'LPS' or 'RAS'")
+        raise ValueError(f"{orientation!r} is not an orientation code such as 'LPS' or 'RAS'")
     return axes
 
 

@@ -305,7 +305,7 @@ def _answered(
         if len(answers) != len(asked):
             count = len(answers) if len(answers) < len(asked) else f"more than {len(asked)}"
             answers.clear()
-            raise ValueError(f"expected {len(asked)} predictions, one a prompt; got {count}")
+            raise ValueError(f"expected {len(asked)} predictions, one per prompt; got {count}")
     except Exception as error:
         stop_at_trouble(error)
         return _told(error)

@@ -82,7 +82,7 @@ class Training(Settings):
         known = {*methods, *variants, *together}
         for ablation, settings in self.ablations.items():
             if len(settings) < 2:
-                raise ValueError(f"training.ablations.{ablation}: one setting is no comparison")
+                raise ValueError(f"training.ablations.{ablation} needs at least two settings")
             for name in settings.values():
                 if name not in known:
                     where = f"method, variant or model in training.ablations.{ablation}"

@@ -139,7 +139,7 @@ def read(
     total = sum(contents.channels for contents in found)
     for path, contents in zip(paths, found, strict=True):
         if contents.channels > 1 and len(channels) != total:
-            values = f"{contents.components} values a voxel"
+            values = f"{contents.components} values per voxel"
             raise refusal(
                 path,
                 "more than one volume in the file",
@@ -190,7 +190,7 @@ def read_labels(path: Path, *, layered: bool = False) -> Volume:
         raise refusal(
             path,
             "not a label map",
-            expected="one label a voxel",
+            expected="one label per voxel",
             got=f"{layers} channels",
             cause="an image or a colour picture in the place of the labels",
             step="check which file holds the labels",
@@ -264,7 +264,7 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
         try:
             scan(temporary)
         except DamagedError as error:  # ITK does not tell when the disk is full
-            raise OSError(errno.ENOSPC, f"not written whole: {error}", str(path)) from error
+            raise OSError(errno.ENOSPC, f"not written completely: {error}", str(path)) from error
 
 
 def inspect_path(path: Path) -> Contents:

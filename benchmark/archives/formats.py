@@ -36,16 +36,16 @@ def _told(archive: Path, password: str | None) -> Iterator[None]:
     try:
         yield
     except PasswordRequired:
-        raise PasswordError(f"{archive.name} asks for a password.") from None
+        raise PasswordError(f"{archive.name} needs a password.") from None
     except RuntimeError as error:  # what zipfile raises for a password
         if "password" not in str(error).lower():
             raise
-        raise PasswordError(f"{archive.name} asks for a password, or for another one.") from None
+        raise PasswordError(f"{archive.name} needs a password, or a different one.") from None
     except damaged as error:
         if password is not None:  # 7z cannot tell a wrong one from damage
-            raise PasswordError(f"{archive.name} is damaged, or its password is another.") from None
+            raise PasswordError(f"{archive.name} is damaged, or the password is wrong.") from None
         raise DamagedArchiveError(
-            f"{archive} is damaged, or of a form that is not known ({error})."
+            f"{archive} is damaged, or its format is unknown ({error})."
         ) from None
 
 

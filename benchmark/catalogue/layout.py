@@ -19,7 +19,7 @@ def _expression(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from None
     return value
 
 
@@ -82,7 +82,7 @@ class Layout(Settings):
         for pattern in (*self.image, self.id_template):
             for name in placeholders(pattern):
                 if name not in given or name == "structure":
-                    raise ValueError(f"{{{name}}} of {pattern!r} stands in no path of the scan")
+                    raise ValueError(f"{{{name}}} of {pattern!r} is in no path of the scan")
         if self.image and not placeholders(self.image[0]):
             raise ValueError(f"the pattern {self.image[0]!r} lacks {{scan}}")
         for pattern in (*self.image[1:], self.label or "{scan}"):
@@ -91,7 +91,7 @@ class Layout(Settings):
         if self.series and "patient" not in placeholders(self.label or "{patient}"):
             raise ValueError(f"the pattern {self.label!r} lacks {{patient}}, so nothing pairs it")
         if unknown := set(self.where) - given:
-            raise ValueError(f"where names {sorted(unknown)}, which stand in no path of the scan")
+            raise ValueError(f"where names {sorted(unknown)}, which are in no path of the scan")
         return self
 
     @property

@@ -98,8 +98,8 @@ def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
     counts = Counter(of.name for of in named.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(
-            f"{path}: more than one value is named {', '.join(twice)}. Expected a structure a "
-            "value. Next step: give each a name of its own, or join them in the files first."
+            f"{path}: more than one value is named {', '.join(twice)}. Expected one "
+            "structure per value. Next step: rename one, or join them in the files first."
         )
     tolerances = {of.name: of.nsd_tolerance_mm for of in named.values()}
     return (
@@ -250,7 +250,7 @@ def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         kind = "A file, not a folder" if folder.exists() else "No such folder"
-        raise UserError(f"{kind}: {folder}. Expected a folder of label files, one a scan.")
+        raise UserError(f"{kind}: {folder}. Expected a folder of label files, one per scan.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = stem(path)
@@ -267,6 +267,6 @@ def _files(folder: Path) -> dict[str, Path]:
         raise UserError(
             f"No files of labels in {folder}. Expected names that end in "
             f"{', '.join(segmentation.SUFFIXES)}."
-            + (f" Folders within are not looked into: {deeper} is not read." if deeper else "")
+            + (f" Subfolders are not searched: {deeper} is not read." if deeper else "")
         )
     return found

@@ -83,8 +83,7 @@ def segments(path: Path) -> dict[str, Place]:
 
         if (structure := reader.GetMetaData(key)) in found:
             raise UserError(
-                f"{path}: two segments are named {structure!r}. Give each a name of its own, or "
-                "join them."
+                f"{path}: two segments are named {structure!r}. Rename one, or join them."
             )
         found[structure] = (number("Layer", 0), number("LabelValue", 1))
     return found

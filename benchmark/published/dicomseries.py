@@ -58,7 +58,7 @@ def inspect_frames(file: Path) -> Contents:
     except Exception as error:  # pydicom raises whatever a damaged header leads to
         raise refusal(
             file,
-            "frames that do not tell where they lie",
+            "frames without a position",
             expected="position, orientation and size of the pixels of each",
             got=f"from the reader: {error}",
             cause="a damaged header",

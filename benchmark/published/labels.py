@@ -136,9 +136,9 @@ def _on_image(scan: Scan, raster: Raster, grid: Geometry) -> tuple[NDArray[Any],
             resampled |= _differs(before.grid, grid) is not None
     if len(raster.array) != 1:
         raise UserError(
-            f"{raster.path}: not a label map. Expected one label a voxel; got {len(raster.array)} "
-            "channels. Likely cause: an image or a colour picture in the place of the labels. Next "
-            "step: check which file holds the labels."
+            f"{raster.path}: not a label map. Expected one label per voxel; got "
+            f"{len(raster.array)} channels. Likely cause: an image or a colour picture instead of "
+            "the labels. Next step: check which file holds the labels."
         )
     if different := _differs(grid, raster.grid):
         raise UserError(

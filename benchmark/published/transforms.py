@@ -47,7 +47,7 @@ class Permute(Settings):
     @classmethod
     def _names_each_axis_once(cls, value: str) -> str:
         if sorted(value) != ["x", "y", "z"]:
-            raise ValueError(f"{value!r} is no order of the axes z, y and x")
+            raise ValueError(f"{value!r} is not an order of the axes z, y and x")
         return value
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:

@@ -50,7 +50,7 @@ def asking(url: str, action: Callable[[], T]) -> T:
         return action()
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError):
         raise DownloadError(
-            f"{host_of(url)} shows no valid certificate, so nothing is taken from it. Check the "
+            f"{host_of(url)} has no valid certificate, so nothing is downloaded. Check the "
             "clock and the certificates of this machine, and its proxy."
         ) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:

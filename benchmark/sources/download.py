@@ -58,7 +58,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{path.name}: another job is at it, waiting for it", file=sys.stderr)
+        print(f"{path.name}: another job is downloading it; waiting", file=sys.stderr)
         lock.acquire(poll_interval=0.2)
     try:
         yield

@@ -63,12 +63,12 @@ def _download(file: DriveFile, target: Path) -> None:
         raise broken(HOST, error) from None
     except (FileURLRetrievalError, requests.RequestException):
         raise DownloadError(
-            f"Google Drive does not hand out {file.name}: too many have fetched it lately, or it "
-            f"is no longer shared. {by_hand}"
+            f"Google Drive refuses to send {file.name}: too many people have downloaded it lately, "
+            f"or it is no longer shared. {by_hand}"
         ) from None
     if arriving.stat().st_size < 1 << 20 and is_page(arriving.read_bytes()):
         arriving.unlink()
-        raise DownloadError(f"Google Drive sent a web page in place of {file.name}. {by_hand}")
+        raise DownloadError(f"Google Drive sent a web page instead of {file.name}. {by_hand}")
     difference, hashes = file.expected.check(arriving)
     if difference is not None:
         arriving.unlink()

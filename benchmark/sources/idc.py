@@ -132,7 +132,7 @@ class IdcSource(Fetched):
                 missing = [one for one in missing if not one.is_in(root)]
             if missing:
                 raise InterruptedDownloadError(
-                    f"{len(missing)} of {len(series)} series did not arrive whole (first: "
+                    f"{len(missing)} of {len(series)} series arrived incomplete (first: "
                     f"{missing[0].uid})"
                 )
 

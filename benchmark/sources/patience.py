@@ -80,8 +80,8 @@ class Patience:
                     ) from None
                 if failed >= self.attempts:
                     raise DownloadError(
-                        f"{what}: {error}; given up after {failed} attempts. What came so far is "
-                        "kept: run again to go on."
+                        f"{what}: {error}; given up after {failed} attempts. What has arrived is "
+                        "kept: run again to continue."
                     ) from None
                 wait = self.wait(failed, error.asked)
                 print(f"{what}: {error}; next attempt in {wait:.0f} s", file=sys.stderr)

@@ -92,7 +92,10 @@ class Place:
                     lock.release()
                 return
             if not waited:
-                print(f"{host}: {_AT_A_HOST} jobs are at it, waiting for a turn", file=sys.stderr)
+                print(
+                    f"{host}: {_AT_A_HOST} jobs are downloading from it; waiting for a turn",
+                    file=sys.stderr,
+                )
             waited = True
             self.patience.sleep(1.0)
 

@@ -104,7 +104,7 @@ def ask(place: Place, url: str) -> Any:
             return answer.json()
         except requests.exceptions.JSONDecodeError:
             raise DownloadError(
-                f"{shown(url)} answered with something else than JSON: its interface has changed, "
+                f"{shown(url)} did not answer with JSON: its interface has changed, "
                 "or a page of the network is in between. Open the address in a browser to see."
             ) from None
 

@@ -65,11 +65,11 @@ class Transfer:
             self._discard()
             if not resumed:
                 break
-            print(f"{self.target.name}: {difference}; beginning anew", file=sys.stderr)
+            print(f"{self.target.name}: {difference}; starting over", file=sys.stderr)
         raise DownloadError(
             f"{self.target.name} from {shown(self.url)} is not the published file: {difference}. "
             "It was deleted. The transfer was damaged (run again), or another version is served "
-            "now (then look at the page of the data, and correct the entry)."
+            "now (then check the page of the data, and correct the entry)."
         )
 
     def _place(self, hashes: Mapping[str, str]) -> None:
@@ -92,7 +92,7 @@ class Transfer:
                 if answer.headers.get("Content-Range") == f"bytes */{self.done}":
                     return
                 self._discard()
-                raise InterruptedDownloadError(f"{host_of(self.url)} has another file by now")
+                raise InterruptedDownloadError(f"{host_of(self.url)} has a different file now")
             check_status(answer, self.url)
             if answer.headers.get("Content-Type", "").startswith("text/html"):
                 self._refuse_page()
@@ -120,7 +120,9 @@ class Transfer:
         if start != self.done:
             self._discard()
             if start:
-                raise InterruptedDownloadError(f"{host_of(self.url)} sent another part than asked")
+                raise InterruptedDownloadError(
+                    f"{host_of(self.url)} sent a different part than requested"
+                )
         strong = answer.headers.get("ETag", "W/")
         version = answer.headers.get("Last-Modified") if strong.startswith("W/") else strong
         if version:
@@ -133,7 +135,7 @@ class Transfer:
         if self.expected.size is not None and total != self.expected.size:
             raise DownloadError(
                 f"{shown(self.url)} has {total:,} bytes, but {self.expected.size:,} were published:"
-                " another version, or a page in place of the file. Nothing was taken."
+                " another version, or a web page. Nothing was downloaded."
             )
         free, needed = shutil.disk_usage(self.target.parent).free, total - self.done
         if free < needed:
@@ -157,7 +159,7 @@ class Transfer:
                 passed = self.patience.clock() - begun
                 if passed >= self.patience.window:
                     if came < self.patience.slowest * passed:
-                        raise InterruptedDownloadError(f"{host_of(self.url)} only drips")
+                        raise InterruptedDownloadError(f"{host_of(self.url)} is too slow")
                     begun, came = self.patience.clock(), 0
         if total is not None and self.done < total:
             broken = f"{host_of(self.url)} broke off after {self.done:,} of {total:,} bytes"
@@ -166,7 +168,7 @@ class Transfer:
     def _refuse_page(self) -> None:
         if self.target.suffix.lower() not in (".html", ".htm"):
             raise DownloadError(
-                f"{shown(self.url)} answered with a web page in place of {self.target.name}: the "
+                f"{shown(self.url)} answered with a web page instead of {self.target.name}: the "
                 "file needs a login or a click, its quota is used up, or it has moved. Open the "
                 "address in a browser to see which."
             )

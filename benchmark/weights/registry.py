@@ -101,8 +101,8 @@ class Weights(Settings):
         known |= _collections() | {entry.collection for entry in own if entry.collection}
         for name in sorted(told - known):
             raise UserError(
-                f"Weights {self.id!r}, trained_on: {unknown_name('dataset', name, known)} What is "
-                "in no catalogue is told under trained_on.others."
+                f"Weights {self.id!r}, trained_on: {unknown_name('dataset', name, known)} Data "
+                "that are not in the catalogue go under trained_on.others."
             )
 
 
@@ -130,6 +130,6 @@ def load(name: str) -> Weights:
     if path.parent != _WEIGHTS and entry.id in names():
         raise UserError(
             f"{path}: {entry.id} is the id of weights of the catalogue, whose files in "
-            f"data/weights/{entry.id} it would be handed. Choose another."
+            f"data/weights/{entry.id} it would use. Choose another."
         )
     return entry

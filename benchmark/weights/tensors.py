@@ -64,8 +64,8 @@ def told(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
         raise UserError(f"No such file: {path}.") from None
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is no safetensors file ({error}). One of torch.save has to be converted "
-            "first; anything else is damaged: get it again."
+            f"{path} is not a safetensors file ({error}). A file of torch.save must be converted "
+            "first; any other is damaged: get it again."
         ) from None
     try:
         content = json.loads(entry)

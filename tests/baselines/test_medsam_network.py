@@ -159,5 +159,5 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="holds no medsam: its header says None"):
             medsam_network.load(other)
     other.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="is no safetensors file"):
+    with pytest.raises(UserError, match="is not a safetensors file"):
         medsam_network.load(other)

@@ -45,8 +45,8 @@ def test_unknown_name_suggests_the_nearest() -> None:
     [
         ("no.such.module:Class", "cannot be imported"),
         ("baselines.controls:NoSuchClass", "cannot be imported"),
-        ("benchmark.adapter:find", "no benchmark.adapter.Adapter"),
-        ("benchmark.masks:Mask", "no benchmark.adapter.Adapter"),
+        ("benchmark.adapter:find", "not a benchmark.adapter.Adapter"),
+        ("benchmark.masks:Mask", "not a benchmark.adapter.Adapter"),
     ],
 )
 def test_what_is_no_adapter_is_refused(name: str, message: str) -> None:

@@ -219,5 +219,5 @@ def test_a_model_is_that_of_the_dataset_or_of_those_it_learns_from() -> None:
 
 def test_what_learns_has_no_variants() -> None:
     content = {"adapter": f"{__name__}:Mean", "prompt": "structure", "variants": {"a": {}}}
-    with pytest.raises(ValueError, match="no variants"):
+    with pytest.raises(ValueError, match="cannot have variants"):
         Method.model_validate(content)

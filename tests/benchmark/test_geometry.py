@@ -133,7 +133,7 @@ def test_slices_of_the_acquisition_are_those_of_the_file(code: str, axis: int) -
 def test_unknown_view_and_orientation() -> None:
     with pytest.raises(UserError, match="Did you mean: axial"):
         view_axis("axail", "LPS")
-    with pytest.raises(ValueError, match="'LRS' is no orientation code"):
+    with pytest.raises(ValueError, match="'LRS' is not an orientation code"):
         view_axis("acquisition", "LRS")
 
 

@@ -322,8 +322,8 @@ BAD = [
     (Declines, "too small for me"),
     (OutsideTheGrid, "a part of shape (2, 2, 2) at (9, 0, 0) leaves the grid (10, 16, 18)"),
     (Writes, "read-only"),
-    (Silent, "expected 1 predictions, one a prompt; got 0"),
-    (Endless, "expected 1 predictions, one a prompt; got more than 1"),
+    (Silent, "expected 1 predictions, one per prompt; got 0"),
+    (Endless, "expected 1 predictions, one per prompt; got more than 1"),
 ]
 
 

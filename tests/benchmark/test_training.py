@@ -82,7 +82,7 @@ def test_models_are_no_methods_of_the_comparison() -> None:
         ({"models": {"plain": model("scratch")}}, "both a method and a model"),
         ({"models": {"m": model("scratch", seeds=[-1])}}, "greater than or equal to 0"),
         ({"references": ["plane"]}, "Did you mean: plain"),
-        ({"ablations": {"reach": {"near": "plain"}}}, "no comparison"),
+        ({"ablations": {"reach": {"near": "plain"}}}, "needs at least two settings"),
         ({"ablations": {"reach": {"near": "plain", "far": "plain/fa"}}}, "Did you mean: plain/far"),
         (
             {"models": {"m": model("scratch")}, "ablations": {"a": {"x": "plain", "y": "m"}}},
@@ -100,7 +100,7 @@ def test_an_ablation_alone_makes_the_table_of_runs() -> None:
     assert study(**ablation).training.makes_runs
     assert not study().training.makes_runs
     content = study(**ablation).model_dump(mode="json") | {"analysis": {"runs": "runs.csv"}}
-    with pytest.raises(UserError, match=r"leave analysis\.runs out"):
+    with pytest.raises(UserError, match=r"remove analysis\.runs"):
         Study.read(content, "the test's study")
 
 

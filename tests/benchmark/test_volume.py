@@ -133,7 +133,7 @@ def test_one_path_a_channel(save: Save) -> None:
 def test_vector_file_gives_channels(save: Save, tmp_path: Path, suffix: str) -> None:
     array = np.stack([numbered(), numbered() * 2], axis=-1)
     path = save(picture(array, "RAS", vector=True), f"v{suffix}")
-    with pytest.raises(UserError, match=r"more than one volume.*2 values a voxel and names \[\]"):
+    with pytest.raises(UserError, match=r"more than one volume.*2 values per voxel and names \[\]"):
         read([path])  # as well colours
     volume = read([path], channels=["PET", "CT"])
     assert volume.array.shape == (2, 5, 4, 3)

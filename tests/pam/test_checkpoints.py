@@ -210,7 +210,7 @@ def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"Get it again"):
         checkpoints.load_released(path, "box2mask")
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         checkpoints.load(path)
 
 
@@ -222,7 +222,7 @@ def test_a_cut_file(tmp_path: Path, network: PropMask, released: State) -> None:
         path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(UserError, match="Get it again"):
         checkpoints.load_released(whole, PropMask, SMALL)
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         checkpoints.load(kept)
 
 

@@ -53,7 +53,7 @@ def test_what_is_not_there_is_told(folder: Path) -> None:
         files.read(folder, PropMask)
     for name in ("p", "q"):
         checkpoints.save(Box2Mask(Box2MaskConfig(**UNET)), folder / f"{name}.safetensors")
-    with pytest.raises(UserError, match=r"2 files .*: p\.safetensors, q\.safetensors\. Leave"):
+    with pytest.raises(UserError, match=r"2 files .*: p\.safetensors, q\.safetensors\. Keep"):
         files.read(folder, Box2Mask)
 
 
@@ -64,7 +64,7 @@ def test_what_is_not_there_is_told(folder: Path) -> None:
         ("c.pth", "more than tensors"),
         ("a.safetensors", "does not say what network"),
         ("b.safetensors", "Unknown network 'unet'"),
-        ("c.safetensors", "no safetensors file"),
+        ("c.safetensors", "not a safetensors file"),
     ],
 )
 def test_what_is_wrong_with_the_file_that_was_named_is_told(

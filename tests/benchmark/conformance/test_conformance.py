@@ -162,7 +162,7 @@ def test_the_template_learns_with_the_options_of_what_learns(
     assert broken(check("learnt:Template")) == {}
     method = {"adapter": "learns:Template", "prompt": "box3d"}
     content = {"study": "s", "datasets": ["P01"], "methods": {"m": method}}
-    with pytest.raises(UserError, match="learns, so its options"):
+    with pytest.raises(UserError, match="is a Learner, so its options"):
         Study.read(content, "study.yaml")
     assert Study.read({**content, "methods": {"m": {**method, "adapter": "learnt:Template"}}}, "s")
 

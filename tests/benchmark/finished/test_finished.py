@@ -303,7 +303,7 @@ def test_files_in_folders_within_are_pointed_at(tmp_path: Path) -> None:
     (tmp_path / "pred").mkdir()
     write(PREDICTION, tmp_path / "pred" / "a" / "liver.nii.gz")
     message = str(run(tmp_path).exception)
-    assert "Folders within are not looked into" in message
+    assert "Subfolders are not searched" in message
     assert "liver.nii.gz is not read" in message
 
 

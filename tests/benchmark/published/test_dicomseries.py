@@ -262,7 +262,7 @@ def test_frames_lie_where_their_positions_say(
         ({"heights": [0, 2.5, 5, 0, 2.5, 5]}, r"distances of -5 to 2\.5 mm"),
         ({"heights": [0, 0, 2.5, 2.5, 5, 5]}, r"distances of 0 to 2\.5 mm"),
         ({"heights": UP, "slopes": [1, 1, 1, 2, 2, 2]}, "on scales of their own"),
-        ({"heights": UP, "dropped": 1}, "do not tell where they lie.*5 positions of 6 frames"),
+        ({"heights": UP, "dropped": 1}, "frames without a position.*5 positions of 6 frames"),
     ],
     ids=["gap", "order", "two phases", "two turns", "scales", "count"],
 )
@@ -289,5 +289,5 @@ def test_a_damaged_header_of_frames_is_told(tmp_path: Path) -> None:
     whole = file.read_bytes()
     kind = whole.index(b"\x28\x00\x10\x91SQ") + 4  # of PixelMeasuresSequence
     file.write_bytes(whole[:kind] + b"U?" + whole[kind + 2 :])
-    with pytest.raises(UserError, match="do not tell where they lie"):
+    with pytest.raises(UserError, match="frames without a position"):
         read_header(file)

@@ -84,7 +84,7 @@ def test_channel_takes_one_volume() -> None:
 def test_image_grid_trusts_the_voxels_and_not_the_header() -> None:
     onto = Geometry((5, 4, 3), (9.0, 9.0, 9.0))
     assert apply("image-grid", onto=onto).grid == onto
-    with pytest.raises(UserError, match="not the voxels of the image"):
+    with pytest.raises(UserError, match="does not have the size of the image"):
         apply("image-grid", onto=Geometry((5, 4, 2), (9.0, 9.0, 9.0)))
 
 

@@ -192,7 +192,7 @@ def test_a_page_in_place_of_the_file_is_refused(
     server: Server, tmp_path: Path, how: dict[str, str], start: bytes
 ) -> None:
     server.put("/a.zip", start + b"sign in" * 100, **how)
-    with pytest.raises(DownloadError, match=r"a web page in place of a\.zip"):
+    with pytest.raises(DownloadError, match=r"a web page instead of a\.zip"):
         download(f"{server.address}/a.zip", tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
 

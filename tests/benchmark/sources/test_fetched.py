@@ -130,7 +130,7 @@ def test_one_file_in_place_of_another_is_told(server: Server, raw: Path) -> None
         ({"sha256": "0" * 64}, "is not the published file"),
         ({"url": "{}/gone.zip"}, "answered 404"),
         ({"url": "http://127.0.0.1:1/a.zip"}, "no connection to 127.0.0.1"),
-        ({"name": "a.7z"}, "is damaged, or of a form that is not known"),
+        ({"name": "a.7z"}, "is damaged, or its format is unknown"),
         ({"members": ["*.mha"]}, "holds no file like *.mha"),
         ({"size": 1}, "but 1 were published"),
     ],
@@ -175,7 +175,7 @@ def test_an_archive_put_by_hand_is_never_deleted(raw: Path) -> None:
     (raw / "files").mkdir(parents=True)
     (raw / "files" / "images.zip").write_bytes(IMAGES[:-30])
     got = source("manual", files=[{"name": "images.zip"}]).fetch(raw)
-    told = f"{raw / 'files' / 'images.zip'} is damaged, or of a form that is not known"
+    told = f"{raw / 'files' / 'images.zip'} is damaged, or its format is unknown"
     assert told in str(got.reason)
     assert "Delete it and get it again" in str(got.reason)
     assert (raw / "files" / "images.zip").exists()

@@ -195,10 +195,10 @@ def test_google_drive_on_a_bad_day(raw: Path, monkeypatch: pytest.MonkeyPatch, n
     assert len(naps) == 1
     assert "set.zip from Google Drive is not the published file" in str(got.reason)
     play_drive(monkeypatch, b"<!DOCTYPE html><title>Sign in</title>")
-    assert "sent a web page in place of set.zip" in str(made.fetch(raw).reason)
+    assert "sent a web page instead of set.zip" in str(made.fetch(raw).reason)
     play_drive(monkeypatch, FileURLRetrievalError("Too many users have viewed this file"))
     reason = str(made.fetch(raw).reason)
-    assert "too many have fetched it lately" in reason
+    assert "too many people have downloaded it lately" in reason
     target = Path(reason.rpartition("save the file as ")[2].rstrip("."))
     target.write_bytes(ZIP)  # as the message says
     play_drive(monkeypatch)

@@ -175,7 +175,7 @@ def test_what_is_as_published_but_no_archive_is_not_fetched_again(
 ) -> None:
     made = source(**HOSTS[host](server, monkeypatch), files=[{"name": "b.nii", "unpack": True}])
     for _ in range(2):
-        assert "b.nii is damaged, or of a form that is not known" in str(made.fetch(raw).reason)
+        assert "b.nii is damaged, or its format is unknown" in str(made.fetch(raw).reason)
     asked = [path.partition("?")[0] for path, _ in server.requests]
     assert sum(path.endswith(("b.nii", "/1")) for path in asked) == 1
 
@@ -218,7 +218,7 @@ def test_the_host_is_asked_again_when_it_is_busy(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"<html>maintenance</html>", "something else than JSON"),
+        (b"<html>maintenance</html>", "did not answer with JSON"),
         (b'{"other": []}', "answered in a form that is not known"),
         (b"[1]", "answered in a form that is not known"),
     ],
