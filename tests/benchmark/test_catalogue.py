@@ -113,7 +113,7 @@ REFUSED = [
     ({"layout": {**LAYOUT, "each_channel": True}}, "each_channel needs the names of the channels"),
     ({"layout": {**LAYOUT, "label_transforms": ["flop"]}}, "'flip'"),
     ({"layout": {**LAYOUT, "label_transforms": [{"name": "flip", "axis": "z"}]}}, "mean: axes"),
-    ({"layout": {**LAYOUT, "image_transforms": [{"name": "permute", "order": "xy"}]}}, "not an order"),
+    ({"layout": {**LAYOUT, "image_transforms": [{"name": "permute", "order": "xy"}]}}, "the axes"),
     (
         {"labels": {1: {"name": "a", "instances": "values"}, 2: "b"}},
         "a: instances by value leave no values for others",
