@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 
 TABLES = "cases"
 WEIGHTS = "propmask.safetensors"
-_TASKS = {
-    "size": "size",
-    "resampling": "resampling",
-    "thickness": "reach_mm",
-    "max_slices": "reach_slices",
-}
+_TASKS = {"size": "size", "thickness": "reach_mm", "max_slices": "reach_slices"}
 """Switches of the weights, and what they are among the tasks of a recipe."""
+_ORIGIN = "options of pam-2dmask-trained"
 
 
 class Pam2DMaskTrained(Pam2DMask, Learner):
@@ -38,7 +34,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     info = MethodInfo(
         summary="PAM from a guiding mask, trained or fine-tuned on the training cases",
         prompts=("mask2d",),
-        version=4,
+        version=5,
         gpu=True,
         memory_mb=8000,
         citation=PAPER,
@@ -49,8 +45,9 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         """``recipe``: a shipped recipe of PropMask; ``training``: keys of it that are other here.
 
         The data are the training cases, and a network that goes on from weights is as they are,
-        is shown images of the size and with the resampling that they were trained with, and asked
-        for slices as far away as they reach.
+        is shown images of the size that they were trained with, and asked for slices as far away as
+        they reach. Masks are resampled as the propagation of these options does it, so that models
+        of a study differ in what they learned alone.
         ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
         batch. ``workers``: processes that make batches for each.
         """
@@ -91,18 +88,20 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             "folder": str(workdir / TABLES),
         }
         content["seed"] = self.options.seed
+        plain = recipes.read_keys(content, _ORIGIN)
+        if plain.kind != "propmask":
+            raise UserError(f"the recipe {self.options.recipe} is for {plain.kind}, not propmask")
+        inference, own = plain.network.inference, self.options.training.get("tasks", {})
+        asked: dict[str, Any] = {}
         if network is not None:
-            own = dict(self.options.training.get("tasks", {}))
             replaced = own.keys() & set(recipes.SHOWN)  # the inference follows what is learned
             inference = {k: v for k, v in network["inference"].items() if k not in replaced}
             content["network"] = {**network, "inference": inference}
             seen = {"size": Propagation().size, **inference}
             asked = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
-            content["tasks"] = {**content.get("tasks", {}), **asked, **own}
-        if content["kind"] != "propmask":
-            told = f"the recipe {self.options.recipe} is for {content['kind']}, not propmask"
-            raise UserError(told)
-        return recipes.read(content, "options of pam-2dmask-trained")
+        asked["resampling"] = self.options.propagating(inference).resampling
+        content["tasks"] = {**content.get("tasks", {}), **asked, **own}
+        return recipes.read(content, _ORIGIN)
 
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
         """Write the tables of the training cases; a recipe that does not fit is told at once."""

@@ -23,9 +23,11 @@ from benchmark.specs import Run
 from benchmark.splits import split
 from benchmark.tables import read_table
 from pam import checkpoints
+from pam.adapters import Pam2DMask
 from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained
 from pam.training import recipe as recipes
 from pam.training.loop import RECORD, train
+from pam.training.recipe import PropMaskRecipe
 
 TINY = {"recipe": "tiny", "training": {"steps": 2, "block": 1, "uses": 4}}
 SCANS = ("a", "b", "c", "d", "e")
@@ -138,6 +140,31 @@ def test_the_inference_follows_what_a_study_has_learned(tmp_path: Path, started:
     assert recipe.network.inference == {**training["tasks"], **kept}
 
 
+@pytest.mark.parametrize(("protocol", "resampling"), [("paper", "nearest"), ("rigorous", "smooth")])
+@pytest.mark.parametrize("name", ["scratch", "finetune"])
+def test_masks_are_resampled_as_for_the_general_model(
+    tmp_path: Path, name: str, protocol: str, resampling: str
+) -> None:
+    """The weights of the paper bring no switches, so that the protocol says all."""
+    (tmp_path / TABLES / "D35").mkdir(parents=True)
+    network = recipes.load(name).network.model_dump() | {"inference": {}}
+    plain = {"recipe": name, "protocol": protocol}
+    general = Pam2DMask({"protocol": protocol}).options.propagating({})
+    assert general.resampling == resampling
+    for options in (plain, {**plain, "training": {"tasks": {"queries": 2}}}):
+        recipe = Pam2DMaskTrained(options).recipe(tmp_path, network if name == "finetune" else None)
+        assert isinstance(recipe, PropMaskRecipe)
+        assert recipe.tasks.resampling == resampling
+        assert recipe.network.inference["resampling"] == resampling
+
+
+@pytest.mark.parametrize("told", [{"tasks": 3}, {"network": 3}])
+def test_keys_that_make_no_recipe_are_told(tmp_path: Path, told: dict[str, Any]) -> None:
+    (tmp_path / TABLES / "D35").mkdir(parents=True)
+    with pytest.raises(UserError, match="options of pam-2dmask-trained"):
+        Pam2DMaskTrained({"training": told}).recipe(tmp_path)
+
+
 def test_other_weights_to_start_from_start_it_anew(
     source: Callable[..., Source], tmp_path: Path
 ) -> None:
@@ -155,7 +182,8 @@ def test_other_weights_to_start_from_start_it_anew(
 
 def test_the_recipe_is_the_shipped_one_but_for_what_is_told(tmp_path: Path) -> None:
     (tmp_path / TABLES / "D35").mkdir(parents=True)
-    method = Pam2DMaskTrained({**TINY, "seed": 4, "training": {"network": {"attended": 1}}})
+    options = {"protocol": "paper", "seed": 4, "training": {"network": {"attended": 1}}}
+    method = Pam2DMaskTrained({**TINY, **options})
     recipe, shipped = method.recipe(tmp_path), recipes.load("tiny")
     assert recipe.seed == 4
     assert recipe.network == shipped.network.model_copy(update={"attended": 1})
