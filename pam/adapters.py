@@ -94,6 +94,8 @@ class Pam(Adapter):
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Segment prompts of the same view together; a view's slices are read once for all."""
+        from pam.preprocess import Scan
+
         scans: dict[int, Scan] = {}
         for axis, group in groupby(prompts, key=lambda prompt: self._axis(volume, prompt)):
             asked = list(group)
@@ -101,7 +103,7 @@ class Pam(Adapter):
                 part = asked[start : start + self.options.objects]
                 try:
                     if axis not in scans:
-                        scans[axis] = _along(volume, axis)
+                        scans[axis] = Scan.along(volume, axis)
                 except UserError as error:
                     yield from (Prediction(failure=str(error)) for _ in part)
                 else:
@@ -195,11 +197,3 @@ def differing(settings: S, preset: S) -> dict[str, Any]:
     """Give the switches of ``settings`` that are other than in ``preset``, as values of JSON."""
     usual = preset.model_dump(mode="json")
     return {k: v for k, v in settings.model_dump(mode="json").items() if v != usual[k]}
-
-
-def _along(volume: "Volume", axis: int) -> "Scan":
-    """Give the scan with the slices of the view first."""
-    from pam.preprocess import Scan
-
-    z, y, x = (volume.spacing[axis], *(mm for a, mm in enumerate(volume.spacing) if a != axis))
-    return Scan(np.moveaxis(volume.grey, axis, 0), (z, y, x), volume.modality)

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from pam.resize import (
     resize_smooth,
     smooth_weights,
 )
+
+if TYPE_CHECKING:
+    from benchmark.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,13 @@ class Scan:
                 f"Spacing {self.spacing}; expected three positive numbers (z, y, x), in mm."
             )
         object.__setattr__(self, "volume", volume)
+
+    @classmethod
+    def along(cls, volume: "Volume", axis: int) -> Self:
+        """Take the first channel of a volume, with the slices of its ``axis`` first."""
+        across = [mm for a, mm in enumerate(volume.spacing) if a != axis]
+        spacing = (volume.spacing[axis], across[0], across[1])
+        return cls(np.moveaxis(volume.grey, axis, 0), spacing, volume.modality)
 
     def on(self, device: str | torch.device) -> Tensor:
         """Give the volume on a device; it is carried there once. To be read only."""

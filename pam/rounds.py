@@ -29,11 +29,11 @@ class State:
 
     ``index``, ``prompt``: guiding slice and its mask bool [y, x]. ``box``: where foreground may be,
     half-open (z, z, y, y, x, x), everywhere by default. ``first``: the mask that votes begin with
-    in place of the prompt. ``votes`` uint16 [z, y, x]: how often a voxel was foreground, ``counts``
-    int [z]: of how many predictions, the prompt being the first. ``shares`` float32 [z, y, x], kept
+    in place of the prompt. ``region``: index of the box in the volume. ``votes`` uint16 [z, y, x],
+    of the region alone: how often a voxel was foreground, ``counts`` int [z] of the volume: of how
+    many predictions, the prompt being the first. ``shares`` float32 [z, y, x] of the region, kept
     if ``soft``: the sum of their probabilities. ``rounds``: the lanes of each round so far.
-    ``region``: index of the box. ``memory``: what the network keeps of the prompt's slice, if the
-    settings say so.
+    ``memory``: what the network keeps of the prompt's slice, if the settings say so.
     """
 
     scan: Scan
@@ -64,10 +64,11 @@ class State:
         self.depths = range(low, high)
         self.plane = slice(plane[0], plane[1]), slice(plane[2], plane[3])
         self.region = slice(low, high), *self.plane
-        self.votes = np.zeros(self.scan.volume.shape, np.uint16)
+        inside = len(self.depths), plane[1] - plane[0], plane[3] - plane[2]
+        self.votes = np.zeros(inside, np.uint16)
         self.counts = np.zeros(depth, np.int64)
         if self.soft:
-            self.shares = np.zeros(self.scan.volume.shape, np.float32)
+            self.shares = np.zeros(inside, np.float32)
         first = self.prompt if self.first is None else self.first
         self.add(self.index, first, first)
 
@@ -94,15 +95,30 @@ class State:
             slice(columns.start - square.x, columns.stop - square.x),
         )
         if rows.start < rows.stop and columns.start < columns.stop:
-            self.votes[z, rows, columns] += (n * mask[inner]).astype(np.uint16)
+            y, x = (side.start for side in self.plane)
+            here = (
+                z - self.depths.start,
+                slice(rows.start - y, rows.stop - y),
+                slice(columns.start - x, columns.stop - x),
+            )
+            self.votes[here] += (n * mask[inner]).astype(np.uint16)
             if self.shares is not None and share is not None:
-                self.shares[z, rows, columns] += n * share[inner].astype(np.float32)
+                self.shares[here] += n * share[inner].astype(np.float32)
         self.counts[z] += n
 
     def mask(self, z: int) -> NDArray[np.bool_]:
         """What most predictions of a slice agree on, bool [y, x]."""
-        agreed: NDArray[np.bool_] = self.votes[z] > self.counts[z] / 2
-        return agreed
+        return self._whole(self._counted(z) > self.counts[z] / 2)
+
+    def _counted(self, z: int) -> NDArray[np.uint16]:
+        """Votes of a slice, [y, x] of the `region`."""
+        return self.votes[z - self.depths.start]
+
+    def _whole(self, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Give a slice [y, x] that is ``inside`` in the `region` and empty around it."""
+        plane = np.zeros(self.prompt.shape, np.bool_)
+        plane[self.plane] = inside
+        return plane
 
     def guiding(self, z: int) -> NDArray[np.bool_]:
         """Mask [y, x] of a guiding slice of the next round: the prompt in the first one."""
@@ -129,7 +145,7 @@ class State:
         """Float32 [z, y, x] of the `region`: mean of the predictions of a slice, 0 without any."""
         assert self.shares is not None
         counts = np.maximum(self.counts[self.region[0]], 1).astype(np.float32)
-        return self.shares[self.region] / counts[:, None, None]
+        return self.shares / counts[:, None, None]
 
     def lanes(self) -> tuple[Lane, ...]:
         """Work of the next round: none if the object or the volume ends on both sides."""
@@ -165,18 +181,22 @@ class State:
     def _region(self, z: int) -> NDArray[np.bool_]:
         if not self.rounds:
             return self.prompt
-        return self.votes[z] > 0 if self.settings.crop_around == "votes" else self.mask(z)
+        if self.settings.crop_around == "votes":
+            return self._whole(self._counted(z) > 0)
+        return self.mask(z)
 
     def _area(self, z: int) -> int:
-        counted = self.votes[z] if self.settings.stop_counts == "votes" else self.mask(z)
+        counted = self._counted(z) if self.settings.stop_counts == "votes" else self.mask(z)
         return int(counted.sum(dtype=np.int64))
 
     def result(self) -> NDArray[np.bool_]:
         """Bool [z, y, x]: the votes merged, components that do not touch the prompt taken out."""
         if self.settings.merge == "union":
-            merged = self.votes > 0
+            inside = self.votes > 0
         else:
-            merged = self.votes > (self.counts / 2)[:, None, None]
+            inside = self.votes > (self.counts[self.region[0]] / 2)[:, None, None]
+        merged = np.zeros(self.scan.volume.shape, np.bool_)
+        merged[self.region] = inside
         if self.settings.connectivity is None:
             return merged
         seed = np.zeros_like(merged)

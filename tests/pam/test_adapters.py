@@ -1,5 +1,6 @@
 """PAM as three methods, with small networks of random weights: the contract, not the quality."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import pam
 from benchmark import prompts as prompting
 from benchmark.adapter import find
 from benchmark.conformance import checks as conformance
@@ -31,6 +33,11 @@ from pam.rounds import State
 SIZE = {"size": 32}
 METHODS = ("pam-2dmask", "pam-2dbox", "pam-3dbox")
 SPACING = (3.0, 2.0, 1.0)
+SHIPPED = Path(pam.__file__).parent / "weights"
+NEEDS_GPU = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +69,16 @@ def prompts(inside: NDArray[np.bool_], kind: str, axis: int = 0) -> list[Prompt]
     return [prompting.from_row(row, inside.shape) for row in rows if row["kind"] == kind]
 
 
-def loaded(name: str, folder: Path, options: dict[str, Any] | None = None) -> Any:
+def loaded(
+    name: str, folder: Path, options: dict[str, Any] | None = None, device: str = "cpu"
+) -> Any:
     adapter: Any = find(name)(options)
-    adapter.load(folder, "cpu")
+    adapter.load(folder, device)
     return adapter
+
+
+def dsc(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,39 @@ def test_it_is_the_propagation_along_the_view(file: Path, axis: int) -> None:
     assert prediction.mask is not None
     assert expected.any()
     assert np.array_equal(np.moveaxis(prediction.mask, axis, 0), expected)
+
+
+def test_a_pet_ct_has_no_rules_of_ct(folder: Path) -> None:
+    """In the released code those are of the modality CT alone, whatever channel is shown."""
+    volume, inside = scene()
+    limits, masks = {}, {}
+    for modality, channels in (("CT", ()), ("MR", ()), ("PETCT", ("CT",))):
+        shown = Volume(volume.array, SPACING, modality, channels)
+        adapter = loaded("pam-2dmask", folder, {"protocol": "released"})
+        (prompt,) = prompts(inside, "mask2d")
+        (state,) = adapter._states(Scan.along(shown, 0), 0, prompt)
+        limits[modality] = state.limits
+        masks[modality] = next(adapter.segment(shown, [prompt])).mask
+    assert limits["PETCT"] == limits["MR"] != limits["CT"]
+    np.testing.assert_array_equal(masks["PETCT"], masks["MR"])
+    assert (masks["PETCT"] != masks["CT"]).any()
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+@pytest.mark.parametrize(("precision", "least"), [("float32", 0.995), ("bfloat16", 0.97)])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_weights_that_ship_give_the_masks_of_a_cpu(
+    name: str, precision: str, least: float, device: str
+) -> None:
+    """But for pixels of the border, where roundings decide; those of bfloat16 are larger."""
+    volume, inside = scene()
+    asked = prompts(inside, find(name).info.prompts[0])
+    on_cpu, here = (
+        next(loaded(name, SHIPPED, options, where).segment(volume, asked)).mask
+        for options, where in (({}, "cpu"), ({"precision": precision}, device))
+    )
+    assert dsc(on_cpu, inside) > 0.8
+    assert dsc(on_cpu, here) > least
 
 
 def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
@@ -212,8 +258,8 @@ def test_probabilities_are_voted(folder: Path) -> None:
         mask = adapter._mask(scan, index, prompt.box[2:], adapter.conversion)
         state = State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True)
         carry(adapter.network, [state])
-        assert state.votes[:6].max() == 0
-        assert state.votes[14:].max() == 0
+        assert not state.counts[:6].any()
+        assert not state.counts[14:].any()
         np.testing.assert_array_equal(state.probability()[index - 6], mask[state.plane])
         alone.append(state.probability())
     (answer,) = adapter.segment(volume, [prompt])
@@ -221,6 +267,29 @@ def test_probabilities_are_voted(folder: Path) -> None:
     z0, z1, y0, y1, x0, x1 = prompt.box
     expected[z0:z1, y0:y1, x0:x1] = voted(alone)
     np.testing.assert_array_equal(answer.mask, expected)
+
+
+def test_boxes_in_space_take_the_memory_of_boxes(folder: Path) -> None:
+    """Not that of their propagations on the whole volume, of which each box has five and more."""
+    array = np.random.default_rng(0).normal(size=(24, 200, 200)).astype(np.float32)
+    inside = np.zeros(array.shape, np.bool_)
+    inside[8:16, 80:96, 90:110] = True
+    volume = Volume(array + 4 * inside, SPACING, "CT")
+    asked = 4 * prompts(inside, "box3d")
+    adapter = loaded("pam-3dbox", folder, {"box2mask": {"by": "full-box"}})
+    carried: list[int] = []
+    whole = adapter._carry
+
+    def noted(answers: Sequence[Sequence[State]]) -> None:
+        whole(answers)
+        for state in (state for answer in answers for state in answer):
+            assert state.shares is not None
+            carried.append(state.votes.nbytes + state.shares.nbytes)
+
+    adapter._carry = noted
+    assert all(answer.mask.any() for answer in adapter.segment(volume, asked))
+    assert len(carried) > 4 * 4  # so many start, and then some more
+    assert max(carried) <= inside.sum() * (2 + 4)
 
 
 def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:

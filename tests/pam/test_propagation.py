@@ -157,6 +157,30 @@ def test_a_mask_is_cut_off_only_where_there_is_more_of_the_image() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_a_box_holds_what_is_marked_and_what_is_kept(name: str) -> None:
+    """One of the whole volume changes nothing; of one inside the object, only that part is kept."""
+    volume, mask = ball()
+    scan, settings = Scan(volume, (1.5, 1.0, 1.0)), small(PRESETS[name], thickness=6.0)
+    inside = np.zeros(mask.shape, np.bool_)
+    inside[10:25, 15:27, 21:41] = True
+    free, wide, tight = (
+        State(scan, 17, mask[17], settings, box=box, soft=True)
+        for box in (None, (0, 40, 0, 48, 0, 56), (10, 25, 15, 27, 21, 41))
+    )
+    carry(Bright(), [free, wide, tight])
+    np.testing.assert_array_equal(free.result(), wide.result())
+    found = tight.result()
+    assert found.shape == mask.shape
+    assert found[17][inside[17]].any()
+    assert not found[~inside].any()
+    assert tight.shares is not None
+    assert tight.votes.shape == tight.shares.shape == (15, 12, 20)
+    np.testing.assert_array_equal(
+        tight.mask(17)[15:27, 21:41], tight.votes[7] * 2 > tight.counts[17]
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_the_batch_does_not_matter(name: str) -> None:
     volume, mask = ball()
     scan = Scan(volume, (1.5, 1.0, 1.0))
