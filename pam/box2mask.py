@@ -87,7 +87,7 @@ class _Passes:
         batch: int,
     ) -> None:
         self.network, self.settings, self.device, self.batch = network, settings, device, batch
-        self.shape = crop.shape
+        self.shape: tuple[int, int] = crop.shape
         self.crop = torch.from_numpy(np.ascontiguousarray(crop))
         if settings.halved:
             self.crop = resize_int16(_int16(crop), settings.size // 2)
@@ -97,12 +97,12 @@ class _Passes:
         """By how much the foreground leads in the end, float [h, w]."""
         if self.settings.normalisation == "dynamic":
             if self.settings.final == "vote":
-                return self._vote()
+                return self._vote(self.shape)
             pixels = self._pool() if self.settings.estimate == "pool" else self._agreed()
             limits = self._final(pixels)
         else:
             limits = CLINICAL[self.settings.normalisation]
-        (ahead,) = self._leads([limits])
+        (ahead,) = self._leads([limits], self.shape)
         return ahead
 
     def _candidates(self) -> list[tuple[float, float]]:
@@ -130,18 +130,20 @@ class _Passes:
             shown = preprocess.network_input(grey.to(self.device), self.settings.size)
             yield self.network(shown)
 
-    def _leads(self, limits: Sequence[tuple[float, float]]) -> Iterator[Tensor]:
-        """Lead of the foreground at the crop's own size [h, w], window by window."""
+    def _leads(
+        self, limits: Sequence[tuple[float, float]], shape: tuple[int, int]
+    ) -> Iterator[Tensor]:
+        """Lead of the foreground at the ``shape`` [h, w], window by window."""
         for logits in self._looks(limits):
             scales = [scale[None] for scale in logits]
             if self.settings.resampling == "corners":
-                yield from lead(scales, self.shape, self.settings.average)[0]
+                yield from lead(scales, shape, self.settings.average)[0]
             else:
                 size = (self.settings.size, self.settings.size)
                 ahead = lead(scales, size, self.settings.average)[0]
                 # On a GPU torch cannot shrink so many pixels to a few: a row of them is averaged
                 # in the memory of one block.
-                yield from resize_smooth(ahead.cpu(), self.shape)
+                yield from resize_smooth(ahead.cpu(), shape)
 
     def _pool(self) -> NDArray[Any]:
         """Values of all pixels that the passes find, as often as they do."""
@@ -160,11 +162,11 @@ class _Passes:
 
     def _agreed(self) -> NDArray[Any]:
         """Values of the pixels that the foreground leads at, in the mean of all passes."""
-        return np.asarray(self.values[(self._vote() > 0).cpu().numpy()])
+        return np.asarray(self.values[(self._vote(self.values.shape) > 0).cpu().numpy()])
 
-    def _vote(self) -> Tensor:
-        """Mean lead of the foreground over all candidate windows."""
-        return torch.stack(list(self._leads(self._candidates()))).mean(dim=0)
+    def _vote(self, shape: tuple[int, int]) -> Tensor:
+        """Mean lead of the foreground over all candidate windows, at the ``shape`` [h, w]."""
+        return torch.stack(list(self._leads(self._candidates(), shape))).mean(dim=0)
 
     def _final(self, pixels: NDArray[Any]) -> tuple[float, float]:
         """Window of the final pass, from the pixels of the estimate."""

@@ -15,7 +15,8 @@ from benchmark.errors import UserError
 from benchmark.windows import CLINICAL
 from pam.box2mask import guiding_mask
 from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
-from pam.preprocess import Scan
+from pam.preprocess import Scan, network_input
+from pam.resize import resize_int16
 
 SIZE = 32
 BOX = (10, 26, 14, 38)
@@ -59,6 +60,39 @@ def test_the_object_in_a_box_is_found(name: str) -> None:
     # The final window spans the object's own noise; the background lies below it.
     found = guiding_mask(Bright(-0.9), volume, 0, BOX, small(PRESETS[name]))
     assert dsc(found, truth) > 0.9
+
+
+@pytest.mark.parametrize("box", [BOX, (9, 30, 11, 40), (3, 39, 2, 49)])
+@pytest.mark.parametrize(
+    "settings",
+    [small(RIGOROUS, halved=True), small(PAPER, halved=True), small(RELEASED, estimate="vote")],
+)
+def test_a_vote_may_be_of_the_halved_crop(
+    settings: Conversion, box: tuple[int, int, int, int]
+) -> None:
+    volume, truth = scan()
+    found = guiding_mask(Bright(-0.9), volume, 0, box, settings)
+    assert dsc(found, truth) > (0.8 if box == BOX else 0)
+
+
+def test_a_vote_of_the_halved_crop_by_hand() -> None:
+    """The final window is that of the pixels of the halved crop which most windows find."""
+    volume, _ = scan()
+    y0, y1, x0, x1 = BOX
+    crop = torch.from_numpy(volume.volume[0, y0:y1, x0:x1].astype(np.int16))
+    values = resize_int16(crop, SIZE // 2).numpy()
+    network = Bright(scales=1)
+    settings = small(RIGOROUS, halved=True)
+    guiding_mask(network, volume, 0, BOX, settings)
+    *candidates, final = network.shown
+    votes = np.zeros(values.shape)
+    for image in candidates:
+        marked = Image.fromarray((2.0 * (image > 0) - 1).astype(np.float32))
+        votes += np.asarray(marked.resize(values.shape, Image.Resampling.BILINEAR))
+    low, high = np.percentile(values[votes > 0], settings.percentiles)
+    grey = ((values.clip(low, high) - low) / (high - low) * 255).astype(np.uint8)
+    expected = network_input(torch.from_numpy(grey)[None], SIZE)[0, 0]
+    np.testing.assert_allclose(final, expected, atol=1.01 / 127.5)
 
 
 @pytest.mark.parametrize("settings", [PAPER, RIGOROUS])
