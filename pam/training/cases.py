@@ -1,5 +1,6 @@
 """A case: one scan with its objects, as training reads it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ class Case:
     """A scan, slices first, and the masks of its objects on the same grid."""
 
     scan: Scan
-    objects: tuple[Mask, ...]
+    objects: Sequence[Mask]
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -3,19 +3,22 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from pydantic import Field
 
 from benchmark.errors import UserError
-from benchmark.masks import Mask
+from benchmark.masks import BOX_FIELDS, Mask, Shape
 from benchmark.settings import Settings
 from pam.preprocess import Scan
 from pam.training.cases import Case
 
 if TYPE_CHECKING:
     from benchmark import fitting
+
+_IMAGE = ["scan", "patient", "collection", "modality", "channels", "images"]
+_REFERENCE = ["object", *BOX_FIELDS, "bits"]
 
 
 class Prepared(Settings):
@@ -34,41 +37,43 @@ class Prepared(Settings):
     def case(self, number: int) -> Case:
         """Give a case: each round of numbers goes through all scans once, in an order of its own.
 
-        Raises `UserError` for a dataset that is not prepared, or an image that cannot be read.
+        Raises `UserError` as `check` does, or for an image that cannot be read.
         """
         from benchmark import volume
+        from benchmark.tables import read_arrow
 
-        rows = self._scans
-        turn, place = divmod(number, len(rows))
-        order = np.random.default_rng([turn, len(rows)]).permutation(len(rows))
-        image, references, axis = rows[int(order[place])]
+        scans = self._scans
+        turn, place = divmod(number, len(scans))
+        order = np.random.default_rng([turn, len(scans)]).permutation(len(scans))
+        image, shard, axis = scans[int(order[place])]
         paths = [Path(path) for path in image["images"]]
-        read = volume.read(paths, modality=image["modality"], channels=list(image["channels"]))
-        across = [mm for a, mm in enumerate(read.spacing) if a != axis]
-        scan = Scan(
-            np.moveaxis(read.grey, axis, 0),
-            (read.spacing[axis], across[0], across[1]),
-            read.modality,
-        )
-        masks = [Mask.from_row(row, read.shape) for row in references]
-        return Case(scan, tuple(_turned(mask, axis) for mask in masks if mask.voxels))
+        read = volume.read(paths, modality=image["modality"], channels=image["channels"])
+        # All masks of all datasets would fill the memory of each process that makes batches.
+        rows = read_arrow(shard, _REFERENCE, [("scan", "==", image["scan"])]).to_pylist()
+        kept = [row for row in rows if row["object"] is not None and row["z0"] < row["z1"]]
+        return Case(Scan.along(read, axis), Stored(kept, read.shape, axis))
+
+    def check(self) -> None:
+        """Raise `UserError` for a dataset that is not prepared, and where no scan has an object."""
+        _ = self._scans
 
     @cached_property
-    def _scans(self) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]]:
-        """A row a scan: its image, its reference masks, the axis of its view."""
-        sources = [(dataset, self._rows(dataset, "images")) for dataset in self.datasets]
+    def _scans(self) -> list[tuple[Mapping[str, Any], Path, int]]:
+        """A row a scan: its image, the file that its masks are in, the axis of its view."""
+        from benchmark.tables import read_arrow
+
+        sources = [
+            (dataset, read_arrow(self._table(dataset, "images"), _IMAGE).to_pylist())
+            for dataset in self.datasets
+        ]
         held_back = self._held_back([images for _, images in sources])
-        found: list[tuple[Mapping[str, Any], list[Mapping[str, Any]], int]] = []
+        found: list[tuple[Mapping[str, Any], Path, int]] = []
         for dataset, images in sources:
-            axes = {row["scan"]: int(row["axis"]) for row in self._rows(dataset, "objects")}
-            masks: dict[str, list[Mapping[str, Any]]] = {}
-            for row in self._rows(dataset, "reference"):
-                if row["object"] is not None:
-                    masks.setdefault(row["scan"], []).append(row)
+            places = self._places(dataset)
             for row in images:
                 wanted = self.scans is None or row["scan"] in self.scans
-                if wanted and row["scan"] in masks and _patient(row) not in held_back:
-                    found.append((row, masks[row["scan"]], axes[row["scan"]]))
+                if wanted and row["scan"] in places and _patient(row) not in held_back:
+                    found.append((row, *places[row["scan"]]))
         if not found:
             raise UserError(
                 f"No scan with an object among those of {', '.join(self.datasets)} below "
@@ -77,17 +82,26 @@ class Prepared(Settings):
             )
         return found
 
-    def _rows(self, dataset: str, name: str) -> list[dict[str, Any]]:
-        """Rows of a table of a dataset."""
-        from benchmark.tables import read_table, records
+    def _places(self, dataset: str) -> dict[str, tuple[Path, int]]:
+        """File of the masks, and axis of the view, of each scan of a dataset that has objects."""
+        from benchmark.tables import parts, read_arrow
 
+        reference = self._table(dataset, "reference")
+        return {
+            row["scan"]: (reference / shard.name, row["axis"])
+            for shard in parts(self._table(dataset, "objects"))
+            for row in read_arrow(shard, ["scan", "axis"]).to_pylist()
+        }
+
+    def _table(self, dataset: str, name: str) -> Path:
+        """Folder of a table of a dataset, a file a shard."""
         path = Path(self.folder) / dataset / f"{name}.parquet"
         if not path.exists():
             raise UserError(
                 f"{dataset} is not prepared: there is no {path}. Run a study that names "
                 f"it, with `--until prepare`, or set data.folder of the recipe."
             )
-        return records(read_table(path))
+        return path
 
     def _held_back(self, datasets: Sequence[list[dict[str, Any]]]) -> set[tuple[str, str]]:
         """Patients that one of the datasets, given by its images, holds back."""
@@ -97,6 +111,28 @@ class Prepared(Settings):
             return set()
         divided = [(images, split(images, self.split).test) for images in datasets]
         return {_patient(row) for images, test in divided for row in images if row["scan"] in test}
+
+
+class Stored(Sequence[Mask]):
+    """Masks of a scan as rows of a table; one is decoded when it is asked for."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], shape: Shape, axis: int) -> None:
+        """Give masks of a grid of ``shape`` (z, y, x) with its ``axis`` first."""
+        self._rows, self._shape, self._axis = rows, shape, axis
+
+    def __len__(self) -> int:
+        """Masks that there are."""
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Mask: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mask]: ...
+    def __getitem__(self, index: int | slice) -> Mask | Sequence[Mask]:
+        """Decode a mask."""
+        if isinstance(index, slice):
+            return Stored(self._rows[index], self._shape, self._axis)
+        return _turned(Mask.from_row(self._rows[index], self._shape), self._axis)
 
 
 def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:

@@ -5,15 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark import objects, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
+from benchmark.masks import Mask
 from benchmark.sources import Status
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
 from pam.training.prepared import Prepared
+from pam.training.tasks import BoxTasks
+
+SCHEMAS = {
+    "images": prepare.IMAGES,
+    "objects": objects.SCHEMA,
+    "reference": objects.REFERENCE_SCHEMA,
+}
 
 
 @pytest.fixture
@@ -43,15 +52,10 @@ def folder(tmp_path: Path) -> Path:
     )
     status = Status(state="ready", root=str(raw), fingerprint="", files=4)
     for shard in range(2):
-        tables = prepare.prepare(dataset, status, shard)
-        for name, rows, schema in (
-            ("images", tables.images, prepare.IMAGES),
-            ("objects", tables.objects, objects.SCHEMA),
-            ("reference", tables.reference, objects.REFERENCE_SCHEMA),
-        ):
-            write_table(
-                rows, schema, tmp_path / "data" / "own" / f"{name}.parquet" / f"{shard}.parquet"
-            )
+        made = prepare.prepare(dataset, status, shard)
+        for name, schema in SCHEMAS.items():
+            path = tmp_path / "data" / "own" / f"{name}.parquet" / f"{shard}.parquet"
+            write_table(getattr(made, name), schema, path)
     return tmp_path / "data"
 
 
@@ -81,19 +85,51 @@ def test_what_is_not_prepared_is_told(folder: Path) -> None:
         Prepared(kind="prepared", datasets=("own",), folder=str(folder), scans=("s7",)).case(0)
 
 
+def test_what_is_not_drawn_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four objects of a scan, and of what belongs to none; nor are columns read in vain."""
+    own = {name: records(read_table(folder / "own" / f"{name}.parquet"))[0] for name in SCHEMAS}
+    parts = [{"object": f"block/{k}", "x0": 4 + k, "x1": 9 + k} for k in range(4)]
+    rows = {
+        "images": [own["images"]],
+        "objects": [own["objects"] | part for part in parts],
+        "reference": [own["reference"] | part for part in (*parts, {"object": None})],
+    }
+    for name, schema in SCHEMAS.items():
+        write_table(rows[name], schema, folder / "many" / f"{name}.parquet" / "0.parquet")
+    asked: dict[str, set[str]] = {}
+    decoded: list[int] = []
+    read, from_row = pq.read_table, Mask.from_row
+
+    def noted(file: Any, columns: Any = None, **more: Any) -> Any:
+        asked.setdefault(Path(file.name).parent.name, set()).update(columns)
+        return read(file, columns=columns, **more)
+
+    def counted(row: Any, shape: Any) -> Mask:
+        decoded.append(row["x0"])
+        return from_row(row, shape)
+
+    monkeypatch.setattr(pq, "read_table", noted)
+    monkeypatch.setattr(Mask, "from_row", counted)
+    case = Prepared(kind="prepared", datasets=("many",), folder=str(folder)).case(0)
+    assert (len(case.objects), decoded) == (4, [])
+    for seed in range(4):
+        BoxTasks(size=16).draw(case, np.random.default_rng(seed))
+    assert decoded == [4 + int(np.random.default_rng(seed).integers(4)) for seed in range(4)]
+    assert len(set(decoded)) > 1
+    assert [found.box for found in case.objects] == [(3, 7, 2, 9, 4 + k, 9 + k) for k in range(4)]
+    assert [found.box[4] for found in case.objects[1:3]] == [5, 6]
+    assert asked["objects.parquet"] == {"scan", "axis"}
+    assert not {"orientation", "structure", "label_note"} & set().union(*asked.values())
+
+
 def test_what_a_study_holds_back_is_held_back(folder: Path) -> None:
     """Of patients whom the hash lets learn, a dataset of their own holds one back all the same; so
     does then the other dataset of their collection."""
-    schemas = {
-        "images": prepare.IMAGES,
-        "objects": objects.SCHEMA,
-        "reference": objects.REFERENCE_SCHEMA,
-    }
-    own = {name: records(read_table(folder / "own" / f"{name}.parquet"))[0] for name in schemas}
+    own = {name: records(read_table(folder / "own" / f"{name}.parquet"))[0] for name in SCHEMAS}
 
     def write(dataset: str, patients: Sequence[int]) -> Split:
         """Prepare a scan a patient; that of patient 34 has its object from row 3 and slice 4 on."""
-        for name, schema in schemas.items():
+        for name, schema in SCHEMAS.items():
             rows = []
             for p in patients:
                 changed: dict[str, Any] = {"scan": f"s{p}", "patient": f"{p}", "collection": "c"}
