@@ -63,7 +63,6 @@ def batches(recipe: Recipe, step: int, rank: int, world: int, workers: int) -> I
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         prefetch_factor=1 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
     )
     left = recipe.steps - step
     for block in loader:
@@ -71,9 +70,3 @@ def batches(recipe: Recipe, step: int, rank: int, world: int, workers: int) -> I
             yield batch
             left -= 1
         skip = 0
-
-
-def _one_thread(_: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)

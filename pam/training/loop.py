@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sysconfig
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,10 +48,15 @@ def train(
     begin with. ``workers``: processes that make batches; they change nothing in the result.
     ``stop``: step to leave off at before the last.
     Under torchrun each process has ``recipe.batch`` tasks a step of its own, and gradients are
-    averaged. Raises `UserError` for a folder that is in use, and as `State.load` does.
+    averaged. Raises `UserError` for a folder that is in use, and as `State.load`, `Prepared.check`
+    and `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = chosen(device)
+    if recipe.data.kind == "prepared":
+        recipe.data.check()  # what a process that makes batches raises comes with its traceback
+    if recipe.compiled:
+        check_compiler(device)
     together = world > 1 and not dist.is_initialized()
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
@@ -70,10 +76,12 @@ def train(
     elif start is not None:
         state.start_from(start)
     model: nn.Module = state.network
+    if recipe.compiled:  # bfloat16 is multiplied fastest so; gradients are then laid out alike
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world > 1:
         model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=_idle(recipe))
     if recipe.compiled:
-        model = _compiled(model, device)
+        model = cast(nn.Module, torch.compile(model, dynamic=False))
     curve = Curve(out / CURVE, state.step) if rank == 0 else None
     last = min(stop or recipe.steps, recipe.steps)
     with tqdm(total=last, initial=state.step, unit="step", disable=rank > 0, mininterval=5) as bar:
@@ -106,19 +114,25 @@ def _idle(recipe: Recipe) -> bool:
     return recipe.kind == "propmask" and not (recipe.network.attended or recipe.network.prior)
 
 
-def _compiled(model: nn.Module, device: str) -> nn.Module:
-    """Fuse the layers of a network, channels last, as bfloat16 is multiplied fastest.
+def check_compiler(device: str) -> None:
+    """Raise `UserError` where what `torch.compile` builds with on ``device`` is missing.
 
-    Raises `UserError` on a CPU without a C++ compiler.
+    On a CPU that is a C++ compiler. On a GPU Triton builds a module of Python that loads the
+    kernels, with a C compiler and the headers of Python.
     """
-    compilers = (os.environ.get("CXX", "g++"), "clang++")
-    if not device.startswith("cuda") and not any(which(name) for name in compilers):
+    gpu = device.startswith("cuda")
+    names = ("CC", "gcc", "clang") if gpu else ("CXX", "g++", "clang++")
+    header = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
+    missing = ""
+    if not any(which(name) for name in (os.environ.get(names[0], names[1]), names[2])):
+        missing = f"a {'C' if gpu else 'C++'} compiler ({names[1]} or {names[2]})"
+    elif gpu and not header.exists():
+        missing = f"Python's headers ({header})"
+    if missing:
         raise UserError(
-            "`compiled` of the recipe needs a C++ compiler, g++ or clang++, and there is none. "
-            "Install one, or set it to false: what differs is the speed, and roundings."
+            f"`compiled` of the recipe needs {missing}, and there is nothing of it here. Install "
+            "that, or set `compiled` to false: what differs is the speed, and roundings."
         )
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return cast(nn.Module, torch.compile(model, dynamic=False))
 
 
 class Curve:

@@ -50,9 +50,10 @@ class _Recipe(Settings):
 
     ``block``: cases that are at hand at a time, and ``uses``: tasks drawn from each before the next
     are taken. ``precision``: bfloat16 computes in mixed precision. ``compiled``: layers are fused
-    by ``torch.compile``, which takes minutes at the start and other roundings; on a CPU it needs a
-    C++ compiler. ``stored``: the precision of the weights in their file. ``checkpoint``: steps
-    between two checkpoints; ``curve``: between two rows of the curve.
+    by ``torch.compile``, which takes minutes at the start and other roundings; it needs a C++
+    compiler on a CPU, a C compiler and Python's headers on a GPU. ``stored``: the precision of the
+    weights in their file. ``checkpoint``: steps between two checkpoints; ``curve``: between two
+    rows of the curve.
     """
 
     data: Annotated[Generated | Prepared, Field(discriminator="kind")]

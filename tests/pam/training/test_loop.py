@@ -1,13 +1,16 @@
 """The loop: resumes bit for bit, learns, and averages over processes."""
 
 import csv
+import math
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,12 +104,74 @@ def test_fused_layers_learn_the_same(
     assert torch._dynamo.utils.counters["stats"]["calls_captured"]
 
 
+def test_what_is_not_prepared_is_told_before_a_network_is_built(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where other processes make the batches."""
+    data = {"kind": "prepared", "datasets": ["D35"], "folder": str(tmp_path)}
+    recipe = recipes.read(tiny.model_dump(mode="json") | {"data": data}, "test")
+    monkeypatch.setattr(loop, "State", None)
+    with pytest.raises(UserError, match=r"^D35 is not prepared"):
+        train(recipe, tmp_path / "out", device="cpu", workers=1)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def test_a_chained_training_in_bfloat16_goes_on_where_it_stopped(
+    tiny: Recipe, tmp_path: Path, device: str
+) -> None:
+    """Bit for bit on one thread of a CPU; a GPU sums in another order each time, which rounds."""
+    content = tiny.model_dump(mode="json") | {"chained": 1, "precision": "bfloat16"}
+    recipe = recipes.read(content, "test")
+    whole = train(recipe, tmp_path / "whole", device=device, workers=0)
+    train(recipe, tmp_path / "parts", device=device, workers=0, stop=3)
+    parts = train(recipe, tmp_path / "parts", device=device, workers=0, resume=True)
+    assert read_json(parts.parent / RECORD)["step"] == recipe.steps
+    start, undisturbed, resumed = (
+        torch.cat([x.flatten() for x in weights.values()])
+        for weights in (
+            State(recipe, "cpu").result().state_dict(),
+            _weights(whole),
+            _weights(parts),
+        )
+    )
+    learned = (undisturbed - start).norm()
+    assert 0 < learned < math.inf
+    assert (resumed - undisturbed).norm() <= (0 if device == "cpu" else 0.5) * learned
+
+
+def test_kept_weights_are_a_running_mean(tiny: Recipe) -> None:
+    """By hand: over few steps at first, then over those of the recipe's decay."""
+    assert tiny.optimiser.average == 0.9
+    state = State(tiny, "cpu")
+    mean = {n: x.double() for n, x in state.result().state_dict().items()}
+    for step, batch in zip((1, 2, 3), batches(tiny, 0, 0, 1, 0), strict=False):
+        loss_of(state.network, batch, tiny, "cpu", step - 1).backward()  # type: ignore[no-untyped-call]
+        state.update()
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, x in state.network.state_dict().items():
+            mean[name] = decay * mean[name] + (1 - decay) * x.double()
+    assert state.step == 3
+    kept = state.result().state_dict()
+    for name, x in mean.items():
+        torch.testing.assert_close(kept[name].double(), x, rtol=1e-5, atol=1e-7)
+    last = state.network.state_dict()
+    assert not all(torch.allclose(kept[n], last[n], rtol=1e-5, atol=1e-7) for n in kept)
+
+
 def test_fusing_tells_that_it_needs_a_compiler(
     tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "which", lambda _: None)
     with pytest.raises(UserError, match="C\\+\\+ compiler"):
         train(tiny.model_copy(update={"compiled": True}), tmp_path, device="cpu", workers=0)
+    with pytest.raises(UserError, match="a C compiler"):  # of Triton
+        loop.check_compiler("cuda:0")
+    monkeypatch.setattr(loop, "which", lambda name: name)
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
+    with pytest.raises(UserError, match=r"Python\.h"):
+        loop.check_compiler("cuda:0")
+    (tmp_path / "Python.h").touch()
+    loop.check_compiler("cuda:0")
 
 
 def test_weights_may_be_stored_in_half_the_space(tiny: Recipe, tmp_path: Path) -> None:
@@ -321,6 +386,27 @@ def test_a_network_that_looks_at_no_mask_trains_on_several_processes(
     after = _weights(train(alike, tmp_path, device="cpu", workers=0, stop=3))
     moved = {n.partition(".")[0] for n, x in after.items() if not torch.equal(x, before[n])}
     assert moved == {"encoder", "decoder"}
+
+
+@pytest.mark.filterwarnings("ignore:Grad strides do not match bucket view strides")
+def test_weights_are_laid_out_before_the_buckets_of_their_gradients(
+    tiny: Recipe, tmp_path: Path, of_several: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out: list[bool] = []
+    wrapped = torch.nn.parallel.DistributedDataParallel
+
+    def noted(model: torch.nn.Module, **more: Any) -> torch.nn.Module:
+        filters = [x for x in model.parameters() if x.ndim == 4]
+        laid_out.extend(x.is_contiguous(memory_format=torch.channels_last) for x in filters)
+        return wrapped(model, **more)
+
+    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", noted)
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    monkeypatch.setattr(loop, "which", lambda _: "g++")
+    fused = tiny.model_copy(update={"compiled": True})
+    train(fused, tmp_path, device="cpu", workers=0, stop=1)
+    assert laid_out
+    assert all(laid_out)
 
 
 def test_learning_rate_is_that_of_torch() -> None:
