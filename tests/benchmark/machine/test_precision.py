@@ -1,5 +1,7 @@
 """Networks compute in what the study says, and torch is left as it was."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -25,6 +27,31 @@ def test_it_holds_inside_alone(
     with pytest.raises(ZeroDivisionError), in_precision(precision, torch.device("cpu")):
         _ = 1 / 0
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_products_of_matrices_are_not_rounded_in_float32(
+    precision: Precision, before: str, products: None
+) -> None:
+    """In NVIDIA's containers the environment asks for the same as ``high``."""
+    torch.set_float32_matmul_precision(before)
+    with in_precision(precision, "cpu"):
+        kept = torch.get_float32_matmul_precision()
+        assert kept == ("highest" if precision == "float32" else before)
+        assert torch.backends.cuda.matmul.allow_tf32 == (kept != "highest")
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(ZeroDivisionError), in_precision(precision, "cpu"):
+        _ = 1 / 0
+    assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.fixture
+def products() -> Iterator[None]:
+    """What torch multiplies matrices in is left as it was."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def test_a_method_without_a_word_takes_the_fastest() -> None:
