@@ -26,6 +26,16 @@ def test_soft_dice_of_a_constant_probability() -> None:
     assert soft_dice(p, truth, "slice", 3.0).item() == pytest.approx((first + second) / 2)
 
 
+def test_the_smoothing_of_a_coarse_scale_is_its_share_of_the_pixels() -> None:
+    """10 pixels of the target are 2.5 of a scale of half the side."""
+    target = torch.zeros(1, 8, 8, dtype=torch.bool)
+    target[:, :4] = True
+    fine, coarse = (_logits(torch.zeros(1, side, side)) for side in (8, 4))
+    dice = [1 - (2 * 0.5 * n / 2 + s) / (0.5 * n + n / 2 + s) for n, s in ((64, 10), (16, 2.5))]
+    for logits, expected in (([fine], dice[0]), ([coarse], dice[1])):
+        assert Loss(smooth=10)(logits, target).item() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("scales", ["target", "prediction"])
 def test_the_right_answer_costs_nothing_and_the_wrong_one_all(scales: str) -> None:
     target = torch.zeros(3, 16, 16, dtype=torch.bool)
