@@ -112,7 +112,8 @@ class State:
 
     def _counted(self, z: int) -> NDArray[np.uint16]:
         """Votes of a slice, [y, x] of the `region`."""
-        return self.votes[z - self.depths.start]
+        counted: NDArray[np.uint16] = self.votes[z - self.depths.start]
+        return counted
 
     def _whole(self, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Give a slice [y, x] that is ``inside`` in the `region` and empty around it."""

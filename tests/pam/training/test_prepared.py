@@ -88,6 +88,7 @@ def test_what_is_not_prepared_is_told(folder: Path) -> None:
 def test_what_is_not_drawn_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four objects of a scan, and of what belongs to none; nor are columns read in vain."""
     own = {name: records(read_table(folder / "own" / f"{name}.parquet"))[0] for name in SCHEMAS}
+    parts: list[dict[str, Any]]
     parts = [{"object": f"block/{k}", "x0": 4 + k, "x1": 9 + k} for k in range(4)]
     rows = {
         "images": [own["images"]],
