@@ -46,8 +46,8 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
         The data are the training cases, and a network that goes on from weights is as they are,
         is shown images of the size that they were trained with, and asked for slices as far away as
-        they reach. Masks are resampled as the propagation of these options does it, so that models
-        of a study differ in what they learned alone.
+        they reach. Masks are resampled as in the propagation under these options, so that the
+        models of a study differ only in what they learned.
         ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
         batch. ``workers``: processes that make batches for each.
         """
