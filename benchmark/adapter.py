@@ -149,8 +149,12 @@ class Learner(Adapter):
     """A method that learns from training cases before it is asked.
 
     `plan` and `fit` run once a model; `load` is then handed the folder of both in place of weights.
-    Only scans that were held back are predicted; see `benchmark.fitting`.
+    Only scans that were held back are predicted; see `benchmark.fitting`. ``speed_options``: names
+    of options that change how fast `fit` is and nothing else. They are in no digest, so that a
+    training goes on when they change.
     """
+
+    speed_options: ClassVar[frozenset[str]] = frozenset()
 
     class Options(Adapter.Options):
         """``learns_from``: the datasets of the study whose training cases make one model, which is
@@ -178,6 +182,11 @@ class Learner(Adapter):
     def threads(self) -> int:
         """CPU threads that `fit` takes."""
         return self.info.threads
+
+    @property
+    def memory_mb(self) -> int:
+        """MiB that `fit` takes."""
+        return self.info.memory_mb
 
     def model_for(self, dataset: str) -> str:
         """Name of the model that is asked about ``dataset``: what it learnt from."""

@@ -226,16 +226,21 @@ def fit(
     weights_status: Annotated[
         Path | None, typer.Option(help="Status of the weights to start from.")
     ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Options of the method that only change its speed, as YAML.")
+    ] = "{}",
 ) -> None:
     """Train a method on its training cases; ends in a status file. Runs under torchrun too."""
     from benchmark import fitting
     from benchmark.files import read_json, write_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
+    from benchmark.settings import parse_yaml
     from benchmark.specs import Fit
     from benchmark.weights import store as weights_store
 
-    learnt = Fit.read(read_json(settings), str(settings))
+    content = read_json(settings) | {"speed": parse_yaml(speed, "--speed")}
+    learnt = Fit.read(content, str(settings))
     weights = weights_store.read_status(weights_status) if weights_status else None
     start = (
         weights_store.handed(weights, weights_status.parent)

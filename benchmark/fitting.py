@@ -174,7 +174,7 @@ def is_first_process() -> bool:
 
 
 def _learner(settings: Fit) -> Learner:
-    adapter = find(settings.adapter)(settings.options)
+    adapter = find(settings.adapter)(settings.options | settings.speed)
     if not isinstance(adapter, Learner):
         raise UserError(
             f"{settings.adapter} cannot be trained: it is not a benchmark.adapter.Learner."

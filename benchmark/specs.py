@@ -5,6 +5,8 @@ The digest of a spec names the folder of the results, so two studies share what 
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from benchmark import stages
 from benchmark.adapter import slug
 from benchmark.digest import digest
@@ -16,8 +18,9 @@ from benchmark.settings import Settings
 class Fit(Settings):
     """What a model that is trained depends on beside the cases it learns from.
 
-    It is the content of its ``settings.json``. How the model is asked is no part of it: runs that
-    differ in that alone share their models.
+    It is the content of its ``settings.json``, without ``speed``, options that change nothing in
+    the result (`benchmark.adapter.Learner.speed_options`). How the model is asked is no part of it:
+    runs that differ in that alone share their models.
     """
 
     stage: int = stages.FIT
@@ -28,6 +31,7 @@ class Fit(Settings):
     weights_sha256: str | None
     options: dict[str, Any]
     seed: int
+    speed: dict[str, Any] = Field(default={}, exclude=True)
 
     @property
     def id(self) -> str:
@@ -36,7 +40,10 @@ class Fit(Settings):
 
 
 class Run(Settings):
-    """What a prediction depends on: the content of a run's ``settings.json``."""
+    """What a prediction depends on: the content of a run's ``settings.json``.
+
+    ``speed``: as in `Fit`.
+    """
 
     stage: int = stages.PREDICT
     adapter: str
@@ -49,6 +56,7 @@ class Run(Settings):
     variants: dict[str, dict[str, Any]]
     timed_objects: int
     seed: int
+    speed: dict[str, Any] = Field(default={}, exclude=True)
 
     @property
     def id(self) -> str:
@@ -65,6 +73,7 @@ class Run(Settings):
             weights_sha256=self.weights_sha256,
             options=self.options,
             seed=self.seed,
+            speed=self.speed,
         )
 
     def variants_at(self, deviation: float) -> tuple[str, ...]:

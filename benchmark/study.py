@@ -288,6 +288,7 @@ class Study(Settings):
         options = dict(method.options)
         if "protocol" in cls.Options.model_fields:
             options.setdefault("protocol", self.protocol)
+        speed = cls.speed_options if issubclass(cls, Learner) else frozenset()
         entry = weights.load(method.weights) if method.weights else None
         return Run(
             adapter=method.adapter,
@@ -296,8 +297,9 @@ class Study(Settings):
             prompts=self.prompt_rules.id,
             weights=method.weights,
             weights_sha256=entry.sha256 if entry else None,
-            options=options,
+            options={name: value for name, value in options.items() if name not in speed},
             variants=method.variants,
             timed_objects=self.budgets.timed_objects,
             seed=self.seed,
+            speed={name: value for name, value in options.items() if name in speed},
         )

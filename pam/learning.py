@@ -66,6 +66,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             return value
 
     options: Options
+    speed_options = frozenset({"workers"})
 
     @property
     def gpus(self) -> int:
@@ -76,6 +77,11 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     def threads(self) -> int:
         """One, and one for each process that makes batches."""
         return (1 + self.options.workers) * self.options.gpus
+
+    @property
+    def memory_mb(self) -> int:
+        """That of a training, and of each process that makes batches: 1 GB and room to spare."""
+        return (self.info.memory_mb + 1500 * self.options.workers) * self.options.gpus
 
     def recipe(self, workdir: Path, network: Mapping[str, Any] | None = None) -> "Recipe":
         """Give the recipe of a training in ``workdir``; ``network``: that of the weights."""

@@ -78,6 +78,9 @@ ANALYSES = {
     ),
 }
 
+MEMORY_PER_SIZE = 12
+"""Peak memory of an analysis over the size of its tables on the disk, see ``docs/scale.md``."""
+
 BROUGHT = ("interaction", "runs")
 """Tables that a study may lack: its file names them, or models whose training makes ``runs``."""
 

@@ -24,6 +24,14 @@ def test_every_entry_that_ships_loads(name: str) -> None:
     assert Dataset.read(entry.model_dump(mode="json"), name) == entry
 
 
+@pytest.mark.parametrize("name", catalogue.names())
+def test_no_shard_holds_more_objects_than_a_job_does_in_a_day(name: str) -> None:
+    """A job that is cut off starts again; counted as an object of each structure in each scan."""
+    entry = catalogue.load(name)
+    channels = len(entry.channels) if any(part.each_channel for part in entry.layout) else 1
+    assert (entry.scans or 0) * channels * len(entry.labels) / entry.shards <= 3000
+
+
 def test_overlaps_and_collections_go_both_ways() -> None:
     entries = {name: catalogue.load(name) for name in catalogue.names()}
     for name, entry in entries.items():

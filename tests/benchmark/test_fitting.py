@@ -115,6 +115,13 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     assert {r["reason"] for r in masks if r["status"] == "skipped"} == {"a training case"}
 
 
+def test_options_of_speed_reach_the_training(shard: Any, tmp_path: Path) -> None:
+    """They are options like all others, but stand apart."""
+    told = run_of().fit.model_copy(update={"speed": {"broken": "fit"}})
+    planned = plan(told, [source_of(shard)], tmp_path)
+    assert fit(told, planned, tmp_path, "cpu").reason.startswith("training failed: out of memory")  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("options", "state", "status", "reason"),
     [

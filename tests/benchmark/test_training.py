@@ -11,6 +11,7 @@ from benchmark.errors import UserError
 from benchmark.fitting import Case
 from benchmark.prompts import Prompt
 from benchmark.study import Study
+from benchmark.training import Trained
 from benchmark.volume import Volume
 
 
@@ -110,3 +111,27 @@ def test_what_a_method_learns_from_is_in_the_study() -> None:
     content = {"study": "test", "datasets": ["P01"], "methods": {"m": learner}}
     with pytest.raises(UserError, match="learns_from of m"):
         Study.read(content, "the test's study")
+
+
+def test_options_of_speed_alone_are_in_no_digest() -> None:
+    """They reach the training all the same."""
+
+    def trained(workers: int) -> Trained:
+        options = {"workers": workers, "training": {"steps": 4}}
+        models = {"m": {"kind": "scratch", "of": "pam", "options": options}}
+        content = {
+            "study": "s",
+            "datasets": ["P01"],
+            "methods": {
+                "pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}
+            },
+            "training": {"models": models},
+        }
+        (one,) = Study.read(content, "s").trained
+        return one
+
+    few, many = (trained(workers).run for workers in (1, 12))
+    assert (few.id, few.fit.id) == (many.id, many.fit.id)
+    assert few.model_dump() == many.model_dump()
+    assert many.fit.model_dump()["options"]["training"] == {"steps": 4}
+    assert many.fit.speed == {"workers": 12}

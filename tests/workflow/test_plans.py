@@ -269,6 +269,8 @@ def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> No
     more = ("--resources", "gpu=2", "--cores", "4")
     rule = rule_of("train", content, "results/gpus/runs.csv", tmp_path, *more)
     assert "threads: 4" in rule
+    assert f"mem_mb={2 * (Pam2DMaskTrained.info.memory_mb + 1500)}" in rule
+    assert """--speed '{"workers": 1}'""" in rule
     assert "torchrun --standalone --nproc-per-node 2 --no-python pambench fit" in rule
     (told,) = re.findall(r"resources: (.*)", rule)
     resources = Resources(yaml.safe_load(f"{{{told.replace('=', ': ')}}}"))
@@ -277,6 +279,41 @@ def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> No
     names = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
     job = SimpleNamespace(resources=resources, threads=4, rule=SimpleNamespace(name="train"))
     assert " --nodes=1 " in submit.get_submit_command(job, dict.fromkeys(names, "x"))
+
+
+def test_an_analysis_asks_for_the_memory_of_its_tables(tmp_path: Path) -> None:
+    scores = tmp_path / "results" / "s" / "scores.parquet"
+    scores.parent.mkdir(parents=True)
+    content = {
+        "study": "s",
+        "datasets": ["P01"],
+        "methods": {"fill": {"adapter": "box-fill", "prompt": "box3d"}},
+    }
+    claimed = []
+    for size in (2 * 10**9, 2 * 10**6):
+        with scores.open("wb") as file:
+            file.truncate(size)
+        target = "results/s/statistics/overall.csv"
+        rule = rule_of("analyse_averages", content, target, tmp_path)
+        claimed += [int(mb) for mb in re.findall(r"mem_mb=(\d+)", rule)]
+    assert claimed[0] > 20_000
+    assert claimed[1] == 4000
+
+
+def test_what_is_tried_again_has_more_memory_and_time(tmp_path: Path) -> None:
+    """But a training, which continues, no more time."""
+    content = {
+        "study": "s",
+        "datasets": ["P01"],
+        "methods": {"nnunet": {"adapter": "nnunet", "prompt": "structure"}},
+    }
+    info = find("nnunet").info
+    told = dry_run(content, tmp_path, "--attempt", "2")
+    rules = re.findall(r"^rule (\w+):\n.*?\n    resources: (.*?)\n", told, re.M | re.S)
+    asked = {rule: set(resources.split(", ")) for rule, resources in rules}
+    assert {f"mem_mb={2 * info.memory_mb}", "runtime=2880"} <= asked["predict"]
+    assert {f"mem_mb={2 * info.memory_mb}", "runtime=2880"} <= asked["train"]
+    assert {"mem_mb=8000", "runtime=480"} <= asked["prepare"]
 
 
 @pytest.mark.parametrize("profile", ["slurm", "kubernetes"])

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from benchmark.files import read_json
@@ -43,7 +44,7 @@ def study(place: Workplace) -> Path:
     place.write("C.yaml", COHORT)
     few = {"steps": 4, "batch": 2, "block": 2, "uses": 2, "precision": "float32"}
     budget = {"steps": STEPS, "block": 2, "checkpoint": 4, "curve": 10}
-    plain = {"recipe": "tiny", "training": budget}
+    plain = {"recipe": "tiny", "training": budget, "workers": 1}
     less = {"recipe": "tiny", "training": {**budget, "network": {"attended": 1}}}
     return place.study(
         datasets=["C.yaml"],
@@ -174,6 +175,14 @@ def test_the_ablation_differs_in_what_it_says(done: Workplace) -> None:
     assert sizes[0] - sizes[1] == 4 * 8 * 8 + 8
     assert {name.split(".")[0] for name in more.keys() - less.keys()} == {"attentions"}
     assert not less.keys() - more.keys()
+
+
+def test_more_workers_train_and_predict_nothing_anew(done: Workplace) -> None:
+    content = yaml.safe_load((done.folder / "small.yaml").read_text(encoding="utf-8"))
+    for model in content["training"]["models"].values():
+        model["options"]["workers"] = 3
+    started = done.rerun(done.write("more.yaml", content), *FIGURES)
+    assert not started & {"split", "plan", "train", "predict", "score"}
 
 
 def test_figures_and_tables_show_the_table_of_runs(

@@ -140,7 +140,7 @@ for ANALYSIS, OF in ANALYSES.items():
         conda:
             "../../environment.yml"
         resources:
-            **asked(),
+            **asked(memory_of_tables),
         params:
             code=COUNTED_BY,
             analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop

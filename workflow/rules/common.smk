@@ -11,7 +11,7 @@ from snakemake.logging import logger
 
 from benchmark import paths, stages
 from benchmark.adapter import Learner, find
-from benchmark.analysis import ANALYSES, BROUGHT
+from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock, room
@@ -36,7 +36,7 @@ RUNS = METHOD_RUNS | {name: trained.run for name, trained in TRAINED.items()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
 METHODS = {run: adapter(RUNS[run].options).needs for run, adapter in ADAPTERS.items()}
 LEARNERS = {
-    run: adapter(RUNS[run].options)
+    run: adapter(RUNS[run].options | RUNS[run].speed)
     for run, adapter in ADAPTERS.items()
     if issubclass(adapter, Learner)
 }
@@ -95,17 +95,24 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def asked(mem_mb=4000, minutes=240):
-    """What a job asks of a cluster; `mem_mb` may be a function of wildcards, and grows by attempt.
+def asked(mem_mb=4000, minutes=240, resumes=False):
+    """What a job asks of a cluster; `mem_mb` may be a function of wildcards and input.
 
+    Both grow by attempt; the minutes do not if a job `resumes`, and has done a part already.
     It stands in the rules, since --default-resources and --set-resources of the command line
     replace those of a profile whole.
     """
-    of_first = mem_mb if callable(mem_mb) else lambda wildcards: mem_mb
+    first = mem_mb if callable(mem_mb) else lambda wildcards, input: mem_mb
     return {
-        "mem_mb": lambda wildcards, attempt: attempt * of_first(wildcards),
-        "runtime": minutes,
+        "mem_mb": lambda wildcards, input, attempt: attempt * first(wildcards, input),
+        "runtime": lambda wildcards, attempt: minutes * (1 if resumes else attempt),
     }
+
+
+def memory_of_tables(wildcards, input):
+    """MiB of a job that holds its tables; 4000 at least, and while they are not there."""
+    size = sum(path.stat().st_size for path in map(Path, input) if path.is_file())
+    return max(4000, int(MEMORY_PER_SIZE * size / 2**20))
 
 
 # Of jobs that may need a GPU: scale=0 writes limits, without which Kubernetes gives none.
@@ -208,8 +215,16 @@ def learnt_by(wildcards):
     return FITTED[wildcards.fit].datasets_of(wildcards.model)
 
 
-def memory_of_learner(wildcards):
+def memory_of_method(wildcards, input):
+    return METHODS[wildcards.run].memory_mb
+
+
+def memory_of_plan(wildcards, input):
     return FITTED[wildcards.fit].info.memory_mb
+
+
+def memory_of_training(wildcards, input):
+    return FITTED[wildcards.fit].memory_mb
 
 
 def reference_of_run(wildcards):

@@ -46,7 +46,7 @@ rule plan:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].info.threads
     resources:
-        **asked(memory_of_learner, minutes=1440),
+        **asked(memory_of_plan, minutes=1440),
     params:
         at_hand=lambda wildcards: at_hand(wildcards.fit, paths.PLAN.format(**wildcards)),
         sources=lambda wildcards, input: " ".join(
@@ -73,11 +73,13 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].threads
     resources:
-        **asked(memory_of_learner, minutes=2880),
+        **asked(memory_of_training, minutes=2880, resumes=True),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
         nodes=1,  # of Slurm: the processes of a training find each other on one
     params:
+        # Derived from the input, so that Snakemake does not train anew for another speed.
+        speed=lambda wildcards, input: json.dumps(FITS[wildcards.fit].speed),
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),
@@ -88,4 +90,4 @@ rule train:
         ),
     shell:
         "{params.launcher}pambench fit --settings {input.settings:q} --planned {input.planned:q}"
-        " {params.weights} --output {output:q} > {log:q} 2>&1"
+        " --speed {params.speed:q} {params.weights} --output {output:q} > {log:q} 2>&1"

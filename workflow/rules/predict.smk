@@ -22,7 +22,7 @@ rule predict:
         "../../environment.yml"
     threads: lambda wildcards: METHODS[wildcards.run].threads
     resources:
-        **asked(lambda wildcards: METHODS[wildcards.run].memory_mb, minutes=1440),
+        **asked(memory_of_method, minutes=1440),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
     params:

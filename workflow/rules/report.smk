@@ -37,7 +37,7 @@ rule figure:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **asked(memory_of_tables),
     params:
         code=DRAWN_BY,
     shell:
@@ -64,7 +64,7 @@ rule tables:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **asked(memory_of_tables),
     params:
         code=DRAWN_BY,
     shell:
@@ -86,7 +86,7 @@ rule cases:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **asked(memory_of_tables),
     params:
         code=DRAWN_BY,
         room=STUDY.report.cases_mb,
@@ -140,7 +140,7 @@ rule report:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **asked(memory_of_tables),
     params:
         code=DRAWN_BY,
     shell:
