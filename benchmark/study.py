@@ -112,7 +112,8 @@ class ReportSettings(Settings):
 
     ``title``; ``colours``: a colour by method, where the style's own is not wanted; ``panels``: how
     many objects are drawn as best, median and worst, each; ``panel_method``: by whose scores;
-    ``cases_mb``: how much room the images of the case browser may take in the report.
+    ``cases_mb``: how much room the images of the case browser may take in the report;
+    ``private_images``: show images of all datasets, in a report that is not passed on.
     """
 
     title: str = "PAM benchmark"
@@ -120,6 +121,7 @@ class ReportSettings(Settings):
     panels: int = Field(default=1, ge=0)
     panel_method: str | None = None
     cases_mb: float = Field(default=12.0, ge=0)
+    private_images: bool = False
 
 
 class Study(Settings):

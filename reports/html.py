@@ -85,6 +85,7 @@ def content(results: "Results") -> dict[str, Any]:
         "protocol_means": PROTOCOLS.get(str(results.settings.get("protocol")), ""),
         "departing": _departing(results),
         "machine": _machine(results.record),
+        "private": results.private,
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
         "weights": _weights(results),
         "controls": results.controls,

@@ -87,7 +87,7 @@ def load(results: "Results") -> list[Case]:
 
     A case whose files cannot be read is left out: the rest of the report does not hang on it.
     """
-    shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
+    shown = results.shown(private=results.report.private_images)
     chosen = choose(results.objects, results.panel_method, results.report.panels, shown)
     cases = []
     for row in chosen.to_dict("records"):

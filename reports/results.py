@@ -87,6 +87,17 @@ class Results:
         """What the record knows of each dataset, by id."""
         return dict(self.record.get("datasets", {}))
 
+    def shown(self, *, private: bool) -> set[str]:
+        """Datasets whose images are shown: those whose licence allows it, all if ``private``."""
+        return {i for i, entry in self.datasets.items() if private or entry.get("redistributable")}
+
+    @property
+    def private(self) -> list[str]:
+        """Datasets whose images the report shows though their licence is not known to allow it."""
+        if not self.report.private_images:
+            return []
+        return sorted(self.shown(private=True) - self.shown(private=False))
+
     @cached_property
     def looks(self) -> "dict[str, Look]":
         """How each method is drawn, wherever it is drawn."""

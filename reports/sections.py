@@ -138,7 +138,11 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "name": "" if entry.get("name") == name else entry.get("name") or "",
                 "state": entry.get("state") or "ready",
                 "licence": entry.get("licence") or "unknown",
-                "images": "allowed" if entry.get("redistributable") else "no",
+                "images": "not for passing on"
+                if name in results.private
+                else "allowed"
+                if entry.get("redistributable")
+                else "no",
                 "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
                 "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
                 **{key: entry.get(key) or "" for key in ("split", "modality")},

@@ -85,6 +85,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "report.panels": 2,
     "report.cases_mb": 3.0,
     "report.panel_method": "m",
+    "report.private_images": True,
 }
 DATASET_CHANGES: dict[str, Any] = {
     "id": "other",

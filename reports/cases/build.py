@@ -35,22 +35,24 @@ class Kept:
     missing: list[dict[str, str]] = field(default_factory=list)
 
 
-def make(results: "Results", megabytes: float) -> Path:
+def make(results: "Results", megabytes: float, *, private: bool = False) -> Path:
     """Write ``cases.json`` into the study's folder; see `content`."""
     path = results.folder / NAME
-    write_json(path, content(results, megabytes))
+    write_json(path, content(results, megabytes, private=private))
     return path
 
 
-def content(results: "Results", megabytes: float) -> dict[str, Any]:
+def content(results: "Results", megabytes: float, *, private: bool = False) -> dict[str, Any]:
     """Chosen cases with their pixels, within a budget of ``megabytes``.
+
+    ``private``: of all datasets, as in `Results.shown`.
 
     ``cases``: what is known of each, with ``pixels`` as base64 of `encoding.pack`; ``scored``: how
     many objects there are; ``forbidden``: datasets whose licence is not known to allow images;
     ``over``: chosen cases for which no room was left; ``missing``: those whose files are not there.
     """
     found = judged(results.objects, judges(results))
-    shown = {i for i, entry in results.datasets.items() if entry.get("redistributable")}
+    shown = results.shown(private=private)
     budget = megabytes * 1e6
     kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, budget)
     return {

@@ -174,6 +174,12 @@ def test_a_case_holds_the_pixels_of_its_scan(study: Path) -> None:
         assert entry["guide"]["index"] == case.index
 
 
+def test_images_of_all_datasets_may_be_kept(study: Path) -> None:
+    content = build.content(Results(study), 12.0, private=True)
+    assert content["forbidden"] == []
+    assert content["allowed"] == content["scored"] == 12
+
+
 def test_the_budget_bounds_the_size(study: Path) -> None:
     """A case that does not fit is counted; a smaller one after it may still find room."""
     sizes = [len(case["pixels"]) for case in build.content(Results(study), 12.0)["cases"]]

@@ -18,7 +18,7 @@ from benchmark.analysis.settings import AnalysisSettings
 from benchmark.files import read_json, write_json
 from benchmark.prompts import SCHEMA as PROMPTS
 from benchmark.tables import read_arrow, write_table
-from reports import panels, tables
+from reports import html, panels, tables
 from reports.figures import FIGURES, draw, fig3a, fig3b, fig4a, fig4b, fig4c, fig4d, fig5a, make
 from reports.notes import weights
 from reports.panels import Answer, Case
@@ -311,6 +311,26 @@ def test_cases_are_loaded_from_redistributable_data_alone(study: Path) -> None:
         inside = found.image[found.truth].mean() - found.image[~found.truth].mean()
         assert inside > 50
         assert found.truth.take(found.index, axis=found.axis).any()
+
+
+def test_private_images_are_shown_where_the_study_says_so(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, failing=False, shown=3)
+    record = read_json(folder / "record.json")
+    for dataset in ("D02", "D03"):
+        record["datasets"][dataset]["redistributable"] = False
+    write_json(folder / "record.json", record)
+    settings = folder / "figures" / "settings.json"
+    told = "Contains patient images, not for passing on"
+    for private, datasets in ((False, {"D01"}), (True, {"D01", "D02", "D03"})):
+        write_json(settings, {**read_json(settings), "private_images": private, "panels": 9})
+        results = Results(folder)
+        cases = panels.load(results)
+        assert {found.dataset for found in cases} == datasets
+        page = html.render(results)
+        assert (told in page) == private
+        assert ("not for passing on</td>" in page) == private
 
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:

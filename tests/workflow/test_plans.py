@@ -246,13 +246,13 @@ def test_what_a_study_says_reaches_the_command_line_of_its_jobs(tmp_path: Path) 
         "methods": {"growth": growth},
         "analysis": {"interaction": "my times.csv"},
         "training": {"ablations": {"slope": {"plain": "growth", "wide": "growth/wide"}}},
-        "report": {"cases_mb": 3.5},
+        "report": {"cases_mb": 3.5, "private_images": True},
     }
     told = dry_run(content, tmp_path, "results/told/report.html")
     assert " --interaction 'my times.csv' " in told
     assert "pambench analyse generalisation --settings results/told/settings.json --runs " in told
     assert "pambench training-runs --study results/told " in told
-    assert "pambench cases --study results/told --megabytes 3.5 " in told
+    assert "pambench cases --study results/told --megabytes 3.5 --private-images " in told
 
 
 def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> None:

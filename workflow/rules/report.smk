@@ -90,8 +90,14 @@ rule cases:
     params:
         code=DRAWN_BY,
         room=STUDY.report.cases_mb,
+        private=(
+            "--private-images"
+            if STUDY.report.private_images
+            else "--no-private-images"
+        ),
     shell:
-        f"pambench cases --study {STUDY_FOLDER} --megabytes {{params.room}} > {{log:q}} 2>&1"
+        f"pambench cases --study {STUDY_FOLDER} --megabytes {{params.room}} {{params.private}}"
+        " > {log:q} 2>&1"
 
 
 rule ledger:

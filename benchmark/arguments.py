@@ -1,0 +1,36 @@
+"""Options that several commands of the command line share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark import paths
+from benchmark.errors import UserError
+
+Output = Annotated[Path, typer.Option(help="File to write.")]
+Input = Annotated[Path, typer.Option(help="File to read.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the study: results/<study>.")]
+
+
+def only_study() -> Path:
+    """Give the folder of the only study in ``results``; a `UserError` names several."""
+    begun = Path().glob(f"{paths.STUDY.format(study='*')}/settings.json")
+    found = sorted(path.parent for path in begun)
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(map(str, found)) or "none"
+    raise UserError(
+        f"Which study? Expected one in results/, where --study names none; got: {named}. Next "
+        "step: name it, --study results/<study>."
+    )
+
+
+OnlyStudy = Annotated[
+    Path,
+    typer.Option(
+        default_factory=only_study,
+        help="Folder of the study: results/<study>.",
+        show_default="the only study in results/",
+    ),
+]
