@@ -1,6 +1,7 @@
 """A study through a played Kubernetes: what is submitted, what it may, and that it works."""
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -80,12 +81,17 @@ def test_a_study_in_pods(
     jobs = {rule_of(job): job for job in cluster.jobs.values()}
     assert sorted(jobs) == ["collect", "predict", "prepare", "prompts", "score"]
     assert cluster.deleted == set(cluster.jobs)
+    (log,) = (workplace.folder / ".snakemake" / "log").glob("*.log")
+    assert set(re.findall("snakejob-[0-9a-f-]*", log.read_text())) == set(cluster.jobs)
     for job in jobs.values():
         spec = job["spec"]["template"]["spec"]
         assert spec["containers"][0]["image"] == PROFILE["container-image"]
         claims = [v["persistentVolumeClaim"] for v in spec["volumes"] if v["name"] == "pambench"]
         assert claims == [{"claimName": OBJECTS["PersistentVolumeClaim"]["metadata"]["name"]}]
-        assert {"name": "pambench", "mountPath": "/shared"} in spec["containers"][0]["volumeMounts"]
+        mounts = spec["containers"][0]["volumeMounts"]
+        assert {"name": "pambench", "mountPath": "/shared"} in mounts
+        assert {"name": "shm", "mountPath": "/dev/shm"} in mounts
+        assert {"name": "shm", "emptyDir": {"medium": "Memory"}} in spec["volumes"]
     requests = {rule: resources(job)["requests"] for rule, job in jobs.items()}
     assert [rule for rule, asked in requests.items() if GPU in asked] == ["predict"]
     assert (requests["predict"][GPU], requests["predict"]["memory"]) == ("1", "3000M")
