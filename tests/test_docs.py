@@ -481,4 +481,6 @@ def test_the_citation_is_that_of_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"]
-    assert citation["preferred-citation"]["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "preferred-citation" not in citation  # it would be cited in place of the software
+    (paper,) = citation["references"]
+    assert paper["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
