@@ -398,7 +398,10 @@ def status(study: Folder) -> None:
 @app.command()
 def estimate(
     study: Annotated[Path, typer.Argument(help="Study file.")],
-    rates: Annotated[Path, typer.Option(help="YAML file of rates.")] = Path("config/rates.yaml"),
+    rates: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of rates; by default config/rates.yaml of the project."),
+    ] = None,
     gpus: Annotated[int, typer.Option(help="GPUs at hand.", min=1)] = 4,
     cores: Annotated[int, typer.Option(help="Cores at hand.", min=1)] = 32,
     objects: Annotated[
@@ -412,10 +415,13 @@ def estimate(
     from benchmark.study import Study
 
     read = Study.read(load_yaml(study), str(study))
-    table = estimate.Rates.read(load_yaml(rates), str(rates))
-    for line in estimate.text(estimate.work(read, table, objects), gpus=gpus, cores=cores):
+    rates = rates or estimate.RATES
+    done = estimate.work(read, estimate.Rates.read(load_yaml(rates), str(rates)), objects)
+    for line in estimate.text(done, gpus=gpus, cores=cores):
         print(line)
-    print(estimate.memory(read, gpus=gpus, cores=cores))
+    if left_out := estimate.trainings(read):
+        print(left_out)
+    print(estimate.memory(read, done, gpus=gpus, cores=cores))
 
 
 @app.command()

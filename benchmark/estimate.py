@@ -9,13 +9,28 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from benchmark import paths
-from benchmark.adapter import find
+from benchmark.adapter import Learner, find
+from benchmark.analysis import MEMORY_PER_SIZE
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.settings import Settings
 from benchmark.study import Method, Study
 
-Unit = Literal["dataset", "scan", "object", "prompt", "slice", "row", "job", "scan of a method"]
+RATES = Path(__file__).parents[1] / "config" / "rates.yaml"
+"""The rates that ship with the project."""
+
+Unit = Literal[
+    "dataset",
+    "scan",
+    "object",
+    "prompt",
+    "slice",
+    "slice of a scan",
+    "slice of a scan, per prompt",
+    "row",
+    "job",
+    "scan of a method",
+]
 
 _STAGES = ("prepare", "prompts", "read", "score", "start", "collect")
 _ONE_PROMPT = ("box3d", "structure")
@@ -25,12 +40,14 @@ _ONE_PROMPT = ("box3d", "structure")
 class Rate(Settings):
     """What one unit of a stage, or of the methods of an adapter, costs.
 
-    ``of``: a stage (`_STAGES`) or an adapter. One of ``cpu_s``, ``gpu_s``, ``gpu_gflop`` (what a
-    GPU does at ``gpu_tflops``); with none of them nobody knows. ``bytes``: left on the disk.
+    ``of``: a stage (`_STAGES`) or an adapter. ``protocols``: only of methods that run under one of
+    them. One of ``cpu_s``, ``gpu_s``, ``gpu_gflop`` (what a GPU does at ``gpu_tflops``); with none
+    of them nobody knows. ``bytes``: left on the disk. A ``slice`` is one of a prompt's object.
     """
 
     of: str
     per: Unit
+    protocols: tuple[str, ...] = ()
     cpu_s: float | None = Field(default=None, ge=0)
     gpu_s: float | None = Field(default=None, ge=0)
     gpu_gflop: float | None = Field(default=None, ge=0)
@@ -49,12 +66,14 @@ class Rate(Settings):
 class Rates(Settings):
     """A table of rates, and what the catalogue does not tell.
 
-    ``scans``, ``objects``: of datasets by id, ``scans`` as in the catalogue; an object a structure
-    and scan is counted elsewhere.
+    ``slices_per_object``, ``slices_per_scan``: assumed for all. ``scans``, ``objects``: of datasets
+    by id, ``scans`` as in the catalogue; elsewhere each scan is taken to hold one object of each
+    structure.
     """
 
     gpu_tflops: float = Field(gt=0)
     slices_per_object: float = Field(gt=0)
+    slices_per_scan: float = Field(gt=0)
     scans: dict[str, int] = {}
     objects: dict[str, int] = {}
     rates: tuple[Rate, ...]
@@ -94,8 +113,9 @@ def count(entry: Dataset, rates: Rates) -> Count:
             return Count(scans, _rows(objects), scans * len(entry.labels), known=True)
     if not scans:
         raise UserError(
-            f"The catalogue does not know how many scans {entry.id} has. Next step: prepare it, or "
-            "write the number under scans in the file of rates."
+            f"The catalogue does not know how many scans {entry.id} has. Next step: write the "
+            "number under scans in the entry or in the file of rates, or have the scans counted: "
+            "snakemake --configfile STUDY --until prepare"
         )
     structures = scans * len(entry.labels)
     return Count(scans, rates.objects.get(entry.id, structures), structures, known=False)
@@ -118,10 +138,20 @@ def work(study: Study, rates: Rates, objects: int | None = None) -> list[Work]:
     }
     done = [_work(r.of, r, whole[r.per], rates) for r in rates.rates if r.of in _STAGES]
     for name, method in study.methods.items():
-        mine = [rate for rate in rates.rates if rate.of == method.adapter]
+        protocol = study.runs[name].options.get("protocol")
+        mine = [
+            rate
+            for rate in rates.rates
+            if rate.of == method.adapter and (not rate.protocols or protocol in rate.protocols)
+        ]
         asked = structures if method.prompt == "structure" else found
         prompts = asked * _repeats(method, study)
-        units = whole | {"prompt": prompts, "slice": prompts * rates.slices_per_object}
+        units = whole | {
+            "prompt": prompts,
+            "slice": prompts * rates.slices_per_object,
+            "slice of a scan": scans * rates.slices_per_scan,
+            "slice of a scan, per prompt": prompts * rates.slices_per_scan,
+        }
         unknown = Rate(
             of=method.adapter, per="prompt", basis="not known", source="no rate is given"
         )
@@ -149,24 +179,44 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
     slow = max(wall, key=lambda name: wall[name])
     on = {"GPUs": "gpu_hours", "cores": "cpu_hours"}[slow]
     if wall[slow]:
-        most = max(done, key=lambda item: getattr(item, on) or 0)
-        share = getattr(most, on) / {"GPUs": gpu, "cores": cpu}[slow]
-        yield f"The bottleneck: the {slow}, {share:.0%} of whose hours go to {most.name}."
+        by_name: dict[str, float] = {}
+        for item in done:
+            by_name[item.name] = by_name.get(item.name, 0) + (getattr(item, on) or 0)
+        most = max(by_name, key=lambda name: by_name[name])
+        share = by_name[most] / sum(by_name.values())
+        yield f"The bottleneck: the {slow}, {share:.0%} of whose hours go to {most}."
     size = sum(item.units * item.rate.bytes for item in done)
     yield f"Results on the disk: {size / 1e9:,.0f} GB, beside the data."
     if lacking := [item.name for item in done if item.rate.basis == "not known"]:
         yield f"Not in these sums, since nobody knows the rate: {', '.join(lacking)}."
 
 
-def memory(study: Study, *, gpus: int, cores: int) -> str:
-    """The most memory that jobs claim at once, in a sentence."""
+def trainings(study: Study) -> str | None:
+    """What of a study that trains models no sum holds, in a sentence; None for other studies."""
+    models = set()
+    for trained in study.trained:
+        learner = find(trained.run.adapter)(trained.run.options)
+        assert isinstance(learner, Learner)
+        models |= {(trained.run.fit.id, learner.model_for(dataset)) for dataset in study.entries}
+    if not models:
+        return None
+    return f"Not in these sums: {len(models):,} trainings and the predictions of their models."
+
+
+def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
+    """The most memory that jobs claim at once, in a sentence; ``done``: of `work`."""
     needs = [find(method.adapter)(method.options).needs for method in study.methods.values()]
     on_gpu = max((one.memory_mb for one in needs if one.gpu), default=0)
     cpu = [one.memory_mb // one.threads for one in needs if not one.gpu]
     on_core = max([_PREPARE_MB, *cpu])
     claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
     one, other, every = (f"{gb:,.0f} GB" for gb in claims)
-    return f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most."
+    size = sum(item.units * item.rate.bytes for item in done if item.rate.of == "collect")
+    analysis = max(_PREPARE_MB / 1000, MEMORY_PER_SIZE * size / 1e9)
+    return (
+        f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most. At "
+        f"the end each analysis claims {analysis:,.0f} GB; --resources mem_mb=... bounds their sum."
+    )
 
 
 _PREPARE_MB = 4000

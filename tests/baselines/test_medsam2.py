@@ -23,8 +23,10 @@ from baselines.medsam2_video import MEAN, STD, to_frames
 from baselines.medsam_preprocess import to_uint8
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
+from benchmark.estimate import RATES, Rates
 from benchmark.masks import Mask
 from benchmark.prompts import Box2D, Mask2D
+from benchmark.settings import load_yaml
 from benchmark.volume import Volume
 from benchmark.weights import registry as weights
 from tests.baselines.test_medsam2_network import SMALL, inventory
@@ -189,6 +191,32 @@ def test_slices_are_embedded_once_for_all_objects(
         assert np.count_nonzero(mask != dense(method(reach_mm=10, batch=1), volume, prompt)) <= 3
         far = np.abs(np.flatnonzero(mask.any(axis=(1, 2))) - prompt.slice)
         assert far.max() == 3 or prompt.slice == 20
+
+
+def test_the_rates_know_that_the_whole_scan_is_followed(
+    method: Callable[..., MedSam2], volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its defaults; the guiding slice is walked from twice, the embeddings are made once."""
+    adapter, steps, embedded = method(), list[int](), list[int]()
+    forward, embed = adapter.network.forward, adapter.network.get_image_features
+
+    def step(session: Any, *, frame_idx: int, **more: Any) -> Any:
+        steps.append(frame_idx)
+        return forward(session, frame_idx=frame_idx, **more)
+
+    def embedding(frames: Any, **more: Any) -> Any:
+        embedded.append(len(frames))
+        return embed(frames, **more)
+
+    monkeypatch.setattr(adapter.network, "forward", step)
+    monkeypatch.setattr(adapter.network, "get_image_features", embedding)
+    prompts: list[Box2D | Mask2D] = [box(), drawn()]
+    assert len(list(adapter.segment(volume, prompts))) == len(prompts)
+    assert sorted(steps) == sorted([*range(COUNT), 9] * len(prompts))
+    assert sum(embedded) == COUNT
+    table = Rates.read(load_yaml(RATES), "rates")
+    units = [rate.per for rate in table.rates if rate.of == "medsam2"]
+    assert units == ["slice of a scan", "slice of a scan, per prompt"]
 
 
 def test_only_the_largest_component_is_kept(method: Callable[..., MedSam2], volume: Volume) -> None:

@@ -1,13 +1,16 @@
 """An estimate is counts times rates: held against sums by hand."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmark import catalogue, objects, paths, prepare
+from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.estimate import Rates, count, memory, text, work
+from benchmark.estimate import Rates, count, memory, text, trainings, work
 from benchmark.settings import load_yaml
 from benchmark.study import Study
 from benchmark.tables import write_table
@@ -28,7 +31,8 @@ STUDY: dict[str, Any] = {
 
 def rates(*rows: dict[str, Any], **more: Any) -> Rates:
     told = [{"basis": "measured", "source": "here", **row} for row in rows]
-    content = {"gpu_tflops": 2, "slices_per_object": 10, "rates": told, **more}
+    content = {"gpu_tflops": 2, "slices_per_object": 10, "slices_per_scan": 20, "rates": told}
+    content |= more
     return Rates.read(content, "rates.yaml")
 
 
@@ -42,6 +46,8 @@ def rates(*rows: dict[str, Any], **more: Any) -> Rates:
         ("read", "scan of a method", 105 * 3),
         ("pam-2dmask", "prompt", 169 * (3 + 1)),
         ("pam-2dmask", "slice", 169 * (3 + 1) * 10),
+        ("pam-2dmask", "slice of a scan", 105 * 20),
+        ("pam-2dmask", "slice of a scan, per prompt", 169 * (3 + 1) * 20),
         ("nnunet", "dataset", 2),
         ("nnunet", "prompt", 169),
         ("box-fill", "prompt", 169),
@@ -74,8 +80,54 @@ def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nobody knows the rate: box." in told
     more = "\n".join(text(work(study, table, objects=210), gpus=7, cores=2))
     assert "| all | | | 105 | 910 | |" in more
-    claimed = memory(study, gpus=2, cores=2)
-    assert claimed.endswith("32 GB for one on a GPU, 4 GB on a core; 72 GB at most.")
+
+
+def test_a_method_has_all_its_rates_and_only_those_of_its_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    box = {"methods": {"box": {"adapter": "pam-2dbox", "prompt": "box2d", "weights": "pam-small"}}}
+    table = rates(
+        {"of": "pam-2dbox", "per": "dataset", "gpu_s": 3600},
+        {"of": "pam-2dbox", "per": "dataset", "gpu_s": 7200, "protocols": ["rigorous"]},
+        {"of": "pam-2dbox", "per": "dataset", "gpu_s": 36000, "protocols": ["paper"]},
+        {"of": "collect", "per": "dataset", "gpu_s": 7200},
+    )
+    for protocol, hours, share in (("rigorous", 6, "60%"), ("paper", 22, "85%")):
+        done = work(Study.read(STUDY | box | {"protocol": protocol}, "s"), table)
+        assert sum(item.gpu_hours or 0 for item in done if item.name == "box") == hours
+        told = "\n".join(text(done, gpus=1, cores=1))
+        assert f"{share} of whose hours go to box." in told
+
+
+def test_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An analysis holds twenty times the size of the scores, and claims 4 GB at least."""
+    monkeypatch.chdir(tmp_path)
+    study = Study.read(STUDY, "s")
+    rows = (169 + 169) * (3 + 1 + 1) + 169
+    for size, told in ((3e9 / rows, "60 GB"), (1, "4 GB")):
+        table = rates({"of": "collect", "per": "row", "cpu_s": 1, "bytes": size})
+        claimed = memory(study, work(study, table), gpus=2, cores=2)
+        assert "32 GB for one on a GPU, 4 GB on a core; 72 GB at most." in claimed
+        assert f"each analysis claims {told};" in claimed
+
+
+def test_trainings_are_told_to_be_left_out() -> None:
+    """Three seeds fine-tuned on ten datasets each, ten from scratch, five settings by three."""
+    named = {name: load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("training", "paper")}
+    told = trainings(Study.read(named["training"], "training"))
+    assert told
+    assert f"{3 * 10 + 10 + 5 * 3} trainings" in told
+    assert trainings(Study.read(named["paper"], "paper")) is None
+
+
+def test_the_rates_of_the_project_are_found_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["estimate", str(ROOT / "config" / "quickstart.yaml")])
+    assert done.exit_code == 0, done.output
+    assert "| all | | |" in done.stdout
 
 
 def test_what_was_prepared_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +164,11 @@ def test_scans_are_those_that_are_prepared(
 
 def test_a_number_of_scans_that_nobody_knows_is_asked_for() -> None:
     (entry,) = Study.read(STUDY | {"datasets": ["D03"]}, "s").entries.values()
-    with pytest.raises(UserError, match=r"how many scans D03 has.*under scans"):
+    with pytest.raises(
+        UserError, match=r"how many scans D03 has.*under scans in the entry.*"
+    ) as told:
         count(entry, rates())
+    assert "snakemake --configfile STUDY --until prepare" in str(told.value)
     assert count(entry, rates(scans={"D03": 7})).scans == 7
 
 
@@ -130,7 +185,13 @@ def test_docs_scale_shows_the_estimate_of_the_paper(
     table = Rates.read(load_yaml(ROOT / "config" / "rates.yaml"), "rates")
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    told = [*text(work(study, table), gpus=4, cores=32), memory(study, gpus=4, cores=32)]
+    done = work(study, table)
+    told = [*text(done, gpus=4, cores=32), memory(study, done, gpus=4, cores=32)]
     assert "\n".join(told) in page
-    more = list(text(work(study, table, 1_345_871), gpus=4, cores=32))
-    assert "\n".join(more[-3:]) in page
+    with (ROOT / "reports" / "paper" / "numbers.csv").open(encoding="utf-8", newline="") as file:
+        stated = {row["key"]: row["stated"] for row in csv.DictReader(file)}
+    found = int(stated["n_3d_objects"])
+    assert f"{found:,} objects; with `--objects {found}`" in page.replace("\n", " ")
+    done = work(study, table, found)
+    more = [*list(text(done, gpus=4, cores=32))[-3:], memory(study, done, gpus=4, cores=32)]
+    assert "\n".join(more) in page

@@ -14,8 +14,11 @@ from benchmark import prompts as prompting
 from benchmark.adapter import find
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
+from benchmark.estimate import RATES, Rates
+from benchmark.machine import costs
 from benchmark.masks import Mask
 from benchmark.prompts import Mask2D, Prompt
+from benchmark.settings import load_yaml
 from benchmark.volume import Volume
 from benchmark.weights import registry as weights
 from benchmark.weights import store as weights_store
@@ -312,6 +315,31 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
         volume, [prompt]
     )
     np.testing.assert_array_equal(as_authors.mask, never.mask)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "released", "tutorial", "rigorous"])
+@pytest.mark.parametrize(("name", "kind"), [("pam-2dbox", "box2d"), ("pam-3dbox", "box3d")])
+def test_the_rates_know_the_passes_of_box2mask(
+    folder: Path, name: str, kind: str, protocol: str
+) -> None:
+    """Those of a prompt, counted; a pass is that of a network of the published size."""
+    with torch.device("meta"):
+        published, image = Box2Mask(Box2MaskConfig()), torch.empty(1, 1, 224, 224)
+    each = (costs.flops(lambda: published(image)) or 0) / 1e9
+    array = np.random.default_rng(5).normal(size=(24, 24, 28)).astype(np.float32)
+    inside = np.zeros(array.shape, np.bool_)
+    inside[2:22, 8:16, 8:18] = True
+    shown: list[int] = []
+    adapter = loaded(name, folder, {"protocol": protocol})
+    adapter.box_network.register_forward_pre_hook(lambda _, args: shown.append(len(args[0])))
+    list(adapter.segment(Volume(array + 4 * inside, SPACING, "CT"), prompts(inside, kind)))
+    table = Rates.read(load_yaml(RATES), "rates")
+    (rate,) = (
+        rate.gpu_gflop
+        for rate in table.rates
+        if rate.of == name and rate.per == "prompt" and protocol in rate.protocols
+    )
+    assert rate == pytest.approx(sum(shown) * each, rel=1e-3)
 
 
 def test_guiding_slices_of_one_intensity_are_passed_over(folder: Path) -> None:
