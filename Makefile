@@ -42,19 +42,19 @@ scale: $(READY)  ## Measure what the workflow itself costs, and how its memory g
 ON_TWO := OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node 2 --no-python $(BIN)/pambench train
 
 weights: $(READY)  ## Train the small networks anew, as they ship; nine hours on two cores.
-	$(BIN)/pambench train small-propmask-first --out data/training/small-first --resume
-	$(BIN)/pambench train small-propmask-second --out data/training/small-second --resume \
+	$(BIN)/pambench train small-propmask-first --output data/training/small-first --resume
+	$(BIN)/pambench train small-propmask-second --output data/training/small-second --resume \
 		--start data/training/small-first/propmask.safetensors
-	$(BIN)/pambench train small-propmask-third --out data/training/small-third --resume \
+	$(BIN)/pambench train small-propmask-third --output data/training/small-third --resume \
 		--start data/training/small-second/propmask.safetensors
-	$(BIN)/pambench train small-propmask-fourth --out data/training/small-fourth --resume \
+	$(BIN)/pambench train small-propmask-fourth --output data/training/small-fourth --resume \
 		--start data/training/small-third/propmask.safetensors
-	$(ON_TWO) small-propmask --out data/training/small --resume --workers 0 \
+	$(ON_TWO) small-propmask --output data/training/small --resume --workers 0 \
 		--from data/training/small-fourth/propmask.safetensors
-	$(BIN)/pambench train small-box2mask-first --out data/training/small-box-first --resume
-	$(BIN)/pambench train small-box2mask-second --out data/training/small-box-second --resume \
+	$(BIN)/pambench train small-box2mask-first --output data/training/small-box-first --resume
+	$(BIN)/pambench train small-box2mask-second --output data/training/small-box-second --resume \
 		--start data/training/small-box-first/box2mask.safetensors
-	$(BIN)/pambench train small-box2mask --out data/training/small-box --resume \
+	$(BIN)/pambench train small-box2mask --output data/training/small-box --resume \
 		--start data/training/small-box-second/box2mask.safetensors
 	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
 	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors

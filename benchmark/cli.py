@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from benchmark import datasets_cli
 from benchmark.analysis.commands import app as analyse
+from benchmark.arguments import Folder, Input, OnlyStudy, Output, only_study
 from benchmark.errors import UserError, unknown_name
 from benchmark.machine.room import stop_at_full_disk
 from benchmark.weights import commands as weights_cli
@@ -52,18 +53,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 stage = partial(app.command, rich_help_panel=STAGES)
-methods = typer.Typer(help="What methods are registered.", no_args_is_help=True)
+methods = typer.Typer(help="List and show methods.", no_args_is_help=True)
 app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(methods, name="methods")
 app.add_typer(weights_cli.app, name="weights")
 app.add_typer(analyse, name="analyse")
 
-Output = Annotated[Path, typer.Option(help="File to write.")]
-Input = Annotated[Path, typer.Option(help="File to read.")]
 Entry = Annotated[str, typer.Option(help="Catalogue id, or the path of an entry's YAML file.")]
 
 
-def _tell_version(asked: bool) -> None:
+def _show_version(asked: bool) -> None:
     if asked:
         print(f"pambench {version('pambench')}")
         raise typer.Exit
@@ -71,9 +70,14 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    told: Annotated[
+    shown: Annotated[
         bool,
-        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell it and exit."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """Benchmark of promptable 3D medical image segmentation."""
@@ -112,7 +116,7 @@ _MISPLACED = {
 
 @stage()
 def settings(content: str, output: Output) -> None:
-    """Write the settings of a stage (JSON) to the folder of its results."""
+    """Write a stage's settings to a JSON file."""
     import json
 
     from benchmark.files import write_json
@@ -122,7 +126,10 @@ def settings(content: str, output: Output) -> None:
 
 @stage()
 def fetch(dataset: Entry, output: Output) -> None:
-    """Fetch a dataset; always ends in a status file: ready, manual or failed, and why."""
+    """Fetch a dataset.
+
+    Always writes a status file: ready, manual or failed, and why.
+    """
     from benchmark import catalogue
     from benchmark.files import write_json
 
@@ -132,7 +139,10 @@ def fetch(dataset: Entry, output: Output) -> None:
 
 @stage()
 def fetch_weights(weights: Entry, output: Output) -> None:
-    """Fetch the weights of a method and check their hash; always ends in a status file."""
+    """Fetch the weights of a method.
+
+    Checks their hash and always writes a status file.
+    """
     from benchmark.files import write_json
     from benchmark.weights import store as weights_store
     from benchmark.weights.registry import load
@@ -150,7 +160,10 @@ def prepare(
     reference: Output,
     failures: Output,
 ) -> None:
-    """Check the scans of a shard and find their objects; a bad scan is set aside."""
+    """Check the scans of a shard, find objects.
+
+    A bad scan is set aside.
+    """
     from benchmark import catalogue, prepare
     from benchmark import objects as schemas
     from benchmark.files import read_json
@@ -188,7 +201,10 @@ def prompts(
 def split(
     images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
 ) -> None:
-    """Divide the scans of a dataset by patient into those to learn from and those held back."""
+    """Split the scans of a dataset by patient.
+
+    One part is trained on, the other is held back.
+    """
     from benchmark import splits
     from benchmark.files import write_json
     from benchmark.tables import read_table, records
@@ -199,11 +215,18 @@ def split(
 @stage()
 def plan(
     settings: Input,
-    data: Annotated[list[Path], typer.Option(help="Folder of a prepared dataset; repeated.")],
-    split: Annotated[list[Path], typer.Option(help="Its split; as many, in their order.")],
+    data: Annotated[
+        list[Path], typer.Option(help="Folder of a prepared dataset. Can be repeated.")
+    ],
+    split: Annotated[
+        list[Path], typer.Option(help="Split of the dataset; one for each --data, in that order.")
+    ],
     output: Output,
 ) -> None:
-    """Have a method that learns plan for training cases; ends in a status file."""
+    """Run a trainable method's planning step.
+
+    Writes a status file.
+    """
     from benchmark import at_hand, fitting
     from benchmark.files import read_json, write_json
     from benchmark.specs import Fit
@@ -230,7 +253,10 @@ def fit(
         str, typer.Option(help="Options of the method that only change its speed, as YAML.")
     ] = "{}",
 ) -> None:
-    """Train a method on its training cases; ends in a status file. Runs under torchrun too."""
+    """Train a method on its training cases.
+
+    Writes a status file. Runs under torchrun too.
+    """
     from benchmark import fitting
     from benchmark.files import read_json, write_json
     from benchmark.machine.claim import claim
@@ -257,7 +283,7 @@ def fit(
     purpose = f"{learnt.adapter} learns {output.parent.name}"
     with claimed as wanted, device(learnt.adapter, purpose) as where:
         if not wanted:
-            print(f"{output} has been made by another process meanwhile")
+            print(f"{output} was made by another process in the meantime")
             return
         status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
         if fitting.is_first_process():
@@ -273,16 +299,19 @@ def predict(
     times: Output,
     weights_status: Annotated[Path | None, typer.Option(help="Status of the weights.")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Reference masks, for a control that is marked to see them.")
+        Path | None, typer.Option(help="Reference masks, for a control that may see them.")
     ] = None,
     model_status: Annotated[
-        Path | None, typer.Option(help="Status of the training, for a method that learns.")
+        Path | None, typer.Option(help="Status of the training, for a trainable method.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="Split of the dataset, for a method that learns.")
+        Path | None, typer.Option(help="Split of the dataset, for a trainable method.")
     ] = None,
 ) -> None:
-    """Run a method over a shard: images and prompts in, masks out, no labels."""
+    """Run a method on the scans of a shard.
+
+    Reads images and prompts, writes masks; sees no labels.
+    """
     from benchmark import at_hand, inference, splits
     from benchmark.files import read_json
     from benchmark.machine.claim import claim
@@ -302,7 +331,7 @@ def predict(
     # The times are written last: where they are there, so are the masks.
     with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
         if not wanted:
-            print(f"{masks} has been made by another process meanwhile")
+            print(f"{masks} was made by another process in the meantime")
             return
         results = inference.predict(
             run,
@@ -332,7 +361,10 @@ def score_shard(
     masks: Input,
     output: Output,
 ) -> None:
-    """Score the masks of a shard against the references: the whole expected grid."""
+    """Score the masks of a shard.
+
+    Compares them with the references; every expected cell gets a row.
+    """
     from benchmark import scoring
     from benchmark.files import read_json
     from benchmark.specs import Run, Scoring
@@ -347,12 +379,12 @@ def score_shard(
     write_table(rows, scoring.SCHEMA, output)
 
 
-Folder = Annotated[Path, typer.Option(help="Folder of the study, such as results/demo.")]
-
-
 @stage()
 def collect(study: Folder) -> None:
-    """Join the shards of a study to scores, times and failures, with the run record."""
+    """Join the shards of a study.
+
+    Writes its scores, times, failures and run record.
+    """
     from benchmark.collect import collect
 
     collect(_study(study / "settings.json"), study)
@@ -360,7 +392,10 @@ def collect(study: Folder) -> None:
 
 @stage()
 def training_runs(study: Folder) -> None:
-    """Make the table of the models that a study trained: how well each does on each dataset."""
+    """Tabulate the models that a study trained.
+
+    How well each does on each dataset.
+    """
     from benchmark.files import atomic
     from benchmark.training_runs import table
 
@@ -370,7 +405,10 @@ def training_runs(study: Folder) -> None:
 
 @stage()
 def measure(study: Folder) -> None:
-    """Measure the lesions of the study's cohorts, and join the tables of their patients."""
+    """Measure the lesions of a study's cohorts.
+
+    Also joins the tables of their patients.
+    """
     from benchmark.measures import measure
 
     measure(_study(study / "settings.json"), study)
@@ -378,7 +416,10 @@ def measure(study: Folder) -> None:
 
 @stage()
 def check(study: Folder, output: Output) -> None:
-    """Fail where a study lost more scans, datasets or cells of a method than its budget allows."""
+    """Fail if a study lost more than allowed.
+
+    Compares the lost scans, datasets and cells of each method with the study's budget.
+    """
     from benchmark.collect import check
     from benchmark.files import write_json
 
@@ -388,8 +429,11 @@ def check(study: Folder, output: Output) -> None:
 
 
 @app.command()
-def status(study: Folder) -> None:
-    """Tell how far a study is, running or finished: stages, trainings, cells by method."""
+def status(study: OnlyStudy) -> None:
+    """Show the progress of a study.
+
+    Running or finished: stages, trainings, and cells by method and dataset.
+    """
     from benchmark.status import summary
 
     print(summary(_study(study / "settings.json"), study.absolute().parents[1]))
@@ -402,14 +446,17 @@ def estimate(
         Path | None,
         typer.Option(help="YAML file of rates; by default config/rates.yaml of the project."),
     ] = None,
-    gpus: Annotated[int, typer.Option(help="GPUs at hand.", min=1)] = 4,
-    cores: Annotated[int, typer.Option(help="Cores at hand.", min=1)] = 32,
+    gpus: Annotated[int, typer.Option(help="Number of GPUs.", min=1)] = 4,
+    cores: Annotated[int, typer.Option(help="Number of cores.", min=1)] = 32,
     objects: Annotated[
         int | None,
-        typer.Option(help="Objects in all, if known better than by the catalogue.", min=1),
+        typer.Option(help="Total number of objects, if you know it better.", min=1),
     ] = None,
 ) -> None:
-    """Estimate what a study takes: hours by stage and method, disk, memory, the bottleneck."""
+    """Estimate what a study takes.
+
+    Hours by stage and method, disk, memory, and the bottleneck.
+    """
     from benchmark import estimate
     from benchmark.settings import load_yaml
     from benchmark.study import Study
@@ -433,9 +480,12 @@ def check_adapter(
         typer.Option(help="Weights: an id of the registry, the YAML file of an entry, or a file."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    prompt: Annotated[str | None, typer.Option(help="The only kind of prompt to check.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Check only this prompt kind.")] = None,
 ) -> None:
-    """Run a method through the conformance checks and tell what is still wrong."""
+    """Check that a method conforms.
+
+    Runs the conformance checks and lists what fails.
+    """
     from benchmark.conformance.checks import findings
     from benchmark.kinds import KINDS
     from benchmark.settings import parse_yaml
@@ -457,38 +507,50 @@ def check_adapter(
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}", flush=True)
         failed += not finding.ok
     if failed:
-        print(f"{name} does not conform yet: {failed} to mend")
+        print(f"{name} does not conform yet: {failed} to fix")
         raise typer.Exit(1)
     print(f"{name} conforms")
 
 
 @app.command()
 def export(
-    run: Annotated[
-        Path, typer.Option(help="Method of --study; without it, a folder below results/runs.")
-    ],
     dataset: Annotated[str, typer.Option(help="Id of the dataset.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],
+    method: Annotated[str | None, typer.Option(help="Name of the method in the study.")] = None,
     study: Annotated[
-        Path | None, typer.Option(help="Folder of the study that names the method, results/NAME.")
+        Path | None,
+        typer.Option(
+            help="Folder of the study: results/<study>. By default the only study in results/."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder below results/runs, in place of --method.")
     ] = None,
     variant: Annotated[str, typer.Option(help="Variant of the method, if it has any.")] = "",
 ) -> None:
-    """Write a method's masks as NIfTI label maps on the images' own grids, for any viewer."""
+    """Export a method's masks as NIfTI.
+
+    Label maps on the images' own grids, for any viewer.
+    """
     from benchmark.export import export
 
-    if study is not None:
+    if method is not None and run is None:
+        study = study or only_study()
         runs = _study(study / "settings.json").runs
-        if str(run) not in runs:
-            raise UserError(unknown_name("method of the study", str(run), runs))
-        run = study.parent / "runs" / runs[str(run)].id
+        if method not in runs:
+            raise UserError(unknown_name("method of the study", method, runs))
+        run = study.parent / "runs" / runs[method].id
+    elif run is None or method is not None or study is not None:
+        raise UserError(
+            "Name either the --method of a study, or a folder below results/runs by --run."
+        )
     written, left_out = export(run, dataset, output, variant=variant)
     print(*written, sep="\n")
     if left_out:
-        print(f"not predicted so far, left out: {left_out:,} scans", file=sys.stderr)
+        print(f"not predicted yet, left out: {left_out:,} scans", file=sys.stderr)
 
 
-Labels = Annotated[Path, typer.Option(help="Folder of label files, one a scan.")]
+Labels = Annotated[Path, typer.Option(help="Folder of label files, one per scan.")]
 
 
 @app.command()
@@ -498,13 +560,13 @@ def score(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file that names the values of label maps, a line each, as '1: liver' or "
+            help="YAML file that names the values of label maps, one per line: '1: liver' or "
             "'1: {name: liver, nsd_tolerance_mm: 3}'. Without it every value is a structure."
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("scores"),
     tolerance: Annotated[
-        float, typer.Option(help="Tolerance of NSD in mm, where the labels name none.", min=0)
+        float, typer.Option(help="Tolerance of NSD in mm, unless the labels name one.", min=0)
     ] = 2.0,
     empty: Annotated[
         str,
@@ -515,20 +577,21 @@ def score(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            help="The surface metrics as another library defines them too, in columns of their "
-            "own: 'monai', 'medpy' or 'simpleitk'. Can be repeated."
+            help="Also compute the surface metrics as another library defines them, in extra "
+            "columns: 'monai', 'medpy' or 'simpleitk'. Can be repeated."
         ),
     ] = None,
     threads: Annotated[
         int,
-        typer.Option(help="Structures compared at a time; 0: as many as there are cores.", min=0),
+        typer.Option(help="Structures compared at once; 0 means one per core.", min=0),
     ] = 0,
 ) -> None:
-    """Score finished predictions: two folders of label files, paired by name.
+    """Score finished predictions.
 
-    NIfTI, MHA, NRRD and .seg.nrrd can be mixed. Every structure of every reference is expected: a
-    prediction that is missing, broken or on another grid is a failure, counted and told. Writes
-    scores.parquet and scores.csv, a row a structure of a scan, and prints a table of means.
+    Takes two folders of label files, paired by name. NIfTI, MHA, NRRD and .seg.nrrd can be mixed.
+    Every structure of every reference is expected: a prediction that is missing, broken or on
+    another grid is reported as a failure. Writes scores.parquet and scores.csv, with one row per
+    structure and scan, and prints a table of means.
     """
     from benchmark.files import atomic, require_writable
     from benchmark.finished import pairs as finished
@@ -571,9 +634,12 @@ def score(
 
 @app.command("metrics")
 def list_metrics(
-    markdown: Annotated[bool, typer.Option(help="As the table of docs/metrics.md.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Print the table of docs/metrics.md.")] = False,
 ) -> None:
-    """List the metrics: formula, unit, range, direction, what empty masks mean, source."""
+    """List the metrics and their definitions.
+
+    Formula, unit, range, direction, what empty masks mean, source.
+    """
     from benchmark import metrics
 
     if markdown:
@@ -594,7 +660,10 @@ def list_methods() -> None:
 
 @methods.command("show")
 def show_method(name: str) -> None:
-    """Show what is known of a method, and its options with their defaults."""
+    """Show a method and its options.
+
+    Options are shown with their defaults.
+    """
     from dataclasses import asdict
 
     from benchmark.adapter import find

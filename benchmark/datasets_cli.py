@@ -6,9 +6,7 @@ import typer
 
 from benchmark.errors import UserError
 
-app = typer.Typer(
-    help="Datasets: list, show, plan, fetch, prepare, verify, cite.", no_args_is_help=True
-)
+app = typer.Typer(help="List, fetch, check and cite datasets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Id, or the path of an entry's YAML file.")]
 Names = Annotated[
@@ -41,7 +39,10 @@ def show(name: Name) -> None:
 
 @app.command()
 def plan(names: Names) -> None:
-    """Tell what a study fetches: sizes, licences, what is done by hand. Asks no network."""
+    """Show what a study fetches.
+
+    Sizes, licences, and what has to be done by hand. Needs no network.
+    """
     from benchmark import plan
 
     for line in plan.text(plan.items(plan.datasets(names))):
@@ -50,7 +51,10 @@ def plan(names: Names) -> None:
 
 @app.command()
 def fetch(names: Names) -> None:
-    """Download and unpack datasets now; the workflow then finds all there."""
+    """Download and unpack datasets.
+
+    The workflow then finds them.
+    """
     from benchmark.plan import datasets, raw_of
 
     missing = []
@@ -60,15 +64,18 @@ def fetch(names: Names) -> None:
         if status.state != "ready":
             missing.append(entry.id)
     if missing:
-        raise UserError(f"Not there yet: {', '.join(missing)}. The reasons stand above.")
+        raise UserError(f"Not there yet: {', '.join(missing)}. The reasons are given above.")
 
 
 @app.command()
 def prepare(
     name: Name,
-    shard: Annotated[int | None, typer.Option(help="Only this shard, from 0.")] = None,
+    shard: Annotated[int | None, typer.Option(help="Prepare only this shard, from 0.")] = None,
 ) -> None:
-    """Try an entry: prepare what is fetched, tell what was found and set aside, write no table."""
+    """Try out the entry of a dataset.
+
+    Prepares what is fetched and shows what was found and what was set aside. Writes no table.
+    """
     from benchmark import catalogue, prepare
     from benchmark.plan import raw_of
     from benchmark.sources import Status
@@ -102,7 +109,10 @@ def prepare(
 
 @app.command()
 def verify(names: Names) -> None:
-    """Read again what was fetched, and compare it with what it was found to be then."""
+    """Check that fetched files are unchanged.
+
+    Reads them all again.
+    """
     from benchmark.plan import datasets, raw_of
     from benchmark.sources import inventory
     from benchmark.sources.fetched import Fetched
@@ -114,7 +124,7 @@ def verify(names: Names) -> None:
             print(f"{entry.id}: nothing is downloaded for it")
             continue
         count, wrong = inventory.verify(Place(raw_of(entry)))
-        print(f"{entry.id}: {count - len(wrong):,} of {count:,} as they were fetched")
+        print(f"{entry.id}: {count - len(wrong):,} of {count:,} files unchanged")
         print(*(f"  {told}" for told in wrong), sep="\n", end="\n" * bool(wrong))
         bad += [entry.id] * bool(wrong)
     if bad:
@@ -127,9 +137,12 @@ def verify(names: Names) -> None:
 @app.command()
 def cite(
     names: Names,
-    bibtex: Annotated[bool, typer.Option("--bibtex", help="As BibTeX.")] = False,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX.")] = False,
 ) -> None:
-    """Tell how datasets are cited, as far as their entries know it."""
+    """Show how to cite datasets.
+
+    As far as their entries say.
+    """
     from benchmark import citations
     from benchmark.plan import datasets
 

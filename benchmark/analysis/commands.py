@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
 app = typer.Typer(
-    help="Compute statistics from tables of scores; the tables are described in docs/analyses.md.",
+    help="Compute statistics from score tables. docs/analyses.md describes the tables.",
     no_args_is_help=True,
 )
 
 Scores = Annotated[Path, typer.Option(help="Long table of scores, csv or parquet.")]
 Objects = Annotated[
-    Path | None, typer.Option(help="Table of the objects: their slices' distance, size, shape.")
+    Path | None, typer.Option(help="Table of the objects: slice distance, size, shape.")
 ]
-Out = Annotated[Path, typer.Option(help="Folder to write the tables to.")]
+Output = Annotated[Path, typer.Option(help="Folder to write the tables to.")]
 SettingsFile = Annotated[
     Path | None,
     typer.Option(help="A study's settings.json, or a YAML file with keys of `analysis`."),
@@ -28,105 +28,138 @@ SettingsFile = Annotated[
 def fingerprint(
     images: Annotated[Path, typer.Option(help="Table of the scans: images.parquet.")],
     objects: Annotated[Path, typer.Option(help="Table of the objects: objects.parquet.")],
-    out: Out,
+    output: Output,
     settings: SettingsFile = None,
 ) -> None:
-    """Properties of the datasets, their object types, and the paper's training samples."""
-    _run("fingerprint", {"images": images, "objects": objects}, out, settings)
+    """Describe datasets and their objects.
+
+    Also counts object types and the paper's training samples.
+    """
+    _run("fingerprint", {"images": images, "objects": objects}, output, settings)
 
 
 @app.command()
-def averages(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
-    """Averages by structure, by dataset and over datasets, with intervals and denominators."""
-    _run("averages", {"scores": scores}, out, settings)
+def averages(scores: Scores, output: Output, settings: SettingsFile = None) -> None:
+    """Average the scores.
+
+    By structure, by dataset and over datasets, with intervals and denominators.
+    """
+    _run("averages", {"scores": scores}, output, settings)
 
 
 @app.command()
-def comparison(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
-    """Paired comparison of methods over datasets and over scans, and by a mixed model."""
-    _run("comparison", {"scores": scores}, out, settings)
+def comparison(scores: Scores, output: Output, settings: SettingsFile = None) -> None:
+    """Compare methods pair by pair.
+
+    Over datasets, over scans, and by a mixed model.
+    """
+    _run("comparison", {"scores": scores}, output, settings)
 
 
 @app.command()
-def stability(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
-    """DSC over deviations of the guiding slice: both ANOVAs, and equivalence."""
-    _run("stability", {"scores": scores}, out, settings)
+def stability(scores: Scores, output: Output, settings: SettingsFile = None) -> None:
+    """Compare DSC over guiding slices.
+
+    Both ANOVAs and a test of equivalence over the deviations of the guiding slice.
+    """
+    _run("stability", {"scores": scores}, output, settings)
 
 
 @app.command()
 def thickness(
-    scores: Scores, out: Out, objects: Objects = None, settings: SettingsFile = None
+    scores: Scores, output: Output, objects: Objects = None, settings: SettingsFile = None
 ) -> None:
-    """DSC over the reach of a propagation (analysis.thickness): both ANOVAs, and equivalence."""
-    _run("thickness", {"scores": scores, "objects": objects}, out, settings)
+    """Compare DSC over propagation reach.
+
+    Both ANOVAs and a test of equivalence over the reach in analysis.thickness.
+    """
+    _run("thickness", {"scores": scores, "objects": objects}, output, settings)
 
 
 @app.command()
 def regularity(
     scores: Scores,
     objects: Annotated[Path, typer.Option(help="Table of the objects and their shape.")],
-    out: Out,
+    output: Output,
     settings: SettingsFile = None,
 ) -> None:
-    """Change of DSC against the reference method (analysis.reference) over the objects' shape."""
-    _run("regularity", {"scores": scores, "objects": objects}, out, settings)
+    """Relate the gain in DSC to object shape.
+
+    The gain over the reference method, analysis.reference.
+    """
+    _run("regularity", {"scores": scores, "objects": objects}, output, settings)
 
 
 @app.command()
 def efficiency(
     times: Annotated[Path, typer.Option(help="Table of inference times.")],
-    out: Out,
+    output: Output,
     settings: SettingsFile = None,
 ) -> None:
-    """Inference times by phase, their tests, and costs."""
-    _run("efficiency", {"times": times}, out, settings)
+    """Compare inference times.
+
+    By phase, with tests and costs.
+    """
+    _run("efficiency", {"times": times}, output, settings)
 
 
 @app.command()
 def interaction(
-    out: Out,
+    output: Output,
     interaction: Annotated[
         Path | None, typer.Option(help="Table of measured interaction times.")
     ] = None,
     scores: Annotated[Path | None, typer.Option(help="Long table of scores.")] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Interaction times by kind of prompt, their tests, and DSC a second of interaction."""
-    _run("interaction", {"interaction": interaction, "scores": scores}, out, settings)
+    """Compare interaction times.
+
+    By kind of prompt, with tests and the DSC gained per second of interaction.
+    """
+    _run("interaction", {"interaction": interaction, "scores": scores}, output, settings)
 
 
 @app.command()
-def ranking(scores: Scores, out: Out, settings: SettingsFile = None) -> None:
-    """Ranks by mean, median and significance, how stable they are, and wins by dataset."""
-    _run("ranking", {"scores": scores}, out, settings)
+def ranking(scores: Scores, output: Output, settings: SettingsFile = None) -> None:
+    """Rank the methods.
+
+    By mean, median and significance; how stable the ranks are; wins by dataset.
+    """
+    _run("ranking", {"scores": scores}, output, settings)
 
 
 @app.command()
 def survival(
     cohorts: Annotated[Path, typer.Option(help="Table of patients.")],
     measures: Annotated[Path, typer.Option(help="Table of lesions' sizes by scan and method.")],
-    out: Out,
+    output: Output,
     settings: SettingsFile = None,
 ) -> None:
-    """Change of diameter, area and volume against survival: curves, tests, concordance."""
-    _run("survival", {"cohorts": cohorts, "measures": measures}, out, settings)
+    """Relate change of lesions to survival.
+
+    Change of diameter, area and volume: curves, tests, concordance.
+    """
+    _run("survival", {"cohorts": cohorts, "measures": measures}, output, settings)
 
 
 @app.command()
 def generalisation(
-    out: Out,
+    output: Output,
     runs: Annotated[Path | None, typer.Option(help="Table of training runs.")] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Recovery, gain by fine-tuning, and ablations, from a table of training runs."""
-    _run("generalisation", {"runs": runs}, out, settings)
+    """Summarise training runs.
+
+    Recovery, gain by fine-tuning, and ablations.
+    """
+    _run("generalisation", {"runs": runs}, output, settings)
 
 
-def _run(name: str, inputs: dict[str, Path | None], out: Path, settings: Path | None) -> None:
+def _run(name: str, inputs: dict[str, Path | None], output: Path, settings: Path | None) -> None:
     from benchmark.analysis import analyse
 
     given = {table: path for table, path in inputs.items() if path is not None}
-    analyse(name, given, out, read_settings(settings))
+    analyse(name, given, output, read_settings(settings))
 
 
 def read_settings(path: Path | None) -> "AnalysisSettings":

@@ -31,13 +31,13 @@ def stop_at_trouble(error: Exception, *, loading: bool = False) -> None:
     if _FULL.search(str(error)):
         if loading:
             raise MachineError(
-                f"The model did not find room in the memory of the GPU ({told}). Likely cause: "
-                "another program holds it, or the GPU is too small. Next step: end that program, "
-                "or take a larger GPU or a smaller method, then run the same command again."
+                f"The model does not fit into GPU memory ({told}). Likely cause: another program "
+                "uses it, or the GPU is too small. Next step: end that program, or take a larger "
+                "GPU or a smaller method, then run the same command again."
             ) from error
     elif _BROKEN.search(str(error)):
         raise MachineError(
-            f"The GPU failed, and does nothing more in this process ({told}). Nothing that was "
-            "done is lost: run the same command again. If it comes back for the same shard, the "
-            "method is at fault: mend it, or leave it out."
+            f"The GPU failed, and this process cannot use it any more ({told}). Nothing that was "
+            "done is lost: run the same command again. If it fails again on the same shard, the "
+            "method is at fault: fix it, or leave it out."
         ) from error

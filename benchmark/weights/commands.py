@@ -7,14 +7,17 @@ import typer
 
 from benchmark.errors import UserError
 
-app = typer.Typer(help="Weights of methods: list, fetch, verify, convert.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and check weights.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Id, or the path of an entry's YAML file.")]
 
 
 @app.command("list")
 def list_weights() -> None:
-    """List the weights of the catalogue: at hand or not, licence, what they were trained on."""
+    """List the weights of the catalogue.
+
+    Whether they are here, licence, and what they were trained on.
+    """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
 
@@ -44,7 +47,10 @@ def fetch(
         Path | None, typer.Option("--from", help="File or folder that you have downloaded.")
     ] = None,
 ) -> None:
-    """Download weights, or take them from a file that you have downloaded, and check them."""
+    """Download weights and check them.
+
+    With --from they are taken from a file that you have downloaded.
+    """
     from benchmark.files import write_json
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
@@ -64,9 +70,9 @@ def fetch(
 
 @app.command()
 def verify(name: Name) -> None:
-    """Check weights that are here against what is published, or what was first used; no download.
+    """Check weights against published hashes.
 
-    Prints the sha256 of each file.
+    Or against those of their first use. Downloads nothing; prints the sha256 of each file.
     """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
@@ -79,7 +85,10 @@ def verify(name: Name) -> None:
 
 @app.command()
 def convert(name: Name) -> None:
-    """Write weights that are here as safetensors, which runs then take; says where they lie."""
+    """Convert weights to safetensors.
+
+    Runs then use these. Prints where they are.
+    """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
 

@@ -14,26 +14,26 @@ app = typer.Typer(help="Training of PropMask and Box2Mask.", no_args_is_help=Tru
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint.")] = False,
     start: Annotated[
         str | None,
         typer.Option(
             "--start",
             "--from",
-            help="Weights to start from: a file, an entry of the weights, or general, which is the "
+            help="Weights to start from: a file, an entry of the catalogue, or 'general', the "
             "model of the paper.",
         ),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Adapt the weights of --from to this dataset, an id or the file of an entry; ends "
-            "in an entry that study files can name."
+            help="Adapt the weights of --from to this dataset (id or file of an entry), and write "
+            "an entry that study files can name."
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Learn from all cases of the dataset, hold none back.")
+        bool, typer.Option("--all", help="Train on all cases of the dataset, hold none back.")
     ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")
@@ -43,7 +43,10 @@ def train(
         int | None, typer.Option(min=1, help="Number of steps, instead of the recipe's.")
     ] = None,
 ) -> None:
-    """Train a network by a recipe; under torchrun on several GPUs."""
+    """Train a network by a recipe.
+
+    On several GPUs run it under torchrun.
+    """
     from pam import files
     from pam.network import Box2Mask, Network, PropMask
     from pam.training import own
@@ -65,7 +68,7 @@ def train(
         told = own.learn(
             dataset,
             start,
-            out,
+            output,
             options=options,
             device=device,
             everything=everything,
@@ -81,26 +84,29 @@ def train(
         path, _ = own.found(start)
         box = content.kind == "box2mask"
         network = files.read(path, Box2Mask) if box else files.read(path, PropMask)
-    require_writable(out)
-    print(run(content, out, resume=resume, start=network, device=device, workers=workers))
+    require_writable(output)
+    print(run(content, output, resume=resume, start=network, device=device, workers=workers))
 
 
 @app.command()
 def holdout(
     weights: Annotated[Path, typer.Argument(help="Weights (safetensors) of either network.")],
-    cases: Annotated[int, typer.Option(min=1, help="Generated cases, of up to 6 objects.")] = 20,
+    cases: Annotated[
+        int, typer.Option(min=1, help="Number of generated cases, of up to 6 objects each.")
+    ] = 20,
     visible: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of an object's surface that shows.")
+        float, typer.Option(min=0, max=1, help="Minimum visible share of an object's surface.")
     ] = 0.0,
     switches: Annotated[str, typer.Option(help="Switches of the inference, as YAML.")] = "{}",
-    output: Annotated[Path | None, typer.Option(help="CSV file with a row an object.")] = None,
+    output: Annotated[Path | None, typer.Option(help="CSV file, one row per object.")] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")
     ] = None,
 ) -> None:
-    """Score weights on generated cases that no shipped recipe trains on, by distance.
+    """Score weights on generated cases.
 
-    Distance 0 is the whole object (Box2Mask: the guiding slice). "copied" is the guiding mask
+    No shipped recipe trains on these cases. Scores are given by distance from the guiding slice;
+    distance 0 is the whole object (Box2Mask: the guiding slice). "copied" is the guiding mask
     copied to each slice (Box2Mask: the box). Where the object is absent, DSC is 1 for an empty
     mask, else 0.
     """

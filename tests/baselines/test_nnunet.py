@@ -232,7 +232,7 @@ def test_a_gpu_without_room_for_its_model_fails_no_scan(tmp_path: Path) -> None:
     scan, asked = Made(1).volume(), [StructureName("ball", (0, 16, 0, 32, 0, 32))]
     (failed,) = method.segment(scan, asked)
     assert "ended without an answer" in str(failed.failure)
-    with pytest.raises(MachineError, match="did not find room"):
+    with pytest.raises(MachineError, match="does not fit into GPU memory"):
         list(method.segment(scan, asked))
 
 

@@ -69,7 +69,7 @@ def generate(rows: int, folder: Path) -> None:
 def run(name: str, takes: tuple[str, ...], folder: Path) -> tuple[float, float]:
     """Seconds and peak memory in GB of one analysis."""
     tables = [part for t in takes for part in (f"--{t}", str(folder / f"{t}.parquet"))]
-    settings = ["--settings", str(folder / "analysis.yaml"), "--out", str(folder / "out")]
+    settings = ["--settings", str(folder / "analysis.yaml"), "--output", str(folder / "out")]
     code = (
         "from benchmark.cli import app; from benchmark.machine.costs import peak_memory_mb;"
         f"app({['analyse', name, *tables, *settings]!r}, standalone_mode=False);"

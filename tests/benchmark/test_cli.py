@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Iterator
+from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from benchmark import catalogue, cli
@@ -42,6 +45,21 @@ def test_help_tells_what_the_workflow_calls_after_what_people_call() -> None:
     assert {"settings", "fetch", "predict", "score-shard", "check"} <= listed
     for command in ("status", "score", "export", "datasets", "weights", "analyse"):
         assert f"\n  {command} " in people
+
+
+def commands(group: Any, *words: str) -> Iterator[tuple[str, Any]]:
+    """Every command and group of commands below ``group``, with its words."""
+    for name, command in group.commands.items():
+        yield " ".join([*words, name]), command
+        yield from commands(command, *words, name) if hasattr(command, "commands") else ()
+
+
+def test_no_summary_of_a_command_is_cut_off() -> None:
+    apps = [cli.app, *(point.load() for point in entry_points(group=cli.COMMANDS))]
+    found = [pair for app in apps for pair in commands(get_group(app))]
+    assert {"score", "datasets", "datasets plan", "train", "report"} <= {name for name, _ in found}
+    cut = [name for name, command in found if command.get_short_help_str(45).endswith("...")]
+    assert cut == []
 
 
 def test_datasets() -> None:
@@ -105,7 +123,7 @@ def test_an_adapter_is_checked() -> None:
     sound, unknown = invoke("check-adapter", "box-fill"), invoke("check-adapter", "box-fil")
     assert (sound.exit_code, unknown.exit_code) == (0, 1)
     assert sound.stdout.endswith("box-fill conforms\n")
-    assert unknown.stdout.endswith("box-fil does not conform yet: 1 to mend\n")
+    assert unknown.stdout.endswith("box-fil does not conform yet: 1 to fix\n")
 
 
 @pytest.mark.parametrize(
@@ -145,9 +163,10 @@ def test_a_mistake_is_told_without_a_traceback(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("analyse averages --scores s.csv --out o --settings folder", "folder: a folder, where"),
+        ("analyse averages --scores s.csv --output o --settings folder", "folder: a folder, where"),
+        ("status", "Which study? Expected one in results/, where --study names none; got: none."),
         ("status --study file", "file/settings.json: a part of it is a file, where a folder"),
-        ("analyse averages --scores s.csv --out file", "file: a file, where a folder"),
+        ("analyse averages --scores s.csv --output file", "file: a file, where a folder"),
         ("collect --study file", "file/settings.json: a part of it is a file, where a folder"),
         ("settings {} --output folder", "folder: a folder, where a file"),
     ],

@@ -80,12 +80,20 @@ def test_the_oracle_lies_on_the_label_file(
     )
     shutil.copy(images, images.with_name("1.parquet"))
     shutil.copy(masks, masks.with_name("2.parquet"))
-    told = CliRunner().invoke(app, [*named, "--run", "truth"], catch_exceptions=False)
-    assert told.stderr.endswith(f"not predicted so far, left out: {len(written)} scans\n")
+    told = CliRunner().invoke(app, [*named, "--method", "truth"], catch_exceptions=False)
+    assert told.stderr.endswith(f"not predicted yet, left out: {len(written)} scans\n")
     assert told.stdout.split() == [f"named/{path.name}" for path in written]
     assert all(Path("named", path.name).read_bytes() == path.read_bytes() for path in written)
+    only = ["export", "--dataset", dataset, "--output", "only", "--method", "truth"]
+    assert CliRunner().invoke(app, only, catch_exceptions=False).exit_code == 0
+    assert sorted(p.name for p in Path("only").iterdir()) == sorted(
+        p.name for p in Path("named").iterdir()
+    )
+    for more in ([], ["--method", "truth", "--run", str(run)], ["--run", str(run)]):
+        with pytest.raises(UserError, match="either the --method of a study, or a folder"):
+            CliRunner().invoke(app, [*named, *more], catch_exceptions=False)
     with pytest.raises(UserError, match="Did you mean: truth"):
-        CliRunner().invoke(app, [*named, "--run", "thruth"], catch_exceptions=False)
+        CliRunner().invoke(app, [*named, "--method", "thruth"], catch_exceptions=False)
     with pytest.raises(UserError, match=f"Datasets of this run: {dataset}"):
         export.export(run, "other", tmp_path / "out")
     masks.unlink()

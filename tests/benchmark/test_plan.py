@@ -144,7 +144,7 @@ def test_from_the_plan_to_a_checked_dataset(here: Path, entry: Make, save_scan: 
     told = invoke("prepare", name)
     assert "1 scans" in told
     assert "2 lesion" in told
-    assert invoke("verify", name) == "T1: 1 of 1 as they were fetched\n"
+    assert invoke("verify", name) == "T1: 1 of 1 files unchanged\n"
     next((files / "labels").iterdir()).write_bytes(b"damaged")
     with pytest.raises(UserError, match="Changed since the fetch: T1"):
         invoke("verify", name)
@@ -187,7 +187,7 @@ def test_an_archive_that_was_deleted_is_no_fault(here: Path, entry: Make) -> Non
     name = write(made)
     invoke("fetch", name)
     (raw / "files" / "a.zip").unlink()
-    assert invoke("verify", name) == "T1: 1 of 1 as they were fetched\n"
+    assert invoke("verify", name) == "T1: 1 of 1 files unchanged\n"
 
 
 def test_citations(here: Path, entry: Make) -> None:

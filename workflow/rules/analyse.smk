@@ -149,7 +149,7 @@ for ANALYSIS, OF in ANALYSES.items():
             ),
         shell:
             "pambench analyse {params.analysis} --settings {input.settings:q} {params.tables}"
-            f" --out {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"
+            f" --output {STUDY_FOLDER}/statistics > {{log:q}} 2>&1"
 
 
 rule check:

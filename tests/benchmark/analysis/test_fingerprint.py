@@ -115,7 +115,7 @@ def test_nothing_prepared_gives_empty_tables(tmp_path: Path) -> None:
     for name, schema in (("images", prepare.IMAGES), ("objects", objects.SCHEMA)):
         write_table([], schema, tmp_path / f"{name}.parquet")
     arguments = ["--images", tmp_path / "images.parquet", "--objects", tmp_path / "objects.parquet"]
-    arguments += ["--out", tmp_path]
+    arguments += ["--output", tmp_path]
     done = CliRunner().invoke(app, ["analyse", "fingerprint", *map(str, arguments)])
     assert done.exit_code == 0, done.output
     for name in TABLES:

@@ -72,7 +72,7 @@ def test_each_is_a_subcommand(name: str, tmp_path: Path) -> None:
     scores().to_parquet(tmp_path / "scores.parquet")
     (tmp_path / "my.yaml").write_text("resamples: 100\n")
     arguments = ["--scores", tmp_path / "scores.parquet", "--settings", tmp_path / "my.yaml"]
-    arguments += ["--out", tmp_path / "out"]
+    arguments += ["--output", tmp_path / "out"]
     done = CliRunner().invoke(app, ["analyse", name, *map(str, arguments)])
     assert done.exit_code == 0, done.output
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(ANALYSES[name].gives)

@@ -38,7 +38,7 @@ def test_a_gpu_that_failed_ends_the_job(told: str, loading: bool) -> None:
 @pytest.mark.parametrize("told", FULL)
 def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> None:
     stop_at_trouble(RuntimeError(told))
-    with pytest.raises(MachineError, match="did not find room in the memory of the GPU"):
+    with pytest.raises(MachineError, match="does not fit into GPU memory"):
         stop_at_trouble(RuntimeError(told), loading=True)
 
 

@@ -16,10 +16,13 @@ SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["train", "tiny", "--out", "x", "--device", "gpu"], "Unknown device 'gpu'"),
-        (["train", "x", "--out", "x", "--dataset", "P01", "--from", "x", "--device", "gpu"], "gpu"),
-        (["train", "tiny", "--out", "x", "--all"], "--all is about the cases of a --dataset"),
-        (["train", "tiny", "--out", "WEIGHTS", "--device", "cpu"], "Nothing can be written to"),
+        (["train", "tiny", "--output", "x", "--device", "gpu"], "Unknown device 'gpu'"),
+        (
+            ["train", "x", "--output", "x", "--dataset", "P01", "--from", "x", "--device", "gpu"],
+            "gpu",
+        ),
+        (["train", "tiny", "--output", "x", "--all"], "--all is about the cases of a --dataset"),
+        (["train", "tiny", "--output", "WEIGHTS", "--device", "cpu"], "Nothing can be written to"),
         (["holdout", "WEIGHTS", "--device", "gpu"], "Unknown device 'gpu'"),
         (["holdout", "WEIGHTS", "--switches", ""], "Switches are names with values"),
         (["holdout", "WEIGHTS", "--switches", "{thicknes: 3}"], "Did you mean: thickness"),
@@ -41,14 +44,14 @@ def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
 def test_no_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     weights = str(SHIPPED / "pam-small-propmask.safetensors")
-    for command in (["train", "tiny", "--out", str(tmp_path)], ["holdout", weights]):
+    for command in (["train", "tiny", "--output", str(tmp_path)], ["holdout", weights]):
         with pytest.raises(UserError, match="torch sees no GPU here"):
             CliRunner().invoke(app, [*command, "--device", "cuda"], catch_exceptions=False)
 
 
 def test_train_then_score_on_the_hold_out(tmp_path: Path) -> None:
     out, table = tmp_path / "run", tmp_path / "scores.csv"
-    options = ["--out", str(out), "--device", "cpu", "--workers", "0", "--steps", "2"]
+    options = ["--output", str(out), "--device", "cpu", "--workers", "0", "--steps", "2"]
     run = CliRunner().invoke(app, ["train", "tiny", *options], catch_exceptions=False)
     assert run.exit_code == 0
     weights = out / "propmask.safetensors"

@@ -50,7 +50,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Callable[..., 
 
 
 def finetune(*more: str) -> Any:
-    command = ["train", "finetune", "--dataset", "mine.yaml", "--out", "tuned", "--steps", "2"]
+    command = ["train", "finetune", "--dataset", "mine.yaml", "--output", "tuned", "--steps", "2"]
     command += ["--from", "general/propmask.safetensors", "--device", "cpu", "--workers", "0"]
     return CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
 
@@ -81,7 +81,7 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
         (dataset_entry,) = Study.read(content, "study.yaml").entries.values()
         assert entry.contaminates(dataset_entry) == (dataset == "mine.yaml")
 
-    assert finetune("--out", "deeper/once more").exit_code == 0
+    assert finetune("--output", "deeper/once more").exit_code == 0
     both = {"m": method, "n": {**method, "weights": "deeper/once more/weights.yaml"}}
     study = Study.read({"study": "s", "datasets": ["mine.yaml"], "methods": both}, "study.yaml")
     ids = [registry.load(str(run.weights)).id for run in study.runs.values()]
@@ -89,7 +89,7 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
 
     with pytest.raises(UserError, match="--resume"):
         finetune()
-    longer = finetune("--resume", "--steps", "4", "--out", str(place / "tuned"))
+    longer = finetune("--resume", "--steps", "4", "--output", str(place / "tuned"))
     assert longer.exit_code == 0
     assert read_json(place / "tuned" / "record.json")["step"] == 4
 
@@ -120,7 +120,7 @@ def test_a_folder_of_other_things_is_left_alone(place: Path, more: tuple[str, ..
 
 def test_a_file_is_no_folder_for_the_result(place: Path) -> None:
     with pytest.raises(UserError, match="Nothing can be written to"):
-        finetune("--out", "mine.yaml")
+        finetune("--output", "mine.yaml")
 
 
 def test_what_ends_before_the_training_leaves_no_folder_in_use(
