@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.arguments import OnlyStudy
+from benchmark.commands.arguments import OnlyStudy
 
 app = typer.Typer(help="Figures, tables and the report of a study.", no_args_is_help=True)
 

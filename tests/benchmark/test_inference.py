@@ -12,8 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark import cli, stages
+from benchmark import stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.commands.stages import predict as predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import write_json
 from benchmark.inference import MASKS, TIMES, Results, answer, predict
@@ -425,7 +426,7 @@ def test_settings_that_are_not_the_protocols_stand_in_the_record_of_the_masks(
     for adapter, told in ((Departs, {"network": {"size": 96}}), (Good, {})):
         folder = tmp_path / adapter.__name__
         write_json(folder / "settings.json", run_of(adapter).model_dump())
-        cli.predict(
+        predict_shard(
             settings=folder / "settings.json",
             images=tmp_path / "T1" / "0" / "images.parquet",
             prompts=tmp_path / "prompts.parquet",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli import fit
+from benchmark.commands.stages import fit
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.claim import claim

@@ -1,12 +1,15 @@
 """Options that several commands of the command line share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark import paths
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.study import Study
 
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Input = Annotated[Path, typer.Option(help="File to read.")]
@@ -34,3 +37,12 @@ OnlyStudy = Annotated[
         show_default="the only study in results/",
     ),
 ]
+
+
+def read_study(folder: Path) -> "Study":
+    """Read the settings of the study in ``folder``."""
+    from benchmark.files import read_json
+    from benchmark.study import Study
+
+    path = folder / "settings.json"
+    return Study.read(read_json(path), str(path))

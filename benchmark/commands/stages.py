@@ -1,0 +1,334 @@
+"""Commands that the workflow calls, one a rule.
+
+Imports of a stage stand inside its command, so that small jobs start at once.
+"""
+
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.arguments import Folder, Input, Output, read_study
+
+STAGES = "Stages, called by the workflow"
+
+app = typer.Typer()
+stage = partial(app.command, rich_help_panel=STAGES)
+
+Entry = Annotated[str, typer.Option(help="Catalogue id, or the path of an entry's YAML file.")]
+
+
+@stage()
+def settings(content: str, output: Output) -> None:
+    """Write a stage's settings to a JSON file."""
+    import json
+
+    from benchmark.files import write_json
+
+    write_json(output, json.loads(content))
+
+
+@stage()
+def fetch(dataset: Entry, output: Output) -> None:
+    """Fetch a dataset.
+
+    Always writes a status file: ready, manual or failed, and why.
+    """
+    from benchmark import catalogue
+    from benchmark.files import write_json
+
+    status = catalogue.load(dataset).source.fetch(output.parent)
+    write_json(output, status.model_dump())
+
+
+@stage()
+def fetch_weights(weights: Entry, output: Output) -> None:
+    """Fetch the weights of a method.
+
+    Checks their hash and always writes a status file.
+    """
+    from benchmark.files import write_json
+    from benchmark.weights import store as weights_store
+    from benchmark.weights.registry import load
+
+    write_json(output, weights_store.fetch(load(weights), output.parent, weights).model_dump())
+
+
+@stage()
+def prepare(
+    dataset: Entry,
+    status: Input,
+    shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")],
+    images: Output,
+    objects: Output,
+    reference: Output,
+    failures: Output,
+) -> None:
+    """Check the scans of a shard, find objects.
+
+    A bad scan is set aside.
+    """
+    from benchmark import catalogue, prepare
+    from benchmark import objects as schemas
+    from benchmark.files import read_json
+    from benchmark.sources import Status
+    from benchmark.tables import forget_shards, write_table
+
+    entry = catalogue.load(dataset)
+    got = prepare.prepare(entry, Status.read(read_json(status), str(status)), shard)
+    write_table(got.images, prepare.IMAGES, images)
+    write_table(got.objects, schemas.SCHEMA, objects)
+    write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
+    write_table(got.failures, prepare.FAILURES, failures)
+    for table in (images, objects, reference, failures):
+        forget_shards(table.parent, entry.shards)
+
+
+@stage()
+def prompts(
+    settings: Input, images: Input, objects: Input, reference: Input, output: Output
+) -> None:
+    """Derive the prompts of a shard's objects."""
+    from benchmark import prompts
+    from benchmark.files import read_json
+    from benchmark.specs import PromptRules
+    from benchmark.tables import read_table, write_table
+
+    rules = PromptRules.read(read_json(settings), str(settings))
+    rows = prompts.of_shard(
+        read_table(images), read_table(objects), read_table(reference), rules.deviations
+    )
+    write_table(rows, prompts.SCHEMA, output)
+
+
+@stage()
+def split(
+    images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
+) -> None:
+    """Split the scans of a dataset by patient.
+
+    One part is trained on, the other is held back.
+    """
+    from benchmark import splits
+    from benchmark.files import write_json
+    from benchmark.tables import read_table, records
+
+    write_json(output, splits.split(records(read_table(images)), seed).model_dump())
+
+
+@stage()
+def plan(
+    settings: Input,
+    data: Annotated[
+        list[Path], typer.Option(help="Folder of a prepared dataset. Can be repeated.")
+    ],
+    split: Annotated[
+        list[Path], typer.Option(help="Split of the dataset; one for each --data, in that order.")
+    ],
+    output: Output,
+) -> None:
+    """Run a trainable method's planning step.
+
+    Writes a status file.
+    """
+    from benchmark import at_hand, fitting
+    from benchmark.files import read_json, write_json
+    from benchmark.specs import Fit
+
+    learnt = Fit.read(read_json(settings), str(settings))
+    sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
+    divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
+    status = fitting.plan(learnt, sources, output.parent)
+    at_hand.note(learnt, output)
+    content = {name: one.model_dump() for name, one in divided.items()}
+    write_json(output.parent / "split.json", content)
+    write_json(output, status.model_dump())
+
+
+@stage()
+def fit(
+    settings: Input,
+    planned: Input,
+    output: Output,
+    weights_status: Annotated[
+        Path | None, typer.Option(help="Status of the weights to start from.")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Options of the method that only change its speed, as YAML.")
+    ] = "{}",
+) -> None:
+    """Train a method on its training cases.
+
+    Writes a status file. Runs under torchrun too.
+    """
+    from benchmark import fitting
+    from benchmark.files import read_json, write_json
+    from benchmark.machine.claim import claim
+    from benchmark.machine.device import device
+    from benchmark.settings import parse_yaml
+    from benchmark.specs import Fit
+    from benchmark.weights import store as weights_store
+
+    content = read_json(settings) | {"speed": parse_yaml(speed, "--speed")}
+    learnt = Fit.read(content, str(settings))
+    weights = weights_store.read_status(weights_status) if weights_status else None
+    start = (
+        weights_store.handed(weights, weights_status.parent)
+        if weights and weights_status and weights.state == "ready"
+        else None
+    )
+    ready = weights_store.read_status(planned)
+    # Of several processes the first claims for all: the others would not wait for it long.
+    claimed = (
+        claim(output, wait=not fitting.several_processes())
+        if fitting.is_first_process()
+        else nullcontext(True)
+    )
+    purpose = f"{learnt.adapter} learns {output.parent.name}"
+    with claimed as wanted, device(learnt.adapter, purpose) as where:
+        if not wanted:
+            print(f"{output} was made by another process in the meantime")
+            return
+        status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
+        if fitting.is_first_process():
+            write_json(output, status.model_dump())
+
+
+@stage()
+def predict(
+    settings: Input,
+    images: Input,
+    prompts: Input,
+    masks: Output,
+    times: Output,
+    weights_status: Annotated[Path | None, typer.Option(help="Status of the weights.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Reference masks, for a control that may see them.")
+    ] = None,
+    model_status: Annotated[
+        Path | None, typer.Option(help="Status of the training, for a trainable method.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split of the dataset, for a trainable method.")
+    ] = None,
+) -> None:
+    """Run a method on the scans of a shard.
+
+    Reads images and prompts, writes masks; sees no labels.
+    """
+    from benchmark import at_hand, inference, splits
+    from benchmark.files import read_json
+    from benchmark.machine.claim import claim
+    from benchmark.machine.device import device, facts
+    from benchmark.specs import Run
+    from benchmark.tables import read_table, write_table
+    from benchmark.weights import store as weights_store
+
+    run = Run.read(read_json(settings), str(settings))
+    status = weights_status or model_status
+    found = weights_store.read_status(status) if status else None
+    path = weights_store.handed(found, weights_status.parent) if found and weights_status else None
+    if found and model_status:
+        path = Path(found.root)
+    learnt = splits.read(split).train if split else ()
+    dataset = images.parent.parent.name
+    # The times are written last: where they are there, so are the masks.
+    with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
+        if not wanted:
+            print(f"{masks} was made by another process in the meantime")
+            return
+        results = inference.predict(
+            run,
+            read_table(images),
+            read_table(prompts),
+            weights=found,
+            weights_path=path,
+            reference=read_table(reference) if reference else None,
+            learnt=learnt,
+            device=where,
+        )
+        about = facts(where)
+        told = {**about, "departures": results.departures}
+        write_table(results.masks, inference.MASKS, masks, facts=told)
+        write_table(results.times, inference.TIMES, times, facts=about)
+        at_hand.note(run, masks)
+
+
+@stage()
+def score_shard(
+    settings: Input,
+    metrics: Input,
+    images: Input,
+    objects: Input,
+    reference: Input,
+    prompts: Input,
+    masks: Input,
+    output: Output,
+) -> None:
+    """Score the masks of a shard.
+
+    Compares them with the references; every expected cell gets a row.
+    """
+    from benchmark import scoring
+    from benchmark.files import read_json
+    from benchmark.specs import Run, Scoring
+    from benchmark.tables import read_table, write_table
+
+    tables = (read_table(path) for path in (images, objects, reference, prompts, masks))
+    rows = scoring.score(
+        Run.read(read_json(settings), str(settings)),
+        Scoring.read(read_json(metrics), str(metrics)),
+        scoring.Inputs(*tables),
+    )
+    write_table(rows, scoring.SCHEMA, output)
+
+
+@stage()
+def collect(study: Folder) -> None:
+    """Join the shards of a study.
+
+    Writes its scores, times, failures and run record.
+    """
+    from benchmark.collect import collect
+
+    collect(read_study(study), study)
+
+
+@stage()
+def training_runs(study: Folder) -> None:
+    """Tabulate the models that a study trained.
+
+    How well each does on each dataset.
+    """
+    from benchmark.files import atomic
+    from benchmark.training_runs import table
+
+    with atomic(study / "runs.csv") as temporary:
+        table(read_study(study)).to_csv(temporary, index=False)
+
+
+@stage()
+def measure(study: Folder) -> None:
+    """Measure the lesions of a study's cohorts.
+
+    Also joins the tables of their patients.
+    """
+    from benchmark.measures import measure
+
+    measure(read_study(study), study)
+
+
+@stage()
+def check(study: Folder, output: Output) -> None:
+    """Fail if a study lost more than allowed.
+
+    Compares the lost scans, datasets and cells of each method with the study's budget.
+    """
+    from benchmark.collect import check
+    from benchmark.files import write_json
+
+    budget = read_study(study).budgets.lost_share
+    check(study, budget)
+    write_json(output, {"lost_share": budget, "within": True})
