@@ -30,7 +30,7 @@ def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -
     count = len(table.cells)
     told = counted(count, "row") if count else f"none: {table.without}"
     if count > _MOST_ROWS:
-        told += ", in its files alone"
+        told += ", only in its files"
     return {
         "name": table.name,
         "heading": table.heading,

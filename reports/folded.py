@@ -26,7 +26,7 @@ STRUCTURES = Table(
     where={"metric": ("dsc",)},
     across="method",
     marked=True,
-    notes=("Mean over the scans that hold the structure.",),
+    notes=("Mean over the scans that contain the structure.",),
 )
 WITHIN = Table(
     "Paired comparison within each dataset: DSC",
@@ -46,10 +46,10 @@ WITHIN = Table(
     where={"metric": ("dsc",), "chosen": (True,)},
     marked=True,
     notes=(
-        "Paired over n scans, each the mean of its structures; over patients where there are "
-        "several scans of one. The difference is that of Method less Against. The test is the one "
-        "that fits the differences: paired t where they pass for normal, else Wilcoxon "
-        "signed-rank. Holm's correction is for all pairs and datasets.",
+        "Paired over n scans, each the mean of its structures, or over patients if there are "
+        "several scans of one. The difference is Method minus Against. The test is the one that "
+        "fits the differences: paired t if they pass as normal, else Wilcoxon signed-rank. Holm's "
+        "correction covers all pairs and datasets.",
     ),
 )
 

@@ -57,8 +57,8 @@ def ranked(rank: dict[str, Any]) -> str:
         return ""
     cells, datasets = counted(int(rank["cells"]), "cell"), counted(int(rank["datasets"]), "dataset")
     return (
-        "Means are each over all cells that the method has a score in; the rank is by the mean "
-        f"over those in which every ranked method has one: {cells} of {datasets}."
+        "Each mean is over all cells in which the method has a score; the rank is by the mean over "
+        f"those in which every ranked method has one: {cells} of {datasets}."
     )
 
 

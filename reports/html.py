@@ -25,10 +25,10 @@ PROTOCOLS = {
 }
 _SOURCES = {
     "phantom": "Generated phantoms: volumes made by a program, not patients. They show that the "
-    "methods run and how they differ on known shapes, and say nothing of clinical performance.",
-    "internal": "Internal datasets: collections from which, in the paper, PAM was trained.",
-    "external": "External datasets: collections that, in the paper, PAM was not trained on.",
-    "local": "Own data of who ran the study.",
+    "methods run and how they differ on known shapes. They say nothing about clinical performance.",
+    "internal": "Internal datasets: collections on which PAM was trained in the paper.",
+    "external": "External datasets: collections on which PAM was not trained in the paper.",
+    "local": "Own datasets of whoever ran the study.",
 }
 _MIME = {"svg": "image/svg+xml", "png": "image/png"}
 

@@ -123,14 +123,14 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
     datasets = rows["dataset"].nunique()
     text = (
         f"DSC by {what} of {counted(rows['method'].nunique(), 'method')} on "
-        f"{counted(datasets, 'dataset')}; a point is the mean of a dataset. {shapes(datasets)} "
-        "P: one-way ANOVA over the means of the datasets, as in the paper; that it finds nothing "
-        "is no proof of stability. Equivalence: two one-sided paired tests of each level against "
-        "the baseline, over the objects for which the level made a difference."
+        f"{counted(datasets, 'dataset')}; each point is the mean of a dataset. {shapes(datasets)} "
+        "P: one-way ANOVA over the means of the datasets, as in the paper; finding nothing does "
+        "not prove stability. Equivalence: two one-sided paired tests of each level against the "
+        "baseline, over the objects that the level affected."
     )
     tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]
     if len(tost):
         least, most = int(tost["unaffected"].min()), int(tost["unaffected"].max())
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        text += f" Objects that a level left as they were: {span}, by method and level."
+        text += f" Objects that a level did not affect: {span}, by method and level."
     return text

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 TRAINED_ON = (
     "† The weights of the method were trained on this data, or on other data of the same source "
-    "collection: no measure of how it does on new data."
+    "collection, so the score does not measure how well it does on new data."
 )
 
 
@@ -53,15 +53,15 @@ def _of_method(method: str, entry: dict[str, Any]) -> list[str]:
     found = []
     if entry.get("weights_state", "ready") != "ready":
         found.append(
-            f"{method}: skipped, its weights are not there. To get them: "
+            f"{method}: skipped because its weights are missing. To get them: "
             f"{entry.get('weights_command') or entry.get('weights_reason')}"
         )
     if entry.get("weights_trained_on") is None:
         found.append(
-            f"{method}: nobody has told what its weights were trained on; † may be missing."
+            f"{method}: it is not known what its weights were trained on; † may be missing."
         )
     elif not entry.get("weights_trained_on_complete", True):
         found.append(
-            f"{method}: not all that its weights were trained on is known; † may be missing."
+            f"{method}: the training data of its weights are only partly known; † may be missing."
         )
     return found

@@ -216,5 +216,5 @@ def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:
 def _one(path: Path, **values: Any) -> dict[str, Any]:
     found = _rows(path, **values)
     if not found:
-        raise UserError(f"{path} holds no row with {values}; prepare the dataset again.")
+        raise UserError(f"{path} has no row with {values}; prepare the dataset again.")
     return found[0]

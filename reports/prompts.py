@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 TOLD = {
     "box2d": "a box on one slice",
     "mask2d": "an outline on one slice",
-    "box3d": "a box in space",
+    "box3d": "a 3D box",
     "structure": "the name of the structure",
 }
 _CLICKS = ("clicks", "clicks_low", "clicks_high")
-HEADINGS = ("Method", "Prompt", "Told of an object", "Views", "Clicks")
+HEADINGS = ("Method", "Prompt", "Given about an object", "Views", "Clicks")
 NOTES = (
-    "Views: of the scan that a person looks at. Clicks: corners that are set, the median over the "
-    "objects and in brackets the quartiles; of an outline, the corners of the polygon that follows "
+    "Views: those of the scan that a person looks at. Clicks: corners to set, the median over the "
+    "objects with quartiles in brackets; for an outline, the corners of the polygon that follows "
     "it to within one voxel.",
-    "Methods with the same prompt were told the same, object by object: their rows are compared "
-    "as they are. Between kinds, a difference holds for the method and its prompt together.",
+    "Methods with the same prompt were given the same for each object, so their rows can be "
+    "compared directly. A difference between kinds of prompt is one of method and prompt together.",
 )
 
 

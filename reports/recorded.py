@@ -78,7 +78,7 @@ def windows(results: "Results") -> Printed:
         | {key: means.get((key, name), NONE) for key in columns if key not in _WINDOWS}
         for name, (low, high) in CLINICAL.items()
     ]
-    note = "The windows of the paper stand in its supplement alone, and may be others."
+    note = "The paper's windows are only in its supplement, and may differ."
     heading = "Table S18: Fixed windows of the normalisation"
     return _table("windows", heading, columns, rows, below=(note,))
 
@@ -88,7 +88,7 @@ def _headline(results: "Results") -> Printed:
 
     found = headline.headline(results)
     splits = found.get("splits", [])
-    head = ["Method", "Is told", *(f"DSC, {split.lower()}" for split in splits), "Rank"]
+    head = ["Method", "Prompt", *(f"DSC, {split.lower()}" for split in splits), "Rank"]
     head.append("First in draws")
     cells = [
         [

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _DISTANCE = {
     "diagonal": "HD95 and ASD are the diagonal of the scan",
-    "leave-out": "HD95 and ASD have no value, so that their means leave the cell out",
+    "leave-out": "HD95 and ASD have no value, and their means leave the cell out",
 }
 
 
@@ -27,7 +27,7 @@ def empty(results: "Results") -> str:
     if distance is None:
         return ""
     return (
-        "Where a method predicted nothing for an object that is there, its DSC, sensitivity and "
+        "If a method predicted nothing for an object that is there, its DSC, sensitivity and "
         f"NSD are 0, and its {distance}."
     )
 
@@ -51,8 +51,8 @@ def tolerance(results: "Results") -> str:
     own: Mapping[str, float] = rules.get("tolerances") or {}
     values = [f"{rules['nsd_tolerance_mm']:g} mm", *(f"{mm:g} mm for {s}" for s, mm in own.items())]
     return (
-        f"The tolerance of NSD is {', '.join(values)}; the entry of a dataset may name one of its "
-        "own for a structure."
+        f"The tolerance of NSD is {', '.join(values)}; the entry of a dataset may set its own "
+        "for a structure."
     )
 
 

@@ -163,7 +163,7 @@ def weights_of(entry: dict[str, Any]) -> Any:
         more = "" if entry.get("weights_trained_on_complete", True) else " and more"
         parts.append(f"trained on {plain(entry['weights_trained_on'])}{more}")
     else:
-        parts.append("nobody has told what they were trained on")
+        parts.append("training data not known")
     if entry.get("weights_licence"):
         parts.append(f"licence: {entry['weights_licence']}")
     if entry.get("weights_sha256"):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 HEAD = ["Method", "Variant", "Options", "DSC", "Scored / expected", "Datasets"]
 NOTES = (
     "Mean ± standard deviation over all datasets, averaged as in the tables above; the plain "
-    "method comes first. Variants enter no other table but those of thickness and ablations that a "
-    "study file names.",
+    "method comes first. Variants appear in no other tables than those of thickness and ablations "
+    "that a study file names.",
 )
 _COLUMNS = ["split", "dataset", "modality", "structure", "method", "prompt", "variant"]
 _COLUMNS += ["level", "deviation", "status", "contaminated", "dsc"]

@@ -97,9 +97,10 @@ def caption(types: "pd.DataFrame") -> str:
     different = counted(types["structure"].str.casefold().nunique(), "different name")
     return (
         f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset; "
-        f"{different} as spelled) in {types['dataset'].nunique()} datasets ({listed}). A bar is a "
-        "type, its length the number of objects on a logarithmic scale (dashed rings: powers of "
-        "ten). Inner rings: modality and split. In brackets: types of the dataset."
+        f"{different} as spelled) in {types['dataset'].nunique()} datasets ({listed}). Each bar "
+        "is a type; its length is the number of objects on a logarithmic scale (dashed rings: "
+        "powers of ten). Inner rings: modality and split. In brackets: number of types in the "
+        "dataset."
     )
 
 

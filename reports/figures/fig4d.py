@@ -159,9 +159,9 @@ def caption(times: "pd.DataFrame") -> str:
     if times["dataset"].nunique() > 1:
         below = "Below: the mean of each dataset; hollow: on a second device. "
     return (
-        "Time from reading the scan to the result of one object, measured apart from the scoring "
-        "run, one object at a time, on a seeded sample; loading the model is not in it. Box: "
-        "quartiles and median; whiskers: 1.5 times the interquartile range; a point is one "
+        "Time from reading the scan to the result for one object, without loading the model; "
+        "measured separately from the scoring run, one object at a time, on a seeded sample. Box: "
+        "quartiles and median; whiskers: 1.5 times the interquartile range; each point is one "
         f"{unit(times)}. {below}"
         f"Medians: {'; '.join(listed)}.{_reading(times)}"
     )
@@ -174,7 +174,7 @@ def _reading(times: "pd.DataFrame") -> str:
     sums = _taken(times).groupby("method")[["read_s", "seconds"]].sum()
     shares = 100 * sums["read_s"] / sums["seconds"]
     low, high = (f"{share:.0f}" for share in (shares.min(), shares.max()))
-    return f" Reading is {low if low == high else f'{low} to {high}'} % of it, by method."
+    return f" Reading takes {low if low == high else f'{low} to {high}'} % of it, by method."
 
 
 def duration(seconds: float) -> str:

@@ -37,7 +37,7 @@ def without(results: "Results") -> str:
     elif not compared:
         why = "there is no reference method, since every method is a control"
     elif len(compared) == 1:
-        why = f"{compared[0]} is the only method that is no control"
+        why = f"{compared[0]} is the only method that is not a control"
     else:
         why = "no object has a shape and scores of two methods"
     return f"Change of DSC over shape: none, since {why}."
@@ -57,7 +57,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
     with styled():
         drawn = pairs(values)
         if not drawn:
-            return nothing("No pair of methods that are no controls.")
+            return nothing("No pair of methods other than controls.")
         figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
         panels = figure.subplots(len(drawn), len(SHAPES), sharey="row", sharex="col", squeeze=False)
         rows = values[values["dimension"] == DIMENSION]
@@ -80,7 +80,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
                 axes.axhline(0, color="#999999", lw=0.5)
                 axes.set_title(_told(found, method, reference, shape), fontweight="normal")
                 axes.set_xlabel(name)
-            line[0].set_ylabel(f"DSC of {method}\nless {reference}")
+            line[0].set_ylabel(f"DSC of {method}\nminus {reference}")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(len(labels), 1))
         return figure
@@ -91,12 +91,12 @@ def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
     drawn = pairs(values)
     total = values[["method", "reference"]].drop_duplicates().shape[0]
     text = (
-        "Change of DSC against the reference method over the shape of the object on its largest "
-        "slice (1: regular); a point is a structure of a dataset. r: Pearson's correlation with "
+        "Change of DSC from the reference method by the shape of the object on its largest "
+        "slice (1: regular); each point is a structure of a dataset. r: Pearson's correlation with "
         "its P value, from draws of collections of datasets, not corrected for the panels."
     )
     if total > len(drawn):
-        text += f" {len(drawn)} of {total} pairs are drawn; all stand in statistics/regularity.csv."
+        text += f" {len(drawn)} of {total} pairs are drawn; all are in statistics/regularity.csv."
     return text
 
 

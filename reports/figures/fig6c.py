@@ -113,7 +113,7 @@ def caption(transfer: "pd.DataFrame") -> str:
     else:
         text += ", each tested on its own dataset."
     if len(found) > _MOST:
-        text += f" {_MOST} of {len(found)} are drawn; all stand in statistics/transfer.csv."
+        text += f" {_MOST} of {len(found)} are drawn; all are in statistics/transfer.csv."
     wide = long.pivot(index="dataset", columns="method", values="mean")
     for method in dict.fromkeys(transfer["method"]):
         pair = [models.finetuned(method), models.scratch(method)]
@@ -122,7 +122,7 @@ def caption(transfer: "pd.DataFrame") -> str:
         change = (wide[pair[0]] - wide[pair[1]]).dropna()
         if len(change):
             text += (
-                f" On its own dataset, {pair[0]} less {pair[1]}: mean {change.mean():+.3f}, "
+                f" On its own dataset, {pair[0]} minus {pair[1]}: mean {change.mean():+.3f}, "
                 f"greater than 0 on {int((change > 0).sum())} of {len(change)} datasets."
             )
     return text

@@ -128,14 +128,14 @@ def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFr
         return "Ablations: none, since the study has no runs of them."
     means = overall[overall["metric"] == models.METRIC]
     seeds = int(means["runs"].max())
-    text = "DSC by setting; a point is a dataset, in colour the setting of the model as it is. "
+    text = "DSC by setting; each point is a dataset; the model's own setting is in colour. "
     text += levels.shapes(rows["dataset"].nunique())
     if seeds > 1:
         text += " Line through a point, and ± below: SD over the seeds of a model."
     groups = list(means.groupby(["ablation", "method"], sort=False))
     if any(costs(overall, str(name), str(method)) for (name, method), _ in groups):
         text += (
-            " Below a setting: operations and time of an object, means over the datasets; they "
+            " Below a setting: operations and time per object, means over the datasets; they "
             "grow with the network and with how far it propagates."
         )
     text += f" P: {TEST} over the datasets that have all settings."

@@ -34,7 +34,7 @@ STATED: dict[str, dict[str, str]] = {
     },
     "fig4d": {"p_inference_time": "P of the rank-sum tests"},
     "fig4e": {
-        "interaction_time_reduction": "a box on one view against two views takes less by",
+        "interaction_time_reduction": "time saved by a box on one view instead of two",
         "p_interaction_mask_vs_2viewbox": "a mask against a box on two views",
     },
     "fig4f": {
@@ -75,7 +75,7 @@ def stated(figure: str) -> str:
     with NUMBERS.open(encoding="utf-8", newline="") as lines:
         known = {row["key"]: row for row in csv.DictReader(lines)}
     said = [f"{text} {_number(known[key])}" for key, text in STATED[figure].items()]
-    return f"The paper, of its own data: {', '.join(said)}."
+    return f"In the paper, on its own data: {', '.join(said)}."
 
 
 def _number(row: dict[str, str]) -> str:

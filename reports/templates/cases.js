@@ -124,7 +124,7 @@ async function open(i) {
   $("case-name").textContent = `${entry.dataset}: ${entry.structure}, ${entry.object}`;
   const size = entry.shape.map((n, a) => `${sure(n * entry.spacing[a])}`).reverse().join(" × ");
   const coarse = Math.max(...entry.step) > 1
-    ? ` Shown at a lower resolution: every voxel stands for ${entry.step.toReversed().join(" × ")} (x, y, z).` : "";
+    ? ` Shown at a lower resolution: every voxel represents ${entry.step.toReversed().join(" × ")} (x, y, z).` : "";
   $("case-about").textContent = `${entry.modality}; ${entry.kinds.join(", ")}; mean DSC `
     + `${entry.mean?.toFixed(3) ?? "none"}, spread ${entry.spread?.toFixed(3) ?? "none"}. Crop of ${size} mm.${coarse}`;
   $("channel").parentElement.hidden = entry.channels.length < 2;

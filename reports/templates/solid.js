@@ -21,7 +21,7 @@ class Solid {
   async start() {
     if (this.#nv) return true;
     if (!document.createElement("canvas").getContext("webgl2")) {
-      this.told.textContent = "This browser has no WebGL 2, which drawing in 3D needs. The slices show the same masks.";
+      this.told.textContent = "This browser has no WebGL 2, which the 3D view needs. The slices show the same masks.";
       return false;
     }
     this.told.textContent = "Loading …";

@@ -63,7 +63,7 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert told.endswith("equivalent within 0.02: 0 of 2 levels, 1 not testable")
     text = levels.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
-    assert "Objects that a level left as they were: 7, by" in text
+    assert "Objects that a level did not affect: 7, by" in text
     alone = values[values["method"] == METHODS[0]]
     assert "of 1 method on 5 datasets;" in levels.caption(alone, level_tests(), "deviation")
 
@@ -276,7 +276,7 @@ def test_a_figure_without_rows_says_so(figure: Any) -> None:
 @pytest.mark.parametrize(
     ("methods", "analysis", "why"),
     [
-        (["ours", "fill"], {}, "since ours is the only method that is no control."),
+        (["ours", "fill"], {}, "since ours is the only method that is not a control."),
         (["ours", "fill"], {"reference": "fill"}, "names, fill, is a control."),
         (["fill"], {}, "since every method is a control."),
         (["ours", "own"], {"controls": ["own"], "reference": "own"}, "names, own, is a control."),

@@ -202,9 +202,9 @@ def test_times_run_from_reading_the_scan_to_the_result() -> None:
     points = figure_points(fig4d.draw(table, looks(METHODS)))
     assert points[1] == [2.75, 4.75]
     # 2 s of 4.2 s of the first, and 1 s of 7.5 s of the second.
-    told = "Reading is 13 to 48 % of it, by method."
+    told = "Reading takes 13 to 48 % of it, by method."
     assert told in fig4d.caption(table.assign(segment_s=times(2)["segment_s"] * 1.0))
-    assert "Reading is" not in fig4d.caption(times(2))
+    assert "Reading" not in fig4d.caption(times(2))
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -354,7 +354,7 @@ def test_captions_end_with_what_the_paper_states(study: Path) -> None:
     assert set(STATED) <= set(FIGURES)
     assert "PAM-2DBox P = 0.6736, of PAM-2DMask P = 0.5985." in stated("fig4f")
     assert "objects 1,645,871." in stated("fig3a")
-    assert "less by 63.6 %" in stated("fig4e")
+    assert "instead of two 63.6 %" in stated("fig4e")
     assert "above MedSAM 23.1 percentage points" in stated("fig4a")
     assert draw("fig4f", Results(study))[1].endswith(stated("fig4f"))
     assert stated("fig5a") == ""

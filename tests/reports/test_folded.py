@@ -78,4 +78,4 @@ def test_a_study_without_pairs_has_no_table_of_them(
     assert folded.within(Results(folder)) == {}
     text = html.render(Results(folder))
     assert "table-comparison_by_dataset" not in text
-    assert "A comparison needs two methods that are no controls." in text
+    assert "A comparison needs two methods other than controls." in text

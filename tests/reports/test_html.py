@@ -121,7 +121,7 @@ def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> No
         assert f"{line['mean']:.3f} ± {line['sd']:.3f}" in reported.text
         assert f"{line['ok']}/{line['expected']}" in reported.text
     for said in (
-        "oracle is a control, no method",
+        "oracle is a control, not a method",
         "Sign the agreement at the data's site.",
         "out of memory",
         "Generated phantoms: volumes made by a program",
@@ -152,7 +152,7 @@ def test_the_headline_has_intervals_and_ranks(
     overall, ranking = Results(study).overall, Results(study).statistics("ranking")
     assert overall["low"].isna().all()  # of three datasets
     assert "no interval" in reported.text
-    assert "fewer than 6 of the outermost" in reported.text
+    assert "fewer than 6 units at the outermost level" in reported.text
     folder = Path(shutil.copytree(study, tmp_path / "study"))
     overall.assign(low=0.1234, high=0.9).to_csv(folder / "statistics/overall.csv", index=False)
     assert ranking["low"].isna().all()
@@ -279,7 +279,7 @@ def test_switches_that_are_not_the_protocols_are_told(
     switches = {"propagation": {"thickness": 45.0, "average": "probabilities"}}
     record["methods"]["PAM-1"]["made_by"] = {"departures": switches}
     write_json(folder / "record.json", record)
-    told, own = page(folder), "; but for switches of their own in PAM-1"
+    told, own = page(folder), "; except for switches of their own in PAM-1"
     assert squeezed(f"{header} Machine") in plain
     assert squeezed(f"{header}{own} Machine") in told
     assert "thickness45.0" not in plain

@@ -141,6 +141,7 @@ def test_every_table_tells_how_to_get_weights_and_what_is_unknown(
     study: Path, tmp_path: Path
 ) -> None:
     command = "pambench weights fetch net --from DOWNLOADED"
+    skipped = f"classic-0: skipped because its weights are missing. To get them: {command}"
     absent: dict[str, object] = {"weights": "net", "weights_state": "manual"}
     absent |= {"weights_command": command, "weights_trained_on": None}
     partly: dict[str, object] = {"weights": "pam", "weights_trained_on": ["D01"]}
@@ -149,9 +150,9 @@ def test_every_table_tells_how_to_get_weights_and_what_is_unknown(
     for name in ("table1", "dsc_by_dataset"):
         for suffix in ("md", "tex"):
             text = (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
-            assert f"classic-0: skipped, its weights are not there. To get them: {command}" in text
-            assert "classic-0: nobody has told what its weights were trained on" in text
-            assert "PAM-1: not all that its weights were trained on is known" in text
+            assert skipped in text
+            assert "classic-0: it is not known what its weights were trained on" in text
+            assert "PAM-1: the training data of its weights are only partly known" in text
             assert "were trained on this data" in text
 
 
@@ -203,8 +204,8 @@ def test_prompts_and_what_they_cost(study: Path, tmp_path: Path) -> None:
     text = (folder / "prompts.md").read_text(encoding="utf-8")
     assert "| classic-0 | box2d | a box on one slice | 1 | 2 |" in text
     assert "| PAM-1 | mask2d | an outline on one slice | 1 | 14 (9 to 20.5) |" in text
-    assert "| oracle | box3d | a box in space, and the reference itself | – | – |" in text  # noqa: RUF001
-    assert "were told the same, object by object" in text
+    assert "| oracle | box3d | a 3D box, and the reference itself | – | – |" in text  # noqa: RUF001
+    assert "were given the same for each object" in text
 
 
 def test_nothing_gives_empty_tables() -> None:
