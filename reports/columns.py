@@ -132,8 +132,8 @@ def level_tests(title: str, source: str, number: str, without: str) -> Table:
         REASON,
     )
     notes = (
-        "TOST: two one-sided tests, each at 5 %, that the difference from the baseline lies within "
-        "the margin of equivalence; the interval is the 90 % one that goes with them.",
+        "TOST: two one-sided tests, each at 5 %, that the difference from the baseline is within "
+        "the margin of equivalence; the interval is the corresponding one of 90 %.",
         UNCORRECTED,
     )
     where: dict[str, tuple[object, ...]] = {"metric": ("dsc",)}

@@ -37,7 +37,7 @@ _NO_READER = "No table of measured times for prompts (analysis.interaction)."
 _NO_SCRATCH = "No model was trained from scratch (training.models, or analysis.runs)."
 _NO_TRAINED = "No model was trained (training.models, or analysis.runs)."
 _NO_FINETUNED = "No model was fine-tuned (training.models, or analysis.runs)."
-_NO_REFERENCE = "No fine-tuned model beside a reference (training.references, or analysis.runs)."
+_NO_REFERENCE = "No fine-tuned model with a reference (training.references, or analysis.runs)."
 _NO_ABLATION = "No ablation was run (training.ablations, or analysis.runs)."
 _NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
 
@@ -46,8 +46,8 @@ NORMALISATION = "normalisation"
 _DSC: dict[str, tuple[object, ...]] = {"metric": ("dsc",)}
 _CELLS = ("matched", "expected")
 _MATCHED = (
-    "Means are over the held-back cells (a structure of a scan) that all runs have which are held "
-    "against each other; (a/b) where these are a of b."
+    "Means are over the held-back cells (a structure of a scan) that all compared runs have; (a/b) "
+    "if these are a of b."
 )
 _ABLATION = Table(
     "",
@@ -106,8 +106,8 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         "S2, S3",
         notes=(
-            "Tasks are counted one an object with a slice of over 100 pixels: the paper does not "
-            "tell how it chose guiding slices, so they are not those of its Table S3.",
+            "One task is counted per object with a slice of over 100 pixels: the paper does not "
+            "say how it chose guiding slices, so these are not the tasks of its Table S3.",
         ),
         without=_NO_DATA,
     ),
@@ -136,8 +136,8 @@ SUPPLEMENT: dict[str, Table] = {
         "method",
         marked=True,
         notes=(
-            "Means are over the cells of a dataset that all its methods have, those that such a "
-            "method did not learn from; (a/b) where these are a of b.",
+            "Means are over the cells of a dataset that all its methods have, which such a method "
+            "did not learn from; (a/b) if these are a of b.",
         ),
         without="No method that learns from each dataset has a score.",
         beside=("prompt", "structure"),
@@ -178,7 +178,7 @@ SUPPLEMENT: dict[str, Table] = {
         "S12",
         {"phase": ("total",)},
         "method",
-        notes=("Mean seconds, and in parentheses the number of objects that they are of.",),
+        notes=("Mean seconds, with the number of objects in parentheses.",),
         without="No times were taken.",
     ),
     "times_tests": Table(
@@ -201,7 +201,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         "S13",
         {"phase": ("total",)},
-        notes=("Means of a dataset are over what was timed with both methods: the matches.",),
+        notes=("Means of a dataset are over what was timed with both methods (the matches).",),
         without="No times of two methods were taken.",
     ),
     "prompt_times": Table(
@@ -284,7 +284,7 @@ SUPPLEMENT: dict[str, Table] = {
         where={"metric": ("dsc",)},
         marked=True,
         notes=(
-            "Value and rank are over the cells in which every ranked method has a score, so that a "
+            "Value and rank are over the cells in which every ranked method has a score, so a "
             "value differs from the average of a method that has more.",
         ),
     ),
@@ -304,9 +304,9 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         notes=(
-            "Hazard ratios are for one standard deviation of the change; the interval is theirs.",
-            "n: patients with all three changes, a time and an event. That others lack one may "
-            "itself depend on how they fare.",
+            "Hazard ratios, with their interval, are per standard deviation of the change.",
+            "n: patients with all three changes, a time and an event. Whether one is missing "
+            "may itself depend on the outcome.",
             UNCORRECTED,
         ),
         without=_NO_COHORT,
@@ -357,7 +357,7 @@ SUPPLEMENT: dict[str, Table] = {
         without=_NO_FINETUNED,
     ),
     "finetuning_tests": Table(
-        "Gain by fine-tuning less gain over the reference: DSC",
+        "Gain by fine-tuning minus gain over the reference: DSC",
         "finetuning_tests",
         (
             METHOD,

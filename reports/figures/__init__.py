@@ -45,27 +45,27 @@ class Entry:
 FIGURES: dict[str, Entry] = {
     "fig3a": Entry(
         "Objects by type and dataset",
-        "Bars around a circle, one a type of object, in the colour of its modality.",
+        "Bars around a circle, one per type of object, in the colour of its modality.",
         ("object_types",),
         "data",
         methods=False,
     ),
     "fig3b": Entry(
         "Fingerprints of the datasets",
-        "Coloured cells: five properties in rows, a column a dataset, blue is low and red is high.",
+        "Coloured cells: one row per property, one column per dataset; blue is low, red high.",
         ("fingerprint",),
         "data",
         methods=False,
     ),
     "fig4a": Entry(
         "Overlap on each dataset",
-        "DSC of each method as a line around a circle, a spoke a dataset; dots where datasets are "
-        "few.",
+        "DSC of each method as a line around a circle, one spoke per dataset; dots if there are "
+        "few datasets.",
         ("by_dataset", "ranks_by_dataset", "overall"),
     ),
     "fig4b": Entry(
         "Sensitivity, NSD, HD95 and ASD",
-        "A panel a metric: at each dataset a point a method.",
+        "One panel per metric: at each dataset, one point per method.",
         ("by_dataset", "ranks_by_dataset", "overall"),
     ),
     "fig4c": Entry(
@@ -75,32 +75,32 @@ FIGURES: dict[str, Entry] = {
     ),
     "fig4d": Entry(
         "Time to segment an object",
-        "Box plots of seconds, one a method, on a logarithmic axis.",
+        "Box plots of seconds, one per method, on a logarithmic axis.",
         ("times.parquet", "overall"),
         "time",
     ),
     "fig4e": Entry(
         "Time for a prompt",
-        "Bars of seconds, one a kind of prompt, with median and mean.",
+        "Bars of seconds, one per kind of prompt, with median and mean.",
         ("interaction", "interaction_tests"),
         "time",
         methods=False,
     ),
     "fig4f": Entry(
         "Stability: deviation of the guiding slice",
-        "A panel a method: points of the datasets, with boxes if many, by deviation.",
+        "One panel per method: points of the datasets by deviation, with boxes if there are many.",
         ("stability_values", "stability_tests", "overall"),
         "analyses",
     ),
     "fig4g": Entry(
         "Stability: thickness",
-        "A panel a method: points of the datasets, with boxes if many, by thickness.",
+        "One panel per method: points of the datasets by thickness, with boxes if there are many.",
         ("thickness_values", "thickness_tests", "overall"),
         "analyses",
     ),
     "fig5a": Entry(
         "Segmentations side by side",
-        "Slices and surfaces of objects, a column a method, contours on grey images.",
+        "Slices and surfaces of objects, one column per method, contours on grey images.",
         ("scores.parquet", "by_dataset", "overall"),
         "panels",
         shown="png",
@@ -114,32 +114,32 @@ FIGURES: dict[str, Entry] = {
     ),
     "fig5e": Entry(
         "Survival by change of the tumour",
-        "Survival curves of two groups of patients, a panel a measure, numbers at risk below.",
+        "Survival curves of two groups of patients, one panel per measure, numbers at risk below.",
         ("survival_curves", "survival_tests", "overall"),
         "analyses",
     ),
     "fig6a": Entry(
         "Fine-tuning",
-        "Groups of bars, one a dataset: DSC of reference methods, general and fine-tuned model.",
+        "Groups of bars, one per dataset: DSC of reference methods, general and fine-tuned model.",
         ("finetuning", "finetuning_tests", "overall"),
         "analyses",
     ),
     "fig6b": Entry(
         "Recovery by training from scratch",
-        "A map of percentages: a row a dataset trained on, a column a dataset tested on.",
+        "A map of percentages: one row per training dataset, one column per test dataset.",
         ("recovery",),
         "analyses",
     ),
     "fig6c": Entry(
         "Trained from scratch and fine-tuned",
-        "Charts of DSC, one a dataset trained on: a line a model, a place a dataset tested on.",
+        "Charts of DSC, one per training dataset: one line per model, one spoke per test dataset.",
         ("transfer", "overall"),
         "analyses",
     ),
     "fig6d": Entry(
         "Ablations",
-        "A panel an ablation: points of the datasets, with boxes if many, by setting; below each "
-        "setting its cost.",
+        "One panel per ablation: points of the datasets by setting, with boxes if there are many; "
+        "below each setting its cost.",
         ("ablation", "ablation_overall", "ablation_tests"),
         "analyses",
         panels="6d-g",

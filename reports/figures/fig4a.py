@@ -77,11 +77,11 @@ def caption(
     text = (
         "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
         f"{counted(ranked.shape[1], 'method')} on {counted(len(wide), 'dataset')}: "
-        "mean over the scans of a structure, then over the structures of a dataset, of each method "
+        "mean over the scans of a structure, then over the structures of a dataset; each method "
         "over its own scored cells."
     )
     if ranked.shape[1] > _MOST_LINES:
-        text += " A chart a method, from 0 in the centre in rings of 0.2, the others in grey."
+        text += " One chart per method, from 0 in the centre in rings of 0.2; the others in grey."
     matched = table(ranks, list(ranked.columns), "value").dropna(how="all")
     if ranked.shape[1] > 1 and len(matched):
         wins, shared = leaders(matched)
@@ -185,9 +185,9 @@ def _dots(wide: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, s
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("DSC")
     axes.grid(axis="x")
-    count = "one dataset" if len(wide) == 1 else "two datasets"
+    count = "only one" if len(wide) == 1 else "only two"
     axes.set_title(
-        f"A radar chart needs three datasets; with scores there are {count}, so: dots",
+        f"Dots: a radar chart needs three datasets with scores, and there are {count}",
         fontweight="normal",
         loc="left",
     )

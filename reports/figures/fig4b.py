@@ -111,7 +111,7 @@ def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence
         f"Sensitivity, NSD, HD95 and ASD on {by_dataset['dataset'].nunique()} {what}: means of a "
     )
     text += (
-        "dataset, of each method over its own scored cells; HD95 and ASD as share of the greatest "
+        "dataset, each method over its own scored cells; HD95 and ASD as a share of the greatest "
         "mean of the dataset."
     )
     best = []

@@ -88,13 +88,13 @@ def caption(
 ) -> str:
     """Caption from the numbers."""
     radar = fig4a.caption(by_dataset, ranks, methods, [c for c in controls if c in methods])
-    text = f"Methods told the same 3D box, and supervised ones that were told nothing. {radar}"
+    text = f"Methods with the same 3D box, and supervised ones without a prompt. {radar}"
     change = difference(ranks, pair)
     if change is None:
         return f"{text} No bars: the study lacks scores of {' or '.join(BOXES)}."
     better = int((change > 0).sum())
     return (
-        f"{text} Bars: DSC of {pair[0]} less {pair[1]}, over the cells of a dataset that all "
+        f"{text} Bars: DSC of {pair[0]} minus {pair[1]}, over the cells of a dataset that all "
         f"methods have, mean {change.mean():+.3f}; greater than 0 on {better} of {len(change)} "
         "datasets."
     )
@@ -123,6 +123,6 @@ def _bars(figure: "Figure", change: "pd.Series[float]", pair: tuple[str, ...]) -
     axes.axhline(0, color="#222222", lw=0.6)
     axes.set_xlim(-0.6, len(change) - 0.4)
     axes.set_xticks(range(len(change)), list(change.index), rotation=90 * (len(change) > 14))
-    axes.set_ylabel(f"DSC: {pair[0]}\nless {pair[1]}")
+    axes.set_ylabel(f"DSC: {pair[0]}\nminus {pair[1]}")
     axes.set_axisbelow(True)
     axes.grid(axis="y")

@@ -89,7 +89,7 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
         f"change) and less, with {confidence} intervals and numbers at risk; P: log-rank test, not "
         "corrected for the number of tests. Hazard ratios are for one standard deviation of the "
         f"change, with {confidence} intervals. Patients who lack a change, a time or an event are "
-        "left out; that they do may itself depend on how they fare."
+        "left out; whether they do may itself depend on their outcome."
     )
     for row in kept.to_dict("records"):
         ratio, c = float(row["hazard_ratio"]), float(row["concordance"])

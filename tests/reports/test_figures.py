@@ -106,7 +106,7 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
         values = table.loc[table["method"] == name, "mean"]
         np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
         assert to_hex(line.get_color()).upper() == looks(names)[name].colour
-    assert "A chart a method" in fig4a.caption(table, ranks(table), names, [])
+    assert "One chart per method" in fig4a.caption(table, ranks(table), names, [])
 
 
 def test_methods_of_one_colour_are_told_apart_by_their_dashes() -> None:
