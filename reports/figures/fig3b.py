@@ -73,8 +73,8 @@ def caption(fingerprint: "pd.DataFrame") -> str:
     text = (
         f"Fingerprints of {len(fingerprint)} datasets with {least:,} to {most:,} scans: each "
         "property as a z-score over the datasets shown. Voxels: of all scans of a dataset "
-        "together. Anisotropy: smallest divided by largest physical size, smallest divided by largest "
-        "spacing; median over the scans."
+        "together. Anisotropy: smallest divided by largest physical size, smallest divided by "
+        "largest spacing; median over the scans."
     )
     constant = [NAMES[name].lower() for name in PROPERTIES if fingerprint[f"z_{name}"].isna().all()]
     if constant:
