@@ -220,7 +220,7 @@ def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: P
     text = html.render(Results(folder))
     assert "4 of 8 objects" in text
     assert "D02 (licence: CC-BY-4.0)" in text
-    assert "Filled: in the case browser and the table below; hollow: only in scores.parquet" in text
+    assert "Filled: in the case browser and the table below; hollow: only in <code>" in text
     assert text.count('<th scope="row"><a href="#case:') == 4  # of the 8 objects of the plot
     assert "as well" not in text.partition("<figcaption>DSC of")[2].partition("</figcaption>")[0]
     assert "the table of cases says the same" not in text

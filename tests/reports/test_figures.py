@@ -133,7 +133,7 @@ def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
     table = led((0.9, 0.9, 0.1), (0.5, 0.8, 0.8), (0.7, 0.2, 0.1), (math.nan, 0.4, 0.3))
     for order in (["a", "b", "c"], ["c", "b", "a"]):
         caption = fig4a.caption(table, ranks(table), order, [])
-        assert "of each method over its own scored cells." in caption
+        assert "; each method over its own scored cells." in caption
         assert "b on 3" in caption
         assert {"a on 2", "c on 1"} <= set(re.findall(r"[ac] on \d", caption))
         assert "of 4 datasets, 2 of them shared by methods that are equal." in caption
@@ -144,7 +144,7 @@ def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
 def test_those_that_are_best_equally_often_are_all_named() -> None:
     table = led((0.9, 0.9, 0.1), (0.8, 0.8, 0.2))
     caption = fig4b.caption(table, ranks(table), ["a", "b", "c"])
-    assert "of each method over its own scored cells" in caption
+    assert ", each method over its own scored cells" in caption
     assert "NSD, a and b (2 of 2); HD95, c (2 of 2); " in caption
 
 

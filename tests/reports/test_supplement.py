@@ -132,7 +132,7 @@ def test_the_interval_of_equivalence_is_said_to_be_of_90_percent(name: str, writ
 
 def test_hazard_ratios_are_said_to_be_for_one_standard_deviation(written: Path) -> None:
     assert "Hazard ratio (per SD)" in [c.heading for c in SUPPLEMENT["survival"].columns]
-    assert "one standard deviation of the change" in (written / "survival.md").read_text("utf-8")
+    assert "per standard deviation of the change" in (written / "survival.md").read_text("utf-8")
 
 
 def test_survival_tells_of_how_many_patients_it_is() -> None:
