@@ -75,4 +75,5 @@ def show_method(name: str) -> None:
     for key, value in asdict(cls.info).items():
         print(f"{key:>16}: {', '.join(value) if isinstance(value, tuple) else value}")
     for key, field in cls.Options.model_fields.items():
-        print(f"{'option':>16}: {key} = {field.default!r}")
+        default = "required" if field.is_required() else repr(field.default)
+        print(f"{'option':>16}: {key} = {default}")

@@ -62,6 +62,14 @@ def test_no_summary_of_a_command_is_cut_off() -> None:
     assert cut == []
 
 
+def test_an_option_without_a_default_is_shown_as_required() -> None:
+    shown = invoke("methods", "show", "command").output.splitlines()
+    options = [line.split(": ", 1)[1] for line in shown if line.lstrip().startswith("option:")]
+    assert "command = required" in options
+    assert "timeout_s = 3600" in options
+    assert "env = {}" in options
+
+
 def test_datasets() -> None:
     result = invoke("datasets", "list")
     assert result.exit_code == 0
