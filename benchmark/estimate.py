@@ -8,7 +8,7 @@ from typing import Literal, Self
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from benchmark import paths
+from benchmark import paths, stages
 from benchmark.adapter import Learner, find
 from benchmark.analysis import MEMORY_PER_SIZE
 from benchmark.catalogue import Dataset
@@ -208,19 +208,15 @@ def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
     needs = [find(method.adapter)(method.options).needs for method in study.methods.values()]
     on_gpu = max((one.memory_mb for one in needs if one.gpu), default=0)
     cpu = [one.memory_mb // one.threads for one in needs if not one.gpu]
-    on_core = max([_PREPARE_MB, *cpu])
+    on_core = max([stages.MEMORY_MB, *cpu])
     claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
     one, other, every = (f"{gb:,.0f} GB" for gb in claims)
     size = sum(item.units * item.rate.bytes for item in done if item.rate.of == "collect")
-    analysis = max(_PREPARE_MB / 1000, MEMORY_PER_SIZE * size / 1e9)
+    analysis = max(stages.MEMORY_MB / 1000, MEMORY_PER_SIZE * size / 1e9)
     return (
         f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most. At "
         f"the end each analysis claims {analysis:,.0f} GB; --resources mem_mb=... bounds their sum."
     )
-
-
-_PREPARE_MB = 4000
-"""What the rule ``prepare`` claims."""
 
 
 def _rows(files: Sequence[Path]) -> int:

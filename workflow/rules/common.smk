@@ -95,7 +95,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def asked(mem_mb=4000, minutes=240, resumes=False):
+def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
     """What a job asks of a cluster; `mem_mb` may be a function of wildcards and input.
 
     Both grow by attempt; the minutes do not if a job `resumes`, and has done a part already.
@@ -110,9 +110,9 @@ def asked(mem_mb=4000, minutes=240, resumes=False):
 
 
 def memory_of_tables(wildcards, input):
-    """MiB of a job that holds its tables; 4000 at least, and while they are not there."""
+    """MiB of a job that holds its tables; `stages.MEMORY_MB` at least, and until they exist."""
     size = sum(path.stat().st_size for path in map(Path, input) if path.is_file())
-    return max(4000, int(MEMORY_PER_SIZE * size / 2**20))
+    return max(stages.MEMORY_MB, int(MEMORY_PER_SIZE * size / 2**20))
 
 
 # Of jobs that may need a GPU: scale=0 writes limits, without which Kubernetes gives none.

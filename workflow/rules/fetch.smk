@@ -13,7 +13,7 @@ rule fetch:
         "../../environment.yml"
     resources:
         downloads=1,
-        mem_mb=4000,
+        mem_mb=stages.MEMORY_MB,
     params:
         entry=entry_name,
         digest=lambda wildcards: DATASETS[wildcards.dataset].digest("fetch"),
@@ -33,7 +33,7 @@ rule fetch_weights:
         "../../environment.yml"
     resources:
         downloads=1,
-        mem_mb=4000,
+        mem_mb=stages.MEMORY_MB,
     params:
         entry=lambda wildcards: WEIGHTS_BY_ID[wildcards.weights],
         digest=lambda wildcards: WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]].fetch_digest,
