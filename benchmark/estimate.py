@@ -174,7 +174,7 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
     wall = {"GPUs": gpu / gpus, "cores": cpu / cores}
     yield (
         f"On {gpus} GPUs and {cores} cores: {wall['GPUs']:,.0f} hours of the GPUs and "
-        f"{wall['cores']:,.0f} of the cores, at the same time as far as both have work."
+        f"{wall['cores']:,.0f} of the cores, in parallel, as long as both have work."
     )
     slow = max(wall, key=lambda name: wall[name])
     on = {"GPUs": "gpu_hours", "cores": "cpu_hours"}[slow]

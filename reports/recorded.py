@@ -89,7 +89,7 @@ def _headline(results: "Results") -> Printed:
     found = headline.headline(results)
     splits = found.get("splits", [])
     head = ["Method", "Prompt", *(f"DSC, {split.lower()}" for split in splits), "Rank"]
-    head.append("First in draws")
+    head.append("Ranked first (bootstrap)")
     cells = [
         [
             row["method"] + " (control)" * row["control"],
