@@ -13,7 +13,7 @@ from benchmark.errors import MachineError, UserError
 from benchmark.machine.progress import progress
 from benchmark.published import conversion, labels, scans
 from benchmark.published.scans import Scan
-from benchmark.sources import Status
+from benchmark.sources import Status, folder
 from benchmark.volume import Volume
 
 IMAGES = pa.schema(
@@ -56,11 +56,12 @@ def prepare(
 ) -> Prepared:
     """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with its reason.
 
+    A `UserError` where all files that a fetch had found are gone.
+
     ``converted``: folder of the images that cannot be indexed where they lie, by itself that of
     the dataset in `benchmark.paths`.
     """
     prepared = Prepared()
-    folder = converted or Path(paths.CONVERTED.format(dataset=dataset.id))
 
     def set_aside(scan: str | None, stage: str, reason: str) -> None:
         prepared.failures.append(
@@ -71,6 +72,13 @@ def prepare(
         if shard == 0:
             set_aside(None, "fetch", status.reason or status.state)
         return prepared
+    if folder.is_empty(Path(status.root)):
+        raise UserError(
+            f"{dataset.id}: no file is left below {status.root}, where they lay when they were "
+            "fetched. What was made of them stays. Next step: bring them back (mount the share, "
+            "set the variable, or: pambench datasets fetch), then run the same command again."
+        )
+    images = converted or Path(paths.CONVERTED.format(dataset=dataset.id))
     try:
         found = scans.find(dataset, Path(status.root))
     except MachineError:
@@ -90,7 +98,7 @@ def prepare(
     mine = [scan for scan in found if scans.shard_of(scan.id, dataset.shards) == shard]
     for scan in progress(mine, f"prepare {dataset.id}", "scan"):
         try:
-            _add(prepared, dataset, scan, folder)
+            _add(prepared, dataset, scan, images)
         except MachineError:
             raise
         except UserError as error:

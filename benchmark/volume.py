@@ -1,7 +1,7 @@
 """The volume: pixels in canonical orientation with what a method may know of them; its files."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.errors import UserError
+from benchmark.errors import MachineError, UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, same_grid, view_axis
 from benchmark.published.dicomseries import inspect_frames, inspect_series
@@ -26,6 +26,7 @@ __all__ = [
     "read",
     "read_header",
     "read_labels",
+    "read_row",
     "same_grid",
     "to_native",
     "view_axis",
@@ -177,6 +178,23 @@ def read(
         tuple(channels),
         headers[0].native,
     )
+
+
+def read_row(row: Mapping[str, Any]) -> Volume:
+    """Read the scan of a row of `benchmark.prepare.IMAGES`.
+
+    Errors: a `MachineError` for files that were there when the scan was prepared and are not now;
+    else those of `read`.
+    """
+    paths = [Path(path) for path in row["images"]]
+    for path in paths:
+        if not path.exists():
+            raise MachineError(
+                f"{row['dataset']}, scan {row['scan']}: {path} was there when the scan was "
+                "prepared, and is not now. What was made of it stays. Next step: bring it back "
+                "(mount the share, or: pambench datasets fetch), then run the same command again."
+            )
+    return read(paths, modality=str(row["modality"]), channels=list(row["channels"]))
 
 
 def read_labels(path: Path, *, layered: bool = False) -> Volume:

@@ -1,6 +1,6 @@
 """Where the files of a dataset come from: one module a kind of source.
 
-Each kind is a `Settings` model with the keys of the YAML entry and two methods, see `Source`.
+Each kind is a `Settings` model with the keys of the YAML entry and the methods of `Source`.
 """
 
 from pathlib import Path
@@ -17,6 +17,10 @@ from benchmark.sources.status import Status
 
 class Source(Protocol):
     """What every kind of source does."""
+
+    def files_in(self, raw: Path) -> Path:
+        """The folder below which the files lie, or will."""
+        ...
 
     def fingerprint(self, raw: Path) -> str:
         """Tell in few characters what is at hand now, so that what becomes available later is run.

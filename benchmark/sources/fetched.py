@@ -14,7 +14,7 @@ from benchmark.digest import digest
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.settings import Settings
-from benchmark.sources import folder, inventory
+from benchmark.sources import folder, inventory, lost
 from benchmark.sources.checks import sha256_of
 from benchmark.sources.download import locked
 from benchmark.sources.files import File
@@ -67,6 +67,10 @@ class Fetched(Settings):
         """Tell what is there that the fetch depends on beside the network: a token, own files."""
         return "remote"
 
+    def files_in(self, raw: Path) -> Path:
+        """The folder of links to what was fetched, beside what a person has put there."""
+        return Place(raw).files
+
     def fingerprint(self, raw: Path) -> str:
         """What is at hand; another one after a failed fetch, so that it is tried again."""
         last = self._last(raw)
@@ -84,15 +88,17 @@ class Fetched(Settings):
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
         """Get the files, unpack them and link them below ``<raw>/files``; never raises for them.
 
-        Nobody is asked where all is here, whole, as this source has brought it.
+        Nobody is asked where all is here, whole, as this source has brought it. What was lost and
+        comes back as it was is no news.
         """
         place = Place(raw, patience or Patience())
-        before, tries = self.fingerprint(raw), self._last(raw).get("tries", 0) + 1
-        root, state, reason, again = str(place.files), "ready", None, True
+        before, tries = lost.fingerprint(self, raw), self._last(raw).get("tries", 0) + 1
+        root, state, reason, again = str(self.files_in(raw)), "ready", None, True
         others = _memory(raw)
         try:
             with locked(raw / "fetch"):
                 if not (self.is_here(raw) and inventory.holds(place)):
+                    now, known = self.fingerprint(raw), inventory.read(place)
                     gathered = list(self.gather(place))
                     tree = lay_out(gathered)
                     # what another source of the weights, or the entry before it was changed,
@@ -100,6 +106,8 @@ class Fetched(Settings):
                     others = {key: {**told, "ready": False} for key, told in others.items()}
                     plant(tree, place.files, place.links)
                     inventory.write(place, gathered)
+                    if inventory.read(place) != known:
+                        before = now
         except ByHandError as error:
             state, reason, again = "manual", str(error), error.again
         except UserError as error:

@@ -16,6 +16,11 @@ def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
     return sorted(path for path in _walk(folder, set(without)) if path.is_file())
 
 
+def named(folder: Path, names: Collection[str]) -> list[Path]:
+    """Those files of ``names`` that are below ``folder``, sorted."""
+    return sorted(path for name in names if (path := folder / name).is_file())
+
+
 def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
     for place, folders, names in walk(folder):
         below = place.relative_to(folder)
@@ -28,9 +33,19 @@ def _counting(names: list[str], below: Path, without: Collection[str]) -> list[s
     return [name for name in plain if (below / name).as_posix() not in without]
 
 
-def fingerprint(folder: Path, without: Collection[str] = ()) -> str:
-    """Digest of the names, sizes and times of the files below ``folder``; ``absent`` if none."""
-    files = listing(folder, without)
+def is_empty(folder: Path) -> bool:
+    """Whether there is no file below ``folder``, or no such folder."""
+    return not any(path.is_file() for path in _walk(folder, ()))
+
+
+def fingerprint(
+    folder: Path, without: Collection[str] = (), only: Collection[str] | None = None
+) -> str:
+    """Digest of the names, sizes and times of the files below ``folder``; ``absent`` if none.
+
+    ``without``: as of `listing`; ``only``: names of the files that count, where not all do.
+    """
+    files = listing(folder, without) if only is None else named(folder, only)
     if not files:
         return "absent"
     digest = hashlib.sha256()

@@ -32,6 +32,11 @@ def write(place: Place, gathered: Iterable[Got]) -> None:
     write_json(_inventory(place), rows)
 
 
+def read(place: Place) -> list[dict[str, Any]]:
+    """Give what was written down; nothing before the first fetch."""
+    return list(read_json(_inventory(place))) if _inventory(place).is_file() else []
+
+
 def verify(place: Place) -> tuple[int, list[str]]:
     """Read all again: how many things are as they were fetched, and what is wrong.
 

@@ -1,6 +1,7 @@
 """A folder of the user's own, indexed where it lies."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -21,9 +22,13 @@ class LocalSource(Settings):
         """The folder after expansion."""
         return Path(os.path.expandvars(self.path)).expanduser()
 
-    def fingerprint(self, raw: Path) -> str:
-        """Fingerprint of the user's folder."""
-        return folder.fingerprint(self.root)
+    def files_in(self, raw: Path) -> Path:
+        """The user's folder."""
+        return self.root
+
+    def fingerprint(self, raw: Path, only: Collection[str] | None = None) -> str:
+        """Fingerprint of the user's folder; ``only``: of the files of these names in it."""
+        return folder.fingerprint(self.root, only=only)
 
     def fetch(self, raw: Path) -> Status:
         """Nothing is copied: the status points at the folder."""

@@ -1,5 +1,6 @@
 """Files that an installed package brings along."""
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -24,9 +25,16 @@ class PackagedSource(Settings):
         places = spec.submodule_search_locations if spec else None
         return Path(next(iter(places or ["."]))) / self.folder
 
-    def fingerprint(self, raw: Path) -> str:
-        """Names and sizes: installing the same package again is no news."""
-        files = folder.listing(self.root)
+    def files_in(self, raw: Path) -> Path:
+        """The folder in the package."""
+        return self.root
+
+    def fingerprint(self, raw: Path, only: Collection[str] | None = None) -> str:
+        """Names and sizes: installing the same package again is no news.
+
+        ``only``: of the files of these names in it.
+        """
+        files = folder.listing(self.root) if only is None else folder.named(self.root, only)
         return "; ".join(f"{path.name} {path.stat().st_size}" for path in files) or "absent"
 
     def fetch(self, raw: Path) -> Status:

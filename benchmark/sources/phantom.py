@@ -18,6 +18,10 @@ class PhantomSource(Settings):
     scans: int = Field(ge=1)
     seed: int
 
+    def files_in(self, raw: Path) -> Path:
+        """A folder below ``raw``."""
+        return raw / "files"
+
     def fingerprint(self, raw: Path) -> str:
         """A generator is always at hand; its version is what can change."""
         from benchmark.phantoms import VERSION
@@ -28,6 +32,6 @@ class PhantomSource(Settings):
         """Generate the scans under ``raw``."""
         from benchmark.phantoms import write
 
-        root = raw / "files"
+        root = self.files_in(raw)
         count = write(self.recipe, self.scans, self.seed, root)
         return Status(state="ready", root=str(root), fingerprint=self.fingerprint(raw), files=count)

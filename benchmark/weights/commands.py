@@ -51,7 +51,6 @@ def fetch(
 
     With --from they are taken from a file that you have downloaded.
     """
-    from benchmark.files import write_json
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
 
@@ -60,9 +59,10 @@ def fetch(
     if given is not None:
         weights_store.put(entry, given, raw)
     status = weights_store.fetch(entry, raw, name)
-    path = raw / "status.json"
-    if status.state == "ready" or path.is_file():  # else the workflow's own fetch is the first
-        write_json(path, status.model_dump())
+    # The workflow's own fetch is the first, and that weights are lost is no news to it.
+    known = (raw / "status.json").is_file() and not weights_store.absent(entry, raw)
+    if status.state == "ready" or known:
+        weights_store.write_status(status, entry, raw)
     if status.state != "ready":
         raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
     print(f"{entry.id}: ready in {status.root}")

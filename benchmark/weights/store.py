@@ -1,7 +1,8 @@
 """Weights on disk: fetched or put by hand, checked by hash each time, converted once.
 
 Below the folder of an entry: ``files/`` with the files, ``status.json`` (how the fetch ended),
-``recorded.json`` (hashes taken at first use, where none is published) and ``converted/``.
+``listing.json`` (what lay there then), ``recorded.json`` (hashes taken at first use, where none is
+published) and ``converted/``.
 """
 
 import importlib
@@ -15,11 +16,13 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
+from benchmark.sources.local import LocalSource
+from benchmark.sources.packaged import PackagedSource
 from benchmark.sources.place import Place
 from benchmark.weights import registry
 from benchmark.weights.registry import Weights
 
-_ON_THIS_DISK = ("packaged", "local")
+_ON_THIS_DISK = (LocalSource, PackagedSource)
 """Kinds of source that are looked at, not fetched."""
 
 
@@ -27,12 +30,11 @@ class WeightsStatus(Status):
     """How the fetch of weights ended.
 
     ``file``: the one file below ``root``, None for the folder of several. ``sha256``: of each file,
-    as it is on this disk. ``listing``: fingerprint of what lay there when the fetch had ended.
+    as it is on this disk.
     """
 
     file: str | None = None
     sha256: dict[str, str] = {}
-    listing: str = ""
 
 
 def place(entry: Weights) -> Path:
@@ -44,34 +46,43 @@ def fingerprint(entry: Weights, raw: Path) -> str:
     """Tell what is at hand, so that what a person puts there later is found by the workflow.
 
     What a fetch itself has put there is no news: as long as nothing else changed, the value is that
-    from before it.
+    from before it. Nor is it that the files are lost, as in `benchmark.sources.lost`.
     """
-    now = _listing(entry, raw)
+    here, path = _listing(entry, raw), raw / "listing.json"
     if (raw / "status.json").is_file():
         status = read_status(raw / "status.json")
-        if status.state == "ready" and status.listing == now:
+        same = path.is_file() and read_json(path) == here
+        if status.state == "ready" and (same or absent(entry, raw)):
             return status.fingerprint
-    return now
+    others = (source for source in entry.source if not isinstance(source, _ON_THIS_DISK))
+    return digest([here, *(source.fingerprint(raw) for source in others)])
+
+
+def absent(entry: Weights, raw: Path) -> bool:
+    """Whether the files lie whole in none of the folders where they may lie."""
+    return all(_absent(entry, root) for root in _roots(entry, raw))
 
 
 def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
     """Find the files, by hand or from the entry's sources in their order, and check them.
 
     Never raises for what is missing or wrong: the status has the reason and the command to run, in
-    which the entry has the ``name`` under which it was loaded (by default its id).
+    which the entry has the ``name`` under which it was loaded (by default its id). The very files
+    that were there before are no news.
     """
-    before, reasons = _listing(entry, raw), []
+    path, reasons = raw / "status.json", []
+    before, last = fingerprint(entry, raw), read_status(path) if path.is_file() else None
     for root, reason in _found(entry, raw):
         wrong, hashes = (reason, {}) if reason else _checked(entry, root, raw)
         if wrong is None:
+            same = last and last.state == "ready" and last.sha256 == hashes
             return WeightsStatus(
                 state="ready",
                 root=str(root),
-                fingerprint=before,
+                fingerprint=last.fingerprint if last and same else before,
                 files=len(entry.files),
                 file=entry.file,
                 sha256=hashes,
-                listing=_listing(entry, raw),
             )
         reasons.append(wrong)
     by_hand = all(source.kind == "manual" for source in entry.source)
@@ -97,15 +108,39 @@ def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]
 
 def read_status(path: Path) -> WeightsStatus:
     """Read a ``status.json`` of `fetch`."""
-    return WeightsStatus.read(read_json(path), str(path))
+    content = read_json(path)
+    content.pop("listing", None)  # where it lay before it had a file of its own
+    return WeightsStatus.read(content, str(path))
 
 
-def handed(status: WeightsStatus, raw: Path) -> Path:
-    """What an adapter is handed: the file, or the folder of several; converted where they are."""
-    made = raw / "converted"
+def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
+    """Write the ``status.json`` of a `fetch`, and beside it what lay there when it had ended.
+
+    Apart, since a file that is fetched again has another time: the status stays as it was.
+    """
+    write_json(raw / "status.json", status.model_dump())
+    write_json(raw / "listing.json", _listing(entry, raw))
+
+
+def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
+    """What an adapter is handed: the file, or the folder of several; converted where they are.
+
+    None where the weights were not got. ``name``: under which the entry was loaded. A `UserError`
+    has the command that gets them again where they are lost.
+    """
+    if status.state != "ready":
+        return None
+    root, made = Path(status.root), raw / "converted"
+    files = [root / file for file in status.sha256]
     if (made / "from.json").is_file() and read_json(made / "from.json") == status.sha256:
-        return made / Path(status.file).with_suffix(".safetensors") if status.file else made
-    return Path(status.root) / (status.file or "")
+        root, files = made, [(made / file).with_suffix(".safetensors") for file in status.sha256]
+    for path in files:
+        if not path.is_file():
+            raise UserError(
+                f"The weights {name!r} were here and are not any more: no file {path}. What was "
+                f"made with them stays. To get them again: {command(registry.load(name), name)}"
+            )
+    return files[0] if status.file else root
 
 
 def at_hand(name: str) -> Path:
@@ -121,16 +156,17 @@ def at_hand(name: str) -> Path:
             raise UserError(f"There is no file {name} here. {nearest}")
     entry = registry.load(name)
     raw = place(entry)
-    here = all(source.kind in _ON_THIS_DISK for source in entry.source)
+    here = all(isinstance(source, _ON_THIS_DISK) for source in entry.source)
     known = (
         None if here or not (raw / "status.json").is_file() else read_status(raw / "status.json")
     )
     status = fetch(entry, raw, name) if here else known
-    if status is None or status.state != "ready":
+    path = handed(status, raw, name) if status else None
+    if path is None:
         raise UserError(
             f"The weights {name!r} are not on this machine. To get them: {command(entry, name)}"
         )
-    return handed(status, raw)
+    return path
 
 
 def command(entry: Weights, name: str | None = None) -> str:
@@ -187,9 +223,14 @@ def _root(entry: Weights, raw: Path) -> Path:
         status = read_status(raw / "status.json")
         if status.state == "ready":
             return Path(status.root)
-    by_hand = raw / "files"
-    here = (Path(s.fetch(raw).root) for s in entry.source if s.kind in _ON_THIS_DISK)
-    return next((root for root in (by_hand, *here) if _absent(entry, root) is None), by_hand)
+    roots = _roots(entry, raw)
+    return next((root for root in roots if _absent(entry, root) is None), roots[0])
+
+
+def _roots(entry: Weights, raw: Path) -> list[Path]:
+    """Folders below which the files may lie: first that of what was fetched or put by hand."""
+    here = (source for source in entry.source if isinstance(source, _ON_THIS_DISK))
+    return [raw / "files", *(source.root for source in here)]
 
 
 def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
@@ -240,8 +281,11 @@ def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[st
 
 
 def _listing(entry: Weights, raw: Path) -> str:
-    at_hand = [source.fingerprint(raw) for source in entry.source]
-    return digest([*at_hand, folder.fingerprint(raw / "files")])
+    """Fingerprint of the entry's files, and of no others that lie beside them."""
+    names = [file.path for file in entry.files]
+    here = (source for source in entry.source if isinstance(source, _ON_THIS_DISK))
+    found = [source.fingerprint(raw, only=names) for source in here]
+    return digest([*found, folder.fingerprint(raw / "files", only=names)])
 
 
 def _function(name: str) -> Callable[..., Any]:

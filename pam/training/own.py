@@ -111,11 +111,13 @@ def found(name: str) -> tuple[Path, Weights | None]:
     """
     if name.endswith((".safetensors", ".pth")):
         return Path(name), None
-    entry = registry.load(GENERAL.get(name, name))
-    status = store.fetch(entry, store.place(entry), GENERAL.get(name, name))
-    if status.state != "ready":
+    name = GENERAL.get(name, name)
+    entry = registry.load(name)
+    status = store.fetch(entry, store.place(entry), name)
+    path = store.handed(status, store.place(entry), name)
+    if path is None:
         raise UserError(f"The weights {entry.id!r} are not here. {status.reason}")
-    return store.handed(status, store.place(entry)), entry
+    return path, entry
 
 
 def _source(entry: Dataset, seed: int, everything: bool) -> Source:

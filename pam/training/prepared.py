@@ -17,7 +17,7 @@ from pam.training.cases import Case
 if TYPE_CHECKING:
     from benchmark import fitting
 
-_IMAGE = ["scan", "patient", "collection", "modality", "channels", "images"]
+_IMAGE = ["dataset", "scan", "patient", "collection", "modality", "channels", "images"]
 _REFERENCE = ["object", *BOX_FIELDS, "bits"]
 
 
@@ -46,8 +46,7 @@ class Prepared(Settings):
         turn, place = divmod(number, len(scans))
         order = np.random.default_rng([turn, len(scans)]).permutation(len(scans))
         image, shard, axis = scans[int(order[place])]
-        paths = [Path(path) for path in image["images"]]
-        read = volume.read(paths, modality=image["modality"], channels=image["channels"])
+        read = volume.read_row(image)
         # All masks of all datasets would fill the memory of each process that makes batches.
         rows = read_arrow(shard, _REFERENCE, [("scan", "==", image["scan"])]).to_pylist()
         kept = [row for row in rows if row["object"] is not None and row["z0"] < row["z1"]]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark import catalogue, objects, prepare, volume
 from benchmark.catalogue import Dataset
+from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
 from benchmark.sources import Status
@@ -139,7 +140,16 @@ def test_a_dataset_that_is_not_at_hand(entry: Make, state: Any) -> None:
     assert not prepare.prepare(entry(shards=2), status, 1).failures  # said once
 
 
+def test_files_that_are_gone_since_the_fetch_are_no_reason_to_set_all_aside(
+    tmp_path: Path, entry: Make, ready: Ready
+) -> None:
+    for root in (tmp_path / "away", tmp_path):
+        with pytest.raises(UserError, match=rf"no file is left below {root}.*bring them back"):
+            prepare.prepare(entry(root), ready(root), 0)
+
+
 def test_a_layout_that_fits_nothing(tmp_path: Path, entry: Make, ready: Ready) -> None:
+    (tmp_path / "readme").write_text("no image")
     got = prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
     (failure,) = got.failures
     assert failure["scan"] is None

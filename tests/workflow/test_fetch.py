@@ -1,6 +1,9 @@
 """Fetching in the workflow: never before it is asked for, again after a failure, no token kept."""
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -46,3 +49,43 @@ def test_from_the_network_to_a_status(
     for path in place.folder.rglob("*"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_deleted_downloads_cost_nothing_and_are_got_again_as_told(
+    make_workplace: Callable[[], Workplace], server: Server
+) -> None:
+    place = make_workplace()
+    scans = {p.relative_to(place.folder / "A"): p for p in (place.folder / "A").rglob("*.nii.gz")}
+    made = zipped(**{str(name).replace("/", "__"): p.read_bytes() for name, p in scans.items()})
+    server.put("/a.zip", made)
+    page = server.put("/reach.txt", b"2")
+    data = {"kind": "http", "files": [{"url": f"{server.address}/a.zip"}]}
+    place.write("A.yaml", entry("A") | {"source": data})
+    source = {"kind": "http", "files": [{"url": f"{server.address}/reach.txt"}]}
+    files = [{"path": "reach.txt", "sha256": page.sha256}]
+    place.write("w.yaml", {"id": "w", "name": "W", "source": source, "files": files})
+    weighted = {"adapter": "mymethods:Weighted", "prompt": "mask2d", "weights": "w.yaml"}
+    changes: Any = {"datasets": ["A.yaml"], "methods": {"weighted": weighted}}
+    study, target = place.study(**changes), "results/small/scores.parquet"
+    ended = place.run(study, target)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(place.scores()["status"]) == {"ok"}
+    assert place.rerun(study, target) == set()
+
+    shutil.rmtree(place.folder / "data" / "downloads")
+    assert place.rerun(study, target) == set()
+    changes["methods"] = {"weighted": weighted | {"options": {"reach": 3}}}
+    new = place.study("new", **changes)
+    ended = place.run(new, "--retries", "0", "--until", "predict")
+    assert ended.returncode != 0
+    told = "The weights 'w.yaml' were here and are not any more"
+    assert told in ended.stdout + ended.stderr
+    assert "To get them again: pambench weights fetch w.yaml" in ended.stdout + ended.stderr
+    assert len(list(place.folder.glob("results/runs/weighted-*/masks"))) == 1
+    for what, name in (("weights", "w.yaml"), ("datasets", "A.yaml")):
+        command = [sys.executable, "-m", "benchmark", what, "fetch", name]
+        subprocess.run(command, cwd=place.folder, check=True)
+    assert place.rerun(study, target) == set()
+    assert "fetch" not in place.rerun(new, "--until", "predict")
+    ended = place.run(new, "--until", "predict")
+    assert ended.returncode == 0, ended.stdout + ended.stderr

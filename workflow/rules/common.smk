@@ -17,6 +17,7 @@ from benchmark.files import CHECKSUM
 from benchmark.machine import clock, room
 from benchmark.machine.workflow_progress import take_over
 from benchmark.settings import load_yaml
+from benchmark.sources import lost
 from benchmark.study import Study
 from benchmark.weights import registry, store
 
@@ -157,7 +158,7 @@ def entry_name(wildcards):
 # Functions of wildcards alone: Snakemake does not compare params that are derived from outputs.
 def fingerprint_of_data(wildcards):
     raw = Path(paths.STATUS.format(**wildcards)).parent
-    return DATASETS[wildcards.dataset].source.fingerprint(raw)
+    return lost.fingerprint(DATASETS[wildcards.dataset].source, raw)
 
 
 def fingerprint_of_weights(wildcards):
@@ -168,8 +169,7 @@ def fingerprint_of_weights(wildcards):
 # Of a run, or of its models.
 @functools.cache
 def outside(of):
-    settings = (RUNS | FITS)[of]
-    adapter = find(settings.adapter)(settings.options)
+    adapter = FITTED[of] if of in FITTED else ADAPTERS[of](RUNS[of].options)
     return adapter.missing(), adapter.at_hand()
 
 
@@ -217,6 +217,11 @@ def learnt_by(wildcards):
 
 def memory_of_method(wildcards, input):
     return METHODS[wildcards.run].memory_mb
+
+
+# Derived from the input, so that Snakemake does not plan or train anew for others.
+def speed_of_fit(wildcards, input):
+    return json.dumps(FITS[wildcards.fit].speed)
 
 
 def memory_of_plan(wildcards, input):

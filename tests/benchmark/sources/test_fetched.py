@@ -349,7 +349,7 @@ def test_weights_are_fetched_like_data(server: Server, tmp_path: Path) -> None:
     assert got.state == "ready"
     assert got.sha256 == {"model.pth": page.sha256}
     assert (tmp_path / "data" / "downloads" / "http").is_dir()
-    (raw / "status.json").write_text(got.model_dump_json(), encoding="utf-8")
+    weights_store.write_status(got, entry, raw)
     assert weights_store.fingerprint(entry, raw) == before  # nothing to fetch again
     own = tmp_path / "model.pth"
     own.write_bytes(b"weights")

@@ -53,6 +53,14 @@ def reading(path: Path) -> Iterator[list[Path]]:
         yield times
 
 
+def as_the_workflow(entry: Weights, raw: Path) -> str:
+    """Fetch; give the fingerprint that the workflow holds against later ones."""
+    before = store.fingerprint(entry, raw)
+    (raw / "status.json").unlink(missing_ok=True)  # as Snakemake does before the job
+    store.write_status(store.fetch(entry, raw), entry, raw)
+    return before
+
+
 def copy_twice(source: Path, target: Path, *, times: int) -> None:
     """A converter."""
     target.write_bytes(source.read_bytes() * times)
@@ -67,7 +75,7 @@ def test_right(tmp_path: Path, known: dict[str, Any]) -> None:
         status = store.fetch(one(**known), tmp_path)
     assert len(times) == 1
     assert (status.state, status.reason) == ("ready", None)
-    assert store.handed(status, tmp_path) == path
+    assert store.handed(status, tmp_path, "net.yaml") == path
     assert status.sha256 == {"sub/net.pt": SHA256}
 
 
@@ -133,7 +141,9 @@ def test_files_of_an_installed_package(tmp_path: Path) -> None:
     source = {"kind": "packaged", "package": "benchmark", "folder": "metrics"}
     found = store.fetch(of("__init__.py", "overlap.py", source=source), tmp_path)
     assert found.state == "ready"
-    assert (store.handed(found, tmp_path) / "overlap.py").is_file()
+    folder = store.handed(found, tmp_path, "net.yaml")
+    assert folder is not None
+    assert (folder / "overlap.py").is_file()
     for wrong in ({"folder": "nothing"}, {"package": "no_such_package"}):
         reason = store.fetch(of("a", source=source | wrong), tmp_path).reason
         assert "install it anew" in str(reason)
@@ -143,7 +153,7 @@ def test_news_is_what_a_person_did_and_not_the_fetch_itself(tmp_path: Path) -> N
     entry, seen = one(), store.fingerprint(one(), tmp_path)
 
     def fetch() -> None:
-        write_json(tmp_path / "status.json", store.fetch(entry, tmp_path).model_dump())
+        as_the_workflow(entry, tmp_path)
 
     fetch()
     assert store.fingerprint(entry, tmp_path) == seen
@@ -156,6 +166,49 @@ def test_news_is_what_a_person_did_and_not_the_fetch_itself(tmp_path: Path) -> N
     assert store.fingerprint(entry, tmp_path) == "p"  # a fetch that found less when it began
     put(tmp_path, b"another")
     assert store.fingerprint(entry, tmp_path) not in ("p", seen)
+
+
+def test_other_files_beside_the_weights_are_no_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    local = {"kind": "local", "path": str(tmp_path / "own")}
+    packaged = {"kind": "packaged", "package": "a_package", "folder": "weights"}
+    places = {"own": local, "a_package/weights": packaged, "raw/files": MANUAL}
+    for name, source in places.items():
+        entry, raw = of("net.pt", source=source), tmp_path / "raw"
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "net.pt").write_bytes(CONTENT)
+        known = as_the_workflow(entry, raw)
+        (tmp_path / name / "README.md").write_text("What these are.")
+        assert store.fingerprint(entry, raw) == known
+        (tmp_path / name / "net.pt").write_bytes(CONTENT * 2)
+        assert store.fingerprint(entry, raw) != known
+        for path in (raw / "status.json", raw / "recorded.json", tmp_path / name / "net.pt"):
+            path.unlink()
+
+
+def test_weights_that_are_lost_are_no_news_and_cannot_be_handed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.yaml").write_text(yaml.safe_dump(one().model_dump(mode="json")))
+    Path("net.pt").write_bytes(CONTENT)
+    raw, run = store.place(one()), CliRunner().invoke
+    taken = ["weights", "fetch", "net.yaml", "--from", "net.pt"]
+    assert run(app, taken).exit_code == 0
+    known, status = as_the_workflow(one(), raw), (raw / "status.json").read_bytes()
+    (raw / "files" / "sub" / "net.pt").unlink()
+    assert store.fingerprint(one(), raw) == known
+    with pytest.raises(UserError, match=r"To get them again: pambench weights fetch net\.yaml"):
+        store.handed(store.read_status(raw / "status.json"), raw, "net.yaml")
+    assert "are not there" in str(run(app, ["weights", "fetch", "net.yaml"]).exception)
+    assert store.fingerprint(one(), raw) == known
+    assert run(app, taken).exit_code == 0
+    assert store.fingerprint(one(), raw) == known
+    assert (raw / "status.json").read_bytes() == status
 
 
 def test_what_was_downloaded_by_hand_is_taken_if_it_is_right(tmp_path: Path) -> None:
@@ -185,10 +238,10 @@ def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> N
     (made,) = store.convert(entry, tmp_path)
     assert made.name == "net.safetensors"
     assert made.read_bytes() == CONTENT * 2
-    assert store.handed(store.fetch(entry, tmp_path), tmp_path) == made
+    assert store.handed(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == made
     path.write_bytes(b"a newer one")
     (tmp_path / "recorded.json").unlink()
-    assert store.handed(store.fetch(entry, tmp_path), tmp_path) == path
+    assert store.handed(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == path
     with pytest.raises(UserError, match="no converter"):
         store.convert(of("net.pt"), tmp_path)
     with pytest.raises(UserError, match="cannot be imported"):

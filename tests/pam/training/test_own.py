@@ -62,7 +62,8 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
     entry = registry.load("tuned/weights.yaml")
     status = store.fetch(entry, store.place(entry), "tuned/weights.yaml")
     assert status.state == "ready", status.reason
-    weights = store.handed(status, store.place(entry))
+    weights = store.handed(status, store.place(entry), "tuned/weights.yaml")
+    assert weights is not None
     ours = files.read(weights, PropMask)
     before = checkpoints.load(Path("general/propmask.safetensors"))
     assert ours.config == before.config
