@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from benchmark import boxes, splits
 from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.sources import Status
 from benchmark.specs import Fit
 from benchmark.splits import Split
 from benchmark.tables import read_table, records
-from benchmark.volume import Volume, read
+from benchmark.volume import Volume, read_row
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class Case:
 
     def volume(self) -> Volume:
         """Read the image."""
-        paths = [Path(path) for path in self.image["images"]]
-        channels = list(self.image["channels"])
-        return read(paths, modality=self.image["modality"], channels=channels)
+        return read_row(self.image)
 
     def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
         """Label map (z, y, x): 1 for the first of ``structures``; where they overlap the last wins.
@@ -126,7 +124,7 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:
         learner.plan(cases, names, folder / "work")
-    except Exception as error:  # whatever a method raises is the reason of its cells
+    except RAISED as error:  # whatever a method raises is the reason of its cells
         stop_at_trouble(error)
         return _status(folder, learner, "failed", f"planning failed: {error}")
     return _status(folder, learner, "ready", None)
@@ -154,13 +152,29 @@ def fit(
         return _status(folder, learner, "manual", reason)
     try:
         learner.fit(folder / "work", device, start)
-    except Exception as error:
+    except RAISED as error:
         stop_at_trouble(error)
         if several_processes():
             raise
         again = f"to train again, run Snakemake with --forcerun {folder / 'status.json'}"
         return _status(folder, learner, "failed", f"training failed: {error}; {again}")
     return _status(folder, learner, "ready", None)
+
+
+def model(trained: Status, path: Path) -> Path | None:
+    """Folder of a model, None where it was not trained; ``path``: of its status.
+
+    A `UserError` tells how to train it again where it is gone.
+    """
+    if trained.state != "ready":
+        return None
+    folder = Path(trained.root)
+    if not folder.is_dir():
+        raise UserError(
+            f"The model was trained and is not here any more: no folder {folder}. What was made "
+            f"with it stays. To train it again, run Snakemake with --forcerun {path}"
+        )
+    return folder
 
 
 def several_processes() -> bool:

@@ -18,17 +18,21 @@ import pyarrow as pa
 from benchmark import masks, prompts, volume
 from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
 from benchmark.digest import stable_hash
-from benchmark.errors import UserError
+from benchmark.errors import MachineError, UserError
 from benchmark.machine import costs
+from benchmark.machine.attempts import Attempts
 from benchmark.machine.device import release_memory
 from benchmark.machine.progress import progress
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import records
 from benchmark.volume import Volume
+
+_LOADING = "loading"
+"""Step of a job beside those of its scans, see `benchmark.machine.attempts`."""
 
 _CELL = [
     ("dataset", pa.string()),
@@ -90,21 +94,25 @@ def predict(
     weights_path: Path | None = None,
     reference: pd.DataFrame | None = None,
     learnt: Collection[str] = (),
+    trained: bool = False,
     device: str = "cpu",
+    attempts: Attempts | None = None,
 ) -> Results:
     """Run a method over the scans of ``images``, and its variants on what `Run.variants_at` says.
 
     ``prompt_rows``: `benchmark.prompts.SCHEMA`, of any kinds; ``reference``:
     `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it; ``learnt``:
-    scans that the method was trained on, which are skipped.
+    scans that the method was trained on, which are skipped; ``trained``: whether ``weights`` are a
+    model that was trained for the study; ``attempts``: what earlier processes died of.
     """
+    attempts = attempts or Attempts()
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
     seen = mine["scan"].isin(list(learnt))
     results = _none(run, mine[seen], "skipped", "a training case")
     mine = mine[~seen]
     if weights is not None and weights.state != "ready":
-        lost = learnt and weights.state == "failed"
-        what = "model" if learnt else "weights"
+        lost = trained and weights.state == "failed"
+        what = "model" if trained else "weights"
         results.masks += _none(
             run, mine, "failed" if lost else "skipped", f"no {what}: {weights.reason}"
         ).masks
@@ -114,24 +122,40 @@ def predict(
         results.masks += _none(run, mine, "skipped", reason).masks
         return results
     start = perf_counter()
-    try:
-        adapter.load(weights_path, device)
-        results.departures = adapter.departures
-    except Exception as error:
-        stop_at_trouble(error, loading=True)
-        reason = f"the model did not load: {_told(error)}"
-        results.masks += _none(run, mine, "failed", reason).masks
+    if failure := _load(adapter, weights_path, device, attempts, results):
+        results.masks += _none(run, mine, "failed", f"the model did not load: {failure}").masks
         return results
     loaded = perf_counter() - start
     timed = _timed_sample(run, mine)
     scans = records(images)
     for image in progress(scans, f"{run.adapter} {run.prompt}", "scan"):
         rows = mine[mine["scan"] == image["scan"]]
-        if len(rows):
-            scan = _ScanJob(run, adapter, image, rows, reference, results)
-            scan.segment()
-            scan.time(timed, loaded, device)
+        step = f"scan {image['scan']}"
+        if attempts.given_up(step):
+            reason = "the process ended twice on this scan"
+            results.masks += _none(run, rows, "failed", reason).masks
+        elif len(rows):
+            with attempts.at(step):
+                scan = _ScanJob(run, adapter, image, rows, reference, results)
+                scan.segment()
+                scan.time(timed, loaded, device)
     return results
+
+
+def _load(
+    adapter: Adapter, weights: Path | None, device: str, attempts: Attempts, results: Results
+) -> str | None:
+    """Load the model and keep its departures; tells why that failed."""
+    if attempts.given_up(_LOADING):
+        return "the process ended twice while it was loaded"
+    try:
+        with attempts.at(_LOADING):
+            adapter.load(weights, device)
+            results.departures = adapter.departures
+    except RAISED as error:
+        stop_at_trouble(error, loading=True)
+        return _told(error)
+    return None
 
 
 def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
@@ -145,7 +169,7 @@ def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
     return results
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -192,16 +216,15 @@ class _ScanJob:
             yield name, variant
 
     def read(self) -> Volume:
-        paths = [Path(path) for path in self.image["images"]]
-        read = volume.read(
-            paths, modality=self.image["modality"], channels=list(self.image["channels"])
-        )
+        read = volume.read_row(self.image)
         read.array.flags.writeable = False
         return replace(read, dataset=self.image["dataset"], scan=self.image["scan"])
 
     def segment(self) -> None:
         try:
             scan = self.read()
+        except MachineError:
+            raise
         except UserError as error:
             for task in self.tasks:
                 for name in self.run.variants_at(task.deviation):
@@ -239,7 +262,7 @@ class _ScanJob:
                     scan = self.read()
                     read = perf_counter()
                     predictions = list(variant.segment(scan, [task.prompt]))
-                except Exception as error:
+                except RAISED as error:
                     stop_at_trouble(error)
                     continue  # the reason stands in the cell of the mask already
                 done = perf_counter()
@@ -263,7 +286,7 @@ class _ScanJob:
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
                 flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
-            except Exception as error:  # such as memory that sufficed without counting
+            except RAISED as error:  # such as memory that sufficed without counting
                 stop_at_trouble(error)
         return {
             "parameters": parameters,
@@ -306,7 +329,7 @@ def _answered(
             count = len(answers) if len(answers) < len(asked) else f"more than {len(asked)}"
             answers.clear()
             raise ValueError(f"expected {len(asked)} predictions, one per prompt; got {count}")
-    except Exception as error:
+    except RAISED as error:
         stop_at_trouble(error)
         return _told(error)
     return None

@@ -6,11 +6,14 @@ Imports of a stage stand inside its command, so that small jobs start at once.
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.commands.arguments import Folder, Input, Output, read_study
+
+if TYPE_CHECKING:
+    from benchmark.specs import Fit
 
 STAGES = "Stages, called by the workflow"
 
@@ -18,6 +21,19 @@ app = typer.Typer()
 stage = partial(app.command, rich_help_panel=STAGES)
 
 Entry = Annotated[str, typer.Option(help="Catalogue id, or the path of an entry's YAML file.")]
+Speed = Annotated[
+    str, typer.Option(help="Options of the method that change nothing in the model, as YAML.")
+]
+
+
+def _learnt(settings: Path, speed: str) -> "Fit":
+    """Read what a model depends on, and beside it the options that change nothing in it."""
+    from benchmark.files import read_json
+    from benchmark.settings import parse_yaml
+    from benchmark.specs import Fit
+
+    content = read_json(settings) | {"speed": parse_yaml(speed, "--speed")}
+    return Fit.read(content, str(settings))
 
 
 @stage()
@@ -49,11 +65,11 @@ def fetch_weights(weights: Entry, output: Output) -> None:
 
     Checks their hash and always writes a status file.
     """
-    from benchmark.files import write_json
     from benchmark.weights import store as weights_store
     from benchmark.weights.registry import load
 
-    write_json(output, weights_store.fetch(load(weights), output.parent, weights).model_dump())
+    entry, raw = load(weights), output.parent
+    weights_store.write_status(weights_store.fetch(entry, raw, weights), entry, raw)
 
 
 @stage()
@@ -128,23 +144,28 @@ def plan(
         list[Path], typer.Option(help="Split of the dataset; one for each --data, in that order.")
     ],
     output: Output,
+    speed: Speed = "{}",
 ) -> None:
     """Run a trainable method's planning step.
 
     Writes a status file.
     """
     from benchmark import at_hand, fitting
-    from benchmark.files import read_json, write_json
-    from benchmark.specs import Fit
+    from benchmark.files import write_json
+    from benchmark.machine.claim import claim
 
-    learnt = Fit.read(read_json(settings), str(settings))
+    learnt = _learnt(settings, speed)
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
-    status = fitting.plan(learnt, sources, output.parent)
-    at_hand.note(learnt, output)
-    content = {name: one.model_dump() for name, one in divided.items()}
-    write_json(output.parent / "split.json", content)
-    write_json(output, status.model_dump())
+    with claim(output) as wanted:
+        if not wanted:
+            print(f"{output} was made by another process in the meantime")
+            return
+        status = fitting.plan(learnt, sources, output.parent)
+        at_hand.note(learnt, output)
+        content = {name: one.model_dump() for name, one in divided.items()}
+        write_json(output.parent / "split.json", content)
+        write_json(output, status.model_dump())
 
 
 @stage()
@@ -155,28 +176,23 @@ def fit(
     weights_status: Annotated[
         Path | None, typer.Option(help="Status of the weights to start from.")
     ] = None,
-    speed: Annotated[
-        str, typer.Option(help="Options of the method that only change its speed, as YAML.")
-    ] = "{}",
+    speed: Speed = "{}",
 ) -> None:
     """Train a method on its training cases.
 
     Writes a status file. Runs under torchrun too.
     """
     from benchmark import fitting
-    from benchmark.files import read_json, write_json
+    from benchmark.files import write_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
-    from benchmark.settings import parse_yaml
-    from benchmark.specs import Fit
     from benchmark.weights import store as weights_store
 
-    content = read_json(settings) | {"speed": parse_yaml(speed, "--speed")}
-    learnt = Fit.read(content, str(settings))
+    learnt = _learnt(settings, speed)
     weights = weights_store.read_status(weights_status) if weights_status else None
     start = (
-        weights_store.handed(weights, weights_status.parent)
-        if weights and weights_status and weights.state == "ready"
+        weights_store.handed(weights, weights_status.parent, str(learnt.weights))
+        if weights and weights_status
         else None
     )
     ready = weights_store.read_status(planned)
@@ -187,7 +203,7 @@ def fit(
         else nullcontext(True)
     )
     purpose = f"{learnt.adapter} learns {output.parent.name}"
-    with claimed as wanted, device(learnt.adapter, purpose) as where:
+    with claimed as wanted, device(learnt.adapter, purpose, learnt.options) as where:
         if not wanted:
             print(f"{output} was made by another process in the meantime")
             return
@@ -218,8 +234,9 @@ def predict(
 
     Reads images and prompts, writes masks; sees no labels.
     """
-    from benchmark import at_hand, inference, splits
+    from benchmark import at_hand, fitting, inference, splits
     from benchmark.files import read_json
+    from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
     from benchmark.specs import Run
@@ -229,13 +246,19 @@ def predict(
     run = Run.read(read_json(settings), str(settings))
     status = weights_status or model_status
     found = weights_store.read_status(status) if status else None
-    path = weights_store.handed(found, weights_status.parent) if found and weights_status else None
+    path = None
+    if found and weights_status:
+        path = weights_store.handed(found, weights_status.parent, str(run.weights))
     if found and model_status:
-        path = Path(found.root)
+        path = fitting.model(found, model_status)
     learnt = splits.read(split).train if split else ()
-    dataset = images.parent.parent.name
+    purpose = f"{run.adapter} on {images.parent.parent.name}"
     # The times are written last: where they are there, so are the masks.
-    with claim(times) as wanted, device(run.adapter, f"{run.adapter} on {dataset}") as where:
+    with (
+        claim(times) as wanted,
+        attempts(times) as tried,
+        device(run.adapter, purpose, run.options) as where,
+    ):
         if not wanted:
             print(f"{masks} was made by another process in the meantime")
             return
@@ -247,7 +270,9 @@ def predict(
             weights_path=path,
             reference=read_table(reference) if reference else None,
             learnt=learnt,
+            trained=model_status is not None,
             device=where,
+            attempts=tried,
         )
         about = facts(where)
         told = {**about, "departures": results.departures}

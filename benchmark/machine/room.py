@@ -36,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def stop_at_full_disk(error: Exception) -> None:
+def stop_at_full_disk(error: BaseException) -> None:
     """Raise `MachineError` where ``error`` is one, or comes from a full or read-only disk."""
     if isinstance(error, MachineError):
         raise error

@@ -8,9 +8,18 @@ import re
 from benchmark.errors import MachineError
 from benchmark.machine.room import stop_at_full_disk
 
+RAISED = (Exception, SystemExit)
+"""What a method may raise and is the method's own: research code ends itself by `sys.exit`, too."""
+
 _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
 # Errors of cuBLAS may be those of one call; where the GPU is lost the next call says so.
 _BROKEN = re.compile(r"\b(CUDA|HIP) (unknown error|(driver )?error: (?!CUBLAS_|HIPBLAS_))")
+_OF_A_KERNEL = re.compile(r"device-side assert|illegal memory access|misaligned address")
+_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
+
+
+class KernelError(MachineError):
+    """A program on the GPU did what it must not: its input may be the cause, as well as the GPU."""
 
 
 def of_gpu(line: str) -> bool:
@@ -18,13 +27,14 @@ def of_gpu(line: str) -> bool:
     return bool(_FULL.search(line) or _BROKEN.search(line))
 
 
-def stop_at_trouble(error: Exception, *, loading: bool = False) -> None:
+def stop_at_trouble(error: BaseException, *, loading: bool = False) -> None:
     """Raise `MachineError` where ``error`` is one, or comes from a full disk or a broken GPU.
 
-    After any error of CUDA but full memory nothing works on the GPU in this process. Full memory is
-    trouble only while ``loading`` the model, when no prompt can be the cause; a training may be too
-    large for any GPU here. Errors are told by their messages: torch is not imported, and a program
-    of another environment has no other.
+    So it does for a process that made batches and was killed. After any error of CUDA but full
+    memory nothing works on the GPU in this process. Full memory is trouble only while ``loading``
+    the model, when no prompt can be the cause; a training may be too large for any GPU here. Errors
+    are told by their messages: torch is not imported, and a program of another environment has no
+    other.
     """
     stop_at_full_disk(error)
     told = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -35,8 +45,15 @@ def stop_at_trouble(error: Exception, *, loading: bool = False) -> None:
                 "uses it, or the GPU is too small. Next step: end that program, or take a larger "
                 "GPU or a smaller method, then run the same command again."
             ) from error
-    elif _BROKEN.search(str(error)):
+    elif _WORKER.search(str(error)):
         raise MachineError(
+            f"A process that made batches was killed ({told}). Likely cause: too little memory, or "
+            "too little shared memory (/dev/shm). Nothing that was done is lost. Next step: give "
+            "the job more memory or fewer workers, then run the same command again."
+        ) from error
+    elif _BROKEN.search(str(error)):
+        kind = KernelError if _OF_A_KERNEL.search(str(error)) else MachineError
+        raise kind(
             f"The GPU failed, and this process cannot use it any more ({told}). Nothing that was "
             "done is lost: run the same command again. If it fails again on the same shard, the "
             "method is at fault: fix it, or leave it out."

@@ -1,5 +1,6 @@
 """Methods that learn: what they are handed, and what they are asked."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
-from benchmark.errors import MachineError
-from benchmark.fitting import Case, Source, fit, plan
+from benchmark.errors import MachineError, UserError
+from benchmark.fitting import Case, Source, fit, model, plan
 from benchmark.inference import predict
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
@@ -49,6 +50,8 @@ class Mean(Learner):
     def fit(self, workdir: Path, device: str, start: Path | None) -> None:
         if self.options.broken == "fit":
             raise MemoryError("out of memory")
+        if self.options.broken == "exit":
+            sys.exit("no licence")
         if self.options.broken == "gpu":
             raise RuntimeError("CUDA error: unspecified launch failure")
         if self.options.broken == "full":
@@ -108,6 +111,7 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
         weights=fitted,
         weights_path=Path(fitted.root),
         learnt=divided.train,
+        trained=True,
     ).masks
     ended = {(row["scan"], row["status"]) for row in masks}
     assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
@@ -128,6 +132,7 @@ def test_options_of_speed_reach_the_training(shard: Any, tmp_path: Path) -> None
         ({"absent": True}, "manual", "skipped", "no such environment"),
         ({"broken": "plan"}, "failed", "failed", "planning failed: no plan fits"),
         ({"broken": "fit"}, "failed", "failed", "training failed: out of memory; to train again,"),
+        ({"broken": "exit"}, "failed", "failed", "training failed: no licence; to train again,"),
     ],
 )
 def test_what_cannot_be_learnt_is_told_in_the_cells(
@@ -138,7 +143,9 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
     fitted = fit(run.fit, plan(run.fit, [source], tmp_path), tmp_path, "cpu")
     assert fitted.state == state
     learnt = source.split.train
-    masks = predict(run, shard.images, shard.prompts, weights=fitted, learnt=learnt).masks
+    masks = predict(
+        run, shard.images, shard.prompts, weights=fitted, learnt=learnt, trained=True
+    ).masks
     held_back = [row for row in masks if row["scan"] not in learnt]
     assert {row["status"] for row in held_back} == {status}
     assert all(reason in row["reason"] for row in held_back)
@@ -161,9 +168,33 @@ def test_a_training_too_large_for_the_gpu_costs_its_cells_alone(shard: Any, tmp_
 
 
 def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
-    planned = plan(run_of().fit, [source_of(shard, patient="one")], tmp_path)
+    run, source = run_of(), source_of(shard, patient="one")
+    planned = plan(run.fit, [source], tmp_path)
     assert planned.state == "failed"
     assert "fewer than two patients" in str(planned.reason)
+    assert source.split.train == ()  # and so no cell is skipped for having been learnt from
+    rows = predict(run, shard.images, shard.prompts, weights=planned, trained=True).masks
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["reason"] for row in rows} == {f"no model: {planned.reason}"}
+
+
+def test_a_model_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
+    there = Status(state="ready", root=str(tmp_path / "work"), fingerprint="")
+    (tmp_path / "work").mkdir()
+    assert model(there, tmp_path / "status.json") == tmp_path / "work"
+    (tmp_path / "work").rmdir()
+    with pytest.raises(UserError, match=rf"--forcerun {tmp_path / 'status.json'}"):
+        model(there, tmp_path / "status.json")
+    failed = there.model_copy(update={"state": "failed"})
+    assert model(failed, tmp_path / "status.json") is None
+
+
+def test_images_that_are_gone_fail_no_planning(shard: Any, tmp_path: Path) -> None:
+    source = source_of(shard)
+    for paths in shard.images["images"]:
+        Path(paths[0]).unlink()
+    with pytest.raises(MachineError, match="was there when the scan was prepared"):
+        plan(run_of().fit, [source], tmp_path)
 
 
 def test_a_case_is_handed_with_its_own_rows_alone(shard: Any) -> None:

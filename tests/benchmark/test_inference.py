@@ -1,5 +1,6 @@
 """Whatever a method does, every prompt ends in a row that says what became of it."""
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,12 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark import stages
+from benchmark import stages, volume
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.commands.stages import predict as predict_shard
 from benchmark.errors import MachineError
-from benchmark.files import write_json
+from benchmark.files import read_json, write_json
 from benchmark.inference import MASKS, TIMES, Results, answer, predict
+from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
 from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
@@ -118,6 +120,15 @@ class Departs(Good):
     @property
     def departures(self) -> dict[str, Any]:
         return {"network": {"size": self.size}}
+
+
+class Exits(Good):
+    """Research code that ends the whole process when it does not like its input."""
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
+            sys.exit("no organs")
+        return super().one(volume, prompt, number)
 
 
 class DoesNotLoad(Good):
@@ -483,6 +494,56 @@ def test_an_object_that_the_gpu_has_no_room_for_fails_alone(
     assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
 
 
+def test_a_method_that_exits_fails_where_it_does(cells: Cells) -> None:
+    rows = cells(Exits, timed_objects=9)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+    assert {row.get("reason") for row in rows} == {None, "SystemExit: no organs"}
+
+
+def test_a_scan_on_which_two_processes_died_is_failed_and_the_others_are_not(
+    shard: Any, tmp_path: Path
+) -> None:
+    note = tmp_path / "0.attempts"
+    write_json(note, {"at": "scan b", "deaths": {"scan a": 1, "scan b": 1}})
+    run = run_of(Good, variants={"thin": {"level": 3}})
+    got = predict(run, shard.images, shard.prompts, attempts=Attempts(note))
+    ended = {(row["scan"], row["status"], row.get("reason")) for row in got.masks}
+    assert ended == {
+        ("a", "ok", None),
+        ("b", "failed", "the process ended twice on this scan"),
+    }
+    assert len(got.masks) == 2 * (shard.prompts["kind"] == "box3d").sum()
+
+
+def test_an_assertion_on_the_gpu_is_put_down_to_its_scan(shard: Any, tmp_path: Path) -> None:
+    note, run = tmp_path / "0.attempts", run_of(GpuBreaks)
+    for scan in "aabb":
+        with pytest.raises(MachineError):
+            predict(run, shard.images, shard.prompts, attempts=Attempts(note))
+        assert read_json(note)["at"] == f"scan {scan}"
+    got = predict(run, shard.images, shard.prompts, attempts=Attempts(note))
+    assert {row["status"] for row in got.masks} == {"failed"}
+
+
+def test_a_model_on_which_two_processes_died_is_not_loaded_again(
+    shard: Any, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "0.attempts", {"at": None, "deaths": {"loading": 2}})
+    Good.loads.clear()
+    tried = Attempts(tmp_path / "0.attempts")
+    got = predict(run_of(Good), shard.images, shard.prompts, attempts=tried)
+    assert not Good.loads
+    assert {row["reason"] for row in got.masks} == {
+        "the model did not load: the process ended twice while it was loaded"
+    }
+
+
+def test_an_image_that_is_gone_fails_no_cell(shard: Any) -> None:
+    Path(shard.images["images"][0][0]).unlink()
+    with pytest.raises(MachineError, match=r"T1, scan a: .*a\.nii\.gz was there when"):
+        predict(run_of(Thresholds, timed_objects=9), shard.images, shard.prompts)
+
+
 def test_an_image_that_cannot_be_read_fails_its_own_cells(shard: Any) -> None:
     path = Path(shard.images["images"][0][0])
     path.write_bytes(path.read_bytes()[:100])
@@ -546,9 +607,30 @@ def test_times_are_taken_object_by_object(shard: Any) -> None:
     assert Good.calls == ([9, 3] + [1] * 6) * 2  # nine prompts; three objects at the deviation 0
     cells = [(row["object"], row["variant"]) for row in got.times]
     assert len(cells) == len(set(cells)) == 12
-    for row in got.times:
-        assert row["device"] == "cpu"
-        assert min(row["load_s"], row["read_s"], row["segment_s"]) >= 0
+    assert {row["device"] for row in got.times} == {"cpu"}
+
+
+def test_each_phase_of_an_object_has_its_own_time(
+    shard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that stands still but while something is read, loaded or segmented."""
+    now = [100.0]
+    monkeypatch.setattr("benchmark.inference.perf_counter", lambda: now[0])
+
+    def takes(seconds: float, work: Callable[..., Any]) -> Callable[..., Any]:
+        def taken(*given: Any, **named: Any) -> Any:
+            now[0] += seconds
+            return work(*given, **named)
+
+        return taken
+
+    monkeypatch.setattr("benchmark.volume.read", takes(2, volume.read))
+    monkeypatch.setattr(Good, "load", takes(7, Good.load))
+    monkeypatch.setattr(Good, "one", takes(5, Good.one))
+    monkeypatch.setattr(Mask, "to_row", takes(3, Mask.to_row))
+    got = predict(run_of(Good, timed_objects=99), shard.images, shard.prompts)
+    phases = ("load_s", "read_s", "segment_s", "write_s")
+    assert [tuple(row[phase] for phase in phases) for row in got.times] == [(7, 2, 5, 3)] * 6
 
 
 def test_objects_that_fail_have_no_times(shard: Any) -> None:

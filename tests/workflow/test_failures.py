@@ -60,3 +60,24 @@ def test_all_is_set_aside_with_its_reason(make_workplace: Callable[[], Workplace
     report = (folder / "report.html").read_text(encoding="utf-8")
     for words in ("the network is on fire", "holds the values [7]", "different grids"):
         assert words in report
+
+
+def test_a_scan_that_kills_its_process_is_failed_and_the_study_goes_on(
+    make_workplace: Callable[[], Workplace],
+) -> None:
+    place = make_workplace()
+    methods = {
+        "slab": {"adapter": "mymethods:Slab", "prompt": "mask2d"},
+        "dies": {"adapter": "mymethods:Dies", "prompt": "mask2d"},
+    }
+    study = place.study(methods=methods, budgets={"lost_share": 0.6})
+    run = place.run(study)
+    assert run.returncode == 0, run.stdout + run.stderr
+    scores = place.scores().set_index(["method", "scan"]).sort_index()
+    assert set(scores.loc["slab", "status"]) == {"ok"}
+    assert set(scores.loc[("dies", "case2"), "status"]) == {"ok"}
+    assert set(scores.loc[("dies", "case1"), "status"]) == {"failed"}
+    assert set(scores.loc[("dies", "case1"), "reason"]) == {"the process ended twice on this scan"}
+    report = (place.folder / "results" / "small" / "report.html").read_text(encoding="utf-8")
+    assert "the process ended twice on this scan" in report
+    assert place.rerun(study) == set()

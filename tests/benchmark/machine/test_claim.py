@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.commands.stages import fit
+from benchmark.commands.stages import fit, plan
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.claim import claim
@@ -109,3 +109,20 @@ def test_an_output_that_stands_there_is_made_anew_when_asked(tmp_path: Path) -> 
     output.write_text("old")
     with claim(output) as wanted:
         assert wanted
+
+
+def test_a_plan_that_is_made_meanwhile_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, output = tmp_path / "settings.json", tmp_path / "model" / "plan.json"
+    learnt = {"adapter": "nnunet", "version": 1, "weights": None, "weights_sha256": None}
+    write_json(settings, {**learnt, "options": {}, "seed": 0})
+    monkeypatch.setattr("benchmark.fitting.plan", lambda *_: pytest.fail("planned again"))
+    command = [sys.executable, "-c", MAKE, str(output)]
+    streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as orphan:
+        assert orphan.stdout is not None
+        assert orphan.stdout.readline() == "claimed\n"
+        when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
+        plan(settings, [], [], output)
+    assert output.read_text() == "done"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.errors import UserError
-from benchmark.machine.device import device
+from benchmark.machine.device import device, facts
 from benchmark.machine.gpu_lease import LOCKS, SCHEDULERS, WAIT, Gpu, lease, visible
 
 HOLD = """
@@ -193,3 +193,24 @@ def test_a_method_that_uses_no_gpu_leaves_them_alone(monkeypatch: pytest.MonkeyP
     with device("box-fill", "anything") as where:
         assert where == "cpu"
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_what_computes_elsewhere_does_not_depend_on_the_torch_here(
+    sees: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2" if sees else "")
+    with device("nnunet", "anything") as where:
+        assert where == ("cuda" if sees else "cpu")
+        assert facts(where) == {"device": where}
+        if sees:
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-c"
+
+
+def test_a_program_that_uses_no_gpu_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for gpu in (False, True):
+        with device("command", "anything", {"command": "run {folder}", "gpu": gpu}) as where:
+            assert where == ("cuda" if gpu else "cpu")
+            assert ("CUDA_VISIBLE_DEVICES" in os.environ) == gpu

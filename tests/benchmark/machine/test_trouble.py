@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import MachineError
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.trouble import KernelError, stop_at_trouble
 
 BROKEN = [
     "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported",
@@ -17,6 +17,10 @@ FULL = [
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB",
     "CUDA error: out of memory\nCUDA kernel errors might be reported",
     "HIP out of memory. Tried to allocate 2.00 GiB",
+]
+WORKERS = [
+    "DataLoader worker (pid 4711) is killed by signal: Killed. ",
+    "DataLoader worker (pid(s) 4711, 4712) exited unexpectedly",
 ]
 OTHERS = [
     "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
@@ -40,6 +44,21 @@ def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> N
     stop_at_trouble(RuntimeError(told))
     with pytest.raises(MachineError, match="does not fit into GPU memory"):
         stop_at_trouble(RuntimeError(told), loading=True)
+
+
+@pytest.mark.parametrize("told", WORKERS)
+def test_a_killed_process_that_made_batches_ends_the_job(told: str) -> None:
+    with pytest.raises(MachineError, match="more memory or fewer workers"):
+        stop_at_trouble(RuntimeError(told))
+
+
+def test_an_input_may_have_broken_the_gpu() -> None:
+    blamed = []
+    for told in BROKEN:
+        with pytest.raises(MachineError) as raised:
+            stop_at_trouble(RuntimeError(told))
+        blamed += [told] * isinstance(raised.value, KernelError)
+    assert blamed == BROKEN[:2]
 
 
 @pytest.mark.parametrize("told", OTHERS)

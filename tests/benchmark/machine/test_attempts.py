@@ -1,0 +1,83 @@
+"""What is noted of a process that dies in a step of its job, in processes that do die."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import MachineError
+from benchmark.machine.attempts import Attempts, attempts
+from benchmark.machine.trouble import KernelError
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from benchmark.machine.attempts import attempts
+with attempts(Path(sys.argv[1])) as tried:
+    with tried.at("scan a"):
+        pass
+    with tried.at("scan b"):
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "0.parquet"
+
+
+def die(output: Path, how: str) -> None:
+    """Run a process that ends in "scan b" by a signal."""
+    command = [sys.executable, "-c", DIES, str(output), how]
+    ended = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    assert ended.returncode == -getattr(signal, how)
+
+
+def given_up(output: Path) -> set[str]:
+    """The steps that a process would not begin now."""
+    tried = Attempts(output.with_suffix(".attempts"))
+    return {step for step in ("scan a", "scan b") if tried.given_up(step)}
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
+def test_a_step_in_which_two_processes_died_is_not_begun_again(output: Path, how: str) -> None:
+    die(output, how)
+    assert given_up(output) == set()
+    with pytest.raises(KeyboardInterrupt), attempts(output) as tried, tried.at("scan a"):
+        raise KeyboardInterrupt
+    die(output, how)
+    with attempts(output) as tried:
+        assert tried.given_up("scan b")
+        assert not tried.given_up("scan a")
+    assert list(output.parent.iterdir()) == []  # the job is done, and begins anew if it is forced
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_who_ends_a_process_from_outside_blames_no_step(output: Path, how: str) -> None:
+    for _ in range(3):
+        die(output, how)
+    assert given_up(output) == set()
+
+
+def test_a_signal_that_is_ignored_stays_so(output: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with attempts(output):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("error", "blamed"), [(KernelError("assert"), {"scan b"}), (MachineError("full disk"), set())]
+)
+def test_of_the_troubles_of_the_machine_only_a_kernel_may_be_the_scans_fault(
+    output: Path, error: Exception, blamed: set[str]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(MachineError), attempts(output) as tried, tried.at("scan b"):
+            raise error
+    assert given_up(output) == blamed
