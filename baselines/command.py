@@ -41,13 +41,15 @@ class Command(Adapter):
         ``{folder}`` stands for the folder of a scan, ``{weights}`` for the file of the weights and
         ``{device}`` for cpu or cuda. ``keep_running``: the program is started once, and is told the
         folders line by line. ``timeout_s``: for one scan. ``env``: further environment variables.
-        ``threads``, ``memory_mb``: what a job is given, the program and this process together.
+        ``gpu``: whether it can use one. ``threads``, ``memory_mb``: of a job, the program
+        and this process together.
         """
 
         command: Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]
         keep_running: bool = False
         timeout_s: float = Field(default=3600, gt=0)
         env: Mapping[str, str] = {}
+        gpu: bool = True
         threads: int = Field(default=1, ge=1)
         memory_mb: int = Field(default=8000, ge=1)
 
@@ -66,7 +68,7 @@ class Command(Adapter):
     def needs(self) -> MethodInfo:
         """As the options say."""
         told = self.options
-        return replace(self.info, threads=told.threads, memory_mb=told.memory_mb)
+        return replace(self.info, gpu=told.gpu, threads=told.threads, memory_mb=told.memory_mb)
 
     def at_hand(self) -> str:
         """Whether the program is there."""

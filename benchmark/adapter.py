@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import Settings
+from benchmark.settings import Settings, merged
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
@@ -86,16 +86,19 @@ class Adapter(ABC):
         self.options = self.Options.read(dict(options or {}), f"options of {type(self).__name__}")
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
-        """Return a variant that shares what `load` made; ``options`` replace those given before."""
+        """Return a variant that shares what `load` made; ``options`` go over those given before.
+
+        In a mapping only the keys that are named are replaced.
+        """
         variant = copy(self)
-        merged = {**self.options.model_dump(exclude_unset=True), **options}
-        variant.options = self.Options.read(merged, f"options of {type(self).__name__}")
+        both = merged(self.options.model_dump(exclude_unset=True), options)
+        variant.options = self.Options.read(both, f"options of {type(self).__name__}")
         return variant
 
     @property
     def needs(self) -> MethodInfo:
-        """`info`, with what a job of `segment` is given (``threads``, ``memory_mb``) as the options
-        have it, where they tell."""
+        """`info`, with what a job of `segment` is given as the options have it, where they tell:
+        ``gpu``, ``threads``, ``memory_mb``."""
         return self.info
 
     def at_hand(self) -> str:
@@ -151,10 +154,13 @@ class Learner(Adapter):
     `plan` and `fit` run once a model; `load` is then handed the folder of both in place of weights.
     Only scans that were held back are predicted; see `benchmark.fitting`. ``speed_options``: names
     of options that change how fast `fit` is and nothing else. They are in no digest, so that a
-    training goes on when they change.
+    training goes on when they change. ``asked_options``: names of options that change predictions
+    (or only where the method's program is) and nothing in what `fit` makes: they are in the digest
+    of a run and not in that of its models.
     """
 
     speed_options: ClassVar[frozenset[str]] = frozenset()
+    asked_options: ClassVar[frozenset[str]] = frozenset()
 
     class Options(Adapter.Options):
         """``learns_from``: the datasets of the study whose training cases make one model, which is

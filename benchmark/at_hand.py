@@ -19,7 +19,7 @@ def noted(output: Path) -> str | None:
 
 def note(of: Run | Fit, output: Path) -> None:
     """Note beside ``output`` what is there for the method; nothing, if that is lost."""
-    adapter = find(of.adapter)(of.options)
+    adapter = find(of.adapter)(of.options | of.speed)
     if adapter.missing() is not None:
         _note(output).unlink(missing_ok=True)
         return

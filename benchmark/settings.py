@@ -1,5 +1,6 @@
 """The base of every file that a person writes: strict, with helpful refusals."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
@@ -123,6 +124,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(argument) for argument in get_args(annotation))
     return next((model for model in found if model), None)
+
+
+def merged(content: Any, changes: Any) -> Any:
+    """Give ``content`` with the values of ``changes``, mapping by mapping; either may be none."""
+    if not (isinstance(content, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**content, **{key: merged(content.get(key), value) for key, value in changes.items()}}
 
 
 def short_for(key: str) -> BeforeValidator:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from benchmark import stages
-from benchmark.adapter import slug
+from benchmark.adapter import Learner, find, slug
 from benchmark.digest import digest
 from benchmark.kinds import Kind
 from benchmark.metrics.empty import EmptyPolicy
@@ -19,8 +19,8 @@ class Fit(Settings):
     """What a model that is trained depends on beside the cases it learns from.
 
     It is the content of its ``settings.json``, without ``speed``, options that change nothing in
-    the result (`benchmark.adapter.Learner.speed_options`). How the model is asked is no part of it:
-    runs that differ in that alone share their models.
+    the result (`benchmark.adapter.Learner`: ``speed_options``, ``asked_options``). How the model is
+    asked is no part of it: runs that differ in that alone share their models.
     """
 
     stage: int = stages.FIT
@@ -42,7 +42,7 @@ class Fit(Settings):
 class Run(Settings):
     """What a prediction depends on: the content of a run's ``settings.json``.
 
-    ``speed``: as in `Fit`.
+    ``speed``: `benchmark.adapter.Learner.speed_options`, which are no part of it.
     """
 
     stage: int = stages.PREDICT
@@ -66,14 +66,16 @@ class Run(Settings):
     @property
     def fit(self) -> Fit:
         """What the models depend on, of a method that learns."""
+        cls = find(self.adapter)
+        asked = cls.asked_options if issubclass(cls, Learner) else frozenset()
         return Fit(
             adapter=self.adapter,
             version=self.version,
             weights=self.weights,
             weights_sha256=self.weights_sha256,
-            options=self.options,
+            options={name: value for name, value in self.options.items() if name not in asked},
             seed=self.seed,
-            speed=self.speed,
+            speed=self.speed | {k: v for k, v in self.options.items() if k in asked},
         )
 
     def variants_at(self, deviation: float) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
 from benchmark.kinds import Kind
 from benchmark.metrics.empty import EmptyPolicy
-from benchmark.settings import Settings
+from benchmark.settings import Settings, merged
 from benchmark.specs import PromptRules, Run, Scoring
 from benchmark.training import Trained, Training
 from benchmark.weights import registry as weights
@@ -300,7 +300,11 @@ class Study(Settings):
             weights=method.weights,
             weights_sha256=entry.sha256 if entry else None,
             options={name: value for name, value in options.items() if name not in speed},
-            variants=method.variants,
+            # whole, as `Adapter.with_options` has them: their digest is that of what runs
+            variants={
+                name: {key: merged(options.get(key), value) for key, value in variant.items()}
+                for name, variant in method.variants.items()
+            },
             timed_objects=self.budgets.timed_objects,
             seed=self.seed,
             speed={name: value for name, value in options.items() if name in speed},

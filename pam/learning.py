@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from benchmark.adapter import Learner, MethodInfo
 from benchmark.errors import UserError
+from benchmark.settings import merged
 from pam.adapters import PAPER, Pam2DMask
 from pam.presets import Propagation
 
@@ -67,6 +68,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
     options: Options
     speed_options = frozenset({"workers"})
+    asked_options = frozenset({"batch", "objects", "precision"})
 
     @property
     def gpus(self) -> int:
@@ -87,7 +89,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         """Give the recipe of a training in ``workdir``; ``network``: that of the weights."""
         from pam.training import recipe as recipes
 
-        content = _merged(recipes.keys(self.options.recipe), self.options.training)
+        content = merged(recipes.keys(self.options.recipe), self.options.training)
         content["data"] = {
             "kind": "prepared",
             "datasets": sorted(path.name for path in (workdir / TABLES).iterdir()),
@@ -151,10 +153,3 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     def load(self, weights: Path | None, device: str) -> None:
         """Read what `fit` left in the folder ``weights``."""
         super().load(weights / WEIGHTS if weights else None, device)
-
-
-def _merged(content: Any, changes: Any) -> Any:
-    """Give ``content`` with the values of ``changes``, mapping by mapping."""
-    if not (isinstance(content, Mapping) and isinstance(changes, Mapping)):
-        return changes
-    return {**content, **{k: _merged(content.get(k), v) for k, v in changes.items()}}

@@ -81,6 +81,7 @@ class NnUNet(Learner):
         python: str | None = None
 
     options: Options
+    asked_options = frozenset({"mirroring", "python"})
 
     @property
     def _python(self) -> Path:

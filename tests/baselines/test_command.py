@@ -361,3 +361,11 @@ def test_the_program_of_the_page_conforms(tmp_path: Path) -> None:
     command = shlex.join([sys.executable, str(path), "{folder}"])
     findings = check("command", {"command": command}, kinds=("box3d",))
     assert [finding for finding in findings if not finding.ok] == []
+
+
+def test_a_job_is_given_what_the_options_tell() -> None:
+    needs = Command({"command": "run {folder}"}).needs
+    assert (needs.gpu, needs.threads, needs.memory_mb) == (True, 1, 8000)
+    told = {"command": "run {folder}", "gpu": False, "threads": 3, "memory_mb": 500}
+    needs = Command(told).needs
+    assert (needs.gpu, needs.threads, needs.memory_mb) == (False, 3, 500)

@@ -178,6 +178,48 @@ def test_a_model_is_that_of_its_training_however_it_is_asked() -> None:
     assert len(others - {trained}) == 2
 
 
+def test_options_that_are_no_part_of_a_model_train_none_anew() -> None:
+    def run(adapter: str, prompt: str, weights: str | None = None, **options: Any) -> Run:
+        told = {"adapter": adapter, "prompt": prompt, "weights": weights, "options": options}
+        return study(methods={"m": told}).runs["m"]
+
+    def nnunet(**options: Any) -> Run:
+        return run("nnunet", "structure", **options)
+
+    def pam(**options: Any) -> Run:
+        return run("pam-2dmask-trained", "mask2d", "pam-small", **options)
+
+    for make, same, other in (
+        (nnunet, {"mirroring": False, "python": "/another/python"}, {"epochs": 7}),
+        (pam, {"batch": 3, "precision": "bfloat16"}, {"seed": 7}),
+    ):
+        plain = make()
+        for key, value in same.items():
+            asked = make(**{key: value})
+            assert asked.fit.id == plain.fit.id, key
+            assert asked.fit.speed[key] == value  # for the training, which may need it
+            assert asked.id != plain.id, key
+        assert make(**other).fit.id != plain.fit.id
+
+
+def test_a_variant_goes_over_the_options_mapping_by_mapping() -> None:
+    def run(options: dict[str, Any], variant: dict[str, Any]) -> Run:
+        told = {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}
+        variants = {"variants": {"thin": {"propagation": variant}}}
+        return study(methods={"m": {**told, **variants, "options": options}}).runs["m"]
+
+    thin = {"thickness": 10}
+    both = run({"propagation": {"resampling": "smooth"}}, thin)
+    assert both.variants == {"thin": {"propagation": {"resampling": "smooth", "thickness": 10}}}
+    assert run({}, thin).variants == {"thin": {"propagation": thin}}
+
+
+def test_what_is_marked_as_a_control_is_one_in_the_statistics() -> None:
+    assert study().statistics.controls == ("fill",)
+    assert study(analysis={"controls": ["small"]}).statistics.controls == ("small", "fill")
+    assert study(analysis={"controls": ["fill"]}).statistics.controls == ("fill",)
+
+
 def test_a_method_under_another_name_shares_the_run() -> None:
     renamed = study(methods={"other": METHODS["small"]})
     assert renamed.runs["other"].id == study().runs["small"].id

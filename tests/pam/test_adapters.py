@@ -155,6 +155,14 @@ def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
         Pam2DMask({"propagation": {"thicknes": 10}})
 
 
+def test_a_variant_keeps_the_switches_that_it_does_not_name() -> None:
+    method = Pam2DMask({"propagation": {"resampling": "smooth", "thickness": 20}})
+    variant = method.with_options({"propagation": {"thickness": 10}, "batch": 4})
+    assert variant.options.propagation == {"resampling": "smooth", "thickness": 10}
+    assert variant.options.batch == 4
+    assert method.options.propagation == {"resampling": "smooth", "thickness": 20}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_weights_are_needed_and_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="weights: pam-small"):

@@ -21,6 +21,8 @@ SNAKEMAKE += ["--profile", str(ROOT / "profiles" / "default"), "--cores", "2", "
 METHODS = '''
 """Methods of a user's own, beside the study file."""
 
+import os
+
 import numpy as np
 
 from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
@@ -53,6 +55,10 @@ class Learnt(Learner):
     """Learns how bright a structure is."""
 
     info = MethodInfo(summary="learnt", prompts=("structure",))
+    asked_options = frozenset({"margin"})
+
+    class Options(Learner.Options):
+        margin: int = 0
 
     def plan(self, cases, structures, workdir):
         workdir.mkdir(parents=True, exist_ok=True)
@@ -78,6 +84,15 @@ class Raising(Adapter):
     def segment(self, volume, prompts):
         raise RuntimeError("the network is on fire")
         yield
+
+
+class Dies(Slab):
+    """Ends its process on one scan, as a segmentation fault does."""
+
+    def segment(self, volume, prompts):
+        if volume.scan == "case1":
+            os.kill(os.getpid(), 9)
+        yield from super().segment(volume, prompts)
 
 
 class WrongShape(Adapter):

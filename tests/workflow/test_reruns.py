@@ -155,6 +155,50 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     assert done.rerun(study, target) == {"collect"}
 
 
+def test_what_is_out_of_reach_for_a_while_deletes_nothing(
+    done: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"kind": "local", "path": "$MY_WEIGHTS"}
+    kept = {"id": "kept", "name": "Kept", "source": source, "files": ["reach.txt"]}
+    done.write("mine.yaml", kept)
+    monkeypatch.setenv("MY_WEIGHTS", "kept")
+    (done.folder / "kept").mkdir()
+    (done.folder / "kept" / "reach.txt").write_text("2")
+    weighted = {"adapter": "mymethods:Weighted", "prompt": "mask2d", "weights": "mine.yaml"}
+    methods = {"weighted": weighted, "slab": SLAB}
+    study, target = done.study("kept", methods=methods), "results/kept/scores.parquet"
+    ended = done.run(study, target)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(done.scores("kept")["status"]) == {"ok"}
+    (done.folder / "kept" / "other.txt").write_text("beside them")
+    assert done.rerun(study, target) == set()
+    made = {path: path.read_bytes() for path in done.folder.glob("results/runs/*/masks/*/*")}
+
+    (done.folder / "A").rename(done.folder / "away")
+    (done.folder / "kept").rename(done.folder / "kept away")
+    monkeypatch.delenv("MY_WEIGHTS")
+    try:
+        assert done.rerun(study, target) == set()
+        further = {"weighted": weighted, "slab": SLAB | {"options": {"reach": 3}}}
+        new = done.study("kept", methods=further)
+        ended = done.run(new, "--retries", "0", "--", target)
+        assert ended.returncode != 0
+        assert "was there when the scan was prepared, and is not now" in ended.stdout + ended.stderr
+        new = done.study("kept", methods={"weighted": weighted | {"options": {"reach": 3}}})
+        ended = done.run(new, "--retries", "0", "--", target)
+        assert ended.returncode != 0
+        told = "To get them again: pambench weights fetch mine.yaml --from"
+        assert told in ended.stdout + ended.stderr
+    finally:
+        (done.folder / "away").rename(done.folder / "A")
+    (done.folder / "kept away").rename(done.folder / "kept")
+    monkeypatch.setenv("MY_WEIGHTS", "kept")
+    ended = done.run(new, target)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(done.scores("kept")["status"]) == {"ok"}
+    assert {path: path.read_bytes() for path in made} == made
+
+
 def test_predictions_made_elsewhere_are_read_when_they_appear(
     done: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,3 +250,10 @@ def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Wo
     asked = {"deviations": [0, 0.1], "budgets": {"timed_objects": 1}}
     again = done.study("learning", datasets=["A.yaml"], methods={"learnt": learnt}, **asked)
     assert done.rerun(again, "--until", "score") == {"settings", "prompts", "predict", "score"}
+    # Nor is an option that is said to be of that; another run of the same model has it.
+    methods = {"learnt": learnt | {"options": {"margin": 2}}}
+    other = done.study("other", datasets=["A.yaml"], methods=methods)
+    assert done.rerun(other, "--until", "score") == {"settings", "predict", "score"}
+    ended = done.run(other, "--until", "score")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert done.rerun(other, "--until", "score") == set()

@@ -49,12 +49,13 @@ rule plan:
         **asked(memory_of_plan, minutes=1440),
     params:
         at_hand=lambda wildcards: at_hand(wildcards.fit, paths.PLAN.format(**wildcards)),
+        speed=speed_of_fit,
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
             for name, split in zip(learnt_by(wildcards), input.splits, strict=True)
         ),
     shell:
-        "pambench plan --settings {input.settings:q} {params.sources}"
+        "pambench plan --settings {input.settings:q} --speed {params.speed:q} {params.sources}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -78,8 +79,7 @@ rule train:
         gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
         nodes=1,  # of Slurm: the processes of a training find each other on one
     params:
-        # Derived from the input, so that Snakemake does not train anew for another speed.
-        speed=lambda wildcards, input: json.dumps(FITS[wildcards.fit].speed),
+        speed=speed_of_fit,
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),
