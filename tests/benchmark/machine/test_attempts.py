@@ -15,6 +15,9 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from benchmark.machine.attempts import attempts
+# Tests that run in the background or under nohup hand on signals that are ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with attempts(Path(sys.argv[1])) as tried:
     with tried.at("scan a"):
         pass
