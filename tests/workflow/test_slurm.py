@@ -123,7 +123,13 @@ def test_a_study_on_a_cluster_and_a_kill(
         assert killed.poll() is None, (cluster.folder / "killed.log").read_text(encoding="utf-8")
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
-    subprocess.run(["scancel", "--user", "root"], env=slurm, check=True)
+    (log_of_run,) = [
+        text
+        for path in (cluster.folder / ".snakemake" / "log").glob("*.log")
+        if "SLURM run ID: " in (text := path.read_text(encoding="utf-8"))
+    ]
+    name = log_of_run.split("SLURM run ID: ")[1].split()[0]
+    subprocess.run(["scancel", "--name", name], env=slurm, check=True)
     while subprocess.run(["squeue", "-h"], env=slurm, capture_output=True, check=True).stdout:
         time.sleep(0.1)
     hold.unlink()
