@@ -116,7 +116,7 @@ def _rows(
     kinds = {"prompt_a": grid.prompts[a], "prompt_b": grid.prompts[b]}
     about: dict[str, Any] = {"metric": metric, "method_a": a, "method_b": b, **kinds}
     about["same_prompt"] = kinds["prompt_a"] == kinds["prompt_b"]
-    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    sign = METRICS[metric].sign
     places = grid.cells[by].to_numpy()
     for name, members in groups.items():
         known = means[members & np.isfinite(means[:, 0])]

@@ -167,8 +167,8 @@ def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _sign(metric: str) -> float:
     """1 where more is better, -1 where less is; NaN where neither is, or the metric is unknown."""
-    higher = METRICS[metric].higher_is_better if metric in METRICS else None
-    return np.nan if higher is None else 1.0 if higher else -1.0
+    known = METRICS.get(metric)
+    return known.sign if known and known.higher_is_better is not None else np.nan
 
 
 def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:

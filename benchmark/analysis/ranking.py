@@ -117,7 +117,7 @@ def _ranked(
     settings: "AnalysisSettings",
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of the first three tables, for a split and metric (``values``): table, row."""
-    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    sign = METRICS[metric].sign
     shared = common(values)
     means = grid.dataset_means(np.where(shared[:, None], values, np.nan))
     valued = np.asarray(np.isfinite(values).any(axis=0))
@@ -220,7 +220,7 @@ def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> 
 
 def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
     """Datasets on which one method is better than another, over the cells that both have."""
-    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    sign = METRICS[metric].sign
     for a, b in permutations(range(len(grid.methods)), 2):
         both = grid.values[metric][:, (a, b)]
         both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
@@ -235,7 +235,7 @@ def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[s
 
 def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
     """Ranks on each dataset, over the cells of the dataset that its methods share."""
-    sign = -1.0 if METRICS[metric].higher_is_better is False else 1.0
+    sign = METRICS[metric].sign
     shared = np.empty(len(grid.cells), dtype=bool)
     names = grid.cells["dataset"].to_numpy()
     of_dataset = {name: np.flatnonzero(names == name) for name in grid.datasets["dataset"]}

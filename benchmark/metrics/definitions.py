@@ -33,6 +33,11 @@ class Metric:
     source: str
     if_empty: IfEmpty
 
+    @property
+    def sign(self) -> float:
+        """-1 where less is better, else 1: the best value is that with the greatest product."""
+        return -1.0 if self.higher_is_better is False else 1.0
+
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
