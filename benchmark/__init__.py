@@ -1,1 +1,1 @@
-"""What is measured, and how; knows no particular model."""
+"""The benchmark: what is measured, and how; independent of any particular model."""

@@ -1,8 +1,8 @@
-"""What a segmentation method is to the benchmark, and how methods are found.
+"""The interface of a segmentation method, and the registry that finds methods.
 
-A method is a class in one file. Its name in a study file is that of an entry point of the group
-``pambench.methods``, or directly ``package.module:Class``. The file imports its heavy libraries
-inside `Adapter.load` and `Adapter.segment`, so that listing methods imports no torch.
+A method is one class in one file. A study file names it by its entry point in the group
+``pambench.methods``, or directly as ``package.module:Class``. The file imports its heavy libraries
+inside `Adapter.load` and `Adapter.segment`, so that listing methods does not import torch.
 """
 
 import functools
@@ -30,20 +30,26 @@ if TYPE_CHECKING:
 
 GROUP = "pambench.methods"
 TOGETHER = "together"
-"""Name of a model that learnt from several datasets."""
+"""Name of a model that is trained on several datasets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo:
-    """What is known of a method without running it.
+    """What is known about a method without running it.
 
-    ``prompts``: the kinds it accepts. ``version``: raised when the method's results change, since
-    it is part of their digest. ``licence``: of the code that runs, and whose that is; weights have
-    one of their own. ``weights``: the entry to name where the method cannot do without any; a study
-    that names none is refused. ``control``: a bound to hold methods against, which looks at no
-    image; it enters no test and no ranking. ``sees_reference``: the marked exception, a control
-    that is shown the truth. ``memory_mb``: MiB of a job; a large CT takes over 1000 to be read.
-    ``elsewhere``: it computes in another process, whose memory is not seen from here.
+    - ``prompts``: kinds of prompt that the method accepts.
+    - ``version``: part of the digest of a run; increase it when the method's results change.
+    - ``gpu``: whether the method can use a GPU.
+    - ``threads``, ``memory_mb``: CPU threads and memory (MiB) of a job. Reading a large CT takes
+      over 1000 MiB.
+    - ``elsewhere``: the method computes in another process, whose memory cannot be measured from
+      here.
+    - ``licence``: licence and owner of the code that runs; weights have a licence of their own.
+    - ``weights``: the entry to name if the method cannot run without weights; a study that names
+      none is refused.
+    - ``control``: a bound for the methods, made without looking at the image and excluded from
+      tests and rankings.
+    - ``sees_reference``: marks the controls that are given the reference masks.
     """
 
     summary: str
@@ -62,10 +68,11 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer to one prompt: a mask, or the reason why there is none.
+    """The answer to one prompt: a mask, or the reason why there is none.
 
-    ``mask``: bool (or 0 and 1) array (z, y, x) on the volume's grid; with ``offset`` (z, y, x) it
-    is a part of that grid. An empty mask is an answer; ``failure`` is for what could not be done.
+    ``mask`` is a bool (or 0 and 1) array (z, y, x) on the volume's grid or, with ``offset`` (z, y,
+    x) in voxels, on a part of that grid. An empty mask is a valid answer; ``failure`` is for a
+    prompt that could not be processed.
     """
 
     mask: NDArray[Any] | None = None
@@ -74,21 +81,21 @@ class Prediction:
 
 
 class Adapter(ABC):
-    """A segmentation method. Subclasses set `info`, may set `Options`, and write `segment`."""
+    """A segmentation method; subclasses set `info` and write `segment`, and may set `Options`."""
 
     info: ClassVar[MethodInfo]
 
     class Options(Settings):
-        """Options of the study file; a subclass declares its own, with defaults."""
+        """Options in the study file; a subclass declares its own, with defaults."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        """Check ``options`` against `Options`; a `UserError` names what is wrong."""
+        """Validate ``options`` against `Options`; raise `UserError` if any is invalid."""
         self.options = self.Options.read(dict(options or {}), f"options of {type(self).__name__}")
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
-        """Return a variant that shares what `load` made; ``options`` go over those given before.
+        """Return a variant that shares the loaded model, with ``options`` merged over its options.
 
-        In a mapping only the keys that are named are replaced.
+        Nested mappings are merged key by key.
         """
         variant = copy(self)
         both = merged(self.options.model_dump(exclude_unset=True), options)
@@ -97,32 +104,34 @@ class Adapter(ABC):
 
     @property
     def needs(self) -> MethodInfo:
-        """`info`, with what a job of `segment` is given as the options have it, where they tell:
-        ``gpu``, ``threads``, ``memory_mb``."""
+        """`info`, with the ``gpu``, ``threads`` and ``memory_mb`` of a job under these options."""
         return self.info
 
     def at_hand(self) -> str:
-        """Describe in a few characters the state of what the method needs outside the study.
+        """Return a short description of the state of what the method needs from outside the study.
 
-        No digest covers these things. When this text changes, the predictions are made again,
-        except while the things are `missing`: then existing predictions are kept. Both methods must
-        be fast, since they are called whenever the workflow is read.
+        No digest covers this state. When the text changes, predictions are made again, except while
+        `missing` gives a reason: then existing predictions are kept. Both methods must be fast,
+        because they are called whenever the workflow is read.
         """
         return ""
 
     def missing(self) -> str | None:
-        """Say what the user must provide before the method can run; until then it is skipped."""
+        """Return what the user must provide before the method can run; None if nothing.
+
+        Until then the method is skipped.
+        """
         return None
 
     def load(self, weights: Path | None, device: str) -> None:  # noqa: B027 - most need none
-        """Load the model, once a job; variants share it.
+        """Load the model, once per job; variants share it.
 
-        ``weights``: the file of the entry in the study file or, where it has several, their folder;
-        None without an entry. ``device``: ``cpu`` or ``cuda``.
+        ``weights``: the file of the entry in the study file or, if the entry has several, their
+        folder; None without an entry. ``device``: ``cpu`` or ``cuda``.
         """
 
     def required(self, weights: Path | None) -> Path:
-        """Give the file that `load` was handed; a `UserError` names the entry if there is none."""
+        """Return ``weights`` as passed to `load`; raise `UserError` if it is None."""
         if weights is None:
             raise UserError(
                 f"{type(self).__name__} needs weights: set `weights: {self.info.weights}` in the "
@@ -132,46 +141,52 @@ class Adapter(ABC):
 
     @property
     def departures(self) -> dict[str, Any]:
-        """Settings in force after `load` that are not those of the protocol, for the report.
+        """Settings in effect after `load` that differ from the protocol's, for the report.
 
-        What weights bring goes before the protocol, and the options name none of it. Values are
-        those of JSON. Most methods have no such settings.
+        Settings stored with the weights override the protocol without appearing in the options. The
+        values must be serialisable as JSON. Most methods have none.
         """
         return {}
 
     @abstractmethod
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Yield one `Prediction` a prompt, in order.
+        """Yield one `Prediction` per prompt, in order.
 
-        All prompts of the scan come at once, so that work can be shared. ``volume.array`` is read
-        only. An exception counts as failure of the prompt that it was raised for.
+        All prompts of a scan are passed at once, so that work can be shared. ``volume.array`` is
+        read-only. An exception counts as the failure of the prompt that caused it; see
+        `benchmark.inference.answer`.
         """
 
 
 class Learner(Adapter):
-    """A method that learns from training cases before it is asked.
+    """A method that is trained on cases of the study before it predicts.
 
-    `plan` and `fit` run once a model; `load` is then handed the folder of both in place of weights.
-    Only scans that were held back are predicted; see `benchmark.fitting`. ``speed_options``: names
-    of options that change how fast `fit` is and nothing else. They are in no digest, so that a
-    training goes on when they change. ``asked_options``: names of options that change predictions
-    (or only where the method's program is) and nothing in what `fit` makes: they are in the digest
-    of a run and not in that of its models.
+    `plan` and `fit` run once per model; `load` then receives their folder in place of weights. Only
+    scans that were held back are predicted; see `benchmark.fitting`.
+
+    - ``speed_options``: names of options that change only the speed of `fit`. They are in no
+      digest, so that a training continues when they change.
+    - ``asked_options``: names of options that change predictions (or only the location of the
+      method's program) but not what `fit` makes. They are in the digest of a run but not in that of
+      its models.
     """
 
     speed_options: ClassVar[frozenset[str]] = frozenset()
     asked_options: ClassVar[frozenset[str]] = frozenset()
 
     class Options(Adapter.Options):
-        """``learns_from``: the datasets of the study whose training cases make one model, which is
-        asked about every dataset; by default each dataset has a model of its own."""
+        """Options of every `Learner`.
+
+        ``learns_from``: the datasets of the study whose training cases make one model, which
+        predicts every dataset; by default each dataset has its own model.
+        """
 
         learns_from: tuple[str, ...] = ()
 
     options: Options
 
     def __init_subclass__(cls) -> None:
-        """Refuse a class whose options are not those of what learns."""
+        """Raise `UserError` if the subclass's `Options` do not inherit from `Learner.Options`."""
         super().__init_subclass__()
         if not issubclass(cls.Options, Learner.Options):
             raise UserError(
@@ -181,61 +196,68 @@ class Learner(Adapter):
 
     @property
     def gpus(self) -> int:
-        """GPUs that `fit` computes on; of several, each has a process that torchrun starts."""
+        """Number of GPUs that `fit` uses; with several, torchrun starts one process per GPU."""
         return int(self.info.gpu)
 
     @property
     def threads(self) -> int:
-        """CPU threads that `fit` takes."""
+        """Number of CPU threads that `fit` uses."""
         return self.info.threads
 
     @property
     def memory_mb(self) -> int:
-        """MiB that `fit` takes."""
+        """Memory that `fit` uses, in MiB."""
         return self.info.memory_mb
 
     def model_for(self, dataset: str) -> str:
-        """Name of the model that is asked about ``dataset``: what it learnt from."""
+        """Return the name of the model that predicts ``dataset``.
+
+        It is the dataset that the model is trained on, or `TOGETHER` if there are several.
+        """
         named = self.options.learns_from or (dataset,)
         return named[0] if len(named) == 1 else TOGETHER
 
     def datasets_of(self, model: str) -> tuple[str, ...]:
-        """Datasets that a model of `model_for` learns from."""
+        """Return the datasets that ``model``, a name from `model_for`, is trained on."""
         return self.options.learns_from or (model,)
 
     @abstractmethod
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
-        """Make what `fit` needs of the training cases, in ``workdir``; no GPU is needed.
+        """Prepare in ``workdir`` what `fit` needs of the training cases; must not need a GPU.
 
-        ``structures``: names, in the order of the values of `Case.labels`. A folder that an earlier
-        plan left is replaced.
+        ``structures``: names, in the order of the values 1, 2, ... of `Case.labels`. The folder of
+        an earlier plan is replaced.
         """
 
     @abstractmethod
     def fit(self, workdir: Path, device: str, start: Path | None) -> None:
-        """Train, or go on with a training that was interrupted, and leave the model there.
+        """Train in ``workdir``, resuming an interrupted training, and leave the model there.
 
-        ``start``: weights to begin with, those of the entry in the study file, if it names one.
+        ``device``: as in `load`. ``start``: weights to start from, those of the entry in the study
+        file, or None without an entry.
         """
 
     def progress(self, workdir: Path) -> tuple[int, int] | None:
-        """Steps that a training in ``workdir`` has done, and of how many; None if it cannot tell.
+        """Return the steps done and the total of the training in ``workdir``; None if unknown.
 
-        For `pambench status` alone; asked while `fit` is at it, or was interrupted.
+        Only ``pambench status`` calls this, while `fit` runs or after it was interrupted.
         """
         return None
 
 
 class ReferenceAdapter(Adapter):
-    """A control that is shown the truth (``sees_reference``); never a method."""
+    """A control that is given the reference masks (``sees_reference``); never a method."""
 
     reference: Callable[["Prompt"], "Mask"]
-    """Set before `segment` is called: the reference mask of the object behind a prompt."""
+    """Returns the reference mask of a prompt's object; set before `segment` is called."""
 
 
-@functools.cache  # the search reads every installed package, and a study asks for each method
+@functools.cache  # reads the metadata of every installed package, and is called for each method
 def available() -> Mapping[str, str]:
-    """Names of the registered methods and their ``module:Class``; imports none of them."""
+    """Map the names of the registered methods to ``module:Class``, without importing any of them.
+
+    Raises `UserError` if two packages register different classes under one name.
+    """
     found: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         if found.setdefault(point.name, point.value) != point.value:
@@ -247,7 +269,10 @@ def available() -> Mapping[str, str]:
 
 
 def find(name: str) -> type[Adapter]:
-    """Import the class of a method by its registered name or ``module:Class``."""
+    """Import and return the class of a method, given its registered name or ``module:Class``.
+
+    Raises `UserError` if the name is unknown, the import fails or the class is not an `Adapter`.
+    """
     target = name if ":" in name else available().get(name)
     if target is None:
         raise UserError(
@@ -255,7 +280,7 @@ def find(name: str) -> type[Adapter]:
             + " A method in a file of your own is named module:Class."
         )
     module, _, attribute = target.partition(":")
-    if str(Path.cwd()) not in sys.path:  # a file of the user's own lies in the working directory
+    if str(Path.cwd()) not in sys.path:  # for an adapter in the working directory
         sys.path.append(str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -270,5 +295,5 @@ def find(name: str) -> type[Adapter]:
 
 
 def slug(name: str) -> str:
-    """Short name of a method for folder names: the registered name, or the class in lower case."""
+    """Return the name of a method for folder names: registered name or class, in lower case."""
     return name.rpartition(":")[2].lower()

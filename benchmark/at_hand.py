@@ -1,7 +1,8 @@
-"""What a method finds outside the study: an environment, a program, predictions made elsewhere.
+"""The state of what a method needs from outside the study: environment, program, predictions.
 
-It is in no digest; where it comes or changes, what was made without it or before is made anew. That
-it is lost is no news: what was made with it stays, as a note beside each output tells.
+No digest covers this state. When it appears or changes, results that were made without it, or with
+its earlier state, are made again. When it disappears, existing results are kept. A note beside each
+output records the state that the output was made with.
 """
 
 from pathlib import Path
@@ -12,13 +13,13 @@ from benchmark.specs import Fit, Run
 
 
 def noted(output: Path) -> str | None:
-    """Tell what was there when ``output`` was made; None if it was made without, or not at all."""
+    """Return the state noted beside ``output``; None if there is no note."""
     note = _note(output)
     return note.read_text(encoding="utf-8") if note.is_file() else None
 
 
 def note(of: Run | Fit, output: Path) -> None:
-    """Note beside ``output`` what is there for the method; nothing, if that is lost."""
+    """Note the current state beside ``output``; delete the note if something is missing."""
     adapter = find(of.adapter)(of.options | of.speed)
     if adapter.missing() is not None:
         _note(output).unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Boxes around masks and labels; light, as the parsing of a study imports it."""
+"""Boxes around masks and labels.
+
+Parsing a study file imports this module, so it imports nothing heavier than numpy.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
@@ -7,32 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int, int, int]
-"""Half-open: (z0, z1, y0, y1, x0, x1) in voxels."""
+"""Half-open box (z0, z1, y0, y1, x0, x1) in voxels."""
 
 EMPTY: Box = (0, 0, 0, 0, 0, 0)
+"""Box of an empty mask."""
 
 
 def slices(box: Box) -> tuple[slice, slice, slice]:
-    """Index of ``box`` into a (z, y, x) array."""
+    """Return the index of ``box`` into a (z, y, x) array."""
     z0, z1, y0, y1, x0, x1 = box
     return slice(z0, z1), slice(y0, y1), slice(x0, x1)
 
 
 def of_slices(box: tuple[slice, ...]) -> Box:
-    """Undo `slices`."""
+    """Return the box of an index made by `slices`."""
     z, y, x = box
     return int(z.start), int(z.stop), int(y.start), int(y.stop), int(x.start), int(x.stop)
 
 
 def relative(box: Box, origin: Box) -> Box:
-    """Give ``box`` as seen from the first voxel of ``origin``."""
+    """Return ``box`` relative to the first voxel of ``origin``."""
     z, y, x = origin[::2]
     z0, z1, y0, y1, x0, x1 = box
     return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
 
 
 def hull(boxes: Sequence[Box]) -> Box:
-    """Smallest box around all ``boxes`` that are not empty; `EMPTY` if none is."""
+    """Return the smallest box around all non-empty ``boxes``; `EMPTY` if there are none."""
     solid = np.array([box for box in boxes if box != EMPTY])
     if not len(solid):
         return EMPTY
@@ -41,7 +45,7 @@ def hull(boxes: Sequence[Box]) -> Box:
 
 
 def overlap(one: Box, other: Box) -> Box:
-    """Give the box of the voxels in both boxes; `EMPTY` if there are none."""
+    """Return the intersection of two boxes; `EMPTY` if they do not overlap."""
     low = [max(a, b) for a, b in zip(one[::2], other[::2], strict=True)]
     high = [min(a, b) for a, b in zip(one[1::2], other[1::2], strict=True)]
     if any(start >= stop for start, stop in zip(low, high, strict=True)):
@@ -50,9 +54,10 @@ def overlap(one: Box, other: Box) -> Box:
 
 
 def tight(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """Index of the tightest box of a bool mask of any dimension; None if the mask is empty.
+    """Return the index of the tight bounding box of a bool mask; None if the mask is empty.
 
-    Each axis looks only at what the axes before it left, flattened along them.
+    The mask may have any number of axes. Each axis is searched only within the bounds of the axes
+    before it, which are reduced by a logical or.
     """
     others = tuple(range(1, mask.ndim))
     filled = np.logical_or.reduce(mask, axis=others).tobytes()
@@ -64,44 +69,47 @@ def tight(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
 
 
 class Boxed(Protocol):
-    """A mask on a grid, kept as what is inside its tightest box: `benchmark.masks.Mask`, `Crop`."""
+    """A mask on a grid, stored as its tight bounding box and the voxels inside it.
+
+    `benchmark.masks.Mask`, `benchmark.labelmap.Label` and `Crop` are of this kind.
+    """
 
     @property
     def crop(self) -> NDArray[np.bool_]:
-        """Voxels (z, y, x) in the box."""
+        """Bool array (z, y, x) of the voxels in the box."""
 
     @property
     def box(self) -> Box:
-        """Tightest box; `EMPTY` if the mask is."""
+        """Tight bounding box; `EMPTY` if the mask is empty."""
 
 
 class Crop(NamedTuple):
-    """The plainest `Boxed`."""
+    """The simplest `Boxed`: a crop and its box."""
 
     crop: NDArray[np.bool_]
     box: Box
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> Self:
-        """Cut a (z, y, x) mask to its tightest box, without a copy."""
+        """Crop a bool mask (z, y, x) to its tight bounding box, without copying."""
         index = tight(mask)
         return cls(mask[:0, :0, :0], EMPTY) if index is None else cls(mask[index], of_slices(index))
 
 
 def volume(box: Box) -> int:
-    """Count the voxels of a box."""
+    """Return the number of voxels in a box."""
     z0, z1, y0, y1, x0, x1 = box
     return (z1 - z0) * (y1 - y0) * (x1 - x0)
 
 
 def clip(mask: Boxed, region: Box) -> Crop:
-    """Cut off what of the mask is not in ``region``; the box may be wider than the rest is."""
+    """Restrict a mask to ``region``; the resulting box may not be tight."""
     shared = overlap(mask.box, region)
     return Crop(mask.crop[slices(relative(shared, mask.box) if shared != EMPTY else EMPTY)], shared)
 
 
 def inside(mask: Boxed, box: Box) -> NDArray[np.bool_]:
-    """Give the mask as a dense array over ``box``, which must contain the mask's own box."""
+    """Return the mask as a dense bool array over ``box``, which must contain the mask's own box."""
     dense = np.zeros([s.stop - s.start for s in slices(box)], dtype=np.bool_)
     if mask.box != EMPTY:
         dense[slices(relative(mask.box, box))] = mask.crop

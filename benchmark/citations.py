@@ -1,10 +1,10 @@
-"""How a work is cited: as an address to open, as text, and as BibTeX."""
+"""Citations as URL, text and BibTeX."""
 
 _RESOLVERS = {"doi:": "https://doi.org/", "arxiv:": "https://arxiv.org/abs/"}
 
 
 def address(citation: str | None) -> str | None:
-    """Where the cited work is found; none for a citation that is neither a DOI nor of arXiv."""
+    """Return the URL of a cited work; None if the citation is neither a DOI nor an arXiv id."""
     for scheme, resolver in _RESOLVERS.items():
         if citation and citation.lower().startswith(scheme):
             return resolver + citation[len(scheme) :].strip()
@@ -12,12 +12,12 @@ def address(citation: str | None) -> str | None:
 
 
 def readable(citation: str | None) -> str | None:
-    """Give the address where there is one, else the citation as it stands."""
+    """Return the URL of a citation or, if it has none, the citation itself."""
     return address(citation) or citation
 
 
 def bibtex(key: str, title: str | None, citation: str | None, homepage: str | None) -> str:
-    """Give an entry of the kind ``misc`` with what is known; nothing is made up."""
+    """Return a BibTeX entry of type ``misc`` with the fields that are known."""
     fields = {"title": f"{{{title}}}"} if title else {}
     if citation and citation.startswith("doi:"):
         fields["doi"] = citation.removeprefix("doi:")

@@ -1,6 +1,6 @@
 """The command line ``pambench``: the commands of `benchmark.commands` and of other packages.
 
-What a command needs is imported inside it, so that ``--help`` and small jobs start at once.
+Each command does its imports when it is called, so that ``--help`` and small jobs start quickly.
 """
 
 import sys
@@ -18,15 +18,15 @@ from benchmark.machine.room import stop_at_full_disk
 from benchmark.weights.commands import app as weights
 
 COMMANDS = "pambench.commands"
-"""Entry points of further commands: each a `typer.Typer` whose commands are taken in."""
+"""Entry-point group of further commands: each entry is a `typer.Typer` whose commands are added."""
 
 
 class Listing(TyperGroup):
-    """The help of the command line: commands for people first, those of the workflow apart."""
+    """Help page that lists the commands for people first, then those of the workflow."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section a ``rich_help_panel``; typer does so only where rich is used."""
-        room = formatter.width - 6 - max(map(len, self.commands))  # a line a command
+        """Write one section per ``rich_help_panel``, which typer itself does only with rich."""
+        room = formatter.width - 6 - max(map(len, self.commands))  # one line per command
         sections: dict[str, list[tuple[str, str]]] = {"Commands": [], STAGES: []}
         for name, command in self.commands.items():
             title = getattr(command, "rich_help_panel", None) or "Commands"
@@ -73,7 +73,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user is told without a traceback."""
+    """Run the command line; print a `UserError` without a traceback and exit with status 1."""
     for point in entry_points(group=COMMANDS):
         app.registered_commands += point.load().registered_commands
     try:

@@ -1,4 +1,4 @@
-"""The shards of a study -> its long tables and its run record."""
+"""Join the shards of a study into its long tables, and write its run record."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -39,9 +39,12 @@ SCORES = pa.schema(
         pa.field("contaminated", pa.bool_()),
     ]
 )
-"""`benchmark.scoring.SCHEMA` with the study's name of the method and the facts of the dataset.
-``collection``: that of the dataset, one for all that overlap (`benchmark.catalogue.clusters`);
-``contaminated``: the weights saw the dataset, or one of the same source collection, in training."""
+"""`benchmark.scoring.SCHEMA` with the method's name in the study and facts of the dataset.
+
+``collection``: one name for all datasets that overlap (`benchmark.catalogue.clusters`).
+``contaminated``: the weights were trained on the dataset or on a related one
+(`benchmark.weights.registry.Weights.contaminates`).
+"""
 
 ALL_TIMES = pa.schema([pa.field("method", pa.string()), *TIMES])
 OBJECTS = pa.schema(
@@ -50,18 +53,18 @@ OBJECTS = pa.schema(
         pa.field("slice_mm", pa.float64()),
     ]
 )
-"""`benchmark.objects.SCHEMA`; ``slice_mm``: the distance from slice to slice of the view."""
+"""`benchmark.objects.SCHEMA` and ``slice_mm``, the distance between slices of the view in mm."""
 
 ALL_FAILURES = pa.schema(
     [*FAILURES, *((name, pa.string()) for name in ("method", "object", "status"))]
 )
-"""What was set aside before any method (``method`` null), and the cells that are not ok."""
+"""Scans and datasets that were set aside (``method`` null), and cells that are not ok."""
 
 
 def collect(study: Study, folder: Path) -> None:
     """Write scores, times, images, objects, failures and the record of ``study`` to ``folder``.
 
-    A shard at a time, so that the size of the study is no matter of memory.
+    Works shard by shard, so that memory does not grow with the study.
     """
     found: dict[tuple[str, str], tuple[int, int]] = {}
     lost: Counter[str] = Counter()
@@ -95,12 +98,12 @@ def collect(study: Study, folder: Path) -> None:
 
 
 def check(folder: Path, lost_share: float) -> None:
-    """Raise a `UserError` where a study lost more than ``lost_share``.
+    """Raise `UserError` if a study lost more than ``lost_share`` of any of three things.
 
-    Of all scans; of the cells of any one method, so that many methods do not hide one that fails;
-    of the datasets at hand, whole, since one that cannot be read tells of no scans. ``folder``:
-    that of a collected study. Datasets that wait for a person, and methods whose weights are
-    absent, are no losses.
+    These are all scans; the cells of each method by itself, so that many methods do not hide one
+    that fails; and whole datasets, because one that cannot be read contributes no scans.
+    ``folder``: that of a collected study. Datasets that wait for a manual step, and methods whose
+    weights are absent, are not losses.
     """
     names, kinds = ["dataset", "scan"], ["method", "status"]
     scans, lost, bereft, cells = set(), set(), set(), Counter[tuple[str, str]]()
@@ -138,13 +141,13 @@ def _distinct(table: pa.Table, names: list[str]) -> set[tuple[Any, ...]]:
 
 
 def _asked(scores: pa.Table) -> pa.Table:
-    """Cells of one prompt each: objects, and structures that were asked for by name."""
+    """Return the cells of one prompt each: objects, and structures that were prompted by name."""
     by_name = pc.equal(scores["prompt"], "structure")
     return scores.filter(pc.or_kleene(pc.equal(scores["level"], "object"), by_name))
 
 
 def _not_ok(scores: pa.Table) -> pa.Table:
-    """Rows of `ALL_FAILURES` of the cells that are not ok."""
+    """Return the cells that are not ok as rows of `ALL_FAILURES`."""
     cells = _asked(scores)
     cells = cells.filter(pc.not_equal(cells["status"], "ok"))
     cells = cells.select([name for name in ALL_FAILURES.names if name in cells.column_names])
@@ -152,13 +155,16 @@ def _not_ok(scores: pa.Table) -> pa.Table:
 
 
 def _counted(scores: pa.Table) -> tuple[int, int]:
-    """Scans and objects of the cells of a shard: those of each method that has objects at all."""
+    """Count the scans and objects of a shard in the cells at the level of objects.
+
+    Both are 0 for a method that is scored per structure only.
+    """
     cells = scores.filter(pc.equal(scores["level"], "object"))
     return pc.count_distinct(cells["scan"]).as_py(), pc.count_distinct(cells["object"]).as_py()
 
 
 def _with(table: pa.Table, **values: str | bool) -> pa.Table:
-    """``table`` with columns of one value each."""
+    """Append a constant column for each of ``values``."""
     for name, value in values.items():
         table = table.append_column(name, pa.repeat(value, len(table)))
     return table
@@ -260,7 +266,7 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
 
 
 def _weights(run: Run) -> dict[str, Any]:
-    """What is known of a run's weights, if it has any."""
+    """Describe a run's weights for the record."""
     entry = weights.load(run.weights) if run.weights else None
     if entry is None:
         return {"weights": None}

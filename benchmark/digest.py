@@ -1,4 +1,4 @@
-"""Short names for content: what a stage depends on, and nothing else, is its digest."""
+"""Digests: short names for everything that a result depends on."""
 
 import hashlib
 import json
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def digest(content: Any) -> str:
-    """Twelve hexadecimal digits that depend on the JSON form of ``content`` (keys sorted) alone."""
+    """Return twelve hexadecimal digits of the SHA-256 of ``content`` as JSON with sorted keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def code(*places: Path) -> str:
-    """Twelve hexadecimal digits that depend on names and content of files alone.
+    """Return twelve hexadecimal digits of the SHA-256 of the names and contents of files.
 
-    ``places``: files, and folders with all below them but what Python has compiled.
+    ``places``: files, and folders with everything below them except compiled Python.
     """
     found = hashlib.sha256()
     for place in places:
@@ -27,5 +27,8 @@ def code(*places: Path) -> str:
 
 
 def stable_hash(text: str) -> int:
-    """Hash of ``text`` that is the same in every process, on every machine (Python's is not)."""
+    """Return a 64-bit hash of ``text`` that is the same in every process and on every machine.
+
+    Python's own `hash` is not.
+    """
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

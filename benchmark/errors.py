@@ -1,26 +1,26 @@
-"""Errors that are meant for the user, and suggestions for misspelt names."""
+"""Errors meant for the user, and suggestions for misspelt names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the command line prints it without a traceback.
+    """An error that the user can correct; the command line prints it without a traceback.
 
-    The message says what happened, what was expected, what was got, and the next step.
+    The message says what happened, what was expected, what was found, and what to do next.
     """
 
 
 class MachineError(UserError):
-    """Trouble of the machine, such as a full disk: no fault of a scan, a method or a dataset.
+    """A fault of the machine, such as a full disk, not of a scan, a method or a dataset.
 
-    It ends the job, whatever else would become a reason in a table: a run after it is mended has to
-    do the work again.
+    It ends the job, where other errors become a reason in a table: once the fault is repaired, the
+    next run must do the work again.
     """
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Message for an unknown ``name`` of a ``kind``: suggests the nearest, lists all ``known``."""
+    """Return the message for an unknown ``name``: the nearest and all of the ``known`` names."""
     names = sorted(known)
     spelt = {known_name.lower(): known_name for known_name in names}
     near = [spelt[n] for n in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]

@@ -1,4 +1,7 @@
-"""How long a study takes, and on what disk: its counts times the rates of ``config/rates.yaml``."""
+"""Estimate the time and disk space that a study takes.
+
+The estimate multiplies the counts of the study by the rates of ``config/rates.yaml``.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,15 +37,18 @@ Unit = Literal[
 
 _STAGES = ("prepare", "prompts", "read", "score", "start", "collect")
 _ONE_PROMPT = ("box3d", "structure")
-"""Kinds of prompts that no deviation of the guiding slice changes."""
+"""Kinds of prompt that do not depend on the deviation of the guiding slice."""
 
 
 class Rate(Settings):
-    """What one unit of a stage, or of the methods of an adapter, costs.
+    """Cost of one unit of work of a stage, or of the methods of an adapter.
 
-    ``of``: a stage (`_STAGES`) or an adapter. ``protocols``: only of methods that run under one of
-    them. One of ``cpu_s``, ``gpu_s``, ``gpu_gflop`` (what a GPU does at ``gpu_tflops``); with none
-    of them nobody knows. ``bytes``: left on the disk. A ``slice`` is one of a prompt's object.
+    - ``of``: a stage (`_STAGES`) or an adapter.
+    - ``per``: the unit. A ``slice`` is one slice of a prompt's object.
+    - ``protocols``: if given, the rate holds only for methods that run under one of them.
+    - ``cpu_s``, ``gpu_s``, ``gpu_gflop``: the cost, in exactly one of these, or in none if
+      ``basis`` is "not known". `Rates.gpu_tflops` turns GFLOP into time.
+    - ``bytes``: disk space of the results.
     """
 
     of: str
@@ -64,11 +70,11 @@ class Rate(Settings):
 
 
 class Rates(Settings):
-    """A table of rates, and what the catalogue does not tell.
+    """A table of rates, and quantities that the catalogue does not have.
 
-    ``slices_per_object``, ``slices_per_scan``: assumed for all. ``scans``, ``objects``: of datasets
-    by id, ``scans`` as in the catalogue; elsewhere each scan is taken to hold one object of each
-    structure.
+    ``slices_per_object`` and ``slices_per_scan`` are assumed for all datasets. ``scans`` and
+    ``objects`` are counts by dataset id; ``scans`` is meant as in the catalogue, and a dataset
+    without a count of objects is assumed to have one object per structure and scan.
     """
 
     gpu_tflops: float = Field(gt=0)
@@ -81,7 +87,10 @@ class Rates(Settings):
 
 @dataclass(frozen=True)
 class Count:
-    """Scans, objects and structures in scans of a dataset; ``known``: they were counted."""
+    """Numbers of scans, of objects and of pairs of scan and structure in a dataset.
+
+    ``known``: counted in the prepared tables, not estimated.
+    """
 
     scans: int
     objects: int
@@ -91,7 +100,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Work:
-    """A row of the estimate; hours are null where the rate is not known."""
+    """A row of the estimate; hours are None where the rate does not give them."""
 
     name: str
     rate: Rate
@@ -101,7 +110,10 @@ class Work:
 
 
 def count(entry: Dataset, rates: Rates) -> Count:
-    """Count a dataset from its prepared tables, or as far as the catalogue and ``rates`` know."""
+    """Count a dataset from its prepared tables or, without these, from the catalogue and ``rates``.
+
+    Raises `UserError` if the number of scans is not known.
+    """
     channels = any(layout.each_channel for layout in entry.layout)
     scans = rates.scans.get(entry.id, entry.scans or 0) * (len(entry.channels) if channels else 1)
     at = [{"dataset": entry.id, "shard": shard} for shard in range(entry.shards)]
@@ -122,7 +134,10 @@ def count(entry: Dataset, rates: Rates) -> Count:
 
 
 def work(study: Study, rates: Rates, objects: int | None = None) -> list[Work]:
-    """Multiply counts and rates. ``objects``: how many in all, where that is known better."""
+    """Multiply the counts of a study by the rates.
+
+    ``objects``: the total number of objects, if the user knows it better.
+    """
     counts = [count(entry, rates) for entry in study.entries.values()]
     scans, structures = sum(c.scans for c in counts), sum(c.structures for c in counts)
     found = objects or sum(c.objects for c in counts)
@@ -160,7 +175,7 @@ def work(study: Study, rates: Rates, objects: int | None = None) -> list[Work]:
 
 
 def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
-    """The estimate for a person, as Markdown, line by line."""
+    """Yield the estimate as lines of Markdown."""
     yield "| work | units | one costs | CPU hours | GPU hours | basis |"
     yield "|---|---:|---|---:|---:|---|"
     for item in done:
@@ -192,7 +207,7 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
 
 
 def trainings(study: Study) -> str | None:
-    """What of a study that trains models no sum holds, in a sentence; None for other studies."""
+    """Return a sentence on the trainings, which no sum includes; None for a study without any."""
     models = set()
     for trained in study.trained:
         learner = find(trained.run.adapter)(trained.run.options)
@@ -204,7 +219,7 @@ def trainings(study: Study) -> str | None:
 
 
 def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
-    """The most memory that jobs claim at once, in a sentence; ``done``: of `work`."""
+    """Return a sentence on the memory that jobs request at most; ``done``: the result of `work`."""
     needs = [find(method.adapter)(method.options).needs for method in study.methods.values()]
     on_gpu = max((one.memory_mb for one in needs if one.gpu), default=0)
     cpu = [one.memory_mb // one.threads for one in needs if not one.gpu]
@@ -224,7 +239,7 @@ def _rows(files: Sequence[Path]) -> int:
 
 
 def _repeats(method: Method, study: Study) -> int:
-    """How often an object is asked for: at each deviation, and once by each variant."""
+    """Return how often an object is prompted: at each deviation, and once for each variant."""
     times = 1 if method.prompt in _ONE_PROMPT else len(study.deviations)
     return times + len(method.variants)
 

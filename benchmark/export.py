@@ -1,4 +1,4 @@
-"""Predicted masks -> NIfTI label maps on the grid of the image file, for any viewer."""
+"""Export predicted masks as NIfTI label maps on the grid of the image file."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from benchmark.tables import parts, read_table, records
 
 
 def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple[list[Path], int]:
-    """Write ``<scan>.nii.gz`` and ``<scan>.json`` (value -> object) for each scan of a run.
+    """Write ``<scan>.nii.gz`` and ``<scan>.json`` for each scan of a run.
 
-    ``run``: folder of a run below ``results/runs``; only predictions at deviation 0 are taken.
-    Where predictions overlap, the later object in the table wins. Returns the label maps, and how
-    many scans were left out, whose shard the run has not predicted so far. Raises `UserError` where
-    there is no such run, dataset or variant.
+    The label maps are uint16, with one value per object; the JSON file names the object, status and
+    reason of each value. Only predictions at deviation 0 are exported. Where predictions overlap,
+    the object that comes later in the table wins.
+
+    ``run``: a folder below ``results/runs``. Returns the paths of the label maps, and the number of
+    scans that were left out because the run has not predicted their shard yet. Raises `UserError`
+    if there is no such run, dataset or variant.
     """
     folder = run / "masks" / dataset
     if not folder.is_dir():
@@ -30,7 +33,7 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple
             f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}."
         )
     shards = parts(Path(paths.IMAGES.format(dataset=dataset, shard=0)).parent)
-    # There may be masks of more shards, from a time when the dataset had more.
+    # There may be more shards of masks, from when the dataset had more.
     there = [path for path in shards if (folder / path.name).exists()]
     if not there:
         raise UserError(f"{folder} holds no masks of a shard of {dataset}.")

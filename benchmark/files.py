@@ -1,6 +1,7 @@
-"""Files that are whole or absent: write beside the target, then rename.
+"""Read and write files that are whole or absent: write beside the target, then rename.
 
-JSON carries a checksum of its content, so that a damaged file is an error and never another number.
+JSON objects carry a checksum, so that a damaged file raises an error instead of giving a wrong
+number.
 """
 
 import json
@@ -17,16 +18,16 @@ from benchmark.errors import UserError
 from benchmark.machine.room import writing
 
 CHECKSUM = "crc32"
-"""Key of the checksum in a JSON object; `read_json` takes it away."""
+"""Key of the checksum in a JSON object; `read_json` removes it."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends well.
+    """Yield a temporary path that replaces ``path`` when the block ends without an error.
 
-    A process killed in the block leaves no ``path`` that counts as done. The temporary name keeps
-    the suffixes of ``path``, since image writers choose their format by them. Raises `MachineError`
-    where the disk is full or the folder cannot be written.
+    A process that is killed in the block never leaves a partial ``path``. The temporary name keeps
+    the suffixes of ``path``, because image writers choose the format by them. Raises `MachineError`
+    if the disk is full or the folder is not writable.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a ``folder`` that results will be written to; a `UserError` where that cannot be."""
+    """Create ``folder`` if needed; raise `UserError` if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -48,7 +49,10 @@ def require_writable(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as JSON, its keys in their order: that of methods is the order of plots."""
+    """Write ``content`` as JSON, with a checksum if it is an object.
+
+    Keys keep their order, because the order of the methods is that of the plots.
+    """
     if isinstance(content, dict):
         content = {**content, CHECKSUM: _checksum(content)}
     with atomic(path) as temporary:
@@ -56,7 +60,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a `UserError` says where it is missing, broken or no more as written."""
+    """Read a JSON file; raise `UserError` if it is missing, invalid or not as it was written."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 
 def make_anew(path: Path) -> str:
-    """Tell what to do about a damaged file: those of the workflow are made again."""
+    """Return advice on a damaged file: to delete it if the workflow made it, else to repair it."""
     made = (Path(folder).absolute() for folder in (paths.DATA, paths.RESULTS))
     if not any(path.absolute().is_relative_to(folder) for folder in made):
         return "Mend the file, or name another."

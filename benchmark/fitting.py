@@ -1,8 +1,9 @@
-"""Methods that learn from datasets: what they are handed, the plan, the training.
+"""Methods that learn: their training cases, planning and training.
 
-The only stage beside the marked controls that hands labels to a method, and only those of training
-cases: `benchmark.splits` tells which these are. What the split held back is what is predicted.
-All models of a study are held to the same split of a dataset, whatever they learnt from.
+Apart from the controls that see the reference, this is the only stage that gives labels to a
+method, and only those of training cases. `benchmark.splits` determines these; only the scans that
+it holds back are predicted. All models of a study use the same split of a dataset, whatever they
+are trained on.
 """
 
 import os
@@ -29,7 +30,11 @@ from benchmark.volume import Volume, read_row
 
 @dataclass(frozen=True)
 class Case:
-    """A training case, as rows of the prepared tables; files are read when asked for."""
+    """A training case as rows of the prepared tables; the image is read on demand.
+
+    ``image``: the row of `benchmark.prepare.IMAGES`; ``objects`` and ``reference``: the scan's rows
+    of `benchmark.objects.SCHEMA` and ``REFERENCE_SCHEMA``.
+    """
 
     scan: str
     image: dict[str, Any]
@@ -51,9 +56,10 @@ class Case:
         return read_row(self.image)
 
     def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
-        """Label map (z, y, x): 1 for the first of ``structures``; where they overlap the last wins.
+        """Return the label map, uint8 (z, y, x): 1 for the first of ``structures``, and so on.
 
-        Every component counts, also those too small to be objects.
+        Where structures overlap, the last one wins. Components too small to be objects are
+        included.
         """
         z, y, x = (int(self.image[f"size_{axis}"]) for axis in "zyx")
         labels = np.zeros((z, y, x), dtype=np.uint8)
@@ -76,14 +82,14 @@ class Source:
 
     @classmethod
     def read(cls, folder: Path, split: Path) -> "Source":
-        """Read the tables below ``folder``, that of a dataset, and the file of its split."""
+        """Read the tables in the dataset's ``folder``, and the file ``split``."""
         images, objects, reference = (
             read_table(folder / f"{name}.parquet") for name in ("images", "objects", "reference")
         )
         return cls(images, objects, reference, splits.read(split))
 
     def cases(self) -> list[Case]:
-        """Give the training cases, and nothing of the others."""
+        """Return the training cases and no others."""
         objects, reference = records(self.objects), records(self.reference)
         return [
             Case(
@@ -97,19 +103,20 @@ class Source:
         ]
 
     def held_back(self) -> set[tuple[str, str]]:
-        """Patients that are held back, as in `Case.patient`."""
+        """Return the patients that the split holds back, in the form of `Case.patient`."""
         rows = self.images[self.images["scan"].isin(self.split.test)]
         return set(zip(rows["collection"], rows["patient"], strict=True))
 
     def structures(self) -> list[str]:
-        """Names of all structures."""
+        """Return the names of all structures, in their order in the reference table."""
         return [str(name) for name in self.reference["structure"].unique()]
 
 
 def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
-    """Have the method plan for the training cases of ``sources``, in ``folder/work``.
+    """Run the method's planning on the training cases of ``sources``, in ``folder/work``.
 
-    A patient that one of them holds back is learnt from in none.
+    A patient that any of the sources holds back is excluded from all of them. Returns the status:
+    ready, manual or failed, and why.
     """
     learner = _learner(settings)
     if reason := learner.missing():
@@ -124,7 +131,7 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:
         learner.plan(cases, names, folder / "work")
-    except RAISED as error:  # whatever a method raises is the reason of its cells
+    except RAISED as error:  # becomes the reason of the method's cells
         stop_at_trouble(error)
         return _status(folder, learner, "failed", f"planning failed: {error}")
     return _status(folder, learner, "ready", None)
@@ -139,10 +146,10 @@ def fit(
     weights: Status | None = None,
     start: Path | None = None,
 ) -> Status:
-    """Train in ``folder/work`` to the end; what an interrupted training left is gone on with.
+    """Train in ``folder/work`` to the end, resuming an interrupted training; return the status.
 
-    ``weights``: how the fetch of the weights to begin with ended, ``start``: where they are. Of
-    several processes, one that fails raises, so that the others end with it.
+    ``weights``: status of the fetched weights to start from; ``start``: their path. With several
+    processes, one that fails raises, so that the others end too.
     """
     learner = _learner(settings)
     if planned.state != "ready":
@@ -162,9 +169,9 @@ def fit(
 
 
 def model(trained: Status, path: Path) -> Path | None:
-    """Folder of a model, None where it was not trained; ``path``: of its status.
+    """Return the folder of a model; None if it was not trained.
 
-    A `UserError` tells how to train it again where it is gone.
+    ``path``: file of the status, which the message names. Raises `UserError` if the folder is gone.
     """
     if trained.state != "ready":
         return None
@@ -178,12 +185,12 @@ def model(trained: Status, path: Path) -> Path | None:
 
 
 def several_processes() -> bool:
-    """Whether torchrun started this process beside others."""
+    """Return whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this process is the one that writes results (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

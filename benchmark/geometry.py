@@ -1,11 +1,10 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Where the voxels of a scan lie: a file's own grid, the canonical one, and the way between them.
+"""The grid of a scan: that of its file, the canonical one, and the mapping between the two.
 
-Index order in a file is (x, y, z) as SimpleITK gives it; arrays are (z, y, x). World axes are LPS:
-x to the left, y to the back, z upward. A three-letter code such as "RAS" names the directions in
-which the index axes x, y and z of a file run. The canonical grid of a file is its own grid with
-axes permuted and reversed until the code is "LPS"; no voxel is interpolated, and an oblique grid
-stays as oblique as it was.
+Index order in a file is (x, y, z), as in SimpleITK; arrays are (z, y, x). World axes are LPS: x to
+the left, y to the back, z upward. A three-letter code such as "RAS" gives the directions of a
+file's index axes x, y and z. The canonical grid of a file is its own grid with axes permuted and
+reversed until the code is "LPS". No voxel is interpolated, and an oblique grid stays oblique.
 """
 
 from collections.abc import Sequence
@@ -26,10 +25,10 @@ _REVERSED = "RAI"
 
 
 def view_axis(view: str, orientation: str) -> int:
-    """Canonical array axis (0 = z, 1 = y, 2 = x) to which the slices of ``view`` are perpendicular.
+    """Return the canonical array axis (0 = z, 1 = y, 2 = x) normal to the slices of ``view``.
 
     "acquisition" is the slowest axis of the file, the last letter of its ``orientation``, as in the
-    authors' scripts (github czifan/PAM, infer/infer.py). An unknown view is a `UserError`.
+    authors' scripts (github czifan/PAM, infer/infer.py). Raises `UserError` for an unknown view.
     """
     if view not in VIEWS:
         raise UserError(unknown_name("view", view, VIEWS))
@@ -39,27 +38,28 @@ def view_axis(view: str, orientation: str) -> int:
 
 
 def round_spacing(mm: float) -> float:
-    """Round a spacing to 1e-4 mm, or to 4 digits where that would change it by more than 1 %.
+    """Round a spacing to 1e-4 mm, or to 4 digits if the former would change it by more than 1 %.
 
-    Rounding makes distances that are equal on paper equal in floating point, so that a surface at
-    exactly the tolerance of a metric falls on one side in every file. The second rule is for
-    micrometre spacings: 0.0026 mm stays, 0.00263 mm is not rounded to 0.0026.
+    Rounding makes nominally equal distances equal in floating point, so that a surface at exactly
+    the tolerance of a metric falls on the same side in every file. The second rule is for
+    micrometre spacings: 0.0026 mm stays, and 0.00263 mm is not rounded to 0.0026.
     """
     rounded = round(mm, 4)
     return rounded if abs(rounded - mm) <= 0.01 * mm else float(f"{mm:.4g}")
 
 
 def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
-    """Length of a grid's diagonal, from outer corner to outer corner of its voxels."""
+    """Return the length of a grid's diagonal in mm, between the outer corners of its voxels."""
     return float(sum((n * mm) ** 2 for n, mm in zip(shape, spacing, strict=True)) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Grid of a volume in its file's own orientation, unrounded.
+    """Grid of a volume in the orientation of its file, with unrounded spacing.
 
-    ``size`` in voxels and ``spacing`` in mm are (x, y, z) in index order, ``origin`` is the centre
-    of the first voxel in LPS mm, ``direction`` the 3 x 3 cosines row by row (index axis = column).
+    ``size`` (voxels) and ``spacing`` (mm) are in index order (x, y, z). ``origin`` is the centre of
+    the first voxel, in mm (LPS). ``direction`` holds the 3 x 3 direction cosines in row-major
+    order; its columns belong to the index axes.
     """
 
     size: tuple[int, int, int]
@@ -69,14 +69,17 @@ class Geometry:
 
     @classmethod
     def canonical_of(cls, shape: tuple[int, ...], spacing: Triple) -> Self:
-        """Canonical grid at the world's origin; ``shape`` and ``spacing`` (mm) are (z, y, x)."""
+        """Return the canonical grid at the world's origin.
+
+        ``shape`` (voxels) and ``spacing`` (mm) are in the order (z, y, x).
+        """
         z, y, x = shape
         return cls(size=(x, y, z), spacing=spacing[::-1])
 
     @cached_property
     def orientation(self) -> str:
-        """Code of the nearest directions of the index axes x, y, z, e.g. "RAS"."""
-        from SimpleITK import DICOMOrientImageFilter  # late: this module is imported by light ones
+        """Code of the nearest world directions of the index axes x, y and z, such as "RAS"."""
+        from SimpleITK import DICOMOrientImageFilter  # slow, and light modules import this one
 
         return str(DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction))
 
@@ -94,7 +97,7 @@ class Geometry:
 
     @cached_property
     def canonical(self) -> "Geometry":
-        """The same voxels on the LPS grid."""
+        """Grid of the same voxels in canonical order."""
         axes = _world_axes(self.orientation)
         order = [axes.index(world) for world in range(3)]
         signs = np.array([-1 if letter in _REVERSED else 1 for letter in self.orientation])
@@ -109,19 +112,23 @@ class Geometry:
         )
 
     def to_canonical(self, array: NDArray[Any]) -> NDArray[Any]:
-        """View of a (..., z, y, x) ``array`` on this grid in canonical order."""
+        """Return a view of a (..., z, y, x) ``array`` on this grid in canonical order."""
         order, flipped = self._array_axes(array.ndim)
         return np.flip(np.transpose(array, order), flipped)
 
     def from_canonical(self, array: NDArray[Any]) -> NDArray[Any]:
-        """View of a canonical (..., z, y, x) ``array`` on this grid: undoes `to_canonical`."""
+        """Return a view of a canonical (..., z, y, x) ``array`` in this grid's order.
+
+        The inverse of `to_canonical`. Raises ValueError if the shape is not that of the canonical
+        grid.
+        """
         if array.shape[-3:] != self.shape:
             raise ValueError(f"canonical shape {array.shape[-3:]}, but the grid has {self.shape}")
         order, flipped = self._array_axes(array.ndim)
         return np.transpose(np.flip(array, flipped), np.argsort(order))
 
     def _array_axes(self, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Order of the file's array axes on the canonical grid, and the axes to flip there."""
+        """Return the canonical order of the file's array axes, and the axes to flip after it."""
         axes = _world_axes(self.orientation)
         lead = ndim - 3
         order = (lead + 2 - axes.index(2 - axis) for axis in range(3))
@@ -131,7 +138,7 @@ class Geometry:
 
 
 class Gridded(Protocol):
-    """What lies on a grid: a volume, or a header."""
+    """Anything on a grid, such as a volume or a header."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -143,15 +150,15 @@ class Gridded(Protocol):
 
     @property
     def native(self) -> Geometry | None:
-        """The file's own grid; None for what was made in memory."""
+        """The file's own grid; None if made in memory."""
 
 
 def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
-    """None if ``a`` and ``b`` have the same canonical grid, else a sentence on what differs.
+    """Return None if ``a`` and ``b`` have the same canonical grid, else a sentence on what differs.
 
-    ``tolerance`` is a fraction of a voxel: how far a difference of spacing, origin or direction may
-    move any voxel. Files of different orientation can share a canonical grid. Origin and direction
-    are compared only where both come from files.
+    ``tolerance``: how far a difference of spacing, origin or direction may move any voxel, as a
+    fraction of a voxel. Files of different orientation can share a canonical grid. Origin and
+    direction are compared only if both grids come from files.
     """
     if a.shape != b.shape:
         return f"The shape differs: {a.shape} and {b.shape} voxels (z, y, x)."
@@ -171,7 +178,7 @@ def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
             f"The origin differs by {shift:.3g} voxels: {_text(first.origin)} and "
             f"{_text(second.origin)} mm (x, y, z; LPS)."
         )
-    # the longest move of a voxel along each axis, whichever corner it is in
+    # bound on the shift of any voxel along each axis
     turn = (np.abs(rotation.T @ other - np.eye(3)) @ (size * spacing) / spacing).max()
     if turn > tolerance:
         return (

@@ -1,7 +1,8 @@
-"""A method over a shard: images and prompts in, compact masks and times out, never labels.
+"""Run a method over a shard: images and prompts in, compact masks and times out.
 
-Every prompt ends in a row: ``ok`` with a mask, ``failed`` or ``skipped`` with the reason. Times are
-taken apart from that, unbatched, object by object, on a seeded sample.
+The method never sees labels, except for controls that are given the reference masks. Every prompt
+ends in a row: ``ok`` with a mask, or ``failed`` or ``skipped`` with the reason. Times are measured
+separately, unbatched and object by object, on a seeded sample.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -32,7 +33,7 @@ from benchmark.tables import records
 from benchmark.volume import Volume
 
 _LOADING = "loading"
-"""Step of a job beside those of its scans, see `benchmark.machine.attempts`."""
+"""The step in which the model is loaded, see `benchmark.machine.attempts`; the others are scans."""
 
 _CELL = [
     ("dataset", pa.string()),
@@ -51,7 +52,7 @@ MASKS = pa.schema(
         *masks.COLUMNS,
     ]
 )
-"""A row a prediction; the mask is null unless ``status`` is ok."""
+"""One row per prediction; the columns of the mask are null unless ``status`` is ok."""
 
 TIMES = pa.schema(
     [
@@ -62,14 +63,17 @@ TIMES = pa.schema(
         *((name, pa.float64()) for name in ("peak_memory_mb", "peak_gpu_mb")),
     ]
 )
-"""A row an object of the timed sample (wall-clock seconds). ``load_s`` is that of the whole job,
-``write_s`` the making of the compact mask; ``flops`` are counted for the first object of a
-variant alone, and the peaks are those of the process so far. See `benchmark.machine.costs`."""
+"""One row per timed object and variant, in wall-clock seconds.
+
+``load_s`` is that of the whole job, and ``write_s`` is the time to compress the mask. ``flops`` are
+counted only for the first object of each variant, and the peaks are those of the process so far.
+See `benchmark.machine.costs`.
+"""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One prompt of a scan, as the prompts' table names it."""
+    """One prompt of a scan, with the object and the deviation that it is for."""
 
     object: str
     deviation: float
@@ -78,7 +82,7 @@ class Task:
 
 @dataclass
 class Results:
-    """Rows of the two tables of a shard, and `Adapter.departures` if the method was loaded."""
+    """Rows of `MASKS` and `TIMES`, and `Adapter.departures` if the method was loaded."""
 
     masks: list[dict[str, Any]]
     times: list[dict[str, Any]]
@@ -98,12 +102,17 @@ def predict(
     device: str = "cpu",
     attempts: Attempts | None = None,
 ) -> Results:
-    """Run a method over the scans of ``images``, and its variants on what `Run.variants_at` says.
+    """Run a method and its variants over the scans of ``images``; see `Run.variants_at`.
 
-    ``prompt_rows``: `benchmark.prompts.SCHEMA`, of any kinds; ``reference``:
-    `benchmark.objects.REFERENCE_SCHEMA`, only for a control that is marked to see it; ``learnt``:
-    scans that the method was trained on, which are skipped; ``trained``: whether ``weights`` are a
-    model that was trained for the study; ``attempts``: what earlier processes died of.
+    - ``images``: rows of `benchmark.prepare.IMAGES`.
+    - ``prompt_rows``: rows of `benchmark.prompts.SCHEMA`; kinds other than the run's are ignored.
+    - ``weights``: status of the weights or of the model; ``weights_path``: passed to
+      `Adapter.load`.
+    - ``reference``: rows of `benchmark.objects.REFERENCE_SCHEMA`, only for controls that may see
+      them.
+    - ``learnt``: scans that the method was trained on, which are skipped.
+    - ``trained``: whether ``weights`` are a model that was trained for the study.
+    - ``attempts``: the steps in which earlier processes died.
     """
     attempts = attempts or Attempts()
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
@@ -145,7 +154,7 @@ def predict(
 def _load(
     adapter: Adapter, weights: Path | None, device: str, attempts: Attempts, results: Results
 ) -> str | None:
-    """Load the model and keep its departures; tells why that failed."""
+    """Load the model and store its departures; return the reason if that fails."""
     if attempts.given_up(_LOADING):
         return "the process ended twice while it was loaded"
     try:
@@ -159,7 +168,7 @@ def _load(
 
 
 def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
-    """Give the row of every prompt and variant where the method could not run at all."""
+    """Return a row for every prompt and variant of a method that could not run at all."""
     results = Results([], [])
     for row in records(rows):
         for variant in run.variants_at(row["deviation"]):
@@ -174,13 +183,13 @@ def _told(error: BaseException) -> str:
 
 
 def _timed_sample(run: Run, rows: pd.DataFrame) -> set[str]:
-    """Objects whose times are taken: those of the smallest seeded hash, whatever their order."""
+    """Return the objects to time: those with the smallest seeded hashes, whatever their order."""
     names = sorted(set(rows["object"]), key=lambda name: stable_hash(f"{run.seed}:{name}"))
     return set(names[: run.timed_objects])
 
 
 class _ScanJob:
-    """One scan under one method: read once, all variants, all prompts."""
+    """One scan under one method: all variants and prompts, with one reading of the image."""
 
     def __init__(
         self,
@@ -200,7 +209,10 @@ class _ScanJob:
         self.truth = self._truth(reference)
 
     def _truth(self, reference: pd.DataFrame | None) -> dict[int, Mask]:
-        """Reference mask by the prompt itself (two objects may share a 3D box and so its hash)."""
+        """Map the ``id`` of each prompt to its reference mask.
+
+        Its hash cannot be the key: two objects may share a 3D box and so its hash.
+        """
         if reference is None:
             return {}
         rows = {row["object"]: row for row in records(reference)}
@@ -253,7 +265,7 @@ class _ScanJob:
         return {**about, "object": task.object, "variant": variant}
 
     def time(self, sample: set[str], loaded: float, device: str) -> None:
-        """Segment the sampled objects of the scan again, each from reading the image on."""
+        """Time each sampled object of the scan by itself, from reading the image on."""
         tasks = [t for t in self.tasks if t.object in sample and t.deviation == 0]
         for task in tasks:
             for name, variant in self.variants():
@@ -264,7 +276,7 @@ class _ScanJob:
                     predictions = list(variant.segment(scan, [task.prompt]))
                 except RAISED as error:
                     stop_at_trouble(error)
-                    continue  # the reason stands in the cell of the mask already
+                    continue  # the row of the mask has the reason
                 done = perf_counter()
                 if len(predictions) == 1 and predictions[0].failure is None:
                     phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
@@ -280,13 +292,13 @@ class _ScanJob:
     def _costs(
         self, name: str, variant: Adapter, scan: Volume, task: Task, device: str
     ) -> dict[str, float | None]:
-        """Costs beside time; operations are counted once a variant, for that takes another run."""
+        """Measure costs other than time; FLOPs once per variant, as counting takes another run."""
         parameters = costs.parameters(variant)
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
                 flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
-            except RAISED as error:  # such as memory that sufficed without counting
+            except RAISED as error:  # e.g. memory that sufficed without counting
                 stop_at_trouble(error)
         return {
             "parameters": parameters,
@@ -297,12 +309,12 @@ class _ScanJob:
 
 
 def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask | str]:
-    """Give a mask or the reason of its failure for each prompt, whatever the adapter does.
+    """Return a mask or the reason of its failure for each prompt, whatever the adapter does.
 
-    When it raises, the prompts not yet answered are run in two halves, and so on down to one by
-    one: what did not fit in memory together fits apart, and each failure is put down to the prompt
-    that caused it. So are all when the predictions are not as many as the prompts, since then none
-    can be paired with its prompt for sure. What it raises after the last answer changes none.
+    When the adapter raises, the prompts without an answer are run in two halves, recursively: what
+    did not fit into memory together may fit apart, and each failure is assigned to the prompt that
+    caused it. All prompts are run again like this if the number of predictions is wrong, because
+    then none can be matched to its prompt. An exception after the last answer is ignored.
     """
     answers: list[Mask | str] = []
     failure = _answered(adapter, scan, asked, answers)
@@ -310,7 +322,7 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
         return answers
     if len(asked) == 1:
         return [failure]
-    release_memory()  # out of `except`, where the traceback holds what the method had allocated
+    release_memory()  # not in `except`: its traceback keeps the method's memory alive
     rest = asked[len(answers) :]
     half = (len(rest) + 1) // 2
     for part in filter(len, (rest[:half], rest[half:])):
@@ -321,7 +333,7 @@ def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask
 def _answered(
     adapter: Adapter, scan: Volume, asked: Sequence[Prompt], answers: list[Mask | str]
 ) -> str | None:
-    """Append to ``answers`` until the method fails, and tell why it did."""
+    """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
     try:
         for prediction in islice(adapter.segment(scan, asked), len(asked) + 1):
             answers.append(_checked(prediction, scan.shape))

@@ -1,4 +1,4 @@
-"""The kinds of prompt, which study files name; `benchmark.prompts` has what each holds."""
+"""The kinds of prompt that study files name; `benchmark.prompts` defines their content."""
 
 from typing import Literal, get_args
 

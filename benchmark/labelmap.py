@@ -1,4 +1,4 @@
-"""A label map taken apart in one pass: where each label lies, as runs of voxels along x."""
+"""Split a label map into its labels in one pass, each as runs of voxels along x."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from benchmark.boxes import EMPTY, Box, slices
 
-_SLAB = 1 << 18  # voxels looked at at a time: bounds the memory and stays in the cache
+_SLAB = 1 << 18  # voxels per step: bounds the memory and stays in the cache
 
 Labels = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """The voxels of one label, a `benchmark.boxes.Boxed`; voxels are cut out when asked for.
+    """The voxels of one label, a `benchmark.boxes.Boxed`; the crop is computed on access.
 
-    ``starts`` and ``stops``: half-open runs along x, as places in the flattened map, ascending.
+    ``starts`` and ``stops``: half-open runs along x as ascending indices into the flattened map.
     """
 
     labels: Labels
@@ -28,7 +28,7 @@ class Label:
 
     @property
     def crop(self) -> NDArray[np.bool_]:
-        """Voxels (z, y, x) in the box."""
+        """Bool array (z, y, x) of the voxels in the box."""
         return np.asarray(self.labels[slices(self.box)] == self.value)
 
     @property
@@ -38,9 +38,9 @@ class Label:
 
 
 class LabelMap:
-    """The labels of a map (z, y, x) of whole numbers; 0 is background.
+    """The labels of an integer array (z, y, x); 0 is background.
 
-    Raises ValueError where the map is not 3D or not of whole numbers.
+    Raises ValueError if the array is not 3D or not of integers.
     """
 
     def __init__(self, labels: Labels) -> None:
@@ -65,11 +65,11 @@ class LabelMap:
 
     @property
     def values(self) -> list[int]:
-        """Labels that are there, ascending, without 0."""
+        """Labels that occur, ascending, without 0."""
         return list(self._runs)
 
     def __getitem__(self, value: int) -> Label:
-        """Voxels of a label; none if it is not there."""
+        """Return the voxels of a label; none if it does not occur."""
         runs = self._runs.get(value, slice(0))
         starts, stops = self._starts[runs], self._stops[runs]
         return Label(self.labels, value, self._box(starts, stops), starts, stops)
@@ -86,14 +86,14 @@ class LabelMap:
 
 
 def _runs(labels: Labels) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
-    """Label, start and stop of each run along x that is not background."""
+    """Return label, start and stop of each run along x that is not background."""
     nz, ny, nx = labels.shape
     parts = [(np.zeros(0, labels.dtype), np.zeros(0, np.int64), np.zeros(0, np.int64))]
     step = max(1, _SLAB // max(1, ny * nx))
     for z in range(0, nz if nx else 0, step):
         slab = labels[z : z + step]
         change = np.empty(slab.shape, np.bool_)
-        change[..., 0] = True  # no run goes over the end of a row
+        change[..., 0] = True  # no run crosses the end of a row
         np.not_equal(slab[..., 1:], slab[..., :-1], out=change[..., 1:])
         bounds = np.flatnonzero(change)
         values = slab.ravel()[bounds]

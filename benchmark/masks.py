@@ -1,4 +1,4 @@
-"""The compact mask: a bounding box and packed bits; safe for overlaps, a few KB a lesion."""
+"""Compact masks: a bounding box and packed bits, a few KB per lesion; masks may overlap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ COLUMNS = [*((name, pa.int32()) for name in BOX_FIELDS), ("bits", pa.binary())]
 
 
 def box_of(row: Mapping[str, Any]) -> Box:
-    """Read the box of a row that holds `BOX_FIELDS`."""
+    """Return the box of a row with the columns `BOX_FIELDS`."""
     z0, z1, y0, y1, x0, x1 = (int(row[name]) for name in BOX_FIELDS)
     return z0, z1, y0, y1, x0, x1
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A binary mask on a (z, y, x) grid of ``shape``, kept as the crop inside its tight ``box``.
+    """A binary mask on a (z, y, x) grid of ``shape``, stored as the crop inside its tight ``box``.
 
-    ``crop`` is read only: a mask may be shared, and its prompt's hash must stay true.
+    ``crop`` is read-only, because masks may be shared and the hash of a prompt must stay valid.
     """
 
     shape: Shape
@@ -34,14 +34,14 @@ class Mask:
     crop: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        """Lock the voxels."""
+        """Make the crop read-only."""
         self.crop.flags.writeable = False
 
     @classmethod
     def of(cls, array: ArrayLike, *, offset: Shape = (0, 0, 0), shape: Shape | None = None) -> Self:
-        """Take the mask from a (z, y, x) array; with ``offset`` the array is a part of ``shape``.
+        """Make a mask from an array (z, y, x); with ``offset`` (z, y, x) it is a part of ``shape``.
 
-        The voxels are copied. Raises ValueError where the part does not lie inside the grid.
+        The voxels are copied. Raises ValueError if the array is not 3D or leaves the grid.
         """
         dense = np.asarray(array).astype(bool, copy=False)
         grid = shape or (dense.shape[0], dense.shape[1], dense.shape[2])
@@ -57,7 +57,7 @@ class Mask:
 
     @classmethod
     def union(cls, masks: Sequence["Mask"], shape: Shape) -> Self:
-        """Voxels of any of ``masks``; the empty mask on ``shape`` if there is none."""
+        """Return the union of ``masks``; the empty mask on ``shape`` if there are none."""
         box = hull([mask.box for mask in masks])
         crop = np.zeros(tuple(s.stop - s.start for s in slices(box)), dtype=bool)
         for mask in masks:
@@ -80,13 +80,13 @@ class Mask:
         return self.inside((0, z, 0, y, 0, x))
 
     def to_row(self) -> dict[str, int | bytes]:
-        """Give the values of `COLUMNS`: the box, and the packed bits of the crop (zstd)."""
+        """Return the values of `COLUMNS`: the box, and the packed bits of the crop (zstd)."""
         bits = pa.compress(np.packbits(self.crop).tobytes(), codec="zstd", asbytes=True)
         return {**dict(zip(BOX_FIELDS, self.box, strict=True)), "bits": bits}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], shape: Shape) -> Self:
-        """Read back what `to_row` gave, for a grid of ``shape``."""
+        """Return the mask that `to_row` made this ``row`` from, on a grid of ``shape``."""
         box = box_of(row)
         extent = [s.stop - s.start for s in slices(box)]
         count = volume(box)

@@ -1,4 +1,4 @@
-"""Matched prompts: what methods are told, what that costs, and whether two are told the same."""
+"""Matched prompts: what each kind costs, and whether methods were given the same ones."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 
 def costs(prompts: "Iterable[pd.DataFrame]") -> dict[str, dict[str, float]]:
-    """What a prompt costs, by kind: over the objects at deviation 0.
+    """Return the cost of each kind of prompt, over the objects at deviation 0.
 
-    ``prompts``: tables of `benchmark.prompts.SCHEMA`, one a shard. ``views``: of the scan that a
-    person looks at (mean); ``clicks``: median and quartiles.
+    ``prompts``: tables of `benchmark.prompts.SCHEMA`, one per shard. The result has for each kind
+    the number of ``prompts``, the mean number of ``views`` of the scan that a person needs, and the
+    median (``clicks``) and quartiles (``clicks_low``, ``clicks_high``) of the clicks.
     """
     import pandas as pd
 
@@ -35,10 +36,11 @@ def costs(prompts: "Iterable[pd.DataFrame]") -> dict[str, dict[str, float]]:
 
 
 def require_same_prompt(scores: "pd.DataFrame", methods: Sequence[str]) -> str:
-    """Return the kind of prompt of ``methods`` if they were told the same; `UserError` if not.
+    """Return the kind of prompt of ``methods``; raise `UserError` if they were not given the same.
 
-    ``scores``: a study's long table. The same is the same kind and, object by object and deviation
-    by deviation, the same hash, which covers the rule, its version, the place and the content.
+    ``scores``: the long table of a study. Prompts are the same if they have the same kind and, for
+    every object and deviation, the same hash, which covers the rule, its version, the place and the
+    content.
     """
     known = scores["method"].unique().tolist()
     for name in methods:

@@ -1,8 +1,7 @@
-"""The cohorts of a study -> who they are, and how large their lesions are in each scan.
+"""The cohorts of a study: their patients, and the size of their lesions in each scan.
 
-2D: the diameter and area of the guiding masks, the measurement that a prompt stands for and the
-same for all methods. 3D: the volume of what a method made of it. ``reference`` is the volume of
-the reference masks.
+In 2D, diameter and area of the guiding masks, which are the same for all methods. In 3D, the volume
+of each method's masks. ``reference`` is the volume of the reference masks.
 """
 
 from collections.abc import Iterator
@@ -35,15 +34,18 @@ MEASURES = pa.schema(
         *((name, pa.string()) for name in ("status", "reason")),
     ]
 )
-"""A row a scan and method. Diameters are summed over the two largest lesions, as RECIST does for an
-organ, areas over all; volumes are those of the union. A cohort of which no scan is at hand has a
-row a method, without a scan, skipped."""
+"""One row per scan and method.
+
+Diameters are summed over the two largest lesions, as RECIST does for an organ, and areas over all
+lesions; volumes are those of the union of the masks. A cohort without any usable scan has one
+skipped row per method, without a scan.
+"""
 
 _TARGETS = 2
 
 
 def measure(study: "Study", folder: Path) -> None:
-    """Write measures.parquet and cohorts.parquet of ``study`` into ``folder``."""
+    """Write measures.parquet and cohorts.parquet of ``study`` to ``folder``."""
     from benchmark.analysis.frames import cohorts_table
 
     rows, tables = [], []
@@ -62,7 +64,10 @@ def measure(study: "Study", folder: Path) -> None:
 
 
 def diameter(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
-    """Longest distance in mm between two corners of the pixels of ``plane`` (rows, columns)."""
+    """Return the longest distance in mm between two pixel corners of ``plane`` (rows, columns).
+
+    ``spacing``: of rows and columns, in mm. An empty plane has the diameter 0.
+    """
     from scipy.spatial.distance import pdist
 
     filled = np.flatnonzero(plane.any(axis=1))
@@ -75,7 +80,7 @@ def diameter(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
 
 
 def _why_not(entry: "Dataset") -> str:
-    """Why there is nothing to measure; empty where there is."""
+    """Return why there is nothing to measure; an empty string if there is something."""
     if any(
         len(_table(paths.IMAGES, dataset=entry.id, shard=shard)) for shard in range(entry.shards)
     ):
@@ -86,7 +91,7 @@ def _why_not(entry: "Dataset") -> str:
 
 
 def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
-    """The cohort's table, with the columns named as the analysis names them."""
+    """Read the cohort's table and rename its columns to those of the analysis."""
     from benchmark.analysis.frames import read, require
 
     path = Path(cohort.table)
@@ -143,7 +148,7 @@ def _grid(image: dict[str, Any]) -> tuple[Shape, tuple[float, float, float]]:
 
 
 def _flat(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, float]:
-    """Diameter and area of the guiding masks."""
+    """Return diameter and area of the guiding masks of a scan."""
     shape, spacing = _grid(image)
     diameters, area = [], 0.0
     for row in prompts:
@@ -157,7 +162,7 @@ def _flat(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, flo
 def _solid(
     rows: list[dict[str, Any]], image: dict[str, Any], expected: int | None = None
 ) -> dict[str, Any]:
-    """Volume of the union of masks, or why there is none."""
+    """Return the volume of the union of masks, or why there is none."""
     bad = [row for row in rows if row.get("status", "ok") != "ok"]
     if bad:
         return {"status": bad[0]["status"], "reason": bad[0]["reason"]}
