@@ -1,8 +1,9 @@
-"""Labels -> objects: what is to be segmented, decided before any method runs.
+"""Derive objects from labels: what is to be segmented, decided before any method runs.
 
 ``structure`` is the meaning of a label value, ``instance`` a connected component of it. The rule
-``keep-10-percent`` is the authors' (infer/infer.py, BasicDataset.get_image_mask): 26-connected
-components, kept from 10 % of the scan's largest component of that label on.
+``keep-10-percent`` is the authors' (infer/infer.py, BasicDataset.get_image_mask): it keeps the
+26-connected components that have at least 10 % of the voxels of the scan's largest component of
+that label.
 """
 
 from collections import Counter
@@ -45,10 +46,14 @@ SCHEMA = pa.schema(
         *((f"{name}_3d", pa.float64()) for name in _SHAPE_3D),
     ]
 )
-"""A row an object. ``axis``: array axis of the view; ``largest_slice``: its index there;
-``extent``: number of slices that the object is on; ``slices_over_100``: on which it has more than
-100 pixels (the paper's training samples); the 2D shape is that on the largest slice;
-``label_note``: what was done to the label to bring it onto the image."""
+"""One row per object.
+
+- ``axis``: array axis of the view; ``largest_slice``: index of the largest slice along it.
+- ``extent``: number of slices that the object is on; ``slices_over_100``: number of those on which
+  it has more than 100 pixels (the paper's training samples).
+- ``*_2d``: shape on the largest slice; ``*_3d``: shape of the whole object.
+- ``label_note``: what was done to the label to bring it onto the image's grid.
+"""
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -58,14 +63,14 @@ REFERENCE_SCHEMA = pa.schema(
         *masks.COLUMNS,
     ]
 )
-"""A row a mask. ``object`` is null for what belongs to the label but to no object kept."""
+"""One row per mask; ``object`` is null for what belongs to a label but to no kept object."""
 
 _KEPT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object (``instance`` from 1), or what is left of a label beside its objects (0)."""
+    """An object (``instance`` from 1), or the rest of a label outside of its objects (0)."""
 
     structure: str
     instance: int
@@ -75,9 +80,9 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Voxels of a structure: those in ``present``, a part of the grid that begins at ``start``.
+    """Voxels of a structure: ``present`` (z, y, x), a part of the grid that begins at ``start``.
 
-    ``whole``: they are one object as they are; otherwise the structure tells how to divide them.
+    ``whole``: the region is one object; otherwise the structure determines how to divide it.
     """
 
     structure: Structure
@@ -87,9 +92,10 @@ class Region:
 
 
 def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Region]:
-    """Give the voxels of each structure, or of each value that is an instance of one.
+    """Yield the voxels of each structure, or of each label value that is an instance of one.
 
-    ``labels``: (z, y, x), values of the catalogue entry.
+    ``labels``: (z, y, x), with the values of the catalogue entry. Values that the entry ignores, or
+    that do not occur, are left out.
     """
     found = LabelMap(labels)
     meanings = {value: (structure, False) for value, structure in dataset.labels.items()}
@@ -104,9 +110,10 @@ def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Regi
 
 
 def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[Object]:
-    """Give the objects of ``found`` on a grid of ``shape``; regions may overlap.
+    """Yield the objects of ``found`` on a grid of ``shape``; regions may overlap.
 
-    They come by region, in raster order of their first voxel.
+    Objects are in the order of their regions, then in raster order of their first voxel; the rest
+    of a region comes last.
     """
     counts: Counter[str] = Counter()
     for region in found:
@@ -118,10 +125,10 @@ def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[
 
 
 def _components(region: Region, dataset: Dataset, shape: Shape) -> Iterator[tuple[bool, Mask]]:
-    """Parts of a region in raster order, and whether each is an object.
+    """Yield the components of a region in raster order, each with whether it is an object.
 
-    The components are found in one pass over the region and cut out in a second one, each in its
-    own box, so that a thousand lesions cost little more than one.
+    The union of those that are not objects comes last. The components are found in one pass over
+    the region and cropped in a second, so that a thousand lesions cost little more than one.
     """
     present = region.present
     if region.whole or not region.structure.instances:
@@ -129,8 +136,8 @@ def _components(region: Region, dataset: Dataset, shape: Shape) -> Iterator[tupl
         return
     import cc3d
 
-    # cc3d makes room for an eighth as many components as there are voxels, which is enough only
-    # where the sides are even: single voxels with a gap of one between them may be more.
+    # cc3d has room for one component per eight voxels. If a side is odd, there may be more:
+    # isolated voxels with gaps of one voxel.
     padded = np.pad(present, [(0, side % 2) for side in present.shape])
     components = LabelMap(cc3d.connected_components(padded, connectivity=26))
     parts = sorted((components[value] for value in components.values), key=_first)
@@ -153,7 +160,7 @@ def _first(part: Label) -> int:
 
 
 def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> dict[str, Any]:
-    """Give the measured columns of `SCHEMA` for an object.
+    """Return the measured columns of `SCHEMA` for an object.
 
     ``spacing``: (z, y, x) in mm; ``axis``: array axis of the dataset's view.
     """

@@ -1,7 +1,8 @@
-"""Where each artefact lies: the way of the data, readable from the names of the folders.
+"""The paths of all artefacts, whose folder names follow the data flow.
 
-Patterns for `str.format`, relative to the working directory; the Snakefile uses them as they are,
-with the fields as wildcards. A folder ``NAME.parquet`` holds the shards of one table.
+The constants are patterns for `str.format`, relative to the working directory; the Snakefile uses
+them unchanged, with the fields as wildcards. A folder ``NAME.parquet`` holds the shards of one
+table.
 """
 
 DATA = "data"
@@ -10,7 +11,7 @@ RESULTS = "results"
 STATUS = f"{DATA}/{{dataset}}/raw/status.json"
 WEIGHTS_STATUS = f"{DATA}/weights/{{weights}}/status.json"
 PREPARED = f"{DATA}/{{dataset}}"
-"""Folder of the tables of a dataset, each a folder of shards."""
+"""Folder of a dataset's tables, each of which is a folder of shards."""
 CONVERTED = f"{DATA}/{{dataset}}/converted"
 IMAGES = f"{DATA}/{{dataset}}/images.parquet/{{shard}}.parquet"
 OBJECTS = f"{DATA}/{{dataset}}/objects.parquet/{{shard}}.parquet"
@@ -27,7 +28,10 @@ TIMES = f"{RESULTS}/runs/{{run}}/times/{{dataset}}/{{shard}}.parquet"
 SCORES = f"{RESULTS}/runs/{{run}}/scores-{{scoring}}/{{dataset}}/{{shard}}.parquet"
 
 STUDY = f"{RESULTS}/{{study}}"
-"""Folder of a study: settings.json, scores.parquet, times.parquet, failures.parquet, record.json,
-statistics/, tables/, figures/, report.html."""
+"""Folder of a study.
+
+It holds settings.json, scores.parquet, times.parquet, failures.parquet, record.json, statistics/,
+tables/, figures/ and report.html.
+"""
 CHECK_LOG = f"{RESULTS}/logs/{{study}}/check.log"
-"""What the check of the budget of losses told, the last step of a study."""
+"""Output of the check of the loss budget, the last step of a study."""

@@ -1,4 +1,4 @@
-"""What the data of a study will cost: size, licence, what comes by itself, what is done by hand."""
+"""What the data of a study take: sizes, licences, and which datasets must be fetched by hand."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +16,12 @@ from benchmark.study import Study
 
 @dataclass(frozen=True)
 class Item:
-    """A dataset of the plan. ``bytes``: as far as known, which is the ``whole`` or a part of it.
+    """A dataset of the plan.
 
-    ``steps``: what is to be done by hand.
+    - ``raw``: its raw folder.
+    - ``bytes``: size of the download as far as known: all of it if ``whole``, else a part.
+    - ``ready``: whether its files are here already.
+    - ``steps``: what must be done by hand.
     """
 
     dataset: Dataset
@@ -30,12 +33,12 @@ class Item:
 
     @property
     def source(self) -> str:
-        """Digest of the source: datasets of one source share their files."""
+        """Digest of the source; datasets with the same source share their files."""
         return digest(self.dataset.source.model_dump(mode="json"))
 
 
 def datasets(names: Iterable[str]) -> list[Dataset]:
-    """The datasets of names, each a catalogue id, a file of an entry, or a study file."""
+    """Return the datasets of ``names``: catalogue ids, files of entries or study files."""
     found: dict[str, Dataset] = {}
     for name in names:
         content = load_yaml(Path(name)) if name.endswith((".yaml", ".yml")) else None
@@ -48,12 +51,12 @@ def datasets(names: Iterable[str]) -> list[Dataset]:
 
 
 def raw_of(dataset: Dataset) -> Path:
-    """The raw folder of a dataset."""
+    """Return the raw folder of a dataset."""
     return Path(paths.STATUS.format(dataset=dataset.id)).parent
 
 
 def items(chosen: Iterable[Dataset]) -> list[Item]:
-    """Look at each dataset, without a network."""
+    """Return the plan's item for each dataset, without using the network."""
     return [_item(dataset, raw_of(dataset)) for dataset in chosen]
 
 
@@ -69,7 +72,7 @@ def _item(dataset: Dataset, raw: Path) -> Item:
 
 
 def text(planned: Sequence[Item]) -> Iterator[str]:
-    """The plan for a person, line by line."""
+    """Yield the plan as lines of text."""
     here = [item for item in planned if item.ready]
     by_hand = [item for item in planned if item.steps and not item.ready]
     alone = [item for item in planned if not item.steps and not item.ready]
@@ -113,7 +116,7 @@ def _lines(item: Item) -> Iterator[str]:
 
 
 def _count(group: Sequence[Item]) -> str:
-    """How many datasets, and how large; what datasets share is counted once."""
+    """Return number and total size of datasets; files that datasets share are counted once."""
     once = {item.source: item for item in group}.values()
     known, unknown = sum(item.bytes for item in once), sum(not item.whole for item in once)
     more = f" and what is not known of {unknown}" if unknown else ""

@@ -1,4 +1,4 @@
-"""Raw files -> images, objects and reference masks of one shard; a bad scan is set aside."""
+"""Turn raw files into the images, objects and reference masks of a shard; set bad scans aside."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,13 +32,15 @@ IMAGES = pa.schema(
         ("orientation", pa.string()),
     ]
 )
-"""A row a scan, with no word of labels: all that a method's process is given beside prompts.
+"""One row per scan, with nothing about labels: a method's process gets only this and the prompts.
 
-``part``: train or validation, for methods that learn; ``images``: a path a channel; sizes in
-voxels and spacing in mm are those of the canonical grid, ``orientation`` is the file's."""
+- ``part``: train or validation, for methods that learn.
+- ``images``: one path per channel.
+- ``size_*`` (voxels) and ``spacing_*`` (mm): of the canonical grid; ``orientation``: of the file.
+"""
 
 FAILURES = pa.schema([(name, pa.string()) for name in ("dataset", "scan", "stage", "reason")])
-"""A row a scan, or a whole dataset (``scan`` null), that was set aside."""
+"""One row per scan, or per whole dataset (``scan`` null), that was set aside."""
 
 
 @dataclass
@@ -54,12 +56,11 @@ class Prepared:
 def prepare(
     dataset: Dataset, status: Status, shard: int, converted: Path | None = None
 ) -> Prepared:
-    """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with its reason.
+    """Prepare the scans of ``shard``; what cannot be used ends in ``failures`` with the reason.
 
-    A `UserError` where all files that a fetch had found are gone.
-
-    ``converted``: folder of the images that cannot be indexed where they lie, by itself that of
-    the dataset in `benchmark.paths`.
+    ``converted``: folder for images that cannot be read in place; by default the dataset's own in
+    `benchmark.paths`. Raises `UserError` if all files that the fetch had found are gone, and
+    `MachineError` for a fault of the machine.
     """
     prepared = Prepared()
 
@@ -114,7 +115,7 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> N
     try:
         _add_rows(prepared, dataset, scan, converted)
     finally:
-        if len(prepared.images) == count:  # no row will ever name what was converted
+        if len(prepared.images) == count:  # no row names the converted files
             conversion.discard(scan, converted)
 
 
@@ -148,7 +149,7 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
 
 
 def _left_out(scan: Scan) -> bool:
-    """Whether a scan has no label file, in a dataset that is published so."""
+    """Return whether a scan without a label file is left out, as its entry says."""
     return scan.layout.unlabelled == "leave-out" and labels.missing(scan)
 
 

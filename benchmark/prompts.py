@@ -1,10 +1,10 @@
-"""Objects -> prompts: derived once by a named, versioned rule, hashed, and shared by all methods.
+"""Derive prompts from objects, once, by a named and versioned rule; all methods share them.
 
-Guiding slice (rule ``largest-slice``): the slice of the dataset's view on which the object covers
-the most voxels, the last one of equals, as in the authors' scripts (infer/infer.py,
-BasicDataset.get_image_mask). A deviation d moves it along the object's non-empty slices by
-floor(|d| n) of their number n, clamped to the ends (infer/infer___slice_deviation.py). Unlike the
-scripts, boxes are half-open, so that the object's last row and column belong to them.
+The guiding slice (rule ``largest-slice``) is the slice of the dataset's view on which the object
+covers the most voxels, the last one if several do, as in the authors' scripts (infer/infer.py,
+BasicDataset.get_image_mask). A deviation d moves it along the object's n non-empty slices by
+floor(|d| n) in the direction of d's sign, clamped to the ends (infer/infer___slice_deviation.py).
+Unlike in the scripts, boxes are half-open, so that they contain the object's last row and column.
 """
 
 import hashlib
@@ -49,17 +49,21 @@ SCHEMA = pa.schema(
         ("hash", pa.string()),
     ]
 )
-"""A row a prompt. ``deviation`` is what was asked, ``effective_deviation`` what took effect (a
-share of the object's slices), ``shift`` the same in slices; ``views`` and ``clicks`` are the
-prompt's cost. ``object`` of a prompt that names a structure is ``<scan>/<structure>``."""
+"""One row per prompt.
+
+- ``deviation``: what was requested; ``effective_deviation``: what took effect, as a share of the
+  object's slices; ``shift``: the same in slices.
+- ``views``, ``clicks``: the cost of the prompt.
+- ``object``: ``<scan>/<structure>`` for a prompt that names a structure.
+"""
 
 
 @dataclass(frozen=True)
 class Box2D:
     """A box on one slice.
 
-    ``axis``: array axis (0 = z, 1 = y, 2 = x) that the slice is perpendicular to; ``slice``: its
-    index; ``box``: half-open in (z, y, x), one voxel thick along ``axis``.
+    ``axis``: array axis (0 = z, 1 = y, 2 = x) normal to the slice; ``slice``: index along it;
+    ``box``: half-open in (z, y, x), one voxel thick along ``axis``.
     """
 
     kind: ClassVar[Kind] = "box2d"
@@ -69,7 +73,7 @@ class Box2D:
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        """Hash of rule, kind, place and content: sixteen hexadecimal digits."""
         return _hash(self.kind, self.axis, self.slice, self.box)
 
 
@@ -89,7 +93,7 @@ class Mask2D:
 
     @property
     def plane(self) -> NDArray[np.bool_]:
-        """The mask on the whole slice: the grid's two other axes in their order."""
+        """The mask on the whole slice, bool; its axes are the grid's other two, in order."""
         shape = tuple(n for axis, n in enumerate(self.mask.shape) if axis != self.axis)
         plane = np.zeros(shape, dtype=bool)
         rows, columns = (s for a, s in enumerate(slices(self.box)) if a != self.axis)
@@ -98,29 +102,29 @@ class Mask2D:
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        """Hash of rule, kind, place and content: sixteen hexadecimal digits."""
         bits = np.packbits(self.mask.crop).tobytes()
         return _hash(self.kind, self.axis, self.slice, self.box, bits)
 
 
 @dataclass(frozen=True)
 class Box3D:
-    """A box in space, half-open in (z, y, x)."""
+    """A 3D box, half-open in (z, y, x)."""
 
     kind: ClassVar[Kind] = "box3d"
     box: Box
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of rule, kind, place and content."""
+        """Hash of rule, kind, place and content: sixteen hexadecimal digits."""
         return _hash(self.kind, None, None, self.box)
 
 
 @dataclass(frozen=True)
 class StructureName:
-    """A structure by its name alone, for methods that know it: one prompt for all of its objects.
+    """The name of a structure, for methods that know it: one prompt for all its objects in a scan.
 
-    ``box``: the whole grid, since nothing is told of the place.
+    ``box``: the whole grid, because the prompt gives no location.
     """
 
     kind: ClassVar[Kind] = "structure"
@@ -129,7 +133,7 @@ class StructureName:
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of rule, kind and content."""
+        """Hash of rule, kind and content: sixteen hexadecimal digits."""
         return _hash(self.kind, None, None, self.structure)
 
 
@@ -139,11 +143,11 @@ _UNMOVED: Mapping[str, Any] = {"deviation": 0.0, "effective_deviation": 0.0, "sh
 
 
 def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """Give the rows of `SCHEMA` for one object, less the columns that name it.
+    """Yield the prompts of one object as rows of `SCHEMA`, without the columns that name it.
 
-    ``reference``: the object's mask; ``axis``: the array axis of the dataset's view;
-    ``deviations``: signed shares of the object's slices. The 3D box does not depend on a slice:
-    one row, at 0.
+    ``reference``: mask of the object; ``axis``: array axis of the dataset's view; ``deviations``:
+    signed shares of the object's slices. The 3D box does not depend on a slice: it has one row, at
+    0.
     """
     others = tuple(a for a in range(3) if a != axis)
     areas = reference.crop.sum(axis=others)
@@ -178,9 +182,10 @@ def of_shard(
     reference: "pd.DataFrame",
     deviations: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of `SCHEMA` for all objects of a shard, from its prepared tables.
+    """Yield the rows of `SCHEMA` for a shard, from its prepared tables.
 
-    After them come those that name a structure, one for all of its objects in a scan.
+    The prompts of all objects come first, then those that name a structure, one per structure of a
+    scan that has objects.
     """
     from benchmark.tables import records
 
@@ -198,14 +203,14 @@ def of_shard(
 
 
 def name(structure: str, shape: Shape) -> dict[str, Any]:
-    """Give the row of `SCHEMA` that names a structure of a scan, less the columns that name it."""
+    """Return the row of `SCHEMA` for the name of a structure, without the columns that name it."""
     z, y, x = shape
     prompt = StructureName(structure, (0, z, 0, y, 0, x))
     return _row(prompt, dict(_UNMOVED), views=0, clicks=0)
 
 
 def from_row(row: Mapping[str, Any], shape: Shape) -> Prompt:
-    """Read a prompt back from a row of `SCHEMA`, for a scan of ``shape`` (z, y, x)."""
+    """Return the prompt of a row of `SCHEMA`, for a scan of ``shape`` (z, y, x)."""
     box = masks.box_of(row)
     match row["kind"]:
         case "box2d":
@@ -241,7 +246,10 @@ def _offset(box: Box, axis: int, index: int) -> Shape:
 
 
 def _outline_clicks(plane: NDArray[np.bool_]) -> int:
-    """Corners of the polygons that follow the outline to within one voxel: what a hand clicks."""
+    """Return the number of clicks to outline ``plane`` by hand.
+
+    It is the number of corners of the polygons that follow the outline to within one voxel.
+    """
     from skimage.measure import approximate_polygon, find_contours
 
     contours = find_contours(np.pad(plane, 1).astype(np.float32), 0.5)

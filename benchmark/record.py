@@ -1,4 +1,4 @@
-"""The run record: which code, on which machine, with which versions made an artefact."""
+"""The run record: the code, library versions and machine that made an artefact."""
 
 import platform
 import subprocess
@@ -12,9 +12,9 @@ _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-image", "simpleitk", "surface-
 
 @cache
 def run_record() -> dict[str, Any]:
-    """Describe this process: version and commit of the project, libraries, machine.
+    """Return version and commit of the project, versions of libraries, and the machine.
 
-    It holds no time of day, so that equal runs give equal files.
+    The record has no time of day, so that equal runs give equal files.
     """
     commit, dirty = _revision()
     return {
@@ -29,7 +29,7 @@ def run_record() -> dict[str, Any]:
 
 
 def _revision() -> tuple[str | None, bool | None]:
-    """Commit of the checkout and whether it was changed; (None, None) for an installed package."""
+    """Return commit and dirty flag of the checkout; (None, None) for an installed package."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None, None

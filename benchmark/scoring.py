@@ -1,10 +1,10 @@
-"""Masks x references -> scores: the whole expected grid, each cell ok, skipped or failed.
+"""Score masks against references: one row per expected cell, each ok, skipped or failed.
 
-Two levels. ``object``: a prediction against the object that it was asked for. ``structure``: the
-union of the predictions for a structure's objects in a scan, against the union of the kept objects
-or the whole label. A structure one of whose objects failed has failed: no part is left out in
-silence. What was asked for by the name of a structure has no objects and is scored at this level
-alone.
+There are two levels. ``object``: a prediction against its object. ``structure``: the union of the
+predictions for a structure's objects in a scan, against the union of the kept objects or the whole
+label. If any of these predictions is not ok, neither is the structure: no part is left out
+silently. Prompts that name a structure have no objects and are scored at the level of structures
+only.
 """
 
 from collections.abc import Iterator
@@ -37,9 +37,13 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in (*METRIC_NAMES, *metrics.REGION)),
     ]
 )
-"""A row a cell. ``object``, ``prompt_hash``, ``effective_deviation`` and ``shift`` are null at the
-structure level; metrics are null unless ``status`` is ok (and where the policy leaves them out).
-Metrics in the prompt are null at the structure level, and unless the study asks for them."""
+"""One row per cell.
+
+``object``, ``prompt_hash``, ``effective_deviation`` and ``shift`` are null at the structure level.
+Metrics are null unless ``status`` is ok, and where the policy for empty masks leaves them out.
+Metrics in the region of the prompt are null at the structure level, and unless the study asks for
+them.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Inputs:
 
 
 def score(run: Run, settings: Scoring, inputs: Inputs) -> Iterator[dict[str, Any]]:
-    """Score every cell that was expected of ``run`` in a shard: rows of `SCHEMA`."""
+    """Yield the rows of `SCHEMA` for all cells that are expected of ``run`` in a shard."""
     scans = records(inputs.images)
     for image in progress(scans, f"score {run.adapter}", "scan"):
         yield from _ScanScores(run, settings, inputs, image).rows()
@@ -111,7 +115,7 @@ class _ScanScores:
     def _in_prompt(
         self, reference: list[dict[str, Any]], cell: dict[str, Any], asked: dict[str, Any]
     ) -> dict[str, float]:
-        """Overlap in the box of the prompt; that of a 2D prompt is carried through all slices."""
+        """Return the overlap in the prompt's box; a 2D box is extended through all slices."""
         sides = [int(asked[name]) for name in masks.BOX_FIELDS]
         if asked["kind"] != "box3d":
             axis = int(asked["axis"])
@@ -152,7 +156,7 @@ class _ScanScores:
         }
 
     def _cell(self, variant: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """Find the prediction for a prompt; one that is missing, or not for it, has failed."""
+        """Return the prediction for a prompt; if it is missing or for another prompt, a failure."""
         cell = self.predicted.get((variant, asked["deviation"], asked["object"]))
         if cell is None:
             return {"status": "failed", "reason": "no row for this prompt in the masks"}
@@ -164,7 +168,7 @@ class _ScanScores:
     def _compare(
         self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
     ) -> dict[str, Any]:
-        # A structure of one object is compared once, though it is a cell at both levels.
+        # A structure with one object is a cell at both levels, but is compared once.
         key = tuple(id(row) for row in reference), tuple(id(row) for row in predicted)
         if key not in self.compared:
             self.compared[key] = self._metrics(reference, predicted, structure)
@@ -191,7 +195,7 @@ class _ScanScores:
         )
 
     def _tolerance(self, structure: str) -> float:
-        """Tolerance of the study for the structure, else of the catalogue, else the default."""
+        """Return the tolerance (mm) in the study, else in the catalogue, else the default."""
         if structure in self.settings.tolerances:
             return self.settings.tolerances[structure]
         named = self.objects.loc[self.objects["structure"] == structure, "tolerance_mm"].dropna()

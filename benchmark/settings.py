@@ -1,4 +1,4 @@
-"""The base of every file that a person writes: strict, with helpful refusals."""
+"""The base class of all files that people write: strict, with helpful messages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +11,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import read_json
 
-# Each job of a cluster reads all entries of the study: libyaml does it in a fraction of the time.
+# Every cluster job reads all entries of the study, for which libyaml is several times faster.
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(_FAST):  # type: ignore[misc]
-    """Loads plain YAML, and refuses a mapping that has a key twice, where YAML takes the last."""
+    """Loader of plain YAML that refuses duplicate keys, of which YAML keeps the last."""
 
     def construct_document(self, node: yaml.Node) -> Any:
-        seen: set[int] = set()  # an alias stands for a node that was seen, or even holds it
+        seen: set[int] = set()  # an alias repeats a node, and a node may contain itself
         left = [node]
         while left:
             current = left.pop()
@@ -47,23 +47,23 @@ class _Loader(_FAST):  # type: ignore[misc]
 
 
 class Settings(BaseModel):
-    """Pydantic model that is frozen, refuses unknown keys and suggests the nearest valid one."""
+    """Frozen pydantic model that refuses unknown keys and suggests the nearest valid ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def read(cls, content: Any, origin: str) -> Self:
-        """Validate ``content``; a `UserError` names ``origin``, each wrong key, what is allowed."""
+        """Validate ``content``; raise a `UserError` that names ``origin`` and each invalid key."""
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             raise UserError(f"{origin}: {_explain(cls, error)}") from None
-        except UserError as error:  # of a name that a validator looked up
+        except UserError as error:  # from a validator that looks up a name
             raise UserError(f"{origin}: {error}") from None
 
 
 def load_yaml(path: Path) -> Any:
-    """Read a YAML or JSON file; a `UserError` says where it is missing or broken."""
+    """Read a YAML or JSON file; raise `UserError` if it is missing or invalid."""
     if path.suffix == ".json":
         return read_json(path)
     try:
@@ -75,7 +75,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """Read YAML; a `UserError` names ``origin`` and the place of a mistake or a doubled key."""
+    """Parse YAML; raise a `UserError` with ``origin`` and place of an error or duplicate key."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -96,7 +96,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Find the nested model that ``location`` leads to, through lists, mappings and unions."""
+    """Return the nested model at ``location``, through lists, mappings and unions."""
     current: Any = model
     for part in location:
         current = _inside(current, part)
@@ -104,7 +104,7 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 
 
 def _inside(annotation: Any, part: int | str) -> Any:
-    """Type of what ``part`` (a field, an index, a key, the tag of a union) leads to."""
+    """Return the type that ``part`` (a field, an index, a key, the tag of a union) leads to."""
     origin = get_origin(annotation)
     arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
     if origin is None:
@@ -127,16 +127,19 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def merged(content: Any, changes: Any) -> Any:
-    """Give ``content`` with the values of ``changes``, mapping by mapping; either may be none."""
+    """Return ``content`` updated with ``changes``, where nested mappings are merged.
+
+    If either is not a mapping, the result is ``changes``.
+    """
     if not (isinstance(content, Mapping) and isinstance(changes, Mapping)):
         return changes
     return {**content, **{key: merged(content.get(key), value) for key, value in changes.items()}}
 
 
 def short_for(key: str) -> BeforeValidator:
-    """Let a text alone stand for a mapping with nothing but this ``key``."""
+    """Accept a plain string in place of a mapping with the single key ``key``."""
     return BeforeValidator(lambda given: {key: given} if isinstance(given, str) else given)
 
 
 ONE_OR_MORE = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
-"""Let one thing alone stand for a list of it."""
+"""Accept a single item in place of a list."""

@@ -1,6 +1,6 @@
-"""What a stage depends on, and nothing else: the content of the settings.json beside its results.
+"""What each stage depends on, and nothing else: the content of settings.json beside its results.
 
-The digest of a spec names the folder of the results, so two studies share what is equal.
+The digest of a spec names the folder of the results, so that studies share equal results.
 """
 
 from typing import Any, Literal
@@ -16,11 +16,11 @@ from benchmark.settings import Settings
 
 
 class Fit(Settings):
-    """What a model that is trained depends on beside the cases it learns from.
+    """What a trained model depends on besides its training cases: its ``settings.json``.
 
-    It is the content of its ``settings.json``, without ``speed``, options that change nothing in
-    the result (`benchmark.adapter.Learner`: ``speed_options``, ``asked_options``). How the model is
-    asked is no part of it: runs that differ in that alone share their models.
+    ``speed`` is not part of the file: it holds the options that do not affect the model
+    (``speed_options`` and ``asked_options`` of `benchmark.adapter.Learner`). Runs that differ only
+    in how they predict share their models.
     """
 
     stage: int = stages.FIT
@@ -35,14 +35,14 @@ class Fit(Settings):
 
     @property
     def id(self) -> str:
-        """Name of the models' folder: the adapter and the digest."""
+        """Name of the folder of the models: adapter and digest."""
         return f"{slug(self.adapter)}-{digest(self.model_dump())}"
 
 
 class Run(Settings):
-    """What a prediction depends on: the content of a run's ``settings.json``.
+    """What predictions depend on: the ``settings.json`` of a run.
 
-    ``speed``: `benchmark.adapter.Learner.speed_options`, which are no part of it.
+    ``speed`` is not part of the file: it holds the `benchmark.adapter.Learner.speed_options`.
     """
 
     stage: int = stages.PREDICT
@@ -60,12 +60,12 @@ class Run(Settings):
 
     @property
     def id(self) -> str:
-        """Name of the run's folder: the adapter and the digest."""
+        """Name of the folder of the run: adapter and digest."""
         return f"{slug(self.adapter)}-{digest(self.model_dump())}"
 
     @property
     def fit(self) -> Fit:
-        """What the models depend on, of a method that learns."""
+        """What the models of this run depend on, if its method learns."""
         cls = find(self.adapter)
         asked = cls.asked_options if issubclass(cls, Learner) else frozenset()
         return Fit(
@@ -79,28 +79,28 @@ class Run(Settings):
         )
 
     def variants_at(self, deviation: float) -> tuple[str, ...]:
-        """Names of the settings that a prompt is given to: "" for the plain method, and variants.
+        """Return the variants that get a prompt at ``deviation``; "" is the plain method.
 
-        A moved guiding slice is for the plain method alone: what a variant changes is told at the
-        deviation 0, and the grid of both would be most of the work.
+        Variants run at deviation 0 only: it suffices to show what they change, and the full grid
+        would be most of the work.
         """
         return ("", *self.variants) if deviation == 0 else ("",)
 
 
 class PromptRules(Settings):
-    """What the prompts depend on beside the objects."""
+    """What prompts depend on besides the objects."""
 
     stage: int = stages.PROMPTS
     deviations: tuple[float, ...]
 
     @property
     def id(self) -> str:
-        """Name of the prompts' folder."""
+        """Name of the folder of the prompts."""
         return digest(self.model_dump())
 
 
 class Scoring(Settings):
-    """What the scores depend on beside masks and references."""
+    """What scores depend on besides masks and references."""
 
     stage: int = stages.SCORE
     nsd_tolerance_mm: float
@@ -111,5 +111,5 @@ class Scoring(Settings):
 
     @property
     def id(self) -> str:
-        """Name of the scores' folder."""
+        """Digest in the name of the folder of the scores."""
         return digest(self.model_dump())

@@ -1,9 +1,9 @@
 """Which patients methods learn from: one split for all methods, and for all datasets of a source.
 
-Each patient is learnt from or held back by a hash of the seed, the source collection and the
-patient's id, and of nothing else. So a patient who is in two datasets of a collection is on the
-same side in both, and stays there when scans are added or set aside. Datasets that hold the same
-scans under other ids (``overlaps`` of the catalogue) cannot be kept together in this way.
+Whether a patient is held back depends only on a hash of the seed, the source collection and the
+patient's id. A patient in two datasets of a collection is therefore on the same side in both, and
+stays there when scans are added or set aside. Datasets that hold the same scans under other ids
+(``overlaps`` in the catalogue) cannot be recognised in this way.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from benchmark.files import read_json
 from benchmark.settings import Settings
 
 SHARE = 0.8
-"""Of the patients, in expectation: so many are learnt from."""
+"""Expected share of the patients that are used for training."""
 
 
 class Split(Settings):
-    """Scans of a dataset that methods learn from, and those that they never see."""
+    """Scans of a dataset that methods learn from (``train``) and never see (``test``)."""
 
     seed: int
     share: float = SHARE
@@ -28,16 +28,19 @@ class Split(Settings):
 
 
 def held_back(seed: int, collection: str, patient: str) -> bool:
-    """Whether a patient of a source collection (a dataset by itself is its own) is held back."""
+    """Return whether a patient is held back.
+
+    ``collection``: the source collection; a dataset without one is its own.
+    """
     return _place(seed, collection, patient) < 1 - SHARE
 
 
 def split(scans: Iterable[Mapping[str, Any]], seed: int) -> Split:
-    """Divide ``scans`` (rows with ``scan``, ``patient`` and ``collection``) of a dataset.
+    """Split ``scans`` of a dataset, rows with ``scan``, ``patient`` and ``collection``, by patient.
 
-    Of two patients or more one at least is on each side: where the hash puts all of a dataset on
-    one side, the patient next to the border changes it, in this dataset alone. With a single
-    patient nothing can be learnt.
+    With two or more patients, at least one is on each side: if the hash puts all of them on one
+    side, the patient nearest the border changes sides, in this dataset only. A single patient is
+    held back, so that nothing can be learnt.
     """
     rows = [(row["scan"], (row["collection"], row["patient"])) for row in scans]
     patients = sorted({patient for _, patient in rows}, key=lambda key: _place(seed, *key))
@@ -54,5 +57,5 @@ def read(path: Path) -> Split:
 
 
 def _place(seed: int, collection: str, patient: str) -> float:
-    """Place of a patient between 0 and 1, evenly spread."""
+    """Return the place of a patient between 0 and 1, uniformly distributed."""
     return stable_hash(f"{seed}/{collection}/{patient}") / 2**64

@@ -1,7 +1,7 @@
-"""Versions of the stages: raise one when a stage gives other results for the same input.
+"""Versions of the stages; increase one when a stage gives other results for the same input.
 
-They are part of the digests or params of the rules, so that results of an older version are not
-taken for new ones. The memory that their jobs claim is here too.
+They are part of the digests or of the params of the rules, so that results of an older version are
+not reused. The default memory of jobs is here too.
 """
 
 PREPARE = 4
@@ -12,4 +12,4 @@ PREDICT = 1
 SCORE = 3
 
 MEMORY_MB = 4000
-"""What a job claims if its rule asks for no more."""
+"""Memory that a job requests unless its rule sets another value, in MiB."""

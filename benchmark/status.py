@@ -1,6 +1,6 @@
-"""How far a study is: stages, check, trainings, scans, cells. Read from its files alone.
+"""Progress of a study: stages, check, trainings, scans and cells, read from its files alone.
 
-It starts nothing and locks nothing, so it can be asked while the study runs.
+Nothing is started or locked, so that it can be asked while the study runs.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ _ANSWERED = ["variant", "deviation", "status", "reason"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the workflow: how many of its files are there."""
+    """A stage of the workflow, and how many of its files exist."""
 
     name: str
     done: int
@@ -33,9 +33,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cell:
-    """A method on a dataset: shards predicted, prompts answered by how it ended, and one reason.
+    """Progress of a method on a dataset: shards predicted, predictions by status, and a reason.
 
-    ``asked``: prompts, and those again that variants get, as far as the prompts are known by now.
+    ``asked``: number of predictions expected, as far as the prompts exist; variants count as well.
+    ``reason``: the most frequent one.
     """
 
     method: str
@@ -48,12 +49,12 @@ class Cell:
 
     @property
     def waiting(self) -> int:
-        """Prompts without an answer so far."""
+        """Number of predictions that are still missing."""
         return max(self.asked - sum(self.states.values()), 0)
 
 
 def stages(study: Study, root: Path) -> list[Stage]:
-    """Count the files of each stage below ``root``, the folder the workflow runs in."""
+    """Count the files of each stage below ``root``, the folder in which the workflow runs."""
     runs = dict.fromkeys(run.id for _, _, run in named_runs(study))
     folder = Path(paths.STUDY.format(study=study.study))
 
@@ -80,7 +81,7 @@ def stages(study: Study, root: Path) -> list[Stage]:
 
 
 def cells(study: Study, root: Path) -> list[Cell]:
-    """Count the answers of each method on each dataset below ``root``."""
+    """Count the predictions of each method on each dataset below ``root``, by status."""
     found = []
     for name, run in study.runs.items():
         for dataset, entry in study.entries.items():
@@ -95,7 +96,7 @@ def cells(study: Study, root: Path) -> list[Cell]:
                     asked += sum(len(run.variants_at(deviation)) for deviation in mine)
                 masks = root / paths.MASKS.format(run=run.id, **where)
                 if (rows := _there(masks, _ANSWERED)) is not None:
-                    # Shards that were made with every variant at every deviation are still good.
+                    # Shards from when every variant ran at every deviation are still valid.
                     pairs = zip(rows["variant"], rows["deviation"], strict=True)
                     rows = rows[[variant in run.variants_at(at) for variant, at in pairs]]
                     states.update(rows["status"])
@@ -109,7 +110,7 @@ def cells(study: Study, root: Path) -> list[Cell]:
 
 
 def set_aside(study: Study, root: Path) -> dict[str, tuple[int, int]]:
-    """Count by dataset, below ``root``: scans set aside so far, of those prepared or set aside."""
+    """Return by dataset the scans set aside, and the total of scans set aside or prepared."""
     found = {}
     for dataset, entry in study.entries.items():
         aside = prepared = 0
@@ -124,7 +125,7 @@ def set_aside(study: Study, root: Path) -> dict[str, tuple[int, int]]:
 
 
 def final_check(study: Study, root: Path) -> str:
-    """Tell how the check of the budget of losses ended on the scores that are there."""
+    """Return how the check of the loss budget ended on the current scores."""
     folder = root / paths.STUDY.format(study=study.study)
     passed, scores = folder / "within-budget.json", folder / "scores.parquet"
     log = root / paths.CHECK_LOG.format(study=study.study)
@@ -137,7 +138,7 @@ def final_check(study: Study, root: Path) -> str:
 
 
 def summary(study: Study, root: Path) -> str:
-    """Tell the state of a study as text: a line a stage, a line a method and dataset."""
+    """Return the state of a study as text."""
     lines = [f"study {study.study}: {_activity(root)}", ""]
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
@@ -171,13 +172,13 @@ def _activity(root: Path) -> str:
 
 
 def _made_after(path: Path, origin: Path) -> bool:
-    """Whether ``path`` was made from the ``origin`` that is there, not from an earlier one."""
+    """Return whether ``path`` was made from the current ``origin``, not from an earlier one."""
     there = path.exists() and origin.exists()
     return there and path.stat().st_mtime >= origin.stat().st_mtime
 
 
 def _there(path: Path, columns: list[str]) -> pd.DataFrame | None:
-    """Read a table if it is there: a running workflow deletes what it is about to make anew."""
+    """Read a table if it exists: a running workflow deletes tables that it will make again."""
     try:
         return read_table(path, columns)
     except UserError:

@@ -1,7 +1,7 @@
 """The study file: what is run, and the digest of what each stage depends on.
 
 A digest names the folder of a stage's results. It covers what the stage depends on and nothing
-else, so that two studies share runs and a new colour in a plot reruns no inference.
+else, so that studies share runs, and a new colour in a plot repeats no inference.
 """
 
 import re
@@ -29,13 +29,16 @@ Preset = Literal["paper", "released", "rigorous"]
 Reference = Literal["kept", "label"]
 
 REFERENCES: dict[Preset, Reference] = {"paper": "label", "released": "label", "rigorous": "kept"}
-"""Where the paper's text, the authors' scripts and good practice differ in scoring."""
+"""Default `MetricSettings.reference` by protocol.
+
+In it the paper's text, the authors' scripts and good practice differ.
+"""
 
 
 class Method(Settings):
     """A method of a study: an adapter, its weights, its options and the kind of prompt.
 
-    ``variants``: further settings run in the same job, each a set of options over ``options``.
+    ``variants``: sets of options that replace some of ``options``, run in the same job.
     """
 
     adapter: str
@@ -73,12 +76,15 @@ class Method(Settings):
 
 
 class MetricSettings(Settings):
-    """How predictions are scored; a ``reference`` that is null follows the protocol.
+    """How predictions are scored.
 
-    ``nsd_tolerance_mm``: where neither ``tolerances`` (by structure) nor the catalogue names one.
-    ``reference``: what the prediction of a structure (union of its objects') is held against, the
-    union of the ``kept`` objects or the whole ``label``. ``empty``: what undefined values become.
-    ``in_prompt``: sensitivity and specificity in the region of the prompt as well.
+    - ``nsd_tolerance_mm``: for structures that have no tolerance in ``tolerances`` (by structure,
+      in mm) or in the catalogue.
+    - ``reference``: what the prediction of a structure (the union over its objects) is compared
+      with: the union of the ``kept`` objects or the whole ``label``; by default as the protocol
+      says.
+    - ``empty``: what undefined metrics of empty masks become.
+    - ``in_prompt``: also compute sensitivity and specificity in the region of the prompt.
     """
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
@@ -89,9 +95,11 @@ class MetricSettings(Settings):
 
 
 class Budgets(Settings):
-    """``lost_share``: the study fails at its end when more was lost of scans, datasets or a method.
+    """Limits of losses and of timing.
 
-    ``timed_objects``: how many objects of a shard are segmented again, one by one, for the times.
+    ``lost_share``: the study fails at its end if a larger share of the scans, the datasets or the
+    cells of a method was lost. ``timed_objects``: number of objects per shard that are segmented
+    again, one by one, to measure times.
     """
 
     lost_share: float = Field(default=0.2, ge=0, le=1)
@@ -99,7 +107,7 @@ class Budgets(Settings):
 
 
 def _colour(value: str) -> str:
-    """Check a colour that both plots and pages know: "#3366aa", "#36a", or a name of CSS."""
+    """Validate a colour for plots and pages: "#3366aa", "#36a", or a CSS name."""
     from PIL.ImageColor import colormap
 
     if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", value) and value not in colormap:
@@ -110,10 +118,12 @@ def _colour(value: str) -> str:
 class ReportSettings(Settings):
     """What only the figures and the report depend on.
 
-    ``title``; ``colours``: a colour by method, where the style's own is not wanted; ``panels``: how
-    many objects are drawn as best, median and worst, each; ``panel_method``: by whose scores;
-    ``cases_mb``: how much room the images of the case browser may take in the report;
-    ``private_images``: show images of all datasets, in a report that is not passed on.
+    - ``title``: of the report.
+    - ``colours``: by method, to replace those of the style.
+    - ``panels``: number of objects drawn as best, as median and as worst.
+    - ``panel_method``: the method whose scores select them.
+    - ``cases_mb``: size limit for the images of the case browser in the report.
+    - ``private_images``: show images of all datasets, for a report that is not shared.
     """
 
     title: str = "PAM benchmark"
@@ -125,7 +135,7 @@ class ReportSettings(Settings):
 
 
 class Study(Settings):
-    """A study file. Every key is explained in ``config/README.md``."""
+    """A study file; ``config/README.md`` explains every key."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     protocol: Preset = "rigorous"
@@ -151,7 +161,7 @@ class Study(Settings):
     def _holds_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0.0 not in value:
             raise ValueError("must hold 0: the other deviations are compared with it")
-        if not all(abs(v) <= 1 for v in value):  # NaN neither
+        if not all(abs(v) <= 1 for v in value):  # also refuses NaN
             raise ValueError("are shares of an object's slices, between -1 and 1")
         return tuple(sorted(set(value)))
 
@@ -215,19 +225,19 @@ class Study(Settings):
 
     @cached_property
     def entries(self) -> dict[str, Dataset]:
-        """The catalogue entries of the study by their id."""
+        """The catalogue entries of the study by id."""
         loaded = (catalogue.load(name) for name in self.datasets)
         return {entry.id: entry for entry in loaded}
 
     @cached_property
     def entry_names(self) -> dict[str, str]:
-        """By id, the name under which an entry is loaded again (id, or path of its file)."""
+        """By id, the name that loads an entry: an id, or the path of a file."""
         return dict(zip(self.entries, self.datasets, strict=True))
 
     def shards(self, pattern: str, **fields: Any) -> Iterator[tuple[Dataset, Path]]:
-        """Give the paths of one of `benchmark.paths` for every shard, dataset by dataset.
+        """Yield dataset and path of every shard, for a pattern of `benchmark.paths`.
 
-        A folder of shards may hold more: of a dataset that had more of them before.
+        A folder may hold more shards than these, from when its dataset had more.
         """
         for entry in self.entries.values():
             for shard in range(entry.shards):
@@ -240,7 +250,7 @@ class Study(Settings):
 
     @property
     def scoring(self) -> Scoring:
-        """What the scores of this study depend on, with the protocol's switch filled in."""
+        """What the scores of this study depend on, with the default of the protocol."""
         return Scoring(
             nsd_tolerance_mm=self.metrics.nsd_tolerance_mm,
             tolerances=self.metrics.tolerances,
@@ -251,7 +261,7 @@ class Study(Settings):
 
     @property
     def statistics(self) -> AnalysisSettings:
-        """What the statistics of this study depend on, with the controls of its methods."""
+        """What the statistics of this study depend on, including its controls."""
         controls = [name for name, m in self.methods.items() if m.adapter_class.info.control]
         named = dict.fromkeys([*self.analysis.controls, *controls])
         return self.analysis.model_copy(update={"controls": tuple(named)})
@@ -263,7 +273,7 @@ class Study(Settings):
 
     @cached_property
     def trained(self) -> tuple[Trained, ...]:
-        """Every model that the study trains, each with its run."""
+        """Every model that the study trains, with its run."""
         return tuple(self._trained())
 
     def _trained(self) -> Iterator[Trained]:
@@ -300,7 +310,7 @@ class Study(Settings):
             weights=method.weights,
             weights_sha256=entry.sha256 if entry else None,
             options={name: value for name, value in options.items() if name not in speed},
-            # whole, as `Adapter.with_options` has them: their digest is that of what runs
+            # merged as in `Adapter.with_options`, so that the digest covers what runs
             variants={
                 name: {key: merged(options.get(key), value) for key, value in variant.items()}
                 for name, variant in method.variants.items()

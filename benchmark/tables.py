@@ -1,7 +1,7 @@
-"""Parquet tables: written whole or not at all, with a declared schema and the run record inside.
+"""Parquet tables, written atomically, with a declared schema and the run record inside.
 
-Each has a checksum over the whole file, in its metadata. Parquet's own, over pages, guard neither
-the names of columns nor their places: of single flipped bits, a fortieth would give other tables.
+The metadata of each file has a checksum over the whole file. Parquet's own checksums cover pages,
+not the names and offsets of columns: one in forty flipped bits would read as another table.
 """
 
 import json
@@ -24,9 +24,9 @@ _RECORD = b"pambench"
 _SEAL = b"pambench-crc32:"
 _UNSEALED = _SEAL + b"0" * 8
 _GROUP = 1 << 17
-"""Rows that a table is written in at a time."""
+"""Rows per row group."""
 _BLOCK = 1 << 20
-"""Bytes that a checksum is taken of at a time."""
+"""Bytes per step of the checksum."""
 
 Rows: TypeAlias = Iterable[Mapping[str, Any]] | pd.DataFrame | pa.Table
 
@@ -34,9 +34,9 @@ Rows: TypeAlias = Iterable[Mapping[str, Any]] | pd.DataFrame | pa.Table
 def write_table(
     rows: Rows, schema: pa.Schema, path: Path, *, facts: Mapping[str, Any] | None = None
 ) -> None:
-    """Write ``rows`` under ``schema``: a missing value is null, an unknown column an error.
+    """Write ``rows`` under ``schema``: missing values are null, an unknown column is a ValueError.
 
-    The run record, with ``facts`` of the stage beside it, goes into the file's metadata.
+    The file's metadata holds the run record, extended by ``facts`` of the stage.
     """
     table = _arrow(rows, schema, path)
     with table_of_parts(schema, path, facts=facts) as add:
@@ -47,9 +47,9 @@ def write_table(
 def table_of_parts(
     schema: pa.Schema, path: Path, *, facts: Mapping[str, Any] | None = None
 ) -> Iterator[Callable[[Rows], None]]:
-    """Write a table as `write_table` does, by parts; gives the function that takes them.
+    """Write a table in parts, as `write_table` does; yield the function that adds one.
 
-    Memory does not grow with the table: parts are joined to groups of rows and written.
+    Memory does not grow with the table: parts are joined to row groups and written.
     """
     record = json.dumps({**run_record(), **(facts or {})}, sort_keys=True).encode()
     held: list[pa.Table] = []
@@ -96,7 +96,7 @@ def _arrow(rows: Rows, schema: pa.Schema, path: Path) -> pa.Table:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table: one file, or a folder of shards in the order of their names."""
+    """Read a table: one file, or a folder of shards in the order of their numbers."""
     frame: pd.DataFrame = read_arrow(path, columns).to_pandas()
     return frame
 
@@ -104,28 +104,28 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 def read_arrow(
     path: Path, columns: list[str] | None = None, filters: list[tuple[str, str, Any]] | None = None
 ) -> pa.Table:
-    """Read a table as pyarrow has it, of a file or a folder of shards.
+    """Read a table as `pyarrow.Table`, from a file or a folder of shards.
 
-    ``columns``: only these, as far as there are; ``filters``: as `pyarrow.parquet.read_table` takes
-    them. Raises `UserError` where a file is missing or damaged.
+    ``columns``: only these, as far as they exist; ``filters``: as in `pyarrow.parquet.read_table`.
+    Raises `UserError` if a file is missing or damaged.
     """
     return pa.concat_tables(_read(part, columns, filters) for part in parts(path))
 
 
 def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """Read a table that is one file some rows at a time."""
+    """Yield a table that is one file in groups of rows."""
     with _opened(path) as file, pq.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(_GROUP, columns=columns):
             yield pa.Table.from_batches([batch])
 
 
 def column_names(path: Path) -> list[str]:
-    """Names of the columns of a table; of a folder of shards, those of its first."""
+    """Return the column names of a table; for a folder of shards, those of the first."""
     return list(_read(parts(path)[0], None, None, schema=True).names)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give the rows of a table as dictionaries."""
+    """Return the rows of a table as dictionaries."""
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     return rows
 
@@ -145,7 +145,7 @@ def _read(path: Path, columns: Any, filters: Any, *, schema: bool = False) -> An
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a table whose checksum is right; tells what is wrong with one that cannot be read."""
+    """Open a table after verifying its checksum; raise `UserError` if it cannot be read."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -164,7 +164,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _seal(path: Path) -> None:
-    """Put the checksum of the file, taken while its place holds zeros, into its place."""
+    """Write the checksum of the file, computed with zeros in its place."""
     with path.open("r+b") as file:
         place = _place(file)
         checksum = _checksum(file, place)
@@ -173,7 +173,7 @@ def _seal(path: Path) -> None:
 
 
 def _check(file: BinaryIO) -> None:
-    """Compare the checksum of a file with its content; a table of other origin has none."""
+    """Verify the checksum of a file; a table of other origin has none."""
     place = _place(file)
     if place >= 0:
         file.seek(place)
@@ -183,7 +183,7 @@ def _check(file: BinaryIO) -> None:
 
 
 def _place(file: BinaryIO) -> int:
-    """Where the checksum of a file begins; -1 without one."""
+    """Return the offset of the checksum in a file; -1 if it has none."""
     if not file.seek(0, 2):
         return -1
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -192,7 +192,7 @@ def _place(file: BinaryIO) -> int:
 
 
 def _checksum(file: BinaryIO, place: int) -> bytes:
-    """Checksum of a file as if there were zeros at the place of its checksum."""
+    """Return the CRC-32 of a file, as hexadecimal digits, with zeros in place of its checksum."""
     file.seek(0)
     checksum, left = 0, place
     while left and (block := file.read(min(left, _BLOCK))):
@@ -205,16 +205,16 @@ def _checksum(file: BinaryIO, place: int) -> bytes:
 
 
 def forget_shards(folder: Path, count: int) -> None:
-    """Delete what lies in a folder of shards from number ``count`` on: there were more before."""
+    """Delete the shards in a folder from number ``count`` on, left from when there were more."""
     for part in parts(folder):
         if int(part.stem) >= count:
             part.unlink(missing_ok=True)
 
 
 def parts(path: Path) -> list[Path]:
-    """Files of a table: itself, or of a folder its shards, in the order of their names.
+    """Return the files of a table: itself, or the shards of a folder in order of their numbers.
 
-    Raises `UserError` where a folder has none.
+    Raises `UserError` if a folder has none.
     """
     if not path.is_dir():
         return [path]

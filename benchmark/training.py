@@ -1,7 +1,7 @@
 """The key ``training`` of a study file: models that the study trains itself (paper, Fig. 6).
 
-They are scored like methods but stand in a table of their own, that of the training runs, and so
-in no comparison of the methods. ``docs/training-runs.md`` tells the design.
+They are scored like methods but appear only in the table of training runs, not in the comparisons
+of methods. ``docs/training-runs.md`` explains the design.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ Kind = Literal["finetuned", "scratch", "together"]
 
 
 class Model(Settings):
-    """What is trained, once for each of ``seeds``, on training cases alone.
+    """A model to train, once for each of ``seeds``, on training cases alone.
 
-    ``kind``: ``finetuned`` is the general model, ``of`` a method of the study, trained on with its
-    weights on each dataset, and asked about that one; ``scratch`` begins with random weights on
-    each dataset, and is asked about all; ``together`` does so on all datasets at once, for
-    ablations. ``adapter``: a method that learns, which takes an option ``seed``; ``options``: of
-    it.
+    - ``kind``: ``finetuned`` continues from the weights of the general model on each dataset, and
+      predicts that one; ``scratch`` starts from random weights on each dataset, and predicts all;
+      ``together`` starts from random weights on all datasets at once, for ablations.
+    - ``of``: the general model, a method of the study.
+    - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options.
     """
 
     kind: Kind
@@ -33,16 +33,16 @@ class Model(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
 
     def learns_from(self, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Datasets of each run; an empty one has a model of its own for each dataset."""
+        """Return the datasets of each run; an empty tuple stands for one model per dataset."""
         if self.kind == "scratch":
             return tuple((name,) for name in datasets)
         return ((),) if self.kind == "finetuned" else (datasets,)
 
 
 class Trained(NamedTuple):
-    """A model of a study at one seed, and the run that it is scored by.
+    """A model of a study at one seed, and the run by which it is scored.
 
-    ``learns_from``: as in `Model.learns_from`.
+    ``learns_from``: an item of `Model.learns_from`.
     """
 
     name: str
@@ -53,11 +53,12 @@ class Trained(NamedTuple):
 
 
 class Training(Settings):
-    """Models that a study trains, and what they are held against.
+    """Models that a study trains, and what they are compared with.
 
-    ``models``; ``references``: methods whose lead of the general model is set beside the gain by
-    fine-tuning; ``ablations``: by name, settings and what each is scored by: a method,
-    ``method/variant``, or a model of kind ``together``. The first setting is how the model is.
+    - ``references``: methods whose distance from the general model is shown beside the gain by
+      fine-tuning.
+    - ``ablations``: by name, the settings and what each is scored by: a method, ``method/variant``,
+      or a model of kind ``together``. The first setting is the default.
     """
 
     models: dict[str, Model] = {}
@@ -66,12 +67,14 @@ class Training(Settings):
 
     @property
     def makes_runs(self) -> bool:
-        """Whether there is anything to hold against each other in the table of training runs."""
+        """Whether the study has a table of training runs."""
         return bool(self.models or self.references or self.ablations)
 
     def check(self, methods: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raise `ValueError` for names that are neither of ``methods`` (variants by method) nor
-        of `models`."""
+        """Raise ValueError for inconsistent or unknown names.
+
+        ``methods``: variants by method of the study.
+        """
         for name in self.references:
             if name not in methods:
                 raise ValueError(unknown_name("method in training.references", name, methods))

@@ -1,8 +1,8 @@
-"""The table of a study's training runs: a row a trained model, dataset it was tested on, metric.
+"""The table of a study's training runs: one row per trained model, test dataset and metric.
 
-All values are over the cases that the split of a dataset holds back, whatever model they are of, so
-that models which have seen the other cases stand beside models which have not. Of these they are
-over the cells that all runs have which are held against each other.
+All values are over the cases that the split of a dataset holds back, whatever the model, so that
+models that have seen the other cases can be compared with models that have not. Of these, only the
+cells that all compared runs have are included.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,18 +22,18 @@ from benchmark.tables import read_arrow, records
 
 METRICS = ("dsc", "nsd")
 COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
-"""Columns of the costs, and what of the times each is the mean of."""
+"""Columns of costs, and the column of the times table that each is the mean of."""
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Make the table of training runs (`benchmark.analysis.frames.RUNS`) of a scored study."""
+    """Return the table of training runs (`benchmark.analysis.frames.RUNS`) of a scored study."""
     scored = _Scored(study)
     rows = [row for compared in _comparisons(study) for row in scored.rows(compared)]
     return pd.DataFrame(rows, columns=list(frames.RUNS)).fillna({"seed": 0})
 
 
 class _Asked(NamedTuple):
-    """A run or a ``variant`` of it, and what its rows are ``about``."""
+    """A run or a ``variant`` of it; ``about`` are the columns that identify it in the table."""
 
     run: Run
     about: Mapping[str, Any]
@@ -42,26 +42,26 @@ class _Asked(NamedTuple):
 
 @dataclass
 class _Scored:
-    """The scores of a study's runs on the cases that were held back."""
+    """The scores of a study's runs on the held-back cases."""
 
     study: Study
 
     @cached_property
     def held_back(self) -> dict[str, tuple[str, ...]]:
-        """Scans by dataset."""
+        """Held-back scans by dataset."""
         seed = self.study.seed
         places = {d: paths.SPLIT.format(seed=seed, dataset=d) for d in self.study.entries}
         return {dataset: splits.read(Path(place)).test for dataset, place in places.items()}
 
     def rows(self, compared: Sequence[_Asked]) -> list[dict[str, Any]]:
-        """Give a row a run, dataset and metric, in this order, of runs that are ``compared``."""
+        """Return one row per run, dataset and metric, in this order, for runs to compare."""
         found = [row for name in self.study.entries for row in self._of_dataset(compared, name)]
         return [row for _, row in sorted(found, key=lambda placed: placed[0])]
 
     def _of_dataset(
         self, compared: Sequence[_Asked], dataset: str
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Give rows of one dataset, each with the place of its run."""
+        """Yield the rows of one dataset, each with the index of its run."""
         cells = [self._cells(asked, dataset) for asked in compared]
         means = {metric: records(_matched([part[metric] for part in cells])) for metric in METRICS}
         for place, (asked, part) in enumerate(zip(compared, cells, strict=True)):
@@ -73,7 +73,7 @@ class _Scored:
                 yield place, {**about, "metric": metric, **found[place]}
 
     def _cells(self, asked: _Asked, dataset: str) -> pd.DataFrame:
-        """Status and metrics of the structures of the scans that were held back."""
+        """Return status and metrics of the structures in the held-back scans at deviation 0."""
         scores = self._table(paths.SCORES, asked, dataset)
         chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
         chosen &= scores["scan"].isin(self.held_back[dataset])
@@ -92,10 +92,10 @@ class _Scored:
 
 
 def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
-    """Average each of ``values`` over the cells that have one in all: a row each, in their order.
+    """Average each of ``values`` over the cells that all of them have; one row each, in order.
 
-    ``value``: the mean over scans, then over structures; ``matched``: the number of cells. What has
-    no value at all takes no cell from the others.
+    ``value``: the mean over scans, then over structures; ``matched``: the number of cells. A series
+    without any value removes no cell from the others.
     """
     side_by_side = pd.concat(values, axis=1, keys=range(len(values)))
     common = side_by_side.dropna(axis=1, how="all").dropna()
@@ -106,7 +106,7 @@ def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
 
 
 def _comparisons(study: Study) -> Iterator[list[_Asked]]:
-    """Give the runs that are held against each other: all models, then settings by ablation."""
+    """Yield the runs to compare: all models together, then the settings of each ablation."""
     training = study.training
     named = [("general", model.of) for model in training.models.values()]
     named += [("reference", name) for name in training.references]
@@ -141,6 +141,6 @@ def _settings(study: Study, ablation: str) -> Iterator[_Asked]:
 
 
 def _base(study: Study, name: str) -> str:
-    """Method that a setting is of."""
+    """Return the method that a setting belongs to."""
     model = study.training.models.get(name)
     return model.of if model else name.partition("/")[0]

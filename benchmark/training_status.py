@@ -1,4 +1,4 @@
-"""How far each training of a study is: of methods that learn, and of the models it trains itself.
+"""Progress of the trainings of a study: of methods that learn, and of models that it trains itself.
 
 Read from the files of the trainings alone, for `benchmark.status`.
 """
@@ -18,8 +18,8 @@ from benchmark.study import Study
 class Training:
     """A training: ``name`` of the method, or of the model in the section ``training``.
 
-    ``seed``: None for a method; ``model``: what is learnt from, as in
-    `benchmark.adapter.Learner.model_for`; ``state``: in words.
+    ``seed``: None for a method; ``model``: name from `benchmark.adapter.Learner.model_for`;
+    ``state``: in words.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Training:
 
 
 def trainings(study: Study, root: Path) -> list[Training]:
-    """Tell of each training how far it is, below ``root``; two names may share one."""
+    """Return the state of each training below ``root``; two names may share a training."""
     return [
         Training(name, seed, model, _state(learner, root, fit=run.fit.id, model=model))
         for name, seed, run, learner, model in _learners(study)
@@ -37,12 +37,12 @@ def trainings(study: Study, root: Path) -> list[Training]:
 
 
 def models_of(study: Study) -> list[tuple[str, str]]:
-    """`Run.fit` and name of every model that is trained, each once."""
+    """Return id of `Run.fit` and name of every model that is trained, each once."""
     return list(dict.fromkeys((run.fit.id, model) for _, _, run, _, model in _learners(study)))
 
 
 def named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:
-    """Every run of methods and of models that the study trains, with its name and seed."""
+    """Yield the runs of methods and of models that the study trains, with name and seed."""
     for name, run in study.runs.items():
         yield name, None, run
     for trained in study.trained:
@@ -50,12 +50,12 @@ def named_runs(study: Study) -> Iterator[tuple[str, int | None, Run]]:
 
 
 def one_line(text: str) -> str:
-    """Put a reason of several lines into one."""
+    """Join the lines of a reason."""
     return " ".join(text.split())
 
 
 def _learners(study: Study) -> Iterator[tuple[str, int | None, Run, Learner, str]]:
-    """Every training: name, seed, run, what learns, and the name of its model."""
+    """Yield name, seed, run, learner and name of the model for every training."""
     for name, seed, run in named_runs(study):
         learner = find(run.adapter)(run.options)
         if isinstance(learner, Learner):

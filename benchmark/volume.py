@@ -1,4 +1,4 @@
-"""The volume: pixels in canonical orientation with what a method may know of them; its files."""
+"""Volumes: pixels in canonical orientation, with what a method may know of them; image files."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -35,19 +35,21 @@ __all__ = [
 ]
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
-"""Of the formats that are read and written, in lower case."""
+"""Suffixes of the formats that are read and written, in lower case."""
 
-_WHOLE = 1e-3  # a label may be this far from a whole number: scale factors are stored in float32
+_WHOLE = 1e-3  # how far a label may be from an integer: scale factors are float32
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A scan or a label map on its canonical grid (LPS).
 
-    ``array``: (z, y, x), or (c, z, y, x) for several channels, C-contiguous, in the data type of
-    the file. ``spacing``: (z, y, x) in mm, rounded when it was read. ``channels``: names, or empty.
-    ``native``: the file's own grid, None for volumes made in memory. ``dataset`` and ``scan``: ids
-    in the catalogue and the dataset, empty outside of a study.
+    - ``array``: (z, y, x), or (c, z, y, x) with several channels; as read, C-contiguous and in the
+      data type of the file.
+    - ``spacing``: (z, y, x) in mm, rounded on reading.
+    - ``channels``: names, or empty.
+    - ``native``: the file's own grid; None for volumes made in memory.
+    - ``dataset``, ``scan``: ids in the catalogue and in the dataset; empty outside of a study.
     """
 
     array: NDArray[Any]
@@ -59,7 +61,7 @@ class Volume:
     scan: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse arrays and spacings of the wrong rank."""
+        """Raise ValueError for arrays or spacings of the wrong rank."""
         if self.array.ndim not in (3, 4) or len(self.spacing) != 3 or min(self.spacing) <= 0:
             raise ValueError(
                 f"a volume is (z, y, x) or (c, z, y, x) with three positive spacings, not "
@@ -90,7 +92,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image file without its pixels: its grid and the number of channels."""
+    """What is known of an image file without its pixels: its grid and number of channels."""
 
     native: Geometry
     channels: int = 1
@@ -102,7 +104,7 @@ class Header:
 
     @property
     def spacing(self) -> Triple:
-        """Canonical spacing (z, y, x) in mm, rounded as that of the volume."""
+        """Canonical spacing (z, y, x) in mm, rounded as in `Volume`."""
         return self.native.rounded_spacing
 
     @property
@@ -112,12 +114,15 @@ class Header:
 
 
 def channel_modality(channel: str, modality: str) -> str:
-    """Modality of a channel by its name: "CT" is in HU in a scan of any ``modality``, as PETCT."""
+    """Return the modality of a channel in a scan of ``modality``.
+
+    A channel with the name "CT" is in HU in any scan, such as PETCT.
+    """
     return "CT" if channel == "CT" else modality
 
 
 def read_header(path: Path) -> Header:
-    """Read shape, spacing and orientation of a file, or of the DICOM series in a folder."""
+    """Read the grid and number of channels of a file, or of the DICOM series in a folder."""
     contents = inspect_path(path)
     return Header(contents.grid, contents.channels)
 
@@ -127,12 +132,11 @@ def read(
 ) -> Volume:
     """Read a scan from one path per channel; a folder is a DICOM series.
 
-    The components of a file of vectors, and what lies along a fourth axis, are taken for channels
-    only if ``channels`` names as many as there are: they could as well be colours or a series in
-    time.
+    The components of a vector image, and a fourth axis, are read as channels only if ``channels``
+    has as many names: they could as well be colours or a time series.
 
-    Errors: a `UserError` for what is missing, unreadable, truncated, not 3D or not finite, for
-    channels on different grids and for a wrong number of names.
+    Raises `UserError` if a file is missing, unreadable, truncated, not 3D or not finite, if
+    channels are on different grids, and if the number of names is wrong.
     """
     if not paths:
         raise UserError("No image to read. Expected one path per channel; got none.")
@@ -183,8 +187,8 @@ def read(
 def read_row(row: Mapping[str, Any]) -> Volume:
     """Read the scan of a row of `benchmark.prepare.IMAGES`.
 
-    Errors: a `MachineError` for files that were there when the scan was prepared and are not now;
-    else those of `read`.
+    Raises `MachineError` for a file that existed when the scan was prepared and is gone now;
+    otherwise as `read`.
     """
     paths = [Path(path) for path in row["images"]]
     for path in paths:
@@ -198,10 +202,11 @@ def read_row(row: Mapping[str, Any]) -> Volume:
 
 
 def read_labels(path: Path, *, layered: bool = False) -> Volume:
-    """Read a label map as whole numbers, (z, y, x); (c, z, y, x) if several are ``layered``.
+    """Read a label map as integers, (z, y, x); (c, z, y, x) if it has several layers.
 
-    Integers keep the data type of the file. Floats that are whole (to 1e-3) become a small integer
-    type that holds them; other values, and layers where none are expected, are a `UserError`.
+    Integers keep the data type of the file. Floats within 1e-3 of integers become a small integer
+    type that holds them. Raises `UserError` for other values, and for several layers unless
+    ``layered``.
     """
     layers = read_header(path).channels
     if layers > 1 and not layered:
@@ -219,9 +224,9 @@ def read_labels(path: Path, *, layered: bool = False) -> Volume:
 
 
 def whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.integer[Any]]:
-    """Give labels as integers: floats that are whole (to 1e-3) become a small integer type.
+    """Return labels as integers; floats within 1e-3 of integers get a small integer type.
 
-    ``path`` is named in the `UserError` for other values.
+    Raises a `UserError` that names ``path`` for other values.
     """
     if np.issubdtype(array.dtype, np.integer):
         return array
@@ -243,11 +248,11 @@ def whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.integer[Any]]:
 
 
 def to_native(array: NDArray[Any], native: Geometry) -> Any:
-    """Bring a canonical (z, y, x) or (c, z, y, x) ``array`` to a file's own grid.
+    """Return a canonical (z, y, x) or (c, z, y, x) ``array`` as image on a file's own grid.
 
-    Returns a `SimpleITK.Image` with the voxels, size, spacing, origin and direction of the file;
-    channels become components. The inverse of `read`, without interpolation. A shape that is not
-    that of ``native`` is a ValueError.
+    The result is a `SimpleITK.Image` with the size, spacing, origin and direction of the file;
+    channels become components, and bool becomes uint8. The inverse of `read`, without
+    interpolation. Raises ValueError if the shape is not that of ``native``.
     """
     voxels = native.from_canonical(array)
     if voxels.dtype == np.bool_:
@@ -261,11 +266,12 @@ def to_native(array: NDArray[Any], native: Geometry) -> Any:
 
 
 def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
-    """Write a canonical ``array`` as NIfTI, MHA or NRRD; whole or not at all.
+    """Write a canonical ``array`` as NIfTI, MHA or NRRD, atomically.
 
-    ``grid``: the file's own grid to bring it back to (`Volume.native`), or the spacing (z, y, x) in
-    mm of a volume made in memory, which is written as LPS with its origin at zero. bool is written
-    as uint8, 64-bit integers in a smaller type that holds them (viewers know few), others as is.
+    ``grid``: the file's own grid (`Volume.native`) to return to, or the spacing (z, y, x) in mm of
+    a volume made in memory, which is written as LPS with its origin at zero. bool is written as
+    uint8, and 64-bit integers as a smaller type that holds them, because few viewers read them.
+    Raises `UserError` for a suffix not in `SUFFIXES`.
     """
     if not path.name.lower().endswith(SUFFIXES):
         raise UserError(
@@ -281,12 +287,12 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
         sitk.WriteImage(image, str(temporary), True)
         try:
             scan(temporary)
-        except DamagedError as error:  # ITK does not tell when the disk is full
+        except DamagedError as error:  # ITK does not report a full disk
             raise OSError(errno.ENOSPC, f"not written completely: {error}", str(path)) from error
 
 
 def inspect_path(path: Path) -> Contents:
-    """Read the header of a file, or of the DICOM series in a folder; no pixels."""
+    """Read the header of a file, or of the DICOM series in a folder, without its pixels."""
     if path.is_dir():
         return inspect_series(path)
     if not path.exists():

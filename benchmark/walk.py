@@ -1,4 +1,4 @@
-"""All that lies below a folder, through links, with an end where a link leads back up."""
+"""Walk through a folder and its links, without endless loops."""
 
 import os
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Give each folder from ``root`` on, the names of the folders and of the files in it.
+    """Yield each folder from ``root`` down, with the names of its folders and its files.
 
-    As `os.walk` from the top down, where the names of folders may be sorted or taken out, but into
-    no folder that is inside itself. Links are followed; what must not be read is passed over.
+    Like `os.walk` from the top down, including that folder names may be sorted or removed in place.
+    Links are followed, except into a folder that contains itself. Unreadable folders are skipped.
     """
     above: dict[Path, frozenset[tuple[int, int]]] = {root: frozenset()}
     for place, folders, names in os.walk(root, followlinks=True):

@@ -1,4 +1,4 @@
-"""Fixed windows of CT, as clinicians set them: what a dynamic one is held against (Fig. 6d)."""
+"""Fixed CT windows in clinical use, with which dynamic windows are compared (paper, Fig. 6d)."""
 
 CLINICAL: dict[str, tuple[float, float]] = {
     "soft-tissue": (-150.0, 250.0),
@@ -6,8 +6,11 @@ CLINICAL: dict[str, tuple[float, float]] = {
     "bone": (-500.0, 1300.0),
     "brain": (0.0, 80.0),
 }
-"""Both ends in Hounsfield units. Centres and widths 50 and 400 (abdomen), -600 and 1500, 400 and
-1800 (spine), 40 and 80 are those of `SOURCE`; which ones the paper took stands in its Supplementary
-Table S18, which is not part of its text."""
+"""Lower and upper end in Hounsfield units.
+
+Centres and widths are from `SOURCE`: 50 and 400 (abdomen), -600 and 1500 (lung), 400 and 1800
+(spine), 40 and 80 (brain). The paper's windows are in its Supplementary Table S18, which is not
+part of its text.
+"""
 
 SOURCE = "radiopaedia.org/articles/windowing-ct"
