@@ -1,1 +1,1 @@
-"""Commands of the command line, a file a group; `benchmark.cli` puts them together."""
+"""Commands of the command line, one file per group; `benchmark.cli` combines them."""

@@ -1,4 +1,4 @@
-"""Options that several commands of the command line share."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ Folder = Annotated[Path, typer.Option(help="Folder of the study: results/<study>
 
 
 def only_study() -> Path:
-    """Give the folder of the only study in ``results``; a `UserError` names several."""
+    """Return the folder of the only study in ``results``; raise `UserError` if there is not one."""
     begun = Path().glob(f"{paths.STUDY.format(study='*')}/settings.json")
     found = sorted(path.parent for path in begun)
     if len(found) == 1:

@@ -1,4 +1,4 @@
-"""``pambench datasets``: what data there are, what they cost, and how they come to this machine."""
+"""``pambench datasets``: which data exist, what they take, and how to get them."""
 
 from typing import Annotated
 

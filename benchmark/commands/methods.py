@@ -1,4 +1,4 @@
-"""``pambench methods``, and the check that a method conforms."""
+"""``pambench methods`` and ``pambench check-adapter``."""
 
 import re
 from typing import Annotated

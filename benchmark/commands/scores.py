@@ -1,4 +1,4 @@
-"""Finished predictions and their scores, and what the metrics are."""
+"""Commands that score finished predictions and describe the metrics."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Commands that the workflow calls, one a rule.
+"""Commands that the workflow calls, one per rule.
 
-Imports of a stage stand inside its command, so that small jobs start at once.
+Each command imports its stage when it is called, so that small jobs start quickly.
 """
 
 from contextlib import nullcontext
@@ -27,7 +27,7 @@ Speed = Annotated[
 
 
 def _learnt(settings: Path, speed: str) -> "Fit":
-    """Read what a model depends on, and beside it the options that change nothing in it."""
+    """Read what a model depends on, with ``speed``, the options that do not affect it."""
     from benchmark.files import read_json
     from benchmark.settings import parse_yaml
     from benchmark.specs import Fit
@@ -196,7 +196,7 @@ def fit(
         else None
     )
     ready = weights_store.read_status(planned)
-    # Of several processes the first claims for all: the others would not wait for it long.
+    # Of several processes only the first claims, without waiting: the others would time out.
     claimed = (
         claim(output, wait=not fitting.several_processes())
         if fitting.is_first_process()
@@ -253,7 +253,7 @@ def predict(
         path = fitting.model(found, model_status)
     learnt = splits.read(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
-    # The times are written last: where they are there, so are the masks.
+    # The times are written last: if they exist, so do the masks.
     with (
         claim(times) as wanted,
         attempts(times) as tried,

@@ -1,4 +1,4 @@
-"""What a person asks of a study: how far it is, what it takes, its masks."""
+"""Commands for a study: its progress, what it takes, and its masks as NIfTI."""
 
 import sys
 from pathlib import Path

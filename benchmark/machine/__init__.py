@@ -1,1 +1,1 @@
-"""What depends on the machine: GPUs and their precision, locks, memory, lines of progress."""
+"""What depends on the machine: GPUs, precision, locks, memory, disk space, progress lines."""

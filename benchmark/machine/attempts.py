@@ -1,6 +1,6 @@
-"""On which scan a process has died, noted beside the output of its job for the process after it.
+"""Record of the scans on which a process died, beside the output of its job, for the next process.
 
-A segmentation fault, a kill for want of memory or a failed assertion on the GPU leave no other
+A segmentation fault, a kill for lack of memory or a failed assertion on the GPU leaves no other
 trace, and would end every further attempt at the same scan, and with it the report of the study.
 """
 
@@ -15,16 +15,19 @@ from benchmark.files import read_json, write_json
 from benchmark.machine.trouble import KernelError
 
 ENOUGH = 2
-"""Deaths after which a step is not begun again."""
+"""Number of deaths after which a step is not tried again."""
 _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
-"""Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises by itself."""
+"""Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
 
 
 class Attempts:
-    """How often a process has died in each step of a job; ``path``: the note, None for none."""
+    """How often a process has died in each step of a job.
+
+    ``path``: file of the record; None keeps no record.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read the note; a step that it has under way ended with the process that began it."""
+        """Read the record; a step that is still marked as running ended with its process."""
         self._path = path
         known = path is not None and path.is_file()
         told = read_json(path) if path is not None and known else {"at": None, "deaths": {}}
@@ -35,15 +38,16 @@ class Attempts:
             self._write(None)
 
     def given_up(self, step: str) -> bool:
-        """Whether `ENOUGH` processes have died in ``step``."""
+        """Return whether `ENOUGH` processes have died in ``step``."""
         return self._deaths.get(step, 0) >= ENOUGH
 
     @contextmanager
     def at(self, step: str) -> Iterator[None]:
-        """Note that ``step`` is under way in the block.
+        """Mark ``step`` as running in the block.
 
-        The note stays where the process dies in it, or has to end for a `KernelError`. All else
-        that ends it, such as other trouble of the machine or an interruption, is not the step's.
+        The mark stays if the process dies, or ends because of a `KernelError`. Any other exception,
+        such as another fault of the machine or an interruption, removes it: the step is not to
+        blame.
         """
         self._write(step)
         try:
@@ -56,11 +60,11 @@ class Attempts:
         self._write(None)
 
     def interrupted(self) -> None:
-        """Note that what ends this process now is no step's fault."""
+        """Remove the mark: what ends this process now is not the fault of a step."""
         self._write(None)
 
     def forget(self) -> None:
-        """Delete the note: the job is done."""
+        """Delete the record: the job is done."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
@@ -75,9 +79,9 @@ class Attempts:
 
 @contextmanager
 def attempts(output: Path) -> Iterator[Attempts]:
-    """Give the attempts at a job that makes ``output``; forgotten when the block ends well.
+    """Yield the `Attempts` at ``output``; delete the record when the block ends without an error.
 
-    In the block, a signal that ends the process from outside is noted as such before it does.
+    In the block, a signal that ends the process from outside first removes the mark of the step.
     """
     tried = Attempts(output.with_suffix(".attempts"))
 
@@ -86,7 +90,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    # One that is ignored, as under nohup, stays so.
+    # A signal that is ignored, as under nohup, stays ignored.
     taken = [n for n in _ENDED_BY_OTHERS if signal.getsignal(n) is signal.SIG_DFL]
     for number in taken:
         signal.signal(number, end)

@@ -1,6 +1,7 @@
-"""One process an output: of two jobs that would make the same file at once, the later one waits.
+"""Locks of outputs: of two jobs that would make the same file at once, the later one waits.
 
-A workflow that was killed on a cluster leaves its jobs in the queue; a rerun submits them again.
+A workflow that was killed on a cluster leaves its jobs in the queue, and a rerun submits them
+again.
 """
 
 import fcntl
@@ -15,11 +16,11 @@ from benchmark.machine.room import writing
 
 @contextmanager
 def claim(output: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of ``output`` in the block; tells whether the output is still to be made.
+    """Hold the lock of ``output`` in the block; yield whether the output is still to be made.
 
-    False where another process held the lock and has made the output meanwhile; without ``wait`` a
-    `UserError` where another holds it. The lock is freed by the kernel when its holder ends,
-    however it ends.
+    It is not if another process held the lock and has made the output meanwhile. Without ``wait``,
+    raise `UserError` if another process holds the lock. The kernel releases the lock when its
+    holder ends, however it ends.
     """
     path = output.with_name(f".{output.name}.lock")
     with writing(path):
@@ -33,7 +34,7 @@ def claim(output: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _lock(path: Path, wait: bool) -> tuple[int, bool]:
-    """Open and lock ``path``; tells whether another process held it."""
+    """Open and lock ``path``; return the descriptor, and whether another process held the lock."""
     waited = False
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -51,7 +52,7 @@ def _lock(path: Path, wait: bool) -> tuple[int, bool]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_at(path, lock):
             return lock, waited
-        os.close(lock)  # its holder took the file away at the end: lock a new one
+        os.close(lock)  # its holder deleted the file at the end: lock a new one
 
 
 def _is_at(path: Path, lock: int) -> bool:

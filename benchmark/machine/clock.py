@@ -1,7 +1,7 @@
-"""Times of files that are ahead of the clock, as after a clock that was wrong and was set right.
+"""Repair file times that are ahead of the clock, as after a wrong clock was corrected.
 
 Snakemake fails each job whose input is newer than its output, so nothing could be made from such
-files until the clock has caught up with them.
+files until the clock has caught up.
 """
 
 import os
@@ -15,10 +15,10 @@ _STEP_NS = 1000
 
 
 def bring_back(root: Path) -> str | None:
-    """Set what the workflow has written ahead of the clock to now, and tell what was done.
+    """Set times of the workflow's files that are ahead of the clock to now; return a report.
 
-    ``root``: the folder that the workflow runs in. The order of the files stays, since it decides
-    what is made anew.
+    ``root``: the folder in which the workflow runs. The files keep their order, which decides what
+    is made again. Returns None if no file was ahead.
     """
     now = time.time_ns()
     ahead = {path: at for path in _written(root) if (at := path.stat().st_mtime_ns) > now}

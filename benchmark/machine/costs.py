@@ -1,6 +1,7 @@
-"""What a method costs beside time: parameters, operations, memory. Asked of torch where it is used.
+"""Costs of a method other than time: parameters, operations and memory, as torch counts them.
 
-torch is never imported here: where a method has not imported it, there is nothing to count.
+This module does not import torch first: if the method has not imported it, there is nothing to
+count.
 """
 
 import resource
@@ -14,7 +15,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def parameters(method: object) -> int | None:
-    """Count the parameters of all torch modules that ``method`` holds, each once; None without."""
+    """Count the parameters of all torch modules that ``method`` holds, each once; None if none."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None
@@ -23,21 +24,21 @@ def parameters(method: object) -> int | None:
 
 
 def flops(work: Callable[[], object]) -> int | None:
-    """Count the floating-point operations of torch in ``work``; None where torch does none.
+    """Count the floating-point operations of torch in ``work``; None if there are none.
 
-    A multiplication and an addition are two operations, as torch's own counter has it; what the
-    counter does not know (elementwise operations, say) is not counted.
+    A multiplication and an addition are two operations, as in torch's own counter; operations that
+    it does not know, such as elementwise ones, are not counted.
     """
     if "torch" not in sys.modules:
         return None
     from torch import ops
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-    def attention(*shapes: Any, **_: Any) -> int:  # of queries, keys, values, and whatever follows
+    def attention(*shapes: Any, **_: Any) -> int:  # of queries, keys, values and further arguments
         count = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
         return int(count)
 
-    # torch counts attention by its kernel, and leaves out that of a CPU.
+    # torch counts attention by kernel, and its counter lacks the kernel of the CPU.
     unknown = {ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
     with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         work()
@@ -45,9 +46,10 @@ def flops(work: Callable[[], object]) -> int | None:
 
 
 def peak_memory_mb() -> float:
-    """Most memory (MiB) that this process has held so far.
+    """Return the peak memory of this process so far, in MiB.
 
-    On Linux its own: ``ru_maxrss`` begins with what its parent, such as Snakemake, has held.
+    On Linux it is read from /proc: ``ru_maxrss`` starts from the peak of the parent, such as
+    Snakemake.
     """
     if _STATUS.exists():
         told = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines())
@@ -58,7 +60,7 @@ def peak_memory_mb() -> float:
 
 
 def peak_gpu_mb(device: str) -> float | None:
-    """Most GPU memory (MiB) that torch has held so far in this process; None where it held none."""
+    """Return the peak of GPU memory that torch has allocated, in MiB; None if there is none."""
     torch = sys.modules.get("torch")
     held = torch.cuda.max_memory_allocated() if torch and device != "cpu" else 0
     return held / 2**20 if held else None

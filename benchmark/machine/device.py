@@ -1,4 +1,4 @@
-"""Where a method computes: a GPU where it can use one and one is there, else the CPU."""
+"""The device of a method: a GPU if it can use one and there is one, else the CPU."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,14 @@ from benchmark.machine.gpu_lease import lease, visible
 
 @contextmanager
 def device(method: str, purpose: str, options: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """Give ``cuda`` or ``cpu``, with a GPU of this process's own in the first case.
+    """Yield ``cuda``, with a GPU that this process alone uses, or ``cpu``.
 
-    torch is imported only for a method that can use a GPU, and after its GPU was taken. One that
-    is here and that torch cannot use is told of on standard error. A method that computes elsewhere
-    has a torch of its own, or none: it gets any GPU that is visible. ``purpose``: what jobs that
-    wait for the GPU are told; ``options``: of the method. Raises `UserError` when none became free.
+    torch is imported only for a method that can use a GPU, and only after the GPU was reserved. A
+    GPU that torch cannot use is reported on standard error. A method that computes in another
+    process has its own torch, or none, and gets any visible GPU.
+
+    ``purpose``: shown to jobs that wait for the GPU; ``options``: of the method. Raises `UserError`
+    if no GPU became free in time.
     """
     needs = find(method)(options).needs
     if not needs.gpu:
@@ -42,19 +44,19 @@ def device(method: str, purpose: str, options: Mapping[str, Any] | None = None) 
 
 
 def facts(device: str) -> dict[str, Any]:
-    """What the run record says of the device: its kind, and name and memory of a GPU torch sees."""
+    """Return what the run record says of the device: its kind, and a GPU's name and memory."""
     if device == "cpu":
         return {"device": device}
     import torch
 
-    if not torch.cuda.is_available():  # that of a method that computes elsewhere
+    if not torch.cuda.is_available():  # the method computes in another process
         return {"device": device}
     gpu = torch.cuda.get_device_properties(0)
     return {"device": device, "gpu": gpu.name, "gpu_memory_gib": round(gpu.total_memory / 2**30, 1)}
 
 
 def release_memory() -> None:
-    """Give cached GPU memory back after a failure, so that a smaller batch can succeed."""
+    """Release cached GPU memory after a failure, so that a smaller batch can succeed."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -1,12 +1,13 @@
-"""One GPU a job: a file lock a GPU, held as long as the process lives.
+"""One GPU per job: a file lock per GPU, held as long as the process lives.
 
-``--resources gpu=4`` only limits how many jobs run at once: Snakemake gives none of them a GPU of
-its own. So a job takes the first visible GPU whose lock is free, before torch is imported, and
-sees only that one. The kernel frees the lock when the process ends, also by SIGKILL. Locks are
-named by the absolute id of a GPU, since indices are numbered anew in each process that sees only
-some. So it is on a cluster too, where Snakemake itself may run in an allocation, and all its jobs
-see the same. Only a single device that a cluster gave by another name than the UUID of a GPU, such
-as a part of one, is not locked.
+``--resources gpu=4`` only limits how many jobs run at once; Snakemake assigns no GPU to any of
+them. So each job takes the first visible GPU whose lock is free, before torch is imported, and
+hides the others. The kernel releases the lock when the process ends, even by SIGKILL. Locks are
+named by the UUID of the GPU, because indices are renumbered in a process that sees only some GPUs.
+
+The same holds on a cluster, where Snakemake itself may run in an allocation all of whose jobs see
+the same GPUs. Only a single device that a cluster assigned under a name other than a GPU's UUID,
+such as a part of a GPU, is not locked.
 """
 
 import csv
@@ -27,12 +28,14 @@ from benchmark.errors import UserError
 from benchmark.machine.room import writing
 
 LOCKS = "PAMBENCH_GPU_LOCKS"
-"""Environment variable: folder of the locks, local to the machine (default: one a user in its
-temporary folder)."""
+"""Environment variable: folder of the locks, local to the machine.
+
+The default is one folder per user in the temporary folder.
+"""
 WAIT = "PAMBENCH_GPU_WAIT"
 """Environment variable: seconds to wait for a GPU before giving up (default 86,400)."""
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
-"""Environment variables whose presence says that a cluster handed out what is visible."""
+"""Environment variables whose presence means that a cluster assigned the visible devices."""
 
 _QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
 _UUID = "GPU-"
@@ -41,17 +44,17 @@ _REPORT_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by its absolute id: the UUID, or what ``CUDA_VISIBLE_DEVICES`` calls it."""
+    """A GPU by its absolute id: the UUID, or its name in ``CUDA_VISIBLE_DEVICES``."""
 
     id: str
 
     def lock(self, folder: Path) -> Path:
-        """File whose lock stands for the GPU."""
+        """Return the lock file of the GPU."""
         return folder / f"{self.id.replace('/', '-')}.lock"
 
 
 def visible(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
-    """List the GPUs this process may use; indices count in the order of the PCI bus."""
+    """List the GPUs that this process may use; indices follow the order of the PCI bus."""
     uuids = _uuids()
     named = environment.get("CUDA_VISIBLE_DEVICES")
     if named is None:
@@ -59,13 +62,13 @@ def visible(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
     gpus: list[Gpu] = []
     for name in filter(None, map(str.strip, named.split(","))):
         if name == "-1" or (uuids and name.isdigit() and name not in uuids):
-            break  # as CUDA does: what stands after an invalid one is not visible
+            break  # as in CUDA: devices after an invalid one are not visible
         gpus.append(Gpu(uuids.get(name, name)))
     return gpus
 
 
 def _uuids() -> dict[str, str]:
-    """UUID of each GPU by its index on the PCI bus; empty where there is no driver."""
+    """Return the UUID of each GPU by its index on the PCI bus; none without a driver."""
     try:
         listed = subprocess.run(_QUERY, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
@@ -75,11 +78,11 @@ def _uuids() -> dict[str, str]:
 
 @contextmanager
 def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Iterator[Gpu | None]:
-    """Take one free GPU for this process and hide the others; None where there is none to take.
+    """Reserve a free GPU for this process and hide the others; yield None without any.
 
-    ``purpose`` is what those who wait are told of the holder; ``pause`` waits so many seconds.
-    Raises `UserError` when no GPU became free in time. Enter before torch is imported: CUDA
-    reads the environment once.
+    ``purpose``: what processes that wait are told about the holder; ``pause``: waits for a number
+    of seconds. Raises `UserError` if no GPU became free in time. Enter before torch is imported:
+    CUDA reads the environment once.
     """
     gpus = visible()
     handed_out = any(name in os.environ for name in SCHEDULERS)
@@ -100,7 +103,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
 
 
 def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tuple[Gpu, int]:
-    """Give the first GPU that is or becomes free, and the open file that holds its lock."""
+    """Return the first GPU that is or becomes free, and the open file that holds its lock."""
     folder = _folder()
     limit = _limit_s()
     waited, told = 0.0, -_REPORT_EVERY_S
@@ -145,7 +148,7 @@ def _folder() -> Path:
 
 
 def _try(path: Path, purpose: str) -> int | None:
-    """Lock the file and say who holds it; None if another process does."""
+    """Lock the file and write the holder into it; None if another process holds the lock."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""In what precision networks compute: one word for it with all methods."""
+"""The precision in which networks compute, with the same names for all methods."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,15 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @contextmanager
 def in_precision(precision: Precision, device: Any) -> Iterator[None]:
-    """Context in which torch computes on ``device`` (its name, or a ``torch.device``).
+    """Return a context in which torch computes in ``precision`` on ``device``.
 
-    ``float32``: the same on any hardware, also where the environment lets matrices be multiplied
-    in tf32, as in NVIDIA's containers. ``tf32``: what torch does unless told otherwise; the
-    convolutions of GPUs from Ampere on keep ten bits of what they read, faster, so that a mask
-    depends on the GPU. Elsewhere it is float32. ``bfloat16``: mixed precision.
+    ``device`` is a name or a ``torch.device``.
+
+    - ``float32``: the same on any hardware, even if the environment enables TF32 for matrix
+      products, as NVIDIA's containers do.
+    - ``tf32``: torch's default. Convolutions on GPUs from Ampere on keep ten bits of the mantissa
+      of their inputs: faster, but masks then depend on the GPU. On other devices it is float32.
+    - ``bfloat16``: mixed precision.
     """
     import torch
 
@@ -34,5 +37,5 @@ def in_precision(precision: Precision, device: Any) -> Iterator[None]:
 
 
 def fastest(device: str) -> Precision:
-    """Precision that a method takes where a study names none and its masks hardly depend on it."""
+    """Return the default precision of a method whose masks hardly depend on it."""
     return "float32" if device == "cpu" else "bfloat16"

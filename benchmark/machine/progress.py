@@ -1,4 +1,4 @@
-"""Progress bars on standard error: live on a terminal, a line now and then in a log file."""
+"""Progress bars on standard error: live on a terminal, an occasional line in a log file."""
 
 import sys
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def progress(items: Iterable[T], what: str, unit: str) -> Iterable[T]:
 
 
 def byte_bar(what: str, total: int | None, done: int = 0, *, quiet: bool = False) -> "tqdm[Any]":
-    """Bar that counts bytes up to ``total``, of which ``done`` are there; ``quiet``: not shown."""
+    """Return a bar for ``total`` bytes, of which ``done`` exist; ``quiet`` hides it."""
     return tqdm(
         desc=what,
         total=total,

@@ -1,4 +1,4 @@
-"""Whether files can be written: room on the disk, the right to write; and what to do where not."""
+"""Whether files can be written: free disk space and permissions, and what to do if not."""
 
 import errno
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.errors import MachineError, UserError
 
 LEAST = 1 << 20
-"""Bytes that have to be free for a run to start."""
+"""Bytes that must be free for a run to start."""
 
 _DISK = {
     errno.ENOSPC: "the disk is full",
@@ -25,7 +25,7 @@ _RIGHTS = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the machine has against writing ``path`` into a `MachineError`."""
+    """Turn an error of the machine while ``path`` is written into a `MachineError`."""
     try:
         yield
     except UserError:
@@ -37,7 +37,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def stop_at_full_disk(error: BaseException) -> None:
-    """Raise `MachineError` where ``error`` is one, or comes from a full or read-only disk."""
+    """Raise `MachineError` if ``error`` is one, or comes from a full or read-only disk."""
     if isinstance(error, MachineError):
         raise error
     if isinstance(error, OSError) and error.errno in _DISK:
@@ -46,7 +46,7 @@ def stop_at_full_disk(error: BaseException) -> None:
 
 
 def trouble(folders: Iterable[Path]) -> str | None:
-    """Tell why nothing can be written to one of ``folders`` (those that are there), if so."""
+    """Return why one of ``folders`` cannot be written to, else None; missing ones are skipped."""
     for folder in folders:
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
@@ -60,14 +60,14 @@ def trouble(folders: Iterable[Path]) -> str | None:
 
 
 def check(folders: Iterable[Path]) -> None:
-    """Raise `MachineError` where nothing can be written to one of ``folders``."""
+    """Raise `MachineError` if one of ``folders`` cannot be written to; missing ones are skipped."""
     if told := trouble(folders):
         raise MachineError(told)
 
 
 def _why(error: Exception, folder: Path) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
-    if number is None:  # libraries have errors of their own for it
+    if number is None:  # libraries raise their own errors for a full disk
         full = folder.is_dir() and shutil.disk_usage(folder).free == 0
         return f"the disk is full ({error})" if full else None
     about = Path(getattr(error, "filename", None) or folder).absolute()

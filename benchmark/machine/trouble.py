@@ -1,6 +1,6 @@
-"""What among the errors of a method is trouble of the machine: it ends the job, as `MachineError`.
+"""Recognise faults of the machine among the errors of a method: they end the job as `MachineError`.
 
-All else becomes the reason of a cell or of a model, which a rerun keeps.
+Any other error becomes the reason of a cell or a model, which a rerun keeps.
 """
 
 import re
@@ -9,32 +9,32 @@ from benchmark.errors import MachineError
 from benchmark.machine.room import stop_at_full_disk
 
 RAISED = (Exception, SystemExit)
-"""What a method may raise and is the method's own: research code ends itself by `sys.exit`, too."""
+"""What a method may raise as its own failure: research code also calls `sys.exit`."""
 
 _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
-# Errors of cuBLAS may be those of one call; where the GPU is lost the next call says so.
+# An error of cuBLAS may concern one call; if the GPU is lost, the next call says so.
 _BROKEN = re.compile(r"\b(CUDA|HIP) (unknown error|(driver )?error: (?!CUBLAS_|HIPBLAS_))")
 _OF_A_KERNEL = re.compile(r"device-side assert|illegal memory access|misaligned address")
 _WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 
 
 class KernelError(MachineError):
-    """A program on the GPU did what it must not: its input may be the cause, as well as the GPU."""
+    """An invalid operation of a GPU kernel: its input may be the cause, or the GPU."""
 
 
 def of_gpu(line: str) -> bool:
-    """Whether a line that a program printed tells of a GPU that is full or broken."""
+    """Return whether a line that a program printed reports a full or broken GPU."""
     return bool(_FULL.search(line) or _BROKEN.search(line))
 
 
 def stop_at_trouble(error: BaseException, *, loading: bool = False) -> None:
-    """Raise `MachineError` where ``error`` is one, or comes from a full disk or a broken GPU.
+    """Raise `MachineError` if ``error`` is one, or comes from a full disk or a broken GPU.
 
-    So it does for a process that made batches and was killed. After any error of CUDA but full
-    memory nothing works on the GPU in this process. Full memory is trouble only while ``loading``
-    the model, when no prompt can be the cause; a training may be too large for any GPU here. Errors
-    are told by their messages: torch is not imported, and a program of another environment has no
-    other.
+    A killed process of a data loader counts too. After any CUDA error except out of memory, the GPU
+    cannot be used in this process any more. Out of memory is a fault of the machine only while
+    ``loading`` the model, when no prompt can be the cause; a training may be too large for any GPU
+    here. Errors are recognised by their messages, because torch is not imported, and a program in
+    another environment has nothing else.
     """
     stop_at_full_disk(error)
     told = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,8 +1,7 @@
-"""One line that tells what runs, what waits, how far and how long still, as Snakemake goes along.
+"""One line on what runs, what waits, how far and how much longer, while Snakemake runs.
 
 Whole lines, at most one every few seconds on a terminal and two a minute in a log file, so that
-they can stand between other messages. Nothing of Snakemake is imported: its log records name their
-kind.
+they can stand between other messages. Snakemake is not imported: its log records name their event.
 """
 
 import logging
@@ -13,11 +12,11 @@ from collections.abc import Callable
 from typing import TextIO
 
 EVERY_S = {True: 5.0, False: 30.0}
-"""Seconds between two lines, on a terminal and elsewhere."""
+"""Seconds between two lines, on a terminal (True) and elsewhere."""
 
 
 class ProgressLine(logging.Handler):
-    """Logging handler for Snakemake's logger; ``clock`` gives seconds."""
+    """Logging handler for Snakemake's logger; ``clock`` returns seconds."""
 
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -35,13 +34,13 @@ class ProgressLine(logging.Handler):
         self.begun = self.told = self.clock()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take in one record of the workflow, and write the line when it is due."""
+        """Process a record of the workflow, and write the line when it is due."""
         handle = getattr(self, f"_{_event(record)}", None)
         if handle is not None:
             handle(record)
 
     def line(self) -> str:
-        """Compose the line for now."""
+        """Return the line for the current state."""
         passed = duration(self.clock() - self.begun)
         share = self.done / self.total if self.total else 1.0
         head = f"{self.done} of {self.total} jobs done ({share:.0%}) in {passed}"
@@ -58,7 +57,10 @@ class ProgressLine(logging.Handler):
         return f"{head}; running: {what}; waiting: {waiting}{tail}"
 
     def remaining(self) -> float | None:
-        """Seconds still to go: mean time of each rule's jobs, at the parallelism so far."""
+        """Estimate the remaining seconds; None if it is too early.
+
+        The estimate uses the mean time of each rule's jobs, and the parallelism so far.
+        """
         passed = self.clock() - self.begun
         worked = sum(map(sum, self.seconds.values()))
         known = sum(map(len, self.seconds.values()))
@@ -106,7 +108,7 @@ class ProgressLine(logging.Handler):
 
 
 def take_over(logger: logging.Logger) -> None:
-    """Put the line in place of what Snakemake's ``logger`` says of each job's coming and going."""
+    """Replace the messages of Snakemake's ``logger`` on each job by the progress line."""
     for handler in logger.handlers:
         handler.addFilter(lambda record: not _is_replaced(record))
     logger.addHandler(ProgressLine())
@@ -122,7 +124,7 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as a person would: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    """Format seconds for people: ``40 s``, ``12 min``, ``3 h 20 min``."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{round(seconds)} s"
