@@ -1,4 +1,4 @@
-"""One GPU per job: a file lock per GPU, held as long as the process lives.
+"""One GPU per job: a file lock per GPU, held while the job computes.
 
 ``--resources gpu=4`` only limits how many jobs run at once; Snakemake assigns no GPU to any of
 them. So each job takes the first visible GPU whose lock is free, before torch is imported, and
