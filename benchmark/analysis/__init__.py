@@ -1,7 +1,7 @@
-"""Tables -> statistics: tidy tables that the figures, the report and the ledger are drawn from.
+"""Statistical analyses: tidy tables on which the figures, the report and the ledger are based.
 
-Each analysis is a pure function of tables and settings, a rule of the workflow and a subcommand.
-The columns of each table it gives stand in ``docs/analyses.md``.
+Each analysis is a pure function of tables and settings, and is also available as a workflow rule
+and as a subcommand. ``docs/analyses.md`` documents the columns of every output table.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Analysis(NamedTuple):
-    """``module``: below this package, with a function ``analyse(tables, settings)``."""
+    """The tables that an analysis reads and writes, and the module that implements it.
+
+    ``module`` is a submodule of this package that defines ``analyse(tables, settings)``.
+    """
 
     module: str
     takes: tuple[str, ...]
@@ -79,19 +82,26 @@ ANALYSES = {
 }
 
 MEMORY_PER_SIZE = 20
-"""Peak memory of an analysis over the size of its tables on the disk: 16 to 24 were measured."""
+"""Ratio of an analysis's peak memory to the size of its tables on disk; measured: 16 to 24."""
 
 BROUGHT = ("interaction", "runs")
-"""Tables that a study may lack: its file names them, or models whose training makes ``runs``."""
+"""Tables that a study may lack.
+
+They exist if the study file names them; ``runs`` also if the study trains models.
+"""
 
 
 def analyse(
     name: str, inputs: Mapping[str, Path], output: Path, settings: "AnalysisSettings"
 ) -> None:
-    """Run an analysis on the tables of ``inputs``; write each table it gives to ``output``/T.csv.
+    """Run an analysis and write each table that it gives to ``<output>/<table>.csv``.
 
-    ``inputs``: by the names of ``ANALYSES[name].takes``, csv or parquet. Those of `BROUGHT`,
-    and the objects for thickness, may be left out.
+    Args:
+        name: key of `ANALYSES`.
+        inputs: csv or parquet file of each table in ``ANALYSES[name].takes``. The tables in
+            `BROUGHT`, and ``objects`` for the thickness analysis, may be missing.
+        output: folder to write to.
+        settings: settings of the statistics.
     """
     from benchmark.analysis import frames
 
@@ -103,7 +113,7 @@ def analyse(
 
 
 def read_statistics(path: Path) -> "pd.DataFrame":
-    """Read one of the tables back, see `benchmark.analysis.frames.read_csv`."""
+    """Read a table that `analyse` wrote; see `benchmark.analysis.frames.read_csv`."""
     from benchmark.analysis.frames import read_csv
 
     return read_csv(path)

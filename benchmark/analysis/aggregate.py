@@ -1,8 +1,8 @@
-"""The paper's averages: over scans, then structures, then datasets, each with its denominators.
+"""Averages as in the paper: over scans, then structures, then datasets, with denominators.
 
-A structure of a dataset is the mean over its scans, a dataset the mean over its structures, and a
-method the mean and standard deviation over the datasets (paper, Table 1), so that a dataset with
-many scans weighs no more than one with few. What has no value is left out of a mean and counted.
+Scores are averaged over the scans of each structure, then over the structures of each dataset. The
+mean and standard deviation over datasets summarise a method (paper, Table 1), so a dataset with
+many scans has no more weight than one with few. Means leave out missing values and count them.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
 ALL = "all"
-"""Name of the ``split`` that holds every dataset of the study."""
+"""The value of ``split`` that stands for all datasets of the study."""
 
 STATES = ("ok", "expected", "skipped", "failed", "contaminated")
-"""Cells (a structure of a scan) that were scored, that there are, and why the others were not;
-``contaminated``: cells of data that the method's weights were trained on."""
+"""Columns that count cells (structures of scans): scored, expected, skipped and failed.
+
+``contaminated`` counts the cells of data on which the method's weights were trained.
+"""
 
 COUNTS = ("cells", *STATES)
-"""``cells``: those with a value of the metric, which a scored one may lack."""
+"""``cells`` counts those with a value of the metric; a scored cell may lack one."""
 
 _DATASET = ["split", "dataset", "modality"]
 _METHOD = ["method", "prompt"]
@@ -37,7 +39,7 @@ _SUMMARY = {"std": "sd", "count": "n"}
 def analyse(
     tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Average ``tables["scores"]``: by_structure, by_dataset, overall; see ``docs/analyses.md``."""
+    """Average ``tables["scores"]`` by structure, by dataset and overall; see docs/analyses.md."""
     rows = frames.base(tables["scores"], "structure")
     structures = by_structure(rows)
     means = by_dataset(structures)
@@ -46,9 +48,10 @@ def analyse(
 
 
 def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataFrame:
-    """Read the rows of one ``level`` ("structure" or "object"): base variant, deviation 0.
+    """Read the rows of one ``level`` ("structure" or "object") at deviation 0, without variants.
 
-    ``more``: columns beside those that the statistics need.
+    ``more`` names columns to read in addition to those that the statistics need. Raise a
+    `UserError` if the table lacks a column or is not a valid table of scores.
     """
     table = frames.read(path, [*frames.COLUMNS, *more])
     frames.require(table, more, str(path))
@@ -56,7 +59,10 @@ def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataF
 
 
 def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a (dataset, structure, method, metric): mean and sd over scans, n with a value."""
+    """Return one row per (dataset, structure, method, metric).
+
+    ``mean`` and ``sd`` are over scans; ``n`` counts the scans with a value.
+    """
     keys = [*_DATASET, "structure", *_METHOD]
     flags = pd.DataFrame(
         {
@@ -77,23 +83,28 @@ def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_dataset(structures: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a (dataset, method, metric): mean and sd over ``structures``, n with a value."""
+    """Return one row per (dataset, method, metric).
+
+    ``mean`` and ``sd`` are over ``structures``, the rows of `by_structure`; ``n`` counts those with
+    a value.
+    """
     return _next_level(structures, [*_DATASET, *_METHOD, "metric"], "structures")
 
 
 def overall(datasets: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a (split, method, metric): mean and sd over ``datasets``, n with a value.
+    """Return one row per (split, method, metric).
 
-    The split "all" comes last and holds every dataset.
+    ``mean`` and ``sd`` are over ``datasets``, the rows of `by_dataset`; ``n`` counts those with a
+    value. The split "all" comes last and contains every dataset.
     """
     both = pd.concat([datasets, datasets.assign(split=ALL)], ignore_index=True)
     return _next_level(both, ["split", *_METHOD, "metric"], "datasets")
 
 
 def dataset_means(rows: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
-    """Average ``values`` over scans, then over structures; a row for each of ``keys``.
+    """Average the columns ``values`` over scans, then over structures; one row per ``keys``.
 
-    ``rows``: one a (scan, structure) and ``keys``; ``keys`` name at least the dataset.
+    ``rows`` has one row per scan, structure and ``keys``, which must include the dataset.
     """
     structures = rows.groupby([*keys, "structure"], sort=False, dropna=False)[list(values)].mean()
     return structures.groupby(list(keys), sort=False, dropna=False).mean().reset_index()
@@ -107,7 +118,7 @@ def _next_level(table: pd.DataFrame, keys: list[str], units: str) -> pd.DataFram
 
 
 def _summary(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """Mean, sample standard deviation (missing for one value) and number of values of a group."""
+    """Return mean, sample standard deviation (NaN for a single value) and count of each group."""
     groups = table.groupby(keys, sort=False, dropna=False)[value]
     return groups.agg(["mean", "std", "count"]).reset_index().rename(columns=_SUMMARY)
 
@@ -115,7 +126,7 @@ def _summary(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 def _intervals(
     rows: pd.DataFrame, datasets: pd.DataFrame, whole: pd.DataFrame, settings: "AnalysisSettings"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add bootstrap intervals, and what was resampled for them, to both tables."""
+    """Add bootstrap intervals, and a description of the resampled units, to both tables."""
     methods, metrics = rows["method"].unique().tolist(), frames.metrics_of(rows)
     drawn = bootstrap.dataset_replicates(rows, methods, metrics, settings.resamples, settings.seed)
     facts = rows.drop_duplicates("dataset").set_index("dataset")
@@ -144,7 +155,7 @@ def _intervals(
 
 
 def _patients(rows: pd.DataFrame) -> pd.DataFrame:
-    """Count ``patients`` with a value; a row a (dataset, method, metric) that has any."""
+    """Count the patients with a value; one row per (dataset, method, metric) that has any."""
     found = []
     for metric in frames.metrics_of(rows):
         valued = rows[np.isfinite(rows[metric].astype(float))]
@@ -159,9 +170,15 @@ def _with_intervals(
     found: "dict[str, tuple[bootstrap.Array, bootstrap.Array]]",
     places: dict[str, int],
 ) -> pd.DataFrame:
-    """``resampled``: the units with a value, which were drawn; few of the outermost give none.
+    """Add the columns ``low``, ``high`` and ``resampled`` (the units that were drawn) to ``table``.
 
-    ``units``: counts, the outermost first, by (what ``found`` is of, method, metric).
+    Args:
+        table: one row per split or dataset, method and metric.
+        units: number of units with a value, one column per level of the hierarchy, outermost
+            first; indexed by (split or dataset, method, metric). Too few units at the outermost
+            level (see `bootstrap.enough`) give no interval.
+        found: ends of the intervals, each (methods, metrics), by split or dataset.
+        places: position of each method and metric in these arrays.
     """
     ends: dict[str, list[float]] = {"low": [], "high": []}
     resampled = []

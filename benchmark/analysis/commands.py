@@ -1,4 +1,4 @@
-"""``pambench analyse NAME``: each analysis on tables of this project or of other origin."""
+"""``pambench analyse NAME``: run an analysis on tables of this project or from elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -163,7 +163,10 @@ def _run(name: str, inputs: dict[str, Path | None], output: Path, settings: Path
 
 
 def read_settings(path: Path | None) -> "AnalysisSettings":
-    """Read those of a study (its file or ``settings.json``) or of a file; or the defaults."""
+    """Read the settings of the statistics; without a ``path``, return the defaults.
+
+    ``path`` is a study file, a study's ``settings.json``, or a file with the keys of ``analysis``.
+    """
     from benchmark.analysis.settings import AnalysisSettings
     from benchmark.settings import load_yaml
     from benchmark.study import Study

@@ -1,11 +1,12 @@
-"""Paired comparison of methods: is the difference between them larger than chance?
+"""Paired comparison of methods.
 
-Three units. Dataset means, as in the paper: scans of one dataset are no independent samples of what
-a method meets. Patients within each dataset, for who asks about that dataset: scans of one are
-averaged first. And a mixed model of all scan means (`benchmark.analysis.mixed`). Both methods of a
-pair are averaged over the same cells, those in which both have a value. The paper ("Statistics and
-reproducibility") takes the paired t-test where the differences look normal, else the Wilcoxon
-signed-rank test: both are given and its choice is marked.
+There are three analyses. The first compares dataset means, as in the paper, because scans of one
+dataset are not independent observations. The second compares patients within each dataset, after
+averaging each patient's scans. The third is a mixed model of all scan means
+(`benchmark.analysis.mixed`). Both methods of a pair are averaged over the same cells, those in
+which both have a value. The paper ("Statistics and reproducibility") uses the paired t-test if the
+differences look normal, else the Wilcoxon signed-rank test; both are given, and the paper's choice
+is marked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ def analyse(
 
 
 def compare(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
-    """Compare every pair of methods over dataset means; a row a (split, metric, pair, test)."""
+    """Compare every pair of methods over dataset means; one row per split, metric, pair, test."""
     splits = grid.datasets["split"]
     groups = {name: (splits == name).to_numpy() for name in frames.order(splits)}
     groups[ALL] = np.ones(len(splits), dtype=bool)
@@ -74,7 +75,10 @@ def compare(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
 
 
 def compare_samples(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
-    """Compare every pair of methods over the patients, or scans, of each dataset."""
+    """Compare every pair of methods over the patients, or else scans, of each dataset.
+
+    Return one row per dataset, metric, pair and test.
+    """
     names = grid.samples["dataset"].to_numpy()
     units = dict(zip(names, grid.samples["unit"], strict=True))
     groups = {name: names == name for name in grid.datasets["dataset"]}
@@ -90,9 +94,10 @@ def compare_samples(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
 
 
 def _corrected(table: pd.DataFrame, family: list[str], named: str) -> pd.DataFrame:
-    """Holm's P values within ``family`` and test; those of the chosen tests, a family too, apart.
+    """Add Holm-corrected P values within each ``family`` and test, and among the chosen tests.
 
-    A choice of one test a pair mixes both tests, so that neither's correction fits it.
+    The chosen tests form a family of their own: they mix both kinds of test, so the correction
+    within either kind does not apply to them.
     """
     chosen = holm(table[table["chosen"].astype(bool)], family, named)["p_holm"]
     return holm(table, [*family, "test"], named).assign(**{_CHOSEN: chosen})
@@ -107,7 +112,11 @@ def _rows(
     units: Mapping[str, str],
     tail: float,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of each of the ``groups``: datasets by split, or samples by dataset; their ``units``."""
+    """Yield the rows of one pair of methods and one metric, with the name of their group.
+
+    ``groups`` maps each split to its datasets (if ``by`` is "split") or each dataset to its samples
+    (if "dataset"), as a mask over the means; ``units`` names the unit of each group.
+    """
     both = grid.values[metric][:, pair]
     both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
     counted = np.isfinite(both[:, 0])

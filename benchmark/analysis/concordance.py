@@ -1,4 +1,4 @@
-"""Harrell's concordance of a risk with survival, and that of each draw of a bootstrap."""
+"""Harrell's concordance index of a risk with survival times, with bootstrap replicates."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,21 @@ Array = NDArray[np.float64]
 def concordances(
     time: Array, event: NDArray[np.bool_], risk: Array, weights: Array
 ) -> tuple[float, Array]:
-    """Give the share of comparable pairs in which the one at higher risk fares worse.
+    """Return Harrell's concordance index, of all patients and of each bootstrap draw.
 
-    Ties of risk count half. A pair is comparable where one is known to have had the event first:
-    at a time before the other's, or at the same time as the other was censored. ``weights``: how
-    often each draw holds each patient (draws, n). O(n^2) memory.
+    It is the share of comparable pairs in which the patient at higher risk has the event first; a
+    tie in risk counts half. A pair is comparable if one patient is known to have had the event
+    first: before the time of the other, or at the time at which the other was censored. Memory is
+    O(n^2).
+
+    Args:
+        time: (n,), time of the event or of censoring.
+        event: (n,), whether the event happened.
+        risk: (n,).
+        weights: (draws, n), how often each draw contains each patient.
+
+    Returns:
+        The index of all patients and that of each draw, (draws,); NaN without comparable pairs.
     """
     first = event[:, None] & (
         (time[:, None] < time[None, :]) | ((time[:, None] == time[None, :]) & ~event[None, :])

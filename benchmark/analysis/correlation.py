@@ -1,9 +1,9 @@
-"""Correlations with intervals: Pearson, Spearman, and Pearson given a third variable.
+"""Correlations with intervals: Pearson, Spearman, and partial (Pearson given a third variable).
 
-The standard error of Fisher's z is that of a bootstrap which draws whole clusters of points. P and
-interval are those of z with it by t, with a degree of freedom less than there are clusters: by the
-normal distribution two clusters would reject 28 % of what is true. Fisher's z of r = 1 is infinite,
-so such an r has neither.
+The standard error of Fisher's z comes from a cluster bootstrap. P value and interval use the t
+distribution with one degree of freedom fewer than there are clusters; with the normal distribution,
+the false-positive rate for two clusters would be 28 %. Fisher's z is infinite at r = 1 and r = -1,
+so these have neither P value nor interval.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ KINDS = ("pearson", "spearman", "partial")
 
 @dataclass(frozen=True)
 class Correlation:
-    """``reason``: why there is none."""
+    """A correlation with its interval and P value; ``reason`` says why a number is missing."""
 
     r: float = np.nan
     low: float = np.nan
@@ -39,10 +39,16 @@ def correlate(
     weights: Array,
     cluster: NDArray[np.intp],
 ) -> Correlation:
-    """Correlate ``x`` with ``y`` (n,); ``given`` is held fixed where ``kind`` is "partial".
+    """Correlate ``x`` with ``y``.
 
-    ``cluster``: number of each point's cluster; ``weights``: how often each draw of the bootstrap
-    holds each cluster (draws, clusters).
+    Args:
+        kind: "pearson", "spearman" or "partial".
+        x: (n,).
+        y: (n,).
+        given: (n,), the variable that a partial correlation controls for.
+        tail: share of the distribution beyond each end of the interval.
+        weights: (draws, clusters), how often each bootstrap draw contains each cluster.
+        cluster: (n,), index of each point's cluster.
     """
     from scipy import stats
 
@@ -75,7 +81,7 @@ def correlate(
 
 
 def _bootstrap(data: Array, cluster: NDArray[np.intp], weights: Array) -> Array:
-    """The coefficient in each draw, from the sums and products of each cluster."""
+    """Return the coefficient of each draw, from sums and cross products by cluster."""
     n, k = data.shape
     moments = np.column_stack(
         [np.ones(n), data, *(data[:, i] * data[:, j] for i in range(k) for j in range(k))]
@@ -91,7 +97,10 @@ def _bootstrap(data: Array, cluster: NDArray[np.intp], weights: Array) -> Array:
 
 
 def _coefficient(covariance: Array) -> Array:
-    """Correlation of the first two variables, given the third if there is one: (draws, k, k)."""
+    """Return the correlation of the first two variables, given the third if there is one.
+
+    ``covariance`` is (draws, k, k) with k of 2 or 3; the result is (draws,).
+    """
     spread = np.sqrt(np.einsum("dii->di", covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         r = covariance / (spread[:, :, None] * spread[:, None, :])

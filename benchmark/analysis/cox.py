@@ -1,4 +1,4 @@
-"""Cox's model by lifelines, with the check of proportional hazards; a reason where it fails."""
+"""Cox proportional hazards models, fitted by lifelines, with a test of proportional hazards."""
 
 import warnings
 from typing import Any
@@ -8,10 +8,12 @@ import pandas as pd
 
 
 def fit(table: pd.DataFrame, tail: float) -> list[dict[str, Any]]:
-    """Fit ``time`` and ``event`` on the other columns; a row a term, that of the first one first.
+    """Regress ``time`` and ``event`` on all other columns; return one row per term, in their order.
 
-    ``ph_p``: P of the test by scaled Schoenfeld residuals over the ranks of time; a small one
-    speaks against proportional hazards. Rows with a missing value are left out.
+    ``tail`` is the share of the distribution beyond each end of an interval. ``ph_p`` is the P
+    value of the test of scaled Schoenfeld residuals against the ranks of time; a small one is
+    evidence against proportional hazards. Rows with missing values are dropped. If the model
+    cannot be fitted, the rows contain the ``reason`` instead of numbers.
     """
     from lifelines import CoxPHFitter
     from lifelines.exceptions import ConvergenceError

@@ -1,8 +1,8 @@
-"""Efficiency (paper, Fig. 4d, Tables S12 and S13): inference times by phase, and what they cost.
+"""Efficiency (paper, Fig. 4d, Tables S12 and S13): inference times by phase, and costs.
 
-The paper's time runs from reading the input to the written result; loading the model is told
-apart. Its test, the rank-sum test over dataset means, takes the same datasets under two methods for
-independent samples, so the signed-rank test stands beside it.
+The paper measures from reading the input to writing the result; loading the model is reported
+separately. Its test, the rank-sum test over dataset means, treats the same datasets under two
+methods as independent samples, so the signed-rank test is given as well.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ def analyse(
 
 
 def _by_phase(times: pd.DataFrame) -> pd.DataFrame:
-    """A row an object and phase. Phases that were not taken are left out."""
+    """Return one row per object and phase; phases that were not timed have none."""
     taken = [p for p in ("read", "segment", "write", "load") if f"{p}_s" in times]
     seconds = {p: times[f"{p}_s"].astype(float) for p in taken}
     seconds["total"] = total(times)
@@ -76,7 +76,10 @@ def _by_phase(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def total(times: pd.DataFrame) -> "pd.Series[float]":
-    """Seconds of each row from reading the input to the result: the phases that were taken."""
+    """Return the seconds of each row from reading the input to the result.
+
+    Phases without a column are left out of the sum; a missing time makes the sum missing.
+    """
     taken = [f"{p}_s" for p in ("read", "segment", "write") if f"{p}_s" in times]
     return times[taken].astype(float).sum(axis=1, skipna=False)
 
@@ -97,10 +100,11 @@ def _summaries(
 
 
 def _tests(long: pd.DataFrame, settings: "AnalysisSettings") -> pd.DataFrame:
-    """Test each pair of methods over dataset means of what both timed; ``long``: `_by_phase`.
+    """Test each pair of methods over dataset means of the objects timed with both.
 
-    A method that fails on large objects has no times of them: means over all that each timed would
-    call it fast. Methods that share no object (one is asked for structures) share scans.
+    ``long`` is the result of `_by_phase`. A method that fails on large objects has no times for
+    them, so without matching it would look fast. Methods without a common object (because one
+    segments whole structures) are matched by scan.
     """
     kept = long[~long["method"].isin(settings.controls)]
     found = []
@@ -134,7 +138,7 @@ def _pair(both: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
 
 
 def _costs(times: pd.DataFrame) -> pd.DataFrame:
-    """``flops``: mean of an object; memory: the most that any job of the method took."""
+    """Return the costs of each method: mean FLOPs per object, and peak memory over its jobs."""
     wanted = ("parameters", "flops", "peak_memory_mb", "peak_gpu_mb")
     filled = times.reindex(columns=[*times.columns, *(c for c in wanted if c not in times)])
     groups = filled.groupby(_METHOD, sort=False)

@@ -1,8 +1,9 @@
-"""What the datasets are like: the paper's Fig. 3 and Tables S2 to S4, of what was prepared.
+"""Properties of the prepared datasets, as in the paper's Fig. 3 and Tables S2 to S4.
 
-The five properties are those of the paper (Data acquisition): scans, voxels, size anisotropy (least
-over greatest physical size), spacing anisotropy (least over greatest spacing; both as in nnU-Net)
-and object types. For the figure each is also given as z-score over the datasets.
+The five properties are those of the paper (Data acquisition): scans, voxels, size anisotropy
+(smallest divided by largest physical size), spacing anisotropy (smallest divided by largest
+spacing; both as in nnU-Net) and object types. Each is also given as a z-score over the datasets,
+for the figure.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ PROPERTIES = ("scans", "voxels", "size_anisotropy", "spacing_anisotropy", "struc
 """The five properties of Fig. 3b."""
 
 AUGMENTED = 5
-"""How often the paper augments each sample of Box2Mask (Data augmentation)."""
+"""Augmented samples per slice for Box2Mask in the paper (Data augmentation)."""
 
 _DATASET = ["dataset", "split", "modality"]
 _AXES = ("z", "y", "x")
@@ -31,7 +32,7 @@ _OBJECT = ("dataset", "scan", "object", "structure", "voxels", "volume_mm3", "sl
 def analyse(
     tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Describe the datasets of ``tables["images"]`` and ``tables["objects"]``."""
+    """Describe the datasets in ``tables["images"]`` and ``tables["objects"]``."""
     images, objects = tables["images"], tables["objects"]
     frames.require(objects, _OBJECT, "The table of objects")
     objects = objects[list(_OBJECT)]
@@ -45,7 +46,7 @@ def analyse(
 
 
 def fingerprint(images: pd.DataFrame, joined: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a dataset (Table S4): anisotropies are medians over its scans."""
+    """Return one row per dataset (Table S4); anisotropies are medians over its scans."""
     size = images[[f"size_{axis}" for axis in _AXES]].to_numpy(float)
     spacing = images[[f"spacing_{axis}" for axis in _AXES]].to_numpy(float)
     extent = size * spacing
@@ -75,7 +76,7 @@ def fingerprint(images: pd.DataFrame, joined: pd.DataFrame) -> pd.DataFrame:
 
 
 def object_types(joined: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a structure of a dataset (Fig. 3a): its objects, and their median size."""
+    """Return one row per dataset and structure (Fig. 3a): number and median size of objects."""
     groups = joined.groupby([*_DATASET, "structure"])
     return pd.DataFrame(
         {
@@ -88,12 +89,12 @@ def object_types(joined: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_samples(joined: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a part of a dataset (Tables S2, S3): what the paper's preprocessing would give.
+    """Count the training samples that the paper's preprocessing would give (Tables S2 and S3).
 
-    Internal datasets have the parts train and validation, of others the split is the part.
-    ``samples`` of Box2Mask: slices with over 100 pixels of an object, augmented five times.
-    ``tasks`` of PropMask: one an object that has such a slice; how the paper chose its guiding
-    slices is not told.
+    Return one row per dataset and part. Internal datasets have the parts train and validation; the
+    part of other datasets is their split. ``samples`` are those of Box2Mask: slices with more than
+    100 pixels of an object, times `AUGMENTED`. ``tasks`` are those of PropMask: one per object with
+    such a slice, since the paper does not say how it chose guiding slices.
     """
     internal = joined["split"] == "internal"
     parts = joined.assign(
