@@ -1,4 +1,4 @@
-"""Score tables of this project or of other origin, checked once and brought to one form."""
+"""Read, check and normalise the input tables of the analyses, of this project or from elsewhere."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmark.metrics.definitions import METRICS
 from benchmark.tables import column_names, read_arrow, records
 
 CELL = ("dataset", "scan", "structure", "method")
-"""What a row of scores must name at least."""
+"""Columns that a table of scores must have, besides at least one metric."""
 
 DEFAULTS: dict[str, Any] = {
     "split": "unsplit",
@@ -25,10 +25,11 @@ DEFAULTS: dict[str, Any] = {
     "shift": None,
     "contaminated": False,
 }
-"""What an optional column is where a table of scores lacks it, or has an empty field.
+"""Values of optional columns that a table of scores lacks, and of their empty fields.
 
-``collection`` is then the dataset, ``patient`` the scan; without the column, ``status`` is ok where
-any metric has a value."""
+Also, ``collection`` defaults to the dataset and ``patient`` to the scan. Without the column,
+``status`` is ok if any metric has a value, else failed.
+"""
 
 COLUMNS = (*CELL, *DEFAULTS, "collection", "patient", "status", *METRICS)
 KEY = (*CELL, "level", "object", "variant", "deviation")
@@ -59,15 +60,16 @@ NAMES = (
     *("cohort", "pre_scan", "post_scan", "reader", "trained_on", "tested_on"),
     *("ablation", "setting"),
 )
-"""Columns of names, which are text whatever they look like: the scan 0001 is not the scan 1."""
+"""Columns that are always read as text: the scan 0001 is not the scan 1."""
 
 
 def read(
     path: Path, wanted: Sequence[str] | None = None, names: Sequence[str] = NAMES
 ) -> pd.DataFrame:
-    """Read a table: csv, or parquet (a file, or a folder of shards); only ``wanted`` columns.
+    """Read a csv file, a parquet file or a folder of parquet shards.
 
-    ``names``: columns that are read as text.
+    ``wanted`` restricts the columns to those named; ``names`` are columns to read as text. Raise a
+    `UserError` if there is no such table.
     """
     if not path.exists():
         raise UserError(f"No such table: {path}.")
@@ -84,9 +86,9 @@ def read(
 
 
 def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
-    """Read a csv table; a name such as "NA" or "0001" stays one, an empty field is missing.
+    """Read a csv table; only empty fields are missing, so "NA" and "0001" are valid ``names``.
 
-    Raises `UserError` where it is empty, no text, or has rows of other lengths.
+    Raise a `UserError` if the file is empty, is not UTF-8 text, or has rows of different lengths.
     """
     text: dict[Hashable, type[str]] = dict.fromkeys(names, str)
     try:
@@ -96,12 +98,12 @@ def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Read a long score table of any origin; see `scores`."""
+    """Read and check a long table of scores from any source; see `scores`."""
     return scores(read(path, COLUMNS), str(path))
 
 
 def read_objects(path: Path) -> pd.DataFrame:
-    """Read a table of objects: at least ``dataset`` and ``object``, once each."""
+    """Read a table of objects, with unique pairs of ``dataset`` and ``object``."""
     table = read(path)
     require(table, ("dataset", "object"), str(path))
     unique(table, ("dataset", "object"), str(path))
@@ -109,11 +111,12 @@ def read_objects(path: Path) -> pd.DataFrame:
 
 
 def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataFrame:
-    """Check a long score table and fill in the optional columns.
+    """Check a long table of scores and fill in the optional columns; rows keep their order.
 
-    What is not ``ok`` has no metric, whatever stands there: no statistic asks for the status again.
-    Raises `UserError` for a missing column, a key that occurs twice, a status that is none, no
-    metric, or a metric that is not numeric. Rows keep their order.
+    Metrics of rows whose status is not ``ok`` become NaN, so no statistic needs to check the status
+    again. Raise a `UserError`, which names ``origin``, for a missing column, a duplicate key, an
+    unknown status, a ``contaminated`` that is not a boolean, a table without metrics, or a metric
+    that is not numeric.
     """
     require(table, CELL, origin)
     metrics = metrics_of(table)
@@ -145,18 +148,18 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
 
 
 def metrics_of(table: pd.DataFrame) -> list[str]:
-    """Metrics that ``table`` has a column for, in the order of the tables."""
+    """Return the metrics that are columns of ``table``, in the order of `METRICS`."""
     return [name for name in METRICS if name in table]
 
 
 def base(table: pd.DataFrame, level: str) -> pd.DataFrame:
-    """Rows of one level ("structure" or "object"), without variants and deviations."""
+    """Select the rows of one level ("structure" or "object") without variant or deviation."""
     kept = (table["level"] == level) & (table["variant"] == "") & (table["deviation"] == 0)
     return table[kept].reset_index(drop=True)
 
 
 def require(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
-    """Raise a `UserError` for the first of ``columns`` that ``table`` lacks."""
+    """Raise a `UserError` that names the first of ``columns`` that ``table`` lacks."""
     for name in columns:
         if name not in table:
             raise UserError(
@@ -166,7 +169,7 @@ def require(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
 
 
 def unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
-    """Raise a `UserError` where two rows of ``table`` have the same ``key``."""
+    """Raise a `UserError` if two rows of ``table`` have the same ``key``."""
     twice = table.duplicated(list(key))
     if twice.any():
         row = records(table[twice].head(1)[list(key)])[0]
@@ -179,13 +182,13 @@ def unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
 
 
 def known_method(table: pd.DataFrame, name: str, where: str) -> None:
-    """Raise a `UserError` where no row of ``table`` is of the method ``name``."""
+    """Raise a `UserError` if ``table`` has no row of the method ``name``."""
     if name not in set(table["method"]):
         raise UserError(f"{where}: " + unknown_name("method", name, table["method"].unique()))
 
 
 def order(values: Iterable[str]) -> list[str]:
-    """Splits as tables list them: the usual ones first, whatever the order of the rows."""
+    """Return the distinct splits: internal, external and phantom first, then by name."""
     usual = ("internal", "external", "phantom")
     return sorted(set(values), key=lambda v: (usual.index(v) if v in usual else len(usual), v))
 
@@ -201,7 +204,7 @@ def read_images(path: Path) -> pd.DataFrame:
 
 
 def read_times(path: Path) -> pd.DataFrame:
-    """Read times: ``method``, ``dataset``, ``object`` and seconds by phase (``segment_s``, ...)."""
+    """Read inference times: method, dataset, object, and seconds by phase (``segment_s``, ...)."""
     table = read(path)
     require(table, ("method", "dataset", "object", "segment_s"), str(path))
     defaults = {"scan": "", "variant": "", "device": "unknown"}
@@ -214,7 +217,10 @@ def read_times(path: Path) -> pd.DataFrame:
 
 
 def read_interaction(path: Path) -> pd.DataFrame:
-    """Read interaction times: a row a reader, object and kind of prompt; ``generated`` is false."""
+    """Read interaction times, one row per reader, object and kind of prompt.
+
+    The column ``generated`` defaults to false.
+    """
     table = read(path)
     require(table, INTERACTION, str(path))
     numbers(table, "seconds", str(path))
@@ -225,7 +231,7 @@ def read_interaction(path: Path) -> pd.DataFrame:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """Read training runs: a row a trained model, dataset it was tested on, and metric."""
+    """Read training runs, one row per trained model, test dataset and metric."""
     table = read(path)
     require(table, ("kind", "method", "tested_on", "value"), str(path))
     defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
@@ -245,14 +251,21 @@ def read_runs(path: Path) -> pd.DataFrame:
 
 
 def read_cohorts(path: Path) -> pd.DataFrame:
-    """Read patients: `COHORTS`, and covariates as numbers in columns ``covariate_NAME``."""
+    """Read a table of patients with the columns `COHORTS` and numeric ``covariate_NAME``.
+
+    ``cohort`` and ``dataset`` have defaults, for tables with only one of each.
+    """
     table = read(path)
     defaults = {"cohort": "cohort", "dataset": "study"}
     return cohorts_table([table.assign(**{k: v for k, v in defaults.items() if k not in table})])
 
 
 def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join and check cohorts: a patient once in each, times not negative, events 0 or 1."""
+    """Concatenate and check tables of patients.
+
+    Raise a `UserError` unless patients are unique within cohorts, times and covariates are numeric,
+    times are not negative and events are 0 or 1.
+    """
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORTS})
     table = pd.concat(tables, ignore_index=True)
@@ -269,7 +282,10 @@ def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def read_measures(path: Path) -> pd.DataFrame:
-    """Read lesions' sizes: a row a scan and method; ``status`` is ok where there is a volume."""
+    """Read sizes of lesions, one row per scan and method.
+
+    Without the column, ``status`` is ok if there is a volume, else failed.
+    """
     table = read(path)
     table = table if "dataset" in table else table.assign(dataset="study")
     require(table, ("scan", "method", "diameter_mm", "area_mm2", "volume_mm3"), str(path))
@@ -283,7 +299,7 @@ def read_measures(path: Path) -> pd.DataFrame:
 
 
 def numbers(table: pd.DataFrame, name: str, origin: str) -> None:
-    """Raise a `UserError` where the column ``name`` has values that are no numbers."""
+    """Raise a `UserError` if the column ``name`` contains values that are not numbers."""
     if not pd.api.types.is_numeric_dtype(table[name]) and table[name].notna().any():
         raise UserError(f"{origin}: the column {name!r} is not numeric.")
 
@@ -298,4 +314,4 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "cohorts": read_cohorts,
     "measures": read_measures,
 }
-"""How each table that an analysis takes is read and checked."""
+"""The function that reads and checks each input table of the analyses."""

@@ -1,7 +1,7 @@
-"""Generalisation and ablation (paper, Fig. 6): from a table of training runs, not from scores.
+"""Generalisation and ablation (paper, Fig. 6), from a table of training runs.
 
-A row of ``tables["runs"]`` is the mean score of one trained model on one dataset; see
-``docs/analyses.md`` for its columns.
+Each row of ``tables["runs"]`` is the mean score of one trained model on one dataset;
+``docs/analyses.md`` describes its columns.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
 _CELLS = ("matched", "expected")
-"""Cells that a mean is over, and that there are, of those held back."""
+"""Numbers of held-out cells: those that the mean is over, and those that exist."""
 RECOVERY = (
     *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
     *("recovery_percent", "own", "runs", *_CELLS),
@@ -51,7 +51,7 @@ ABLATION_TESTS = (
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Summarise training runs; without ``tables["runs"]`` all tables are empty."""
+    """Summarise ``tables["runs"]``; without it, all resulting tables are empty."""
     runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUNS)))
     runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *frames.RUNS])))
     general = _means(runs[runs["kind"] == "general"], ["method", "metric", "tested_on"])
@@ -76,9 +76,9 @@ def analyse(
 
 
 def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean and sample standard deviation over the runs (seeds) of each model that have a value.
+    """Return mean and sample standard deviation over the runs (seeds) of each model.
 
-    With their number, and with the cells that they are over.
+    ``runs`` counts the runs with a value; the numbers of cells are the largest of any run.
     """
     groups = runs.groupby(keys, sort=False)
     found = groups["value"].agg(["mean", "std", "count"]).join(groups[list(_CELLS)].max())
@@ -87,7 +87,7 @@ def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
-    """Score of a model trained from scratch on one dataset, in percent of the general model's."""
+    """Express the scores of models trained from scratch as percentages of the general model's."""
     keys = ["method", "metric", "trained_on", "tested_on"]
     named = {"value": "scratch", "sd": "scratch_sd"}
     scratch = _means(runs[runs["kind"] == "scratch"], keys).rename(columns=named)
@@ -102,7 +102,7 @@ def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
 
 
 def _transfer(runs: pd.DataFrame) -> pd.DataFrame:
-    """Score on every dataset of models trained or fine-tuned on one."""
+    """Return the scores, on every tested dataset, of models trained or fine-tuned on one."""
     keys = ["method", "kind", "metric", "trained_on", "tested_on"]
     means = _means(runs[runs["kind"].isin(["scratch", "finetuned"])], keys)
     own = means["trained_on"] == means["tested_on"]
@@ -110,9 +110,9 @@ def _transfer(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
-    """Gain by fine-tuning on a dataset, beside the gain of the general model over a reference.
+    """Compare the gain by fine-tuning with the gain of the general model over a reference.
 
-    General models that were not fine-tuned stand beside those that were, on the same datasets.
+    General models that were not fine-tuned are included on the datasets for fine-tuning.
     """
     own = runs[(runs["kind"] == "finetuned") & (runs["trained_on"] == runs["tested_on"])]
     named = {"value": "finetuned", "sd": "finetuned_sd"}
@@ -166,15 +166,16 @@ def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sign(metric: str) -> float:
-    """1 where more is better, -1 where less is; NaN where neither is, or the metric is unknown."""
+    """Return 1 if higher is better, -1 if lower is, NaN for no direction or an unknown metric."""
     known = METRICS.get(metric)
     return known.sign if known and known.higher_is_better is not None else np.nan
 
 
 def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
-    """Give a row a setting: mean over datasets, and how far that differs from run to run.
+    """Return one row per setting: mean over datasets, and its standard deviation between runs.
 
-    The spread is over the datasets that all runs have: others would move the mean of a run alone.
+    The latter uses only the datasets that all runs of a setting share, since the mean of a run also
+    depends on which datasets it covers.
     """
     keys = ["ablation", "setting", "method", "metric"]
     part = runs[runs["kind"] == "ablation"].dropna(subset="value")

@@ -1,4 +1,4 @@
-"""The cells of a score table as arrays, methods side by side: what paired statistics work on."""
+"""Scores as arrays of cells by methods, for paired statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,14 @@ CELL = ["dataset", "scan", "structure"]
 
 @dataclass(frozen=True)
 class Grid:
-    """Structures of scans (cells) by methods.
+    """Scores of each cell (a structure of a scan) with each method.
 
-    ``cells``: a row a cell with dataset, scan, structure, patient, split, modality; ``values``: by
-    metric (cells, methods), NaN where a method has none; ``contaminated``: (cells, methods), what
-    the weights of a method were trained on.
+    Attributes:
+        methods: names of the methods, in the order of the score table.
+        prompts: kind of prompt of each method.
+        cells: one row per cell: dataset, scan, structure, patient, split and modality.
+        values: (cells, methods) by metric; NaN where a method has no value.
+        contaminated: (cells, methods), whether the method's weights were trained on the data.
     """
 
     methods: tuple[str, ...]
@@ -33,7 +36,10 @@ class Grid:
     def of(
         cls, rows: pd.DataFrame, metrics: Sequence[str], *, without: Sequence[str] = ()
     ) -> "Grid":
-        """Arrange ``rows`` (structure level, a row a cell and method), less methods ``without``."""
+        """Arrange ``rows``, one per cell and method at the structure level, as a grid.
+
+        The methods in ``without`` are left out.
+        """
         kept = rows[~rows["method"].isin(list(without))]
         code, methods = pd.factorize(kept["method"])
         cell = codes(kept, CELL)
@@ -51,21 +57,21 @@ class Grid:
 
     @cached_property
     def datasets(self) -> pd.DataFrame:
-        """A row a dataset: ``dataset``, ``split``, ``modality``, in the order of the means."""
+        """One row per dataset, with split and modality, in the order of `dataset_means`."""
         table = self.cells.drop_duplicates("dataset")
         return table[["split", "dataset", "modality"]].reset_index(drop=True)
 
     @cached_property
     def scans(self) -> pd.DataFrame:
-        """A row a scan: dataset, scan, patient and split, in the order of the means."""
+        """One row per scan, with dataset, patient and split, in the order of `scan_means`."""
         table = self.cells.drop_duplicates(["dataset", "scan"])
         return table[["dataset", "scan", "patient", "split"]].reset_index(drop=True)
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """What is independent in a dataset, a row each: ``dataset`` and ``unit``.
+        """One row per independent sample: ``dataset`` and ``unit``, in the order of `sample_means`.
 
-        The unit is ``patient`` in a dataset that has several scans of one, else ``scan``.
+        The unit is "patient" if the dataset has several scans of any patient, else "scan".
         """
         first = np.unique(self._sample, return_index=True)[1]
         several = self._several.to_numpy()[first]
@@ -75,20 +81,20 @@ class Grid:
         return table.reset_index(drop=True)
 
     def dataset_means(self, values: Array) -> Array:
-        """Average (cells, k) over scans, then over structures: (datasets, k)."""
+        """Average (cells, k) over scans, then over structures; return (datasets, k)."""
         return group_means(group_means(values, self._structure), self._dataset_of_structure)
 
     def scan_means(self, values: Array) -> Array:
-        """Average (cells, k) over the structures of a scan: (scans, k)."""
+        """Average (cells, k) over the structures of each scan; return (scans, k)."""
         return group_means(values, self._scan)
 
     def sample_means(self, values: Array) -> Array:
-        """Average (cells, k) over the structures of a scan, then over its patient's scans."""
+        """Average (cells, k) over structures, then over scans of a patient: (samples, k)."""
         return group_means(self.scan_means(values), self._sample)
 
     @cached_property
     def _several(self) -> "pd.Series[bool]":
-        """Of each scan: whether its dataset has several scans of a patient."""
+        """For each scan, whether its dataset has several scans of any patient."""
         again = self.scans.duplicated(["dataset", "patient"])
         return again.groupby(self.scans["dataset"]).transform("any")
 
@@ -112,21 +118,27 @@ class Grid:
 
 
 def common(values: Array) -> NDArray[np.bool_]:
-    """Cells of (cells, methods) in which every method has a value that has any at all."""
+    """Return a mask of the cells in which every method has a value.
+
+    ``values`` is (cells, methods); methods without any value are ignored.
+    """
     known = np.isfinite(values)
     used = known.any(axis=0)
     return np.asarray(known[:, used].all(axis=1) & used.any())
 
 
 def codes(cells: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:
-    """Number the groups of ``keys``, in their order; the number of each row's group."""
+    """Return the index of each row's group, where groups are sorted by ``keys``."""
     return np.asarray(
         cells.groupby(keys, sort=True, dropna=False).ngroup().to_numpy(), dtype=np.intp
     )
 
 
 def group_means(values: Array, group: NDArray[np.intp]) -> Array:
-    """Mean of what is known of each column in each group; NaN where nothing is."""
+    """Average the finite values of each column by group; NaN where a group has none.
+
+    ``values`` is (n, k) and ``group`` (n,); the result is (groups, k).
+    """
     count = int(group.max()) + 1 if len(group) else 0
     columns = []
     for column in values.T:

@@ -1,4 +1,7 @@
-"""Tests over the levels of a factor: one-way and repeated-measures ANOVA, and equivalence."""
+"""Tests over the levels of a factor: one-way and repeated-measures ANOVA, and equivalence.
+
+Where a test cannot be computed, its outcome has the ``reason`` and NaN in place of numbers.
+"""
 
 from dataclasses import dataclass
 
@@ -10,13 +13,16 @@ from benchmark.analysis.paired import constant, tidy
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
-"""Level of each of the two one-sided tests of equivalence."""
+"""Significance level of each of the two one-sided tests of equivalence."""
 
 
 @dataclass(frozen=True)
 class GroupOutcome:
-    """``epsilon``: Greenhouse and Geisser's, by which both degrees of freedom are multiplied;
-    ``reason``: why there is no P value."""
+    """Outcome of an ANOVA.
+
+    ``epsilon`` is the Greenhouse-Geisser factor by which both degrees of freedom were multiplied;
+    ``reason`` says why there is no P value.
+    """
 
     statistic: float = np.nan
     df1: float = np.nan
@@ -28,7 +34,11 @@ class GroupOutcome:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Of a paired difference: ``low``, ``high`` at 1 - 2 `ALPHA`; ``equivalent`` at `ALPHA`."""
+    """Outcome of a test of equivalence of a paired difference.
+
+    ``low`` and ``high`` are the interval at confidence 1 - 2 `ALPHA`; ``equivalent`` says whether
+    both one-sided tests reject at `ALPHA`; ``reason`` says why there is no P value.
+    """
 
     statistic: float = np.nan
     df1: float = np.nan
@@ -41,7 +51,7 @@ class Equivalence:
 
 
 def one_way(*groups: Array) -> GroupOutcome:
-    """Test whether independent ``groups`` have the same mean."""
+    """Test whether independent ``groups``, each (n,), have the same mean (one-way ANOVA)."""
     from scipy import stats
 
     values = [tidy(group) for group in groups]
@@ -57,10 +67,10 @@ def one_way(*groups: Array) -> GroupOutcome:
 
 
 def repeated_measures(values: Array) -> GroupOutcome:
-    """Test whether the columns of (subjects, levels) have the same mean, subject by subject.
+    """Test whether the columns of ``values``, (subjects, levels), have the same mean.
 
-    P is that of Greenhouse and Geisser (1959), which holds without sphericity; ``df1`` and ``df2``
-    are the corrected ones.
+    This is a repeated-measures ANOVA. The degrees of freedom are corrected as by Greenhouse and
+    Geisser (1959), so the P value does not assume sphericity.
     """
     from scipy import stats
 
@@ -84,7 +94,11 @@ def repeated_measures(values: Array) -> GroupOutcome:
 
 
 def equivalence(differences: Array, margin: float, *, unit: str) -> Equivalence:
-    """Two one-sided t-tests (Schuirmann 1987) that the mean difference lies within +-``margin``."""
+    """Test whether the mean of paired ``differences``, (n,), lies within +-``margin``.
+
+    These are two one-sided t-tests (TOST; Schuirmann 1987). The statistic is that of the test with
+    the larger P value. ``unit`` names what a difference belongs to, for the ``reason``.
+    """
     from scipy import stats
 
     values = tidy(differences)

@@ -1,9 +1,9 @@
-"""Interaction (paper, Fig. 4e, Table S14): how long people take to give each kind of prompt.
+"""Interaction (paper, Fig. 4e, Table S14): how long readers take to give each kind of prompt.
 
-The times come from a table of measurements, for the benchmark cannot take them. Readings of one
-object are no independent samples of what is prompted: intervals draw objects with all their
-readings, and the signed-rank test is over the means of objects that a reader prompted both ways.
-The paper's rank-sum test, over all readings, stands beside it.
+The times come from a table of measurements, since the benchmark itself cannot take them. Readings
+of one object are not independent, so intervals resample objects with all their readings, and the
+signed-rank test compares object means, over readers who prompted the object both ways. The paper's
+rank-sum test over all readings is given as well.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,10 @@ _READING = ["reader", *_OBJECT]
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Summarise ``tables["interaction"]``, if there is one; gain needs ``tables["scores"]``."""
+    """Summarise ``tables["interaction"]``, and relate it to the DSC in ``tables["scores"]``.
+
+    Either table may be missing; what depends on it is then empty.
+    """
     empty = pd.DataFrame(columns=[*_READING, "prompt", "seconds", "generated"])
     measured = tables.get("interaction", empty)
     summary = pd.DataFrame(_summaries(measured, settings), columns=list(SUMMARY))
@@ -91,9 +94,10 @@ def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dic
 
 
 def _drawn(rows: pd.DataFrame, settings: "AnalysisSettings") -> Array:
-    """Mean seconds of each prompt of ``rows`` in draws of objects with all their readings.
+    """Return the mean seconds per prompt, (draws, prompts), resampling objects with all readings.
 
-    (draws, prompts); NaN where a draw has none, and all of it where a prompt has few objects.
+    A value is NaN if the draw contains no reading of the prompt. If a prompt has too few objects,
+    return a single draw of NaN.
     """
     readings = rows.groupby([*_OBJECT, "prompt"], sort=True)["seconds"]
     sums, counts = (t.unstack(fill_value=0) for t in (readings.sum(), readings.size()))
@@ -106,7 +110,7 @@ def _drawn(rows: pd.DataFrame, settings: "AnalysisSettings") -> Array:
 
 
 def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
-    """Mean DSC over datasets of each method whose prompt was timed, a second of interaction."""
+    """Return the mean DSC over datasets per second of interaction, where the prompt was timed."""
     if scores is None or summary.empty or "dsc" not in scores:
         return pd.DataFrame(columns=list(GAIN))
     rows = frames.base(scores, "structure")

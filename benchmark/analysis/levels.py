@@ -1,10 +1,10 @@
-"""A factor with levels (deviation, thickness): dataset means by level, and the tests over them.
+"""Effect of a factor with levels (deviation, thickness): dataset means by level, and tests.
 
-An object for which a level changed nothing is no evidence for stability. So there are two
+An object for which a level changes nothing is no evidence of stability. There are therefore two
 selections: ``all`` structures, as in the paper, and ``effective``, the objects whose guiding slice
-or reach the level did change. At a level only units count that have a value there and at the
-baseline, so that both means are over the same. A unit has one at a level if all of its cells there
-do (both signs of a deviation): the mean of those that did not fail would hide the failure.
+or reach changed at that level. A level is compared with the baseline over the units that have a
+value at both. A unit has a value at a level only if all its cells there do (both signs of a
+deviation), because a mean over the others would hide a failure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 METRIC = "dsc"
 SELECTIONS = {"all": "structure", "effective": "object"}
-"""The level of the score table that each selection looks at."""
+"""Level of the score table on which each selection is based."""
 
 _ABOUT = ("method", "prompt", "metric", "selection")
 VALUES = (
@@ -44,11 +44,11 @@ _FACTS = ["method", "prompt", "selection", "baseline"]
 
 
 def tables(cells: pd.DataFrame, settings: "AnalysisSettings", name: str) -> dict[str, pd.DataFrame]:
-    """Give NAME_values and NAME_tests.
+    """Return the tables ``<name>_values`` and ``<name>_tests``.
 
-    ``cells``: what each row is of (dataset, structure, scan, object, split, modality), its method,
-    prompt, selection, ``level`` (a number), ``baseline`` (that of the method), ``value``, and
-    ``affected``: 1 where the level changed what the method did, else 0; NaN where not known.
+    ``cells`` has the columns dataset, structure, scan, object, split, modality, method, prompt and
+    selection; ``level`` and ``baseline`` (the level of the unchanged method), both numbers;
+    ``value``; and ``affected``: 1 if the level changed what the method did, else 0, NaN if unknown.
     """
     values: list[dict[str, Any]] = []
     tests: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def tables(cells: pd.DataFrame, settings: "AnalysisSettings", name: str) -> dict
 
 
 class _Levels:
-    """The units (objects, or structures of scans) of a method by levels, the baseline first."""
+    """Values of a method's units (objects, or structures of scans) by level, baseline first."""
 
     def __init__(self, cells: pd.DataFrame, baseline: float) -> None:
         self.levels = [baseline, *sorted(set(cells["level"]) - {baseline})]
@@ -100,7 +100,7 @@ class _Levels:
         self.datasets = self.units.drop_duplicates("dataset").reset_index(drop=True)
 
     def _means(self, counted: NDArray[np.bool_], places: Sequence[int]) -> Array:
-        """Dataset means (datasets, levels at ``places``) over the units that are ``counted``."""
+        """Return means over the units in ``counted``: (datasets, levels at ``places``)."""
         values = np.where(counted[:, None], self.values_of[:, list(places)], np.nan)
         return group_means(group_means(values, self.structure), self.dataset_of_structure)
 
@@ -146,7 +146,10 @@ class _Levels:
     def _counts(
         self, counted: NDArray[np.bool_], reached: NDArray[np.bool_]
     ) -> dict[str, int | float]:
-        """``missing``: units that the level changed and that lack a value there or before."""
+        """Count the units that were used, unaffected by the level, and missing a value.
+
+        For the selection ``all`` every unit counts as affected.
+        """
         if self.units["selection"].iloc[0] != "effective":
             return {"objects": int(counted.sum()), "missing": int((~counted).sum())}
         return {

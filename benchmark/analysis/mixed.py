@@ -1,8 +1,9 @@
-"""A mixed model of scan means: the method is fixed; dataset, method within dataset, scan random.
+"""A linear mixed model of scan means, fitted by statsmodels (REML).
 
-Without the random effect of a method within a dataset the model would take scans of one dataset
-for independent evidence on the method, which they are not. P values and intervals are those of t
-with as many degrees of freedom as there are datasets, less one. Fitted by statsmodels (REML).
+The method is a fixed effect; dataset, method within dataset and scan are random effects. Without
+the random effect of method within dataset, the model would treat scans of one dataset as
+independent evidence about a method. P values and intervals use the t distribution with one degree
+of freedom fewer than there are datasets.
 """
 
 import warnings
@@ -31,10 +32,10 @@ COLUMNS = (
 
 
 def compare(grid: Grid, settings: "AnalysisSettings") -> pd.DataFrame:
-    """Compare every pair of methods; a row a (split, metric, pair), see `COLUMNS`.
+    """Compare every pair of methods; return one row per split, metric and pair, with `COLUMNS`.
 
-    Cells count in which every method has a value, but for methods that have none at all. Of each
-    dataset at most ``settings.mixed_scans`` scans enter, drawn by the seed.
+    Only cells in which every method has a value are used; methods without any value are ignored
+    in this. At most ``settings.mixed_scans`` scans of each dataset enter, drawn at random.
     """
     splits = frames.order(grid.cells["split"])
     rows = {
@@ -83,7 +84,7 @@ def _rows(
 
 
 def _sample(scans: pd.DataFrame, settings: "AnalysisSettings") -> NDArray[np.intp]:
-    """Rows of the scans that enter, in their order."""
+    """Draw the scans of each dataset that enter the model; return their row numbers, sorted."""
     chosen: list[NDArray[np.intp]] = []
     for dataset, rows in scans.groupby("dataset", sort=True):
         most = min(settings.mixed_scans, len(rows))
@@ -93,7 +94,10 @@ def _sample(scans: pd.DataFrame, settings: "AnalysisSettings") -> NDArray[np.int
 
 
 def _fit(means: Array, datasets: NDArray[Any]) -> Any:
-    """Fit the model to (scans, methods); the reason, a text, where that cannot be done."""
+    """Fit the model to ``means``, (scans, methods).
+
+    Return the results of statsmodels, or the reason (a string) why there are none.
+    """
     if means.shape[1] < 2:
         return f"{means.shape[1]} methods with values: there is nothing to compare"
     if len(np.unique(datasets)) < 2:
@@ -116,7 +120,7 @@ def _fit(means: Array, datasets: NDArray[Any]) -> Any:
         "value ~ 0 + C(method)", long, groups="dataset", re_formula="1", vc_formula=parts
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a variance of zero, which is an answer
+        warnings.simplefilter("ignore")  # a variance estimate of zero is a valid result
         try:
             result = model.fit(method=["lbfgs", "powell"])
         except (np.linalg.LinAlgError, ValueError) as error:
