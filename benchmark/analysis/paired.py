@@ -1,4 +1,7 @@
-"""Paired tests of differences, their intervals and effect sizes; why there is none, if so."""
+"""Tests of paired differences and of two samples, with intervals, effect sizes and Holm correction.
+
+Where a test cannot be computed, its outcome has the ``reason`` and NaN in place of numbers.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,19 +19,27 @@ WILCOXON, PAIRED_T = "wilcoxon signed-rank", "paired t"
 TESTS = (WILCOXON, PAIRED_T)
 
 NORMAL = 0.05
-"""Shapiro-Wilk P above which differences look normal."""
+"""Shapiro-Wilk P value above which differences are taken to be normal."""
 
 _EXACT = 50
-"""Up to so many differences scipy's ``wilcoxon`` takes the exact distribution; so do we.
-R's ``wilcox.test`` of two samples does for fewer values than that in each."""
+"""Largest number of differences for the exact distribution, as in scipy's ``wilcoxon``.
+
+R's two-sample ``wilcox.test`` is exact if each sample has fewer values than this.
+"""
 
 _ALL_SIGNS = 13
-"""Up to so many differences with ties or zeros all signs are tried, as by scipy's ``wilcoxon``."""
+"""Largest number of differences, with ties or zeros, for a permutation test over all signs.
+
+This is also the limit in scipy's ``wilcoxon``.
+"""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``low``, ``high``: interval of the difference; ``reason``: why there is no P value."""
+    """Outcome of a test.
+
+    ``low`` and ``high`` are the interval of the difference; ``reason`` says why there is no test.
+    """
 
     statistic: float = np.nan
     p: float = np.nan
@@ -40,10 +51,17 @@ class Outcome:
 
 
 def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025) -> Outcome:
-    """Two-sided test that ``differences`` are centred at zero.
+    """Test (two-sided) whether ``differences``, (n,), are centred at zero.
 
-    Paired t: interval of the mean, Cohen's d_z. Wilcoxon: interval of the pseudomedian (as R's
-    ``wilcox.test``, from the Walsh averages), matched-pairs rank-biserial correlation.
+    The paired t-test comes with the interval of the mean and Cohen's d_z, Wilcoxon's test with the
+    interval of the pseudomedian (from the Walsh averages, as in R's ``wilcox.test``) and the
+    matched-pairs rank-biserial correlation.
+
+    Args:
+        test: one of `TESTS`.
+        differences: (n,).
+        unit: what a difference belongs to, for the ``reason``.
+        tail: share of the distribution beyond each end of the interval.
     """
     from scipy import stats
 
@@ -67,19 +85,22 @@ def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025
 
 
 def signed_ranks(differences: Array) -> tuple[Array, Array]:
-    """Test many samples at once, (n, samples): signed sums of ranks, and P values as scipy's.
+    """Apply the Wilcoxon signed-rank test to each column of ``differences``, (n, samples).
 
-    For draws of a bootstrap, of which there are too many for `paired_test`. Exact for up to
-    50 differences without ties or zeros; with such for up to 13; else the normal approximation.
-    P is 1 where all differences are zero.
+    This vectorised version is for samples too many to test one by one. P values are as in scipy's
+    ``wilcoxon``: exact for up to 50 differences without ties or zeros and for up to 13 with them,
+    else by the normal approximation. They are 1 if all differences are zero.
+
+    Returns:
+        Sums of signed ranks and P values, each (samples,).
     """
     from scipy import stats
 
     n = len(differences)
     ranks = stats.rankdata(np.abs(differences), axis=0) - (differences == 0).sum(axis=0)
-    ranks = np.where(differences == 0, 0.0, ranks)  # zeros are left out, as usual
+    ranks = np.where(differences == 0, 0.0, ranks)  # Wilcoxon's treatment: zeros are dropped
     sums = (ranks * np.sign(differences)).sum(axis=0)
-    z = ratio(sums, np.sqrt((ranks**2).sum(axis=0)))  # the standard deviation, under ties too
+    z = ratio(sums, np.sqrt((ranks**2).sum(axis=0)))  # also exact with ties
     p = np.where(np.isfinite(z), 2 * stats.norm.sf(np.abs(z)), 1.0)
     plain = (np.sort(ranks, axis=0) == np.arange(1, n + 1)[:, None]).all(axis=0)
     if n <= _EXACT:
@@ -92,35 +113,37 @@ def signed_ranks(differences: Array) -> tuple[Array, Array]:
 
 
 def normality(differences: Array) -> float:
-    """P value of the Shapiro-Wilk test; NaN for fewer than three values or no variance."""
+    """Return the Shapiro-Wilk P value; NaN for fewer than three values or without variance."""
     from scipy import stats
 
     values = tidy(differences)
     if len(values) < 3 or constant(values):
         return np.nan
     with np.errstate(all="ignore"):
-        return float(stats.shapiro(values[:5000]).pvalue)  # its P value is for up to 5000
+        return float(stats.shapiro(values[:5000]).pvalue)  # not accurate above 5000
 
 
 def papers_choice(normality_p: float) -> str:
-    """The paper's rule: the paired t-test where differences look normal, else Wilcoxon's."""
+    """Apply the paper's rule: the paired t-test if differences look normal, else Wilcoxon's."""
     return PAIRED_T if normality_p > NORMAL else WILCOXON
 
 
 def tidy(values: Array) -> Array:
-    """Drop the noise of sums that were taken in another order."""
+    """Round off floating-point noise, so that ties do not depend on the order of summation."""
     return np.round(values, 12)
 
 
 def constant(values: Array) -> bool:
-    """Tell whether ``values`` have no variance worth the name."""
+    """Return whether ``values`` are equal up to rounding, or empty."""
     return bool(np.ptp(values) <= 1e-9 * np.abs(values).max()) if len(values) else True
 
 
 def holm(table: pd.DataFrame, family: list[str], named: str) -> pd.DataFrame:
-    """Add Holm's P values within each ``family`` of rows: p_holm, family (its size), family_of.
+    """Add Holm-corrected P values within families of rows.
 
-    Rows without a P value do not count. ``named``: what a family is, in words.
+    The new columns are ``p_holm``, ``family`` (number of P values corrected together) and
+    ``family_of`` (``named``, a description). ``family`` names the columns that define the families;
+    without any, all rows are one. Rows without a P value do not count.
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -143,7 +166,7 @@ def _rank_biserial(values: Array) -> float:
 
 
 def _pseudomedian_interval(values: Array, tail: float) -> tuple[float, float]:
-    """Interval from the sorted Walsh averages; NaN where n is too small for the level."""
+    """Return the interval from the sorted Walsh averages; NaN if n is too small for ``tail``."""
     from scipy import stats
 
     n = len(values)
@@ -164,7 +187,7 @@ def _pseudomedian_interval(values: Array, tail: float) -> tuple[float, float]:
 
 
 def _signed_rank_counts(n: int) -> Array:
-    """How many subsets of 1..n have each sum."""
+    """Return the number of subsets of 1..n with each sum, (n (n + 1) / 2 + 1,)."""
     counts = np.ones(1)
     for rank in range(1, n + 1):
         counts = np.pad(counts, (0, rank)) + np.pad(counts, (rank, 0))
@@ -173,18 +196,21 @@ def _signed_rank_counts(n: int) -> Array:
 
 @lru_cache
 def _exact(n: int) -> Array:
-    """Two-sided P values by the smaller of the two sums of ranks."""
+    """Return the two-sided P value for each value of the smaller sum of ranks."""
     return np.minimum(1.0, 2 * np.cumsum(_signed_rank_counts(n)) / 2.0**n)
 
 
 @lru_cache
 def _signs(n: int) -> Array:
-    """All ways to give n ranks a sign, but for their mirror images: (2**(n - 1), n)."""
+    """Return all assignments of signs to n ranks, up to a global sign: (2**(n - 1), n)."""
     return np.array([(1.0, *signs) for signs in product((-1.0, 1.0), repeat=n - 1)])
 
 
 def _by_search(values: Array, tail: float) -> tuple[float, float]:
-    """The same without all Walsh averages: shifts at which the statistic is at either quantile."""
+    """Find the interval without the n (n + 1) / 2 Walsh averages.
+
+    Its ends are the shifts at which the statistic equals either quantile of its distribution.
+    """
     from scipy import optimize, stats
 
     n = len(values)
@@ -202,10 +228,10 @@ def _by_search(values: Array, tail: float) -> tuple[float, float]:
 
 
 def rank_sum(a: Array, b: Array) -> Outcome:
-    """Wilcoxon's rank-sum test of independent samples, as R's ``wilcox.test`` takes it.
+    """Apply the Wilcoxon rank-sum test to independent samples, as R's ``wilcox.test`` does.
 
-    Exact for fewer than 50 values each without ties, else the normal approximation with continuity
-    correction. The statistic is R's W.
+    The test is exact for fewer than 50 values in each sample and no ties, else it uses the normal
+    approximation with continuity correction. The statistic is R's W.
     """
     from scipy import stats
 
@@ -221,7 +247,7 @@ def rank_sum(a: Array, b: Array) -> Outcome:
 
 
 def mean_interval(values: Array, tail: float) -> tuple[float, float]:
-    """Interval of a mean by t; NaN for fewer than two values."""
+    """Return the t interval of the mean; NaN for fewer than two values."""
     from scipy import stats
 
     if len(values) < 2:

@@ -1,8 +1,8 @@
-"""Ranking of methods, and how far it is to be trusted (after challengeR, Wiesenfarth et al. 2021).
+"""Ranking of methods and its stability (after challengeR, Wiesenfarth et al. 2021).
 
-Over the cells in which every method has a value, so that none gains by what it failed on; methods
-without any value have no rank. Draws are those of the averages: collections, datasets in them,
-patients in those.
+Ranks are over the cells in which every method has a value, so that no method gains from its own
+failures; methods without any value have no rank. The bootstrap is that of the averages, over
+collections, datasets and patients.
 """
 
 from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ _TABLES = {
 
 
 def _splits(grid: Grid) -> list[list[str]]:
-    """Splits by the datasets that they hold: a single one holds what "all" does."""
+    """Group splits with the same datasets: a single split has the same datasets as "all"."""
     splits = frames.order(grid.datasets["split"])
     return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
 
@@ -92,7 +92,7 @@ def _metrics(rows: pd.DataFrame) -> list[str]:
 
 
 def _inside(grid: Grid, split: str) -> dict[str, Array]:
-    """Values of a split, (cells, methods) by metric; NaN outside of it."""
+    """Return the values of each metric, (cells, methods), with NaN outside the split."""
     members = ((grid.cells["split"] == split) | (split == ALL)).to_numpy()[:, None]
     return {m: np.where(members, values, np.nan) for m, values in grid.values.items()}
 
@@ -100,7 +100,7 @@ def _inside(grid: Grid, split: str) -> dict[str, Array]:
 def _replicates(
     rows: pd.DataFrame, grid: Grid, inside: Mapping[str, Array], settings: "AnalysisSettings"
 ) -> dict[str, Array]:
-    """Draws of the dataset means, of each metric over the cells that its methods share."""
+    """Resample the dataset means of each metric over the cells in which all methods have one."""
     place = codes(rows, CELL)
     kept = {m: rows[m].where(common(values)[place]) for m, values in inside.items()}
     return bootstrap.dataset_replicates(
@@ -116,7 +116,16 @@ def _ranked(
     collections: Mapping[str, str],
     settings: "AnalysisSettings",
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of the first three tables, for a split and metric (``values``): table, row."""
+    """Yield (table name, row) for ranking, rank_shares and rank_agreement.
+
+    Args:
+        grid: cells of all splits.
+        metric: name of the metric.
+        values: (cells, methods), its values in one split; NaN outside of it.
+        drawn: (resamples, methods) by dataset, the resampled means.
+        collections: source collection of each dataset.
+        settings: settings of the statistics.
+    """
     sign = METRICS[metric].sign
     shared = common(values)
     means = grid.dataset_means(np.where(shared[:, None], values, np.nan))
@@ -178,7 +187,7 @@ def _ranked(
 
 
 def _values(matrix: Array, scheme: str) -> Array:
-    """What methods are ranked by, more is better: (datasets, methods) -> (methods,)."""
+    """Reduce (datasets, methods) to the values by which methods are ranked; higher is better."""
     if scheme == "mean":
         return bootstrap.mean(matrix, axis=0)
     if scheme == "median":
@@ -193,7 +202,7 @@ def _ranks(values: Array) -> Array:
 
 
 def _beaten(matrix: Array) -> Array:
-    """How many others each method beats: signed-rank test, after Holm."""
+    """Count the methods that each beats significantly: signed-rank test, Holm correction."""
     pairs = np.array(list(combinations(range(matrix.shape[1]), 2)))
     differences = np.round(matrix[:, pairs[:, 0]] - matrix[:, pairs[:, 1]], 12)
     sums, p = signed_ranks(differences)
@@ -205,7 +214,10 @@ def _beaten(matrix: Array) -> Array:
 
 
 def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> dict[str, Any]:
-    """Kendall's tau-b of each draw's ranking with that of all data; draws of ties alone drop."""
+    """Summarise Kendall's tau-b between the ranking of each draw and that of all data.
+
+    Draws in which all methods tie are left out.
+    """
     i, j = np.triu_indices(len(ranks), 1)
     whole, drawn = np.sign(ranks[i] - ranks[j]), np.sign(resampled[:, i] - resampled[:, j])
     scale = np.sqrt((whole**2).sum() * (drawn**2).sum(axis=1))
@@ -219,7 +231,10 @@ def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> 
 
 
 def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
-    """Datasets on which one method is better than another, over the cells that both have."""
+    """Count the datasets on which one method is better, over the cells in which both have a value.
+
+    ``chosen`` is a mask over the datasets.
+    """
     sign = METRICS[metric].sign
     for a, b in permutations(range(len(grid.methods)), 2):
         both = grid.values[metric][:, (a, b)]
@@ -234,7 +249,7 @@ def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[s
 
 
 def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
-    """Ranks on each dataset, over the cells of the dataset that its methods share."""
+    """Rank the methods on each dataset, over its cells in which all of them have a value."""
     sign = METRICS[metric].sign
     shared = np.empty(len(grid.cells), dtype=bool)
     names = grid.cells["dataset"].to_numpy()

@@ -1,8 +1,8 @@
-"""Regularity (paper, Fig. 5b-d): does a method gain more where objects are less regular?
+"""Regularity (paper, Fig. 5b-d): does a method gain more on less regular objects?
 
-The change of DSC (a method less the reference method) against box ratio, convex ratio and IRI; over
-structures, whose collections are the clusters (two datasets of one hold much of the same), and over
-objects, whose patients are.
+The change of DSC (method minus reference method) is correlated with box ratio, convex ratio and
+IRI. The points are structures, clustered by collection because datasets of one collection share
+data, or objects, clustered by patient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ _OF_OBJECT = ["collection", "object", "patient"]
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Correlate the change of DSC with the shape in ``tables["objects"]``."""
+    """Correlate the change of DSC with the shapes in ``tables["objects"]``."""
     scores = frames.base(tables["scores"], "object")
     frames.require(scores, ["dsc"], "The table of scores")
     scores = scores[~scores["method"].isin(settings.controls)]
@@ -72,7 +72,7 @@ def analyse(
 
 
 def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """A row an object: its facts, its shape, and the DSC of each method."""
+    """Return one row per object, with its description, its shape and the DSC of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPES}
     frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
     wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
@@ -84,7 +84,7 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
 
 
 def _points(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
-    """Objects in which both have a value, and whose shape is known."""
+    """Return the objects of known shape for which both methods have a value."""
     points = objects[[*_FACTS, *_OF_OBJECT, *SHAPES, "volume_mm3"]].assign(
         dsc=objects[f"dsc of {method}"], dsc_reference=objects[f"dsc of {reference}"]
     )

@@ -1,9 +1,10 @@
-"""Classes of response to treatment: RECIST 1.1 by diameters, and their counterpart by volume.
+"""Response to treatment: RECIST 1.1 by diameters, and its counterpart by volumes.
 
-RECIST 1.1 (Eisenhauer et al. 2009, doi 10.1016/j.ejca.2008.10.026): partial response from a fall of
-the sum of diameters by 30 %, progression from a rise by 20 % and 5 mm. A ball whose diameter does
-so changes its volume by -65.7 % and +72.8 %, which are the bounds for volumes. The baseline stands
-for the smallest sum on study, for there are but two scans.
+In RECIST 1.1 (Eisenhauer et al. 2009, doi 10.1016/j.ejca.2008.10.026), a decrease of the sum of
+diameters by at least 30 % is a partial response; an increase by at least 20 % and 5 mm is
+progression. The thresholds for volumes, -65.7 % and +72.8 %, are those of a ball whose diameter
+changes by as much. Since there are only two scans, the baseline serves as the smallest sum on
+study.
 """
 
 import pandas as pd
@@ -14,12 +15,12 @@ PARTIAL, PROGRESSION, LEAST_MM = -0.30, 0.20, 5.0
 
 
 def recist(pre: "pd.Series[float]", post: "pd.Series[float]") -> "pd.Series[str]":
-    """Classes by sums of diameters in mm; "" where one is missing or there was no lesion."""
+    """Classify by sums of diameters in mm; "" if one is missing or there was no lesion before."""
     return _classes(pre, post, PARTIAL, PROGRESSION, LEAST_MM)
 
 
 def volumetric(pre: "pd.Series[float]", post: "pd.Series[float]") -> "pd.Series[str]":
-    """Classes by volumes; "" where one is missing or there was no lesion."""
+    """Classify by volumes; "" if one is missing or there was no lesion before."""
     return _classes(pre, post, (1 + PARTIAL) ** 3 - 1, (1 + PROGRESSION) ** 3 - 1, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The key ``analysis`` of a study file: what the statistics depend on."""
+"""Settings of the statistics: the key ``analysis`` of a study file."""
 
 from typing import Annotated
 
@@ -8,10 +8,13 @@ from benchmark.settings import Settings
 
 
 class Reach(Settings):
-    """How far, in mm, a step of a propagating method reaches, and the variants that change it.
+    """How far, in mm, one step of a propagating method reaches, and its variants.
 
-    ``plain``: that of the method itself; ``least_slices``, ``most_slices``: between which it takes
-    a reach in whole slices, whatever it comes to in mm.
+    Attributes:
+        plain: reach of the method itself, in mm.
+        variants: reach of each variant, in mm.
+        least_slices: smallest number of slices that a step covers, whatever the reach in mm.
+        most_slices: largest number of slices; None for no limit.
     """
 
     plain: float = Field(default=20.0, gt=0)
@@ -21,11 +24,17 @@ class Reach(Settings):
 
 
 class Cohort(Settings):
-    """Patients of a dataset with a scan before and one after treatment, and how they fared.
+    """Patients of a dataset with scans before and after treatment, and their survival.
 
-    ``table``: a csv or parquet file, a path or the name of one among the files of the dataset; then
-    the names of its columns. ``structure``: the lesions, where the dataset has other structures;
-    ``covariates``: numbers that the adjusted Cox model takes.
+    Attributes:
+        table: csv or parquet file: a path, or the name of a file of the dataset.
+        patient: its column of patient names.
+        time: its column of times to the event or to censoring.
+        event: its column that is 1 for an event and 0 for censoring.
+        pre: its column of scans before treatment.
+        post: its column of scans after treatment.
+        structure: name of the lesions, if the dataset has other structures.
+        covariates: numeric columns for the adjusted Cox model.
     """
 
     table: str = "cohort.csv"
@@ -39,15 +48,22 @@ class Cohort(Settings):
 
 
 class AnalysisSettings(Settings):
-    """What the statistics depend on beside their tables.
+    """Everything that the statistics depend on besides their tables.
 
-    ``resamples``: of every bootstrap; ``confidence``: level of every interval; ``margin``: the
-    difference of DSC below which two settings of a method count as equivalent; ``mixed_scans``: so
-    many scans of a dataset, drawn by the seed, enter the mixed model; ``controls``: methods that
-    enter no comparison and no ranking (a study adds those that its adapters mark); ``thickness``:
-    by method, what its variants change; ``reference``: the method that regularity holds others
-    against, null for the first; ``interaction``, ``runs``: paths of the tables of measured
-    interaction times and of training runs; ``cohorts``: by dataset, patients for survival.
+    Attributes:
+        seed: seed of all random numbers.
+        resamples: number of draws of every bootstrap.
+        confidence: confidence level of every interval.
+        margin: difference of DSC within which two settings of a method are equivalent.
+        mixed_scans: largest number of scans of a dataset in the mixed model, drawn at random.
+        controls: methods left out of comparisons and rankings; a study adds those that their
+            adapters mark as controls.
+        thickness: propagation reach of each method and its variants.
+        reference: method with which the regularity analysis compares the others; None for the
+            first in the table.
+        interaction: path of the table of measured interaction times.
+        runs: path of the table of training runs.
+        cohorts: patients for the survival analysis, by dataset.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -64,5 +80,5 @@ class AnalysisSettings(Settings):
 
     @property
     def tail(self) -> float:
-        """Share of a distribution beyond either end of an interval."""
+        """Share of the distribution beyond each end of an interval."""
         return (1 - self.confidence) / 2

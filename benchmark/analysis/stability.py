@@ -1,7 +1,7 @@
-"""Stability (paper, Fig. 4f): the guiding slice is moved away from the largest one.
+"""Stability (paper, Fig. 4f): effect of moving the guiding slice away from the largest one.
 
-Levels are absolute deviations, both signs together, as in the paper. A deviation of an object with
-few slices moves nothing: below 20 slices one of 5 % does not (``shift`` is 0).
+Levels are absolute deviations, both signs together, as in the paper. In an object with few slices
+a deviation may have no effect: 5 % of fewer than 20 slices is a ``shift`` of 0.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Compare the deviations in ``tables["scores"]`` for each method that has several."""
+    """Compare the deviations in ``tables["scores"]``, for each method with more than one."""
     scores = tables["scores"]
     frames.require(scores, [levels.METRIC], "The table of scores")
     rows = scores[(scores["variant"] == "") & ~scores["method"].isin(settings.controls)]

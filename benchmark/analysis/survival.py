@@ -1,8 +1,9 @@
-"""Survival (paper, Fig. 5e): does the change of a tumour tell how its patient fares?
+"""Survival (paper, Fig. 5e): is the change of a tumour during treatment prognostic?
 
-Change from before to after treatment of three measures: diameter and area on the slice of the
-measurement (2D), volume of the segmentation that follows from it (3D). Each is cut at its median
-(Kaplan-Meier, log-rank), and taken as it is (Cox, concordance). lifelines does the work.
+The change from before to after treatment is that of three measures: diameter and area on the
+guiding slice (2D), and volume of the segmentation (3D). Each is analysed both split at its median
+(Kaplan-Meier curves, log-rank test) and as a continuous variable (Cox model, concordance). Most of
+the estimators are those of lifelines.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MEASURES = {"diameter": "diameter_mm", "area": "area_mm2", "volume": "volume_mm3"}
 COVARIATE = "covariate_"
-"""Prefix of the columns of a cohort table that the adjusted Cox model takes."""
+"""Prefix of the columns of a table of patients that enter the adjusted Cox model."""
 
 _KEY = ("cohort", "method")
 PATIENTS = (
@@ -54,15 +55,16 @@ DIFFERENCE = (
 RESPONSE = (*_KEY, "criterion", "response", "n", "events", "median_time")
 
 _FEW = 10
-"""Fewer patients than this with all that is needed give no test."""
+"""Smallest number of complete patients for a test."""
 
 
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Join ``tables["cohorts"]`` (patients) and ``tables["measures"]`` (scans); see the docs.
+    """Relate ``tables["measures"]`` (sizes by scan) to ``tables["cohorts"]`` (patients).
 
-    Measures without a scan tell why a cohort has none.
+    Rows of measures without a scan give the reason why a cohort has no scans. The resulting tables
+    are described in ``docs/analyses.md``.
     """
     cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORTS)))
     measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURES)))
@@ -93,7 +95,7 @@ _TABLES = {
 
 
 def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """A row a patient: measures before and after, changes as shares, classes of response."""
+    """Return one row per patient: measures before and after, relative changes, and responses."""
     rows = patients.reset_index(drop=True)
     by_scan = measured.set_index(["dataset", "scan"])
     for when in ("pre", "post"):
@@ -112,7 +114,7 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for measure in MEASURES:
         pre, post = rows[f"{measure}_pre"], rows[f"{measure}_post"]
         rows[f"{measure}_change"] = ((post - pre) / pre.where(pre > 0)).astype(float)
-    # An empty mask of a lesion that is there, and was asked for, is no sign that it is gone.
+    # An empty mask of a lesion that was prompted is a failure, not a complete response.
     missed = (rows["volume_post"] == 0) & (rows["area_post"] > 0)
     rows["volume_change"] = rows["volume_change"].mask(missed)
     rows["recist"] = response.recist(rows["diameter_pre"], rows["diameter_post"])
@@ -128,7 +130,7 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 def _one(
     rows: pd.DataFrame, settings: "AnalysisSettings", cohort: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of all tables but the first, for one cohort and method: table, row."""
+    """Yield (table name, row) of all tables but survival_patients, for one cohort and method."""
     names = [f"{measure}_change" for measure in MEASURES]
     known = rows.dropna(subset=[*names, "time", "event"]).reset_index(drop=True)
     time, event = known["time"].to_numpy(np.float64), known["event"].to_numpy(bool)
@@ -171,7 +173,7 @@ def _why_not(known: pd.DataFrame) -> str:
 def _cut(
     time: Any, event: Any, change: Any, settings: "AnalysisSettings"
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """Cut at the median: the cut, the curves of both groups, and the log-rank test."""
+    """Split at the median change; return the cut, the rows of both curves and the log-rank test."""
     from lifelines import KaplanMeierFitter
 
     median = float(np.median(change))
@@ -199,7 +201,7 @@ def _cut(
 
 
 def _logrank(time: Any, event: Any, high: Any) -> dict[str, Any]:
-    """Log-rank test of the patients in ``high`` against the others, or why there is none."""
+    """Compare the patients in ``high`` with the others by the log-rank test, if both exist."""
     from lifelines.statistics import logrank_test
 
     if high.all() or not high.any():
@@ -212,7 +214,7 @@ def _logrank(time: Any, event: Any, high: Any) -> dict[str, Any]:
 def _cox(
     known: pd.DataFrame, measure: str, settings: "AnalysisSettings"
 ) -> Iterator[dict[str, Any]]:
-    """Cox's model of the change, a standard deviation as unit, with the cohort's covariates."""
+    """Fit Cox models of the change in standard deviations, without and with the covariates."""
     from benchmark.analysis.cox import fit
 
     covariates = [c for c in known if str(c).startswith(COVARIATE)]
@@ -241,7 +243,10 @@ def _difference(
     reason: str,
     settings: "AnalysisSettings",
 ) -> dict[str, Any]:
-    """Concordance of ``b`` less that of ``a``, in the same draws of patients."""
+    """Subtract the concordance of ``a`` from that of ``b``, with paired bootstrap draws.
+
+    ``drawn`` has the concordance of each measure: that of all patients, and that of each draw.
+    """
     about = {"measure_a": a, "measure_b": b, "n": n}
     if a not in drawn or b not in drawn:
         return {**about, "reason": reason or "a measure does not differ between patients"}

@@ -1,8 +1,8 @@
-"""Consistency (paper, Fig. 4g): the reach of one step of a propagation is changed.
+"""Consistency (paper, Fig. 4g): effect of how far one step of the propagation reaches.
 
-A reach in mm is one in whole slices, between the least and the most that the method takes. Where
-two settings come to the same number of slices they are the same computation (with slices of up to
-1 mm and at most 10 slices, 10 mm and 40 mm are), and say nothing about stability.
+A method converts the reach in mm to whole slices, within its limits. Two settings that give the
+same number of slices are the same computation and no evidence of stability; for example 10 mm and
+40 mm, for slices 1 mm apart or less and a limit of 10 slices.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
-    """Compare the variants that ``settings.thickness`` names, in ``tables["scores"]``.
+    """Compare the variants in ``settings.thickness`` by their ``tables["scores"]``.
 
-    ``tables["objects"]``, where it is given, tells the distance of the slices (``slice_mm``), from
-    which follows whose reach differs.
+    The distance of slices in ``tables["objects"]`` (``slice_mm``), if given, determines for which
+    objects the reach differs.
     """
     scores = tables["scores"]
     frames.require(scores, [levels.METRIC], "The table of scores")
@@ -67,6 +67,6 @@ def _cells(
 
 
 def slices(mm: "pd.Series[float]", step: "pd.Series[float]", reach: "Reach") -> "pd.Series[float]":
-    """Whole slices ``step`` mm apart that a reach of ``mm`` comes to; NaN where that is unknown."""
+    """Convert a reach in ``mm`` to whole slices that are ``step`` mm apart; NaN if unknown."""
     most = np.inf if reach.most_slices is None else float(reach.most_slices)
     return ((mm / step) // 1).clip(lower=float(reach.least_slices), upper=most)
