@@ -1,4 +1,4 @@
-"""Metrics of a predicted mask against a reference mask, and of the shape of an object."""
+"""Metrics that compare a predicted mask with a reference mask, and shape metrics of an object."""
 
 from benchmark.metrics.definitions import METRICS, REGION, SHAPES, Family, Metric, markdown, table
 from benchmark.metrics.empty import EmptyPolicy, fill_empty

@@ -1,15 +1,18 @@
-"""Surface metrics of boundary voxels, as other libraries define them; not those of this project.
+"""Surface metrics as defined by MONAI, MedPy and SimpleITK, for comparison with published values.
 
-Numbers of papers that used MONAI, MedPy or SimpleITK can be compared with values of the same
-definition only. All three take voxels of the boundary in place of corners, without areas:
+These are not the metrics of this project. Published values can only be compared with values of the
+same definition. All three libraries measure between boundary voxels, without weighting by area,
+instead of between surface corners:
 
-* ``monai``: boundary against 6 neighbours, closed at the border of the scan. NSD counts voxels;
-  HD95 is the larger of the two directed percentiles; ASD runs from the prediction to the reference.
-* ``medpy``: the same boundary; HD95 is the percentile of both directions together; ASD runs from
-  the prediction to the reference; no NSD.
-* ``simpleitk``: the recipe of its notebook 34 (segmentation evaluation): contour voxels against 6
-  neighbours to the contour of the other against 26, both open at the border of the scan; HD95 and
-  ASSD of both directions together. HD is that of its filter, over all voxels of the two masks.
+* ``monai``: foreground voxels with a background neighbour among their 6 neighbours, where the
+  outside of the scan is background. NSD counts voxels; HD95 is the larger of the two directed
+  percentiles; ASD is directed, from the prediction to the reference.
+* ``medpy``: the same boundary. HD95 is the percentile of both directions pooled; ASD is directed,
+  from the prediction to the reference; there is no NSD.
+* ``simpleitk``: the recipe of the SimpleITK notebook 34 (segmentation evaluation). Distances run
+  from the boundary by 6 neighbours to the other mask's boundary by 26 neighbours, where the outside
+  of the scan is foreground. HD95 and ASSD pool both directions. HD is that of
+  ``HausdorffDistanceImageFilter``, over all voxels of the two masks.
 """
 
 from math import nan
@@ -30,7 +33,7 @@ VALUES: dict[Convention, tuple[str, ...]] = {
     "medpy": ("hd95", "hd", "asd", "assd"),
     "simpleitk": ("hd95", "hd", "assd"),
 }
-"""Metrics that each library has."""
+"""The metrics that each library defines."""
 
 
 def boundary_metrics(
@@ -41,20 +44,22 @@ def boundary_metrics(
     *,
     convention: Convention,
 ) -> dict[str, float]:
-    """Give the `VALUES` of a ``convention``, for one object.
+    """Compute the metrics in `VALUES` of one object by the ``convention`` of a library.
 
     Args:
-        reference: bool (z, y, x), the whole scan: its border matters to ``simpleitk``.
-        prediction: the same of the prediction.
+        reference: bool (z, y, x), reference mask over the whole scan, whose border matters to
+            ``simpleitk``.
+        prediction: bool (z, y, x), predicted mask on the same grid.
         spacing: (z, y, x) in mm.
-        tolerance_mm: of NSD.
-        convention: whose definition.
+        tolerance_mm: tolerance of NSD.
+        convention: library whose definitions are used.
 
     Returns:
-        Distances in mm; with one mask empty NSD is 0 and distances are NaN, with both all are NaN.
+        NSD and distances in mm by name. If one mask is empty, NSD is 0 and distances are NaN; if
+        both are, all values are NaN.
 
     Raises:
-        ValueError: masks of different shapes, or a convention of another name.
+        ValueError: the masks differ in shape, or the convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise ValueError(unknown_name("convention", convention, CONVENTIONS))
@@ -72,7 +77,7 @@ def boundary_metrics(
 
     def distances(points: NDArray[np.bool_], to: NDArray[np.bool_]) -> NDArray[np.float64]:
         if not to.any():
-            return np.zeros(0)  # SimpleITK finds no contour in a scan that is full
+            return np.zeros(0)  # a mask that fills the scan has no contour in SimpleITK
         return nearest_by_tree(np.argwhere(points), np.argwhere(to), spacing, tolerance_mm)
 
     there, back = distances(contours[1], targets[0]), distances(contours[0], targets[1])
@@ -95,7 +100,7 @@ def boundary_metrics(
 def _cut(
     reference: NDArray[np.bool_], prediction: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Cut both masks to the box around them, with a voxel of margin where the scan has one."""
+    """Crop both masks to their common box, with a margin of one voxel where the scan has one."""
     box = tight(reference | prediction)
     assert box is not None
     wider = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)

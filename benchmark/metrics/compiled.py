@@ -1,4 +1,4 @@
-"""Loops compiled by numba: how they are kept on disk, and bits of a machine word counted."""
+"""Compilation by numba with a cache on disk, and intrinsics that count bits of a machine word."""
 
 import os
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
-"""Bits by rows along x, 64 a word, the first in the lowest bit."""
+"""(z, y, words): rows of bits along x, 64 per word, the first in the lowest bit."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-config: Any = numba_config  # its settings are made at run time
+config: Any = numba_config  # typed Any because numba sets its attributes at run time
 
 
 def compiled(function: F) -> F:
-    """Compile on first use and keep the result on disk, in a folder of the user.
+    """Compile ``function`` on first use, without the GIL, and cache the result on disk.
 
-    A folder of the user, as the package may lie where nothing can be written; ``NUMBA_CACHE_DIR``
-    names another. numba writes a file aside and renames it, so that parallel jobs may share it.
-    Where no folder can be written each process compiles for itself.
+    The cache is in the user's cache folder, because the package may be installed read-only;
+    ``NUMBA_CACHE_DIR`` overrides this. numba replaces its files atomically, so parallel jobs can
+    share the cache. If it cannot be written, each process compiles for itself.
     """
     named = config.CACHE_DIR
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -38,7 +38,10 @@ def compiled(function: F) -> F:
 
 
 def _bits(instruction: str) -> Any:
-    """Count bits of a word by an ``instruction`` of LLVM; zeros only of a word that is not 0."""
+    """Make an intrinsic that applies an LLVM bit-counting ``instruction`` to a uint64.
+
+    The result of ``cttz`` and ``ctlz`` is undefined for a word that is 0.
+    """
 
     @intrinsic
     def count(_: Any, word: Any) -> Any:

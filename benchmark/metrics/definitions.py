@@ -1,4 +1,4 @@
-"""What each metric is: name, formula, direction, unit, range, what empty masks mean, source."""
+"""Definitions of the metrics: name, formula, direction, unit, range, empty masks and source."""
 
 from dataclasses import dataclass
 from math import inf, isnan, nan
@@ -8,9 +8,9 @@ Family = Literal["overlap", "distance", "shape"]
 
 
 class IfEmpty(NamedTuple):
-    """What a metric is where masks are empty, before `fill_empty`: a number, NaN for undefined.
+    """Value of a metric for empty masks, before `fill_empty`.
 
-    None: the formula gives a number.
+    NaN means that the metric is undefined, None that its formula gives a number.
     """
 
     reference: float | None
@@ -20,12 +20,12 @@ class IfEmpty(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, as tables, figures and the command line describe it."""
+    """Definition of a metric, as used by tables, figures and the command line."""
 
     name: str  # column of the score table
     label: str  # as printed in tables
     formula: str
-    higher_is_better: bool | None  # None: no direction (a description, or best at 1 or 0)
+    higher_is_better: bool | None  # None: no direction (descriptive, or best at 1 or 0)
     unit: str | None  # "mm", "1/mm", "mL", or None
     range: tuple[float, float]
     needs_spacing: bool
@@ -35,7 +35,7 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """-1 where less is better, else 1: the best value is that with the greatest product."""
+        """-1 if lower is better, else 1; the best value has the largest product with it."""
         return -1.0 if self.higher_is_better is False else 1.0
 
 
@@ -141,7 +141,7 @@ METRICS = _by_name(
         f"Heimann et al. 2009, doi 10.1109/TMI.2009.2013851; distances {_LIBRARY}",
     ),
 )
-"""Metrics of a prediction, in the order of the tables; the keys of `benchmark.metrics.score`."""
+"""Metrics of a prediction by name, in the order of tables and of `benchmark.metrics.score`."""
 
 REGION = _by_name(
     _overlap(
@@ -159,7 +159,7 @@ REGION = _by_name(
         IfEmpty(None, 1.0, 1.0),
     ),
 )
-"""Metrics of a prediction in the region of its prompt, where a study asks for them."""
+"""Metrics of a prediction within the region of its prompt, computed if the study asks for them."""
 
 
 def _shape(
@@ -172,7 +172,7 @@ def _shape(
     top: float = 1.0,
     needs_spacing: bool = True,
 ) -> Metric:
-    undefined = IfEmpty(nan, nan, nan)  # an empty mask has no shape, and is refused
+    undefined = IfEmpty(nan, nan, nan)  # `benchmark.metrics.shape` refuses an empty mask
     return Metric(
         name, label, formula, None, unit, (0.0, top), needs_spacing, "shape", source, undefined
     )
@@ -214,13 +214,13 @@ SHAPES = _by_name(
         top=inf,
     ),
 )
-"""Descriptions of one object, not of a prediction; the keys of `benchmark.metrics.shape`."""
+"""Shape metrics of an object by name, as computed by `benchmark.metrics.shape`."""
 
 _DIRECTION = {True: "higher", False: "lower", None: ""}
 
 
 def table() -> list[dict[str, str]]:
-    """One row a metric, all text, for the documentation and the command line."""
+    """Describe each metric as a row of strings, for the documentation and the command line."""
     return [
         {
             "name": metric.name,
@@ -241,7 +241,7 @@ def table() -> list[dict[str, str]]:
 
 
 def markdown() -> str:
-    """Give `table` as the table of docs/metrics.md."""
+    """Format `table` as the Markdown table of docs/metrics.md."""
     rows = table()
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)

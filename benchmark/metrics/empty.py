@@ -1,4 +1,4 @@
-"""What an empty mask means for a mean over objects: the study's decision, not an accident."""
+"""Values of metrics that an empty mask leaves undefined, by the policy of the study."""
 
 from collections.abc import Mapping
 from math import isnan, nan
@@ -9,10 +9,10 @@ from benchmark.settings import Settings
 
 
 class EmptyPolicy(Settings):
-    """How `fill_empty` fills metrics that an empty mask leaves undefined.
+    """How `fill_empty` treats metrics that an empty mask leaves undefined.
 
-    ``distance``, where exactly one mask is empty: "diagonal" takes the diagonal of the scan for
-    the distances, "leave-out" leaves them NaN. Where both are empty nothing was to be found.
+    If exactly one mask is empty, a ``distance`` of "diagonal" replaces distances by the diagonal of
+    the scan, and "leave-out" leaves them NaN. If both are empty, they stay NaN in either case.
     """
 
     distance: Literal["diagonal", "leave-out"] = "diagonal"
@@ -26,11 +26,17 @@ def fill_empty(
     diagonal_mm: float,
     policy: EmptyPolicy,
 ) -> dict[str, float]:
-    """Apply ``policy`` to ``values`` of `benchmark.metrics.score`; those defined stay as they are.
+    """Replace undefined distances in the result of `benchmark.metrics.score` by ``policy``.
 
-    Ratios without a denominator (precision of an empty prediction, sensitivity and volume ratio
-    of an empty reference) stay NaN: no policy gives them a meaning. ``diagonal_mm`` is the
-    diagonal of the whole scan.
+    Defined values do not change. Ratios with a denominator of zero (precision of an empty
+    prediction, sensitivity and volume ratio of an empty reference) stay NaN.
+
+    Args:
+        values: value of each metric, NaN where undefined.
+        reference_empty: whether the reference mask is empty.
+        prediction_empty: whether the predicted mask is empty.
+        diagonal_mm: diagonal of the whole scan in mm.
+        policy: what to do with distances.
     """
     one_empty = reference_empty != prediction_empty
     distance = diagonal_mm if one_empty and policy.distance == "diagonal" else nan

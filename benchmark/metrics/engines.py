@@ -1,4 +1,4 @@
-"""Which code compares two masks: the values do not depend on it, only the time does."""
+"""Choice of the code that compares two masks; it affects the time, not the values."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -12,43 +12,47 @@ from benchmark.metrics.surface_numpy import Counts
 Engine = Literal["auto", "reference", "numpy", "numba"]
 T = TypeVar("T")
 
-# To import numba and to load the compiled code costs a process 0.3 s of CPU time (4 s where it is
-# not compiled yet). The numpy engine takes 1 to 2 ms an object and 20 ns a voxel of its crop, the
-# numba engine a tenth of that. So numba is worth its price once the process has spent as much with
-# numpy, whatever is still to come: at worst that costs twice what hindsight would have chosen.
-# The 40 small objects of a job of the demo stay with numpy. Counted, not timed, so that the choice
-# depends on nothing but the objects.
+# Importing numba and loading the compiled code costs each process 0.3 s of CPU time (4 s if not
+# compiled yet). The numpy engine takes 1 to 2 ms per object plus 20 ns per voxel of its crop, the
+# numba engine a tenth of that. Switching to numba after 0.3 s with numpy costs at most twice the
+# best choice in hindsight; a job of the demo, with 40 small objects, stays with numpy. The time is
+# estimated from voxel counts, not measured, so that the choice is reproducible.
 _VOXELS_AN_OBJECT = 75_000
-_WORTH_NUMBA = 15_000_000  # voxels with numpy: 0.3 s
+_WORTH_NUMBA = 15_000_000  # voxels, about 0.3 s with numpy
 
 _spent = 0
 _numba_fails = False
 
 
 class Code(Protocol):
-    """What an engine is: a module with these functions; ``Any`` is its own form of a mask."""
+    """Interface of the module of an engine; ``Any`` is its own representation of a mask."""
 
     @staticmethod
     def of_mask(mask: Boxed) -> Any:
-        """Take a mask, which has its tightest box as ``box`` here too."""
+        """Convert a mask; the result must have a ``box`` too, the tightest box of the mask."""
 
     @staticmethod
     def counts(reference: Any, prediction: Any) -> Counts:
-        """Count the voxels of both, of the reference and of the prediction."""
+        """Count the voxels of the intersection, of the reference and of the prediction."""
 
     @staticmethod
     def surface_metrics(
         reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
     ) -> dict[str, float]:
-        """NSD, HD95, HD, ASD and ASSD, of masks that are not empty."""
+        """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
 
 
 def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
-    """Do ``work`` by the code of an ``engine``; ``cost``: about how many voxels it looks at.
+    """Return the result of ``work``, called with the code of an ``engine``.
+
+    Args:
+        engine: name of the engine; "auto" chooses between "numpy" and "numba".
+        cost: estimate of the work in voxels, from `cost`.
+        work: function of the engine's code.
 
     Raises:
-        ValueError: an ``engine`` of another name.
-        ImportError: engine "numba" where numba is not installed; "auto" then stays with numpy.
+        ValueError: the engine is unknown.
+        ImportError: the engine is "numba", which is not installed ("auto" then uses numpy).
     """
     global _numba_fails
     if engine not in get_args(Engine):
@@ -62,7 +66,7 @@ def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
             from benchmark.metrics import surface_fast
 
             return work(_code(surface_fast))
-        except (ImportError, OSError):  # not installed; a full disk where its cache lies
+        except (ImportError, OSError):  # numba is not installed, or the disk of its cache is full
             if engine == "numba":
                 raise
             _numba_fails = True
@@ -70,7 +74,7 @@ def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
 
 
 def cost(reference: Box, prediction: Box) -> int:
-    """Estimate, in voxels, what it takes to compare two masks in these boxes."""
+    """Estimate the cost, in voxels, of comparing two masks with these boxes."""
     return _VOXELS_AN_OBJECT + (volume(reference) + volume(prediction)) // 2
 
 

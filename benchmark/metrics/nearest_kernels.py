@@ -1,4 +1,4 @@
-"""The loops of `benchmark.metrics.surface_fast` that look for the nearest corner."""
+"""Compiled loops of `benchmark.metrics.surface_fast` that find the nearest corner."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,22 @@ def by_steps(
     lengths: NDArray[np.float64],
     squared: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Try all corners of a word at once with one step after the other, the shortest first.
+    """Find the nearest corner for those that are few steps away from one, 64 corners at a time.
 
-    Fill ``squared`` with the squared distance in mm^2 of the corners of ``rows`` that meet one of
-    the ``others``; return the numbers of the corners left. ``shift`` leads from a place in
-    ``rows`` to that in ``others``, whose margin spares the steps a look where they end.
+    All corners of a word are tried with one step after the other, the shortest first. The margin
+    around ``others`` makes bounds checks within a step unnecessary.
+
+    Args:
+        rows: (z, y, words), surface whose corners look for the nearest one.
+        ends: (z, y, 2), first and last corner of each row.
+        others: (z, y, words), the other surface.
+        shift: (z, y, x), added to a position in ``rows`` to give that in ``others``.
+        steps: (n, 3), offsets in voxels, ascending by length.
+        lengths: (n,), their squared lengths in mm^2.
+        squared: (corners,), filled with the squared distance in mm^2 where a step succeeds.
+
+    Returns:
+        Indices of the remaining corners, in raster order.
     """
     nz, ny, nw = others.shape
     flat = others.ravel()
@@ -74,7 +85,7 @@ def by_steps(
 
 @compiled
 def _in_row(rows: Words, z: int, y: int, x: int, most: int) -> int:
-    """Place of the corner nearest to ``x`` in row (z, y), -1 if it is more than ``most`` off."""
+    """Return the nearest corner to ``x`` in row (z, y), or -1 if it is farther than ``most``."""
     nw = rows.shape[2]
     best, found = most + 1, -1
     w = max(0, x >> 6)
@@ -122,7 +133,20 @@ def by_rows(
     spacing: Spacing,
     squared: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Fill ``squared`` with the squared distance in mm^2; tell where that is surely the least."""
+    """Find the nearest corner by searching rows in order of their distance in the (z, y) plane.
+
+    Args:
+        queries: (n, 3), positions in the box of ``rows``, possibly outside of it.
+        rows: (z, y, words), the surface.
+        ends: (z, y, 2), first and last corner of each row.
+        offsets: (m, 2), offsets (z, y) between rows, ascending by length.
+        in_plane: (m,), their squared lengths in mm^2.
+        spacing: (z, y, x) in mm.
+        squared: (n,), filled with the smallest squared distance found, in mm^2.
+
+    Returns:
+        Whether each distance is certain to be the minimum, (n,); if not, ``offsets`` was too short.
+    """
     nz, ny, nw = rows.shape
     step_z, step_y, step_x = spacing
     solved = np.zeros(len(queries), dtype=np.bool_)
@@ -130,8 +154,8 @@ def by_rows(
     for query in range(len(queries)):
         z, y, x = np.int64(queries[query, 0]), np.int64(queries[query, 1]), queries[query, 2]
         best = np.inf
-        most = 64 * nw + abs(x)  # steps along x that could still be of use
-        if near_z >= 0:  # the corner nearest to the query before is not far from this one either
+        most = 64 * nw + abs(x)  # largest offset along x that could still improve
+        if near_z >= 0:  # consecutive queries are close, so the last result is a good bound
             dz, dy, dx = (near_z - z) * step_z, (near_y - y) * step_y, (near_x - x) * step_x
             best = dz * dz + dy * dy + dx * dx
             most = np.int64(np.sqrt(best) / step_x) + 1
@@ -139,7 +163,7 @@ def by_rows(
         gap_y = max(0, -y, y - ny + 1) * step_y
         gap = gap_z * gap_z + gap_y * gap_y
         start = 0
-        if gap > 0:  # the rows before are all outside of the box
+        if gap > 0:  # all closer rows are outside of the box
             start = np.searchsorted(in_plane, gap * (1 - 1e-12))
         for place in range(start, len(in_plane)):
             plane = in_plane[place]
@@ -155,7 +179,7 @@ def by_rows(
                 continue
             first = x - most
             if most < 32 and first >= 0 and x + most < 64 * nw:
-                # Most rows have no corner within reach: one word tells.
+                # Most rows have no corner within reach, which a single word shows.
                 w, shift = first >> 6, np.uint64(first & 63)
                 word = rows[row_z, row_y, w] >> shift
                 if shift and w + 1 < nw:
@@ -183,7 +207,10 @@ def all_pairs(
     spacing: Spacing,
     squared: NDArray[np.float64],
 ) -> None:
-    """Fill ``squared`` with the squared distance in mm^2 to the nearest of all ``corners``."""
+    """Fill ``squared``, (n,), with the squared distance in mm^2 to the nearest of ``corners``.
+
+    ``queries`` is (n, 3), ``corners`` (m, 3), both in voxels; ``spacing`` is (z, y, x) in mm.
+    """
     for query in range(len(queries)):
         best = np.inf
         for corner in range(len(corners)):

@@ -1,4 +1,4 @@
-"""Metrics that follow from the four counts of a confusion matrix."""
+"""Overlap metrics, computed from the confusion matrix of voxels."""
 
 from dataclasses import dataclass
 from math import nan
@@ -6,7 +6,7 @@ from math import nan
 
 @dataclass(frozen=True)
 class Confusion:
-    """Voxels of a scan by what the reference and the prediction say of them."""
+    """Confusion matrix: numbers of voxels of the whole scan."""
 
     true_positives: int
     false_positives: int
@@ -15,7 +15,13 @@ class Confusion:
 
 
 def confusion(both: int, in_reference: int, in_prediction: int, grid_voxels: int) -> Confusion:
-    """Complete the counts of two masks, parts of a scan of ``grid_voxels`` voxels.
+    """Compute the confusion matrix from the voxel counts of two masks.
+
+    Args:
+        both: voxels of the intersection.
+        in_reference: voxels of the reference.
+        in_prediction: voxels of the prediction.
+        grid_voxels: voxels of the whole scan.
 
     Raises:
         ValueError: the scan is smaller than the union of the two masks.
@@ -30,11 +36,11 @@ def confusion(both: int, in_reference: int, in_prediction: int, grid_voxels: int
 
 
 def overlap_metrics(counts: Confusion) -> dict[str, float]:
-    """DSC, Jaccard, sensitivity, specificity, precision and volume ratio of ``counts``.
+    """Compute DSC, Jaccard, sensitivity, specificity, precision and volume ratio.
 
-    A ratio whose denominator is zero is NaN. So with both masks empty only specificity is
-    defined, precision needs a prediction, sensitivity and volume ratio need a reference.
-    Formulas and sources: `benchmark.metrics.METRICS`.
+    A ratio with a denominator of zero is NaN: if both masks are empty, only specificity is defined;
+    precision needs a prediction, sensitivity and volume ratio need a reference. Formulas and
+    sources are in `benchmark.metrics.METRICS`.
     """
     tp, fp = counts.true_positives, counts.false_positives
     fn, tn = counts.false_negatives, counts.true_negatives

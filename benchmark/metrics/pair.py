@@ -1,4 +1,4 @@
-"""Every metric of a pair of masks."""
+"""All metrics of a reference mask and a predicted mask."""
 
 from math import nan, prod
 from typing import Any
@@ -23,28 +23,28 @@ def score(
     tolerance_mm: float,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """Every metric of `METRICS`, in its order, for one object.
+    """Compute all `METRICS` of one object.
 
     Args:
-        reference: bool (z, y, x), a crop of the scan that holds both masks whole. Beyond its
-            border is background, also where that is the border of the scan: surfaces are closed
-            there. So no value depends on the crop.
+        reference: bool (z, y, x), a crop of the scan that contains both masks completely. Outside
+            of the crop is background, even beyond the border of the scan, so surfaces are closed
+            there and the values do not depend on the crop.
         prediction: bool (z, y, x), the same crop of the prediction.
         spacing: (z, y, x) in mm.
-        grid_voxels: voxels of the whole scan; gives specificity its true negatives.
-        tolerance_mm: distance up to which NSD counts surfaces as the same.
+        grid_voxels: number of voxels of the whole scan, for the true negatives of specificity.
+        tolerance_mm: distance up to which NSD counts surfaces as equal.
         engine: code that computes surface distances: the library that defines them
-            ("reference"), the same values faster ("numpy", "numba"), or whichever of these two
-            takes less time ("auto").
+            ("reference"), a faster implementation with the same values ("numpy" or "numba"), or
+            whichever of the latter takes less time ("auto").
 
     Returns:
-        Raw values, NaN where a metric is undefined: `Metric.if_empty` tells what empty masks mean,
-        `fill_empty` applies the study's policy. Specificity is NaN where the reference fills the
-        whole scan.
+        Value by metric, in the order of `METRICS`; NaN where undefined. `Metric.if_empty` gives the
+        values for empty masks, `fill_empty` applies the policy of the study. Specificity is NaN if
+        the reference fills the whole scan.
 
     Raises:
-        ValueError: masks that are not bool, not 3D or of different shapes, a spacing or
-            tolerance out of range, or masks larger than ``grid_voxels``.
+        ValueError: the masks are not bool, not 3D, of different shapes or larger than
+            ``grid_voxels``; the spacing or tolerance is out of range; or the engine is unknown.
     """
     _check_masks(reference, prediction)
     return score_masks(
@@ -66,9 +66,9 @@ def score_masks(
     tolerance_mm: float,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """As `score`, of two masks that are cut to their boxes, such as `benchmark.masks.Mask`.
+    """Compute the same as `score` for masks that are cropped, such as `benchmark.masks.Mask`.
 
-    Time and memory are those of the two boxes, however far they lie apart.
+    Time and memory depend on the size of the two boxes, not on the distance between them.
     """
     check_numbers(spacing, tolerance_mm)
 
@@ -87,16 +87,17 @@ def surface_metrics(
     *,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD alone; arguments and values as of `score`.
+    """Compute only NSD, HD95, HD, ASD and ASSD; arguments and values are those of `score`.
 
-    The surface of a mask is the set of voxel corners that touch both foreground and background;
-    each weighs as much as the marching-cubes area of its 2 x 2 x 2 voxels. A distance runs from a
-    corner to the nearest surface corner of the other mask; corners of a slanted surface form a
-    layer about a voxel thick, which takes up to half a voxel off the distance between smooth
-    surfaces. Semantics and values are those of google-deepmind/surface-distance, and so is the
+    The surface of a mask is the set of voxel corners that touch both foreground and background,
+    weighted by the marching-cubes area of their 2 x 2 x 2 voxels. Distances run from each corner to
+    the nearest surface corner of the other mask. The corners of an oblique surface form a layer
+    about one voxel thick, so distances between smooth surfaces are underestimated by up to half a
+    voxel. Definitions and values are those of google-deepmind/surface-distance, including the
     comparison with the tolerance: ``distance <= tolerance_mm`` in float64, without slack.
 
-    NSD counts both surfaces, as it was introduced; the paper's text names the predicted one only.
+    NSD is over both surfaces, as introduced by Nikolov et al. 2021; the text of the paper mentions
+    only the predicted one. Unlike `score`, this does not check the masks, spacing and tolerance.
     """
     crops = Crop.of(reference), Crop.of(prediction)
 
@@ -108,7 +109,10 @@ def surface_metrics(
 
 
 def in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
-    """Give the metrics of `REGION`, NaN where undefined, as `score` does over the whole scan."""
+    """Compute the metrics in `REGION`, restricted to the voxels in ``region``.
+
+    They are NaN where undefined, as in `score`.
+    """
     counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
     values = overlap_metrics(confusion(*counts, volume(region)))
     return {name: values[name.removesuffix("_in_prompt")] for name in REGION}
@@ -122,7 +126,7 @@ def every_metric(
     grid_voxels: int,
     tolerance_mm: float,
 ) -> dict[str, float]:
-    """Every metric of two masks in the form of ``code``."""
+    """Compute all `METRICS` of two masks that ``code.of_mask`` converted; see `score`."""
     both, in_reference, in_prediction = code.counts(reference, prediction)
     values = overlap_metrics(confusion(both, in_reference, in_prediction, grid_voxels))
     values["volume_difference"] = (in_prediction - in_reference) * prod(spacing) / 1000
@@ -131,7 +135,7 @@ def every_metric(
 
 
 def check_numbers(spacing: Spacing, tolerance_mm: float) -> None:
-    """Raise ValueError for a spacing or a tolerance out of range."""
+    """Raise a ValueError if the spacing or the tolerance is out of range."""
     if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
         raise ValueError(f"The spacing must be three positive numbers (mm), got {spacing}.")
     if not 0 <= tolerance_mm < np.inf:

@@ -1,4 +1,4 @@
-"""All labels of a scan scored in one pass."""
+"""Scoring of all labels of a scan in one pass."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,26 +19,26 @@ def score_labels(
     engine: Engine = "auto",
     threads: int = 1,
 ) -> dict[int, dict[str, float]]:
-    """Every metric of `METRICS` for each label of two label maps of a whole scan.
+    """Compute all `METRICS` for each label of two label maps of a whole scan.
 
-    One pass over each map finds the voxels of all labels; then only these are looked at,
-    whatever the size of the scan. The values are those of `score` label by label.
+    One pass over each map locates the voxels of all labels; after that, the time does not depend on
+    the size of the scan. The values equal those of `score` for each label.
 
     Args:
-        reference: whole numbers (z, y, x), the label of each voxel of the scan.
-        prediction: the same for the prediction.
+        reference: integers (z, y, x), the label of each voxel of the scan.
+        prediction: integers (z, y, x), the predicted labels on the same grid.
         spacing: (z, y, x) in mm.
-        tolerances: label -> tolerance of NSD in mm; these labels are scored, others are background.
+        tolerances: tolerance of NSD in mm of each label to score; other labels are background.
         engine: as in `score`.
-        threads: maps and labels that are worked on at a time. Memory is that of as many objects.
+        threads: number of threads; memory grows with the number of objects in work.
 
     Returns:
-        label -> metric -> raw value, in the order of ``tolerances``; as of `score`, also for labels
-        that are on one of the maps only, or on none.
+        Values of `score` by label and metric, in the order of ``tolerances``, also for labels that
+        occur in only one of the maps, or in neither.
 
     Raises:
-        ValueError: maps that are not of whole numbers, not 3D or of different shapes, the label 0,
-            a spacing or tolerance out of range.
+        ValueError: the maps are not integer, not 3D or of different shapes; 0 is among the labels;
+            the spacing or tolerance is out of range; or the engine is unknown.
     """
     if reference.shape != prediction.shape:
         raise ValueError(
@@ -58,7 +58,7 @@ def score_labels(
             engine=engine,
         )
 
-    with ThreadPoolExecutor(threads) as pool:  # the compiled code and most of numpy free the lock
+    with ThreadPoolExecutor(threads) as pool:  # the compiled code and most of numpy release the GIL
         each: Callable[..., Iterable[Any]] = map if threads == 1 else pool.map
         truth, found = each(LabelMap, (reference, prediction))
         return dict(zip(tolerances, each(score_one, tolerances), strict=True))

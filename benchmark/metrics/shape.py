@@ -1,14 +1,14 @@
-"""How regular an object is: box ratio, convex ratio, inverse rotational inertia, elongation.
+"""Shape metrics: box ratio, convex ratio, inverse rotational inertia (IRI), elongation and others.
 
-Box ratio, convex ratio and IRI of a 2D mask are the metrics of the paper (section 5.3.4), which
-takes them from BiomedParse (Zhao et al. 2024, arXiv 2405.12971). Code for them was not found in its
-repository: that IRI is normalised to 1 for a disc is inferred from its published values, and the
-hull of whole voxels is this project's choice. The 3D forms put volume in the place of area; they,
-elongation and surface to volume are this project's extension.
+Box ratio, convex ratio and IRI of 2D masks are the metrics of the paper (section 5.3.4), after
+BiomedParse (Zhao et al. 2024, arXiv 2405.12971). The repository of BiomedParse contains no code for
+them: the normalisation of IRI to 1 for a disc is inferred from the published values, and the convex
+hull of whole voxels is a choice of this project. The 3D versions, with volume in place of area, as
+well as elongation and surface to volume are extensions by this project.
 
-A mask is taken as the union of its solid voxels throughout, not as a set of points: the hull
-encloses whole voxels, and moments include each voxel's own. So every value is defined for a single
-voxel, and box ratio, convex ratio and IRI never exceed 1.
+A mask is treated as the union of solid voxels, not as a set of points: the hull encloses whole
+voxels, and moments include those of each voxel about its own centre. All values are therefore
+defined for a single voxel, and box ratio, convex ratio and IRI never exceed 1.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,20 @@ from benchmark.metrics.surface_numpy import surface_area
 
 
 def shape_2d(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
-    """Shape of one slice of an object.
+    """Compute the shape metrics of one slice of an object.
 
     Args:
         mask: bool (rows, columns).
-        spacing: (rows, columns) in mm; the paper counts pixels, which is (1, 1).
+        spacing: (rows, columns) in mm; (1, 1) gives the paper's metrics, which count pixels.
 
     Returns:
-        box_ratio: area / area of the tightest box along the axes.
+        box_ratio: area / area of the tightest axis-aligned box.
         convex_ratio: area / area of the convex hull of all pixel corners.
-        iri: A^2 / (2 pi RI), RI the integral of the squared distance to the centroid over the
-            area A: 1 for a disc, 3/pi = 0.955 for a square, towards 0 the more it is spread out.
-        elongation: square root of the smallest over the largest principal second moment: 1 for a
-            disc or a square, b/a for an ellipse of semi-axes a > b.
+        iri: A^2 / (2 pi RI), where RI is the integral over the area A of the squared distance to
+            the centroid: 1 for a disc, 3/pi = 0.955 for a square, closer to 0 for shapes that are
+            more spread out.
+        elongation: square root of the smallest / largest principal second moment: 1 for a disc or
+            a square, b/a for an ellipse with semi-axes a > b.
 
     Raises:
         ValueError: the mask is empty, not bool or not 2D, or the spacing is not positive.
@@ -44,19 +45,19 @@ def shape_2d(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str,
 
 
 def shape_3d(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> dict[str, float]:
-    """Shape of an object.
+    """Compute the shape metrics of an object in 3D.
 
     Args:
         mask: bool (z, y, x).
         spacing: (z, y, x) in mm.
 
     Returns:
-        box_ratio, convex_ratio, elongation: as in `shape_2d`, by volume.
-        iri: RI of the ball of the same volume / RI, which for a volume V is
-            (3/5) V (3V / 4 pi)^(2/3) / RI: 1 for a ball, 0.924 for a cube.
-        surface_to_volume: area / volume in 1/mm, the area by the marching-cubes table of
-            google-deepmind/surface-distance, that is the weights of the surface metrics; the
-            steps between voxels make it some 9 % more than the area of a smooth ball.
+        box_ratio, convex_ratio, elongation: as in `shape_2d`, with volumes.
+        iri: rotational inertia RI of the ball of the same volume / that of the object. For a
+            volume V this is (3/5) V (3V / 4 pi)^(2/3) / RI: 1 for a ball, 0.924 for a cube.
+        surface_to_volume: area / volume in 1/mm. The area is that of the marching-cubes table of
+            google-deepmind/surface-distance, as in the surface metrics; the staircase of voxels
+            makes it about 9 % larger than that of a smooth ball.
 
     Raises:
         ValueError: the mask is empty, not bool or not 3D, or the spacing is not positive.
@@ -90,14 +91,17 @@ def _shape(mask: NDArray[np.bool_], spacing: Sequence[float], dimensions: int) -
 
 
 def _marginal(mask: NDArray[np.bool_], *kept: int) -> NDArray[np.int64]:
-    """Count the voxels of ``mask`` along all axes but the ``kept`` ones."""
+    """Count the voxels of ``mask`` along all axes except the ``kept`` ones."""
     others = tuple(axis for axis in range(mask.ndim) if axis not in kept)
     counts: NDArray[np.int64] = mask.sum(axis=others, dtype=np.int64)
     return counts
 
 
 def _principal_moments(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
-    """Second central moments per unit of volume along the principal axes, ascending, in mm^2."""
+    """Return the second central moments along the principal axes, per unit volume, ascending.
+
+    They are in mm^2.
+    """
     counts = [_marginal(mask, axis) for axis in range(mask.ndim)]
     offsets = []
     for count, step in zip(counts, spacing, strict=True):
@@ -105,7 +109,7 @@ def _principal_moments(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDA
         offsets.append(position - np.average(position, weights=count))
     covariance = np.diag(
         [
-            np.average(offset**2, weights=count) + step**2 / 12  # of the centres, of a voxel
+            np.average(offset**2, weights=count) + step**2 / 12  # between voxels + within one
             for offset, count, step in zip(offsets, counts, spacing, strict=True)
         ]
     )
@@ -116,17 +120,20 @@ def _principal_moments(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDA
 
 
 def _round_moment(size: float, dimensions: int) -> float:
-    """Second moment about the centroid, per unit, of the disc or ball of ``size``, in mm^2."""
+    """Return the second moment about its centroid, per unit size, of a disc or ball, in mm^2.
+
+    ``size`` is the area in mm^2 or the volume in mm^3.
+    """
     if dimensions == 2:
         return size / (2 * pi)
     return 3 / 5 * float((3 * size / (4 * pi)) ** (2 / 3))
 
 
 def _hull_volume(mask: NDArray[np.bool_]) -> float:
-    """Volume (2D: area), in voxels, of the convex hull of all voxel corners.
+    """Return the volume (2D: area), in voxels, of the convex hull of all voxel corners.
 
-    A corner between two others of its grid line is no vertex of the hull, so that the ends of the
-    lines are enough; there are few of them.
+    A corner between two others on a grid line is not a vertex of the hull, so the ends of each line
+    are enough; they are few.
     """
     from scipy.spatial import ConvexHull
 
@@ -146,7 +153,7 @@ def _hull_volume(mask: NDArray[np.bool_]) -> float:
 
 
 def _ends_of_lines(points: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
-    """Keep the first and the last of the ``points`` (n, d) on each grid line along ``axis``."""
+    """Keep the first and last of the ``points``, (n, d), on each grid line along ``axis``."""
     others = [other for other in range(points.shape[1]) if other != axis]
     points = points[np.lexsort([points[:, column] for column in (axis, *others)])]
     changes = np.any(np.diff(points[:, others], axis=0) != 0, axis=1)

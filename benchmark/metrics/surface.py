@@ -1,4 +1,4 @@
-"""Metrics of the distance between two surfaces, in mm."""
+"""Surface metrics, from the distances between two surfaces in mm."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 Spacing = tuple[float, float, float]
 Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Distance (mm) of each surface corner to the other surface, and its area (mm^2)."""
+"""Distances (mm) of the corners of a surface to the other one, and their areas (mm^2); (n,)."""
 
 
 SHARE = 0.95  # of the area, for HD95
 
 
 class Directed(NamedTuple):
-    """What the metrics need to know of the distances of one surface to the other."""
+    """Summary of the distances from one surface to the other."""
 
     area: float  # of the surface, mm^2
     within: float  # area within the tolerance, mm^2
@@ -24,7 +24,7 @@ class Directed(NamedTuple):
 
 
 def metrics(one: Directed, other: Directed) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD of the two directions."""
+    """Compute NSD, HD95, HD, ASD and ASSD from the summaries of the two directions."""
     area = one.area + other.area
     return {
         "nsd": (one.within + other.within) / area,
@@ -36,7 +36,7 @@ def metrics(one: Directed, other: Directed) -> dict[str, float]:
 
 
 def directed(of: Distances, tolerance_mm: float) -> Directed:
-    """Sum up the distances of one surface; compared with the tolerance in float64, no slack."""
+    """Summarise the distances of one surface; the tolerance is compared in float64, no slack."""
     distances, areas = of
     return Directed(
         area=float(areas.sum()),
@@ -47,16 +47,18 @@ def directed(of: Distances, tolerance_mm: float) -> Directed:
     )
 
 
-_FEW = 4000  # to sort them takes less time than a histogram
+_FEW = 4000  # up to so many, sorting is faster than a histogram
 _BINS = 4096
-_ROUNDING = 1e-9  # of a share of area: sums of areas differ by less, whatever their order
+_ROUNDING = 1e-9  # bounds the effect of the order of summation on a share of the area
 
 
 def percentile(distances: NDArray[np.float64], areas: NDArray[np.float64], share: float) -> float:
-    """Least of the ``distances`` that, with all below it, hold ``share`` of the ``areas``.
+    """Return the area-weighted percentile of ``distances``, (n,), at ``share``.
 
-    A histogram finds the few distances that come into question, so that only they are sorted.
-    Where the order of summation could decide, all are sorted and summed as the library does.
+    This is the smallest distance up to which corners make up at least ``share`` of the ``areas``,
+    as in google-deepmind/surface-distance. A histogram selects the few distances that have to be
+    sorted. If the result might depend on the order of summation, all of them are sorted and summed
+    as in that library.
     """
     if len(distances) > _FEW and (longest := float(distances.max())) > 0:
         bins = (distances * (_BINS / longest)).astype(np.int16)

@@ -1,10 +1,11 @@
-"""Surface distances compiled by numba: 64 corners a machine word.
+"""The numba engine: surface distances on packed bits, 64 corners per machine word.
 
-Packed voxels give the surface of 64 corners in a dozen bit operations, and the surface as rows of
-bits along x gives the nearest corner of a row by counting zeros. A corner is compared with the
-rows of the other surface in order of their distance in the (z, y) plane, until that alone is no
-less than the best found. What is farther than the table of offsets reaches is left to all pairs,
-or to a tree where these are many. Distances are computed from integer offsets in float64.
+With voxels packed along x, a dozen bit operations find the surface at 64 corners, and counting
+zeros finds the nearest corner in a row. Corners close to the other surface are solved by trying the
+shortest offsets for 64 corners at a time. For the others, rows are searched in order of their
+distance in the (z, y) plane until this distance exceeds the best one found. Corners farther away
+than the table of row offsets are compared with all corners, or by a k-d tree if these are many.
+Distances are computed in float64 from integer offsets.
 """
 
 from functools import lru_cache
@@ -22,22 +23,25 @@ from benchmark.metrics.surface import Directed, Spacing
 from benchmark.metrics.surface_kernels import Shift
 from benchmark.metrics.surface_numpy import Counts, corner_areas, nearest_by_tree
 
-_STEPS = 200  # steps that all corners of a word are tried with at once
-_OFFSETS = 2048  # rows looked at for a corner before it is left to all pairs or the tree
-_PAIRS = 20_000_000  # pairs of corners up to which looking at all beats building a tree
+_STEPS = 200  # steps tried with all corners of a word at once
+_OFFSETS = 2048  # approximate number of rows searched for a corner
+_PAIRS = 20_000_000  # up to so many pairs of corners, comparing all is faster than a tree
 
 
 class Bits(NamedTuple):
-    """A mask: bit x of a row of ``words`` is voxel x of its box; an empty row on each side."""
+    """A packed mask: bit x of a row of ``words`` is voxel x of its box.
+
+    There is an empty row on each side along z and y.
+    """
 
     words: Words  # (nz + 2, ny + 2, nx // 64 + 1)
     box: Box
 
 
 class Surface(NamedTuple):
-    """A surface in its own box of corners, with `kernels.MARGIN` around it."""
+    """A surface on the corners of the box of its mask, with a margin of `kernels.MARGIN`."""
 
-    rows: Words  # (nz, ny, words): bit x of a row is set where corner (z, y, x) is of the surface
+    rows: Words  # (nz, ny, words): bit x of a row says whether corner (z, y, x) is on the surface
     ends: NDArray[np.int32]  # (nz, ny, 2): first and last corner of a row; first > last if empty
     corners: NDArray[np.int32]  # (n, 3), raster order
     areas: NDArray[np.float64]  # (n,), mm^2
@@ -45,7 +49,7 @@ class Surface(NamedTuple):
 
 
 def of_mask(mask: Boxed) -> Bits:
-    """Pack a mask; that of a label by its runs, without a look at its voxels."""
+    """Pack a mask into bits; a `Label` is packed from its runs, without reading its voxels."""
     nz, ny, nx = (stop - start for start, stop in zip(mask.box[::2], mask.box[1::2], strict=True))
     words = np.zeros((nz + 2, ny + 2, nx // 64 + 1), np.uint64)
     if isinstance(mask, Label):
@@ -57,7 +61,7 @@ def of_mask(mask: Boxed) -> Bits:
 
 
 def counts(reference: Bits, prediction: Bits) -> Counts:
-    """As `benchmark.metrics.surface_numpy.counts`."""
+    """Count the voxels of the intersection, of the reference and of the prediction."""
     shift = _apart(reference.box, prediction.box)
     return (
         kernels.shared(reference.words, prediction.words, shift),
@@ -69,7 +73,7 @@ def counts(reference: Bits, prediction: Bits) -> Counts:
 def surface_metrics(
     reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD."""
+    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
     here, there = _surface(reference, spacing), _surface(prediction, spacing)
     return surface.metrics(
         _directed(here, there, spacing, tolerance_mm),
@@ -78,7 +82,7 @@ def surface_metrics(
 
 
 def _apart(one: Box, other: Box) -> Shift:
-    """Give what has to be added to a place in the first box to name it in the other."""
+    """Return the offset from positions relative to the first box to those relative to the other."""
     return one[0] - other[0], one[2] - other[2], one[4] - other[4]
 
 
@@ -100,7 +104,7 @@ def _directed(here: Surface, there: Surface, spacing: Spacing, tolerance_mm: flo
         queries = here.corners[left] + np.array(shift, np.int32)
         squared[left] = _far(queries, there, spacing, tolerance_mm)
     area, within, moment, farthest = kernels.summed_up(squared, here.areas, tolerance_mm)
-    distances = squared  # their roots by now
+    distances = squared  # `summed_up` took the roots in place
     limit = kernels.percentile(distances, here.areas, surface.SHARE, area)
     if limit < 0:
         limit = surface.percentile(distances, here.areas, surface.SHARE)
@@ -110,7 +114,10 @@ def _directed(here: Surface, there: Surface, spacing: Spacing, tolerance_mm: flo
 def _far(
     queries: NDArray[np.int32], there: Surface, spacing: Spacing, tolerance_mm: float
 ) -> NDArray[np.float64]:
-    """Squared distance of each of ``queries`` (n, 3), seen from the box of ``there``."""
+    """Return the squared distance in mm^2 of each query to the surface ``there``, (n,).
+
+    ``queries``, (n, 3), are positions relative to the box of that surface.
+    """
     squared = np.empty(len(queries))
     if len(queries) * len(there.corners) <= _PAIRS // 100:
         nearest_kernels.all_pairs(queries, there.corners, spacing, squared)
@@ -132,14 +139,17 @@ def _far(
 
 @lru_cache(maxsize=64)
 def _steps(spacing: Spacing, number: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The ``number`` shortest steps (n, 3) on the grid, and their squares in mm^2."""
+    """Return the shortest offsets on the grid, (n, 3), and their squared lengths in mm^2, (n,).
+
+    There are at most ``number``, ascending by length.
+    """
     z, y, x = np.mgrid[
         -kernels.REACH : kernels.REACH + 1,
         -kernels.REACH : kernels.REACH + 1,
         -kernels.REACH : kernels.REACH + 1,
     ]
     squared = (z * spacing[0]) ** 2 + (y * spacing[1]) ** 2 + (x * spacing[2]) ** 2
-    # Beyond this length steps are missing that reach farther along the finest axis.
+    # Longer steps are incomplete: the cube lacks those that go farther along the finest axis.
     whole = squared < (min(spacing) * (kernels.REACH + 1)) ** 2
     order = np.argsort(squared[whole], kind="stable")[:number]
     steps = np.stack([axis[whole][order] for axis in (z, y, x)], axis=1).astype(np.int32)
@@ -150,7 +160,10 @@ def _steps(spacing: Spacing, number: int) -> tuple[NDArray[np.int32], NDArray[np
 def _offsets(
     z_step: float, y_step: float, number: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The nearest ``number`` or so of offsets (n, 2) between rows, and their squares in mm^2."""
+    """Return the shortest offsets between rows, (n, 2), and their squared lengths in mm^2, (n,).
+
+    There are about ``number``, ascending by length.
+    """
     radius = float(np.sqrt(number * z_step * y_step / np.pi))
     radius = max(radius, 3 * z_step, 3 * y_step)
     most_z, most_y = int(radius / z_step), int(radius / y_step)

@@ -1,4 +1,4 @@
-"""The loops of `benchmark.metrics.surface_fast`: packed voxels, their surface, its distances."""
+"""Compiled loops of `benchmark.metrics.surface_fast` over packed voxels, corners and distances."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ from benchmark.boxes import Box
 from benchmark.metrics.compiled import Words, compiled, leading_zeros, population, trailing_zeros
 
 Shift = tuple[int, ...]
-REACH = 4  # voxels a step of `nearest_kernels.by_steps` goes along an axis at most
+REACH = 4  # largest step of `nearest_kernels.by_steps` along an axis, in voxels
 BINS = 4096  # of a histogram of distances
-ROUNDING = 1e-9  # of a share of area: sums of areas differ by less, whatever their order
-MARGIN = 2 * REACH  # empty rows around a surface; along x a word before and two after it
+ROUNDING = 1e-9  # bounds the effect of the order of summation on a share of the area
+MARGIN = 2 * REACH  # empty rows around a surface; along x, one word before and two after it
 
 
 @compiled
 def _from(row: Words, start: int) -> np.uint64:
-    """64 bits of a row from bit ``start`` on, which may lie outside of it."""
+    """Return the 64 bits of a row from bit ``start`` on; bits outside of the row are 0."""
     w, shift = start >> 6, np.uint64(start & 63)
     word = np.uint64(0)
     if 0 <= w < len(row):
@@ -29,7 +29,10 @@ def _from(row: Words, start: int) -> np.uint64:
 def fill(
     starts: NDArray[np.int64], stops: NDArray[np.int64], shape: Shift, box: Box, words: Words
 ) -> None:
-    """Set the bits of runs of voxels; places in a flat array of ``shape``, ``words`` of ``box``."""
+    """Set the bits of runs of voxels in ``words``, (nz + 2, ny + 2, words), the mask of ``box``.
+
+    ``starts`` and ``stops``, (runs,), are half-open flat indices into an array of ``shape``.
+    """
     _, ny, nx = shape
     for run in range(len(starts)):
         row = starts[run] // nx
@@ -56,7 +59,7 @@ def ones(words: Words) -> int:
 
 @compiled
 def shared(words: Words, others: Words, shift: Shift) -> int:
-    """Count the bits set in both; ``shift`` leads from a place in one to that in the other."""
+    """Count the bits set in both; ``shift`` is added to a position in the first for the other."""
     count = 0
     for z in range(words.shape[0]):
         other_z = z + shift[0]
@@ -75,9 +78,14 @@ def shared(words: Words, others: Words, shift: Shift) -> int:
 
 @compiled
 def surface_rows(words: Words) -> tuple[Words, NDArray[np.int32], int]:
-    """Rows of surface corners in their `MARGIN`, their ends and the number of corners.
+    """Find the surface corners of a packed mask.
 
-    ``words`` are the voxels, (nz + 2, ny + 2, words), with an empty row on each side.
+    Args:
+        words: (nz + 2, ny + 2, words), the voxels, with an empty row on each side.
+
+    Returns:
+        The corners as rows of bits with a `MARGIN`, the first and last corner of each row (first >
+        last if it has none), and the number of corners.
     """
     nz, ny, nw = words.shape[0] - 1, words.shape[1] - 1, words.shape[2]
     one, last = np.uint64(1), np.uint64(63)
@@ -110,9 +118,14 @@ def surface_rows(words: Words) -> tuple[Words, NDArray[np.int32], int]:
 def corners(
     words: Words, rows: Words, count: int, area_of: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Corners of the surface and their areas.
+    """Return the corners of the surface, (count, 3) in raster order, and their areas, (count,).
 
-    ``area_of``: by the code of the 2 x 2 x 2 voxels around a corner, the first voxel in bit 7.
+    Args:
+        words: (nz + 2, ny + 2, words), the voxels.
+        rows: the surface, from `surface_rows`; corners are positions in it.
+        count: number of corners.
+        area_of: (256,), area by the code of the 2 x 2 x 2 voxels around a corner, of which the
+            first is bit 7.
     """
     corners = np.empty((count, 3), dtype=np.int32)
     areas = np.empty(count, dtype=np.float64)
@@ -147,7 +160,10 @@ def corners(
 def summed_up(
     squared: NDArray[np.float64], areas: NDArray[np.float64], tolerance_mm: float
 ) -> tuple[float, float, float, float]:
-    """Take the root of ``squared`` in place; area, area within, moment and farthest of them."""
+    """Take the square root of ``squared`` in place and summarise the distances.
+
+    Return area, area within the tolerance, moment and farthest, as in `surface.Directed`.
+    """
     area = within = moment = farthest = 0.0
     for corner in range(len(squared)):
         distance = np.sqrt(squared[corner])
@@ -164,9 +180,9 @@ def summed_up(
 def percentile(
     distances: NDArray[np.float64], areas: NDArray[np.float64], share: float, area: float
 ) -> float:
-    """As `benchmark.metrics.surface.percentile`, -1 where the order of summation could decide.
+    """Compute `benchmark.metrics.surface.percentile`; -1 if the order of summation could matter.
 
-    Histograms of ever fewer distances, until a bin holds but one.
+    Histograms of ever narrower ranges are computed until a bin contains a single value.
     """
     number = min(len(distances), BINS)
     sums = np.empty(number)

@@ -1,4 +1,4 @@
-"""Surface distances with numpy and scipy alone; the parts that both own engines share."""
+"""The numpy engine: surface distances with numpy and scipy, and code shared with numba's."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,19 +11,19 @@ from benchmark.boxes import EMPTY, Boxed, Crop, overlap, relative, slices
 from benchmark.metrics.surface import Distances, Spacing, directed, metrics
 
 Counts = tuple[int, int, int]
-"""Voxels of both masks, of the reference, of the prediction."""
+"""Numbers of voxels of the intersection, of the reference and of the prediction."""
 
-_SLAB = 1 << 20  # corners coded at a time: bounds the memory and stays in the processor's cache
+_SLAB = 1 << 20  # corners coded at a time: bounds the memory and fits in the CPU cache
 _NEAR_TIE = 1e-9  # relative; far above the rounding of a distance, far below a voxel
 
 
 def of_mask(mask: Boxed) -> Boxed:
-    """Cut the voxels out once."""
+    """Read the crop once, since a mask may compute it on each access."""
     return Crop(mask.crop, mask.box)
 
 
 def counts(reference: Boxed, prediction: Boxed) -> Counts:
-    """Count the voxels of both, of the reference and of the prediction."""
+    """Count the voxels of the intersection, of the reference and of the prediction."""
     shared = overlap(reference.box, prediction.box)
     both = 0
     if shared != EMPTY:
@@ -35,15 +35,15 @@ def counts(reference: Boxed, prediction: Boxed) -> Counts:
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD."""
+    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
     there, back = surface_distances(reference, prediction, spacing, tolerance_mm)
     return metrics(directed(there, tolerance_mm), directed(back, tolerance_mm))
 
 
 class Surface(NamedTuple):
-    """Corners that touch fore- and background, (n, 3) int64 (z, y, x); their areas in mm^2.
+    """Corners that touch foreground and background, (n, 3) int64 (z, y, x), and areas in mm^2.
 
-    Corner (z, y, x) lies between voxels (z-1, y-1, x-1) and (z, y, x).
+    Corner (z, y, x) is between the voxels (z-1, y-1, x-1) and (z, y, x).
     """
 
     corners: NDArray[np.int64]
@@ -56,10 +56,10 @@ def surface_distances(
     spacing: Spacing,
     tolerance_mm: float,
 ) -> tuple[Distances, Distances]:
-    """Distances of the corners of the reference and of the prediction, in raster order.
+    """Compute the distances of the corners of the reference and of the prediction.
 
-    The masks are not empty. ``tolerance_mm`` names the distance at which the last
-    bit counts, as it is compared with the distances.
+    Corners are in raster order; neither mask may be empty. Near ``tolerance_mm``, distances are
+    exact to the last bit, because they are compared with it.
     """
     here, there = (_surface(mask, spacing) for mask in (reference, prediction))
     return (
@@ -75,14 +75,17 @@ def _surface(mask: Boxed, spacing: Spacing) -> Surface:
 
 
 def surface_area(mask: Boxed, spacing: Spacing) -> float:
-    """Marching-cubes area of a mask that is not empty, in mm^2; beyond its box is background."""
+    """Return the marching-cubes area of a mask in mm^2; outside of its box is background."""
     codes = (part for _, part in _slabs(np.pad(mask.crop, 1).view(np.uint8)))
     occurrences = sum(np.bincount(part, minlength=256) for part in codes)
     return float(occurrences @ corner_areas(spacing))
 
 
 def _slabs(padded: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Corners of the surface and codes of their 2 x 2 x 2 voxels, the first voxel in bit 7."""
+    """Yield slabs of surface corners, (n, 3), with the codes of their 2 x 2 x 2 voxels, (n,).
+
+    The first voxel is bit 7 of the code. ``padded`` is a mask with a margin of one voxel.
+    """
     step = max(1, _SLAB // (padded.shape[1] * padded.shape[2]))
     for start in range(0, len(padded) - 1, step):
         codes: Any = padded[start : start + step + 1]
@@ -98,7 +101,7 @@ def _slabs(padded: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArr
 def _nearest(
     here: Surface, there: Surface, spacing: Spacing, tolerance_mm: float
 ) -> NDArray[np.float64]:
-    """Distance of each corner of ``here`` to the nearest of ``there``: 0 for those they share."""
+    """Return the distance of each corner of ``here`` to the nearest of ``there``, in mm."""
     low = np.minimum(here.corners.min(axis=0), there.corners.min(axis=0))
     shape = np.maximum(here.corners.max(axis=0), there.corners.max(axis=0)) - low + 1
     keys, others = (
@@ -117,11 +120,12 @@ def nearest_by_tree(
     spacing: Spacing,
     tolerance_mm: float,
 ) -> NDArray[np.float64]:
-    """Distance in mm of each of ``queries`` (n, 3) to the nearest of ``corners`` (m, 3).
+    """Return the distance in mm of each of ``queries``, (n, 3), to the nearest of ``corners``.
 
-    The tree finds a nearest corner up to rounding; the distance is then computed from the integer
-    offset. Among corners equally far but for the last bit the tree may take the larger value.
-    That matters only just beyond the tolerance, so there the least of all is taken.
+    ``corners`` is (m, 3), in voxels like the queries. A k-d tree finds the nearest corner up to
+    rounding, and the distance is recomputed from the integer offset. If corners are equally far up
+    to the last bit, the tree may choose one that is not the minimum. This matters only just above
+    the tolerance, so the minimum of all candidates is taken there.
     """
     from scipy.spatial import cKDTree
 
@@ -139,17 +143,18 @@ def nearest_by_tree(
 
 
 def offset_length(offsets: NDArray[np.int64], spacing: Spacing) -> NDArray[np.float64]:
-    """Length in mm of offsets (n, 3), rounded as in scipy's distance transform."""
+    """Return the length in mm of ``offsets``, (n, 3), rounded as in scipy's distance transform."""
     z, y, x = ((offsets[:, axis] * spacing[axis]) ** 2 for axis in range(3))
     return np.asarray(np.sqrt(z + y + x), dtype=np.float64)
 
 
 @lru_cache(maxsize=64)
 def corner_areas(spacing: Spacing) -> NDArray[np.float64]:
-    """Area in mm^2 of the marching-cubes surface by code (256,); read-only.
+    """Return the area in mm^2 of the marching-cubes surface by voxel code, (256,), read-only.
 
-    The same as ``create_table_neighbour_code_to_surface_area`` of google-deepmind/surface-distance,
-    from its table of normals and in its order of operations, without a Python loop a call.
+    The values are those of ``create_table_neighbour_code_to_surface_area`` in
+    google-deepmind/surface-distance, from its table of normals and in its order of operations, but
+    vectorised.
     """
     normals = _normals()
     for axis, (one, other) in enumerate(((1, 2), (0, 2), (0, 1))):
@@ -161,7 +166,7 @@ def corner_areas(spacing: Spacing) -> NDArray[np.float64]:
 
 
 def _normals() -> NDArray[np.float64]:
-    """Normals of the triangles by code, (256, most triangles, 3), zero where there are fewer."""
+    """Return the normals of the triangles by code, (256, triangles, 3), padded with zeros."""
     from surface_distance import lookup_tables
 
     table = lookup_tables._NEIGHBOUR_CODE_TO_NORMALS

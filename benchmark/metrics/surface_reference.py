@@ -1,4 +1,4 @@
-"""Surface metrics by the library that defines them, google-deepmind/surface-distance."""
+"""The reference engine: surface metrics by google-deepmind/surface-distance, which defines them."""
 
 import threading
 import warnings
@@ -13,20 +13,20 @@ from benchmark.metrics.surface_numpy import counts, of_mask
 
 __all__ = ["counts", "of_mask", "surface_metrics"]
 
-# The filters of `warnings` belong to the process, so two threads may not change them at once.
+# The filters of `warnings` are global to the process, so threads must not change them at once.
 _FILTERS = threading.Lock()
 
 
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """NSD, HD95, HD, ASD and ASSD of two masks, neither empty."""
+    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
     import surface_distance as sd
 
     box = hull([reference.box, prediction.box])
     masks = inside(reference, box), inside(prediction, box)
     with _FILTERS, warnings.catch_warnings():
-        # The released package reaches scipy through names that scipy has deprecated.
+        # The released package uses names that scipy has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         distances = sd.compute_surface_distances(*masks, spacing)
     return {
@@ -39,7 +39,7 @@ def surface_metrics(
 
 
 def _pooled_mean(distances: Mapping[str, NDArray[np.float64]]) -> float:
-    """Mean over both directions, which the library itself does not compute."""
+    """Return the area-weighted mean over both directions, which the library does not compute."""
     ways = (("gt_to_pred", "gt"), ("pred_to_gt", "pred"))
     lengths = np.concatenate([distances[f"distances_{way}"] for way, _ in ways])
     areas = np.concatenate([distances[f"surfel_areas_{side}"] for _, side in ways])
