@@ -1,4 +1,4 @@
-"""Unpacking of downloads, which are taken for hostile: safe, bounded, whole or not at all."""
+"""Safe unpacking of downloaded archives, which are not trusted: bounded, and all or nothing."""
 
 import shutil
 from collections.abc import Sequence
@@ -28,16 +28,28 @@ def unpack(
     password: str | None = None,
     limits: Limits | None = None,
 ) -> Path:
-    """Unpack a zip, 7z or tar archive into the new folder ``target``; return ``target``.
+    """Unpack a zip, 7z or tar archive into the folder ``target``.
 
-    ``sha256`` is that of the archive; ``members`` are patterns (``*`` stands for slashes too) of
-    what is unpacked, all where there are none. Side files of macOS are left out. A marker beside
-    the folder says of which archive it was made, so nothing is unpacked twice; ``target`` is there
-    only when all is done.
+    macOS metadata (``__MACOSX``, ``._*``) is left out. A marker file beside the folder records the
+    archive and the members, so that the same request is not repeated; anything else in ``target``
+    is replaced. The folder only exists once unpacking is complete.
 
-    Raises `DamagedArchiveError` for one that cannot be read; `ArchiveError` for one that holds a
-    path out of the folder, a link, a device, a name twice, or more than ``limits``; `PasswordError`
-    for a password that is missing or wrong. Then there is no ``target``.
+    Args:
+        archive: file to unpack.
+        target: folder to create.
+        sha256: hash of the archive, for the marker; it is not checked.
+        members: patterns of the members to unpack, where ``*`` also matches slashes; all if empty.
+        password: password of an encrypted zip or 7z archive.
+        limits: bounds on number and size of the members; None for the defaults.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        DamagedArchiveError: the archive cannot be read.
+        PasswordError: the password is missing or wrong.
+        ArchiveError: the archive contains a path outside of the folder, a link, a device, a
+            duplicate name, more than ``limits`` allow, or none of the ``members``.
     """
     made_of = {"sha256": sha256, "members": list(members)}
     found = marker(target)
@@ -45,7 +57,7 @@ def unpack(
         return target
     unfinished = target.parent / f".{target.name}.unpacking"
     _marker(target).unlink(missing_ok=True)
-    for leftover in (unfinished, target):  # of a job that was killed, or of another archive
+    for leftover in (unfinished, target):  # from a killed job, or from another archive
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -63,7 +75,10 @@ def unpack(
 
 
 def marker(target: Path) -> dict[str, Any] | None:
-    """What the marker of an unpacked folder says: ``sha256``, ``members``, ``files``, ``bytes``."""
+    """Read the marker of an unpacked folder; None if the folder or its marker is missing.
+
+    Its keys are ``sha256``, ``members``, and the counts ``files`` and ``bytes``.
+    """
     if not (target.is_dir() and _marker(target).is_file()):
         return None
     return dict(read_json(_marker(target)))

@@ -1,4 +1,4 @@
-"""Reading of zip, tar and 7z; what is done with the members is the guard's decision."""
+"""Reading of zip, tar and 7z archives; a `Guard` decides what happens to each member."""
 
 import lzma
 import shutil
@@ -17,7 +17,10 @@ _BLOCK = 1 << 20
 
 
 def pour(archive: Path, password: str | None, guard: Guard) -> None:
-    """Write all members that the guard accepts. Raises `ArchiveError` or `PasswordError`."""
+    """Write all members that ``guard`` accepts; the suffix of ``archive`` decides on its format.
+
+    Raise a `DamagedArchiveError`, a `PasswordError`, or another `ArchiveError` of the guard.
+    """
     name = archive.name.lower()
     read = _zip if name.endswith(".zip") else _seven if name.endswith(".7z") else _tar
     with _told(archive, password):
@@ -26,7 +29,7 @@ def pour(archive: Path, password: str | None, guard: Guard) -> None:
 
 @contextmanager
 def _told(archive: Path, password: str | None) -> Iterator[None]:
-    """Errors of the libraries as our own."""
+    """Convert exceptions of the archive libraries to `ArchiveError`."""
     from py7zr.exceptions import ArchiveError as SevenError
     from py7zr.exceptions import PasswordRequired
     from pyzipper.zipfile import BadZipFile
@@ -37,12 +40,12 @@ def _told(archive: Path, password: str | None) -> Iterator[None]:
         yield
     except PasswordRequired:
         raise PasswordError(f"{archive.name} needs a password.") from None
-    except RuntimeError as error:  # what zipfile raises for a password
+    except RuntimeError as error:  # raised by zipfile for a missing or wrong password
         if "password" not in str(error).lower():
             raise
         raise PasswordError(f"{archive.name} needs a password, or a different one.") from None
     except damaged as error:
-        if password is not None:  # 7z cannot tell a wrong one from damage
+        if password is not None:  # in 7z, a wrong password looks like damage
             raise PasswordError(f"{archive.name} is damaged, or the password is wrong.") from None
         raise DamagedArchiveError(
             f"{archive} is damaged, or its format is unknown ({error})."
@@ -62,7 +65,7 @@ def _zip(archive: Path, password: str | None, guard: Guard) -> None:
 
 
 def _kind(mode: int, is_folder: bool) -> str:
-    """What a member is by its Unix mode, which is zero where the archive tells none."""
+    """Return the kind of a member by its Unix mode, which is 0 if the archive has none."""
     if is_folder or stat.S_ISDIR(mode):
         return "folder"
     if stat.S_ISLNK(mode):

@@ -1,4 +1,4 @@
-"""What an archive is allowed to do: which of its members are written, where, and how much."""
+"""Safety checks on archives: which members are written, where, and how much in total."""
 
 import re
 from collections.abc import Callable
@@ -22,14 +22,14 @@ class DamagedArchiveError(ArchiveError):
 
 
 class PasswordError(ArchiveError):
-    """A password that is missing or wrong."""
+    """An archive whose password is missing or wrong."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of what an archive may hold: ``members``, and ``bytes`` when unpacked.
+    """Bounds on the number of ``members`` of an archive, and on their ``bytes`` when unpacked.
 
-    ``bytes`` of null are two hundred times those of the archive, and 10 GiB at least.
+    If ``bytes`` is None, the bound is 200 times the size of the archive, but at least 10 GiB.
     """
 
     members: int = 2_000_000
@@ -38,7 +38,19 @@ class Limits:
 
 @dataclass
 class Guard:
-    """Decides over each member of ``archive``, and counts what is written below ``folder``."""
+    """Decides what happens to each member of an archive, and counts what is written.
+
+    Attributes:
+        archive: file that is unpacked.
+        folder: folder that members are written to.
+        wanted: patterns of the members to write; all if empty.
+        limits: bounds on all members.
+        told: called with the number of bytes of each block that is written.
+        files: number of files accepted so far.
+        bytes: number of bytes written so far.
+        members: number of members seen so far, of any kind.
+        names: names of the files seen so far.
+    """
 
     archive: Path
     folder: Path
@@ -51,10 +63,10 @@ class Guard:
     names: set[str] = field(default_factory=set)
 
     def accept(self, name: str, kind: str = "file") -> Path | None:
-        """Where a member is to be written; null for a folder, and for what is not wanted.
+        """Return where to write a member; None for a folder, and for a member not wanted.
 
-        ``kind``: ``file``, ``folder``, or what else it is. Raises `ArchiveError` for what must not
-        be unpacked, wanted or not.
+        ``kind`` is "file", "folder", or a description of any other kind. Raise an `ArchiveError`
+        for a member that must not be unpacked, whether it is wanted or not.
         """
         self.members += 1
         if self.members > self.limits.members:
@@ -75,7 +87,7 @@ class Guard:
         return self.folder / below
 
     def open(self, path: Path) -> "Sink":
-        """A file to write an accepted member to; it must not be there yet."""
+        """Open a new file for an accepted member; raise an `ArchiveError` if it exists."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return Sink(path.open("xb"), self)
@@ -84,7 +96,7 @@ class Guard:
             raise
 
     def count(self, size: int) -> None:
-        """Take note of bytes that are about to be written."""
+        """Count bytes about to be written; raise an `ArchiveError` if they exceed the limit."""
         self.bytes += size
         bound = self.limits.bytes or max(10 << 30, 200 * self.archive.stat().st_size)
         if self.bytes > bound:
@@ -107,18 +119,18 @@ class Guard:
 
 
 class Sink(RawIOBase):
-    """A file that counts what is written to it."""
+    """A file whose bytes are counted by a `Guard` before they are written."""
 
     def __init__(self, file: BinaryIO, guard: Guard) -> None:
-        """``file`` is closed with the sink."""
+        """Wrap ``file``, which is closed with the sink."""
         self._file, self._guard = file, guard
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def write(self, block: bytes) -> int:  # type: ignore[override]
-        """Write after counting."""
+        """Count ``block`` and write it; return the number of bytes."""
         self._guard.count(len(block))
         return self._file.write(block)
 
