@@ -1,4 +1,4 @@
-"""The catalogue: one YAML a dataset, strictly checked, and the code that loads them."""
+"""The catalogue of datasets: one validated YAML file per dataset, and the code that loads them."""
 
 import json
 from collections.abc import Iterable
@@ -30,10 +30,10 @@ _TOLD = (
     "overlaps",
     "released",
 )
-"""Keys that are told to people and enter no stage."""
+"""Keys that are only informative: no stage of the workflow depends on them."""
 
 _RELEASED = ("source", "layout", "labels", "ignore", "channels", "view", "scans")
-"""Keys that the variant of an entry may change."""
+"""Keys that the released variant of an entry may override."""
 
 _VARIANT = "@released"
 
@@ -41,13 +41,16 @@ _DATASETS = Path(__file__).parent / "datasets"
 
 
 class Structure(Settings):
-    """What one label value means.
+    """The meaning of one label value.
 
-    ``instances``: each connected component is an object of its own (the authors' way); false: all
-    voxels of the value are one object; ``values``: each value from this one on is an object of the
-    structure; ``files``: each file is one. ``key``: what stands for the structure in the names of
-    label files (``{structure}``) or as the label of a DICOM segment, with ``*`` for any text; by
-    itself the name. ``nsd_tolerance_mm``: where the study names none.
+    Attributes:
+        name: name of the structure.
+        key: its name in label files (``{structure}``) or DICOM segments, where ``*`` stands for any
+            text; None for ``name``.
+        instances: what an object is. True: each connected component (as the authors of PAM did);
+            False: all voxels of the value; "values": each value from this one on; "files": each
+            file.
+        nsd_tolerance_mm: tolerance of NSD, if the study does not set one.
     """
 
     name: str
@@ -57,9 +60,9 @@ class Structure(Settings):
 
 
 class Licence(Settings):
-    """Under what the data may be used; ``redistributable`` is false unless known.
+    """The licence of a dataset; ``redistributable`` is false unless known.
 
-    Images and derived masks are shown in a report only where it is true.
+    Reports show images and derived masks only if it is true.
     """
 
     spdx: str | None = None
@@ -68,13 +71,13 @@ class Licence(Settings):
 
     @property
     def told(self) -> str:
-        """The licence, with what is noted about it, or that none is stated."""
+        """The licence with its note, as a text; "none stated" if there is none."""
         stated = self.spdx or "none stated"
         return f"{stated} ({self.note})" if self.note else stated
 
 
 class Dataset(Settings):
-    """A dataset of the catalogue. Every key is explained in ``docs/add-a-dataset.md``."""
+    """An entry of the catalogue; ``docs/add-a-dataset.md`` documents every key."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     name: str
@@ -101,7 +104,7 @@ class Dataset(Settings):
     released: dict[str, Any] = {}
 
     def digest(self, stage: Literal["fetch", "prepare"]) -> str:
-        """Digest of what a stage depends on: of the whole entry, only the keys that it reads."""
+        """Return the digest of the keys of the entry that a stage depends on."""
         if stage == "fetch":
             return digest(substance(self.source.model_dump()))
         told: dict[str, Any] = dict.fromkeys(_TOLD, True)
@@ -112,7 +115,10 @@ class Dataset(Settings):
 
     @property
     def published(self) -> int | None:
-        """How many scans with labels are published, as the layout counts them, if that is known."""
+        """Number of published scans with labels, each channel counted if it is used as a scan.
+
+        None if unknown.
+        """
         each = any(layout.each_channel for layout in self.layout)
         return self.scans and self.scans * (len(self.channels) if each else 1)
 
@@ -140,7 +146,7 @@ class Dataset(Settings):
         for name in value:
             if name not in _RELEASED:
                 raise ValueError(unknown_name("key of released", name, _RELEASED))
-        plain: dict[str, Any] = json.loads(json.dumps(value))  # as it is written and read back
+        plain: dict[str, Any] = json.loads(json.dumps(value))  # types as read from a file
         return plain
 
     @model_validator(mode="after")
@@ -154,15 +160,17 @@ class Dataset(Settings):
 
 
 def names() -> list[str]:
-    """Ids of all datasets that ship with the catalogue, sorted."""
+    """Return the ids of all datasets in the catalogue, sorted."""
     return sorted(p.stem for p in _DATASETS.glob("*.yaml"))
 
 
 def load(name: str) -> Dataset:
-    """Load a dataset by its catalogue id, or a user's own by the path of its YAML file.
+    """Load a dataset by its catalogue id, or a user's own dataset by the path of its YAML file.
 
-    ``D34@released`` is the entry as the authors of PAM used the dataset, with the id D34-released.
-    Raises `UserError` for an unknown id (with suggestions) and for an entry that does not validate.
+    ``D34@released`` is the dataset as the authors of PAM used it, with the id D34-released.
+
+    Raise a `UserError` for an unknown id (with suggestions), for an invalid entry, for a user's
+    dataset with an id of the catalogue, and for a released variant that does not exist.
     """
     name, varied = name.removesuffix(_VARIANT), name.endswith(_VARIANT)
     path = Path(name) if name.endswith((".yaml", ".yml")) else _DATASETS / f"{name}.yaml"
@@ -184,11 +192,11 @@ def load(name: str) -> Dataset:
 
 
 def clusters(entries: Iterable[Dataset]) -> dict[str, str]:
-    """Give, by the id of each dataset, the name of those that are no independent samples.
+    """Group datasets that are not independent samples; return the cluster of each dataset id.
 
-    In one cluster are datasets of a source collection, those of which one names the other in
-    ``overlaps``, and those that others among ``entries`` link. Its name is that of one of its
-    collections; a dataset without one is its own.
+    Two datasets are in one cluster if they come from the same source collection, if one names the
+    other or its collection in ``overlaps``, or if other ``entries`` link them. A cluster is named
+    after one of its collections; a dataset without a collection counts as its own.
     """
     known = list(entries)
     found = {entry.id: entry.collection or entry.id for entry in known}
@@ -200,7 +208,7 @@ def clusters(entries: Iterable[Dataset]) -> dict[str, str]:
 
 
 def _released(dataset: Dataset, content: dict[str, Any], path: Path) -> Dataset:
-    """Give the variant of an entry; one collection keeps it and the entry together."""
+    """Return the released variant of an entry, in the same collection as the entry."""
     if not dataset.released:
         raise UserError(
             f"{dataset.id} has no variant {_VARIANT}: none is kept. Where the authors are known to "

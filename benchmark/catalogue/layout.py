@@ -1,4 +1,4 @@
-"""Where the files of a dataset lie, how image and label pair up, and what is done to both."""
+"""Layout of a dataset: where its files are, how images and labels pair up, and transforms."""
 
 import re
 import string
@@ -11,7 +11,7 @@ from benchmark.settings import ONE_OR_MORE, Settings
 
 
 def placeholders(pattern: str) -> set[str]:
-    """Names in braces of a path pattern."""
+    """Return the names in braces of a path pattern."""
     return {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
 
 
@@ -27,11 +27,14 @@ Expression = Annotated[str, BeforeValidator(_expression)]
 
 
 class Series(Settings):
-    """Images that are DICOM series, found below the raw folder by what their headers say.
+    """Images that are DICOM series, found in the raw folder by their headers.
 
-    ``modality``: DICOM's code; ``description``: regular expression, searched in the series'
-    description; ``segmentation``: the same for that of the segmentations; ``grid``: modality of the
-    series of the same study to whose grid the image is brought (linear interpolation).
+    Attributes:
+        modality: DICOM code of the modality.
+        description: regular expression, searched in the description of the series.
+        segmentation: regular expression, searched in the description of segmentations.
+        grid: modality of the series of the same study to whose grid the image is resampled
+            (linear interpolation).
     """
 
     modality: str
@@ -41,12 +44,13 @@ class Series(Settings):
 
 
 class Layout(Settings):
-    """Where images and labels lie under the raw folder. Keys: ``docs/add-a-dataset.md``.
+    """Where images and labels are in the raw folder; ``docs/add-a-dataset.md`` has all keys.
 
-    ``image``: path patterns, one a channel. A name in braces stands for text without a slash,
-    ``*`` for any within a name, ``**/`` for any folders. ``{structure}`` in ``label`` is the key of
-    a structure: a file each. Or ``series``: DICOM series found by their headers; without ``label``
-    the masks are the DICOM segmentations that refer to them.
+    ``image`` gives path patterns, one per channel. In a pattern, a name in braces stands for text
+    without a slash, ``*`` for any text within a name, and ``**/`` for any folders. ``{structure}``
+    in ``label`` stands for the key of a structure, if each has its own file. Alternatively,
+    ``series`` finds DICOM series by their headers; without a ``label``, the masks are the DICOM
+    segmentations that refer to them.
     """
 
     image: Annotated[tuple[str, ...], ONE_OR_MORE] = ()
@@ -96,5 +100,5 @@ class Layout(Settings):
 
     @property
     def id_template(self) -> str:
-        """What the id of a scan is made of."""
+        """Template of the id of a scan, made of the names in braces."""
         return self.scan or ("{patient}" if self.series else "{scan}")

@@ -1,4 +1,4 @@
-"""``docs/datasets.md``, made from the entries: ``python -m benchmark.catalogue.page``."""
+"""Generate ``docs/datasets.md`` from the catalogue: ``python -m benchmark.catalogue.page``."""
 
 import re
 import sys
@@ -33,7 +33,7 @@ out.
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     entries = [catalogue.load(name) for name in catalogue.names() if re.match(r"D\d\d$", name)]
     parts = [_HEAD]
     for split in ("internal", "external"):
@@ -65,7 +65,7 @@ def _table(chosen: list[Dataset], entries: list[Dataset]) -> str:
 
 
 def by_itself(entry: Dataset) -> bool:
-    """Whether all files of a dataset are fetched without an account."""
+    """Return whether all files of a dataset can be fetched without an account."""
     source = entry.source
     parts = source.parts if isinstance(source, CombinedSource) else (source,)
     return not any(isinstance(part, ManualSource | SynapseSource) for part in parts)

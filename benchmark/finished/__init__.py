@@ -1,1 +1,1 @@
-"""Predictions made elsewhere, scored from two folders of label files."""
+"""Scoring of finished predictions, from two folders of label files."""

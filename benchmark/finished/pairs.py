@@ -1,7 +1,7 @@
-"""Finished predictions from elsewhere: two folders of label files -> scores of every structure.
+"""Score finished predictions: two folders of label files give the scores of every structure.
 
-The files are paired by name. What is expected is what the references hold: a prediction that is
-missing, unreadable or on another grid is a failure of each structure of its scan, never left out.
+Files are paired by name. The references determine what is expected: if a prediction is missing,
+unreadable or on another grid, each structure of its scan counts as failed.
 """
 
 import os
@@ -38,26 +38,37 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in metrics.METRICS),
     ]
 )
-"""A row a structure of a scan; ``structure`` is null where the reference cannot be read. A
-structure that is in neither file has no row."""
+"""Schema of the scores: one row per scan and structure that is in either file.
+
+``structure`` is null if the reference cannot be read.
+"""
 
 
 class Named(Settings):
-    """A structure of the file of labels."""
+    """A structure in the file of labels."""
 
     name: str
     nsd_tolerance_mm: float | None = Field(default=None, ge=0)
 
 
 class LabelFile(Settings):
-    """What ``--labels`` holds: value -> name, or value -> ``name`` and ``nsd_tolerance_mm``."""
+    """Content of the file ``--labels``: the structure, or only its name, of each label value."""
 
     labels: dict[int, Annotated[Named, short_for("name")]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to score; ``names``: value -> structure; ``tolerances``: structure -> mm, of NSD."""
+    """How to score predictions.
+
+    Attributes:
+        names: structure of each label value; None if the values are the names.
+        tolerances: tolerance of NSD in mm by structure.
+        tolerance_mm: tolerance of NSD for all other structures.
+        empty: what to do with distances of empty masks.
+        threads: number of structures scored in parallel.
+        conventions: libraries whose boundary metrics are added.
+    """
 
     names: Mapping[int, str] | None = None
     tolerances: Mapping[str, float] = field(default_factory=dict)
@@ -68,7 +79,7 @@ class Options:
 
 
 def conventions(names: Sequence[str]) -> tuple[Convention, ...]:
-    """Check the names of conventions; an unknown one is a `UserError`."""
+    """Check the names of conventions and sort them; raise a `UserError` for an unknown one."""
     for name in names:
         if name not in VALUES:
             raise UserError(unknown_name("definition", name, VALUES))
@@ -76,15 +87,16 @@ def conventions(names: Sequence[str]) -> tuple[Convention, ...]:
 
 
 def schema(conventions: Sequence[Convention]) -> pa.Schema:
-    """`SCHEMA` with the columns of boundary metrics, ``<metric>_<convention>``."""
+    """Add the columns of boundary metrics, ``<metric>_<convention>``, to `SCHEMA`."""
     more = (f"{name}_{convention}" for convention in conventions for name in VALUES[convention])
     return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
 
 
 def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
-    """Read a file of labels: value -> structure, and structure -> tolerance where one is given.
+    """Read a file of labels.
 
-    The value 0 is background, whatever its name.
+    Return the structure of each value, without the background 0, and the tolerance of NSD in mm of
+    each structure that has one. Raise a `UserError` if the file is invalid or a name occurs twice.
     """
     content = load_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(value, int) for value in content):
@@ -117,10 +129,10 @@ def cores() -> int:
 
 
 def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None]]:
-    """Give the files of each scan by its name; a prediction may be missing.
+    """Return the reference of each scan with its prediction, or None if there is none.
 
-    Errors: a `UserError` where a folder has no files of labels, two of one name, or where no
-    prediction has the name of a reference.
+    Raise a `UserError` if a folder has no label files or two of the same name, or if no prediction
+    has the name of a reference.
     """
     references, predictions = _files(reference), _files(prediction)
     if not references.keys() & predictions.keys():
@@ -134,12 +146,15 @@ def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None
 
 
 def strangers(reference: Path, prediction: Path) -> list[str]:
-    """Names of predictions that have no reference."""
+    """Return the names of predictions without a reference, sorted."""
     return sorted(_files(prediction).keys() - _files(reference).keys())
 
 
 def nowhere(options: Options, structures: Collection[str]) -> list[str]:
-    """Names of values that are not among ``structures``, those of all files, with the value."""
+    """Return the named values that do not occur in any file, as "name (value)".
+
+    ``structures`` are those of all files.
+    """
     names = options.names or {}
     return [f"{name} ({value})" for value, name in names.items() if name not in structures]
 
@@ -147,7 +162,7 @@ def nowhere(options: Options, structures: Collection[str]) -> list[str]:
 def score(
     pairs: Mapping[str, tuple[Path, Path | None]], options: Options
 ) -> Iterator[dict[str, Any]]:
-    """Score every structure of every scan: rows of `SCHEMA`."""
+    """Score every structure of every scan; yield rows of `schema`."""
     for scan, files in progress(list(pairs.items()), "score", "scan"):
         for row in _score_scan(*files, options):
             yield {"scan": scan, **row}
@@ -215,7 +230,7 @@ def _by_conventions(
     tolerance_mm: float,
     conventions: Sequence[Convention],
 ) -> dict[str, float]:
-    """Raw values: what an empty mask leaves undefined stays so, as in the libraries."""
+    """Compute the boundary metrics; what an empty mask leaves undefined stays NaN."""
     values: dict[str, float] = {}
     if conventions:
         z, y, x = truth.shape

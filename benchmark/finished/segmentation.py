@@ -1,4 +1,4 @@
-"""A file of labels made anywhere: its structures by name, whatever the format."""
+"""Read the structures of a label file by name, whatever its format and origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,15 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Structures of a file on its canonical grid; they may overlap.
+    """The structures of a label file.
 
-    ``named``: by their names in the file, or by a map of values; else the names are the values.
+    Attributes:
+        structures: mask of each structure by name; masks may overlap, none is empty.
+        shape: (z, y, x), in canonical orientation.
+        spacing: (z, y, x) in mm.
+        native: geometry of the file itself.
+        named: whether the names come from the file or from a map of values; if not, they are the
+            label values.
     """
 
     structures: Mapping[str, Label]
@@ -32,17 +38,18 @@ class Segmentation:
 
 
 def stem(path: Path) -> str | None:
-    """Name of a file without its suffix; None if it is no file of labels."""
+    """Return the name of a label file without its suffix; None for another kind of file."""
     name = path.name.lower()
     found = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
     return None if found is None else path.name[: -len(found)]
 
 
 def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
-    """Read a label map, or the segments of a .seg.nrrd of 3D Slicer.
+    """Read a label map, or the segments of a .seg.nrrd file of 3D Slicer.
 
-    ``names``: value -> structure of label maps; values that it lacks are left out. Segments have
-    names of their own. Errors: a `UserError` for what is no file of labels.
+    ``names`` gives the structure of each value of a label map; other values are left out. Without
+    it, the values are the names. Segments have names of their own. Raise a `UserError` if ``path``
+    is not a valid label file.
     """
     places = segments(path)
     found = volume.read_labels(path, layered=bool(places))
@@ -65,9 +72,10 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
 
 
 def segments(path: Path) -> dict[str, Place]:
-    """Read what a .seg.nrrd tells of its segments: SegmentN_Name, _Layer and _LabelValue.
+    """Read the layer and value of each segment by name from the header of a .seg.nrrd file.
 
-    A file of another kind has none. Raises `UserError` where two have one name.
+    The header fields are ``SegmentN_Name``, ``SegmentN_Layer`` and ``SegmentN_LabelValue``. Other
+    kinds of file have no segments. Raise a `UserError` if two segments have the same name.
     """
     if not path.name.lower().endswith(_SLICER):
         return {}

@@ -1,4 +1,4 @@
-"""The table of `pambench score`: a line a structure, with what stands behind each mean."""
+"""The table that ``pambench score`` prints: one line per structure, with denominators."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,11 @@ SHOWN = ("dsc", "nsd", "hd95", "asd")
 
 
 def summary(scores: pd.DataFrame, shown: Sequence[str] = SHOWN) -> str:
-    """Table of means and standard deviations of ``scores`` (rows of `finished.pairs.SCHEMA`).
+    """Format means and standard deviations of ``scores``, rows of `benchmark.finished.pairs`.
 
-    "Scored / expected" counts the scans: those that failed are expected and not scored. Where a
-    metric is left out of more cells, the number that it has stands behind it in brackets.
+    "Scored / expected" counts scans, of which failed ones are expected but not scored; in the last
+    line, "all", it counts all rows. If a metric is undefined in some scored cells, the number of
+    its values follows in parentheses.
     """
     lines = [["structure", "scored / expected", *(_label(name) for name in shown)]]
     known = scores.dropna(subset=["structure"])
@@ -29,7 +30,7 @@ def summary(scores: pd.DataFrame, shown: Sequence[str] = SHOWN) -> str:
 
 
 def failures(scores: pd.DataFrame) -> str:
-    """Each reason why cells failed, with their number and the scans."""
+    """List the reasons why cells failed, with their number and scans; one line per reason."""
     failed = scores[scores["status"] == "failed"]
     return "".join(
         f"failed, {len(rows)} cell(s) of {', '.join(dict.fromkeys(rows['scan']))}: {reason}\n"
