@@ -98,9 +98,9 @@ def signed_ranks(differences: Array) -> tuple[Array, Array]:
 
     n = len(differences)
     ranks = stats.rankdata(np.abs(differences), axis=0) - (differences == 0).sum(axis=0)
-    ranks = np.where(differences == 0, 0.0, ranks)  # Wilcoxon's treatment: zeros are dropped
+    ranks = np.where(differences == 0, 0.0, ranks)  # zeros are dropped, as by Wilcoxon
     sums = (ranks * np.sign(differences)).sum(axis=0)
-    z = ratio(sums, np.sqrt((ranks**2).sum(axis=0)))  # also exact with ties
+    z = ratio(sums, np.sqrt((ranks**2).sum(axis=0)))  # standard deviation, also with ties
     p = np.where(np.isfinite(z), 2 * stats.norm.sf(np.abs(z)), 1.0)
     plain = (np.sort(ranks, axis=0) == np.arange(1, n + 1)[:, None]).all(axis=0)
     if n <= _EXACT:
@@ -120,7 +120,7 @@ def normality(differences: Array) -> float:
     if len(values) < 3 or constant(values):
         return np.nan
     with np.errstate(all="ignore"):
-        return float(stats.shapiro(values[:5000]).pvalue)  # not accurate above 5000
+        return float(stats.shapiro(values[:5000]).pvalue)  # scipy's P value needs n <= 5000
 
 
 def papers_choice(normality_p: float) -> str:

@@ -109,7 +109,7 @@ def _principal_moments(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDA
         offsets.append(position - np.average(position, weights=count))
     covariance = np.diag(
         [
-            np.average(offset**2, weights=count) + step**2 / 12  # between voxels + within one
+            np.average(offset**2, weights=count) + step**2 / 12  # between + within voxels
             for offset, count, step in zip(offsets, counts, spacing, strict=True)
         ]
     )

@@ -92,7 +92,7 @@ def _slabs(padded: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArr
         codes = codes[..., :-1] << 1 | codes[..., 1:]
         codes = codes[:, :-1] << 2 | codes[:, 1:]
         codes = codes[:-1] << 4 | codes[1:]
-        found = np.flatnonzero(codes + np.uint8(1) > 1)  # wraps: neither 0 nor 255
+        found = np.flatnonzero(codes + np.uint8(1) > 1)  # uint8 wraps: neither 0 nor 255
         corners = np.stack(np.unravel_index(found, codes.shape), axis=1)
         corners[:, 0] += start
         yield corners, codes.ravel()[found]
