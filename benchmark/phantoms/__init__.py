@@ -1,5 +1,7 @@
-"""Phantoms: generated datasets whose truth is known. Composed anatomical scenes, then the physics
-of a modality; what trains the shipped weights is another generator.
+"""Phantoms: synthetic datasets with known ground truth.
+
+Each recipe composes an anatomical scene and simulates the physics of a modality. The shipped
+weights are trained on shapes from a different generator.
 
 Nothing heavy is imported before `write` is called.
 """
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
     from benchmark.phantoms.scan import Patient
 
 VERSION = 1
-"""To be raised whenever any recipe gives other voxels."""
+"""Version of the generator; increase it whenever a recipe yields different voxels."""
 
 
 class Recipe(NamedTuple):
-    """``maker``: what makes a patient of random numbers, module:function; ``patient``: its name."""
+    """How the patients of a phantom dataset are generated and named.
+
+    ``maker`` is the function that makes a patient from a random generator, as ``module:function``
+    in this package; ``patient`` is the format string of a patient's name.
+    """
 
     maker: str
     patient: str
@@ -46,14 +52,17 @@ RECIPES = {
 
 
 def generator(seed: int, name: str) -> Generator:
-    """Random numbers of one patient: they depend on no other patient and not on their number."""
+    """Return the random generator of one patient, independent of all other patients."""
     from numpy.random import default_rng
 
     return default_rng([seed, crc32(name.encode())])
 
 
 def make(recipe: str, number: int, seed: int) -> tuple[str, Patient]:
-    """Name and content of patient ``number`` (from 1); `UserError` if there is no such recipe."""
+    """Return the name and the content of patient ``number``, counted from 1.
+
+    Raises `UserError` for an unknown recipe.
+    """
     if recipe not in RECIPES:
         raise UserError(unknown_name("phantom recipe", recipe, RECIPES))
     module, function = RECIPES[recipe].maker.split(":")
@@ -63,9 +72,9 @@ def make(recipe: str, number: int, seed: int) -> tuple[str, Patient]:
 
 
 def write(recipe: str, scans: int, seed: int, root: Path) -> int:
-    """Write ``scans`` patients below ``root``: NIfTI files, and ``cohort.csv`` where they have one.
+    """Write ``scans`` patients below ``root`` as NIfTI files, with ``cohort.csv`` for a cohort.
 
-    Returns the number of files. The same arguments give the same files, byte for byte.
+    Returns the number of files written. The same arguments give byte-identical files.
     """
     files = 0
     rows = []

@@ -1,4 +1,4 @@
-"""An upper abdomen: organs, vessels and bowel within the trunk. Coordinates (z, y, x), mm."""
+"""An upper abdomen: organs, vessels and bowel inside the trunk. Coordinates (z, y, x) in mm."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from benchmark.phantoms.shapes import Shape, ellipsoid, half_space, merged, wave
 
 @dataclass(frozen=True)
 class Phase:
-    """HU of what the contrast agent reaches at the time of the scan."""
+    """Attenuation, in HU, of the structures that take up contrast agent in one phase."""
 
     liver: float = 108
     spleen: float = 122
@@ -31,7 +31,7 @@ ARTERIAL = Phase(72, 105, 190, 85, 95, 330, 95)
 
 @dataclass(frozen=True)
 class Names:
-    """Label of each organ in the scan; 0: not labelled."""
+    """Label value of each organ in the scan; 0 leaves the organ unlabelled."""
 
     liver: int = 0
     spleen: int = 0
@@ -44,7 +44,10 @@ class Names:
 
 
 def scene(canvas: Canvas, rng: Generator, phase: Phase, names: Names) -> dict[str, Shape]:
-    """Paint an upper abdomen; return the shapes in which later findings are placed."""
+    """Paint an upper abdomen and return the shapes inside which lesions can be placed.
+
+    The keys of the result are ``liver``, ``pancreas`` and ``cavity``.
+    """
     width, depth, fat = rng.uniform(126, 133), rng.uniform(92, 99), rng.uniform(8, 15)
     body = torso.outline(width, depth)
     girdle, cavity = torso.wall(canvas, body, fat, muscle=9)
@@ -97,7 +100,7 @@ def _stomach(canvas: Canvas, rng: Generator, room: Shape) -> None:
     canvas.paint(stomach, (75, 1.3), texture=5)
     lumen = stomach.grown(-4.5)
     canvas.paint(lumen, (20, 0.5), texture=9)
-    level = rng.uniform(-48, -40)  # gas rises to the front of a patient on the back
+    level = rng.uniform(-48, -40)  # gas rises to the front in a supine patient
     canvas.paint(lumen & half_space((0, level, 0), (0, 1, 0)), torso.AIR)
 
 
@@ -125,7 +128,7 @@ def _pancreas(canvas: Canvas, rng: Generator, phase: Phase, names: Names) -> Sha
     width = np.interp(np.linspace(0, 1, 12), (0, 0.2, 0.5, 1), (15, 14, 9.5, 8.5))
     gland = merged(tube(course, width), 1.5)
     canvas.paint(gland.grown(3), torso.FAT, label=0, texture=12)
-    # lobules parted by fat
+    # lobules separated by fat
     pancreas = gland.rough(1.4, waves(rng, 13))
     canvas.paint(pancreas, (phase.pancreas, 1.6), names.pancreas, texture=9)
     splenic = course + np.array((4, 9, 0))
@@ -134,7 +137,7 @@ def _pancreas(canvas: Canvas, rng: Generator, phase: Phase, names: Names) -> Sha
 
 
 def _arteries(canvas: Canvas, rng: Generator, phase: Phase, names: Names) -> None:
-    """The aorta down to its fork, and the arteries of liver, spleen, bowel, kidneys and legs."""
+    """Paint the aorta down to its bifurcation, its visceral branches and the iliac arteries."""
     sway = rng.normal(0, 2.5, 3)
     radius = rng.uniform(9, 11)
     fork = np.array((-76, 21, 6 + sway[0]))
@@ -171,7 +174,7 @@ def _psoas(canvas: Canvas) -> None:
 
 
 def _bowel(canvas: Canvas, rng: Generator, cavity: Shape) -> None:
-    """Loops of bowel in front and colon at the flanks, some of them with gas."""
+    """Paint loops of small bowel in front and colon at the flanks, some of them with gas."""
     room = cavity.grown(-3)
     for _ in range(16):
         start = np.array((rng.uniform(-85, 5), rng.uniform(-62, 0), rng.uniform(-35, 85)))

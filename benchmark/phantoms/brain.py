@@ -1,4 +1,7 @@
-"""A head on MR: scalp, skull, folded cortex, ventricles, deep nuclei. Coordinates (z, y, x), mm."""
+"""A head on MR: scalp, skull, folded cortex, ventricles and deep nuclei.
+
+Coordinates are (z, y, x) in mm.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +15,7 @@ from benchmark.phantoms.shapes import Field, Shape, capsule, ellipsoid, merged, 
 
 @dataclass(frozen=True)
 class Signals:
-    """Signal of each tissue in a sequence; 1 is about that of white matter."""
+    """Signal of each tissue in an MR sequence; 1 is roughly that of white matter on T1."""
 
     white: float
     grey: float
@@ -29,7 +32,10 @@ FLAIR = Signals(0.72, 0.95, 0.14, 1.35, 0.8, 0.05, 0.6, 0.25)
 
 
 def scene(canvas: Canvas, rng: Generator, signals: Signals, ventricles: int = 0) -> Shape:
-    """Paint a head; ``ventricles``: their label. Returns the hull of the brain."""
+    """Paint a head and return the shape that encloses the brain.
+
+    ``ventricles`` is the label value of the ventricles; 0 leaves them unlabelled.
+    """
     s = signals
     skull = ellipsoid((0, 0, 0), (86, 94, 76), power=2.2)
     canvas.paint(skull.grown(8), s.skin)
@@ -67,13 +73,13 @@ def scene(canvas: Canvas, rng: Generator, signals: Signals, ventricles: int = 0)
 
 
 def _cerebrum(canvas: Canvas, rng: Generator, s: Signals, room: Shape) -> None:
-    """White matter under a cortex of even thickness that follows the folds.
+    """Paint white matter under a cortex of even thickness that follows the folds.
 
-    Sulci are where a random field crosses zero, so they wander, branch and meet as real ones do.
+    Sulci lie where a random field crosses zero, so they wander, branch and join like real ones.
     """
-    # the falx parts the halves, but for the middle of the brain
+    # the falx separates the hemispheres, except around the midline structures
     falx = ellipsoid((0, 0, 0), (np.inf, np.inf, 1.8)) - ellipsoid((-10, 4, 0), (38, 44, 40))
-    tent = ellipsoid((-64, 44, 0), (32, 46, 70))  # the cerebellum's place
+    tent = ellipsoid((-64, 44, 0), (32, 46, 70))  # room for the cerebellum
     outer = room - falx - tent
     scale = 22.0
     fold = waves(rng, scale, 14)
@@ -81,9 +87,10 @@ def _cerebrum(canvas: Canvas, rng: Generator, s: Signals, room: Shape) -> None:
 
     def folded(*p: Field) -> Field:
         surface = outer.distance(*p)
-        # distance from the fold's sheet: |value| over its typical slope; wider at the surface
+        # distance from the zero sheet of the field: |value| over its typical slope; wider at the
+        # surface
         sheet = np.abs(fold(*p)) * (0.9 * scale / 6.28)
-        bottom = 17 + 5 * depth_field(*p) + surface  # above 0: the sulcus reaches here
+        bottom = 17 + 5 * depth_field(*p) + surface  # positive where the sulcus reaches
         sulcus = 1.1 + 0.02 * surface - sheet
         folds: Field = np.maximum(surface, np.minimum(sulcus, bottom))
         return folds

@@ -1,4 +1,4 @@
-"""A grid on which shapes are painted one over the other, with partial volume and known labels."""
+"""A voxel grid on which shapes are painted in order, with partial volume and known labels."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,17 +14,18 @@ Slices = tuple[slice, slice, slice]
 EVERYWHERE = (slice(None), slice(None), slice(None))
 
 SMALLEST = 30
-"""Voxels below which a piece of a structure is no object, but a sliver that painting left over."""
+"""Smallest size of a piece of a label, in voxels; smaller ones are artefacts of painting."""
 
 
 class Canvas:
-    """Tissue values (channels, z, y, x), float32, and labels (z, y, x), uint8, over a grid.
+    """Tissue values (channel, z, y, x), float32, and labels (z, y, x), uint8, on a voxel grid.
 
-    rng: the patient's random numbers. shape, spacing: (z, y, x) of the voxels of the scan, mm.
-    background: value of each channel where nothing is painted. fine: thick slices are painted that
-    many times finer along z, and averaged by `render`. warp: amplitude and wavelength, mm, of a
-    smooth deformation that bends all that is painted. size: how large the patient is. centre: what
-    point of the scene (z, y, x) lies in the middle of the grid, mm.
+    ``rng`` is the random generator of the patient. ``shape`` and ``spacing`` (mm) are those of the
+    scan's voxels, (z, y, x). ``background`` is the initial value of each channel. With ``fine`` > 1
+    the grid is that many times finer along z, and `render` averages it down to thick slices.
+    ``warp`` is the amplitude and the wavelength, in mm, of a smooth deformation of everything that
+    is painted. ``size`` scales the scene. ``centre`` is the point of the scene (z, y, x), in mm,
+    that lies at the middle of the grid.
     """
 
     def __init__(  # noqa: D107
@@ -52,7 +53,8 @@ class Canvas:
             fields = [waves(rng, warp[1], 5) for _ in range(3)]
             points = [p + warp[0] * f(*points) for p, f in zip(points, fields, strict=True)]
         self.points = [p / size for p in points]
-        # first and last coordinate of every plane of each axis: which planes a box can touch
+        # range of coordinates in every plane of each axis: tells which planes a bounding box can
+        # touch
         others = [tuple(a for a in range(3) if a != axis) for axis in range(3)]
         self._first = [p.min(axis=a) for p, a in zip(self.points, others, strict=True)]
         self._last = [p.max(axis=a) for p, a in zip(self.points, others, strict=True)]
@@ -63,11 +65,11 @@ class Canvas:
 
     @cached_property
     def texture(self) -> Field:
-        """Grain of parenchyma: noise of unit variance with two sizes of detail, 3 and 9 mm."""
+        """Parenchymal texture: noise of approximately unit variance at two scales, 3 and 9 mm."""
         return 0.8 * self.noise(3.0) + 0.6 * self.noise(9.0)
 
     def noise(self, mm: float) -> Field:
-        """Gaussian noise of unit variance on the fine grid, smoothed with a sigma of ``mm``."""
+        """Return Gaussian noise of unit variance on the fine grid, smoothed with sigma ``mm``."""
         return smooth_noise(self.rng, self.shape, [mm / s for s in self.spacing])
 
     def _window(self, shape: Shape) -> Slices | None:
@@ -83,12 +85,12 @@ class Canvas:
         return window[0], window[1], window[2]
 
     def distance(self, shape: Shape, window: Slices = EVERYWHERE) -> Field:
-        """Distance of ``shape``, mm, at the points of the fine grid."""
+        """Return the signed distance to ``shape``, in mm, at the points of the fine grid."""
         z, y, x = (p[window] for p in self.points)
         return shape.distance(z, y, x)
 
     def share(self, shape: Shape, window: Slices = EVERYWHERE) -> Field:
-        """Share of each voxel of the fine grid that ``shape`` fills."""
+        """Return the fraction of each voxel of the fine grid that ``shape`` fills."""
         share: Field = np.clip(0.5 - self.distance(shape, window) / self._edge, 0, 1)
         return share
 
@@ -100,11 +102,12 @@ class Canvas:
         texture: float = 0.0,
         within: Field | None = None,
     ) -> None:
-        """Fill ``solid`` (or its parts, one by one) with ``colour``, one value a channel.
+        """Fill ``solid`` (a shape, or several in turn) with ``colour``, one value per channel.
 
-        label: what its voxels are from now on; None leaves them as they were (a liver's vessels
-        are liver). texture: sd by which the first channel varies; the others vary by a tenth.
-        within: what `share` returned for another shape, to which the painting is confined.
+        ``label`` is the new label of its voxels; None keeps the old ones, as for the vessels of a
+        liver, which belong to the liver. ``texture`` is the standard deviation of the texture in
+        the first channel; in the other channels it is a tenth of the value. ``within`` is a result
+        of `share` to which the painting is confined.
         """
         colours = (colour,) if isinstance(colour, int | float) else colour
         for shape in [solid] if isinstance(solid, Shape) else solid:
@@ -125,12 +128,18 @@ class Canvas:
                 self.labels[window][share >= 0.5] = label
 
     def depth(self, labels: Sequence[int]) -> Field:
-        """How deep each point of the fine grid lies inside the union of ``labels``, mm."""
+        """Return the distance, in mm, of each voxel of the fine grid to the outside of ``labels``.
+
+        The labels count together as inside; outside them the distance is 0.
+        """
         inside = np.isin(self.labels, labels)
         return np.asarray(ndimage.distance_transform_edt(inside, self.spacing), np.float32)
 
     def render(self) -> tuple[Field, NDArray[np.uint8]]:
-        """Values (channels, z, y, x), a slice the mean of its layers, and labels by majority."""
+        """Return the values (channel, z, y, x) and the labels (z, y, x) of the scan's slices.
+
+        A slice is the mean of its fine layers, and its label the most frequent one.
+        """
         if self.fine == 1:
             return self.values, tidy(self.labels)
         split = (-1, self.fine, *self.shape[1:])
@@ -142,7 +151,7 @@ class Canvas:
 
 
 def tidy(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Remove the slivers: pieces (26-connected) of a label with fewer than `SMALLEST` voxels."""
+    """Return a copy without 26-connected pieces of a label of fewer than `SMALLEST` voxels."""
     clean = labels.copy()
     for value in np.unique(labels[labels > 0]):
         pieces, _ = ndimage.label(labels == value, np.ones((3, 3, 3)))
@@ -152,7 +161,7 @@ def tidy(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def smooth_noise(rng: Generator, shape: Sequence[int], sigma: Sequence[float]) -> Field:
-    """White noise smoothed by a Gaussian of ``sigma`` voxels an axis, scaled to unit variance."""
+    """Return white noise of unit variance, smoothed by a Gaussian of ``sigma`` voxels per axis."""
     noise = rng.standard_normal(shape, np.float32)
     noise = ndimage.gaussian_filter(noise, sigma, mode="wrap", truncate=3)
     return np.asarray(noise / noise.std(), np.float32)

@@ -1,4 +1,4 @@
-"""A chest: lungs with their vessels, heart, great vessels, airways. Coordinates (z, y, x), mm."""
+"""A chest: lungs with vessels, heart, great vessels, airways. Coordinates (z, y, x) in mm."""
 
 import numpy as np
 from numpy.random import Generator
@@ -13,10 +13,10 @@ from benchmark.phantoms.torso import Tissue
 def scene(
     canvas: Canvas, rng: Generator, blood: float, muscle_suv: float, lungs: tuple[int, int]
 ) -> Field:
-    """Paint a chest whose blood has ``blood`` HU; ``lungs``: labels of the right and left one.
+    """Paint a chest and return the fraction of each voxel that is lung, on the fine grid.
 
-    ``muscle_suv``: uptake of the heart's muscle, which differs from person to person. Returns the
-    share of each voxel that is lung.
+    ``blood`` is the attenuation of blood in HU, ``muscle_suv`` the uptake of the myocardium, which
+    varies between patients, and ``lungs`` holds the label values of the right and the left lung.
     """
     width, depth, fat = rng.uniform(146, 152), rng.uniform(98, 104), rng.uniform(9, 14)
     body = torso.outline(width, depth)
@@ -73,7 +73,7 @@ def _heart(canvas: Canvas, heart: Shape, pool: Tissue, muscle_suv: float) -> Non
     canvas.paint(heart.grown(-4) & ellipsoid((-34, -20, -16), (34, 40, 30)), pool, texture=3)
     canvas.paint(heart.grown(-4) & ellipsoid((-52, -48, 10), (34, 18, 34)), pool, texture=3)
     canvas.paint(heart.grown(-4) & ellipsoid((-24, 6, 16), (26, 18, 28)), pool, texture=3)
-    # left ventricle: a cup that opens to the right and backward
+    # left ventricle: a cup that opens to the right and to the back
     axis = np.array((-0.45, -0.45, 0.75))
     axis /= np.linalg.norm(axis)
     u = np.cross(axis, (1.0, 0, 0))

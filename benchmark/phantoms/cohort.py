@@ -1,10 +1,11 @@
-"""Two cohorts of patients with a liver metastasis before and after treatment, and their survival.
+"""Two cohorts: liver metastases before and after treatment, with survival times.
 
-Tumours change less in the axial plane than along z, so that the change of volume, on which the
-hazard depends in one of the cohorts, is only half told by the diameter or area on a slice.
+Tumours change less in the axial plane than along z. The change of the diameter or the area on a
+slice therefore only partly reflects the change of volume, which drives the hazard in one cohort.
 
-The seeds that ship are the numbers of the datasets, not the result of a search: of the seeds 0 to
-199, 93 % give P < 0.01 (log-rank, median split of the volume ratio) where it follows the volume.
+The shipped seeds are the numbers of the datasets and were not selected: of the seeds 0 to 199, 93 %
+give P < 0.01 (log-rank test, median split of the volume ratio) where the hazard depends on the
+volume.
 """
 
 from collections.abc import Callable
@@ -25,12 +26,15 @@ SHAPE = (24, 32, 32)
 
 LOG_AREA_SD, LOG_HEIGHT_SD = 0.18, 0.42
 HAZARD_PER_SD = 1.3
-"""Logarithm of the hazard ratio for one standard deviation of the logarithm of the volume ratio."""
+"""Log hazard ratio per standard deviation of the log volume ratio."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """How the tumour changed, as factors along (z, y, x), and how the patient fared."""
+    """Growth of a tumour, as factors along (z, y, x), and the follow-up.
+
+    ``months`` is the time to death if ``event``, otherwise to censoring.
+    """
 
     factors: NDArray[np.float64]
     months: float
@@ -38,25 +42,26 @@ class Course:
 
     @property
     def ratio(self) -> float:
-        """Volume after treatment, relative to that before."""
+        """Volume after treatment divided by the volume before."""
         return float(np.prod(self.factors))
 
 
 def hazard_follows_volume(rng: Generator) -> Patient:
-    """The more the tumour grew, the higher the hazard."""
+    """Make a patient whose hazard increases with the growth of the tumour."""
     return _patient(rng, course(rng, HAZARD_PER_SD))
 
 
 def hazard_follows_nothing(rng: Generator) -> Patient:
-    """Survival is drawn without a look at the tumour."""
+    """Make a patient whose survival is independent of the tumour."""
     return _patient(rng, course(rng, 0.0))
 
 
 def course(rng: Generator, effect: float) -> Course:
-    """Draw a course: ``effect`` is the log hazard ratio per standard deviation of log volume ratio.
+    """Draw the growth of a tumour and the survival of the patient.
 
-    Survival is Weibull with proportional hazards (Bender et al. 2005, doi 10.1002/sim.2059);
-    patients enter over three years, and those alive when the study closes are censored.
+    ``effect`` is the log hazard ratio per standard deviation of the log volume ratio. Survival is
+    Weibull with proportional hazards (Bender et al. 2005, doi 10.1002/sim.2059). Patients enter
+    over three years, and those alive when the study closes are censored.
     """
     area = np.clip(rng.normal(0, LOG_AREA_SD), -0.5, 0.5)
     height = np.clip(rng.normal(0, LOG_HEIGHT_SD), -0.65, 0.7)
@@ -87,7 +92,7 @@ def _patient(rng: Generator, course: Course) -> Patient:
 
 
 def _surroundings(rng: Generator) -> Callable[[Canvas], None]:
-    """The liver about the tumour with its vessels, the same in both scans of a patient."""
+    """Return a painter of the liver and its vessels, the same for both scans of a patient."""
     angle = rng.uniform(0, 2 * np.pi)
     way = np.array((rng.normal(0, 0.2), np.cos(angle), np.sin(angle)))
     way /= np.linalg.norm(way)
@@ -107,7 +112,7 @@ def _surroundings(rng: Generator) -> Callable[[Canvas], None]:
 
 
 def _scan(rng: Generator, tumour: Shape, paint: Callable[[Canvas], None]) -> Scan:
-    """Scan with the tumour near the middle, as a patient lies a little differently each time."""
+    """Make a scan with the tumour near the middle; the position of the patient varies a little."""
     centre = rng.normal(0, 1.5, 3).tolist()
     canvas = Canvas(rng, SHAPE, SPACING, fine=3, centre=centre)
     paint(canvas)

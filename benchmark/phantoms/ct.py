@@ -1,4 +1,4 @@
-"""Recipes of CT: organs, liver tumours, a faint pancreatic tumour, vessels, lung tumours."""
+"""CT recipes: organs, liver tumours, a low-contrast pancreatic tumour, vessels, lung tumours."""
 
 import numpy as np
 from numpy.random import Generator
@@ -35,7 +35,7 @@ def _scan(
 
 
 def organs(rng: Generator) -> Patient:
-    """Abdominal organs in the portal-venous phase, isotropic voxels."""
+    """Make abdominal organs in the portal-venous phase, with isotropic voxels of 3 mm."""
     spacing = (3.0, 3.0, 3.0)
     canvas = _trunk(rng, (48, 96, 96), spacing, centre=(-10, 0, 0))
     names = abdomen.Names(liver=1, spleen=2, kidney_right=3, kidney_left=4, aorta=5, pancreas=6)
@@ -44,7 +44,7 @@ def organs(rng: Generator) -> Patient:
 
 
 def liver_tumours(rng: Generator) -> Patient:
-    """Two to four dark metastases in a bright liver, slices of 5 mm."""
+    """Make up to five hypodense metastases in an enhanced liver, on slices of 5 mm."""
     spacing = (5.0, 3.0, 3.0)
     canvas = _trunk(rng, (24, 80, 96), spacing, fine=3, centre=(14, 0, 0))
     liver = abdomen.scene(canvas, rng, abdomen.PORTAL, abdomen.Names(liver=1))["liver"]
@@ -59,7 +59,10 @@ def liver_tumours(rng: Generator) -> Patient:
 
 
 def low_contrast(rng: Generator) -> Patient:
-    """A pancreas and its tumour, which differs by less than the noise: isotropic voxels."""
+    """Make a pancreatic tumour whose contrast is below the noise, with isotropic voxels of 2.5 mm.
+
+    Liver lesions of similarly low contrast are added.
+    """
     spacing = (2.5, 2.5, 2.5)
     canvas = _trunk(rng, (40, 80, 96), spacing, centre=(-6, -5, 8))
     found = abdomen.scene(canvas, rng, abdomen.PORTAL, abdomen.Names(liver=3, pancreas=1))
@@ -75,7 +78,7 @@ def low_contrast(rng: Generator) -> Patient:
 
 
 def vessels(rng: Generator) -> Patient:
-    """The abdominal aorta with its branches in the arterial phase, stored in coronal slices."""
+    """Make an abdominal aorta with its branches in the arterial phase, stored in coronal slices."""
     spacing = (2.5, 2.5, 2.5)
     canvas = _trunk(rng, (64, 64, 96), spacing, centre=(-30, 0, 0))
     names = abdomen.Names(aorta=1, branches=1, vena_cava=2)
@@ -84,7 +87,7 @@ def vessels(rng: Generator) -> Patient:
 
 
 def lung_tumours(rng: Generator) -> Patient:
-    """Lobed, cup-shaped and wall-bound tumours of the lung, slices of 5 mm, stored from the top."""
+    """Make lobed, concave and round lung tumours on slices of 5 mm, stored from top to bottom."""
     spacing = (5.0, 3.3, 3.3)
     canvas = _trunk(rng, (24, 72, 96), spacing, fine=3, centre=(-5, 0, 0))
     inside = chest.scene(canvas, rng, blood=140, muscle_suv=3, lungs=(1, 2))

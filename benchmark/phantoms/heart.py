@@ -1,6 +1,7 @@
-"""A heart in short axis on cine MR, with what lies round it. Coordinates (z, y, x), mm.
+"""A heart in short axis on cine MR, with its surroundings. Coordinates (z, y, x) in mm.
 
-z runs from the apex to the base, along the axis of the left ventricle, which is the origin.
+z runs from the apex to the base along the axis of the left ventricle, which passes through the
+origin.
 """
 
 import numpy as np
@@ -20,13 +21,17 @@ def _tilt(about_x: float, about_z: float) -> NDArray[np.float64]:
 
 
 TILT = _tilt(28, 17)
-"""Direction of the slices: oblique, but nearer to axial than to any other plane."""
+"""Orientation of the slices (3, 3): oblique, but closer to axial than to any other plane."""
 
 POOL, MUSCLE, FAT, LUNG, LIVER = 1.0, 0.36, 0.95, 0.07, 0.42
 
 
 def scene(canvas: Canvas, rng: Generator) -> None:
-    """Paint a heart: labels 1 left ventricle, 2 its muscle, 3 right ventricle (blood)."""
+    """Paint a heart.
+
+    The labels are 1 for the left ventricle (blood), 2 for its myocardium and 3 for the right
+    ventricle (blood).
+    """
     canvas.values[0] = LUNG
     trees = [
         tree(rng, (rng.uniform(-30, 30), rng.uniform(-30, 30), 75), (0, 0.2, -1), 3.5, 22, 4)

@@ -1,4 +1,4 @@
-"""Recipes of MR: ring-shaped brain tumours, glioma on thick slices, heart in short axis."""
+"""MR recipes: ring-enhancing brain tumours, glioma on thick slices, heart in short axis."""
 
 import numpy as np
 from numpy.random import Generator
@@ -10,7 +10,10 @@ from benchmark.phantoms.shapes import Field, Shape, half_space, waves
 
 
 def ring_tumours(rng: Generator) -> Patient:
-    """Metastases whose rim takes up contrast round a dead core, one of them open; isotropic."""
+    """Make ring-enhancing metastases with a necrotic core, with isotropic voxels of 2 mm.
+
+    The ring of one of them is open.
+    """
     spacing = (2.0, 2.0, 2.0)
     warp, size = (3.0, 110.0), rng.uniform(0.96, 1.03)
     canvas = Canvas(rng, (56, 104, 88), spacing, warp=warp, size=size, centre=(24, 0, 0))
@@ -26,7 +29,7 @@ def ring_tumours(rng: Generator) -> Patient:
         core = tumour.grown(-rim).rough(0.7, waves(rng, 9))
         canvas.paint(tumour, 1.65, label=1, texture=0.1)
         canvas.paint(core, 0.42, label=2, texture=0.05)
-        if number == 0:  # an open ring: its wall is missing on one side
+        if number == 0:  # an open ring: the rim is missing on one side
             angle = rng.uniform(0, 2 * np.pi)
             away = np.array((0, np.cos(angle), np.sin(angle)))
             gap = tumour.grown(0.5) & half_space(centre + 0.62 * radius * away, -away)
@@ -38,7 +41,7 @@ def ring_tumours(rng: Generator) -> Patient:
 
 
 def glioma(rng: Generator) -> Patient:
-    """Infiltrating lobed and cup-shaped lesions on FLAIR, slices of 5 mm, strong shading."""
+    """Make infiltrating lesions on FLAIR: slices of 5 mm, strong bias field."""
     spacing = (5.0, 2.4, 2.4)
     warp, size = (3.0, 110.0), rng.uniform(0.96, 1.03)
     canvas = Canvas(rng, (22, 88, 76), spacing, fine=3, warp=warp, size=size, centre=(22, 0, 0))
@@ -55,7 +58,7 @@ def glioma(rng: Generator) -> Patient:
 
 
 def short_axis(rng: Generator) -> Patient:
-    """Cavities and muscle of the heart in tilted short-axis slices of 5 mm."""
+    """Make cavities and myocardium of the heart in tilted short-axis slices of 5 mm."""
     spacing = (5.0, 1.8, 1.8)
     size = rng.uniform(0.9, 1.05)
     canvas = Canvas(rng, (18, 80, 80), spacing, fine=3, warp=(2.5, 70.0), size=size)
@@ -67,6 +70,6 @@ def short_axis(rng: Generator) -> Patient:
 
 
 def _room(canvas: Canvas, hull: Shape, ventricles: int) -> Field:
-    """How deep a point lies in the brain, counted from the ventricles too, mm."""
+    """Return the depth of each point inside the brain, in mm, with the ventricles as outside."""
     outside = [v for v in range(256) if v != ventricles]
     return np.minimum(-canvas.distance(hull), canvas.depth(outside))

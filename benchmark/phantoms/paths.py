@@ -1,4 +1,4 @@
-"""Solids along curves: tubes, smooth courses, branching vessels. Points are (z, y, x), mm."""
+"""Solids along curves: tubes, smooth curves, branching vessels. Points are (z, y, x) in mm."""
 
 import numpy as np
 from numpy.random import Generator
@@ -9,7 +9,7 @@ from benchmark.phantoms.shapes import Points, Shape, capsule
 
 
 def tube(points: ArrayLike, radii: ArrayLike) -> list[Shape]:
-    """Capsules along the polyline ``points`` (n, 3); ``radii`` one for all, or n of them."""
+    """Return capsules along the polyline ``points`` (n, 3); ``radii`` is one value or n of them."""
     p = np.asarray(points, float)
     r = np.broadcast_to(np.asarray(radii, float), len(p))
     pairs = zip(p[:-1], p[1:], r[:-1], r[1:], strict=True)
@@ -17,7 +17,7 @@ def tube(points: ArrayLike, radii: ArrayLike) -> list[Shape]:
 
 
 def curve(points: ArrayLike, steps: int = 24) -> Points:
-    """Points (steps, 3) of the smooth curve through ``points`` (n, 3)."""
+    """Return ``steps`` points (steps, 3) on the cubic spline through ``points`` (n, 3)."""
     p = np.asarray(points, float)
     spline = CubicSpline(np.linspace(0, 1, len(p)), p)
     return np.asarray(spline(np.linspace(0, 1, steps)))
@@ -32,7 +32,7 @@ def tree(
     levels: int,
     spread: float = 0.6,
 ) -> list[Shape]:
-    """Branching vessel: each branch wanders, tapers and forks; the forks share its flow.
+    """Return a branching vessel whose branches wander, taper and fork.
 
     The radii at a fork follow Murray's law (doi 10.1073/pnas.12.3.207): r^3 = r1^3 + r2^3.
     """

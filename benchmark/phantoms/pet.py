@@ -1,4 +1,4 @@
-"""Recipe of PET-CT: a lung tumour and bulky nodes among organs that are warm by nature."""
+"""PET-CT recipe: a lung tumour and enlarged lymph nodes among organs with physiological uptake."""
 
 import numpy as np
 from numpy.random import Generator
@@ -11,13 +11,16 @@ from benchmark.phantoms.shapes import Field, ball, waves
 
 
 def chest_tumours(rng: Generator) -> Patient:
-    """Primary tumour (partly necrotic), mediastinal nodes; channels PET (SUV) and CT, isotropic."""
+    """Make a partly necrotic primary tumour and mediastinal nodes, with isotropic voxels of 4 mm.
+
+    The channels are PET (SUV) and CT (HU).
+    """
     spacing = (4.0, 4.0, 4.0)
     size = rng.uniform(0.96, 1.03)
     canvas = Canvas(
         rng, (44, 64, 84), spacing, torso.AIR, warp=(4.0, 140.0), size=size, centre=(-6, 0, 0)
     )
-    heart_suv = rng.choice((2.2, 6.0, 9.0))  # fasting suppresses it in some, not in others
+    heart_suv = rng.choice((2.2, 6.0, 9.0))  # fasting suppresses it in some patients only
     inside = chest.scene(canvas, rng, 45, float(heart_suv), lungs=(3, 4))
     _nodes(canvas, rng)
     _primary(canvas, rng, inside)

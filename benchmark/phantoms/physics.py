@@ -1,6 +1,6 @@
-"""What an imaging system makes of the tissue: blur, noise, shading and the range of its numbers.
+"""Image formation: blur, noise, shading and the value range of each modality.
 
-All functions take the values of one channel (z, y, x) after partial volume along the slices.
+All functions take the values of one channel (z, y, x), averaged over the slice thickness.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ def ct(
     spacing: Sequence[float],
     noise: float,
 ) -> NDArray[np.int16]:
-    """Computed tomography, HU: in-plane blur, grainy noise (sd ``noise``) that grows to the centre.
+    """Simulate computed tomography, in HU; ``noise`` is the standard deviation in HU.
 
-    The sigma of the point spread is 1 mm. The noise grows to the centre, where most of the beam is
-    lost; its grain is that of a reconstruction kernel.
+    The in-plane point spread has a sigma of 1 mm. The noise has the grain of a reconstruction
+    kernel and increases toward the centre, where the beam is attenuated most.
     """
     hu = _blur(hu, spacing, (0, 1.0, 1.0))
     grain = smooth_noise(rng, hu.shape, (0.3, 0.65, 0.65))
@@ -40,10 +40,11 @@ def mr(
     bias: float,
     blur: float = 0.6,
 ) -> NDArray[np.float32]:
-    """Magnetic resonance: coil shading, k-space blur, Rician noise; signal 1 becomes about 500.
+    """Simulate magnetic resonance: bias field, blur and Rician noise.
 
-    ``noise``: sd in each of the two quadrature channels, as a share of signal 1; ``bias``: sd of
-    the logarithm of the shading; ``blur``: sigma, mm. Noise model: doi 10.1002/mrm.1910340618.
+    A signal of 1 becomes about 500. ``noise`` is the standard deviation in each quadrature channel,
+    relative to a signal of 1; ``bias`` that of the logarithm of the bias field; ``blur`` is the
+    sigma of the blur in mm. Noise model: doi 10.1002/mrm.1910340618.
     """
     field = [np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape]
     z, y, x = np.meshgrid(*field, indexing="ij", sparse=True)
@@ -62,9 +63,10 @@ def pet(
     noise: float = 0.25,
     fwhm: float = 6.0,
 ) -> NDArray[np.float32]:
-    """Positron emission tomography, SUV: wide blur, correlated noise that grows with the uptake.
+    """Simulate positron emission tomography, in SUV: wide blur and correlated noise.
 
-    ``noise``: sd at SUV 1; the variance is proportional to the uptake, as that of counts.
+    ``noise`` is the standard deviation at SUV 1; the variance is proportional to the uptake, as for
+    counts. ``fwhm`` is the width of the point spread in mm.
     """
     sigma = fwhm / 2.355
     seen = _blur(suv, spacing, (sigma, sigma, sigma))
@@ -78,16 +80,17 @@ def srx(
     noise: float,
     rings: float = 0.03,
 ) -> NDArray[np.uint16]:
-    """Synchrotron X-ray microtomography: phase fringes at edges, ring artefacts, noise; 16 bit.
+    """Simulate synchrotron X-ray microtomography, 16 bit: phase fringes, ring artefacts and noise.
 
-    Free-space propagation enhances edges by a Laplacian, here of the weight 0.2
-    (doi 10.1046/j.1365-2818.2002.01010.x). ``rings``: sd of the detector's
-    fixed pattern, which reconstruction turns into circles about the axis of rotation (z).
+    Free-space propagation enhances edges by a Laplacian, here with a weight of 0.2 (doi
+    10.1046/j.1365-2818.2002.01010.x). ``noise`` is the standard deviation of the noise and
+    ``rings`` that of the detector's fixed pattern, which reconstruction turns into circles about
+    the axis of rotation (z).
     """
     image = ndimage.gaussian_filter(absorption, 0.6)
     image = image - 0.2 * ndimage.laplace(image)
     y, x = (np.arange(n, dtype=np.float32) for n in image.shape[1:])
-    # the axis of rotation lies off the crop, as in a region of a larger scan
+    # the axis of rotation lies outside the field of view, as in a crop of a larger scan
     radius = np.hypot(y[:, None] + 0.2 * len(y), x - 0.3 * len(x))
     pattern = smooth_noise(rng, (image.shape[0], int(radius.max()) + 2), (20, 0.6))
     image = image + rings * pattern[:, radius.astype(int)]

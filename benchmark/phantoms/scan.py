@@ -1,4 +1,4 @@
-"""What a recipe makes, and how it is written: NIfTI files with a geometry of their own."""
+"""The output of a recipe, and its storage as NIfTI files with a geometry of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,12 @@ IDENTITY = np.eye(3)
 
 @dataclass(frozen=True)
 class Scan:
-    """Images (z, y, x), keyed by the folder they go to, and their label map (z, y, x), uint8.
+    """Images (z, y, x), keyed by the folder they are written to, and a label map (z, y, x), uint8.
 
-    The arrays are in LPS; the files are stored in ``orientation`` (e.g. RAS). ``origin`` (x, y, z)
-    is the centre of the first voxel, mm; ``spacing`` (z, y, x), mm. The columns of ``direction``
-    are the axes x, y, z of the scan in the patient: not the identity where slices were tilted.
+    The arrays are in LPS; the files are stored in ``orientation`` (for example RAS). ``origin`` (x,
+    y, z) is the centre of the first voxel in mm; ``spacing`` is (z, y, x) in mm. The columns of
+    ``direction`` are the x, y and z axes of the scan in patient coordinates; they differ from the
+    identity for tilted slices.
     """
 
     images: Mapping[str, NDArray[np.generic]]
@@ -31,7 +32,7 @@ class Scan:
     direction: NDArray[np.float64] = field(default_factory=lambda: IDENTITY)
 
     def save(self, root: Path, name: str) -> int:
-        """Write ``<root>/<folder>/<name>.nii.gz`` for images and labels; number of files."""
+        """Write images and labels to ``<root>/<folder>/<name>.nii.gz``; return the file count."""
         files = {**self.images, "labels": self.labels}
         for folder, array in files.items():
             image: Any = sitk.GetImageFromArray(array)
@@ -46,7 +47,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Patient:
-    """All scans of a patient, keyed by what is appended to its name, and its row of the cohort."""
+    """All scans of a patient, keyed by file name suffix, and the patient's row in the cohort."""
 
     scans: Mapping[str, Scan]
     record: Mapping[str, float | int] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""Solids as implicit functions of physical coordinates, and how they combine.
+"""Solids as implicit functions of physical coordinates, and operations that combine them.
 
-A `Shape` tells about how far a point is from its surface, in mm, negative inside. Points are
-(z, y, x) in mm, patient axes: x to the left, y to the back, z upward.
+A `Shape` gives the approximate signed distance to its surface in mm, negative inside. Points are
+(z, y, x) in mm on patient axes: x to the left, y to the back, z upward.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,16 +19,17 @@ Distance = Callable[[Field, Field, Field], Field]
 
 
 def total(terms: Iterable[Field]) -> Field:
-    """Sum of arrays that broadcast to one shape."""
+    """Return the sum of arrays that broadcast to one shape."""
     return reduce(np.add, terms)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A solid: ``distance`` maps coordinates z, y, x (mm, broadcastable) to mm.
+    """A solid, given by the signed distance to its surface.
 
-    The distance is exact to first order at the surface, which is what partial volume needs.
-    ``low``, ``high``: corners of a box that holds the solid, possibly infinite.
+    ``distance`` maps coordinates z, y, x (mm, broadcastable) to mm. It is exact to first order at
+    the surface, which is what partial volume needs. ``low`` and ``high`` are the corners (z, y, x)
+    of a box that holds the solid; they may be infinite.
     """
 
     distance: Distance
@@ -36,7 +37,7 @@ class Shape:
     high: Points
 
     def __and__(self, other: Self) -> Self:
-        """What lies in both."""
+        """Return the intersection of the two shapes."""
         return replace(
             self,
             distance=lambda *p: np.maximum(self.distance(*p), other.distance(*p)),
@@ -45,11 +46,11 @@ class Shape:
         )
 
     def __sub__(self, other: Self) -> Self:
-        """What lies in this one alone."""
+        """Return this shape without the other one."""
         return replace(self, distance=lambda *p: np.maximum(self.distance(*p), -other.distance(*p)))
 
     def grown(self, mm: float) -> Self:
-        """The surface moved outward by ``mm`` (inward where negative)."""
+        """Return the shape with its surface moved outward by ``mm`` (inward if negative)."""
         return replace(
             self,
             distance=lambda *p: self.distance(*p) - mm,
@@ -58,7 +59,10 @@ class Shape:
         )
 
     def rough(self, mm: float, bumps: Distance) -> Self:
-        """The surface moved by ``mm`` times the field ``bumps``, of unit variance, see `waves`."""
+        """Return the shape with its surface displaced by ``mm`` times ``bumps``.
+
+        ``bumps`` is a field of unit variance; see `waves`.
+        """
         return replace(
             self,
             distance=lambda *p: self.distance(*p) + mm * bumps(*p),
@@ -67,9 +71,9 @@ class Shape:
         )
 
     def stretched(self, factors: Points) -> Self:
-        """The shape drawn out from the origin by ``factors`` along (z, y, x); so is its volume."""
+        """Return the shape scaled about the origin by ``factors`` along (z, y, x)."""
         fz, fy, fx = factors.tolist()
-        scale = min(fz, fy, fx)  # never farther than the surface is
+        scale = min(fz, fy, fx)  # never overestimates the distance
         return replace(
             self,
             distance=lambda z, y, x: scale * self.distance(z / fz, y / fy, x / fx),
@@ -78,7 +82,7 @@ class Shape:
         )
 
     def volume(self, step: float) -> float:
-        """Volume in mm3, integrated over a lattice of ``step`` mm."""
+        """Return the volume in mm3, integrated over a lattice of ``step`` mm."""
         axes = [np.arange(a, b + step, step) for a, b in zip(self.low, self.high, strict=True)]
         z, y, x = (p.astype(np.float32) for p in np.meshgrid(*axes, indexing="ij", sparse=True))
         share = np.clip(0.5 - self.distance(z, y, x) / step, 0, 1)
@@ -88,9 +92,10 @@ class Shape:
 def ellipsoid(
     centre: ArrayLike, radii: ArrayLike, turn: Points | None = None, power: float = 2.0
 ) -> Shape:
-    """Ellipsoid with semi-axes ``radii`` (z, y, x), mm; a radius of inf makes it a cylinder.
+    """Return an ellipsoid with semi-axes ``radii`` (z, y, x) in mm; infinite ones make a cylinder.
 
-    ``turn``: rotation matrix whose columns are the axes. ``power`` above 2 makes it boxier.
+    ``turn`` is a rotation matrix (3, 3) whose columns are the axes. A ``power`` above 2 makes the
+    shape boxier.
     """
     c, r = np.asarray(centre, float), np.asarray(radii, float)
     used = [k for k in range(3) if np.isfinite(r[k])]
@@ -117,12 +122,12 @@ def ellipsoid(
 
 
 def ball(centre: ArrayLike, radius: float) -> Shape:
-    """Ball, mm."""
+    """Return a ball; ``centre`` and ``radius`` are in mm."""
     return ellipsoid(centre, (radius, radius, radius))
 
 
 def half_space(point: ArrayLike, normal: ArrayLike) -> Shape:
-    """All on the side of the plane through ``point`` that ``normal`` points away from."""
+    """Return the half-space behind the plane through ``point``, opposite to ``normal``."""
     n = np.asarray(normal, float) / np.linalg.norm(normal)
     offset = float(n @ np.asarray(point, float))
     nz, ny, nx = n.tolist()
@@ -131,7 +136,7 @@ def half_space(point: ArrayLike, normal: ArrayLike) -> Shape:
 
 
 def capsule(start: ArrayLike, end: ArrayLike, first: float, last: float) -> Shape:
-    """Straight tube with round ends whose radius goes from ``first`` to ``last``, mm."""
+    """Return a straight tube with round ends; its radius goes from ``first`` to ``last``, in mm."""
     a, b = np.asarray(start, float), np.asarray(end, float)
     way: list[float] = (b - a).tolist()
     length2 = max(sum(w * w for w in way), 1e-6)
@@ -148,13 +153,13 @@ def capsule(start: ArrayLike, end: ArrayLike, first: float, last: float) -> Shap
 
 
 def merged(shapes: Iterable[Shape], soft: float = 1.0) -> Shape:
-    """All of ``shapes`` as one, their joints filled over about ``soft`` mm (metaballs)."""
+    """Return the union of ``shapes`` with joints smoothed over about ``soft`` mm (metaballs)."""
     parts = list(shapes)
 
     def distance(*point: Field) -> Field:
         each = [s.distance(*point) for s in parts]
         nearest = reduce(np.minimum, each)
-        # soft minimum: at a surface that only one part is near, it is that part's distance
+        # soft minimum: it equals the distance of a single part wherever no other part is near
         excess: Field = np.log(total(np.exp((nearest - d) / soft) for d in each))
         return nearest - soft * excess
 
@@ -163,7 +168,10 @@ def merged(shapes: Iterable[Shape], soft: float = 1.0) -> Shape:
 
 
 def waves(rng: Generator, scale: float, count: int = 8) -> Distance:
-    """Smooth random field of unit variance, wavelength about ``scale`` mm, defined everywhere."""
+    """Return a smooth random field of unit variance with wavelengths of about ``scale`` mm.
+
+    The field is a sum of ``count`` plane waves, so it is defined everywhere.
+    """
     direction = rng.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     k = direction * (2 * np.pi / scale) * rng.uniform(0.7, 1.4, (count, 1))

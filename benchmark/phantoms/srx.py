@@ -1,4 +1,4 @@
-"""Recipe of synchrotron X-ray microCT: glomeruli in a mouse kidney whose blood is stained.
+"""Synchrotron X-ray microCT recipe: glomeruli in a mouse kidney with stained blood.
 
 The scene is in micrometres; only the file is in mm.
 """
@@ -15,11 +15,11 @@ from benchmark.phantoms.scan import Patient, Scan
 from benchmark.phantoms.shapes import Field, Points, ball, waves
 
 CELLS, LUMEN, BLOOD, SPACE, WALL = 0.0, -0.30, 0.85, -0.36, -0.08
-"""Absorption of tubule cells, the inside of tubules, blood, Bowman's space and vessel walls."""
+"""Absorption of tubule cells, tubule lumen, blood, Bowman's space and vessel walls."""
 
 
 def glomeruli(rng: Generator) -> Patient:
-    """Tufts of capillaries in Bowman's space, between tubules and small vessels, voxels of 5 um."""
+    """Make capillary tufts in Bowman's space among tubules and small vessels; voxels of 5 um."""
     shape, micrometres = (64, 96, 96), 5.0
     canvas = Canvas(rng, shape, (micrometres,) * 3, (CELLS,), warp=(6.0, 150.0))
     canvas.values[0] = _tubules(rng, canvas)
@@ -38,7 +38,10 @@ def glomeruli(rng: Generator) -> Patient:
 
 
 def _tubules(rng: Generator, canvas: Canvas) -> Field:
-    """Coils of tubules: in each block a bent hexagonal lattice of lines; capillaries between."""
+    """Return the absorption of coiled tubules with capillaries between them.
+
+    The tubules follow bent hexagonal lattices, one per block.
+    """
     bend, wind = waves(rng, 520), waves(rng, 140)
     points = [p + 40 * bend(*canvas.points) + 8 * wind(*canvas.points) for p in canvas.points]
     blocks = np.stack([waves(rng, 330)(*canvas.points) for _ in range(3)])
@@ -54,7 +57,10 @@ def _tubules(rng: Generator, canvas: Canvas) -> Field:
 
 
 def _lattice(rng: Generator, points: Sequence[Field], pitch: float) -> Field:
-    """Sum of three plane waves: 1 on lines ``pitch`` apart, -0.5 where three cells meet."""
+    """Return the mean of three plane waves.
+
+    It is 1 on lines ``pitch`` apart and -0.5 where three cells meet.
+    """
     basis, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     k = 4 * np.pi / (np.sqrt(3) * pitch)
     total = np.zeros(points[0].shape, np.float32)
@@ -69,7 +75,7 @@ def _step(value: Field) -> Field:
 
 
 def _places(rng: Generator, half: Points, artery: Points) -> list[tuple[Points, float]]:
-    """Centre and radius of each glomerulus: apart from each other and from the artery."""
+    """Return centre and radius of each glomerulus, apart from each other and from the artery."""
     found: list[tuple[Points, float]] = []
     wanted = rng.integers(5, 9)
     for _ in range(400):
@@ -86,7 +92,7 @@ def _places(rng: Generator, half: Points, artery: Points) -> list[tuple[Points, 
 def _glomerulus(
     canvas: Canvas, rng: Generator, centre: Points, radius: float, artery: Points, loops: Field
 ) -> None:
-    """A tuft hung on its arteriole, off the centre of a capsule that it does not fill."""
+    """Paint a tuft attached to its arteriole, eccentric in a capsule that it does not fill."""
     nearest = artery[np.argmin(np.linalg.norm(artery - centre, axis=1))]
     way = (nearest - centre) / np.linalg.norm(nearest - centre)
     capsule = ball(centre, radius + 8).rough(1.5, waves(rng, 60))
@@ -99,6 +105,6 @@ def _glomerulus(
     canvas.paint(tube(bent, 6), BLOOD)
     tuft = ball(centre + 3 * way, radius).rough(2.5, waves(rng, 32))
     canvas.paint(tuft, 0.18, label=1)
-    # capillary loops: where band-limited noise is near zero, which gives thin winding sheets
+    # capillary loops: the zero set of band-limited noise consists of thin winding sheets
     winding = _step(0.9 - 1.5 * abs(loops))
     canvas.paint(tuft.grown(-2), BLOOD, label=None, within=winding)

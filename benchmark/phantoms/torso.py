@@ -1,7 +1,7 @@
-"""What abdomen and chest share on CT: outline, fat, muscle, spine and ribs.
+"""The trunk on CT, shared by abdomen and chest: outline, fat, muscle, spine and ribs.
 
-Tissues are (HU, SUV); a canvas of one channel uses the first. Typical values: Hounsfield units of
-portal-venous CT, standardised uptake values of FDG-PET.
+Tissues are (HU, SUV); a canvas with one channel uses the first. The values are typical of
+portal-venous CT and of FDG-PET.
 """
 
 import numpy as np
@@ -25,16 +25,16 @@ BLOOD: Tissue = (45, 1.6)
 LUNG: Tissue = (-860, 0.4)
 
 SPINE_Y = 42.0
-"""Where the centre of the vertebral bodies lies, mm behind the centre of the trunk."""
+"""Position of the centre of the vertebral bodies, in mm behind the centre of the trunk."""
 
 
 def outline(half_width: float, half_depth: float) -> Shape:
-    """The trunk: a cylinder along z, a little boxier than an ellipse."""
+    """Return the trunk: a cylinder along z, slightly boxier than an ellipse."""
     return ellipsoid((0, 0, 0), (np.inf, half_depth, half_width), power=2.4)
 
 
 def wall(canvas: Canvas, body: Shape, fat: float, muscle: float) -> tuple[Shape, Shape]:
-    """Paint table, skin, fat and the muscular wall; return the wall's outside and the cavity."""
+    """Paint table, skin, fat and muscular wall; return the outside of the wall and the cavity."""
     half_depth = float(body.high[1])
     table = ellipsoid((0, half_depth - 190, 0), (np.inf, 200, 340))
     canvas.paint(table - table.grown(-5), (-550, 0.05))
@@ -50,7 +50,7 @@ def wall(canvas: Canvas, body: Shape, fat: float, muscle: float) -> tuple[Shape,
 
 
 def spine(canvas: Canvas, rng: Generator, girdle: Shape, reach: float) -> None:
-    """Paint vertebrae with discs, canal and processes, and the muscles beside them."""
+    """Paint vertebrae with discs, spinal canal and processes, and the muscles beside them."""
     for side in (-1, 1):
         erector = ellipsoid((0, SPINE_Y + 30, side * 30), (np.inf, 17, 25), power=2.4) & girdle
         canvas.paint(erector.grown(1.5), FAT)
@@ -78,13 +78,17 @@ def spine(canvas: Canvas, rng: Generator, girdle: Shape, reach: float) -> None:
 def ribs(
     canvas: Canvas, rng: Generator, half: tuple[float, float], low: float, high: float
 ) -> None:
-    """Paint ribs that fall from the spine to the front; ``half``: depth and width of their cage."""
+    """Paint ribs that descend from the spine to the front.
+
+    ``half`` is half the depth and half the width of the rib cage, in mm; ``low`` and ``high`` bound
+    the heights at which ribs start.
+    """
     angle = np.linspace(0.3, 2.35, 15)
     pitch = 27.0
     for start in np.arange(low + rng.uniform(0, pitch), high + 70, pitch):
         for side in (-1, 1):
             z = start - 22 * (angle - angle[0]) ** 1.2
-            # the power makes the course as boxy as the outline
+            # the exponent makes the course as boxy as the outline
             y = half[0] * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.83
             x = side * half[1] * np.sin(angle) ** 0.83
             course = np.stack([z, y, x], axis=1)
@@ -93,5 +97,5 @@ def ribs(
 
 
 def above(z: float) -> Shape:
-    """Everything higher than ``z``."""
+    """Return the half-space above ``z``."""
     return half_space((z, 0, 0), (-1, 0, 0))

@@ -1,4 +1,4 @@
-"""Shapes that tumours take: round, lobed, concave; and where they are put."""
+"""Shapes of tumours (round, lobed, concave) and their placement."""
 
 import numpy as np
 from numpy.random import Generator
@@ -11,19 +11,19 @@ Centre = NDArray[np.float64]
 
 
 def rotation(rng: Generator) -> NDArray[np.float64]:
-    """Random rotation matrix, uniform over all of them but for reflections."""
+    """Return a random orthogonal matrix (3, 3), uniformly distributed; it may be a reflection."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     return np.asarray(q * np.sign(np.diag(r)))
 
 
 def rounded(rng: Generator, centre: Centre, radius: float) -> Shape:
-    """Bumpy ellipsoid whose semi-axes differ by up to 15 %."""
+    """Return a bumpy ellipsoid whose semi-axes are 0.87 to 1.15 times ``radius``."""
     radii = radius * rng.uniform(0.87, 1.15, 3)
     return ellipsoid(centre, radii, rotation(rng)).rough(0.08 * radius, waves(rng, 1.3 * radius))
 
 
 def lobed(rng: Generator, centre: Centre, radius: float) -> Shape:
-    """Core with four to six lobes, merged like drops; it reaches about ``radius``."""
+    """Return a core with four to six smoothly merged lobes that reaches to about ``radius``."""
     count = int(rng.integers(4, 7))
     angle = 2 * np.pi * (np.arange(count) + rng.uniform(0, 0.6, count)) / count
     lift = rng.uniform(-0.5, 0.5, count)
@@ -34,7 +34,7 @@ def lobed(rng: Generator, centre: Centre, radius: float) -> Shape:
 
 
 def concave(rng: Generator, centre: Centre, radius: float) -> Shape:
-    """Cup that is open to one side in the axial plane, as a tumour that wraps round something."""
+    """Return a cup that is open to one side in the axial plane, like a tumour around a vessel."""
     angle = rng.uniform(0, 2 * np.pi)
     way = np.array((rng.normal(0, 0.15), np.cos(angle), np.sin(angle)))
     bite = ellipsoid(centre + 0.62 * radius * way, np.array((1.3, 0.62, 0.62)) * radius)
@@ -44,11 +44,12 @@ def concave(rng: Generator, centre: Centre, radius: float) -> Shape:
 def places(
     canvas: Canvas, room: Field, radii: NDArray[np.float64], depth: float = 1.0
 ) -> list[tuple[Centre, float]]:
-    """Centre and radius of tumours that lie apart, the largest first.
+    """Return centre and radius of tumours that keep apart, the largest first.
 
-    ``room``: how deep each point of the fine grid lies in the organ, mm. ``depth``: how far inside,
-    in radii (below 1 a tumour may bulge out). No tumour is cut by the end of the scan; one that
-    finds no place shrinks until it does, or is left out when half its size finds none.
+    ``room`` is the depth of each point of the fine grid inside the organ, in mm. ``depth`` is how
+    far inside a centre has to lie, in radii; below 1 a tumour may bulge out of the organ. No tumour
+    crosses the border of the scan. One that does not fit is shrunk, down to half its size, and left
+    out if it still does not fit.
     """
     found: list[tuple[Centre, float]] = []
     for wanted in np.sort(radii)[::-1]:
@@ -63,7 +64,7 @@ def places(
 def _free(
     canvas: Canvas, room: Field, radius: float, depth: float, found: list[tuple[Centre, float]]
 ) -> NDArray[np.float64]:
-    """Points (n, 3) where a tumour of ``radius`` fits."""
+    """Return the points (n, 3) where a tumour of ``radius`` fits."""
     rim = [round(1.25 * radius / s) for s in canvas.spacing]
     window = tuple(slice(k, n - k) for k, n in zip(rim, canvas.shape, strict=True))
     deep = room[window] > depth * radius
@@ -74,7 +75,7 @@ def _free(
 
 
 def spikes(rng: Generator, centre: Centre, radius: float) -> list[Shape]:
-    """Strands that a lung tumour draws in from its surroundings; they are no part of it."""
+    """Return strands (spicules) from a lung tumour into its surroundings, not part of the label."""
     ways = rng.normal(size=(9, 3))
     ways *= radius * rng.uniform(1.3, 1.9, (9, 1)) / np.linalg.norm(ways, axis=1, keepdims=True)
     return [capsule(centre, centre + way, 2.0, 0.6) for way in ways]
