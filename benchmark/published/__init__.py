@@ -1,1 +1,4 @@
-"""From files as published to pixels, labels and scans: one kind of file or trouble a module."""
+"""Read published files into images, labels and scans.
+
+Each module handles one file format or one kind of irregularity.
+"""

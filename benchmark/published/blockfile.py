@@ -1,4 +1,4 @@
-"""Volumes too big to be read whole: OME-TIFF and Zarr, of which blocks are read."""
+"""OME-TIFF and Zarr volumes that are too large to read whole; they are read in blocks."""
 
 import math
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from benchmark.published.raster import Raster
 SUFFIXES = (".tif", ".tiff", ".zarr")
 
 Region = tuple[slice, slice, slice]
-"""Part of a volume, (z, y, x)."""
+"""Part of a volume, as slices (z, y, x)."""
 
 _MM = {"mm": 1.0, "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "nm": 1e-6, "cm": 10.0}
 _MM |= {"millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6, "centimeter": 10.0}
 
 
 def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
-    """Blocks of ``size`` voxels (z, y, x) that tile a volume; those at its far ends are smaller."""
+    """Yield blocks of ``size`` voxels (z, y, x) that tile a volume; the last may be smaller."""
     with _opened(path) as (array, _):
         shape = array.shape
     for index in np.ndindex(*(math.ceil(n / s) for n, s in zip(shape, size, strict=True))):
@@ -33,9 +33,11 @@ def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
 
 
 def read(path: Path, region: Region | None = None) -> Raster:
-    """Read a volume, or the part of it in ``region``; spacing in mm as the metadata tell, or 1.
+    """Read a volume, or only the part of it in ``region``.
 
-    The origin is that of the part in the whole, so that parts of two volumes can be compared.
+    The spacing, in mm, is that of the metadata, or 1 where they give none. The origin is the
+    position of the part within the whole volume, so that parts of two volumes can be compared.
+    Raises `UserError` for an unreadable file.
     """
     part = region or (slice(None), slice(None), slice(None))
     with _opened(path) as (array, spacing):
@@ -50,7 +52,7 @@ def read(path: Path, region: Region | None = None) -> Raster:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
-    """The volume, not yet read, and its spacing (z, y, x) in mm."""
+    """Yield a lazily read volume and its spacing (z, y, x) in mm."""
     import tifffile
     import zarr
 
@@ -70,7 +72,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
                 store.close()
     except UserError:
         raise
-    except Exception as error:  # the readers raise whatever the codecs do
+    except Exception as error:  # the readers pass on any exception of their codecs
         raise UserError(
             f"{path}: unreadable image. Expected OME-TIFF or OME-Zarr; got from the reader: "
             f"{type(error).__name__}: {error}. Likely cause: a truncated download. Next step: "
@@ -79,7 +81,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
 
 
 class _Volume:
-    """The three axes of an array, whose leading axes of length one are left out."""
+    """The last three axes of an array; leading axes must have length one and are dropped."""
 
     def __init__(self, path: Path, array: Any):
         self._array = array
@@ -96,7 +98,7 @@ class _Volume:
 
 
 def _ome(text: str) -> Triple:
-    """Physical size of a voxel in OME-XML; micrometres where no unit is given, as OME says."""
+    """Return the voxel size (z, y, x) in mm from OME-XML, whose default unit is the micrometre."""
     for element in ElementTree.fromstring(text).iter():
         if element.tag.endswith("}Pixels"):
             found = (
@@ -112,7 +114,7 @@ def _ome(text: str) -> Triple:
 
 
 def _ngff(group: Any) -> tuple[Any, Triple]:
-    """The finest level of an OME-Zarr image, or a plain array, with its spacing."""
+    """Return the finest level of an OME-Zarr image, or a plain array, with its spacing in mm."""
     if hasattr(group, "shape"):
         return group, (1.0, 1.0, 1.0)
     attributes = group.attrs.get("ome", group.attrs)

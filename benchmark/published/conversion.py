@@ -1,4 +1,7 @@
-"""Images that cannot be indexed where they lie are converted once, to NIfTI on their own grid."""
+"""Conversion to NIfTI, once, of images that cannot be used in their published form.
+
+The converted image keeps its own grid, unless the layout names another one.
+"""
 
 from pathlib import Path
 
@@ -13,14 +16,15 @@ from benchmark.volume import Volume
 
 
 def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ...], Volume]:
-    """Read the image of a scan; return the paths to read it by from now on, and the volume.
+    """Read the image of a scan; return the paths to read it from later on, and the volume.
 
-    Converted are DICOM, TIFF and Zarr, and what the layout transforms; they go to ``folder``.
+    DICOM, TIFF and Zarr files, and images that the layout transforms, are converted into
+    ``folder``. Everything else stays where it is.
     """
     paths = (_chosen(scan),) if scan.layout.series else scan.images
     names = (scan.channel[1],) if scan.channel else dataset.channels
     plain = not scan.layout.image_transforms and scan.region is None and scan.grid is None
-    # a channel is picked out of a file only if it has no file of its own
+    # a channel has to be extracted only if it has no file of its own
     picked = scan.channel and len(scan.layout.image) == 1
     if not (plain and not picked and all(rasters.readable(path) for path in paths)):
         converted = _targets(scan, folder)
@@ -31,13 +35,13 @@ def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ..
 
 
 def discard(scan: Scan, folder: Path) -> None:
-    """Delete what `image_of` has converted of a scan, if it has."""
+    """Delete the converted images of a scan, if there are any."""
     for path in _targets(scan, folder):
         path.unlink(missing_ok=True)
 
 
 def _targets(scan: Scan, folder: Path) -> tuple[Path, ...]:
-    """Where the images of a scan are converted to; of a series only one candidate is taken."""
+    """Return the paths that the images of a scan are converted to; a DICOM series has one."""
     count = 1 if scan.layout.series else len(scan.images)
     numbers = [f".{number}" for number in range(count)] if count > 1 else [""]
     return tuple(folder / f"{scan.id}{number}.nii.gz" for number in numbers)
@@ -56,11 +60,13 @@ def _convert(scan: Scan, path: Path, target: Path) -> None:
 
 
 def _chosen(scan: Scan) -> Path:
-    """Series that a label was drawn on: the one that it refers to if it fits, else the only one.
+    """Return the series that a label was drawn on.
 
-    Some references are missing or name a series that the label does not lie on. One that cannot be
-    read may still be right: it is given, so that the scan ends for that reason and another phase of
-    the study is not taken in its place.
+    This is the series that the label refers to if it fits, otherwise the only one that fits: some
+    references are missing or name a series with another grid. A referenced series that cannot be
+    read may still be the right one; it is returned, so that reading it fails and no other phase of
+    the study is taken instead. Raises `UserError` where there is no series or the choice is
+    ambiguous.
     """
     if not scan.images:
         raise UserError(
@@ -85,10 +91,10 @@ def _chosen(scan: Scan) -> Path:
 
 
 def _fits(scan: Scan, path: Path) -> bool | None:
-    """Whether a label lies on the grid of a series; None where the series cannot be read."""
+    """Return whether a label lies on the grid of a series; None if the series cannot be read."""
     try:
         grid: Geometry = volume.read_header(path).native
-    except UserError:  # such as two acquisitions in one series
+    except UserError:  # for example two acquisitions in one series
         return None
     if scan.layout.label is None:
         return dicomseg.fits(scan.label, grid)

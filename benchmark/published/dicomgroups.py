@@ -1,8 +1,8 @@
-"""What DICOM tells of the frames of a file, each by itself or all at once."""
+"""Functional groups of multi-frame DICOM files."""
 
 from typing import Any
 
 
 def functional_group(own: Any, shared: Any, name: str) -> Any:
-    """What is told of a frame, by the frame itself or for all of them."""
+    """Return the item of a functional group: the frame's own or, if it has none, the shared one."""
     return (own if name in own else shared)[name].value[0]

@@ -1,4 +1,4 @@
-"""DICOM series below a folder, told by their headers, wherever a download tool has put them."""
+"""Index of the DICOM series below a folder, made from headers, independent of the folder layout."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,11 @@ _TAGS = [
 
 @dataclass(frozen=True)
 class Series:
-    """A series: its folder, or the file of a segmentation; ``refers_to``: what it was drawn on."""
+    """A DICOM series.
+
+    ``path`` is its folder, or the file of a segmentation; ``refers_to`` holds the UIDs of the
+    series that a segmentation was drawn on.
+    """
 
     path: Path
     patient: str
@@ -29,10 +33,11 @@ class Series:
 
 
 def series_below(root: Path) -> list[Series]:
-    """All series below ``root``, in the order of their paths.
+    """Return all series below ``root``, in the order of their paths.
 
-    Of a folder, one file is read: a folder is taken for one series, as all download tools make
-    them (reading it checks that). Segmentations are taken file by file.
+    A folder is assumed to hold one series, as all download tools arrange them, so only one of its
+    files is read here; reading the series checks the assumption. Segmentations are indexed file by
+    file.
     """
     found = []
     for folder, folders, names in walk(root):
@@ -48,7 +53,7 @@ def series_below(root: Path) -> list[Series]:
 
 
 def _read(path: Path) -> Series | None:
-    """Header of a DICOM file; None for any other file, and one whose header cannot be read."""
+    """Return the series of a DICOM file; None if it is not DICOM or has an unreadable header."""
     import pydicom
 
     if path.name.startswith(".") or path.suffix.lower() not in (".dcm", ".ima", ""):
@@ -56,10 +61,10 @@ def _read(path: Path) -> Series | None:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         referenced = header.get("ReferencedSeriesSequence") or ()
-    except Exception:  # pydicom raises whatever a damaged header leads to
+    except Exception:  # pydicom raises exceptions of any type for a damaged header
         return None
     modality = str(header.get("Modality", ""))
-    if not modality:  # cut off before it: not taken for the series of the folder
+    if not modality:  # truncated header: do not take it for the series of the folder
         return None
     return Series(
         path=path if modality == "SEG" else path.parent,

@@ -1,4 +1,4 @@
-"""Scans of a dataset that is published as DICOM: which series is the image of which label."""
+"""Scans of a dataset that is published as DICOM: pairs image series with their labels."""
 
 import hashlib
 import re
@@ -10,18 +10,22 @@ from benchmark.published.dicomindex import Series, series_below
 from benchmark.published.patterns import matches, resolve
 
 Found = tuple[dict[str, str], tuple[Path, ...], Path, Path | None]
-"""Names for the scan's id (and ``referred``, where the label refers to the first candidate),
-candidates for the image, the label, the series with the grid."""
+"""Fields of the scan's id, image candidates, label, and the series that defines the grid.
+
+The fields include ``referred`` where the label refers to the first candidate.
+"""
 
 
 def of_series(layout: Layout, root: Path) -> Iterator[Found]:
-    """Pair the image series below ``root`` with segmentations, or with label files by the patient.
+    """Pair the image series below ``root`` with segmentations, or with label files by patient.
 
-    An id may be made of ``{patient}``, of ``{study}`` and ``{series}``: short digests of the UIDs
-    of the study and of the segmentation or else of the image, and of further names in the path of
-    the label, such as a rater's, each of which makes a scan. Where the label is a
-    segmentation, the series that it refers to comes first, and all others of the study that could
-    be meant follow, since some references are missing or wrong.
+    A scan's id may use ``{patient}``, ``{study}`` and ``{series}``, and further names in the path
+    of the label, such as a rater, each value of which makes a scan of its own. ``{study}`` and
+    ``{series}`` are short digests of the UIDs of the study and of the segmentation (of the image
+    where the label is a plain file).
+
+    The candidates for the image of a segmentation are the matching series of its study, the one
+    that it refers to first; all are kept because some references are missing or wrong.
     """
     assert layout.series is not None
     known = series_below(root)
@@ -70,7 +74,7 @@ def _patient_fits(layout: Layout, series: Series) -> bool:
 
 
 def _unique(found: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """Names but the structure's, of which a label may have a file each, once."""
+    """Yield each distinct set of fields once, ignoring ``structure``, which takes many values."""
     seen = set()
     for fields in found:
         fields.pop("structure", None)

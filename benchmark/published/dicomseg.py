@@ -1,7 +1,8 @@
-"""DICOM segmentations -> masks on the grid of an image.
+"""Convert DICOM segmentations to masks on the grid of an image.
 
-Frames are placed by their position in the patient, never by their order; segments may overlap,
-their numbers mean nothing beyond the file, and empty frames may be missing (DICOM PS3.3, A.51).
+Frames are placed by their position in patient coordinates, never by their order. Segments may
+overlap, their numbers have no meaning beyond the file, and empty frames may be missing (DICOM
+PS3.3, A.51).
 """
 
 from collections.abc import Iterator
@@ -18,15 +19,15 @@ from benchmark.geometry import Geometry
 from benchmark.published.dicomgroups import functional_group
 from benchmark.published.raster import Raster
 
-_ON_GRID = 0.1  # share of a voxel by which a frame may lie beside the pixels of the image
-_SLICE = 0.3  # and beside its slice: positions are often rounded
+_ON_GRID = 0.1  # tolerated in-plane offset of a frame from the pixels of the image, in voxels
+_SLICE = 0.3  # tolerated offset across slices, in voxels: positions are often rounded
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A segment: its label as written, its mask (z, y, x) in the image's own order.
+    """A segment: its label text and its mask (z, y, x), bool, in the voxel order of the image.
 
-    ``resampled``: the frames did not lie on the pixels of the image.
+    ``resampled`` tells whether the frames were off the pixel grid of the image.
     """
 
     label: str
@@ -36,7 +37,11 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """A frame: pixels (rows, columns), and in mm (LPS) the first one and the steps to the next."""
+    """A frame: its pixels (rows, columns) and their position.
+
+    ``corner`` is the centre of the first pixel and the other two fields are the steps to the next
+    column and the next row, all in mm (LPS).
+    """
 
     pixels: NDArray[np.bool_]
     corner: NDArray[np.float64]
@@ -47,7 +52,7 @@ class _Frame:
 def read(path: Path, grid: Geometry) -> Iterator[Segment]:
     """Read the segments of a file on the native ``grid`` of its image, in the order of the file.
 
-    A `UserError` for an unreadable file and for frames with content beyond the image.
+    Raises `UserError` for an unreadable file and for content outside the image.
     """
     dataset = _opened(path)
     for label, frames in _segments(path, dataset):
@@ -63,7 +68,7 @@ def read(path: Path, grid: Geometry) -> Iterator[Segment]:
 
 
 def fits(path: Path, grid: Geometry) -> bool:
-    """Whether every frame with content lies on the pixels of ``grid``."""
+    """Return whether every frame with content lies on the pixels of ``grid``."""
     dataset = _opened(path)
     for _, frames in _segments(path, dataset):
         for frame in frames:
@@ -84,16 +89,16 @@ def _opened(path: Path) -> Any:
         dataset = pydicom.dcmread(path)
         if dataset.Modality != "SEG":
             raise ValueError(f"modality {dataset.Modality}")
-        dataset.pixel_array  # noqa: B018  (decoded once and kept by pydicom)
+        dataset.pixel_array  # noqa: B018  (decoded once and cached by pydicom)
     return dataset
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Whatever is wrong with a file as our own error."""
+    """Convert any exception raised while reading the file to a `UserError`."""
     try:
         yield
-    except Exception as error:  # the decoders of pydicom raise whatever their libraries do
+    except Exception as error:  # the decoders of pydicom pass on any exception of their libraries
         raise UserError(
             f"{path}: unreadable DICOM segmentation ({type(error).__name__}: {error}). Likely "
             "cause: a truncated download, or a damaged header. Next step: fetch the file again; if "
@@ -102,7 +107,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _segments(path: Path, dataset: Any) -> Iterator[tuple[str, list[_Frame]]]:
-    """Labels and frames of the segments; the number 0 is the background of a file of values."""
+    """Yield label and frames of each segment, except 0, which is the background of a label map."""
     with _readable(path):
         for item in dataset.SegmentSequence:
             if (number := int(item.SegmentNumber)) > 0:
@@ -110,7 +115,10 @@ def _segments(path: Path, dataset: Any) -> Iterator[tuple[str, list[_Frame]]]:
 
 
 def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
-    """Frames of a segment that hold anything; of shares, what is at least half inside."""
+    """Yield the non-empty frames of a segment.
+
+    A fractional segment is thresholded at half of its maximum.
+    """
     stack = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
     shared = dataset.SharedFunctionalGroupsSequence[0]
     kind = dataset.get("SegmentationType")
@@ -136,7 +144,7 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
 
 
 def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | None:
-    """Indices (z, y, x) of a frame's content in the image; None if it lies between the pixels."""
+    """Return the indices (z, y, x) of a frame's content in the image; None if it is off-grid."""
     steps = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
     to_index = np.linalg.inv(steps)
     corner = to_index @ (frame.corner - np.array(grid.origin))
@@ -146,7 +154,7 @@ def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | No
     if np.abs(moves - whole).max() * extent > _ON_GRID or (np.abs(whole).sum(axis=1) != 1).any():
         return None
     start = np.rint(corner)
-    lies = np.abs(whole).sum(axis=0) > 0  # the axes that the frame lies in
+    lies = np.abs(whole).sum(axis=0) > 0  # in-plane axes of the frame
     allowed = np.where(lies, _ON_GRID, _SLICE)
     if (np.abs(corner - start) > allowed).any():
         return None
@@ -170,7 +178,7 @@ def _inside(
 
 
 def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -> NDArray[np.bool_]:
-    """Stack the frames on a grid of their own and take the nearest voxels of it."""
+    """Stack the frames on a grid of their own and resample it to ``grid`` by nearest neighbour."""
     from benchmark.published.resample import onto
 
     first = frames[0]
@@ -198,10 +206,11 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
 
 
 def _distance(path: Path, heights: NDArray[np.float64], told: float | None) -> float:
-    """Distance of neighbouring slices in mm, of which empty ones may be missing.
+    """Return the distance of neighbouring slices in mm, although empty slices may be missing.
 
-    ``told`` counts only where the ways from frame to frame are its multiples: a slice may be
-    thicker than the way to the next. ``heights``: of the frames, in mm above the lowest.
+    ``heights`` are the positions of the frames in mm above the lowest. ``told``, the distance in
+    the header, is used only if the gaps are multiples of it, as slices may be thicker than their
+    distance.
     """
     gaps = np.diff(np.unique(np.round(heights, 3)))
     if not gaps.size:

@@ -1,8 +1,8 @@
-"""Grid of a DICOM series, and the checks that ITK does not make.
+"""Grid of a DICOM series, with the checks that ITK does not make.
 
-ITK stacks whatever slices it can read, at the mean distance of those that it found: a missing,
-doubled or unreadable slice, or a tilted gantry, gives a wrong volume and at most a warning. Of a
-file of many frames it takes the place of a few and the scale of one for those of all.
+ITK stacks all slices that it can read at their mean distance: a missing, duplicate or unreadable
+slice, or a tilted gantry, gives a wrong volume and at most a warning. In a multi-frame file it uses
+the positions of only a few frames, and the rescaling of one frame for all.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,16 @@ from benchmark.geometry import Geometry
 from benchmark.published.dicomgroups import functional_group
 from benchmark.published.imagefile import Contents, inspect, open_header, refusal
 
-_UNEVEN = 0.1  # share of the slice distance by which a slice may be out of place
-_TILT = 1.0  # pixels by which the last slice may lie beside the first
+_UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
+_TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels
 
 
 def inspect_series(folder: Path) -> Contents:
-    """Read the headers of the one DICOM series in ``folder``; no pixels."""
+    """Read the headers, without the pixels, of the one DICOM series in ``folder``.
+
+    Raises `UserError` for a folder without exactly one series, for unreadable slices and for slices
+    that form no regular grid.
+    """
     files = _files(folder)
     if len(files) == 1:
         return inspect_frames(files[0])
@@ -38,16 +42,18 @@ def inspect_series(folder: Path) -> Contents:
     dz = float((origins[-1] - origins[0]) @ normal) / (len(files) - 1)
     size = (width, height, len(files))
     grid = Geometry(size, (dx, dy, dz), first.GetOrigin(), tuple(directions[0].tolist()))
-    # ITK would read all slices in the type of the first; PET has another scale in each
+    # ITK would read all slices with the pixel type of the first, but PET slices differ in scale
     mixed = len({header.GetPixelID() for header in headers.values()}) > 1
     pixel_type = sitk.sitkFloat32 if mixed else sitk.sitkUnknown
     return Contents(files, size, grid, pixel_type=pixel_type)
 
 
 def inspect_frames(file: Path) -> Contents:
-    """Read the header of one DICOM file; no pixels. Its frames may run up or down, evenly.
+    """Read the header, without the pixels, of a DICOM file of one or more frames.
 
-    Frames that tell no position are taken as ITK takes them.
+    Frames may be in ascending or descending order, but must be evenly spaced. Frames without a
+    position are left to ITK. Raises `UserError` for frames that form no regular grid or that differ
+    in pixel size or rescaling.
     """
     reader = open_header(file)
     width, height, depth = reader.GetSize()
@@ -55,7 +61,7 @@ def inspect_frames(file: Path) -> Contents:
         frames = _frames(file)
         if frames and len(frames) != depth:
             raise ValueError(f"{len(frames)} positions of {depth} frames")
-    except Exception as error:  # pydicom raises whatever a damaged header leads to
+    except Exception as error:  # pydicom raises exceptions of any type for a damaged header
         raise refusal(
             file,
             "frames without a position",
@@ -104,7 +110,12 @@ def inspect_frames(file: Path) -> Contents:
 
 @dataclass(frozen=True)
 class _Frame:
-    """First pixel (mm), directions of rows and columns, pixels (down, across; mm), and scale."""
+    """Geometry and rescaling of a frame.
+
+    ``origin`` is the centre of the first pixel in mm (LPS), ``directions`` the direction cosines of
+    rows and columns, ``pixel`` the pixel spacing (down, across) in mm and ``scale`` (slope,
+    intercept).
+    """
 
     origin: list[float]
     directions: list[float]
@@ -113,7 +124,7 @@ class _Frame:
 
 
 def _frames(file: Path) -> list[_Frame]:
-    """What a file tells of its frames; nothing where it has one, or they tell no position."""
+    """Return the frames in a header; empty if there is only one, or if none has a position."""
     import pydicom
 
     header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
@@ -133,7 +144,7 @@ def _frames(file: Path) -> list[_Frame]:
 
 
 def _scale(frame: Any, shared: Any) -> tuple[float, float]:
-    """Slope and intercept of the stored values."""
+    """Return slope and intercept of the stored values."""
     name = "PixelValueTransformationSequence"
     if name not in frame and name not in shared:
         return 1.0, 0.0
@@ -142,7 +153,7 @@ def _scale(frame: Any, shared: Any) -> tuple[float, float]:
 
 
 def _files(folder: Path) -> tuple[Path, ...]:
-    """Slices of the one series in ``folder``."""
+    """Return the slices of the one series in ``folder``; a `UserError` if it is not one series."""
     reader = sitk.ImageSeriesReader
     series = reader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
@@ -181,7 +192,7 @@ def _check_regular(
     normal: NDArray[np.float64],
     pixel: float,
 ) -> None:
-    """Refuse slices that are not parallel, evenly spaced and one above the other."""
+    """Refuse slices that are not parallel, evenly spaced and aligned with each other."""
     steps = np.diff(origins @ normal)
     usual = float(np.median(steps))
     uneven = np.abs(steps - usual).max()

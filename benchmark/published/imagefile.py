@@ -1,4 +1,4 @@
-"""Pixels and grid of an image file through SimpleITK; what cannot be trusted is a `UserError`."""
+"""Pixels and grid of an image file, read by SimpleITK; untrustworthy files raise `UserError`."""
 
 import math
 import os
@@ -16,19 +16,20 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.published.integrity import DamagedError, scan
 
-# What matters of ITK's warnings is checked here; its errors are exceptions and stay.
+# The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
-_SHEAR = 0.01  # cosine between two index axes: distances are wrong by half as much at most
+_SHEAR = 0.01  # tolerated cosine between two index axes; distances are off by at most half of it
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What the header tells; ``size`` is that of the file: (x, y, z) and further axes if any.
+    """Contents of an image file according to its header.
 
-    ``files``: the file, or the slices of a series in order. ``pixel_type``: SimpleITK's number of
-    the type to read, or `SimpleITK.sitkUnknown` for that of the file.
+    ``files`` is the file, or the slices of a series in order. ``size`` is that of the file: (x, y,
+    z) and further axes, if any. ``pixel_type`` is SimpleITK's number of the type to read, or
+    `SimpleITK.sitkUnknown` for that of the file.
     """
 
     files: tuple[Path, ...]
@@ -44,22 +45,22 @@ class Contents:
 
     @property
     def channels(self) -> int:
-        """Number of volumes, each component of a vector counted as one."""
+        """Number of volumes, with each component of a vector counted as one."""
         return self.volumes * self.components
 
 
 def refusal(path: Path, what: str, *, expected: str, got: str, cause: str, step: str) -> UserError:
-    """Compose the error for an image that cannot be used."""
+    """Return the error for an image that cannot be used."""
     return UserError(
         f"{path}: {what}. Expected {expected}; got {got}. Likely cause: {cause}. Next step: {step}."
     )
 
 
 def unreadable(path: Path, error: RuntimeError) -> UserError:
-    """Compose the error for what SimpleITK refused, with the one line of its trace that tells."""
+    """Return the error for a file that SimpleITK refused, with the relevant line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     marked = [line.split("ERROR: ", 1)[1] for line in lines if "ERROR: " in line]
-    # of NRRD the last line is the telling one, the marked one that of most others
+    # NRRD gives the reason in the last line, most other formats in the marked one
     reason = lines[-1] if lines[-1].startswith("[nrrd]") or not marked else marked[-1]
     return refusal(
         path,
@@ -72,10 +73,13 @@ def unreadable(path: Path, error: RuntimeError) -> UserError:
 
 
 def inspect(path: Path) -> Contents:
-    """Read the header of a file; no pixels."""
+    """Read the header of a file, without the pixels.
+
+    Raises `UserError` for an unreadable file, for fewer than three axes and for an invalid grid.
+    """
     reader = open_header(path)
     size = reader.GetSize()
-    # of a complex number, which `pixels` refuses, both parts would be counted
+    # the two parts of a complex number, which `pixels` refuses, would count as two components
     components = 1 if reader.GetPixelIDValue() in _COMPLEX else reader.GetNumberOfComponents()
     if len(size) < 3 or min(size) < 1:
         raise refusal(
@@ -102,9 +106,10 @@ def inspect(path: Path) -> Contents:
 
 
 def pixels(path: Path, contents: Contents) -> NDArray[Any]:
-    """Read the pixels that ``contents`` describes as (c, z, y, x) in the file's own order.
+    """Read the pixels that ``contents`` describes as (c, z, y, x) in the voxel order of the file.
 
-    Real and finite, in the data type of the file; else, or if some are missing, a `UserError`.
+    The values have the data type of the file. Raises `UserError` if the file is damaged or holds
+    complex or non-finite values.
     """
     names = [str(file) for file in contents.files]
     try:
@@ -141,10 +146,10 @@ def pixels(path: Path, contents: Contents) -> NDArray[Any]:
 
 
 def open_header(path: Path) -> Any:
-    """SimpleITK's reader of a file, its header read.
+    """Return SimpleITK's reader of a file, with the header read.
 
-    A slightly sheared NIfTI grid becomes the nearest rectangular one: ITK refuses files whose sform
-    is off a rotation by more than rounding, which some public scans are.
+    A slightly sheared NIfTI grid becomes the nearest rectangular one. ITK refuses any sform that is
+    off a rotation by more than rounding, and some public scans are.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -165,7 +170,7 @@ def open_header(path: Path) -> Any:
 
 @contextmanager
 def _shear_allowed() -> Iterator[None]:
-    """Let ITK correct a sheared sform; the variable is read anew for each file."""
+    """Let ITK correct a sheared sform; ITK reads the variable anew for each file."""
     name = "ITK_NIFTI_SFORM_PERMISSIVE"
     before = os.environ.get(name)
     os.environ[name] = "ON"
@@ -179,7 +184,7 @@ def _shear_allowed() -> Iterator[None]:
 
 
 def _check_sform(path: Path, reader: Any) -> None:
-    """Refuse a NIfTI grid that is sheared, or whose sform and voxel size contradict each other."""
+    """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size."""
     corrected = reader.GetMetaData("ITK_sform_corrected") == "YES"
     alone = int(reader.GetMetaData("sform_code")) > 0 and not int(reader.GetMetaData("qform_code"))
     if not (corrected or alone):

@@ -1,7 +1,7 @@
-"""Whether an image file holds all of its pixels, which ITK does not check.
+"""Check that an image file holds all of its pixels, which ITK does not.
 
-ITK reads a truncated NIfTI file, and any compressed one with damaged bytes, without complaint: what
-it cannot decompress is zero. In NIfTI it also turns NaN and infinity into zero.
+ITK reads a truncated NIfTI file, and any compressed file with damaged bytes, without complaint and
+sets what it cannot decompress to zero. In NIfTI files it also turns NaN and infinity into zero.
 """
 
 import gzip
@@ -19,14 +19,14 @@ _FLOAT_BYTES = {16: 4, 32: 4, 64: 8, 1792: 8}  # by NIfTI's type codes; complex 
 
 
 class DamagedError(Exception):
-    """The file is truncated or damaged; the message says in what way."""
+    """A file is truncated or damaged; the message says how."""
 
 
 def scan(path: Path) -> int:
-    """Read through a file that ITK has recognised; number of its values that are not finite.
+    """Read through a file that ITK has recognised; return the number of its non-finite values.
 
-    Decompression costs about as long again as reading the pixels. The values are counted in NIfTI
-    only; elsewhere the pixels show them. Raises `DamagedError`.
+    This takes about as long as reading the pixels once more. Values are counted in NIfTI files
+    only; in other formats the pixels that ITK reads show them. Raises `DamagedError`.
     """
     name = path.name.lower()
     try:
@@ -44,7 +44,7 @@ def scan(path: Path) -> int:
 
 
 def _scan_nifti(stream: BinaryIO) -> int:
-    """Compare the bytes with what the header (NIfTI-1 standard, nifti1.h) promises."""
+    """Compare the bytes with the header (NIfTI-1 standard, nifti1.h); count non-finite values."""
     header = stream.read(348)
     order = "<" if header[:4] == struct.pack("<i", 348) else ">"
     rank, *dims = struct.unpack_from(f"{order}8h", header, 40)
@@ -60,21 +60,21 @@ def _scan_nifti(stream: BinaryIO) -> int:
             wrong += int(np.count_nonzero(~np.isfinite(values)))
     if left:
         raise DamagedError(f"{promised - left} of {promised} bytes of pixels")
-    while stream.read(_CHUNK):  # to the checksum
+    while stream.read(_CHUNK):  # read on, so that the checksum is verified
         pass
     return wrong
 
 
 def _scan_packed(stream: BinaryIO) -> None:
-    """Decompress the pixels of an MHA or NRRD file if they are compressed."""
+    """Decompress the pixels of an MHA or NRRD file, if they are compressed, to detect damage."""
     packed = False
     for line in stream:
         packed |= line.split() in _PACKED
         if line.startswith(b"ElementDataFile") or not line.strip():
             break
     if not packed:
-        return  # ITK sees for itself that bytes are missing
-    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of zlib or of gzip
+        return  # ITK notices missing bytes itself
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip format
     while chunk := stream.read(_CHUNK):
         inflate.decompress(chunk)
     if not inflate.eof:

@@ -1,4 +1,4 @@
-"""The label of a scan as published -> the voxels of each structure on the image's grid."""
+"""Convert the published label of a scan to the voxels of each structure on the image's grid."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,22 +26,22 @@ RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Regions of a scan on the canonical grid; ``note``: what was done to bring them there."""
+    """Regions of a scan on the canonical grid; ``note`` tells how they were brought there."""
 
     regions: tuple[Region, ...]
     note: str | None = None
 
 
 def missing(scan: Scan) -> bool:
-    """Whether a scan has no label file at all."""
+    """Return whether a scan has no label file at all."""
     return not _files(scan)
 
 
 def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
-    """Read the label of a scan whose image lies on ``grid``, the file's own.
+    """Read the label of a scan whose image has the native grid ``grid``.
 
-    A `UserError` for another grid (unless the layout resamples), and for values, names of files or
-    segments that the catalogue does not know.
+    Raises `UserError` for a label on another grid (unless the layout resamples it), and for label
+    values, file names or segments that the catalogue does not know.
     """
     if scan.layout.label is None:
         return _of_segments(dataset, scan, grid)
@@ -65,7 +65,7 @@ def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
 
 
 def _files(scan: Scan) -> list[Path]:
-    """Files of the label; several only where each is a structure or a slice."""
+    """Return the files of the label; several only where each holds a structure or a slice."""
     if scan.layout.label is None:
         return [scan.label]
     pattern = scan.label.relative_to(scan.root).as_posix()
@@ -103,7 +103,10 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
 
 
 def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
-    """Regions in the order of the entry: all that one structure has, or each file on its own."""
+    """Yield regions in the order of the catalogue entry.
+
+    All masks of a structure are merged, unless each of its files is an instance of its own.
+    """
     for structure in dataset.labels.values():
         masks = [mask for of, mask in found if of == structure]
         alone = structure.instances == "files"
@@ -113,7 +116,7 @@ def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[R
 
 
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
-    """Structure that a part of a file name or a segment's label stands for; None if ignored."""
+    """Return the structure that a file name or a segment label stands for; None if ignored."""
     for structure in dataset.labels.values():
         if fits(text, structure.key or structure.name):
             return structure
@@ -127,7 +130,7 @@ def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
 
 
 def _on_image(scan: Scan, raster: Raster, grid: Geometry) -> tuple[NDArray[Any], str | None]:
-    """Apply the transforms of the layout; (z, y, x) on the canonical grid, and what to tell."""
+    """Apply the layout's transforms; return the canonical array (z, y, x) and a note."""
     resampled = False
     for transform in scan.layout.label_transforms:
         before = raster

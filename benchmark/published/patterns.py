@@ -1,4 +1,4 @@
-"""Patterns of a layout: names in braces stand for what tells the scans of a dataset apart."""
+"""Path patterns of a layout; names in braces stand for the parts that identify a scan."""
 
 import re
 import string
@@ -9,10 +9,11 @@ from benchmark.published.wildcards import paths_like
 
 
 def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Texts of the names in braces, for each path below ``root`` that fits ``pattern``.
+    """Yield the values of the names in braces, for each path below ``root`` that fits ``pattern``.
 
-    A name that stands several times has one text; a text does not begin with a dot (archives made
-    on a Mac hold a ._ file for each).
+    A name that occurs several times has the same value each time. ``where`` gives regular
+    expressions for names; by default a value does not begin with a dot, as archives made on macOS
+    hold a ``._`` file for every file.
     """
     expression, glob, seen = "", "", set[str]()
     for text, name, _, _ in string.Formatter().parse(pattern):
@@ -24,14 +25,17 @@ def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict
             expression += f"(?P<{name}>{where.get(name, '[^/.][^/]*')})"
             seen.add(name)
         glob += "*" if name is not None else ""
-    glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # only a whole name may be **
+    glob = re.sub(r"\*{2,}(?!/)|(?<=[^/])\*{2,}", "*", glob)  # ** only as a whole name
     for path in paths_like(root, glob):
         if matched := re.fullmatch(expression, path.relative_to(root).as_posix()):
             yield matched.groupdict()
 
 
 def resolve(root: Path, pattern: str, fields: Mapping[str, str]) -> Path:
-    """Path of ``pattern`` for a scan; with wildcards the only one that fits, if there is one."""
+    """Return the path of ``pattern`` for a scan.
+
+    Wildcards are resolved if exactly one path fits; otherwise they stay.
+    """
     plain = fill(pattern, fields)
     if "*" not in plain or "{" in plain:
         return root / plain
@@ -40,7 +44,7 @@ def resolve(root: Path, pattern: str, fields: Mapping[str, str]) -> Path:
 
 
 def fill(pattern: str, fields: Mapping[str, str]) -> str:
-    """Put the texts of ``fields`` in the place of their names; other names in braces stay."""
+    """Replace the names in braces by the values of ``fields``; other names stay."""
     for name, text in fields.items():
         pattern = pattern.replace(f"{{{name}}}", text)
     return pattern

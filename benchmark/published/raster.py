@@ -1,4 +1,4 @@
-"""Pixels as they are published, before anything is brought to the canonical grid."""
+"""Pixels as published, before they are brought to the canonical grid."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmark.geometry import Geometry
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Pixels (channels, z, y, x) in the order of a file, and the grid that they lie on."""
+    """Pixels (channel, z, y, x) in the voxel order of a file, and the grid they lie on."""
 
     path: Path
     array: NDArray[Any]

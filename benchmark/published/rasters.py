@@ -1,4 +1,4 @@
-"""Pixels of whatever a dataset is published in, in the order of the file."""
+"""Read the pixels of any supported file format, in the voxel order of the file."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from benchmark.published.raster import Raster
 
 
 def readable(path: Path) -> bool:
-    """Whether `benchmark.volume.read` reads the file, so that it is indexed where it lies."""
+    """Return whether `benchmark.volume.read` reads the file, so that it needs no conversion."""
     return path.is_file() and not path.name.lower().endswith((".dcm", ".png", *blockfile.SUFFIXES))
 
 
 def read(path: Path, region: blockfile.Region | None = None) -> Raster:
-    """Read an image or a label map; ``region``: the part of a TIFF or Zarr that is wanted."""
+    """Read an image or a label map; ``region`` selects a part of a TIFF or Zarr file."""
     if path.name.lower().endswith(blockfile.SUFFIXES):
         return blockfile.read(path, region)
     contents = volume.inspect_path(path)
@@ -28,9 +28,10 @@ def read(path: Path, region: blockfile.Region | None = None) -> Raster:
 
 
 def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
-    """Stack grey pictures, a file a slice in the order of their numbers, on ``grid`` of the image.
+    """Stack grey-scale pictures, one per slice in the order of their numbers, on ``grid``.
 
-    A `UserError` where they are not as many or not as large as the slices.
+    ``grid`` is that of the image. Raises `UserError` where number or size of the pictures differ
+    from those of the slices.
     """
     from PIL import Image, UnidentifiedImageError
 

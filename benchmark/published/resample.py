@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Pixels brought to another grid in the patient's space."""
+"""Resample pixels to another grid in patient coordinates."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -9,10 +9,10 @@ from benchmark.published.raster import Raster
 
 
 def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:
-    """Resample every channel to ``grid``: to the nearest neighbour, or linearly.
+    """Resample every channel to ``grid``, by nearest neighbour (labels) or linearly (images).
 
-    Outside, a label (nearest) is 0 and an image its least value. Whole numbers stay whole: they are
-    rounded, where ITK would cut them off.
+    Outside the raster, labels are 0 and images have the minimum of the channel. Interpolated
+    integers are rounded, where ITK would truncate them.
     """
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(grid.size)

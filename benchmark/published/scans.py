@@ -1,4 +1,4 @@
-"""The scans of a dataset: images and labels paired by the layout, and divided into shards."""
+"""Scans of a dataset: images and labels paired by the layout, and assigned to shards."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,11 @@ Part = Literal["train", "validation"]
 class Scan:
     """Files of one scan.
 
-    ``images``: one a channel, or the candidates of a DICOM segmentation, the one that it refers to
-    first. ``label``: the label file, which may be absent; where a structure has a file each, the
-    pattern of their paths. ``channel``: number and name of the only channel that is taken.
+    ``images`` holds one file per channel, or the candidates for the image of a DICOM segmentation
+    with the one that it refers to first. ``label`` is the label file, which may be absent, or the
+    pattern of the label files where each structure has its own. ``channel`` is index and name of
+    the only channel used, ``region`` the only part, (z, y, x), and ``grid`` a series whose grid the
+    image is resampled to.
     """
 
     id: str
@@ -39,9 +41,9 @@ class Scan:
 
 
 def find(dataset: Dataset, root: Path) -> list[Scan]:
-    """All scans below ``root`` that have an image, in the order of their ids.
+    """Return all scans below ``root`` that have an image, in the order of their ids.
 
-    Raises `UserError` where no file fits a layout, and where two scans have one id.
+    Raises `UserError` where no file fits any layout, and where two scans have the same id.
     """
     found: dict[str, Scan] = {}
     for layout in dataset.layout:
@@ -62,20 +64,20 @@ def find(dataset: Dataset, root: Path) -> list[Scan]:
 
 
 def shard_of(scan: str, shards: int) -> int:
-    """Shard of a scan: depends on its id alone, so it stays when scans are added."""
+    """Return the shard of a scan; it depends on the id alone, so added scans do not change it."""
     return stable_hash(scan) % shards
 
 
 def part_of(dataset: Dataset, patient: str) -> Part:
-    """Side of a patient in the split of studies with the seed 0, the default."""
+    """Return the part of the default split (seed 0) that a patient belongs to."""
     kept = held_back(0, dataset.collection or dataset.id, patient)
     return "validation" if kept else "train"
 
 
 def check_id(scan: Scan) -> None:
-    """Refuse an id that is no plain name of a file, with a `UserError`.
+    """Raise `UserError` for an id that is not a plain file name.
 
-    Files are called by it, and a header of DICOM (``{patient}``) may hold any text.
+    Output files are named after the id, and a DICOM header (``{patient}``) may hold any text.
     """
     name = scan.id
     if not name or name.startswith(".") or "/" in name or not name.isprintable():
@@ -102,7 +104,7 @@ def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
 
 
 def _unfit(layout: Layout, root: Path) -> tuple[str, str]:
-    """What no file fits, for a layout that gave no scan, and the key that says how it lies."""
+    """Return what is missing for a layout without scans, and the key of the layout that tells."""
     image, label = layout.image[:1], layout.label
     if image and not any(matches(root, image[0], layout.where)):
         return f"image fits the pattern {image[0]!r}", "image"
@@ -121,7 +123,7 @@ def _volumes(
     images: tuple[Path, ...],
     label: Path,
 ) -> Iterator[Scan]:
-    """One scan, or one a channel, or one a block of a volume too big to be read whole."""
+    """Yield one scan, or one per channel, or one per block of a volume too large to read whole."""
     whole = _scan(dataset, layout, root, fields, images, label)
     if layout.each_channel:
         for index, name in enumerate(dataset.channels):

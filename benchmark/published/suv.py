@@ -1,8 +1,8 @@
-"""Standardised uptake by body weight of a DICOM PET series.
+"""Standardised uptake value by body weight (SUVbw) of a DICOM PET series.
 
-As in the pseudo-code of the QIBA FDG-PET/CT profile (SUV calculation, "vendor-neutral"): activity
-times body weight over the dose, decayed to the time that the series was corrected to. Philips
-stores counts with two private factors: to SUV, and where that is not given, to activity.
+Follows the pseudo-code of the QIBA FDG-PET/CT profile (SUV calculation, "vendor-neutral"): activity
+times body weight over the dose, decayed to the reference time of the decay correction. Philips
+stores counts with two private factors: one to SUV and, where that is missing, one to activity.
 """
 
 from datetime import datetime, timedelta
@@ -12,11 +12,14 @@ from benchmark.errors import UserError
 from benchmark.published.raster import Raster
 
 _TO_SUV, _TO_ACTIVITY = 0x70531000, 0x70531009
-"""Fields of Philips: the factor from counts (rescaled) to SUV, and to Bq/ml."""
+"""Private tags of Philips: factors from (rescaled) counts to SUV, and to Bq/ml."""
 
 
 def factor(raster: Raster) -> float:
-    """Factor from the stored unit (Bq/ml; Philips counts) to g/ml; a `UserError` if not told."""
+    """Return the factor from the stored unit (Bq/ml, or counts for Philips) to SUV in g/ml.
+
+    Raises `UserError` if the headers do not suffice to compute it.
+    """
     import pydicom
 
     files = sorted(p for p in raster.path.iterdir() if p.suffix.lower() == ".dcm" or not p.suffix)
@@ -63,13 +66,13 @@ def _factor(headers: list[Any]) -> float:
 
 
 def _positive(header: Any, tag: int) -> float | None:
-    """Value of a private field; None where it is absent, empty or a zero, which stands for that."""
+    """Return the value of a private field; None where it is absent, empty or zero (not known)."""
     value = header[tag].value if tag in header else None
     return float(value) if value and float(value) > 0 else None
 
 
 def _start(headers: list[Any]) -> datetime:
-    """Start of the scan: the series' time, unless it was written anew after the acquisition."""
+    """Return the start of the scan: the series time, unless rewritten after the acquisition."""
     series = _time(headers[0].SeriesDate, headers[0].SeriesTime)
     acquired = min(_time(h.AcquisitionDate, h.AcquisitionTime) for h in headers)
     return series if series <= acquired else acquired

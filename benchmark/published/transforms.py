@@ -1,7 +1,7 @@
-"""What is done to the pixels of an image or a label as published: one class a quirk.
+"""Transforms that correct irregularities of published images and labels, one class each.
 
-A transform is named in the layout of a catalogue entry and applied in the file's own order of axes,
-before anything is brought to the canonical grid.
+A transform is named in the layout of a catalogue entry. It is applied in the axis order of the
+file, before anything is brought to the canonical grid.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ from benchmark.settings import Settings, short_for
 
 
 class Flip(Settings):
-    """Reverse ``axes`` ("z", "yx", ...) of the array; the grid stays: the pixels were stored wrong.
+    """Reverse ``axes`` ("z", "yx", ...) of the array and keep the grid, for pixels stored wrongly.
 
-    CHAOS CT: the pictures of the label are numbered against the order of the DICOM series.
+    Example: the label pictures of CHAOS CT are numbered against the order of the DICOM series.
     """
 
     tag: ClassVar = "flip"
@@ -33,10 +33,10 @@ class Flip(Settings):
 
 
 class Permute(Settings):
-    """Take the axes in another order, ``order`` in terms of the old: "xyz" turns the array over.
+    """Reorder the axes; ``order`` names the old axes, so "xyz" reverses their order.
 
-    Position and direction on file mean nothing then: the new grid is a plain one with the spacing
-    of the old axes. QUBIQ: the slices are on the first axis of the file.
+    Position and direction in the file lose their meaning: the new grid is canonical, with the
+    spacing of the old axes. Example: the slices of QUBIQ are on the first axis of the file.
     """
 
     tag: ClassVar = "permute"
@@ -60,20 +60,20 @@ class Permute(Settings):
 
 
 class Spacing(Settings):
-    """Set the spacing, (z, y, x) in ``mm``, where the files lost it."""
+    """Set the spacing to ``mm``, (z, y, x), where the files have lost it."""
 
     tag: ClassVar = "spacing"
     name: Literal["spacing"]
     mm: tuple[float, float, float]
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Change the grid."""
+        """Replace the spacing of the grid."""
         z, y, x = self.mm
         return replace(raster, grid=replace(raster.grid, spacing=(x, y, z)))
 
 
 class Linear(Settings):
-    """Values times ``slope`` plus ``intercept``: to Hounsfield units where files lack them."""
+    """Map values to ``slope`` * value + ``intercept``, for example to Hounsfield units."""
 
     tag: ClassVar = "linear"
     name: Literal["linear"]
@@ -81,7 +81,7 @@ class Linear(Settings):
     intercept: float = 0.0
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Change the values; whole numbers stay whole where both factors are."""
+        """Rescale the values: to int32 if values and both factors are integers, else to float32."""
         whole = self.slope.is_integer() and self.intercept.is_integer()
         if whole and raster.array.dtype.kind in "iu":
             array = raster.array.astype(np.int32) * int(self.slope) + int(self.intercept)
@@ -91,21 +91,22 @@ class Linear(Settings):
 
 
 class Binary(Settings):
-    """All that is not zero becomes ``value``."""
+    """Set all nonzero voxels to ``value``."""
 
     tag: ClassVar = "binary"
     name: Literal["binary"]
     value: int = Field(default=1, ge=1, le=255)
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Change the values."""
+        """Binarise the values; the result is uint8."""
         return replace(raster, array=(raster.array != 0).astype(np.uint8) * np.uint8(self.value))
 
 
 class GreyValues(Settings):
-    """Grey values of a picture to labels: ``ranges`` gives the first and last grey of each label.
+    """Map grey values of a picture to labels; ``ranges`` holds each label's first and last value.
 
-    0 is the background; a grey value that no range holds is an error. CHAOS MR: 55 to 70 is liver.
+    0 is the background, and a grey value in no range is an error. Example: in CHAOS MR, 55 to 70 is
+    liver.
     """
 
     tag: ClassVar = "grey-values"
@@ -113,7 +114,7 @@ class GreyValues(Settings):
     ranges: dict[int, tuple[int, int]] = Field(min_length=1)
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Change the values."""
+        """Replace grey values by labels, uint8; a `UserError` for a grey value in no range."""
         array = np.zeros(raster.array.shape, dtype=np.uint8)
         for label, (first, last) in self.ranges.items():
             array[(raster.array >= first) & (raster.array <= last)] = label
@@ -129,14 +130,14 @@ class GreyValues(Settings):
 
 
 class Channel(Settings):
-    """One volume of several along the fourth axis: the one of ``index``, from 0."""
+    """Select the volume ``index``, from 0, of several along the fourth axis."""
 
     tag: ClassVar = "channel"
     name: Literal["channel"]
     index: int = Field(ge=0)
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Take the volume."""
+        """Select the volume; a `UserError` if there is no such volume."""
         if self.index >= len(raster.array):
             raise UserError(
                 f"{raster.path}: no volume {self.index} along the fourth axis. Expected more than "
@@ -147,25 +148,25 @@ class Channel(Settings):
 
 
 class Suv(Settings):
-    """Activity of a PET series to standardised uptake by body weight, see `published.suv`."""
+    """Convert the activity of a PET series to SUV by body weight; see `benchmark.published.suv`."""
 
     tag: ClassVar = "suv"
     name: Literal["suv"]
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Scale by the factor that the headers give."""
+        """Multiply by the factor from the headers; the result is float32."""
         factor = np.float32(suv.factor(raster))
         return replace(raster, array=raster.array.astype(np.float32) * factor)
 
 
 class OntoImage(Settings):
-    """A label on another grid is resampled to that of the image: nearest neighbour, 0 outside."""
+    """Resample a label on another grid to that of the image: nearest neighbour, 0 outside."""
 
     tag: ClassVar = "onto-image"
     name: Literal["onto-image"]
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Resample, unless the grids are the same."""
+        """Resample, unless the grids are equal."""
         from benchmark.published.resample import onto
 
         if image is None or image == raster.grid:
@@ -174,13 +175,13 @@ class OntoImage(Settings):
 
 
 class ImageGrid(Settings):
-    """The label has the voxels of the image, in its order; what the header says is not trusted."""
+    """Give the label the grid of the image, voxel by voxel, and ignore the label's own header."""
 
     tag: ClassVar = "image-grid"
     name: Literal["image-grid"]
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
-        """Take the grid of the image; a `UserError` where the shape differs."""
+        """Take the grid of the image; a `UserError` where the sizes differ."""
         if image is None:
             return raster
         if raster.array.shape[:0:-1] != image.size:

@@ -1,4 +1,4 @@
-"""Files and folders by a pattern of their paths, through the links that a fetch lays out."""
+"""Find files and folders by a path pattern, through the symbolic links that a fetch makes."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from benchmark.walk import walk
 
 
 def paths_like(root: Path, pattern: str) -> list[Path]:
-    """Paths below ``root`` that fit ``pattern``, sorted.
+    """Return the paths below ``root`` that fit ``pattern``, sorted.
 
-    ``*`` is any text within a name, ``**`` in the place of a name any folders or none; neither
-    stands for the dot at the start of a name, and no other character is special.
+    ``*`` stands for any text within a path component, and ``**`` as a component for any number of
+    folders. Neither matches a leading dot, and no other character is special.
     """
     found = [root]
     for part in pattern.split("/"):
@@ -27,7 +27,7 @@ def paths_like(root: Path, pattern: str) -> list[Path]:
 
 
 def fits(text: str, pattern: str) -> bool:
-    """Whether ``*`` in ``pattern`` may stand for any text; no other character is special."""
+    """Return whether ``text`` fits ``pattern``, in which only ``*`` is special."""
     return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
@@ -37,14 +37,14 @@ def _names_like(folder: Path, pattern: str) -> list[str]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folder and all below it."""
+    """Yield the folder and all folders below it, except hidden ones."""
     for place, folders, _ in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield place
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder; nothing where it is none, or must not be read."""
+    """Return the entries of a folder; none if it is not a folder or may not be read."""
     if folder.is_dir():
         with suppress(PermissionError), os.scandir(folder) as entries:
             return list(entries)
