@@ -1,4 +1,4 @@
-"""Where the files of a dataset come from: one module a kind of source.
+"""Sources of the files of a dataset, one module per kind.
 
 Each kind is a `Settings` model with the keys of the YAML entry and the methods of `Source`.
 """
@@ -16,24 +16,24 @@ from benchmark.sources.status import Status
 
 
 class Source(Protocol):
-    """What every kind of source does."""
+    """Interface of every kind of source."""
 
     def files_in(self, raw: Path) -> Path:
-        """The folder below which the files lie, or will."""
+        """Return the folder that holds the files, or will hold them."""
         ...
 
     def fingerprint(self, raw: Path) -> str:
-        """Tell in few characters what is at hand now, so that what becomes available later is run.
+        """Return a short fingerprint of what is available now, so that later additions are noticed.
 
-        Cheap: it is called for every dataset each time the workflow is read.
+        Has to be cheap: it is called for every dataset each time the workflow is read.
         """
         ...
 
     def fetch(self, raw: Path) -> Status:
-        """Put the files under ``raw`` (or find them elsewhere) and say how that went.
+        """Put the files under ``raw`` (or find them elsewhere) and return how that went.
 
-        What cannot be had by itself is a `Status` of state ``manual`` or ``failed`` with the reason
-        and the next step, not an exception.
+        A missing file is no exception but a `Status` with the state ``manual`` or ``failed``, the
+        reason and the next step.
         """
         ...
 

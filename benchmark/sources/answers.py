@@ -1,4 +1,4 @@
-"""Reading what a server answers: what its status means, and whether it sent a page for a file."""
+"""Interpret responses of HTTP servers: status codes, errors, web pages sent instead of files."""
 
 import time
 from collections.abc import Callable
@@ -26,23 +26,27 @@ _NO_CONNECTION = {
     "ProxyError",
 }
 TIMEOUT = (10, 60)
-"""Seconds to wait for a connection, and for what comes next on it."""
+"""Timeouts in seconds: to connect, and between two pieces of a response."""
 
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
 
 
 def host_of(url: str) -> str:
-    """Name of the host of an address."""
+    """Return the host name of an address."""
     return urlsplit(url).hostname or url
 
 
 def shown(url: str) -> str:
-    """Address for messages: without query, which may hold a signature or a token."""
+    """Return an address for messages, without its query, which may hold a signature or a token."""
     return f"{urlsplit(url).scheme}://{host_of(url)}{urlsplit(url).path}"
 
 
 def asking(url: str, action: Callable[[], T]) -> T:
-    """Call what asks a server: its errors become our own, told without a whole address."""
+    """Call ``action``, which sends a request, and convert errors of the HTTP libraries to our own.
+
+    Raises `InterruptedDownloadError` where another attempt may help, otherwise `DownloadError`. The
+    messages do not contain the query of the address.
+    """
     import requests
     import urllib3
 
@@ -61,10 +65,10 @@ def asking(url: str, action: Callable[[], T]) -> T:
 
 
 def broken(host: str, error: Exception) -> InterruptedDownloadError:
-    """What an error of a library for HTTP means: a connection that broke, or none at all.
+    """Return the error for a lost connection, or for none at all (`UnreachableError`).
 
-    The libraries (requests on urllib3, and what Hugging Face's uses) are told by the names of their
-    errors, since which one is installed differs.
+    The errors of the libraries (requests on urllib3, and the one used by huggingface_hub) are
+    recognised by name, since it varies which library is installed.
     """
     cause = getattr(error.args[0], "reason", None) if error.args else None
     if not _NO_CONNECTION.isdisjoint({type(error).__name__, type(cause).__name__}):
@@ -73,16 +77,20 @@ def broken(host: str, error: Exception) -> InterruptedDownloadError:
 
 
 def check_status(response: "Response", url: str) -> None:
-    """Refuse an answer that is no success: as interrupted where trying again may help."""
+    """Raise an error unless the response is a success.
+
+    The error is `InterruptedDownloadError` where another attempt may help, otherwise
+    `DownloadError`.
+    """
     status, left = response.status_code, response.headers.get("X-RateLimit-Remaining")
-    if status in _BUSY or (status == 403 and left == "0"):  # GitHub says it so
+    if status in _BUSY or (status == 403 and left == "0"):  # GitHub's rate limit
         raise InterruptedDownloadError(f"{host_of(url)} answered {status}", _retry_after(response))
     if status not in (200, 206):
         raise DownloadError(f"{shown(url)} answered {status}. {_advice(status)}")
 
 
 def is_page(block: bytes) -> bool:
-    """Whether the first bytes of a file are those of a web page."""
+    """Return whether the first bytes of a file are those of a web page."""
     return block[:512].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
 
 

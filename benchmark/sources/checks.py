@@ -1,4 +1,4 @@
-"""Whether a file is the published one; its receipt saves reading it again."""
+"""Check files against published sizes and hashes; a receipt avoids reading a file again."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,16 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Expected:
-    """What is published of a file: ``size`` in bytes, and hashes by their algorithm.
+    """Published properties of a file: ``size`` in bytes and hashes by algorithm.
 
-    Algorithms are those of `hashlib`, and ``git``: the SHA-1 under which git keeps a file.
+    Algorithms are those of `hashlib`, and ``git`` for the SHA-1 of the file as a git blob.
     """
 
     size: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
 
     def differs(self, size: int, hashes: Mapping[str, str]) -> str | None:
-        """How a file of ``size`` and ``hashes`` is unlike the published one; null if it is not."""
+        """Return how ``size`` and ``hashes`` differ from the published ones, or None."""
         if self.size is not None and size != self.size:
             return f"it has {size:,} bytes, expected {self.size:,}"
         for name, value in self.hashes.items():
@@ -31,13 +31,13 @@ class Expected:
         return None
 
     def check(self, path: Path) -> tuple[str | None, dict[str, str]]:
-        """Read a file once: how it differs, and its hashes (always with ``sha256``)."""
+        """Read a file once; return how it differs, or None, and its hashes, always with SHA-256."""
         hashes = hashes_of(path, {"sha256", *self.hashes})
         return self.differs(path.stat().st_size, hashes), hashes
 
 
 def hashes_of(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
-    """Hashes of a file by several algorithms, in one reading."""
+    """Return the hashes of a file by several algorithms, reading it once."""
     made: dict[str, Any] = {}
     for name in algorithms:
         made[name] = hashlib.sha1() if name == "git" else hashlib.new(name)
@@ -56,20 +56,20 @@ def _receipt(path: Path) -> Path:
 
 
 def give_receipt(path: Path, target: Path, hashes: Mapping[str, str]) -> None:
-    """Write down the hashes of the file at ``path``, which is about to become ``target``."""
+    """Record the hashes of the file at ``path``, which is about to become ``target``."""
     stat = path.stat()
     content = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "hashes": dict(hashes)}
     write_json(_receipt(target), content)
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, from its receipt if that still holds."""
+    """Return the SHA-256 of a file, from its receipt if that is still valid."""
     known = _known(path)
     return known["sha256"] if "sha256" in known else hashes_of(path, ["sha256"])["sha256"]
 
 
 def already_there(path: Path, expected: Expected) -> bool:
-    """Whether the file is there and is the published one; reads it only if it has no receipt."""
+    """Return whether the published file is there; reads it only if it has no valid receipt."""
     if not path.is_file():
         return False
     known = _known(path)
@@ -82,7 +82,7 @@ def already_there(path: Path, expected: Expected) -> bool:
 
 
 def _known(path: Path) -> dict[str, str]:
-    """Hashes of the file's receipt; none if there is none or the file was touched since."""
+    """Return the hashes of the file's receipt; empty if there is none or the file has changed."""
     receipt, stat = _receipt(path), path.stat()
     if not receipt.exists():
         return {}

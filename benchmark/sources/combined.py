@@ -34,7 +34,7 @@ Part = (
 
 
 class CombinedSource(Fetched):
-    """``parts``: the sources; their files lie side by side in one folder."""
+    """Several sources, ``parts``, whose files are put side by side in one folder."""
 
     tag: ClassVar = "combined"
     kind: Literal["combined"]
@@ -42,26 +42,26 @@ class CombinedSource(Fetched):
 
     @property
     def named(self) -> tuple[File, ...]:
-        """The files that the parts name."""
+        """All files that the parts name."""
         return tuple(file for part in self.parts for file in part.named)
 
     def size(self) -> tuple[float, bool]:
-        """Bytes of the parts together, and whether all of them are known."""
+        """Return the total size of the parts in bytes, and whether it is complete."""
         if self.about_gb is not None:
             return super().size()
         sizes, whole = zip(*(part.size() for part in self.parts), strict=True)
         return sum(sizes), all(whole)
 
     def to_do(self, place: Place) -> list[str]:
-        """What is to be done for each part, one after the other."""
+        """Return the manual steps of all parts, one after the other."""
         return [step for part in self.parts for step in part.to_do(place)]
 
     def at_hand(self, place: Place) -> str:
-        """What is at hand of each part."""
+        """Describe what is available of each part."""
         return "; ".join(part.at_hand(place) for part in self.parts)
 
     def gather(self, place: Place) -> list[Got]:
-        """Gather every part, also where another one is missing; all reasons are told."""
+        """Gather every part, even if another one fails; the error then gives all reasons."""
         got: list[Got] = []
         by_hand: list[ByHandError] = []
         failed: list[str] = []

@@ -1,4 +1,4 @@
-"""Datasets of a Dataverse, with the hashes that it publishes."""
+"""Datasets of a Dataverse server, checked by the hashes that it publishes."""
 
 from typing import Any, ClassVar, Literal
 
@@ -13,10 +13,11 @@ _ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "s
 
 
 class DataverseSource(Fetched):
-    """``server``: its host name; ``doi``: of the dataset; ``files``: which of its files.
+    """Files of a Dataverse dataset.
 
-    ``version``: such as ``1.0``; null takes the latest one, where the version is not known. The
-    name of a file is its folder and its label, ``training/Utrecht/0/wmh.nii.gz``.
+    ``server`` is the host name, ``doi`` the DOI of the dataset, ``version`` one like ``1.0`` (None
+    takes the latest, for datasets whose version is not known) and ``files`` selects files. The name
+    of a file is its folder and label, such as ``training/Utrecht/0/wmh.nii.gz``.
     """
 
     tag: ClassVar = "dataverse"
@@ -27,7 +28,7 @@ class DataverseSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def gather(self, place: Place) -> list[Got]:
-        """Ask for the files of the version, and download those of the entry one by one."""
+        """List the files of the version, and download those of the entry one by one."""
         where = f"{self.server}, doi:{self.doi}"
         version = self.version or ":latest-published"
         dataset = f"{self._api}/datasets/:persistentId/versions/{version}/files"

@@ -1,4 +1,4 @@
-"""One file over HTTP, complete and checked; two processes that want it share one transfer."""
+"""Download one file over HTTP, checked and atomic; concurrent processes share one transfer."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,16 +25,15 @@ def download(
     patience: Patience | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Download ``url`` to ``target``; return ``target``, which is then complete and checked.
+    """Download ``url`` to ``target``, complete and checked, and return ``target``.
 
-    ``size`` in bytes and ``hashes`` (see `Expected`) are as published; what is not given is not
-    checked. A ``target`` that is there and fits is left as it is. ``target``
-    exists only once it is complete; until then the bytes lie beside it in ``.<name>.part``, and a
-    later call goes on where the last one stopped. Two processes may ask for the same file: one
-    waits for the other. ``headers`` are sent, and never written or shown.
-    ``quiet`` shows no bar.
+    ``size`` in bytes and ``hashes`` (see `Expected`) are the published ones; what is not given is
+    not checked. An existing ``target`` that matches is kept. ``target`` exists only once it is
+    complete; until then the data are in ``.<name>.part`` beside it, and a later call resumes them.
+    If another process is downloading the same file, the call waits for it. ``headers`` are sent,
+    but never written or shown. ``quiet`` hides the progress bar.
 
-    Raises `DownloadError` when the file cannot be had, or is not the one that was expected.
+    Raises `DownloadError` if the file cannot be downloaded or is not the expected one.
     """
     import requests
 
@@ -50,7 +49,7 @@ def download(
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of ``path`` among all processes; says so when it has to wait."""
+    """Hold the inter-process lock of ``path``; print a message if it has to wait."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)

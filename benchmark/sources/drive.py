@@ -1,4 +1,4 @@
-"""Files that their owners share on Google Drive."""
+"""Files shared on Google Drive."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +19,7 @@ HOST = "drive.google.com"
 
 
 class DriveFile(File):
-    """``id``: that of the file in its address on Google Drive."""
+    """A file on Google Drive; ``id`` is the one in its address."""
 
     id: str = Field(pattern=r"^[\w-]{10,}$")
 
@@ -31,7 +31,7 @@ class DriveFile(File):
 
 
 class DriveSource(Fetched):
-    """``files``: the files and their ids."""
+    """Files on Google Drive, with their ids."""
 
     tag: ClassVar = "drive"
     kind: Literal["drive"]

@@ -1,4 +1,4 @@
-"""What all sources share whose files are fetched, checked, unpacked and laid out for a dataset."""
+"""Base class of the sources whose files are fetched, checked, unpacked and laid out."""
 
 import sys
 import traceback
@@ -27,19 +27,22 @@ from benchmark.sources.tree import Tree, grow, plant
 
 
 class Fetched(Settings):
-    """``about_gb``: size of the whole in GB (10^9 bytes) where no exact sizes are known."""
+    """A source whose files are fetched.
+
+    ``about_gb`` is the total size in GB (10^9 bytes) where exact sizes are not known.
+    """
 
     about_gb: float | None = Field(default=None, gt=0)
 
     @abstractmethod
     def gather(self, place: Place) -> Iterable[Got]:
-        """Get the files, and say where they are.
+        """Get the files and return where they are.
 
-        Raises `ByHandError` for what a person has to do, and `UserError` for what went wrong.
+        Raises `ByHandError` for steps that a person has to take, and `UserError` for failures.
         """
 
     def size(self) -> tuple[float, bool]:
-        """Bytes as far as the entry tells, and whether that is the whole."""
+        """Return the size in bytes as far as the entry tells, and whether it is complete."""
         if self.about_gb is not None:
             return self.about_gb * 1e9, True
         sizes = [file.size for file in self.named]
@@ -51,7 +54,7 @@ class Fetched(Settings):
         return tuple(getattr(self, "files", ()))
 
     def to_do(self, place: Place) -> list[str]:
-        """What a person has to do before the fetch, step by step; empty where nothing."""
+        """Return the steps that a person has to take before the fetch; empty if there are none."""
         return [
             f"ask for the password of the archive, and export it as {variable}"
             for variable in self._password_variables
@@ -64,15 +67,18 @@ class Fetched(Settings):
         return list(dict.fromkeys(variable for variable in named if variable))
 
     def at_hand(self, place: Place) -> str:
-        """Tell what is there that the fetch depends on beside the network: a token, own files."""
+        """Describe what the fetch depends on besides the network: tokens, the user's own files."""
         return "remote"
 
     def files_in(self, raw: Path) -> Path:
-        """The folder of links to what was fetched, beside what a person has put there."""
+        """Return the folder of links to the fetched files; it also holds files placed by hand."""
         return Place(raw).files
 
     def fingerprint(self, raw: Path) -> str:
-        """What is at hand; another one after a failed fetch, so that it is tried again."""
+        """Return a fingerprint of what is available.
+
+        It changes after a failed fetch that is worth repeating, so that the workflow runs it again.
+        """
         last = self._last(raw)
         if self.is_here(raw):
             return str(last["fingerprint"])
@@ -81,15 +87,16 @@ class Fetched(Settings):
         return f"{self.at_hand(Place(raw))}{''.join(passwords)}{again}"
 
     def is_here(self, raw: Path) -> bool:
-        """Whether all was fetched, and nothing of it is gone or was changed by a person since."""
+        """Return whether everything was fetched, and nothing was lost or changed by hand since."""
         place, last = Place(raw), self._last(raw)
         return bool(last.get("ready")) and last["hand"] == place.by_hand and place.whole
 
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
-        """Get the files, unpack them and link them below ``<raw>/files``; never raises for them.
+        """Get the files, unpack them and link them below ``<raw>/files``.
 
-        Nobody is asked where all is here, whole, as this source has brought it. What was lost and
-        comes back as it was is no news.
+        Does not raise: a failure ends in the status. No server is asked if all files are there,
+        intact and from this source. Files that were lost and are fetched again unchanged do not
+        change the fingerprint.
         """
         place = Place(raw, patience or Patience())
         before, tries = lost.fingerprint(self, raw), self._last(raw).get("tries", 0) + 1
@@ -101,8 +108,8 @@ class Fetched(Settings):
                     now, known = self.fingerprint(raw), inventory.read(place)
                     gathered = list(self.gather(place))
                     tree = lay_out(gathered)
-                    # what another source of the weights, or the entry before it was changed,
-                    # has brought is linked no more
+                    # links of another source of the weights, or of the entry before it was changed,
+                    # are removed
                     others = {key: {**told, "ready": False} for key, told in others.items()}
                     plant(tree, place.files, place.links)
                     inventory.write(place, gathered)
@@ -112,7 +119,7 @@ class Fetched(Settings):
             state, reason, again = "manual", str(error), error.again
         except UserError as error:
             state, reason = "failed", str(error)
-        except Exception as error:  # whatever it is, the workflow goes on without this dataset
+        except Exception as error:  # the workflow goes on without this dataset
             state, reason = "failed", f"{type(error).__name__}: {error}"
             print(hidden(traceback.format_exc()), file=sys.stderr)
         memory = {
@@ -142,7 +149,7 @@ class Fetched(Settings):
 
 
 def lay_out(gathered: Iterable[Got]) -> Tree:
-    """Unpack what is to be unpacked; return where each file and folder is to lie."""
+    """Unpack the archives; return where each file and folder goes."""
     tree: Tree = {}
     for got in gathered:
         into = PurePosixPath(got.entry.into or "")
@@ -160,7 +167,7 @@ def _unpack(got: Got) -> Path:
     password, target = got.entry.password, unpacked_to(got)
     if got.entry.password_variable:
         password = token(got.entry.password_variable)
-    if not got.path.exists():  # deleted to save room; the marker stands for it
+    if not got.path.exists():  # deleted to save space; the marker takes its place
         return target
     try:
         with locked(target):
@@ -172,7 +179,7 @@ def _unpack(got: Got) -> Path:
                 password=password,
             )
     except DamagedArchiveError as error:
-        if got.unpacked is not None or got.verified:  # a person's own, or as it was published
+        if got.unpacked is not None or got.verified:  # placed by hand, or checked as published
             raise ArchiveError(f"{error} Delete it and get it again.") from None
         got.path.unlink()
         raise ArchiveError(f"{error} It was deleted, so the next run gets it again.") from None
@@ -187,6 +194,9 @@ def _unpack(got: Got) -> Path:
 
 
 def _memory(raw: Path) -> dict[str, Any]:
-    """How the last fetch of each source ended; beside the status, which a new run deletes."""
+    """Return the result of the last fetch by source.
+
+    It is kept apart from the status, which is deleted when the fetch is run again.
+    """
     path = raw / "fetched.json"
     return dict(read_json(path)) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""Articles of Figshare, with the hashes that it publishes."""
+"""Articles of Figshare, checked by the hashes that it publishes."""
 
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +13,10 @@ API = "https://api.figshare.com/v2/articles"
 
 
 class FigshareSource(Fetched):
-    """``article``: its number; ``version``: of the article; ``files``: which of its files."""
+    """Files of a Figshare article.
+
+    ``article`` is its number, ``version`` that of its version, and ``files`` selects files.
+    """
 
     tag: ClassVar = "figshare"
     kind: Literal["figshare"]
@@ -22,7 +25,7 @@ class FigshareSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def gather(self, place: Place) -> list[Got]:
-        """Ask for the files of the version, and download those of the entry."""
+        """List the files of the version, and download those of the entry."""
         where = f"Figshare article {self.article}, version {self.version}"
         content = ask(place, f"{API}/{self.article}/versions/{self.version}")
         chosen = choose(self.files, told(where, lambda: _published(content)), where)

@@ -1,4 +1,4 @@
-"""What an entry says of a published file: its name, how it is checked, and where it is put."""
+"""Description of a published file in an entry: name, expected hashes, destination."""
 
 import re
 from pathlib import PurePosixPath
@@ -11,11 +11,11 @@ from benchmark.sources.checks import Expected
 
 WILDCARDS = re.compile(r"[*?\[]")
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-"""Names of archives; they are unpacked unless the entry says otherwise."""
+"""Suffixes of archives, which are unpacked unless the entry says otherwise."""
 
 
 def below(value: str) -> str:
-    """``value`` as a path that stays below the folder it starts from; `ValueError` otherwise."""
+    """Return ``value`` as a relative path that stays below its folder; `ValueError` otherwise."""
     path = PurePosixPath(value)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in value:
         raise ValueError("must be a path below a folder: not empty, not absolute, no '..', no '\\'")
@@ -23,7 +23,7 @@ def below(value: str) -> str:
 
 
 Below = Annotated[str, AfterValidator(below)]
-"""A relative path that stays below the folder it starts from."""
+"""A relative path that stays below its folder."""
 
 
 def _hexadecimal(digits: int) -> str:
@@ -31,10 +31,7 @@ def _hexadecimal(digits: int) -> str:
 
 
 class Checked(Settings):
-    """What is published of a file, for its check; null where it is not known, never guessed.
-
-    ``size`` in bytes.
-    """
+    """Published hashes and ``size`` (bytes) of a file; None where not known, never guessed."""
 
     sha256: str | None = Field(default=None, pattern=_hexadecimal(64))
     md5: str | None = Field(default=None, pattern=_hexadecimal(32))
@@ -42,24 +39,24 @@ class Checked(Settings):
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The published hashes by the name of their algorithm."""
+        """The published hashes by algorithm."""
         known = {"sha256": self.sha256, "md5": self.md5}
         return {name: value for name, value in known.items() if value}
 
     @property
     def expected(self) -> Expected:
-        """What a file is compared with."""
+        """The published properties that the file is compared with."""
         return Expected(self.size, self.hashes)
 
 
 class File(Checked):
-    """A file of a source, or with wildcards in ``name`` all that match.
+    """A file of a source or, with wildcards in ``name``, all files that match.
 
-    ``count``: how many files match the name. ``unpack``: null unpacks what is named like an
-    archive. ``members``: patterns of the members that are unpacked, all where there is none.
-    ``into``: folder below the dataset's, for the file or for what the archive holds. ``password``:
-    of the archive, as its owners publish it; ``password_variable``: or the environment variable
-    that holds the one a person was given.
+    ``count`` is the number of files that match. ``unpack`` tells whether it is an archive to
+    unpack; None decides by the suffix. ``members`` are patterns of the members to unpack (default:
+    all). ``into`` is the folder, below that of the dataset, for the file or the contents of the
+    archive. ``password`` is the password that the owners of the archive publish,
+    ``password_variable`` the environment variable that holds one given to a person.
     """
 
     name: Below
@@ -72,7 +69,7 @@ class File(Checked):
 
     @property
     def many(self) -> bool:
-        """Whether the name holds wildcards."""
+        """Whether the name contains wildcards."""
         return bool(WILDCARDS.search(self.name))
 
     @model_validator(mode="after")
@@ -87,11 +84,11 @@ class File(Checked):
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is taken for an archive."""
+    """Return whether a file of this name is treated as an archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def without_suffix(name: str) -> str:
-    """Name of an archive without what makes it one."""
+    """Return the name of an archive without its archive suffix."""
     longest = max((s for s in SUFFIXES if name.lower().endswith(s)), key=len, default="")
     return name[: len(name) - len(longest)]

@@ -1,4 +1,4 @@
-"""What the sources that look at a folder share: listing it and telling whether it changed."""
+"""List a folder and detect whether it has changed."""
 
 import hashlib
 from collections.abc import Collection, Iterator
@@ -8,16 +8,16 @@ from benchmark.walk import walk
 
 
 def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
-    """All files below ``folder``, through links too, sorted; empty where there is none.
+    """Return all files below ``folder``, also through links, sorted; empty if there is no folder.
 
-    What begins with a dot is passed over: file managers leave such files wherever they look.
-    ``without``: names below the folder (with ``/``) that are passed over, with what is in them.
+    Hidden names are skipped, since file managers leave such files. ``without`` names files and
+    folders to skip, relative to ``folder`` (with ``/``).
     """
     return sorted(path for path in _walk(folder, set(without)) if path.is_file())
 
 
 def named(folder: Path, names: Collection[str]) -> list[Path]:
-    """Those files of ``names`` that are below ``folder``, sorted."""
+    """Return those files of ``names`` that exist below ``folder``, sorted."""
     return sorted(path for name in names if (path := folder / name).is_file())
 
 
@@ -34,16 +34,16 @@ def _counting(names: list[str], below: Path, without: Collection[str]) -> list[s
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is no file below ``folder``, or no such folder."""
+    """Return whether there is no file below ``folder``, or no such folder."""
     return not any(path.is_file() for path in _walk(folder, ()))
 
 
 def fingerprint(
     folder: Path, without: Collection[str] = (), only: Collection[str] | None = None
 ) -> str:
-    """Digest of the names, sizes and times of the files below ``folder``; ``absent`` if none.
+    """Return a digest of name, size and time of the files below ``folder``; ``absent`` if none.
 
-    ``without``: as of `listing`; ``only``: names of the files that count, where not all do.
+    ``without`` is as in `listing`; ``only`` restricts the digest to files of these names.
     """
     files = listing(folder, without) if only is None else named(folder, only)
     if not files:

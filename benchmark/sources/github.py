@@ -17,9 +17,10 @@ _LINK = "120000"
 
 
 class GitHubSource(Fetched):
-    """``repo``: ``owner/name``; ``commit``: a whole hash; ``files``: which of its files.
+    """Files of a GitHub repository at a commit.
 
-    Each file is checked against the hash under which git itself keeps it.
+    ``repo`` is ``owner/name``, ``commit`` a full hash, and ``files`` selects files. Each file is
+    checked against its git blob hash.
     """
 
     tag: ClassVar = "github"
@@ -29,7 +30,7 @@ class GitHubSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def gather(self, place: Place) -> list[Got]:
-        """Ask for the tree of the commit, and download the files of the entry one by one."""
+        """List the tree of the commit, and download the files of the entry one by one."""
         where = f"GitHub {self.repo} at {self.commit[:10]}"
         content = ask(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
         chosen = choose(self.files, told(where, lambda: self._published(content)), where)

@@ -1,4 +1,4 @@
-"""Files at plain addresses: https, http, and public S3 buckets."""
+"""Files at plain addresses: https, http and public S3 buckets."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -16,7 +16,10 @@ from benchmark.sources.records import Published, download_all
 
 
 class HttpFile(File):
-    """``url``: ``https://``, ``http://`` or ``s3://bucket/key``; it names the file by default."""
+    """A file at ``url``, which starts with ``https://``, ``http://`` or ``s3://bucket/``.
+
+    By default its name is the last part of the address.
+    """
 
     url: str
 
@@ -46,14 +49,14 @@ class HttpFile(File):
 
 
 class HttpSource(Fetched):
-    """``files``: the files and their addresses."""
+    """Files, each at its own address."""
 
     tag: ClassVar = "http"
     kind: Literal["http"]
     files: tuple[HttpFile, ...] = Field(min_length=1)
 
     def gather(self, place: Place) -> Iterator[Got]:
-        """Download the files, those of an address below a folder of its own."""
+        """Download the files, each to a folder of its own, so that equal names do not collide."""
         for file in self.files:
             url = _over_http(file.url)
             store = f"http/{host_of(url)}/{digest(url)[:8]}"
@@ -61,10 +64,10 @@ class HttpSource(Fetched):
 
 
 def _over_http(url: str) -> str:
-    """Address of an object of a public S3 bucket over https; others as they are."""
+    """Return the https address of an object in a public S3 bucket; others are unchanged."""
     parts = urlsplit(url)
     if parts.scheme != "s3":
         return url
-    if "." in parts.netloc:  # no certificate covers such a host name
+    if "." in parts.netloc:  # the wildcard certificate does not cover dots
         return f"https://s3.amazonaws.com/{parts.netloc}{parts.path}"
     return f"https://{parts.netloc}.s3.amazonaws.com{parts.path}"

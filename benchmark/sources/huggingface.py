@@ -18,9 +18,10 @@ _TIMEOUT = 30.0
 
 
 class HuggingFaceSource(Fetched):
-    """``repo``: ``owner/name``; ``revision``: a whole commit hash; ``files``: which of its files.
+    """Files of a Hugging Face repository at a revision.
 
-    A repository that asks for an account takes the token in the variable ``HF_TOKEN``.
+    ``repo`` is ``owner/name``, ``revision`` a full commit hash, and ``files`` selects files. Gated
+    repositories use the token in the environment variable ``HF_TOKEN``.
     """
 
     tag: ClassVar = "huggingface"
@@ -32,15 +33,15 @@ class HuggingFaceSource(Fetched):
 
     @property
     def page(self) -> str:
-        """Where the repository is looked at, and its terms are accepted."""
+        """Web page of the repository, where its terms are accepted."""
         return f"https://{HOST}/{'datasets/' if self.type == 'dataset' else ''}{self.repo}"
 
     def at_hand(self, place: Place) -> str:
-        """Whether there is a token: the repository may ask for one."""
+        """Return whether there is a token, which the repository may require."""
         return "remote, with a token" if token(TOKEN) else "remote"
 
     def gather(self, place: Place) -> list[Got]:
-        """Ask for the files of the revision, and download those of the entry."""
+        """List the files of the revision, and download those of the entry."""
         with place.turn(HOST):
             published = place.patience.persist(self.page, self._published)
         chosen = choose(self.files, published, f"{self.page} at {self.revision[:10]}")
@@ -51,14 +52,14 @@ class HuggingFaceSource(Fetched):
         from huggingface_hub import HfApi, hf_hub_url
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-        library: Any = HfHubHTTPError.__mro__[1]  # error of the http library of this version
+        library: Any = HfHubHTTPError.__mro__[1]  # base error of the HTTP library in use
         secret = token(TOKEN)
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         where: Any = {"revision": self.revision, "repo_type": self.type}
-        # False: no other token than that of the variable, such as one of an earlier login
+        # False: use no other token than that of the variable, such as one of an earlier login
         api = HfApi(token=secret or False)
         try:
-            # not the listing of its tree: that tries again by itself, for long, below our patience
+            # list_repo_tree would retry by itself for a long time, below our own retries
             about: Any = api.repo_info(self.repo, files_metadata=True, timeout=_TIMEOUT, **where)
             if about.gated:
                 api.auth_check(self.repo, repo_type=self.type)

@@ -1,4 +1,4 @@
-"""DICOM series of the NCI Imaging Data Commons, chosen in its pinned index."""
+"""DICOM series of the NCI Imaging Data Commons, selected in its pinned index."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from benchmark.sources.place import Got, Place
 
 HOST = "s3.amazonaws.com"
 _FILES, _UNFINISHED = "[!.]*.dcm", "*.dcm?*"
-"""Names of the files of a series, and of those that a killed download leaves beside them."""
+"""Patterns of the files of a series, and of leftovers of an interrupted download beside them."""
 _TEMPLATE = "%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
 
 
 @dataclass(frozen=True)
 class Series:
-    """A series of the index: where it is put, and by what it is checked."""
+    """A series of the index; number of files and total bytes are used to check it."""
 
     uid: str
     patient: str
@@ -38,18 +38,18 @@ class Series:
         return below(f"{self.patient}/{self.study}/{self.modality}_{self.uid}")
 
     def is_in(self, root: Path) -> bool:
-        """Whether all its files are there, by their number and their size together."""
+        """Return whether all its files are there, judged by their number and total size."""
         sizes = [file.stat().st_size for file in (root / self.folder).glob(_FILES)]
         return len(sizes) == self.instances and sum(sizes) == self.bytes
 
 
 class IdcSource(Fetched):
-    """Series of a collection, as ``<collection>/<patient>/<study UID>/<modality>_<series UID>/``.
+    """Series of a collection, in ``<collection>/<patient>/<study UID>/<modality>_<series UID>/``.
 
-    ``index``: release of the IDC whose index chooses the series. ``series``: how many series of
-    each modality there are; null where that is not known. ``patients``: pattern of the patient ids.
-    ``descriptions``: SeriesDescription texts, by modality, that a series must have one of.
-    ``analysis_results``: ids of annotations by others that are taken too.
+    ``index`` is the IDC release whose index selects the series. ``series`` gives the number of
+    series of each modality, or None where it is not known. ``patients`` is a pattern of patient
+    ids. ``descriptions`` lists, by modality, the SeriesDescription values to accept.
+    ``analysis_results`` lists ids of third-party annotations to include.
     """
 
     tag: ClassVar = "idc"
@@ -69,10 +69,10 @@ class IdcSource(Fetched):
         return value
 
     def chosen(self) -> list[Series]:
-        """The series that the entry means, from the index that is installed; no network.
+        """Return the series that the entry selects from the installed index; needs no network.
 
-        Raises `DownloadError` for the index of another release, and for other numbers of series
-        than the entry tells.
+        Raises `DownloadError` if the index is of another release, or if the numbers of series
+        differ from those of the entry.
         """
         import idc_index_data
         import pyarrow.parquet as pq
@@ -122,7 +122,7 @@ class IdcSource(Fetched):
                 )
 
     def gather(self, place: Place) -> list[Got]:
-        """Download the series that are not there yet with idc-index, and count their files."""
+        """Download the missing series with idc-index, and check that they are complete."""
         root, series = place.downloads / "idc" / self.collection, self.chosen()
 
         def once() -> None:
@@ -157,7 +157,7 @@ def _download(series: Sequence[Series], root: Path) -> None:
     client: Any = IDCClient
     root.mkdir(parents=True, exist_ok=True)
     for one in series:
-        for leftover in (root / one.folder).glob(_UNFINISHED):  # each download names its own anew
+        for leftover in (root / one.folder).glob(_UNFINISHED):  # their names are never reused
             leftover.unlink()
     try:
         client().download_from_selection(

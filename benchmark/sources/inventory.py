@@ -1,4 +1,4 @@
-"""What a fetch has brought, written down, so that it can be checked again without a network."""
+"""Inventory of fetched files, for checking them later without a network."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ from benchmark.sources.place import Got, Place, is_unpacked, unpacked_to
 
 
 def write(place: Place, gathered: Iterable[Got]) -> None:
-    """Write down each file or folder: size, hash, and how much was unpacked of an archive."""
+    """Record each file or folder: size, hash and, for an archive, how much was unpacked."""
     rows = []
     for got in gathered:
         row: dict[str, Any] = {"name": got.name, "path": os.path.relpath(got.path, place.raw)}
@@ -33,12 +33,12 @@ def write(place: Place, gathered: Iterable[Got]) -> None:
 
 
 def read(place: Place) -> list[dict[str, Any]]:
-    """Give what was written down; nothing before the first fetch."""
+    """Return the recorded rows; empty before the first fetch."""
     return list(read_json(_inventory(place))) if _inventory(place).is_file() else []
 
 
 def verify(place: Place) -> tuple[int, list[str]]:
-    """Read all again: how many things are as they were fetched, and what is wrong.
+    """Read all files again; return the number of records and a list of what is wrong.
 
     Raises `UserError` where nothing was fetched.
     """
@@ -56,7 +56,7 @@ def verify(place: Place) -> tuple[int, list[str]]:
 
 
 def holds(place: Place) -> bool:
-    """Whether all is as it was written down; what has a receipt that holds is not read again."""
+    """Return whether all files are as recorded; those with a valid receipt are not read again."""
     if not _inventory(place).is_file():
         return False
     rows = read_json(_inventory(place))
@@ -81,7 +81,7 @@ def _wrong(place: Place, row: dict[str, Any], read: Callable[[Path], str]) -> It
 
 
 def _count(folder: Path) -> tuple[int, int]:
-    """Number and bytes of the files below a folder."""
+    """Return number and total bytes of the files below a folder."""
     walked = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
     sizes = [path.stat().st_size for path in walked]
     return len(sizes), sum(sizes)

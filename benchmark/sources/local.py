@@ -1,4 +1,4 @@
-"""A folder of the user's own, indexed where it lies."""
+"""A folder of the user, indexed where it lies."""
 
 import os
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from benchmark.sources.status import Status
 
 
 class LocalSource(Settings):
-    """``path``: the folder; ``~`` and environment variables such as ``$SCANS`` are expanded."""
+    """The folder ``path``; ``~`` and environment variables such as ``$SCANS`` are expanded."""
 
     tag: ClassVar = "local"
     kind: Literal["local"]
@@ -23,15 +23,15 @@ class LocalSource(Settings):
         return Path(os.path.expandvars(self.path)).expanduser()
 
     def files_in(self, raw: Path) -> Path:
-        """The user's folder."""
+        """Return the user's folder."""
         return self.root
 
     def fingerprint(self, raw: Path, only: Collection[str] | None = None) -> str:
-        """Fingerprint of the user's folder; ``only``: of the files of these names in it."""
+        """Return the fingerprint of the user's folder, or only of its files named in ``only``."""
         return folder.fingerprint(self.root, only=only)
 
     def fetch(self, raw: Path) -> Status:
-        """Nothing is copied: the status points at the folder."""
+        """Return a status that points at the folder; nothing is copied."""
         files = len(folder.listing(self.root))
         missing = (
             f"There is no file below {self.root}. Put the images and labels there, then run again."

@@ -1,7 +1,7 @@
-"""Files that a fetch had found and that are out of reach now: a share, a disk, a variable unset.
+"""Fetched files that have become unavailable: an unmounted share or disk, an unset variable.
 
-That they are lost is no news: what was made of them stays, as it does where a method's program is
-lost (`benchmark.at_hand`). What is new and needs them is refused until they are back.
+A loss does not invalidate existing results, as with a method whose program is lost
+(`benchmark.at_hand`). New work that needs the files is refused until they are back.
 """
 
 from contextlib import suppress
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def fingerprint(source: "Source", raw: Path) -> str:
-    """Give `Source.fingerprint`, or that of the last fetch if its files are lost."""
-    with suppress(UserError):  # no status, or a damaged one: who reads it next says so
+    """Return `Source.fingerprint`, or that of the last fetch if its files are lost."""
+    with suppress(UserError):  # no status, or a damaged one, which is reported later
         last = read_json(raw / "status.json")
         if last["state"] == "ready" and folder.is_empty(source.files_in(raw)):
             return str(last["fingerprint"])

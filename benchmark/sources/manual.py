@@ -1,4 +1,4 @@
-"""Data that a person has to get by hand: an account, a form, an agreement."""
+"""Data that a person has to obtain: they require an account, a form or an agreement."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -11,10 +11,10 @@ from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, spared
 
 
 class ManualSource(Fetched):
-    """``page``: where to get it; ``steps``: what to do there, in order.
+    """Files placed by hand: ``page`` is where to get them, ``steps`` what to do there.
 
-    ``files``: the names of what a person gets there, with what is known to check them by. Archives
-    among them are unpacked; where no file is named, all that lie there.
+    ``files`` names the files, with the hashes known; archives among them are unpacked. Without
+    ``files``, all archives at the top level of the folder are unpacked.
     """
 
     tag: ClassVar = "manual"
@@ -24,11 +24,14 @@ class ManualSource(Fetched):
     files: tuple[File, ...] = ()
 
     def at_hand(self, place: Place) -> str:
-        """Fingerprint of what a person has put into the raw folder."""
+        """Return the fingerprint of the files placed by hand."""
         return place.by_hand
 
     def gather(self, place: Place) -> Iterator[Got]:
-        """Check what a person has put there; what is no archive lies where it is to lie."""
+        """Check the files placed by hand and yield the archives; other files need no link.
+
+        Raises `ByHandError` while a file is missing or differs from the published one.
+        """
         if steps := self.to_do(place):
             raise ByHandError(f"To be done by hand: {numbered(steps)}")
         names = _names(place)
@@ -42,7 +45,7 @@ class ManualSource(Fetched):
                     yield got
 
     def to_do(self, place: Place) -> list[str]:
-        """The steps of the entry, and where to put the files, as long as one of them is missing."""
+        """Return the steps of the entry, and where to put the files, while a file is missing."""
         names = _names(place)
         missing = [
             _wanted(file, names, place) for file in self.files if not _is_there(file, names, place)
@@ -57,7 +60,7 @@ class ManualSource(Fetched):
 
 
 def numbered(steps: Sequence[str]) -> str:
-    """Steps in one line."""
+    """Return numbered steps in one line."""
     return " ".join(f"{number}. {step}." for number, step in enumerate(steps, 1))
 
 
@@ -70,7 +73,10 @@ def _got(file: File, name: str, place: Place) -> Got:
 
 
 def _fitting(file: File, names: Sequence[str], place: Place) -> list[str]:
-    """Names that an entry means; with wildcards also of what was deleted once it was unpacked."""
+    """Return the file names that match an entry, with archives deleted after they were unpacked.
+
+    Deleted archives are considered only for a name with wildcards that no file matches.
+    """
     found = [name for name in names if fnmatchcase(name, file.name)]
     if found or not file.many:
         return found
@@ -79,7 +85,7 @@ def _fitting(file: File, names: Sequence[str], place: Place) -> list[str]:
 
 
 def _wanted(file: File, names: Sequence[str], place: Place) -> str:
-    """A name that is missing, for a person."""
+    """Describe a missing file."""
     if file.count is None:
         return file.name
     found = len(_fitting(file, names, place))
@@ -87,7 +93,7 @@ def _wanted(file: File, names: Sequence[str], place: Place) -> str:
 
 
 def _is_there(file: File, names: Sequence[str], place: Place) -> bool:
-    """Whether the file is there, or what it unpacks to: done by a person, or before."""
+    """Return whether the file, or its unpacked content, is there."""
     if found := len(_fitting(file, names, place)):
         return file.count in (None, found)
     folder = without_suffix(file.name) + "/"

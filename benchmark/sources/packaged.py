@@ -1,4 +1,4 @@
-"""Files that an installed package brings along."""
+"""Files that an installed package contains."""
 
 from collections.abc import Collection
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from benchmark.sources.status import Status
 
 
 class PackagedSource(Settings):
-    """``package``: the name that is imported; ``folder``: the files' folder in it."""
+    """The folder ``folder`` inside an importable ``package``."""
 
     tag: ClassVar = "packaged"
     kind: Literal["packaged"]
@@ -20,25 +20,25 @@ class PackagedSource(Settings):
 
     @property
     def root(self) -> Path:
-        """The folder in the package, which is found without importing it."""
+        """The folder in the package, found without importing the package."""
         spec = find_spec(self.package)
         places = spec.submodule_search_locations if spec else None
         return Path(next(iter(places or ["."]))) / self.folder
 
     def files_in(self, raw: Path) -> Path:
-        """The folder in the package."""
+        """Return the folder in the package."""
         return self.root
 
     def fingerprint(self, raw: Path, only: Collection[str] | None = None) -> str:
-        """Names and sizes: installing the same package again is no news.
+        """Return names and sizes of the files, which reinstalling the package does not change.
 
-        ``only``: of the files of these names in it.
+        ``only`` restricts them to files of these names.
         """
         files = folder.listing(self.root) if only is None else folder.named(self.root, only)
         return "; ".join(f"{path.name} {path.stat().st_size}" for path in files) or "absent"
 
     def fetch(self, raw: Path) -> Status:
-        """Nothing is copied: the status points at the folder in the package."""
+        """Return a status that points at the folder in the package; nothing is copied."""
         files = len(folder.listing(self.root))
         missing = f"The package {self.package} has no file in {self.folder}: install it anew."
         return Status(

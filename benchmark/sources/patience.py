@@ -1,4 +1,4 @@
-"""Trying again: how often, after which waits, and when to give up."""
+"""Retries: how often, with which delays, and when to give up."""
 
 import random
 import sys
@@ -14,30 +14,30 @@ _STEP = 1 << 20
 
 
 class DownloadError(UserError):
-    """A file could not be had; the message says why and what to do, without an address's query."""
+    """A file could not be downloaded; the message says why and what to do, without URL queries."""
 
 
 class InterruptedDownloadError(Exception):
-    """The transfer broke off; trying again may help."""
+    """A transfer was interrupted; another attempt may help."""
 
     def __init__(self, message: str, asked: float | None = None) -> None:
-        """``asked``: seconds that the server asks to wait."""
+        """Take the message and ``asked``, the seconds that the server asks to wait."""
         super().__init__(message)
         self.asked = asked
 
 
 class UnreachableError(InterruptedDownloadError):
-    """No connection could be made at all: no network here, or something in between refuses."""
+    """No connection could be made: there is no network, or a firewall or proxy refuses."""
 
 
 @dataclass
 class Patience:
-    """How long to try; waits double from ``first`` to ``longest`` seconds, with chance in them.
+    """Retry policy; delays double from ``first`` to ``longest`` seconds, with jitter.
 
-    ``attempts``: in a row that bring less than a MiB; ``offline``: in a row without a connection,
-    as long as none was ever made: then there is most likely no network, and nothing to wait for.
-    ``slowest``: bytes a second, over ``window`` seconds, below which a transfer is broken off and
-    resumed. ``sleep`` and ``clock`` can be given.
+    Gives up after ``attempts`` consecutive attempts that each bring less than 1 MiB. If no
+    connection was ever made, there is most likely no network, and ``offline`` attempts are enough.
+    A transfer slower than ``slowest`` bytes per second over ``window`` seconds is interrupted and
+    resumed. ``sleep`` and ``clock`` can be replaced, for example in tests.
     """
 
     attempts: int = 8
@@ -51,16 +51,19 @@ class Patience:
     _connected: bool = field(default=False, init=False)
 
     def wait(self, attempt: int, asked: float | None) -> float:
-        """Seconds before the next attempt after ``attempt`` (from 1) failed."""
+        """Return the seconds to wait after ``attempt`` (from 1) has failed.
+
+        ``asked`` is the delay that the server asks for, if any.
+        """
         if asked is not None:
             return min(max(asked, 0.0), self.longest)
         return min(self.first * 2.0 ** (attempt - 1), self.longest) * random.uniform(0.75, 1.25)
 
     def persist(self, what: str, action: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
-        """Call ``action`` until it is not interrupted any more.
+        """Call ``action`` until it succeeds.
 
-        ``done`` tells how many bytes are there: attempts that bring some do not count as failed.
-        Raises `DownloadError` after too many that failed.
+        ``done`` returns the number of bytes received so far: an attempt that brings at least 1 MiB
+        restarts the count of failures. Raises `DownloadError` after too many failures.
         """
         failed, furthest = 0, done()
         while True:

@@ -1,7 +1,7 @@
-"""Where a fetch puts things, and the turns that jobs take at a host.
+"""Folders of a fetch, and the limit on concurrent downloads per host.
 
-``data/downloads/`` holds what was downloaded, once for all datasets that share it; the folder
-``files`` of a dataset holds links to it, beside what a person has put there.
+``data/downloads/`` holds each download once, for all datasets that share it. The folder ``files``
+of a dataset holds links to it, beside files placed by hand.
 """
 
 import sys
@@ -21,59 +21,62 @@ _AT_A_HOST = 2
 
 
 class ByHandError(Exception):
-    """What is missing has to be done by a person; the message is the steps."""
+    """A person has to do something; the message lists the steps."""
 
     def __init__(self, message: str, *, again: bool = False) -> None:
-        """``again``: nothing on this machine will tell that it is done, so each run tries again."""
+        """Take the steps; ``again`` if their completion cannot be detected, so each run retries."""
         super().__init__(message)
         self.again = again
 
 
 @dataclass(frozen=True)
 class Place:
-    """The raw folder of a dataset (or of weights), and what lies about it."""
+    """The raw folder of a dataset (or of weights), and the paths related to it."""
 
     raw: Path
     patience: Patience = field(default_factory=Patience)
 
     @property
     def files(self) -> Path:
-        """Where the patterns of the layout start."""
+        """Root of the patterns of the layout."""
         return self.raw / "files"
 
     @property
     def unpacked(self) -> Path:
-        """Where a person's archives are unpacked."""
+        """Where archives placed by hand are unpacked."""
         return self.raw / "unpacked"
 
     @property
     def links(self) -> Path:
-        """Record of the links in ``files``; all else there is a person's own."""
+        """Record of the links in ``files``; everything else there was placed by hand."""
         return self.raw / "links.json"
 
     @property
     def own_files(self) -> list[Path]:
-        """What a person has put into ``files``, sorted."""
+        """Files placed by hand in ``files``, sorted."""
         return folder.listing(self.files, without=linked(self.links))
 
     @property
     def by_hand(self) -> str:
-        """Fingerprint of what a person has put into ``files``."""
+        """Fingerprint of the files placed by hand in ``files``."""
         return folder.fingerprint(self.files, without=linked(self.links))
 
     @property
     def whole(self) -> bool:
-        """Whether all that was linked is still there."""
+        """Whether the target of every recorded link still exists."""
         return all((self.files / name).exists() for name in linked(self.links))
 
     @property
     def downloads(self) -> Path:
-        """What was downloaded, for all datasets."""
+        """Folder of downloads, shared by all datasets."""
         return self.raw.absolute().parents[1] / "downloads"
 
     @contextmanager
     def turn(self, host: str) -> Iterator[None]:
-        """Wait for one of the two turns at a host, among all jobs that share the downloads."""
+        """Wait for one of the two download slots of a host, and hold it.
+
+        The slots are shared by all jobs with the same downloads folder.
+        """
         from filelock import FileLock, Timeout
 
         turns = self.downloads / ".turns"
@@ -102,10 +105,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Got:
-    """A file or folder that is there: its ``path``, its ``name`` in the source, its ``entry``.
+    """An available file or folder: its ``path``, its ``name`` in the source, and its ``entry``.
 
-    ``unpacked``: where it goes if it is unpacked; by default beside it. ``verified``: it was
-    checked by a hash that is published, by its host or in the entry.
+    ``unpacked`` is where it is unpacked to, by default beside it. ``verified`` tells that it was
+    checked by a published hash, of its host or of the entry.
     """
 
     path: Path
@@ -116,17 +119,17 @@ class Got:
 
 
 def is_unpacked(got: Got) -> bool:
-    """Whether it is an archive that is to be unpacked."""
+    """Return whether it is an archive to be unpacked."""
     return is_archive(got.name) if got.entry.unpack is None else got.entry.unpack
 
 
 def unpacked_to(got: Got) -> Path:
-    """The folder into which an archive is unpacked: one for each choice of its members."""
+    """Return the folder an archive is unpacked to; each selection of members has its own."""
     chosen = f"-{digest(list(got.entry.members))[:6]}" if got.entry.members else ""
     return got.unpacked or got.path.parent / f"{got.path.name}.unpacked{chosen}"
 
 
 def spared(got: Got) -> bool:
-    """Whether an archive that is not there was unpacked before, and needs no second download."""
+    """Return whether a missing archive was unpacked before, so that no download is needed."""
     made = marker(unpacked_to(got)) if is_unpacked(got) and not got.path.exists() else None
     return made is not None and got.entry.sha256 in (None, made["sha256"])

@@ -1,4 +1,4 @@
-"""Files of a published record: chosen by name, downloaded, checked by what is published."""
+"""Files of a published record: selected by name, downloaded, checked against the record."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _MANY = 20
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its host publishes it: where it is, its size in bytes, hashes by algorithm."""
+    """A file as published by its host: address, size in bytes, hashes by algorithm."""
 
     name: str
     url: str
@@ -30,10 +30,10 @@ class Published:
 def choose(
     files: Iterable[File], published: Sequence[Published], where: str
 ) -> Iterator[tuple[File, Published]]:
-    """The published files that an entry names; each once, under the first name that fits.
+    """Yield the published files that the entry names, each once, with the first entry that matches.
 
-    Raises `DownloadError` where a name fits none, another number than the entry says, or a file
-    whose published hash or size is not that of the entry.
+    Raises `DownloadError` where a name matches no file, where the number of matches differs from
+    the entry, and where the published hash or size differs from the entry.
     """
     taken: set[str] = set()
     for file in files:
@@ -67,7 +67,7 @@ def _agree(file: File, one: Published, where: str) -> None:
 
 
 def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Published]]) -> list[Got]:
-    """Download what was chosen below ``store`` of the downloads, one after the other."""
+    """Download the chosen files to ``store``, below the downloads folder, one after the other."""
     import requests
 
     folder, every, got = place.downloads / below(store), list(chosen), []
@@ -94,7 +94,7 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
 
 
 def ask(place: Place, url: str) -> Any:
-    """The JSON that an address answers with. Raises `DownloadError`."""
+    """Return the JSON response of an address; raises `DownloadError`."""
     import requests
 
     def once() -> Any:
@@ -113,7 +113,7 @@ def ask(place: Place, url: str) -> Any:
 
 
 def told(where: str, read: Callable[[], list[Published]]) -> list[Published]:
-    """What ``read`` makes of an answer; an answer of another form is told as such."""
+    """Call ``read`` on a response; raise `DownloadError` if the format is not the expected one."""
     try:
         return read()
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Tokens and passwords: taken from the environment, never shown and never written."""
+"""Tokens and passwords: read from the environment, never shown, never written."""
 
 import os
 import re
@@ -8,12 +8,12 @@ _QUERY = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\")]+")
 
 
 def token(variable: str) -> str | None:
-    """A token of the environment; null where it is not set or empty."""
+    """Return a token from the environment; None if it is unset or empty."""
     return os.environ.get(variable, "").strip() or None
 
 
 def hidden(text: str) -> str:
-    """``text`` without the values of secret variables and without the queries of addresses."""
+    """Return ``text`` without the values of secret variables and the queries of addresses."""
     values = [v for n, v in os.environ.items() if _SECRET.search(n.upper()) and len(v) >= 4]
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")

@@ -1,4 +1,4 @@
-"""How a fetch ended."""
+"""Result of a fetch."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ from benchmark.settings import Settings
 
 
 class Status(Settings):
-    """Content of ``status.json``: a fetch always ends in one and never fails the workflow.
+    """Content of ``status.json``; a fetch always writes one and never fails the workflow.
 
-    ``root``: the folder below which the layout's patterns are looked up. ``fingerprint``: what was
-    at hand (so that the file changes when that changes). ``reason``: what is missing and the step
-    that a person takes next.
+    ``root`` is the folder in which the patterns of the layout are looked up. ``fingerprint`` tells
+    what was available, so that the file changes with it. ``reason`` says what is missing and what
+    to do next.
     """
 
     state: Literal["ready", "manual", "failed"]

@@ -1,4 +1,4 @@
-"""What of a source decides over the files that it gives, and what is only told to people."""
+"""Separate the keys of a source that determine its files from those that only inform people."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ _TOLD = ("about_gb", "page", "steps")
 
 
 def substance(content: Any) -> Any:
-    """The content of a source, or of its parts, without what is only told."""
+    """Return the content of a source, or of its parts, without purely informative keys."""
     if isinstance(content, dict):
         return {key: substance(value) for key, value in content.items() if key not in _TOLD}
     if isinstance(content, list | tuple):

@@ -1,4 +1,4 @@
-"""Files of Synapse, for whom an account has the access to them."""
+"""Files of Synapse, for accounts with access to them."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +22,10 @@ TOKEN = "SYNAPSE_AUTH_TOKEN"
 
 
 class SynapseSource(Fetched):
-    """``entity``: a file or a folder; ``page``: where access is asked for; ``files``: which files.
+    """Files of the Synapse ``entity``, a file or a folder.
 
-    The token is taken from the variable ``SYNAPSE_AUTH_TOKEN``.
+    ``page`` is where to request access, and ``files`` selects files. The token is read from the
+    environment variable ``SYNAPSE_AUTH_TOKEN``.
     """
 
     tag: ClassVar = "synapse"
@@ -34,12 +35,12 @@ class SynapseSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def at_hand(self, place: Place) -> str:
-        """Whether the client and the token are there."""
+        """Return whether the client and the token are available."""
         client = "client" if find_spec("synapseclient") else "no client"
         return f"{client}, {'token' if token(TOKEN) else 'no token'}"
 
     def to_do(self, place: Place) -> list[str]:
-        """How to get access, as long as the token or the client is missing."""
+        """Return how to get access, while the token or the client is missing."""
         there = token(TOKEN) and find_spec("synapseclient")
         return [*super().to_do(place), *([] if there else self._access())]
 
@@ -54,14 +55,14 @@ class SynapseSource(Fetched):
         ]
 
     def gather(self, place: Place) -> list[Got]:
-        """Download the entity with the client of Synapse, which checks each file."""
+        """Download the entity with the Synapse client, which checks each file."""
         secret = token(TOKEN)
         if secret is None or not find_spec("synapseclient"):
             raise ByHandError(f"To be done by hand: {numbered(self._access())}")
         root = place.downloads / "synapse" / self.entity
         with locked(root), place.turn(HOST):
             place.patience.persist(self.entity, lambda: self._download(root, secret))
-        # what is unpacked goes elsewhere: all that lies in this folder is taken for published
+        # unpack elsewhere: every file in this folder counts as published
         unpacked = root.with_name(f"{self.entity}.unpacked")
         names = [path.relative_to(root).as_posix() for path in folder.listing(root)]
         published = [Published(name, HOST) for name in names]

@@ -1,4 +1,4 @@
-"""A transfer over HTTP: resumed after a break, checked, placed only when complete."""
+"""HTTP transfer of one file: resumed after interruptions, checked, moved into place at the end."""
 
 import os
 import re
@@ -27,7 +27,7 @@ _ASKING = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding":
 
 @dataclass(frozen=True)
 class Transfer:
-    """One file on its way; its bytes and the server's mark of its version lie beside the target."""
+    """Transfer of one file; partial data and the server's version tag lie beside the target."""
 
     url: str
     target: Path
@@ -39,21 +39,21 @@ class Transfer:
 
     @property
     def part(self) -> Path:
-        """What came so far."""
+        """File of the data received so far."""
         return self.target.parent / f".{self.target.name}.part"
 
     @property
     def mark(self) -> Path:
-        """The server's name for the version that is on its way."""
+        """File of the server's version tag for the partial data."""
         return self.target.parent / f".{self.target.name}.part.json"
 
     @property
     def done(self) -> int:
-        """Bytes that are there already."""
+        """Number of bytes received so far."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     def run(self) -> None:
-        """Transfer, check and place the file; what an earlier run began is begun anew if it fails.
+        """Transfer, check and place the file; if resumed data fail the check, start over once.
 
         Raises `DownloadError`.
         """
@@ -81,14 +81,14 @@ class Transfer:
 
     def _once(self) -> None:
         if self.expected.size is not None and self.done >= self.expected.size:
-            return  # complete, or too long: the check tells
+            return  # complete, or too long, which the check detects
         asking(self.url, self._ask_and_receive)
 
     def _ask_and_receive(self) -> None:
         headers = {**_ASKING, **self.headers, **self._going_on()}
         answer = self.session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT)
         with closing(answer):
-            if answer.status_code == 416:  # nothing left: complete, or not what the server has
+            if answer.status_code == 416:  # range not satisfiable: complete, or another file
                 if answer.headers.get("Content-Range") == f"bytes */{self.done}":
                     return
                 self._discard()
@@ -101,16 +101,22 @@ class Transfer:
             self._receive(answer, total)
 
     def _going_on(self) -> dict[str, str]:
-        """Headers that ask for the rest, if it can be told that it is the same file's."""
+        """Return headers that request the rest of the file.
+
+        They are empty if neither a version tag nor a hash could reveal that the file has changed.
+        """
         mark: dict[str, str] = {}
-        with suppress(UserError):  # none, or one that cannot be read: no version is known
+        with suppress(UserError):  # missing or unreadable: no version is known
             mark = read_json(self.mark)
         if not self.done or not (mark or self.expected.hashes):
             return {}
         return {"Range": f"bytes={self.done}-", **mark}
 
     def _begin(self, answer: "Response") -> int | None:
-        """Keep what is there if the answer goes on from it, otherwise drop it; return the total."""
+        """Keep the partial data if the response continues them, else drop them.
+
+        Returns the total size in bytes, None if the server does not tell.
+        """
         length = answer.headers.get("Content-Length", "")
         start, total = 0, int(length) if length.isdigit() else None
         if answer.status_code == 206:
@@ -149,7 +155,8 @@ class Transfer:
         begun, came = self.patience.clock(), 0
         bar = byte_bar(self.target.name, total, self.done, quiet=self.quiet)
         with self.part.open("ab") as file, closing(bar):
-            # read1 gives what is there: a server that drips is noticed before a block is full
+            # read1 returns what is available, so a stalling server is noticed before a block is
+            # full
             while block := answer.raw.read1(_BLOCK):
                 if not file.tell() and is_page(block):
                     self._refuse_page()

@@ -1,4 +1,4 @@
-"""The folder of a dataset: links to what was downloaded or unpacked, beside own files."""
+"""The folder of a dataset: links to downloaded or unpacked files, beside files placed by hand."""
 
 import os
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ Tree = dict[str, "Path | Tree"]
 
 
 def grow(tree: Tree, where: PurePosixPath, real: Path) -> None:
-    """Put ``real`` at ``where``; folders of the same name are joined.
+    """Put ``real`` at ``where``; folders of the same name are merged.
 
-    Raises `UserError` where two files would lie at the same place.
+    Raises `UserError` where two files would have the same path.
     """
     node = tree
     for part in where.parts[:-1]:
@@ -32,7 +32,7 @@ def grow(tree: Tree, where: PurePosixPath, real: Path) -> None:
 
 
 def _opened(node: Tree, part: str, where: PurePosixPath) -> Tree:
-    """The folder ``part`` of a node; a link in its place becomes a folder of links."""
+    """Return the folder ``part`` of a node; a link in its place becomes a folder of links."""
     child = node.setdefault(part, {})
     if isinstance(child, Path):
         if not child.is_dir():
@@ -42,9 +42,9 @@ def _opened(node: Tree, part: str, where: PurePosixPath) -> Tree:
 
 
 def plant(tree: Tree, root: Path, record: Path) -> None:
-    """Make the links of ``tree`` below ``root``, and remove those of ``record`` made before.
+    """Make the links of ``tree`` below ``root``, and remove the earlier ones listed in ``record``.
 
-    What a person has put there stays, and wins where it has the name of a link.
+    Files placed by hand stay, and take precedence over links of the same name.
     """
     for name in linked(record):
         path = root / name
@@ -68,5 +68,5 @@ def _plant(tree: Tree, root: Path, below: PurePosixPath) -> Iterable[str]:
 
 
 def linked(record: Path) -> list[str]:
-    """Names of the links that were made, below the root."""
+    """Return the paths of the recorded links, relative to the root."""
     return list(read_json(record)) if record.is_file() else []

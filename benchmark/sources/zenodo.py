@@ -1,4 +1,4 @@
-"""Records of Zenodo, with the hashes that it publishes."""
+"""Records of Zenodo, checked by the hashes that it publishes."""
 
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
@@ -15,7 +15,10 @@ FILES = "https://zenodo.org/records"
 
 
 class ZenodoSource(Fetched):
-    """``record``: its number, that of one version; ``files``: which of its files."""
+    """Files of a Zenodo record.
+
+    ``record`` is the number of one version of the record, and ``files`` selects files.
+    """
 
     tag: ClassVar = "zenodo"
     kind: Literal["zenodo"]
@@ -23,7 +26,7 @@ class ZenodoSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def gather(self, place: Place) -> list[Got]:
-        """Download the files; the record is asked only for what the entry does not tell."""
+        """Download the files; the record is queried only if the entry lacks a hash."""
         if all(file.hashes for file in self.files):
             chosen = [(file, Published(file.name, self._address(file.name))) for file in self.files]
         else:
