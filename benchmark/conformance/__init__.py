@@ -1,1 +1,1 @@
-"""Whether an adapter keeps its contract."""
+"""Check that an adapter fulfils its contract."""

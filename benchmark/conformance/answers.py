@@ -1,4 +1,4 @@
-"""What an adapter answers on one made scan: its form, and whether it is repeated."""
+"""Check the predictions of an adapter on one synthetic scan: their form and reproducibility."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +11,30 @@ from benchmark.conformance.scenes import Scene
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
 
-_SAME = 0.98  # DSC from which two runs of other batches are taken for the same answer
+_SAME = 0.98  # lowest DSC at which runs with different batches count as equal
 
 
 def say(expected: str, got: str, step: str) -> str:
-    """Put what is wrong into a sentence."""
+    """Return the sentence that describes a violation."""
     return f"Expected {expected}; got {got}. Next step: {step}."
 
 
 class Run:
-    """The prompts of a scene under an adapter, and its answers (None for a failure)."""
+    """The prompts of a scene with an adapter, and its predictions (None for a failure)."""
 
     def __init__(
         self, adapter: Adapter, scene: Scene, cases: Sequence[tuple[Prompt, Mask]]
     ) -> None:
-        """``cases``: prompts with the true masks behind them."""
+        """Pair the adapter with ``cases``: prompts and the masks they were derived from."""
         self.adapter, self.scene, self.cases = adapter, scene, cases
         self.answers: list[Mask | None] = []
 
     def first(self) -> str | None:
-        """Segment once and keep the answers; say what breaks the contract."""
+        """Segment once and keep the predictions; return the violation, or None."""
         return self._segment(self.cases, self.answers)
 
     def again(self) -> str | None:
-        """Say whether a second run differs."""
+        """Segment a second time; return how the predictions differ, or None."""
         answers: list[Mask | None] = []
         if wrong := self._segment(self.cases, answers):
             return wrong
@@ -45,7 +45,7 @@ class Run:
         return say("equal masks in two runs", f"a DSC of {lowest:.4f} between them", step)
 
     def order(self) -> str | None:
-        """Say whether the answers change with the order or the number of the prompts."""
+        """Return how predictions depend on order or number of the prompts, or None."""
         turned: list[Mask | None] = []
         alone: list[Mask | None] = []
         wrong = self._segment(self.cases[::-1], turned)
@@ -62,7 +62,7 @@ class Run:
         return None
 
     def prompts(self, cases: Sequence[tuple[Prompt, Mask]] | None = None) -> list[Prompt]:
-        """Give the prompts of ``cases``; a control is shown the truth behind them."""
+        """Return the prompts of ``cases``; a `ReferenceAdapter` is given their masks."""
         cases = self.cases if cases is None else cases
         truth = {id(prompt): mask for prompt, mask in cases}
         if isinstance(self.adapter, ReferenceAdapter):
@@ -70,7 +70,7 @@ class Run:
         return [prompt for prompt, _ in cases]
 
     def overlap(self) -> str:
-        """Tell how much was found, as a hint."""
+        """Describe the overlap with the objects, as a hint."""
         pairs = zip(self.cases, self.answers, strict=True)
         found = [_dsc(truth, mask) for (_, truth), mask in pairs if mask is not None]
         if not found:

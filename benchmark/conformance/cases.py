@@ -1,4 +1,4 @@
-"""Made cases that a method learns from: written and prepared as those of any dataset are."""
+"""Synthetic training cases, written and prepared in the same way as those of any dataset."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ _ENTRY = {
 
 
 def made_cases(folder: Path) -> list[Case]:
-    """Write the scenes that are not odd below ``folder``, prepare them, and give their cases.
+    """Write the scenes that are not odd below ``folder``, prepare them and return their cases.
 
-    So a case has all that one of a study has: the rows of its image, objects and reference masks.
+    Each case is complete, with the rows of its image, its objects and its reference masks.
     """
     for scene in scenes():
         if scene.odd:

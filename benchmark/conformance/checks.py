@@ -1,7 +1,8 @@
-"""Whether an adapter keeps its contract: run on small made volumes, with an answer a rule.
+"""Check that an adapter fulfils its contract, with one finding per rule.
 
-The volumes hold bright balls in noise. Nothing here judges how good a method is; the overlap with
-the balls is told as a hint alone, since a near-zero one is most often a mistake of axes.
+The adapter is run on small synthetic volumes of bright balls in noise. The quality of a method is
+not judged: the overlap with the balls is only reported, since a value near zero is most often due
+to swapped axes.
 """
 
 import os
@@ -29,7 +30,7 @@ _HEAVY = ("torch", "tensorflow", "jax")
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule of the contract: whether it holds, and what was seen."""
+    """Result of one rule of the contract: whether it holds, and what was observed."""
 
     name: str
     ok: bool
@@ -45,11 +46,11 @@ def check(
 ) -> list[Finding]:
     """Check the adapter ``name`` (registered, or ``module:Class``) with these ``options``.
 
-    ``kinds``: of prompts, out of those that the adapter takes. A method that learns is trained on
-    made cases first; ``weights`` are then what it starts from.
+    ``kinds`` restricts the kinds of prompt among those that the adapter accepts. A method that
+    learns is first trained on synthetic cases; ``weights`` are then its starting point.
 
-    Gives every finding in a fixed order; a mistake that bars the way ends the list early. All is
-    well when every finding is ``ok``.
+    Returns all findings in a fixed order; the list ends early at an error that prevents the
+    remaining checks. The adapter passes if every finding is ``ok``.
     """
     return list(findings(name, options, device, weights, kinds))
 
@@ -61,7 +62,7 @@ def findings(
     weights: Path | None = None,
     kinds: Sequence[Kind] = KINDS,
 ) -> Iterator[Finding]:
-    """Yield what `check` lists, each as soon as it is known."""
+    """Yield the findings of `check`, each as soon as it is known."""
     yield (first := _attempt("found", partial(_found, name), f"{name} is an Adapter"))
     if not first.ok:
         return
@@ -99,18 +100,18 @@ def findings(
 
 
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
-    """Run ``action``, which returns what is wrong or None."""
+    """Run ``action``, which returns a violation or None, and turn exceptions into findings."""
     try:
         wrong = action()
     except UserError as error:
         wrong = str(error)
-    except Exception as error:  # whatever a method raises is a finding
+    except Exception as error:  # any exception of a method is a finding
         wrong = say("no exception", f"{type(error).__name__}: {error}", "mend the adapter")
     return Finding(rule, wrong is None, wrong or good)
 
 
 def _segments(adapter: Adapter, kinds: Sequence[Kind], load_s: float) -> Iterator[Finding]:
-    """Have every scene segmented, with every kind of prompt."""
+    """Check the predictions for every scene with every kind of prompt."""
     for scene in scenes():
         for kind in kinds:
             every = scene.name == "plain" and kind in ("box2d", "mask2d")
@@ -133,7 +134,7 @@ def _segments(adapter: Adapter, kinds: Sequence[Kind], load_s: float) -> Iterato
 def _learns(
     learner: Learner, cases: Sequence[Case], folder: Path, device: str, start: Path | None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield what a method that learns has to do in ``folder`` before it can be loaded."""
+    """Yield the steps, with their names, by which a learner is trained in ``folder``."""
     yield "plan", partial(learner.plan, cases, [STRUCTURE], folder)
     yield "fit", partial(learner.fit, folder, device, start)
     yield "fit again, when it is done", partial(learner.fit, folder, device, start)

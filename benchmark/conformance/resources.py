@@ -1,4 +1,4 @@
-"""What an adapter does with memory and time: checked on one made scan."""
+"""Check how an adapter uses memory and time, on one synthetic scan."""
 
 import gc
 import weakref
@@ -17,16 +17,17 @@ from benchmark.volume import Volume
 
 
 def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -> str | None:
-    """Say what is wrong where the memory ends while the adapter reads the image.
+    """Return what is wrong if memory runs out while the adapter reads the image, or None.
 
-    It may raise, or give failures: both end in the tables. A mask would pass for an answer.
+    The adapter may raise or yield failures, which both end up in the tables. A mask would be taken
+    for a prediction.
     """
     _Full.asked = False
     full = scene.volume.array.view(_Full)
     scan = replace(scene.volume, array=full)
     try:
         given = list(adapter.segment(scan, prompts))
-    except Exception:  # also what a library makes of it
+    except Exception:  # a library may wrap the error
         return None
     if _Full.asked and any(prediction.mask is not None for prediction in given):
         return (
@@ -37,7 +38,7 @@ def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -
 
 
 def memory_is_released(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -> str | None:
-    """Say whether the adapter keeps the image after its answers, or ever more of the GPU."""
+    """Return what is wrong if the adapter keeps the image or ever more GPU memory, or None."""
     seen = []
     for _ in range(3):
         array = scene.volume.array.copy()
@@ -64,7 +65,7 @@ def memory_is_released(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]
 
 
 def times(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt], load_s: float) -> str:
-    """Tell how long the phases took: loading, all objects at once, one by one."""
+    """Describe the time for loading, for all objects at once and for the objects one by one."""
 
     def seconds(asked: Sequence[Prompt]) -> float:
         start = perf_counter()
@@ -81,7 +82,7 @@ def times(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt], load_s: flo
 
 
 class _Full(np.ndarray[Any, Any]):
-    """An array that takes all memory as soon as it is computed with."""
+    """An array that raises `MemoryError` at any computation with it."""
 
     asked = False
 
@@ -99,7 +100,7 @@ class _Full(np.ndarray[Any, Any]):
 
 
 def _on_gpu() -> int:
-    """Bytes that torch holds on the GPU; 0 where it was not imported or there is none."""
+    """Return the bytes that torch has allocated on the GPU; 0 without torch or GPU."""
     import sys
 
     torch = sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""Made volumes on which an adapter is checked: bright balls in noise, and what often goes wrong."""
+"""Synthetic volumes for checking adapters: bright balls in noise, and typical edge cases."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from benchmark.volume import Volume
 STRUCTURE = "ball"
 
 _SHAPE = (20, 28, 36)
-_BALLS = (((9, 10, 11), 6), ((10, 17, 25), 5), ((6, 20, 8), 4))  # centre and radius in voxels
+_BALLS = (((9, 10, 11), 6), ((10, 17, 25), 5), ((6, 20, 8), 4))  # centre (z, y, x), radius
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A made volume and the masks of its objects; ``odd``: a failure with a reason will do."""
+    """A synthetic volume and the masks of its objects; on ``odd`` ones a method may fail."""
 
     name: str
     volume: Volume
@@ -29,7 +29,11 @@ class Scene:
     odd: bool = False
 
     def prompts(self, kind: Kind, axis: int) -> list[tuple[Prompt, Mask]]:
-        """Give the prompt of each object and its mask; of a structure, all objects together."""
+        """Return the prompt and the mask of each object.
+
+        2D prompts lie on a slice across ``axis``. For ``structure`` there is one prompt, for all
+        objects together.
+        """
         if kind == "structure":
             shape = self.volume.shape
             row = prompting.name(STRUCTURE, shape) | {"structure": STRUCTURE}
@@ -43,7 +47,7 @@ class Scene:
 
 
 def scenes() -> Iterator[Scene]:
-    """Give the scenes, the plain one first; their arrays are read only."""
+    """Yield the scenes, the plain one first; their arrays are read-only."""
     balls = [_ball(_SHAPE, centre, radius) for centre, radius in _BALLS]
     yield _scene("plain", _SHAPE, balls)
     yield _scene("whole numbers", _SHAPE, balls, dtype=np.int16)

@@ -1,1 +1,1 @@
-"""Weights of methods: what they are, how they come here, and how they are read."""
+"""Weights of methods: registry, download and reading."""

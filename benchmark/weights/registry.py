@@ -1,4 +1,4 @@
-"""Weights of methods: one registry of what they are, where they lie and what they were trained on.
+"""Registry of the weights of methods: what they are, where to get them, what they were trained on.
 
 An entry is a YAML file of ``catalogue/weights``, or a user's own; ``docs/weights.md`` explains each
 key. `benchmark.weights.store` fetches, checks and converts what an entry names.
@@ -24,25 +24,25 @@ _WEIGHTS = Path(__file__).parents[1] / "catalogue" / "weights"
 
 
 class Converter(Settings):
-    """What makes safetensors of a published file: ``function(source, target, **arguments)``."""
+    """Converts a published file to safetensors by ``function(source, target, **arguments)``."""
 
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     arguments: dict[str, Any] = {}
 
 
 class File(Checked):
-    """A file of an entry; ``path``: below the folder of the weights."""
+    """A file of an entry; ``path`` is relative to the folder of the weights."""
 
     path: Below
     convert: Converter | None = None
 
 
 class TrainedOn(Settings):
-    """What a model saw in training: ``source`` says where that is told.
+    """Data that a model was trained on; ``source`` cites where this is stated.
 
-    ``datasets``: ids of the catalogue or of the study, or source collections; ``local``: ids of
-    datasets that not every study with these weights has; ``others``: what is not in the catalogue,
-    in words; ``complete``: whether that is all.
+    ``datasets`` holds ids of the catalogue or of the study, or source collections. ``local`` holds
+    ids of datasets that not every study with these weights contains. ``others`` describes data
+    outside the catalogue. ``complete`` tells whether the list is complete.
     """
 
     datasets: tuple[str, ...] = ()
@@ -53,9 +53,10 @@ class TrainedOn(Settings):
 
 
 class Weights(Settings):
-    """Published weights. ``trained_on`` is null where nobody has told it.
+    """Published weights.
 
-    ``source``: one address or several, tried in their order.
+    ``source`` holds one address or several, tried in order. ``trained_on`` is None where the
+    training data are not known.
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -69,23 +70,23 @@ class Weights(Settings):
 
     @property
     def file(self) -> str | None:
-        """What an adapter is handed: the one file, or None for the folder of several."""
+        """Path that an adapter is given: the only file, or None for the folder of several files."""
         return self.files[0].path if len(self.files) == 1 else None
 
     @property
     def sha256(self) -> str | None:
-        """Published hash; of several files the digest of theirs, None where one has none."""
+        """Published hash; of several files the digest of theirs, None where any has none."""
         hashes = [file.sha256 for file in self.files]
         return hashes[0] if len(hashes) == 1 else digest(hashes) if all(hashes) else None
 
     @property
     def fetch_digest(self) -> str:
-        """Digest of what a fetch depends on, without what an address only tells to people."""
+        """Digest of what a fetch depends on, without the keys that only inform people."""
         sources = [substance(source.model_dump(mode="json")) for source in self.source]
         return digest([*sources, *(file.model_dump(mode="json") for file in self.files)])
 
     def contaminates(self, dataset: Dataset) -> bool:
-        """Whether the model saw the dataset, one of its source collection, or some of its scans."""
+        """Return whether training used the dataset, its source collection or some of its scans."""
         trained = self.trained_on
         told = {*trained.datasets, *trained.local} if trained else set()
         known = told & set(catalogue.names())
@@ -93,7 +94,10 @@ class Weights(Settings):
         return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps})
 
     def check_datasets(self, own: Iterable[Dataset] = ()) -> None:
-        """Refuse names in ``trained_on`` that no dataset or collection has; ``own``: a user's."""
+        """Raise `UserError` for names in ``trained_on.datasets`` that no dataset or collection has.
+
+        ``own`` are the user's own datasets.
+        """
         told = set(self.trained_on.datasets) if self.trained_on else set()
         known = {*catalogue.names(), *(entry.id for entry in own)}
         if told <= known:
@@ -113,12 +117,15 @@ def _collections() -> frozenset[str]:
 
 
 def names() -> list[str]:
-    """Ids of all weights that ship with the catalogue, sorted."""
+    """Return the ids of all weights of the catalogue, sorted."""
     return sorted(p.stem for p in _WEIGHTS.glob("*.yaml"))
 
 
 def load(name: str) -> Weights:
-    """Load an entry by its id, or a user's own by the path of its YAML file."""
+    """Load an entry by its id, or a user's own by the path of its YAML file.
+
+    Raises `UserError` for an unknown or inconsistent id and for an invalid file.
+    """
     path = Path(name) if name.endswith((".yaml", ".yml")) else _WEIGHTS / f"{name}.yaml"
     if path.parent == _WEIGHTS and not path.exists():
         raise UserError(

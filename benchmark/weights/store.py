@@ -1,7 +1,7 @@
-"""Weights on disk: fetched or put by hand, checked by hash each time, converted once.
+"""Weights on disk: downloaded or placed by hand, checked by hash at each use, converted once.
 
-Below the folder of an entry: ``files/`` with the files, ``status.json`` (how the fetch ended),
-``listing.json`` (what lay there then), ``recorded.json`` (hashes taken at first use, where none is
+The folder of an entry contains ``files/``, ``status.json`` (result of the fetch), ``listing.json``
+(state of the files at that time), ``recorded.json`` (hashes recorded at first use, where none is
 published) and ``converted/``.
 """
 
@@ -23,14 +23,14 @@ from benchmark.weights import registry
 from benchmark.weights.registry import Weights
 
 _ON_THIS_DISK = (LocalSource, PackagedSource)
-"""Kinds of source that are looked at, not fetched."""
+"""Kinds of source that are used where they lie, without a download."""
 
 
 class WeightsStatus(Status):
-    """How the fetch of weights ended.
+    """Result of fetching weights.
 
-    ``file``: the one file below ``root``, None for the folder of several. ``sha256``: of each file,
-    as it is on this disk.
+    ``file`` is the only file below ``root``, or None for a folder of several. ``sha256`` holds the
+    hash of each file as it is on this disk.
     """
 
     file: str | None = None
@@ -38,15 +38,15 @@ class WeightsStatus(Status):
 
 
 def place(entry: Weights) -> Path:
-    """The folder of an entry, below the working directory."""
+    """Return the folder of an entry, below the working directory."""
     return Path(paths.WEIGHTS_STATUS.format(weights=entry.id)).parent
 
 
 def fingerprint(entry: Weights, raw: Path) -> str:
-    """Tell what is at hand, so that what a person puts there later is found by the workflow.
+    """Return a fingerprint of the available files, so that the workflow notices files added later.
 
-    What a fetch itself has put there is no news: as long as nothing else changed, the value is that
-    from before it. Nor is it that the files are lost, as in `benchmark.sources.lost`.
+    Files that a fetch has brought do not change it: unless something else changed, the value is
+    that from before the fetch. Nor do lost files, as in `benchmark.sources.lost`.
     """
     here, path = _listing(entry, raw), raw / "listing.json"
     if (raw / "status.json").is_file():
@@ -59,16 +59,16 @@ def fingerprint(entry: Weights, raw: Path) -> str:
 
 
 def absent(entry: Weights, raw: Path) -> bool:
-    """Whether the files lie whole in none of the folders where they may lie."""
+    """Return whether none of the possible folders holds all files."""
     return all(_absent(entry, root) for root in _roots(entry, raw))
 
 
 def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
-    """Find the files, by hand or from the entry's sources in their order, and check them.
+    """Find the files, placed by hand or from the entry's sources in order, and check them.
 
-    Never raises for what is missing or wrong: the status has the reason and the command to run, in
-    which the entry has the ``name`` under which it was loaded (by default its id). The very files
-    that were there before are no news.
+    Does not raise for missing or wrong files: the status gives the reason and the command to run.
+    The command names the entry by ``name``, under which it was loaded (by default its id). The
+    fingerprint stays as it was if the files are identical to those of the last fetch.
     """
     path, reasons = raw / "status.json", []
     before, last = fingerprint(entry, raw), read_status(path) if path.is_file() else None
@@ -96,9 +96,9 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
 
 
 def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]:
-    """Check the files that are here, without a download; sha256 by path. `UserError` if wrong.
+    """Check the files on this machine, without a download; return the sha256 of each by its path.
 
-    ``name``: as of `fetch`.
+    ``name`` is as in `fetch`. Raises `UserError` for missing or wrong files.
     """
     wrong, hashes = _checked(entry, _root(entry, raw), raw)
     if wrong is not None:
@@ -107,26 +107,27 @@ def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]
 
 
 def read_status(path: Path) -> WeightsStatus:
-    """Read a ``status.json`` of `fetch`."""
+    """Read a ``status.json`` written by `write_status`."""
     content = read_json(path)
-    content.pop("listing", None)  # where it lay before it had a file of its own
+    content.pop("listing", None)  # older versions kept it here
     return WeightsStatus.read(content, str(path))
 
 
 def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
-    """Write the ``status.json`` of a `fetch`, and beside it what lay there when it had ended.
+    """Write the ``status.json`` of a `fetch`, and a listing of the files in a file beside it.
 
-    Apart, since a file that is fetched again has another time: the status stays as it was.
+    The listing is separate because a repeated download changes the times of the files, while the
+    status has to stay the same.
     """
     write_json(raw / "status.json", status.model_dump())
     write_json(raw / "listing.json", _listing(entry, raw))
 
 
 def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
-    """What an adapter is handed: the file, or the folder of several; converted where they are.
+    """Return what an adapter is given: the file or the folder of several, converted if possible.
 
-    None where the weights were not got. ``name``: under which the entry was loaded. A `UserError`
-    has the command that gets them again where they are lost.
+    Returns None if the fetch failed. ``name`` is that under which the entry was loaded. Raises
+    `UserError`, with the command that gets them again, if the files have been lost.
     """
     if status.state != "ready":
         return None
@@ -144,9 +145,10 @@ def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
 
 
 def at_hand(name: str) -> Path:
-    """What an adapter is handed of weights that are here; ``name``: of an entry, or of a file.
+    """Return what an adapter is given for weights on this machine.
 
-    A `UserError` has the command that gets them.
+    ``name`` is that of an entry or of a file. Raises `UserError`, with the command that gets them,
+    if the weights are not here.
     """
     if not name.endswith((".yaml", ".yml")):
         if Path(name).exists():
@@ -170,7 +172,7 @@ def at_hand(name: str) -> Path:
 
 
 def command(entry: Weights, name: str | None = None) -> str:
-    """The command that gets the weights; ``name``: under which the entry was loaded."""
+    """Return the command that gets the weights; the entry was loaded under ``name``."""
     fetch = f"pambench weights fetch {name or entry.id}"
     if all(source.kind in ("manual", "local") for source in entry.source):
         return f"{fetch} --from DOWNLOADED"
@@ -178,7 +180,11 @@ def command(entry: Weights, name: str | None = None) -> str:
 
 
 def put(entry: Weights, given: Path, raw: Path) -> None:
-    """Copy what a person has downloaded, a file or the folder of several, to its place."""
+    """Copy a downloaded file, or a folder of several, to its place.
+
+    Raises `UserError` for a missing file or one that differs from the published one; the latter is
+    not copied.
+    """
     for file in entry.files:
         path = given / file.path if given.is_dir() else given
         if not path.is_file() or (given.is_file() and len(entry.files) > 1):
@@ -198,9 +204,9 @@ def put(entry: Weights, given: Path, raw: Path) -> None:
 
 
 def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
-    """Write the files that are here as safetensors, by the converter of the entry; their paths.
+    """Convert the files to safetensors by the converter of the entry; return the new paths.
 
-    ``name`` and errors: as of `verify`.
+    ``name`` and errors are as in `verify`. Raises `UserError` also for a file without a converter.
     """
     hashes, root, made = verify(entry, raw, name), _root(entry, raw), []
     for file in entry.files:
@@ -218,7 +224,7 @@ def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
 
 
 def _root(entry: Weights, raw: Path) -> Path:
-    """Where the files are here: as the fetch has told, put by hand, or with no need of a fetch."""
+    """Return the folder of the files: that of the fetch, else the first that holds all of them."""
     if (raw / "status.json").is_file():
         status = read_status(raw / "status.json")
         if status.state == "ready":
@@ -228,19 +234,19 @@ def _root(entry: Weights, raw: Path) -> Path:
 
 
 def _roots(entry: Weights, raw: Path) -> list[Path]:
-    """Folders below which the files may lie: first that of what was fetched or put by hand."""
+    """Return the folders that may hold the files, first the one for downloads."""
     here = (source for source in entry.source if isinstance(source, _ON_THIS_DISK))
     return [raw / "files", *(source.root for source in here)]
 
 
 def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
-    """Roots to look at and why one is of no use: what lies there already, then each source."""
+    """Yield each folder to look at, and why it is unusable or None; existing files come first."""
     by_hand = raw / "files"
     if _absent(entry, by_hand) is None:
         yield by_hand, None
         own = Place(raw).own_files
         if any(by_hand / file.path in own for file in entry.files):
-            return  # a download would not replace a file that is there and wrong
+            return  # a download would not replace a wrong file that is there
     for source in entry.source:
         status = source.fetch(raw)
         yield Path(status.root), status.reason if status.state != "ready" else None
@@ -252,9 +258,10 @@ def _absent(entry: Weights, root: Path) -> str | None:
 
 
 def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[str, str]]:
-    """Read each file once: what is wrong, and the sha256 of each by its path.
+    """Read each file once; return what is wrong, or None, and the sha256 of each file by its path.
 
-    Wrong is what is missing, not as published or, where nothing is, not as when it was first used.
+    A file is wrong if it is missing or differs from the published hash or, where there is none,
+    from the hash recorded at first use.
     """
     if (missing := _absent(entry, root)) is not None:
         return missing, {}
@@ -262,7 +269,7 @@ def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[st
     recorded: dict[str, str] = read_json(book) if book.is_file() else {}
     found = {}
     for file in entry.files:
-        path = (root / file.path).resolve()  # a link is not what is damaged
+        path = (root / file.path).resolve()  # name the file itself in messages, not a link to it
         wrong, hashes = file.expected.check(path)
         if wrong is not None:
             return (
@@ -281,7 +288,7 @@ def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[st
 
 
 def _listing(entry: Weights, raw: Path) -> str:
-    """Fingerprint of the entry's files, and of no others that lie beside them."""
+    """Return a fingerprint of the entry's files, ignoring others beside them."""
     names = [file.path for file in entry.files]
     here = (source for source in entry.source if isinstance(source, _ON_THIS_DISK))
     found = [source.fingerprint(raw, only=names) for source in here]

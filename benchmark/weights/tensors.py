@@ -1,7 +1,7 @@
-"""Published weights -> a module of a library: read safely, renamed by a map, every tensor placed.
+"""Load published weights into a module: read them safely, rename them, check every tensor.
 
-Nothing from a file is executed: pickles are read with ``weights_only``, and what needs more is
-refused. Every tensor of a file has its place in the module, and every place its tensor.
+Nothing from a file is executed: pickles are read with ``weights_only``, and files that need more
+are refused. Tensors of the file and of the module have to match one to one.
 """
 
 import json
@@ -24,7 +24,7 @@ HEADER = "pambench"
 
 
 def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
-    """Read a file of `torch.save`: names and their tensors, bare or below the key ``wrapper``.
+    """Read a file of `torch.save`: tensors by name, bare or below the key ``wrapper``.
 
     Raises `UserError` for a file that is missing, damaged, or holds more than tensors.
     """
@@ -37,7 +37,7 @@ def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
             f"{path} was not read: it holds more than tensors ({_first_line(error)}), which could "
             "run code, or it is damaged. Get it again from its authors."
         ) from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+    except Exception as error:  # a damaged file may raise any exception
         raise UserError(
             f"{path} cannot be read as a file of torch.save ({_first_line(error)}). Get it again."
         ) from None
@@ -52,10 +52,10 @@ def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
 
 
 def told(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
-    """Kind and configuration that a file of `write_safetensors` tells; None if it tells none.
+    """Return kind and configuration in the header of a `write_safetensors` file; None without them.
 
-    No tensor is read. ``header``: the name of the entry. Raises `UserError` for what is no
-    safetensors file.
+    Reads no tensors. ``header`` is the name of the metadata entry. Raises `UserError` for a missing
+    file and for one that is not safetensors.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -75,7 +75,10 @@ def told(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
 
 
 def read_safetensors(path: Path, kind: str, header: str = HEADER) -> tuple[Tensors, Any]:
-    """Read a file of `write_safetensors`: tensors, and the configuration of the ``kind``."""
+    """Read tensors and configuration from a `write_safetensors` file.
+
+    Raises `UserError` if the file is not of the given ``kind``.
+    """
     found, config = told(path, header) or (None, None)
     if found != kind:
         raise UserError(
@@ -88,17 +91,17 @@ def read_safetensors(path: Path, kind: str, header: str = HEADER) -> tuple[Tenso
 def write_safetensors(
     path: Path, kind: str, config: Any, tensors: Mapping[str, Tensor], header: str = HEADER
 ) -> None:
-    """Write tensors with kind and configuration in the entry ``header`` of the file's own."""
-    # One entry alone: the order of several would differ from run to run, and so the hash.
+    """Write tensors, with kind and configuration in the entry ``header`` of the file's metadata."""
+    # A single entry: the order of several would differ from run to run, and so would the hash.
     about = {header: json.dumps({"kind": kind, "config": config})}
     content = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        # Not save_file: its files are readable by their owner alone.
+        # Not save_file: its files are readable by their owner only.
         temporary.write_bytes(save(content, about))
 
 
 def by_rules(rules: Sequence[tuple[str, str]]) -> Callable[[str], str]:
-    """Give the function that renames by pairs of `re.sub`, each applied to what the last gave."""
+    """Return a function that renames by pairs of `re.sub` patterns, applied one after the other."""
 
     def name(key: str) -> str:
         for pattern, replacement in rules:
@@ -109,7 +112,7 @@ def by_rules(rules: Sequence[tuple[str, str]]) -> Callable[[str], str]:
 
 
 def renamed(published: Mapping[str, Tensor], name: Callable[[str], str], path: Path) -> Tensors:
-    """Rename tensors by ``name``; `UserError` where two would have the same name."""
+    """Rename tensors by ``name``; raise `UserError` where two would get the same name."""
     content: Tensors = {}
     for key, tensor in published.items():
         if content.setdefault(name(key), tensor) is not tensor:
@@ -118,10 +121,10 @@ def renamed(published: Mapping[str, Tensor], name: Callable[[str], str], path: P
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Give ``module`` (made on any device, also meta) the tensors of its state dict as float32.
+    """Load ``tensors`` as float32 into ``module``, which may be on any device, also meta.
 
-    It is in evaluation mode then. Raises `UserError` for tensors that are missing, unexpected, of
-    another shape or not finite.
+    Sets the module to evaluation mode. Raises `UserError` for tensors that are missing, unexpected,
+    of another shape or not finite.
     """
     places = module.state_dict()
     both = places.keys() & tensors.keys()
