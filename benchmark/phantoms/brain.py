@@ -87,8 +87,7 @@ def _cerebrum(canvas: Canvas, rng: Generator, s: Signals, room: Shape) -> None:
 
     def folded(*p: Field) -> Field:
         surface = outer.distance(*p)
-        # distance from the zero sheet of the field: |value| over its typical slope; wider at the
-        # surface
+        # distance from the zero sheet: |value| over the typical slope; wider at the surface
         sheet = np.abs(fold(*p)) * (0.9 * scale / 6.28)
         bottom = 17 + 5 * depth_field(*p) + surface  # positive where the sulcus reaches
         sulcus = 1.1 + 0.02 * surface - sheet

@@ -53,8 +53,7 @@ class Canvas:
             fields = [waves(rng, warp[1], 5) for _ in range(3)]
             points = [p + warp[0] * f(*points) for p, f in zip(points, fields, strict=True)]
         self.points = [p / size for p in points]
-        # range of coordinates in every plane of each axis: tells which planes a bounding box can
-        # touch
+        # range of coordinates in each plane of each axis: shows which planes a box can touch
         others = [tuple(a for a in range(3) if a != axis) for axis in range(3)]
         self._first = [p.min(axis=a) for p, a in zip(self.points, others, strict=True)]
         self._last = [p.max(axis=a) for p, a in zip(self.points, others, strict=True)]

@@ -1,6 +1,6 @@
 """Conversion to NIfTI, once, of images that cannot be used in their published form.
 
-The converted image keeps its own grid, unless the layout names another one.
+The converted image keeps its own grid, unless the layout changes it.
 """
 
 from pathlib import Path

@@ -26,7 +26,7 @@ RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Regions of a scan on the canonical grid; ``note`` tells how they were brought there."""
+    """Regions of a scan on the canonical grid; ``note`` tells if they were resampled to it."""
 
     regions: tuple[Region, ...]
     note: str | None = None

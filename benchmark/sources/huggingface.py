@@ -37,7 +37,7 @@ class HuggingFaceSource(Fetched):
         return f"https://{HOST}/{'datasets/' if self.type == 'dataset' else ''}{self.repo}"
 
     def at_hand(self, place: Place) -> str:
-        """Return whether there is a token, which the repository may require."""
+        """Describe whether there is a token, which the repository may require."""
         return "remote, with a token" if token(TOKEN) else "remote"
 
     def gather(self, place: Place) -> list[Got]:

@@ -34,7 +34,7 @@ class Series:
 
     @property
     def folder(self) -> str:
-        """Its folder below that of the collection."""
+        """Folder of the series, below that of the collection."""
         return below(f"{self.patient}/{self.study}/{self.modality}_{self.uid}")
 
     def is_in(self, root: Path) -> bool:

@@ -35,7 +35,7 @@ class SynapseSource(Fetched):
     files: tuple[File, ...] = Field(min_length=1)
 
     def at_hand(self, place: Place) -> str:
-        """Return whether the client and the token are available."""
+        """Describe whether the client and the token are available."""
         client = "client" if find_spec("synapseclient") else "no client"
         return f"{client}, {'token' if token(TOKEN) else 'no token'}"
 

@@ -155,8 +155,7 @@ class Transfer:
         begun, came = self.patience.clock(), 0
         bar = byte_bar(self.target.name, total, self.done, quiet=self.quiet)
         with self.part.open("ab") as file, closing(bar):
-            # read1 returns what is available, so a stalling server is noticed before a block is
-            # full
+            # read1 returns what is available, so a slow server is noticed before a block is full
             while block := answer.raw.read1(_BLOCK):
                 if not file.tell() and is_page(block):
                     self._refuse_page()

@@ -1,4 +1,4 @@
-"""``pambench weights``: what weights there are, and how they come to this machine."""
+"""``pambench weights``: list, fetch, check and convert weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(help="Id, or the path of an entry's YAML fi
 def list_weights() -> None:
     """List the weights of the catalogue.
 
-    Whether they are here, licence, and what they were trained on.
+    Shows whether they are on this machine, their licence, and what they were trained on.
     """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
@@ -49,7 +49,7 @@ def fetch(
 ) -> None:
     """Download weights and check them.
 
-    With --from they are taken from a file that you have downloaded.
+    With --from they are copied from a file or folder that you have downloaded.
     """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
@@ -72,7 +72,8 @@ def fetch(
 def verify(name: Name) -> None:
     """Check weights against published hashes.
 
-    Or against those of their first use. Downloads nothing; prints the sha256 of each file.
+    Files without one are checked against the hash of their first use. Downloads nothing; prints the
+    sha256 of each file.
     """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store
@@ -87,7 +88,7 @@ def verify(name: Name) -> None:
 def convert(name: Name) -> None:
     """Convert weights to safetensors.
 
-    Runs then use these. Prints where they are.
+    Later runs use the converted files. Prints their paths.
     """
     from benchmark.weights import registry as weights
     from benchmark.weights import store as weights_store

@@ -124,10 +124,11 @@ def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
 
 
 def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
-    """Return what an adapter is given: the file or the folder of several, converted if possible.
+    """Return what an adapter is given: the file, or the folder of several.
 
-    Returns None if the fetch failed. ``name`` is that under which the entry was loaded. Raises
-    `UserError`, with the command that gets them again, if the files have been lost.
+    Converted files take precedence. Returns None if the fetch failed. ``name`` is that under which
+    the entry was loaded. Raises `UserError`, with the command that gets them again, if the files
+    have been lost.
     """
     if status.state != "ready":
         return None
