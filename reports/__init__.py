@@ -1,1 +1,1 @@
-"""What a reader sees: figures, tables and the report, made from a study's results."""
+"""Figures, tables and the HTML report of a study, made from its results."""

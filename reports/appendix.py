@@ -1,4 +1,4 @@
-"""The tables of a study at the end of its report, and the files that lie beside it."""
+"""Supplementary tables at the end of the report, and links to the files written beside it."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 _LABELS = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX", "pdf": "PDF", "svg": "SVG", "png": "PNG"}
 _TEXT: tuple[Kind, ...] = ("text", "method")
 _MOST_ROWS = 300
-"""Longer tables are linked, not shown: the report stays small enough to send."""
+"""Longer tables are only linked, so that the report stays small enough to send."""
 
 
 def appendix(results: "Results") -> list[dict[str, Any]]:
-    """Give the tables that the report does not show elsewhere, each with its files."""
+    """Return the tables that the report does not show elsewhere, each with links to its files."""
     made = files(results.folder)
     tables = (*tidy.printed(results), recorded.windows(results))
     return [shown(table, _numeric(table), made.get(table.name, [])) for table in tables]
 
 
 def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
-    """What the page needs of a folded table; ``numeric``: the places of its columns of numbers."""
+    """Return what the template needs to show a collapsible table.
+
+    ``numeric`` holds the indices of the numeric columns, ``made`` a (label, path) pair for each file
+    of the table. Tables of more than `_MOST_ROWS` rows are returned without their rows.
+    """
     count = len(table.cells)
     told = counted(count, "row") if count else f"none: {table.without}"
     if count > _MOST_ROWS:
@@ -45,7 +49,7 @@ def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -
 
 
 def numeric(columns: Sequence[Column], head: Sequence[str]) -> set[int]:
-    """Places of the columns that hold numbers in print; the last one may stand for several."""
+    """Return the indices of the numeric columns; the last column may be repeated in ``head``."""
     kinds = [column.kind for column in columns]
     kinds += [kinds[-1]] * (len(head) - len(kinds))
     return {place for place, kind in enumerate(kinds) if kind not in _TEXT}
@@ -58,12 +62,15 @@ def _numeric(table: tidy.Printed) -> set[int]:
 
 
 def files(study: Path) -> dict[str, list[tuple[str, str]]]:
-    """Label and path, from the study's folder, of the files of each table that was written."""
+    """Return a (label, path) pair for each file written, by the name of its table.
+
+    Paths are relative to the study's folder.
+    """
     found = {name: links(study, f"tables/{name}", ("csv", "md", "tex")) for name in NAMES}
     return found | {"ledger": links(study, "statistics/ledger", ("csv",))}
 
 
 def links(study: Path, stem: str, suffixes: Iterable[str]) -> list[tuple[str, str]]:
-    """Label and path of those of ``stem``.suffix that exist below ``study``."""
+    """Return (label, path) for each file ``stem.suffix`` that exists below ``study``."""
     paths = ((suffix, f"{stem}.{suffix}") for suffix in suffixes)
     return [(_LABELS[suffix], path) for suffix, path in paths if (study / path).exists()]

@@ -1,4 +1,4 @@
-"""Command line of the reports; its commands stand beside those of the benchmark."""
+"""Subcommands of ``pambench`` that draw figures and write tables and the report."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a supplementary table is: its columns, and how their cells are printed."""
+"""The declaration of a supplementary table: its columns and how their cells are formatted."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,19 +19,27 @@ Kind = Literal[
     "share",
     "mm",
 ]
-"""How a cell is printed from its fields: ``method`` with † where it was trained on the data;
-``short`` three significant digits; ``of`` a count and that of which it is a part; ``timed``
-seconds as ``short``, with the number of objects; ``pm`` mean and sd; ``share`` and ``mm`` a mean of
-a dataset with its denominators and † (mean, cells, expected, contaminated). A cell of any other
-kind shows the denominators, where cells are missing, if ``matched`` and ``expected`` are its last
-two fields."""
+"""How a cell is formatted from its fields.
+
+- ``text``, ``count``, ``number``, ``signed``, ``percent``, ``p``, ``interval``: as the name says;
+- ``method``: a name, with † if its weights were trained on the data;
+- ``short``: three significant digits;
+- ``of``: a count and the total it is part of;
+- ``timed``: seconds as in ``short``, with the number of objects;
+- ``pm``: mean ± standard deviation;
+- ``share``, ``mm``: a dataset mean with its denominators and † (fields: mean, cells, expected,
+  contaminated), with three and two decimals.
+
+In any other kind, if the last two fields are ``matched`` and ``expected``, the cell also shows
+these denominators where cells are missing.
+"""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column in print: its head, how a cell is printed, and from which fields.
+    """A table column: its heading, the format of its cells and the fields they are made from.
 
-    ``{level}`` in a head stands for the study's level of confidence, such as 95 %.
+    ``{level}`` in a heading is replaced by the study's confidence level, such as 95 %.
     """
 
     heading: str
@@ -41,13 +49,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A supplementary table: the rows of a table of the statistics, in print by ``columns``.
+    """A supplementary table: selected rows of the statistics table ``source``, and their format.
 
-    ``number``: a range where the paper's text does not tell which of them it is. ``where``: values
-    of which a field of a row must have one; ``leaves_out``: those of which it must have none.
-    ``beside``: a field and its value; only datasets that have a mean in such a row. ``across``: a
-    field whose values become columns; the last of ``columns`` is then the cell. ``marked``: has †
-    to be explained.
+    Attributes:
+        number: number of the table in the paper's supplement, or a range if the paper's text does
+            not say which.
+        where: permitted values by field; rows with other values are dropped.
+        across: field whose values become columns; the last of ``columns`` then formats the cells.
+        marked: whether the table may contain † marks, which need a footnote.
+        without: text shown in place of an empty table.
+        beside: a field and a value; keep only datasets with a mean in such a row.
+        leaves_out: excluded values by field.
     """
 
     title: str
@@ -64,7 +76,7 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """The title, with the number that the paper gives it."""
+        """The title, preceded by the table's number in the paper, if any."""
         if not self.number:
             return self.title
         label = "Of Tables" if "-" in self.number else "Tables" if "," in self.number else "Table"
@@ -72,7 +84,7 @@ class Table:
 
 
 def column(heading: str, kind: Kind, *fields: str) -> Column:
-    """Give a column; see `Kind`."""
+    """Return a column; see `Kind` for the formats."""
     return Column(heading, kind, fields)
 
 
@@ -86,10 +98,10 @@ P = column("P", "p", "p")
 UNCORRECTED = "P values are not corrected for the number of tests."
 HOLM = column("P (Holm)", "p", "p_holm")
 HOLM_CHOSEN = column("P (Holm)", "p", "p_holm_chosen")
-"""Of a table that shows the chosen test of each pair."""
+"""For tables that show only the test chosen for each pair."""
 REASON = column("Not computable", "text", "reason")
 INTERVAL = column("{level} interval", "interval", "low", "high")
-"""In print the head names the study's level of confidence."""
+"""The heading states the study's confidence level."""
 DIFFERENCE = (
     "The difference is the mean. Interval and effect go with the test: for paired t they are the "
     "interval of the mean and Cohen's d_z, for Wilcoxon signed-rank the interval of the "
@@ -104,21 +116,21 @@ PAIR = (
 
 
 def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[object, ...]) -> Table:
-    """Give a table with a row a dataset, a column a method: means with their denominators."""
+    """Return a table of means and denominators: one row per dataset, one column per method."""
     cell = column(title, kind, "mean", "cells", "expected", "contaminated")
     columns = (*PLACE, cell)
     return Table(f"{title} by dataset", "by_dataset", columns, number, where, "method", marked=True)
 
 
 def levels(title: str, source: str, number: str, without: str) -> Table:
-    """Give a table of DSC with a row a (method, dataset), a column a level."""
+    """Return a table of DSC: one row per (method, dataset), one column per level."""
     columns = (METHOD, DATASET, column("DSC", "number", "mean"))
     where: dict[str, tuple[object, ...]] = {"metric": ("dsc",), "selection": ("all",)}
     return Table(title, source, columns, number, where, "level", without=without)
 
 
 def level_tests(title: str, source: str, number: str, without: str) -> Table:
-    """Give the table of the tests over levels."""
+    """Return the table of the tests between levels."""
     columns = (
         METHOD,
         column("Objects", "text", "selection"),

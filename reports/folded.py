@@ -1,4 +1,4 @@
-"""Tables folded below those that they take apart: DSC by structure, pairs within a dataset."""
+"""Collapsible detail tables of the report: DSC by structure, comparisons within each dataset."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 FEW = 6
-"""With fewer datasets the comparison over them finds nothing, and that within each comes first."""
+"""With fewer datasets, a test over datasets has hardly any power.
+
+The comparison within each dataset is then shown open.
+"""
 
 STRUCTURES = Table(
     "DSC by structure",
@@ -55,9 +58,10 @@ WITHIN = Table(
 
 
 def structures(results: "Results") -> dict[str, Any]:
-    """DSC by structure: a row a structure of a dataset, a column a method; empty without scores.
+    """Return DSC by structure: one row per structure of a dataset, one column per method.
 
-    ``scans``: those that hold the structure, the most that a method was asked for.
+    The column ``scans`` counts the scans with the structure, as the largest number expected of any
+    method. Empty without scores.
     """
     rows = tidy.selected(results.statistics(STRUCTURES.source), STRUCTURES)
     asked = rows.groupby(["dataset", "structure"])["expected"]
@@ -65,7 +69,7 @@ def structures(results: "Results") -> dict[str, Any]:
 
 
 def within(results: "Results") -> dict[str, Any]:
-    """Pairs of methods within each dataset, by the test that fits; empty without a pair."""
+    """Return the paired comparisons within each dataset, by the chosen test; empty without any."""
     rows = tidy.selected(results.statistics(WITHIN.source), WITHIN)
     few = results.by_dataset.loc[results.by_dataset["n"] > 0, "dataset"].nunique() < FEW
     return _shown(results, WITHIN, rows, opened=few)

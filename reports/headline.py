@@ -1,4 +1,4 @@
-"""The headline table: the DSC of each method with its interval, and its rank."""
+"""The headline table: mean DSC of each method with its confidence interval, and its rank."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ METRIC, SCHEME = "dsc", "mean"
 
 
 def headline(results: "Results") -> dict[str, Any]:
-    """A row a method, best rank first and controls last; a cell a split. Empty without scores.
+    """Return one row per method, best rank first and controls last, with one cell per split.
 
-    ``rank``: by the mean DSC over the datasets of the last split, of the methods that are ranked;
-    over cells that they share, which ``ranked`` counts.
+    The rank is by mean DSC over the datasets of the last split, over the cells in which every
+    ranked method has a score; ``ranked`` says how many these are. Empty without scores.
     """
     scores = results.overall[results.overall["metric"] == METRIC]
     splits = [str(split) for split in scores["split"].unique() if split != ALL]
@@ -52,7 +52,7 @@ def headline(results: "Results") -> dict[str, Any]:
 
 
 def ranked(rank: dict[str, Any]) -> str:
-    """Say over which cells methods are ranked, from a row of the ranking; empty without one."""
+    """Say over which cells methods are ranked, given a row of the ranking; empty without one."""
     if not rank:
         return ""
     cells, datasets = counted(int(rank["cells"]), "cell"), counted(int(rank["datasets"]), "dataset")

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens without a network, for readers who did not run the study."""
+"""The report: one self-contained HTML file, for readers who did not run the study."""
 
 import base64
 from itertools import count
@@ -34,23 +34,23 @@ _MIME = {"svg": "image/svg+xml", "png": "image/png"}
 
 
 class Numbers:
-    """Numbers of figures and tables in the order in which the page shows them."""
+    """Counters that number figures and tables in the order in which the page shows them."""
 
     def __init__(self) -> None:
-        """Start both at 1."""
+        """Start both counters at 1."""
         self._figures, self._tables = count(1), count(1)
 
     def figure(self) -> int:
-        """Give the number of the next figure."""
+        """Return the number of the next figure."""
         return next(self._figures)
 
     def table(self) -> int:
-        """Give the number of the next table."""
+        """Return the number of the next table."""
         return next(self._tables)
 
 
 def make(results: "Results") -> Path:
-    """Write ``report.html`` into the study's folder, from its statistics, figures and record."""
+    """Write ``report.html`` into the study's folder and return its path."""
     path = results.folder / "report.html"
     text = render(results)
     with atomic(path) as temporary:
@@ -59,7 +59,7 @@ def make(results: "Results") -> Path:
 
 
 def render(results: "Results") -> str:
-    """Return the report as text; everything that comes from data is escaped."""
+    """Return the HTML of the report; all text that comes from data is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -73,7 +73,7 @@ def render(results: "Results") -> str:
 
 
 def content(results: "Results") -> dict[str, Any]:
-    """Everything that the template shows."""
+    """Return the variables of the template."""
     datasets = sections.datasets(results)
     browser = cases(results)
     behind = browser.get("places", set())
@@ -131,7 +131,7 @@ def content(results: "Results") -> dict[str, Any]:
 
 
 def _departing(results: "Results") -> list[str]:
-    """Methods that run with switches of their own in place of the protocol's."""
+    """Return the methods that override settings of the protocol."""
     known = results.record.get("methods", {})
     return [m for m in results.columns if sections.departures(known.get(m, {}))]
 
@@ -163,9 +163,10 @@ def _counts(results: "Results") -> dict[str, int]:
 
 
 def _figure(study: Path, name: str, behind: set[str]) -> dict[str, Any]:
-    """Caption, what is seen, files, and the picture as a data address; empty if it was not drawn.
+    """Return the caption, alternative text, file links and image (as a data URL) of a figure.
 
-    ``behind``: places of the page that a point of a figure may lead to.
+    ``behind`` holds the anchors of the page that points of a figure may link to. Empty if the
+    figure was not drawn.
     """
     entry = FIGURES[name]
     suffix = entry.shown

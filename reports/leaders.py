@@ -1,4 +1,4 @@
-"""Who has the best mean on how many datasets: one that is shared counts for each that has it."""
+"""On how many datasets each method has the best mean; a tie counts for every method in it."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,10 @@ if TYPE_CHECKING:
 
 
 def leaders(wide: "pd.DataFrame", *, higher: bool = True) -> "tuple[pd.Series[int], int]":
-    """Datasets on which each method leads, the most first, and on how many the lead is shared.
+    """Return the number of datasets that each method leads, and the number of ties.
 
-    ``wide``: means, a row a dataset, a column a method. Methods that lead on none are left out.
+    ``wide`` holds means, one row per dataset and one column per method. Counts are in descending
+    order; methods that lead nowhere are left out.
     """
     best = wide.max(axis=1) if higher else wide.min(axis=1)
     ahead = wide.eq(best, axis=0)

@@ -1,4 +1,4 @@
-"""Boxes of dataset means by level of a factor (deviation, thickness), one panel a method."""
+"""Box plots of dataset means by level of a factor (deviation, thickness), a panel per method."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SELECTION = "all"
-"""What the boxes show, as in the paper; equivalence is that of the objects that were affected."""
+"""Objects that the boxes show, as in the paper; equivalence is tested on the affected ones."""
 FEWEST = 5
-"""A box says something of so many points; of fewer the mean is drawn."""
+"""Points needed to draw a box; with fewer, only their mean is drawn."""
 _COLUMNS = 3
 _EQUIVALENCE = "TOST"
 
@@ -28,7 +28,11 @@ def draw(
     axis: str,
     name: Callable[[float], str],
 ) -> "Figure":
-    """Draw the tables NAME_values and NAME_tests; ``name`` writes a level below its box."""
+    """Draw one panel per method from an analysis's tables of values and tests.
+
+    ``values`` and ``tests`` are the tables ``<analysis>_values`` and ``<analysis>_tests`` of
+    stability or thickness. ``axis`` labels the x axis; ``name`` formats the tick label of a level.
+    """
     from matplotlib.figure import Figure
 
     with styled():
@@ -63,9 +67,9 @@ def boxes(
     colours: Sequence[str],
     errors: "Sequence[pd.Series[float]] | None" = None,
 ) -> None:
-    """Draw the points of each of ``values`` at 1, 2, ..., with a box or, of a few, their mean.
+    """Draw each series of ``values`` at x = 1, 2, ...: its points, and a box or their mean.
 
-    ``errors``: half the length of a line through each point; NaN draws none.
+    A box needs `FEWEST` points. ``errors``: half-lengths of the error bars; NaN draws none.
     """
     for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
         if len(points) >= FEWEST:
@@ -89,14 +93,14 @@ def _box(axes: "Axes", place: int, points: "pd.Series[float]", colour: str) -> N
 
 
 def shapes(count: int) -> str:
-    """Say for a caption what stands behind ``count`` points."""
+    """Explain for a caption what is drawn behind ``count`` points."""
     if count < FEWEST:
         return "Bar: their mean."
     return "Box: quartiles and median; whiskers: 1.5 times the interquartile range."
 
 
 def verdict(tests: "pd.DataFrame", method: str) -> str:
-    """Say in two lines what the tests found for a method: the paper's ANOVA, and equivalence."""
+    """Summarise the tests of a method in two lines: the paper's ANOVA, and equivalence."""
     mine = tests[tests["method"] == method]
     anova = mine[(mine["test"] == "one-way ANOVA") & (mine["selection"] == SELECTION)]
     lines = []
@@ -116,7 +120,7 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
 
 
 def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
-    """Caption from the numbers: what a point is, and how many objects were not affected."""
+    """Return the caption: what a point is, and how many objects a level did not affect."""
     rows = values[values["selection"] == SELECTION]
     if rows.empty:
         return f"DSC by {what}: none, since no method was run at more than one level."

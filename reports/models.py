@@ -1,4 +1,4 @@
-"""Models of the training runs (paper, Fig. 6a-c): their names, looks, and DSC by dataset."""
+"""Models of the training runs (paper, Fig. 6a-c): their names, styles and DSC by dataset."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,17 +13,20 @@ COLUMNS = ("dataset", "split", "method", "metric", "mean")
 
 
 def finetuned(method: str) -> str:
-    """Name of the fine-tuned model of a method, as in the paper."""
+    """Return the paper's name for the fine-tuned model of a method."""
     return f"{method}-Finetuned"
 
 
 def scratch(method: str) -> str:
-    """Name of the model of a method trained from scratch, as in the paper."""
+    """Return the paper's name for the model of a method trained from scratch."""
     return f"{method}-Scratch"
 
 
 def scores(finetuning: "pd.DataFrame") -> "pd.DataFrame":
-    """Give a row a (dataset, model): reference methods, then general and fine-tuned models."""
+    """Return DSC by (dataset, model): reference methods, then general and fine-tuned models.
+
+    ``finetuning`` is the statistics table of that name; the columns returned are `COLUMNS`.
+    """
     rows = finetuning[finetuning["metric"] == METRIC]
     parts = [
         _long(rows, "reference_value", rows["reference"]),
@@ -34,7 +37,7 @@ def scores(finetuning: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def trained(transfer: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the rows of models from scratch and fine-tuned ones, under the paper's names."""
+    """Return the rows of scratch and fine-tuned models, with the paper's name as ``model``."""
     rows = transfer[transfer["metric"] == METRIC].dropna(subset=["mean"])
     name = {"scratch": scratch, "finetuned": finetuned}
     names = [name[k](m) for k, m in zip(rows["kind"], rows["method"], strict=True)]
@@ -42,18 +45,18 @@ def trained(transfer: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def own(transfer: "pd.DataFrame") -> "pd.DataFrame":
-    """Give a row a (dataset, model) of models tested on the dataset that they were trained on."""
+    """Return DSC by (dataset, model) of models tested on the dataset they were trained on."""
     rows = trained(transfer)
     rows = rows[rows["own"].astype(bool)].rename(columns={"tested_on": "dataset"})
     return _joined([_long(rows, "mean", rows["model"])])
 
 
 def looks_of(models: Sequence[str], known: Mapping[str, Look]) -> dict[str, Look]:
-    """Give each model its look: that of the study where it has one, else one that is free."""
+    """Return the style of each model: the study's where it has one, else with an unused colour."""
     free = [colour for colour in COLOURS if colour not in {look.colour for look in known.values()}]
     ends = (finetuned(""), scratch(""))
     new = [model for model in models if model not in known]
-    # Fine-tuned models choose first, so that they have the same colour in both figures.
+    # Fine-tuned models choose first, so that they have the same colour in Fig. 6a and 6c.
     new.sort(key=lambda model: [not model.endswith(end) for end in ends])
     own_colours = dict(zip(new, free, strict=False))
     return looks(models, (), own_colours) | {m: known[m] for m in models if m in known}
@@ -65,7 +68,7 @@ def _long(rows: "pd.DataFrame", value: str, models: "pd.Series[str]") -> "pd.Dat
 
 
 def _joined(parts: "list[pd.DataFrame]") -> "pd.DataFrame":
-    """Join without repeats: a model stands once for each method that it is held against."""
+    """Concatenate without duplicates: a model appears once per reference in the input."""
     import pandas as pd
 
     there = [part for part in parts if len(part)]

@@ -1,4 +1,4 @@
-"""What is said below numbers: weights, what they were trained on, missing ones."""
+"""Notes below tables and figures: the weights used, their training data, missing weights."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ TRAINED_ON = (
 
 
 def trained_on(by_dataset: "pd.DataFrame") -> str:
-    """Say whose weights were trained on datasets of ``by_dataset``; empty where none were."""
+    """Say which methods' weights were trained on datasets of ``by_dataset``; empty if none."""
     seen = by_dataset[by_dataset["contaminated"] > 0].groupby("method", sort=False)["dataset"]
     told = [f"{method} on {count}" for method, count in seen.nunique().items()]
     return f"Weights were trained on datasets shown here: {', '.join(told)}." if told else ""
 
 
 def notes(results: "Results") -> list[str]:
-    """One sentence or two a matter, in the order of the methods."""
+    """Return the notes on contamination and weights, in the order of the methods."""
     known = results.record.get("methods", {})
     found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
     for method in results.columns:
@@ -30,10 +30,10 @@ def notes(results: "Results") -> list[str]:
 
 
 def weights(results: "Results") -> str:
-    """Say with which weights, and under which protocol, methods ran; empty where none has any.
+    """Say with which weights and under which protocol each method ran; empty without weights.
 
-    For what is read apart from the report, which names them at its head: a name such as pam-2dmask
-    is the paper's, whatever it ran with.
+    Captions and tables need this when read outside the report: a method named pam-2dmask need not
+    have run with the paper's weights.
     """
     groups: dict[str, list[str]] = {}
     for method, entry in results.record.get("methods", {}).items():

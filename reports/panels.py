@@ -1,4 +1,4 @@
-"""Which objects the qualitative panels show, and their pixels, cropped around the object."""
+"""Selection of the objects in the qualitative panels, and their image crops and masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _KEYS = ["dataset", "scan", "object"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method gave for an object: its mask on the crop, or why there is none."""
+    """A method's result for an object: its mask (z, y, x) on the crop, or why there is none."""
 
     mask: NDArray[np.bool_] | None
     dsc: float | None
@@ -33,12 +33,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """An object with its surroundings.
+    """An object with its surroundings, cropped from the scan.
 
-    ``image``: grey values (z, y, x); ``truth`` and the masks of ``answers`` are on the same grid;
-    ``spacing``: (z, y, x) in mm; ``axis``: array axis of the guiding slice, ``index`` its place in
-    the crop; ``prompt``: box of the 2D prompt in the crop, None where there is none; ``channels``:
-    all channels by name, where the scan has several.
+    Attributes:
+        image: grey values (z, y, x); the masks share its grid.
+        truth: reference mask.
+        spacing: (z, y, x) in mm.
+        axis: array axis perpendicular to the guiding slice.
+        index: index of the guiding slice in the crop.
+        prompt: half-open box of the 2D prompt in the crop; None without one.
+        answers: result of each method.
+        channels: every channel by name, if the scan has named channels.
     """
 
     rank: str
@@ -58,10 +63,11 @@ class Case:
 def choose(
     objects: "pd.DataFrame", method: str | None, count: int, shown: set[str]
 ) -> "pd.DataFrame":
-    """Choose ``count`` best, median and worst objects by the DSC of ``method``; column ``rank``.
+    """Choose the ``count`` best, median and worst objects by the DSC of ``method``.
 
-    ``objects``: `Results.objects`; ``shown``: the datasets whose images may be shown. Of fewer
-    objects none is taken twice. Equal scores go by dataset and object.
+    ``objects`` is `Results.objects`; ``shown`` names the datasets whose images may be shown. The
+    column ``rank`` of the result is best, median or worst. No object is chosen twice; ties are
+    broken by dataset, scan and object.
     """
     rows = objects[(objects["method"] == method) & objects["dataset"].isin(list(shown))]
     rows = rows[(rows["status"] == "ok") & rows["dsc"].notna()]
@@ -83,9 +89,9 @@ def choose(
 
 
 def load(results: "Results") -> list[Case]:
-    """Load the cases of a study.
+    """Load the cases of a study's panels.
 
-    A case whose files cannot be read is left out: the rest of the report does not hang on it.
+    A case whose files cannot be read is left out with a message, so that the report is still made.
     """
     shown = results.shown(private=results.report.private_images)
     chosen = choose(results.objects, results.panel_method, results.report.panels, shown)
@@ -99,12 +105,15 @@ def load(results: "Results") -> list[Case]:
 
 
 def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_MM) -> Case:
-    """Read an object with its surroundings and what each method gave for it.
+    """Read an object with its surroundings and every method's result for it.
 
-    ``row``: ``dataset``, ``scan``, ``object`` and ``structure``, and a ``rank`` if it has one.
-    ``margin_mm``: how much is shown around the object and around predictions that leave it; of
-    those that leave it by more than twice as much, the rest is cut off.
-    Errors: a `UserError` or an `OSError` for files that are missing or cannot be read.
+    Args:
+        row: ``dataset``, ``scan``, ``object``, ``structure`` and optionally ``rank``.
+        margin_mm: margin around the object and around predictions that extend beyond it.
+            Predictions are cut off at twice this distance from the object; the margin is added to
+            what is left.
+
+    Raises `UserError` or `OSError` if a file is missing or cannot be read.
     """
     from benchmark import volume
 
@@ -169,8 +178,8 @@ def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, margin_
 
 
 def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None:
-    """Row of the object's 2D box prompt without deviation; None where none was kept."""
-    # All methods of a study are asked by one set of rules.
+    """Return the row of the object's 2D box prompt at deviation 0, or None without one."""
+    # All methods of a study share one set of prompt rules.
     rules = next((m.get("prompts") for m in results.record.get("methods", {}).values()), None)
     folder = _shards(results, paths.PROMPTS, rules=rules, dataset=dataset)
     if not folder.exists():
@@ -180,7 +189,7 @@ def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None
 
 
 def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
-    """Folder of the shards that a pattern of `benchmark.paths` names."""
+    """Return the folder of the shards that a pattern of `benchmark.paths` names."""
     return results.home / Path(pattern.format(**fields, shard=0)).parent
 
 
@@ -191,7 +200,7 @@ def _prediction(
     folder = _shards(results, paths.MASKS, run=run, dataset=dataset)
     if not folder.exists():
         return None, "no masks kept"
-    whole = name.rpartition("/")[0]  # of a method that is asked for the structure by its name
+    whole = name.rpartition("/")[0]  # key of the mask if the method is prompted by structure name
     found = [
         row
         for asked in (name, whole)
@@ -206,7 +215,7 @@ def _prediction(
 
 
 def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:
-    """Rows of a table or a folder of shards in which the columns have these values."""
+    """Return the rows of a table, or a folder of shards, whose columns have these values."""
     from benchmark.tables import read_arrow
 
     filters = [(column, "=", value) for column, value in values.items()]

@@ -1,4 +1,4 @@
-"""What each method is told of an object, and what that costs a person (matched prompts)."""
+"""Which prompt each method is given, and what it costs a person to make."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,18 @@ NOTES = (
 
 
 def told(entry: Mapping[str, Any]) -> str:
-    """What a method is told, in words; ``entry``: of the run record."""
+    """Describe the prompt of a method in words; ``entry`` is its entry in the run record."""
     kind = str(entry.get("prompt", "unknown"))
     text = TOLD.get(kind, kind)
     return f"{text}, and the reference itself" if entry.get("sees_reference") else text
 
 
 def table(results: "Results") -> "pd.DataFrame":
-    """Give a row a method, those with the same prompt together, cheap prompts first."""
+    """Return one row per method, grouped by prompt, prompts with the fewest clicks first.
+
+    ``views`` and the median and quartiles of ``clicks`` are those of the run record; they are
+    missing for prompts without a cost.
+    """
     import pandas as pd
 
     costs = results.record.get("prompts", {})
@@ -54,7 +58,7 @@ def table(results: "Results") -> "pd.DataFrame":
 
 
 def printed(numbers: "pd.DataFrame") -> list[list[str]]:
-    """Cells of the table as text, a list a row."""
+    """Return the formatted cells of the table, one list per row."""
     rows = []
     for row in numbers.to_dict("records"):
         views, median, low, high = (row[name] for name in ("views", *_CLICKS))

@@ -1,4 +1,4 @@
-"""Radar charts: spokes, lines and arcs on polar axes, large or as one of many."""
+"""Radar charts: spokes, lines and arcs on polar axes, large or as small multiples."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
-"""Left, bottom, width and height as shares of the figure."""
+"""Left, bottom, width and height, as fractions of the figure."""
 
 
 def polar(figure: "Figure", box: Box, spokes: int) -> Any:
-    """Give axes from 0 to 1 that begin at the top and run clockwise, with a spoke a dataset."""
+    """Return polar axes from 0 to 1, clockwise from the top, with ``spokes`` spokes."""
     axes: Any = figure.add_axes(box, projection="polar")
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
@@ -28,12 +28,12 @@ def polar(figure: "Figure", box: Box, spokes: int) -> Any:
 
 
 def angles(spokes: int) -> Any:
-    """Radians of the spokes, clockwise from the top."""
+    """Return the angles of the spokes in radians, clockwise from the top."""
     return 2 * np.pi * np.arange(spokes) / spokes
 
 
 def line(axes: Any, values: ArrayLike, look: Look, label: str, scale: float = 1.0) -> None:
-    """Draw the values of a method, one a spoke, as a closed line; NaN leaves a gap."""
+    """Draw one value per spoke as a closed line; NaN leaves a gap."""
     heights = np.asarray(values, dtype=float)
     axes.plot(
         np.append(angles(len(heights)), 2 * np.pi),
@@ -50,7 +50,7 @@ def line(axes: Any, values: ArrayLike, look: Look, label: str, scale: float = 1.
 
 
 def scale(axes: Any, spokes: int) -> None:
-    """Write the numbers of the rings, between the first spoke and the second."""
+    """Label the rings, between the first two spokes."""
     axes.set_yticks([0.2, 0.4, 0.6, 0.8], ["0.2", "0.4", "0.6", "0.8"])
     axes.set_rlabel_position(180 / spokes)
     axes.tick_params(axis="y", labelsize=SMALL, labelcolor="#333333", zorder=5)
@@ -59,7 +59,7 @@ def scale(axes: Any, spokes: int) -> None:
 
 
 def name(axes: Any, angle: float, text: str) -> None:
-    """Write outside the circle, on the side that leads away from it."""
+    """Write ``text`` horizontally outside the circle, aligned away from it."""
     across, up = np.sin(angle), np.cos(angle)
     side = "center" if abs(across) < 0.1 else ("left" if across > 0 else "right")
     lift = "bottom" if up > 0.8 else ("top" if up < -0.8 else "center")
@@ -67,7 +67,7 @@ def name(axes: Any, angle: float, text: str) -> None:
 
 
 def turned_name(axes: Any, angle: float, text: str) -> None:
-    """Write along the spoke, which takes the least room around a small circle."""
+    """Write ``text`` along the spoke, which takes the least room around a small circle."""
     degrees = float(np.degrees(np.pi / 2 - angle))
     right = angle <= np.pi
     place: Any = {"rotation": degrees if right else degrees + 180, "rotation_mode": "anchor"}
@@ -76,7 +76,7 @@ def turned_name(axes: Any, angle: float, text: str) -> None:
 
 
 def arcs(axes: Any, splits: Sequence[str]) -> None:
-    """Mark which spokes belong to which split by arcs just outside the circle."""
+    """Mark the split of each spoke by an arc just outside the circle."""
     step = 2 * np.pi / len(splits)
     order = list(dict.fromkeys(splits))
     for i, split in enumerate(splits):

@@ -1,4 +1,4 @@
-"""Tables from what is recorded of a study, not from its statistics; Tables S1 and S18 too."""
+"""Tables made from the record of a study, among them the paper's Tables S1 and S18."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,13 +42,13 @@ _WINDOWS = {
 
 
 def make(results: "Results") -> list[Path]:
-    """Write the tables into the study's folder ``tables``."""
+    """Write the tables into the study's folder ``tables`` and return their paths."""
     folder = results.folder / "tables"
     return [path for table in printed(results) for path in table.write(folder)]
 
 
 def printed(results: "Results") -> "Iterator[Printed]":
-    """Give the tables in the order of `reports.supplement.RECORDED`."""
+    """Yield the tables in the order of `reports.supplement.RECORDED`."""
     yield _headline(results)
     datasets = sections.datasets(results)
     heading = "Table S1: Datasets and where they are"
@@ -59,9 +59,10 @@ def printed(results: "Results") -> "Iterator[Printed]":
 
 
 def windows(results: "Results") -> Printed:
-    """Fixed normalisation that the dynamic one is held against: the paper's Table S18.
+    """Return the fixed windows that dynamic normalisation is compared with (paper, Table S18).
 
-    With the mean DSC over the datasets where the study ran the ablation with a window.
+    Where the study ran the normalisation ablation, the table also gives the mean DSC of each
+    window over the datasets.
     """
     measured = results.statistics("ablation_overall")
     measured = measured[(measured["ablation"] == NORMALISATION) & (measured["metric"] == "dsc")]

@@ -1,4 +1,4 @@
-"""What the tables, figures and the report are made from: the folder of a study."""
+"""Access to the results folder of a study, from which tables, figures and report are made."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """A study's folder as `collect` and `analyse` left it; tables are read when asked for."""
+    """A study's folder as written by `collect` and `analyse`; tables are read lazily."""
 
     folder: Path
 
     def __post_init__(self) -> None:
-        """Refuse a folder that holds no study."""
+        """Raise a `UserError` if the folder holds no study."""
         if not (self.folder / "settings.json").exists():
             raise UserError(
                 f"{self.folder} is not the folder of a study. Expected settings.json, record.json "
@@ -35,17 +35,17 @@ class Results:
 
     @property
     def home(self) -> Path:
-        """The folder that the workflow ran in: ``data`` and ``results`` lie in it."""
+        """The folder that the workflow ran in, which contains ``data`` and ``results``."""
         return self.folder.absolute().parents[1]
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The study file."""
+        """The content of the study file."""
         return dict(read_json(self.folder / "settings.json"))
 
     @property
     def confidence(self) -> str:
-        """Level of the intervals in print, such as 95 %."""
+        """Confidence level of the intervals as text, such as 95 %."""
         from benchmark.analysis.settings import AnalysisSettings
 
         default = AnalysisSettings().confidence
@@ -53,12 +53,12 @@ class Results:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The run record, with what is known of datasets and methods."""
+        """The run record, including the entries of datasets and methods."""
         return dict(read_json(self.folder / "record.json"))
 
     @cached_property
     def report(self) -> "ReportSettings":
-        """The key ``report`` of the study file, which lies apart: no statistics depend on it."""
+        """The study file's ``report`` section, stored apart since no statistics depend on it."""
         from benchmark.study import ReportSettings
 
         path = self.folder / "figures" / "settings.json"
@@ -66,48 +66,48 @@ class Results:
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        """Methods in the order of the score table, which is that of the study file."""
+        """Methods in the order of the study file; those without any score come last."""
         named = self.overall["method"].unique().tolist()
         rest = [m for m in self.record.get("methods", {}) if m not in named]
         return tuple(dict.fromkeys([*named, *rest]))
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """Bounds to hold methods against: they look at no image, and some at the reference."""
+        """Controls: bounds that never look at the image; some are shown the reference."""
         known = self.record.get("methods", {})
         return tuple(m for m in self.methods if known.get(m, {}).get("control"))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Methods in the order of a table: the controls come last."""
+        """Methods in the order of table columns: controls last."""
         return (*(m for m in self.methods if m not in self.controls), *self.controls)
 
     @property
     def datasets(self) -> dict[str, dict[str, Any]]:
-        """What the record knows of each dataset, by id."""
+        """The record's entry of each dataset, by id."""
         return dict(self.record.get("datasets", {}))
 
     def shown(self, *, private: bool) -> set[str]:
-        """Datasets whose images are shown: those whose licence allows it, all if ``private``."""
+        """Return the datasets whose images may be shown: all if ``private``, else by licence."""
         return {i for i, entry in self.datasets.items() if private or entry.get("redistributable")}
 
     @property
     def private(self) -> list[str]:
-        """Datasets whose images the report shows though their licence is not known to allow it."""
+        """Datasets whose images are shown although their licence is not known to allow it."""
         if not self.report.private_images:
             return []
         return sorted(self.shown(private=True) - self.shown(private=False))
 
     @cached_property
     def looks(self) -> "dict[str, Look]":
-        """How each method is drawn, wherever it is drawn."""
+        """Colour, marker and line of each method, the same in all figures."""
         from reports.style import looks
 
         return looks(self.methods, self.controls, self.report.colours)
 
     @property
     def panel_method(self) -> str | None:
-        """By whose scores the qualitative panels are chosen."""
+        """The method by whose scores the qualitative panels are chosen."""
         named = self.report.panel_method
         known = self.record.get("methods", {})
         scored = (m for m in self.methods if known.get(m, {}).get("prompt") != "structure")
@@ -115,43 +115,43 @@ class Results:
 
     @cached_property
     def by_dataset(self) -> "pd.DataFrame":
-        """Averages by dataset, see `benchmark.analysis.aggregate.by_dataset`."""
+        """Averages by dataset; see `benchmark.analysis.aggregate.by_dataset`."""
         return self.statistics("by_dataset")
 
     @cached_property
     def overall(self) -> "pd.DataFrame":
-        """Averages over the datasets, see `benchmark.analysis.aggregate.overall`."""
+        """Averages over the datasets; see `benchmark.analysis.aggregate.overall`."""
         return self.statistics("overall")
 
     @cached_property
     def comparison(self) -> "pd.DataFrame":
-        """Paired comparison of the methods, see `benchmark.analysis.comparison`."""
+        """Paired comparison of the methods; see `benchmark.analysis.comparison`."""
         return self.statistics("comparison")
 
     @cached_property
     def times(self) -> "pd.DataFrame":
-        """Times taken apart, one object at a time."""
+        """Inference times by phase, measured one object at a time."""
         return read_table(self.folder / "times.parquet")
 
     @cached_property
     def failures(self) -> "pd.DataFrame":
-        """What was set aside, by stage and reason."""
+        """Scans set aside, and failed and skipped cells, with stage and reason."""
         return read_table(self.folder / "failures.parquet")
 
     @cached_property
     def set_aside(self) -> int:
-        """Number of scans that could not be used, before any method."""
+        """Number of scans that could not be used by any method."""
         rows = self.failures[self.failures["method"].isna() & self.failures["scan"].notna()]
         return len(rows[["dataset", "scan"]].drop_duplicates())
 
     @cached_property
     def prepared(self) -> int:
-        """Number of scans that could be used."""
+        """Number of scans that were prepared."""
         return len(read_table(self.folder / "images.parquet", ["dataset", "scan"]))
 
     @cached_property
     def objects(self) -> "pd.DataFrame":
-        """Scores of single objects: base variant, deviation 0."""
+        """Scores of single objects, at the base variant and deviation 0."""
         from benchmark.analysis.aggregate import read_scores
 
         more = ["object", "prompt_hash", "reason"]
@@ -159,10 +159,10 @@ class Results:
 
     @cached_property
     def empty(self) -> dict[str, tuple[int, int]]:
-        """Cells of each method for which nothing was predicted of what is there, and scored cells.
+        """Number of empty predictions and of scored cells, by method.
 
-        A cell is a structure of a scan, at the base variant and deviation 0. Empty where the scores
-        lack the volume ratio, which is 0 there and nowhere else.
+        A cell is a structure of a scan, at the base variant and deviation 0. A prediction is empty
+        exactly where ``volume_ratio`` is 0; without that column the result is empty.
         """
         from benchmark.analysis import frames
 
@@ -177,7 +177,10 @@ class Results:
         return {str(m): (int(part.sum()), len(part)) for m, part in groups}
 
     def statistics(self, name: str) -> "pd.DataFrame":
-        """A table of the analyses by its name, see ``docs/analyses.md``."""
+        """Read a statistics table by name; see ``docs/analyses.md`` for the tables.
+
+        Raises a `UserError` if the table is missing.
+        """
         path = self.folder / "statistics" / f"{name}.csv"
         if not path.exists():
             raise UserError(

@@ -1,6 +1,6 @@
-"""How the scores were made, as far as it changes what they mean, and where nothing was predicted.
+"""Notes on the scoring rules in force and on empty predictions.
 
-The rules in force are read from the study's record; without them nothing is said.
+The rules are read from the study's record; without them the notes are empty.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ _DISTANCE = {
 
 
 def told(results: "Results") -> list[str]:
-    """Sentences on empty predictions, their number, the tolerance of NSD, and spacings."""
+    """Return notes on empty predictions and their number, the NSD tolerance, and spacings."""
     sentences = (empty(results), counted(results), tolerance(results), *spacing(results))
     return [sentence for sentence in sentences if sentence]
 
 
 def empty(results: "Results") -> str:
-    """What the metrics are where a method predicted nothing for an object that is there."""
+    """Say how metrics are scored where a method predicts nothing for an object."""
     distance = _DISTANCE.get(str(_rules(results).get("empty", {}).get("distance")))
     if distance is None:
         return ""
@@ -33,7 +33,7 @@ def empty(results: "Results") -> str:
 
 
 def counted(results: "Results") -> str:
-    """How often each method predicted nothing, controls apart; empty where nobody can tell."""
+    """Say how often each method, except controls, predicted nothing; empty if unknown."""
     counts = {m: n for m, n in results.empty.items() if m not in results.controls}
     if not counts:
         return ""
@@ -44,7 +44,7 @@ def counted(results: "Results") -> str:
 
 
 def tolerance(results: "Results") -> str:
-    """How near the surfaces must be for NSD."""
+    """State the tolerance of NSD in mm; empty if unknown."""
     rules = _rules(results)
     if "nsd_tolerance_mm" not in rules:
         return ""
@@ -57,7 +57,7 @@ def tolerance(results: "Results") -> str:
 
 
 def spacing(results: "Results") -> list[str]:
-    """What is to be known of the spacing of scored datasets, and so of their NSD, HD95 and ASD."""
+    """Return the caveats on the spacing of datasets with scans, which affect NSD, HD95 and ASD."""
     scored = {name: entry for name, entry in results.datasets.items() if entry.get("scans")}
     notes = {name: entry.get("spacing_note") for name, entry in scored.items()}
     return [f"{name}: {note}" for name, note in notes.items() if note]

@@ -1,4 +1,4 @@
-"""The tables of the report: rows of text from the tidy tables and the record."""
+"""The tables of the report: rows of text made from the statistics and the record."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plain(value: Any) -> Any:
-    """Print a value of a record: a mapping as pairs of name and text, a list joined by commas."""
+    """Format a value of the record: a mapping as (name, text) pairs, a list joined by commas."""
     if isinstance(value, dict) and value:
         return [(str(key), plain(inner)) for key, inner in value.items()]
     if isinstance(value, list | tuple):
@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
 
 
 def p_value(p: float) -> str:
-    """Print a P value: four decimals below 0.1, else three; no zero, none rounded up to 0.05."""
+    """Format a P value: four decimals below 0.1, else three; never 0, never rounded up to 0.05."""
     if p < 0.0001:
         return "< 0.0001"
     text = f"{p:.4f}" if p < 0.1 else f"{p:.3f}"
@@ -35,18 +35,18 @@ def p_value(p: float) -> str:
 
 
 def p_equals(p: float) -> str:
-    """Print a P value as a sentence has it: P = 0.0123, P < 0.0001."""
+    """Format a P value for a sentence, such as P = 0.0123 or P < 0.0001."""
     text = p_value(p)
     return f"P {text}" if text.startswith("<") else f"P = {text}"
 
 
 def counted(number: int, noun: str) -> str:
-    """Print a number of things: 1 method, 2 methods."""
+    """Format a count with its noun: 1 method, 2 methods."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def blocks(results: "Results") -> list[dict[str, Any]]:
-    """Table 1 by split; the best of a column is marked with a leading star, taken off again."""
+    """Return Table 1 as one block per split; each cell has its text and whether it is the best."""
     numbers = tables.table1(results.overall, results.methods, results.controls)
     if numbers.empty:
         return []
@@ -65,7 +65,7 @@ def blocks(results: "Results") -> list[dict[str, Any]]:
 
 
 def per_dataset(results: "Results") -> list[dict[str, Any]]:
-    """DSC by dataset: a row a dataset, a cell a method."""
+    """Return DSC by dataset: one row per dataset, one cell per method."""
     names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
     rows: dict[str, dict[str, Any]] = {}
     for found in tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
@@ -89,7 +89,10 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
 
 
 def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """DSC over all datasets: a row a pair, with the P values of both tests after Holm."""
+    """Return the comparison of DSC over all datasets: one row per pair, with both tests' P values.
+
+    P values are Holm-corrected.
+    """
     rows = table[(table["split"] == ALL) & (table["metric"] == COMPARED[0])]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.to_dict("records"):
@@ -109,7 +112,10 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def failures(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Group by stage, method, dataset and reason; count cells, and name the first few."""
+    """Group failures by stage, method, dataset and reason, the most frequent first.
+
+    ``count`` is the number of rows, ``where`` the distinct objects, or scans if there is no object.
+    """
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in table.to_dict("records"):
         method = row["method"] if isinstance(row["method"], str) else "(data)"
@@ -125,7 +131,7 @@ def failures(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def datasets(results: "Results") -> list[dict[str, Any]]:
-    """What is known of each dataset, with why it is not at hand, if it is not."""
+    """Return the facts about each dataset, with the reason if it is not available."""
     table = results.failures
     whole = table[table["scan"].isna() & table["method"].isna()]
     reasons = {str(row["dataset"]): str(row["reason"]) for row in whole.to_dict("records")}
@@ -154,7 +160,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
 
 
 def weights_of(entry: dict[str, Any]) -> Any:
-    """Which weights, what they were trained on, licence and hash, as far as the record knows."""
+    """Describe the weights of a method: name, training data, licence and hash, where recorded."""
     weights = entry.get("weights")
     if not isinstance(weights, str):
         return plain(weights)
@@ -172,13 +178,13 @@ def weights_of(entry: dict[str, Any]) -> Any:
 
 
 def departures(entry: dict[str, Any]) -> dict[str, Any]:
-    """Switches of a method that its protocol does not have, by what they belong to."""
+    """Return the settings of a method that differ from its protocol, by group."""
     found: dict[str, Any] = (entry.get("made_by") or {}).get("departures") or {}
     return found
 
 
 def methods(results: "Results") -> list[dict[str, Any]]:
-    """What each method is, what it is told of the object, and with which weights."""
+    """Return a description of each method: prompt and its cost, weights, options, licence."""
     known = results.record.get("methods", {})
     costs = {row[0]: row[3:] for row in prompts.printed(prompts.table(results))}
     found = []

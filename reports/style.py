@@ -1,4 +1,4 @@
-"""One look for all figures: a method keeps its colour, marker and line wherever it is drawn."""
+"""Common style of all figures: a method keeps its colour, marker and line everywhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 MM = 1 / 25.4
 WIDTH = 180 * MM
-"""Inches: the full width of a page of the journal."""
+"""Full page width of the journal, in inches."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A3E9D", "#6B4E23")
-"""Told apart by colour-blind readers (Okabe and Ito; purple and brown for yellow and black)."""
+"""Colour-blind-safe palette of Okabe and Ito, with purple and brown for yellow and black."""
 
 MODALITIES = {
     "CT": "#0072B2",
@@ -29,7 +29,7 @@ MODALITIES = {
     "SRX": "#CC79A7",
     "EM": "#7A3E9D",
 }
-"""Colour of a modality; others share `OTHER`."""
+"""Colour of each modality; all others share `OTHER`."""
 OTHER = "#6B4E23"
 
 SPLITS = {
@@ -38,25 +38,25 @@ SPLITS = {
     "phantom": "generated phantoms",
     "local": "own data",
 }
-"""Splits of the catalogue as figures name them."""
+"""Labels of the catalogue's splits in figures."""
 SPLIT_GREYS = ("#222222", "#999999", "#555555", "#C4C4C4")
 
 CONTROL = "#8A8A8A"
 TRUTH = "#F0E442"
-"""Contour of the reference: the one colour of Okabe and Ito that no method has."""
+"""Contour of the reference: the yellow of Okabe and Ito, which no method has."""
 
 _MARKERS = "osD^vPX<>hd*"
 CONTROL_MARKERS = "x+1|2_"
-"""Made of strokes: they need an edge to be seen."""
+"""Markers made of strokes, which need an edge to be visible."""
 
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _DOTTED = (0, (1, 1.5))
 
 NONE_DRAWN = "none-drawn"
-"""Id, in an svg, of the text that stands in the place of a figure."""
+"""SVG id of the text that stands in for a figure with nothing to draw."""
 
 SMALL = 6.0
-"""Points: no text of a figure is smaller."""
+"""Smallest font size in any figure, in points."""
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -87,7 +87,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn."""
+    """Colour, marker and line style of a method."""
 
     colour: str
     marker: str
@@ -95,17 +95,17 @@ class Look:
 
     @property
     def dash(self) -> list[float]:
-        """Lengths of dash and gap of the line, in its widths; empty where it is drawn through."""
+        """Dash and gap lengths in units of the line width; empty for a solid line."""
         return [] if isinstance(self.line, str) else list(self.line[1])
 
 
 def looks(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
 ) -> dict[str, Look]:
-    """Give each of ``methods`` its look by its place in the study; ``controls`` are grey,
-    told apart by their markers.
+    """Assign each of ``methods`` a style by its position in the study.
 
-    With more methods than colours, marker and line tell apart those of the same colour.
+    ``controls`` are grey and differ by marker. If there are more methods than colours, those of
+    the same colour differ by marker and line. ``colours`` overrides the colours of some methods.
     """
     own = colours or {}
     found: dict[str, Look] = {}
@@ -121,7 +121,7 @@ def looks(
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw inside the block with the style; nothing of it stays behind."""
+    """Context manager that applies the figure style and restores matplotlib's settings."""
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):
@@ -129,13 +129,13 @@ def styled() -> Iterator[None]:
 
 
 def dodge(count: int) -> NDArray[np.float64]:
-    """Offsets that keep ``count`` points of one place apart, in widths of a place."""
+    """Return ``count`` offsets that separate points at one position, in units of its width."""
     reach = min(0.32, 0.06 * (count - 1))
     return np.linspace(-reach, reach, count)
 
 
 def nothing(text: str) -> "Figure":
-    """In the place of a figure, why there is none: a line instead of an empty plane."""
+    """Return a one-line figure with ``text``, which says why there is nothing to draw."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 0.4))
@@ -145,7 +145,10 @@ def nothing(text: str) -> "Figure":
 
 
 def save(figure: "Figure", stem: Path, caption: str) -> None:
-    """Write ``stem``.pdf, .svg, .png and the caption as .txt; equal figures give equal bytes."""
+    """Write ``stem``.pdf, .svg and .png, and the caption as .txt.
+
+    The files contain no dates, so that equal figures give equal bytes.
+    """
     dateless: dict[str, dict[str, None]] = {
         "pdf": {"CreationDate": None},
         "svg": {"Date": None},

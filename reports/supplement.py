@@ -1,7 +1,7 @@
-"""The supplementary tables of a study: what each is made from, and what it shows in print.
+"""Registry of the supplementary tables: the statistics they are made from, and their columns.
 
-``number`` is that of the paper's supplement where the paper's text tells it; other tables have a
-name alone. The workflow lists and takes what stands here.
+``number`` is the table's number in the paper's supplement, where the paper's text states it. The
+workflow takes its inputs and outputs from this registry.
 """
 
 from dataclasses import replace
@@ -42,7 +42,7 @@ _NO_ABLATION = "No ablation was run (training.ablations, or analysis.runs)."
 _NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
 
 NORMALISATION = "normalisation"
-"""The ablation of this name is that of the paper's Tables S18 and S19."""
+"""Name of the ablation that corresponds to the paper's Tables S18 and S19."""
 _DSC: dict[str, tuple[object, ...]] = {"metric": ("dsc",)}
 _CELLS = ("matched", "expected")
 _MATCHED = (
@@ -423,12 +423,12 @@ SUPPLEMENT: dict[str, Table] = {
         without=_NO_ABLATION,
     ),
 }
-"""By the name of their files."""
+"""Supplementary tables by file name without suffix."""
 
 _MAIN = {"table1": "overall", "dsc_by_dataset": "by_dataset", "prompts": "overall"}
 RECORDED = ("headline", "datasets", "failures", "windows")
-"""Tables that are made from what is recorded of the study, see `reports.recorded`."""
+"""Tables made from the record of the study; see `reports.recorded`."""
 NAMES = (*_MAIN, *RECORDED, *SUPPLEMENT)
-"""All tables of a study, in order."""
+"""All tables of a study, in order, by file name without suffix."""
 SOURCES = tuple(dict.fromkeys([*_MAIN.values(), *(t.source for t in SUPPLEMENT.values())]))
-"""The tables of the statistics that they are made from."""
+"""The statistics tables that the tables are made from."""

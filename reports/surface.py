@@ -1,4 +1,4 @@
-"""A mask as a lit surface: what a person would see of the object, without a 3D library."""
+"""Shaded surface rendering of a mask, without a 3D library."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 TURN, TILT = np.radians(30), np.radians(20)
-"""The eye stands in front of the patient, this far towards the patient's left, and above."""
+"""Direction of view in radians: from the front, turned to the patient's left, and from above."""
 _PIXELS = 84
 _LIGHT = np.array([-0.45, 0.65, -0.61])
-"""Towards the light: left, up and near as the eye sees it (right, up, away)."""
+"""Direction towards the light in view coordinates (right, up, away): from the upper left front."""
 _AMBIENT = 0.3
 
 
 def sphere(
     masks: Sequence[NDArray[np.bool_]], spacing: Sequence[float]
 ) -> tuple[NDArray[np.float64], float]:
-    """Centre (z, y, x) and radius in mm of a sphere that holds all ``masks`` of one grid.
+    """Return centre (z, y, x) and radius, in mm, of a sphere that contains all ``masks``.
 
-    Pictures of it show each mask at its place and in its size.
+    The masks share one grid (z, y, x) of ``spacing`` (z, y, x) in mm. Rendering all of them with
+    the same sphere keeps their relative position and size.
     """
     found = [np.argwhere(mask) for mask in masks if mask.any()]
     if not found:
@@ -31,16 +32,22 @@ def sphere(
 def shade(
     mask: NDArray[np.bool_], spacing: Sequence[float], centre: NDArray[np.float64], radius: float
 ) -> NDArray[np.float64]:
-    """Brightness 0 to 1 of the surface, rows from above [pixels, pixels]; NaN where there is none.
+    """Render the surface of a mask; returns brightness from 0 to 1, NaN for background.
 
-    ``mask``: (z, y, x), LPS; ``spacing``: (z, y, x) in mm; ``centre``, ``radius``: see `sphere`.
-    Seen without perspective, lit from one side (Lambert).
+    The image has `_PIXELS` rows, from top to bottom, and as many columns. The projection is
+    orthographic, with Lambertian shading from one light.
+
+    Args:
+        mask: (z, y, x) in LPS orientation.
+        spacing: (z, y, x) in mm.
+        centre: centre of the view (z, y, x) in mm; see `sphere`.
+        radius: half the side of the view in mm.
     """
     from scipy import ndimage
 
     steps = np.linspace(-radius, radius, _PIXELS)
     up, right, away = np.meshgrid(steps[::-1], steps, steps, indexing="ij")
-    # From the directions of the eye to those of the patient: x to the left, y to the back, z up.
+    # From view directions to those of the patient: x to the left, y to the back, z upward.
     back = away * np.cos(TILT) + up * np.sin(TILT)
     z = up * np.cos(TILT) - away * np.sin(TILT)
     x, y = right * np.cos(TURN) - back * np.sin(TURN), right * np.sin(TURN) + back * np.cos(TURN)

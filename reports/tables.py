@@ -1,4 +1,4 @@
-"""The paper's Table 1 and the DSC of each dataset, as csv, Markdown and LaTeX."""
+"""The paper's Table 1, DSC by dataset, and prompts, as csv, Markdown and LaTeX."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,10 +31,11 @@ _BY_DATASET = "Table S5: DSC by dataset"
 def table1(
     overall: "pd.DataFrame", methods: Sequence[str], controls: Sequence[str] = ()
 ) -> "pd.DataFrame":
-    """Numbers of Table 1: a row a (split, method), mean, sd and cells of each metric, counts.
+    """Return the numbers of Table 1: one row per (split, method).
 
-    A split of the study comes as a block of its own; "all" only beside more than one. Controls that
-    see the reference come last in their block. ``n``: datasets with a DSC, of ``datasets``.
+    Each metric has the columns ``<metric>_mean``, ``_sd`` and ``_cells``; the other counts are
+    those of DSC, with ``n`` the datasets that have one, of ``datasets``. Each split is a block of
+    rows, with ``controls`` last; the split "all" is added if there are several.
     """
     import pandas as pd
 
@@ -60,10 +61,11 @@ def table1(
 
 
 def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
-    """Index of the best mean of ``metric`` in each split, of methods with a value in all its cells.
+    """Return the index of the row with the best mean of ``metric`` in each split.
 
-    One that has none in hard cases can look better than it is, and so can one whose weights were
-    trained on some of the data. Where all are equal in print, none is best.
+    Controls, methods without a value in some cells and methods whose weights were trained on some
+    of the data are not considered, since their means can be better than their true performance.
+    No row is best if all are equal as printed.
     """
     higher = METRICS[metric].higher_is_better
     whole = numbers[f"{metric}_cells"] == numbers["expected"]
@@ -77,12 +79,12 @@ def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
 
 
 def digits(metric: str) -> int:
-    """Decimals in print: three for shares, two for millimetres."""
+    """Return the number of decimals of a metric: two if it is in mm, else three."""
     return 2 if METRICS[metric].unit == "mm" else 3
 
 
 def plus_minus(mean: float, sd: float, metric: str) -> str:
-    """Print mean and sd; a dash for no value, the mean alone for a single one."""
+    """Format mean ± sd; a dash if the mean is NaN, the mean alone if the sd is NaN."""
     if mean != mean:
         return NONE
     text = f"{mean:.{digits(metric)}f}"
@@ -90,7 +92,10 @@ def plus_minus(mean: float, sd: float, metric: str) -> str:
 
 
 def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[str]]:
-    """Cells of Table 1 as text, a list a row: method, metrics, cells, datasets."""
+    """Return the formatted rows of Table 1: method, metrics, cells, datasets.
+
+    ``bold`` marks up the best cell of a column.
+    """
     leaders = {metric: best(numbers, metric) if len(numbers) else set() for metric in TABLE1}
     rows = []
     for index, row in numbers.iterrows():
@@ -105,13 +110,13 @@ def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[st
 
 
 def headings() -> list[str]:
-    """Column heads of Table 1."""
+    """Return the column headings of Table 1."""
     labels = [METRICS[metric].label for metric in TABLE1]
     return [HEADINGS["method"], *labels, HEADINGS["cells"], HEADINGS["datasets"]]
 
 
 def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataFrame":
-    """Numbers of the second table: a row a (dataset, method) with DSC and counts, in order."""
+    """Return DSC and counts: one row per (dataset, method), in the order of the study."""
     rows = by_dataset[by_dataset["metric"] == "dsc"]
     place = {method: i for i, method in enumerate(methods)}
     first = {name: i for i, name in enumerate(rows["dataset"].unique())}
@@ -123,18 +128,18 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
 
 
 def cell(mean: float, known: float, expected: float, contaminated: int, decimals: int = 3) -> str:
-    """A mean of a dataset: with its denominators where cells are missing, † if trained on."""
+    """Format a dataset mean, with denominators if cells are missing, and † if contaminated."""
     text = NONE if mean != mean else f"{mean:.{decimals}f}"
     return text + lacking(known, expected) + ("†" if contaminated else "")
 
 
 def lacking(known: float, expected: float) -> str:
-    """Denominators of a mean, where cells are missing; nothing where they are unknown (NaN)."""
+    """Return the denominators of a mean if cells are missing; empty if unknown (NaN)."""
     return f" ({known:.0f}/{expected:.0f})" if known < expected else ""
 
 
 def make(results: "Results") -> list[Path]:
-    """Write table1, dsc_by_dataset and prompts into the study's folder ``tables``."""
+    """Write table1, dsc_by_dataset and prompts into the study's folder ``tables``; return paths."""
     folder = results.folder / "tables"
     numbers = table1(results.overall, results.methods, results.controls)
     below = [*filter(None, [weights(results)]), *notes(results)]

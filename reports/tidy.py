@@ -1,4 +1,4 @@
-"""Supplementary tables from tidy tables: the one function that prints what the registry lists."""
+"""Formats the supplementary tables of the registry from the tidy tables of the statistics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,11 @@ _DISTANCES = {name for name, metric in METRICS.items() if metric.family == "dist
 
 @dataclass(frozen=True)
 class Printed:
-    """A table as it is written and shown: its ``numbers`` in full, and its ``cells`` in print."""
+    """A table ready to be written and shown.
+
+    ``numbers`` holds the full values for the csv file, ``cells`` the formatted rows under ``head``,
+    ``below`` the notes, ``without`` the text shown if there are no rows.
+    """
 
     name: str
     heading: str
@@ -35,20 +39,20 @@ class Printed:
     without: str = "No rows."
 
     def write(self, folder: Path) -> list[Path]:
-        """Write csv, md and tex into ``folder``."""
+        """Write the table as csv, md and tex into ``folder`` and return the paths."""
         blocks = {self.heading: self.cells}
         stem = folder / self.name
         return write(stem, self.numbers, blocks, self.head, self.below, self.without)
 
 
 def make(results: "Results") -> list[Path]:
-    """Write every table of the registry into the study's folder ``tables``."""
+    """Write every table of the registry into the study's folder ``tables`` and return the paths."""
     folder = results.folder / "tables"
     return [path for table in printed(results) for path in table.write(folder)]
 
 
 def printed(results: "Results") -> Iterator[Printed]:
-    """Give every table of the registry."""
+    """Yield every table of the registry."""
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
         head, cells = layout(rows, entry, results.columns, results.confidence)
@@ -61,7 +65,7 @@ def printed(results: "Results") -> Iterator[Printed]:
 
 
 def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
-    """Rows of a tidy table that the entry shows, with all their columns."""
+    """Return the rows of a tidy table that ``entry`` selects, with all columns."""
     for key, values in entry.where.items():
         table = table[table[key].isin(values)]
     for key, values in entry.leaves_out.items():
@@ -77,9 +81,10 @@ def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":
 def layout(
     rows: "pd.DataFrame", entry: Table, methods: Sequence[str] = (), level: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """Column heads and cells in print; ``methods``: their order where they are columns.
+    """Return the column headings and the formatted cells of a table.
 
-    ``level``: that of the intervals, for the heads that name it.
+    ``methods`` gives the column order if the columns are methods; ``level`` replaces ``{level}``
+    in headings.
     """
     if not entry.across:
         cells = [
@@ -133,7 +138,7 @@ def _of(part: float, whole: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three significant digits, never as a power of ten."""
+    """Format with three significant digits, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 

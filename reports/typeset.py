@@ -1,4 +1,4 @@
-"""A table as csv, Markdown and LaTeX."""
+"""Writes a table as csv, Markdown and LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "\N{EN DASH}"
-"""In print: no value."""
+"""Printed in place of a missing value."""
 
 
 def write(
@@ -21,10 +21,15 @@ def write(
     below: Sequence[str],
     without: str = "No scores.",
 ) -> list[Path]:
-    """Write ``stem``.csv with the numbers, .md and .tex with their cells in print.
+    """Write ``numbers`` as ``stem``.csv and the formatted cells as .md and .tex; return the paths.
 
-    ``blocks``: rows of cells by the title of their block; with no rows ``without`` says why.
-    ``below``: what stands under the table. Returns the paths.
+    Args:
+        stem: path without suffix.
+        numbers: full values.
+        blocks: rows of cells by the title of their block.
+        head: column headings.
+        below: notes under the table.
+        without: text written in place of an empty table.
     """
     texts = {
         "csv": numbers.to_csv(index=False, lineterminator="\n"),

@@ -1,4 +1,4 @@
-"""Variants of the methods beside the plain method: mean DSC, averaged as everywhere."""
+"""Table of the variants next to their plain methods: mean DSC over all datasets."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ _COLUMNS += ["level", "deviation", "status", "contaminated", "dsc"]
 
 
 def variants(results: "Results") -> dict[str, Any]:
-    """Give the folded table: a row a method and variant; empty where no method has variants."""
+    """Return the table, one row per (method, variant); empty if no method has variants."""
     known = results.record.get("methods", {})
     named = {m: dict(known.get(m, {}).get("variants") or {}) for m in results.columns}
     named = {method: options for method, options in named.items() if options}
@@ -45,10 +45,10 @@ def variants(results: "Results") -> dict[str, Any]:
 
 
 def _numbers(results: "Results", methods: list[str]) -> "pd.DataFrame":
-    """Averages over all datasets: a row a (method, variant)."""
+    """Return averages over all datasets, one row per (method, variant)."""
     import pandas as pd
 
-    # Some rows at a time: the table of scores of a large study is large, and little of it is kept.
+    # The scores of a large study need not fit in memory, and few of its rows are kept.
     groups = read_groups(results.folder / "scores.parquet", _COLUMNS)
     parts = [_kept(group.to_pandas(), methods) for group in groups]
     if not any(len(part) for part in parts):
@@ -78,7 +78,7 @@ def _cells(method: str, variant: str, options: dict[str, Any], row: dict[Any, An
 
 
 def _told(options: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    """Options in print, those within others by a path."""
+    """Yield the options as text; nested options are named by their dotted path."""
     for key, value in options.items():
         if isinstance(value, Mapping):
             yield from _told(value, f"{within}{key}.")

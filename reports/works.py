@@ -1,4 +1,4 @@
-"""What a study used and how it is cited: software, methods, weights and datasets."""
+"""Software, methods, weights and datasets that a study used, with licences and citations."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ PAPER = "doi:10.1038/s41746-025-02087-y"
 TITLE = (
     "PAM: a propagation-based model for segmenting any 3D objects across multi-modal medical images"
 )
-"""Of the paper whose study this project follows, see CITATION.cff."""
+"""Title of the paper whose study this project follows; see CITATION.cff."""
 
 
 def used(results: "Results") -> dict[str, Any]:
-    """``rows``: a row a thing with its licence and citation; ``bibtex``: an entry a work,
-    though it be the citation of several.
+    """Return ``rows``, one per item with licence and citation, and ``bibtex``, one entry per work.
+
+    Items with the same citation share one BibTeX entry.
     """
     rows = [*_software(results), *_methods(results), *_datasets(results)]
     entries: dict[str, str] = {}
@@ -47,7 +48,7 @@ def _software(results: "Results") -> list[dict[str, Any]]:
 
 
 def _methods(results: "Results") -> list[dict[str, Any]]:
-    """Methods and weights; controls are bounds, no work of anyone."""
+    """Return rows for methods and weights; controls are nobody's work and are left out."""
     rows = []
     for name, entry in results.record.get("methods", {}).items():
         if entry.get("control"):
@@ -61,7 +62,7 @@ def _methods(results: "Results") -> list[dict[str, Any]]:
 
 
 def _datasets(results: "Results") -> list[dict[str, Any]]:
-    """Datasets that were at hand."""
+    """Return rows for the datasets that were available."""
     rows = []
     for key, entry in results.datasets.items():
         if entry.get("state", "ready") != "ready":

@@ -1,1 +1,1 @@
-"""The case browser of the report: single objects with their image, reference and masks."""
+"""The case browser of the report: single objects with image, reference and predicted masks."""

@@ -1,4 +1,4 @@
-"""Chosen cases, read, encoded and kept as one file, which the report takes in."""
+"""Reads and encodes the chosen cases into one file, ``cases.json``, for the report."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 NAME = "cases.json"
 MOST_CASES = 60
 MARGIN_MM = 25.0
-"""Shown around an object: where it lies can be told."""
+"""Margin around an object, wide enough to show where it lies in the body."""
 
 
 @dataclass
 class Kept:
-    """What goes into the report, and what does not."""
+    """Cases that go into the report, and those that do not.
+
+    ``size``: bytes of base64 pixels; ``over``: number of cases that exceed the budget; ``missing``:
+    cases whose files cannot be read, and why.
+    """
 
     cases: list[dict[str, Any]] = field(default_factory=list)
     size: int = 0
@@ -36,20 +40,20 @@ class Kept:
 
 
 def make(results: "Results", megabytes: float, *, private: bool = False) -> Path:
-    """Write ``cases.json`` into the study's folder; see `content`."""
+    """Write ``cases.json`` into the study's folder and return its path; see `content`."""
     path = results.folder / NAME
     write_json(path, content(results, megabytes, private=private))
     return path
 
 
 def content(results: "Results", megabytes: float, *, private: bool = False) -> dict[str, Any]:
-    """Chosen cases with their pixels, within a budget of ``megabytes``.
+    """Choose cases and read their pixels, within a budget of ``megabytes``.
 
-    ``private``: of all datasets, as in `Results.shown`.
-
-    ``cases``: what is known of each, with ``pixels`` as base64 of `encoding.pack`; ``scored``: how
-    many objects there are; ``forbidden``: datasets whose licence is not known to allow images;
-    ``over``: chosen cases for which no room was left; ``missing``: those whose files are not there.
+    ``private`` includes datasets whose licence is not known to allow images. The result has the
+    keys ``cases`` (see `describe`), ``bytes`` used of ``budget_bytes``, ``scored`` (number of
+    objects), ``allowed`` (those whose images may be shown), ``forbidden`` (datasets whose images
+    may not), ``over`` (number of chosen cases beyond the budget) and ``missing`` (cases that could
+    not be read).
     """
     found = judged(results.objects, judges(results))
     shown = results.shown(private=private)
@@ -68,7 +72,7 @@ def content(results: "Results", megabytes: float, *, private: bool = False) -> d
 
 
 def judges(results: "Results") -> list[str]:
-    """By whose scores cases are chosen: the methods, or the controls where there are only these."""
+    """Return the methods by whose scores cases are chosen; controls only without any method."""
     known = results.record.get("methods", {})
     methods = [m for m in results.columns if m not in results.controls]
     blind = [m for m in results.controls if not known.get(m, {}).get("sees_reference")]
@@ -76,7 +80,7 @@ def judges(results: "Results") -> list[str]:
 
 
 def _keep(chosen: list[dict[str, Any]], results: "Results", budget: float) -> Kept:
-    """Take the cases in their order as long as they fit; a smaller one may follow a large one."""
+    """Keep cases in order while they fit; one that does not fit is skipped for smaller ones."""
     kept = Kept()
     for row, case in _read(chosen, results, kept):
         entry = describe(row, case)
@@ -100,10 +104,11 @@ def _read(
 
 
 def describe(row: Mapping[str, Any], case: "Case") -> dict[str, Any]:
-    """What the viewer needs of a case; ``row`` is one of `choose`.
+    """Return the data of a case for the viewer; ``row`` is one of `choose`.
 
-    ``shape``, ``spacing`` (mm) and ``step`` are (z, y, x); ``guide`` is the guiding slice with the
-    box of the 2D prompt, half-open; ``masks`` names the packed masks: the reference, then methods.
+    ``shape`` and ``spacing`` (mm) are (z, y, x), after reduction by ``step``; ``guide`` is the
+    guiding slice with the half-open box of the 2D prompt; ``pixels`` is the base64 of
+    `encoding.pack`, whose masks are the reference, then those of the methods in ``masks``.
     """
     steps = encoding.step(case.image.shape, case.spacing)
     modality = str(row["modality"])

@@ -1,4 +1,4 @@
-"""Which objects the case browser holds: the worst, the most disputed and the best come first."""
+"""Choice of the objects in the case browser: worst, most disputed, best and failed."""
 
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
@@ -14,14 +14,15 @@ KINDS = {
     "best": "highest mean DSC of the methods, in the upper half",
     "failed": "a method gave no mask",
 }
-"""Why a case is chosen, in the order in which they take turns."""
+"""Reasons to choose a case, in the order in which they take turns."""
 
 
 def judged(objects: "pd.DataFrame", judges: Sequence[str]) -> "pd.DataFrame":
-    """Give a row an object: ``mean`` and ``spread`` of the DSC of ``judges``, and how many failed.
+    """Return one row per object: ``mean`` and ``spread`` (range) of the DSC of ``judges``.
 
-    ``objects``: `reports.results.Results.objects`. A method without a score enters neither mean
-    nor spread; the spread is empty where fewer than two have one.
+    ``objects`` is `reports.results.Results.objects`. ``count`` and ``failed`` are the numbers of
+    methods with a score and of failures. A method without a score enters neither mean nor spread;
+    the spread is NaN if fewer than two have one.
     """
     rows = objects[objects["method"].isin(list(judges))].copy()
     rows["dsc"] = rows["dsc"].where(rows["status"] == "ok")
@@ -41,16 +42,16 @@ def judged(objects: "pd.DataFrame", judges: Sequence[str]) -> "pd.DataFrame":
 def choose(found: "pd.DataFrame", shown: Collection[str], most: int) -> list[dict[str, Any]]:
     """Choose up to ``most`` objects of the datasets ``shown``, in order of interest.
 
-    ``found``: from `judged`. The kinds take turns; within a kind, the first of every dataset comes
-    before the second of any, and of these the more extreme one. Each row carries ``kinds``: all by
-    which it was reached before the choice ended, with the last object there is or room for.
+    ``found`` comes from `judged`. The `KINDS` take turns. Within a kind, the most extreme object of
+    every dataset comes before the second one of any dataset. ``kinds`` of a row lists every kind
+    that proposed the object before the choice ended.
     """
     queues = [_queue(found[found["dataset"].isin(list(shown))], kind) for kind in KINDS]
     reached = {_key(row) for queue in queues for row in queue}
     chosen: dict[tuple[str, ...], dict[str, Any]] = {}
     for turn in zip_longest(*queues):
         for kind, row in zip(KINDS, turn, strict=True):
-            # To go on would call each object of a small study by every kind.
+            # Stop here: in a small study, every kind would in the end propose every object.
             if len(chosen) == min(most, len(reached)):
                 return list(chosen.values())
             if row is not None:

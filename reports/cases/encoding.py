@@ -1,4 +1,4 @@
-"""An object with its surroundings in a few hundred kB: 8-bit grey values and packed masks."""
+"""Compact encoding of a case in a few hundred kB: 8-bit grey values and packed masks."""
 
 import gzip
 from collections.abc import Mapping
@@ -10,26 +10,28 @@ from numpy.typing import NDArray
 from benchmark import windows
 
 MOST_VOXELS = 750_000
-"""A crop with more is reduced."""
+"""Larger crops are reduced."""
 
 _CT = ((-1024.0, -200.0, 300.0, 2000.0), (0, 40, 220, 255))
-"""Hounsfield units and their codes: finest, 2.8 HU a step, where soft tissue lies."""
+"""Hounsfield units and their codes, with the finest steps (2.8 HU) for soft tissue."""
 
 CLINICAL = {name.replace("-", " "): ends for name, ends in windows.CLINICAL.items()} | {
     "liver": (-45.0, 105.0)
 }
-"""Windows of CT to look through, both ends in Hounsfield units; that of the liver has the same
-source as the others."""
+"""CT windows of the viewer as (low, high) in Hounsfield units; the liver's has the same source."""
 
 Step = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Grey values of a channel as 8-bit ``codes`` (z, y, x).
+    """Grey values of a channel as 8-bit codes.
 
-    ``values`` and ``marks``: the grey values and the codes between which codes are linear;
-    ``windows``: name -> lowest and highest grey value that are told apart, the first to begin with.
+    Attributes:
+        codes: (z, y, x).
+        values: grey values at which the piecewise linear mapping bends, ascending.
+        marks: codes of ``values``.
+        windows: (low, high) grey values by name of the window; the first is the default.
     """
 
     codes: NDArray[np.uint8]
@@ -39,10 +41,10 @@ class Channel:
 
 
 def encode(image: NDArray[np.float32], modality: str) -> Channel:
-    """Code grey values (z, y, x); what lies beyond the coded range takes its ends.
+    """Encode grey values (z, y, x) with 8 bits; values outside the coded range are clipped.
 
-    CT (in Hounsfield units) has fixed marks and clinical windows; of others the range goes from
-    the 0.1th to the 99.9th percentile, and the windows are percentiles.
+    CT (in Hounsfield units) has a fixed mapping and clinical windows. For other modalities, the
+    range is from the 0.1th to the 99.9th percentile, from which the windows are also derived.
     """
     low, inner_low, inner_high, high = np.percentile(image, [0.1, 1, 99, 99.9]).tolist()
     high = max(high, low + 1e-6)
@@ -59,7 +61,10 @@ def encode(image: NDArray[np.float32], modality: str) -> Channel:
 
 
 def step(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> Step:
-    """By how many voxels a side a crop is reduced: the finest axis first, until it is small."""
+    """Return the reduction factor of each axis that brings a crop to at most `MOST_VOXELS`.
+
+    ``shape`` and ``spacing`` (mm) are (z, y, x). The axis with the finest spacing is reduced first.
+    """
     steps = [1, 1, 1]
     while np.prod([-(-n // s) for n, s in zip(shape, steps, strict=True)]) > MOST_VOXELS:
         fine = min(range(3), key=lambda axis: (spacing[axis] * steps[axis], axis))
@@ -68,7 +73,7 @@ def step(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> Step:
 
 
 def reduce(array: NDArray[np.float32] | NDArray[np.bool_], steps: Step) -> NDArray[np.float64]:
-    """Average blocks of ``steps`` voxels; those at the end may be smaller."""
+    """Average an array (z, y, x) over blocks of ``steps`` voxels; end blocks may be smaller."""
     found = array.astype(np.float64)
     for axis, size in enumerate(steps):
         if size > 1:
@@ -80,9 +85,10 @@ def reduce(array: NDArray[np.float32] | NDArray[np.bool_], steps: Step) -> NDArr
 
 
 def pack(channels: list[NDArray[np.uint8]], masks: list[NDArray[np.bool_]]) -> bytes:
-    """Join codes, a byte a voxel, and masks, a bit a voxel, each padded to whole bytes; gzip.
+    """Concatenate codes (a byte per voxel) and masks (a bit per voxel), compressed with gzip.
 
-    C order of (z, y, x), the first voxel in the highest bit; equal input gives equal bytes.
+    Arrays are (z, y, x) in C order. Each mask is padded to whole bytes, with its first voxel in the
+    highest bit. Equal input gives equal bytes.
     """
     parts = [codes.tobytes() for codes in channels]
     parts += [np.packbits(mask).tobytes() for mask in masks]

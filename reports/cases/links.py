@@ -1,7 +1,7 @@
-"""From the points of a figure to the cases behind them.
+"""Links from the points of a figure to the cases behind them.
 
-A figure lays invisible links over its points (`mark`). In its SVG file they lead into the report;
-in the report, where the figure is a picture, the same places become links of the page (`spots`).
+A figure places invisible links over its points (`mark`). In the SVG file they lead to the report;
+in the report, where the figure is an image, `spots` turns them into links of the page.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,26 +18,26 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 def case(dataset: str, name: str) -> str:
-    """Address of the case of the object ``name``."""
+    """Return the address of the case of the object ``name``."""
     return f"{_PAGE}#case:{quote(f'{dataset}/{name}')}"
 
 
 def cases(dataset: str, structure: str = "") -> str:
-    """Address of the cases of a dataset, or of one structure of it."""
+    """Return the address of the cases of a dataset, or of one of its structures."""
     return f"{_PAGE}#cases:{quote(f'{dataset}/ {structure}'.strip())}"
 
 
 def mark(axes: "Axes", x: Any, y: Any, addresses: Sequence[str]) -> None:
-    """Lay links over the points at ``x`` and ``y``, in data coordinates."""
+    """Place links over the points at ``x`` and ``y``, in data coordinates."""
     style: Any = {"s": 30, "alpha": 0, "linewidths": 0, "zorder": 5}
     axes.scatter(x, y, urls=list(addresses), **style)
 
 
 def spots(svg: str, known: Collection[str]) -> list[dict[str, str]]:
-    """Find the links of an SVG that lead to something ``known``, with their places.
+    """Find the links of an SVG whose targets are in ``known``, and their positions.
 
-    ``known``: what may stand behind ``#``, not quoted. Returns ``href``, ``name``, and ``left`` and
-    ``top`` in percent of the picture.
+    ``known`` holds unquoted URL fragments. Each link has ``href``, ``name``, and ``left`` and
+    ``top`` in percent of the image.
     """
     root = ElementTree.fromstring(svg)
     left, top, width, height = (float(part) for part in root.attrib["viewBox"].split())

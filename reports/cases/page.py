@@ -1,4 +1,4 @@
-"""What the report shows of the cases: the list, the pixels, and the scores of all objects."""
+"""The case browser's part of the report: list of cases, pixels, scores of all objects."""
 
 import base64
 import gzip
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 MOST_POINTS = 2000
-"""Objects of a study that the plot shows; of more, every so-manyth, and all cases."""
+"""Approximate limit of objects in the plot; beyond it, every n-th object and all cases."""
 
 ASSETS = Path(__file__).parents[1] / "assets"
 NIIVUE = "niivue-0.69.0.umd.js"
 
 
 def page(results: "Results") -> dict[str, Any]:
-    """Everything that the template shows of the cases; nothing where ``cases.json`` is not there.
+    """Return the template variables of the case browser; empty without ``cases.json``.
 
-    ``index`` is what the script reads: the cases without their pixels, the methods with their
-    colours and dashes, and ``points``, the scores of all objects. ``links``, ``datasets`` and
-    ``places``: keys and datasets of the cases, and what figures may lead to.
+    ``index`` is read by the script: the cases without pixels, the methods with colours and dashes,
+    and the scores of all objects as ``points``. ``links`` and ``datasets`` hold the keys and
+    datasets of the cases, ``places`` the anchors that figures may link to.
     """
     path = results.folder / NAME
     if not path.exists():
@@ -66,7 +66,7 @@ def page(results: "Results") -> dict[str, Any]:
 
 
 def points(results: "Results", keys: set[str]) -> list[list[Any]]:
-    """Give dataset, object and the DSC of each method (None: no score), worst mean first."""
+    """Return [dataset, object, DSC of each method or None] of the objects, worst mean first."""
     rows = results.objects
     rows = rows[rows["status"] == "ok"]
     wide = rows.pivot_table(index=["dataset", "object"], columns="method", values="dsc")
@@ -82,7 +82,7 @@ def points(results: "Results", keys: set[str]) -> list[list[Any]]:
 
 
 def _niivue() -> dict[str, str]:
-    """The script that draws in 3D, as base64 of gzip, with its licences."""
+    """Return the 3D viewer's script, as gzip in base64, with its licences."""
     packed = gzip.compress((ASSETS / NIIVUE).read_bytes(), compresslevel=9, mtime=0)
     text = base64.b64encode(packed).decode("ascii")
     return {

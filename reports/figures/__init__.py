@@ -1,7 +1,7 @@
-"""The figures of the paper: a file each, named as there, from tidy tables to figure and caption.
+"""The figures of the paper, one module each, named as in the paper.
 
-Each offers ``make(results)``, which gives the figure and its caption. What is known of it
-without importing it stands in `FIGURES`, which the workflow, the command line and the report read.
+Each module defines ``make(results)``, which returns the figure and its caption. `FIGURES` describes
+the figures without importing their modules, for the workflow, the command line and the report.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a figure: its title, the files of the study that it reads, how it is shown.
+    """Description of a figure.
 
-    ``seen``: what there is to see, for who cannot see it; the caption tells what it says.
-    ``reads``: paths below the study's folder; a name without suffix is a table of the statistics.
-    ``section``: where the report shows it. ``shown``: ``png`` where an svg would hold images.
-    ``panels``: those of the paper that it holds, where its name does not tell. ``methods``: whether
-    it shows what methods gave.
+    Attributes:
+        title: heading in the report.
+        seen: alternative text, which says what is drawn; the caption says what it means.
+        reads: input files below the study's folder; a name without suffix is a statistics table.
+        section: section of the report that shows it.
+        shown: format in the report, ``png`` where an svg would contain images.
+        panels: panels of the paper that it contains, if its name does not say so.
+        methods: whether it shows results of methods.
     """
 
     title: str
@@ -38,7 +41,7 @@ class Entry:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths that the figure reads, below the study's folder."""
+        """The input files of the figure, relative to the study's folder."""
         return tuple(name if "." in name else f"statistics/{name}.csv" for name in self.reads)
 
 
@@ -145,14 +148,14 @@ FIGURES: dict[str, Entry] = {
         panels="6d-g",
     ),
 }
-"""By the name of the figure in the paper, in the order of the report."""
+"""Figures by their name in the paper, in the order of the report."""
 
 
 def draw(name: str, results: "Results") -> "Made":
-    """Draw one figure of a study; returns it and its caption.
+    """Draw one figure of a study; returns the figure and its caption.
 
-    That ends with the weights and protocol of the methods, and with the paper's numbers.
-    Errors: a `UserError` for a name that is not in `FIGURES`, or a study without its statistics.
+    The caption ends with the weights and protocol of the methods and with the paper's numbers.
+    Raises `UserError` if ``name`` is not in `FIGURES` or the study lacks the statistics.
     """
     from benchmark.errors import UserError, unknown_name
     from reports.notes import weights
@@ -167,7 +170,10 @@ def draw(name: str, results: "Results") -> "Made":
 
 
 def make(results: "Results", only: str | None = None) -> list[Path]:
-    """Draw the figures of a study into its folder ``figures``; returns their paths, less suffix."""
+    """Draw the figures into the study's folder ``figures``; returns their paths without suffix.
+
+    ``only`` names a single figure to draw.
+    """
     from reports.style import save
 
     made = []

@@ -1,4 +1,4 @@
-"""Fig. 3a: how many objects of each type each dataset holds, as bars around a circle."""
+"""Fig. 3a: number of objects of each type in each dataset, as bars around a circle."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 _CIRCLE_MM = 164
 INNER, _REACH = 1.5, 1.0
-"""Radius of the foot of the bars, and length of the longest bar."""
+"""Inner radius of the bars, and length of the longest bar."""
 _LEAST = 0.064
-"""Radians that a dataset takes at least: its name needs them, however few its types are."""
+"""Minimum angle of a dataset in radians, needed for its name."""
 _SCALE = 0.16
-"""Radians left free at the top for the numbers of the scale."""
+"""Angle in radians left free at the top for the scale's labels."""
 _BEHIND = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.5}
 _GAP = 0.012
-"""Radians between two datasets."""
+"""Angle in radians between two datasets."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     types = results.statistics("object_types")
     return draw(types), caption(types)
 
 
 def draw(types: "pd.DataFrame") -> "Figure":
-    """Draw a bar an object type of a dataset; ``types``: the table ``object_types``."""
+    """Draw one bar per object type of a dataset; ``types`` is the table ``object_types``."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -78,7 +78,10 @@ def draw(types: "pd.DataFrame") -> "Figure":
 
 
 def bar_width(counts: Sequence[int]) -> float:
-    """Radians of a bar, so that datasets of ``counts`` types fill the circle but for the scale."""
+    """Return the angle of a bar in radians, such that the datasets fill the circle.
+
+    ``counts`` holds the number of object types of each dataset.
+    """
     room = 2 * np.pi - _SCALE - _GAP * len(counts)
     low, high = 0.0, room / sum(counts)
     for _ in range(40):
@@ -89,7 +92,7 @@ def bar_width(counts: Sequence[int]) -> float:
 
 
 def caption(types: "pd.DataFrame") -> str:
-    """Caption from the numbers."""
+    """Return the caption."""
     if types.empty:
         return "Objects by type and dataset: none, since no dataset was prepared."
     splits: Mapping[Any, int] = types.drop_duplicates("dataset")["split"].value_counts().to_dict()
@@ -114,7 +117,7 @@ def _rings(axes: Any, decades: float) -> None:
 
 
 def _name(axes: Any, angle: float, text: str) -> None:
-    """Write towards the centre, readable from the outside on both halves of the circle."""
+    """Write ``text`` inside the ring, never upside down."""
     turned = np.degrees(np.pi / 2 - angle)
     right = angle <= np.pi
     axes.text(

@@ -24,13 +24,13 @@ _LIMIT = 2.5
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     table = results.statistics("fingerprint")
     return draw(table), caption(table)
 
 
 def draw(fingerprint: "pd.DataFrame") -> "Figure":
-    """Draw a column a dataset, a row a property; ``fingerprint``: the table of that name."""
+    """Draw one column per dataset, one row per property of the table ``fingerprint``."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -66,7 +66,7 @@ def draw(fingerprint: "pd.DataFrame") -> "Figure":
 
 
 def caption(fingerprint: "pd.DataFrame") -> str:
-    """Caption from the numbers."""
+    """Return the caption."""
     if fingerprint.empty:
         return "Fingerprints of the datasets: none, since no dataset was prepared."
     least, most = fingerprint["scans"].min(), fingerprint["scans"].max()

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _FEWEST_AXES = 3
 _CIRCLE_MM = 108
 _MOST_LINES = 6
-"""Methods up to which the lines of one chart can be told apart; of more, each has its own."""
+"""Most methods whose lines can be told apart in one chart; with more, each gets its own chart."""
 _COLUMNS, _NAME_MM = 4, 6.5
 _BEHIND = Look("#D8D8D8", "", "-")
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     figure = draw(results.by_dataset, results.looks, names)
     ranks = results.statistics("ranks_by_dataset")
@@ -35,7 +35,10 @@ def make(results: "Results") -> "tuple[Figure, str]":
 def table(
     by_dataset: "pd.DataFrame", methods: Sequence[str], value: str = "mean"
 ) -> "pd.DataFrame":
-    """Mean DSC: a row a dataset in the order of the study, a column a method, NaN for no value."""
+    """Return mean DSC: one row per dataset in study order, one column per method, NaN if missing.
+
+    ``value`` names the column of ``by_dataset`` with the means.
+    """
     rows = by_dataset[by_dataset["metric"] == "dsc"]
     wide = rows.pivot(index="dataset", columns="method", values=value)
     return wide.reindex(index=rows["dataset"].unique(), columns=list(methods)).astype(float)
@@ -44,12 +47,15 @@ def table(
 def draw(
     by_dataset: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, str]
 ) -> "Figure":
-    """Draw the chart, or a small one a method where they are many; with fewer than three datasets,
-    which span no area, a dot plot that says so.
+    """Draw one radar chart, or one small chart per method if there are many.
 
-    ``by_dataset``: see `benchmark.analysis.aggregate.by_dataset`; ``names``: datasets spelled out.
+    With fewer than three datasets, which span no area, draw a dot plot that says so.
+
+    Args:
+        by_dataset: see `benchmark.analysis.aggregate.by_dataset`.
+        looks: style of each method.
+        names: full names of the datasets by id.
     """
-
     with styled():
         wide = table(by_dataset, list(looks)).dropna(how="all")
         if wide.empty:
@@ -68,9 +74,9 @@ def caption(
     methods: Sequence[str],
     controls: Sequence[str],
 ) -> str:
-    """Caption from the numbers: who leads on how many datasets, and what is missing.
+    """Return the caption: which method leads on how many datasets, and what is missing.
 
-    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
     """
     wide = table(by_dataset, methods)
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
@@ -128,7 +134,7 @@ def _radar(
 
 
 def _radars(wide: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
-    """Draw a small chart a method, with all others in grey behind it."""
+    """Draw one small chart per method, with all others in grey behind it."""
     from matplotlib.figure import Figure
 
     lines = -(-len(looks) // _COLUMNS)

@@ -1,6 +1,6 @@
-"""Fig. 4b: sensitivity, NSD, HD95 and ASD on each external dataset, the distances normalised.
+"""Fig. 4b: sensitivity, NSD, HD95 and ASD on each external dataset, with distances normalised.
 
-Controls are left out: the distances of an empty mask would make those of all methods look alike.
+Controls are left out, since the distances of an empty mask would compress those of all methods.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ NORMALISED = ("hd95", "asd")
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     rows = chosen(results.by_dataset)
     looks = {m: look for m, look in results.looks.items() if m not in results.controls}
     ranks = chosen(results.statistics("ranks_by_dataset"))
@@ -34,23 +34,23 @@ def make(results: "Results") -> "tuple[Figure, str]":
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
-    """Give the rows of the external datasets; of all, where the study has no external one."""
+    """Return the rows of the external datasets, or of all if the study has no external one."""
     external = by_dataset[by_dataset["split"] == "external"]
     return external if len(external) else by_dataset
 
 
 def metric_name(metric: str) -> str:
-    """Name a metric without its unit."""
+    """Return the label of a metric without its unit."""
     return METRICS[metric].label.partition(" (")[0]
 
 
 def table(
     by_dataset: "pd.DataFrame", metric: str, methods: Sequence[str], value: str = "mean"
 ) -> "pd.DataFrame":
-    """Means of ``metric``: a row a dataset, a column a method.
+    """Return means of ``metric``: one row per dataset, one column per method.
 
-    Distances are divided by the greatest value of the dataset, as in the paper, so that datasets of
-    large and of small objects fit on one axis; where that is 0, all are 0.
+    As in the paper, distances are divided by the largest value of the dataset (if it is not 0), so
+    that datasets with large and with small objects fit on one axis.
     """
     rows = by_dataset[by_dataset["metric"] == metric]
     wide = rows.pivot(index="dataset", columns="method", values=value)
@@ -61,7 +61,7 @@ def table(
 
 
 def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
-    """Draw a panel a metric, a place a dataset, a point a method."""
+    """Draw one panel per metric, with the datasets along x and one point per method."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -101,9 +101,9 @@ def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
 
 
 def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence[str]) -> str:
-    """Caption from the numbers: what is shown, and who leads.
+    """Return the caption: what is shown, and which methods lead.
 
-    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
     """
     external = set(by_dataset["split"]) == {"external"}
     what = "external datasets" if external else "datasets (the study has no external one)"

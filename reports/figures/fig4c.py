@@ -1,4 +1,4 @@
-"""Fig. 4c: methods under the same 3D box, with nnU-Net as reference; PAM-3DBox less PAM-2DBox."""
+"""Fig. 4c: methods with the same 3D box, nnU-Net as reference; PAM-3DBox minus PAM-2DBox."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 SAME_PROMPT, SUPERVISED = "box3d", "structure"
 BOXES = ("pam-3dbox", "pam-2dbox")
-"""Adapters whose difference is drawn as bars."""
+"""Adapters whose difference, first minus second, is drawn as bars."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     known = results.record.get("methods", {})
     told = {method: str(known.get(method, {}).get("prompt")) for method in results.columns}
     shown = [m for m in results.columns if told[m] in (SAME_PROMPT, SUPERVISED)]
@@ -35,7 +35,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
 
 
 def require_same_boxes(results: "Results", methods: list[str]) -> None:
-    """Refuse methods whose boxes differ: a `UserError` names the first object."""
+    """Raise a `UserError` that names the first object for which the methods' boxes differ."""
     columns = ["dataset", "scan", "object", "deviation", "method", "prompt", "prompt_hash"]
     scores = read_table(results.folder / "scores.parquet", [*columns, "level", "status"])
     scores = scores[scores["status"] == "ok"]
@@ -51,10 +51,10 @@ def draw(
     names: Mapping[str, str],
     pair: tuple[str, ...],
 ) -> "Figure":
-    """Draw the radar of the methods of ``looks``; below, bars of the first of ``pair`` less the
-    second, where both are there.
-    """
+    """Draw the radar chart of the methods in ``looks``.
 
+    If both methods of ``pair`` have scores, bars below it show the first minus the second.
+    """
     with styled():
         wide = fig4a.table(by_dataset, list(looks)).dropna(how="all").dropna(axis=1, how="all")
         if wide.empty:
@@ -68,9 +68,9 @@ def draw(
 
 
 def difference(ranks: "pd.DataFrame", pair: tuple[str, ...]) -> "pd.Series[float] | None":
-    """DSC of the first of ``pair`` less the second by dataset; None where one has no score.
+    """Return DSC of the first of ``pair`` minus the second by dataset; None if one has no score.
 
-    ``ranks``: the table ``ranks_by_dataset``, whose means are over cells that all methods have.
+    ``ranks``: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
     """
     if len(pair) < len(BOXES):
         return None
@@ -86,7 +86,7 @@ def caption(
     controls: tuple[str, ...],
     pair: tuple[str, ...],
 ) -> str:
-    """Caption from the numbers."""
+    """Return the caption."""
     radar = fig4a.caption(by_dataset, ranks, methods, [c for c in controls if c in methods])
     text = f"Methods with the same 3D box, and supervised ones without a prompt. {radar}"
     change = difference(ranks, pair)
@@ -101,7 +101,7 @@ def caption(
 
 
 def _bars(figure: "Figure", change: "pd.Series[float]", pair: tuple[str, ...]) -> None:
-    """Make room below the figure and draw the bars there."""
+    """Extend the figure downward and draw the bars there."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

@@ -22,21 +22,21 @@ _ENOUGH_DATASETS = 5
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     times = results.times[~results.times["method"].isin(list(results.controls))]
     return draw(times, results.looks), caption(times)
 
 
 def unit(times: "pd.DataFrame") -> str:
-    """What a point is: a "dataset" (its mean, as in the paper) from five on, else an "object"."""
+    """Return what a point is: "dataset" (its mean, as in the paper) from five on, else "object"."""
     return "dataset" if times["dataset"].nunique() >= _ENOUGH_DATASETS else "object"
 
 
 def table(times: "pd.DataFrame") -> "pd.DataFrame":
-    """Seconds from reading the scan to the result of one object, as the paper defines its time.
+    """Return seconds from reading the scan to the result of one object, the paper's definition.
 
-    A row is a point, with the columns method, device, dataset, object, seconds. ``times``: rows of
-    ``times.parquet``. Devices are kept apart.
+    ``times`` holds rows of ``times.parquet``. The result has one row per point, with the columns
+    method, device, dataset, object and seconds.
     """
     if unit(times) == "dataset":
         return by_dataset(times).assign(object=None)
@@ -45,20 +45,24 @@ def table(times: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _taken(times: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows of the base variant with a positive time (a logarithm needs one), in ``seconds``."""
+    """Return the rows of the base variant with a positive time, in the column ``seconds``.
+
+    The axis is logarithmic, so that a time of 0 cannot be drawn.
+    """
     rows = times.assign(seconds=total(times))
     return rows[(rows["variant"] == "") & (rows["seconds"] > 0)]
 
 
 def by_dataset(times: "pd.DataFrame") -> "pd.DataFrame":
-    """Mean seconds of a method on a device, a row a dataset; see `table`."""
+    """Return mean seconds by (method, device, dataset); see `table`."""
     keys = ["method", "device", "dataset"]
     return _taken(times).groupby(keys, sort=False)["seconds"].mean().reset_index()
 
 
 def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
-    """Draw a box and its points for each method (and device), in the order of ``looks``; below, a
-    point a dataset where they are several.
+    """Draw a box and its points for each method and device, in the order of ``looks``.
+
+    With several datasets, a second panel shows the mean of each.
     """
     from matplotlib.figure import Figure
 
@@ -109,13 +113,13 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
 
 
 def _places(points: "pd.DataFrame") -> list[str]:
-    """Where the points lead: to the case of an object, or to those of a dataset."""
+    """Return the link of each point: the case of an object, or the cases of a dataset."""
     pairs = zip(points["dataset"].astype(str), points["object"], strict=True)
     return [links.case(d, o) if isinstance(o, str) else links.cases(d) for d, o in pairs]
 
 
 def _each(axes: "Axes", means: "pd.DataFrame", looks: Mapping[str, Look]) -> None:
-    """Draw the mean of each method on each dataset; hollow on a second device."""
+    """Draw the mean of each method on each dataset, hollow for a second device."""
     datasets = list(dict.fromkeys(means["dataset"]))
     shown = [method for method in looks if method in set(means["method"])]
     for shift, method in zip(dodge(len(shown)), shown, strict=True):
@@ -146,7 +150,7 @@ def _each(axes: "Axes", means: "pd.DataFrame", looks: Mapping[str, Look]) -> Non
 
 
 def caption(times: "pd.DataFrame") -> str:
-    """Caption from the numbers: the medians, the unit and what is not in the time."""
+    """Return the caption: the medians, the unit, and what the time includes."""
     points = table(times)
     if points.empty:
         return "Inference time: no object was timed."
@@ -168,7 +172,7 @@ def caption(times: "pd.DataFrame") -> str:
 
 
 def _reading(times: "pd.DataFrame") -> str:
-    """Say what share of the time the reading of the scan is; empty where it was not taken."""
+    """State the share of time spent on reading the scan; empty if it was not measured."""
     if "read_s" not in times:
         return ""
     sums = _taken(times).groupby("method")[["read_s", "seconds"]].sum()
@@ -178,7 +182,7 @@ def _reading(times: "pd.DataFrame") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Print a time with three significant places, in µs, ms or s."""
+    """Format a time with three significant digits, in µs, ms or s."""
     unit, factor = next(
         (pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= 0.9999 * pair[1]), ("µs", 1e-6)
     )
@@ -187,7 +191,7 @@ def duration(seconds: float) -> str:
 
 
 def _time_axis(axis: "Axis", seconds: Sequence[float]) -> None:
-    """Logarithmic axis with units of time; 1, 2 and 5 of each decade where decades are few."""
+    """Label a logarithmic time axis, at 1, 2 and 5 of each decade if there are few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if max(seconds) < 300 * min(seconds):
@@ -197,5 +201,5 @@ def _time_axis(axis: "Axis", seconds: Sequence[float]) -> None:
 
 
 def _spread(count: int) -> NDArray[np.floating[Any]]:
-    """Offsets that keep points apart, always the same ones: no chance in a figure."""
+    """Return deterministic offsets that separate points."""
     return 0.32 * ((np.arange(count) * 0.618034) % 1 - 0.5)

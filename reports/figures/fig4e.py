@@ -1,4 +1,4 @@
-"""Fig. 4e: time that a person takes for a prompt, by kind of prompt."""
+"""Fig. 4e: time that a person needs to make a prompt, by kind of prompt."""
 
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     summary, tests = results.statistics("interaction"), results.statistics("interaction_tests")
     return draw(summary), caption(summary, tests)
 
 
 def draw(summary: "pd.DataFrame") -> "Figure":
-    """Draw quartiles, median and mean with its interval; ``summary``: the table ``interaction``."""
+    """Draw quartiles, median and mean with its interval from the table ``interaction``."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -55,7 +55,7 @@ def draw(summary: "pd.DataFrame") -> "Figure":
 
 
 def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
-    """Caption from the numbers."""
+    """Return the caption."""
     if summary.empty:
         return "Time for a prompt: none, since the study names no table of interaction times."
     text = (
@@ -64,7 +64,7 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     )
     if summary["generated"].astype(bool).any():
         text += " These times were drawn at random to show the figure; nobody measured them."
-    # Readings of one object are no independent samples: the paired test, where it has a P value.
+    # Readings of one object are not independent: prefer the paired test if it has a P value.
     fit = tests.assign(paired=(tests["test"] == WILCOXON) & tests["p"].notna())
     fit = fit.sort_values("paired", ascending=False, kind="stable")
     for row in fit.drop_duplicates(["prompt_a", "prompt_b"]).sort_index().to_dict("records"):

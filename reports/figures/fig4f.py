@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     values, tests = results.statistics("stability_values"), results.statistics("stability_tests")
     what = "deviation of the guiding slice"
     figure = levels.draw(values, tests, results.looks, what.capitalize(), "{:.0%}".format)

@@ -1,4 +1,4 @@
-"""Fig. 4g: DSC by thickness of a step of the propagation, as box plots."""
+"""Fig. 4g: DSC by thickness of a propagation step, as box plots."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     values, tests = results.statistics("thickness_values"), results.statistics("thickness_tests")
     figure = levels.draw(values, tests, results.looks, "Thickness (mm)", "{:g}".format)
     return figure, levels.caption(values, tests, "thickness")

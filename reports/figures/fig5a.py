@@ -1,4 +1,4 @@
-"""Fig. 5a: what the methods drew of the best, median and worst object: two cuts and the surface."""
+"""Fig. 5a: segmentations of the best, median and worst object: two slices and the surface."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 7
 _FEWEST_COLUMNS = 4
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
-"""Letters at the left and right edge of a plane perpendicular to an axis of an LPS volume."""
+"""Letters at the left and right edge of a slice perpendicular to each axis of an LPS volume."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     cases = panels.load(results)
     shown = {m: look for m, look in results.looks.items() if m not in results.controls}
     return draw(cases, shown), caption(cases, results.panel_method)
 
 
 def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
-    """Draw a block a case: the reference with the prompt, then each method; three views of each."""
+    """Draw one block per case: reference with prompt, then each method, in three views each."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -50,7 +50,7 @@ def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
 
 
 def caption(cases: Sequence[Case], method: str | None) -> str:
-    """Caption from the numbers: which objects, by whose score, and what the lines are."""
+    """Return the caption: the objects, the score they were chosen by, and what the lines mean."""
     if not cases:
         return "Qualitative panels: none, since no scored object may be shown."
     listed = [
@@ -68,7 +68,10 @@ def caption(cases: Sequence[Case], method: str | None) -> str:
 
 
 def across(case: Case) -> tuple[int, int]:
-    """Axis and index of the perpendicular cut: where the truth covers most voxels (ties: first)."""
+    """Return axis and index of the perpendicular slice with the largest reference area.
+
+    The first of equal slices is taken.
+    """
     axis = 1 if case.axis == 0 else 0
     areas = case.truth.sum(axis=tuple(a for a in range(3) if a != axis))
     return axis, int(areas.argmax())
@@ -80,7 +83,7 @@ def _score(answers: Mapping[str, Answer], method: str | None) -> str:
 
 
 def _row_heights(case: Case, columns: int) -> tuple[float, float, float]:
-    """Millimetres of the rows, so that pixels keep their true aspect; bounded for long ones."""
+    """Return the heights of the rows in mm, such that pixels keep their aspect, within bounds."""
     width = 180 / columns - 1.5
 
     def height(axis: int) -> float:
@@ -99,7 +102,7 @@ def _block(
     heights: tuple[float, float, float],
     top: float,
 ) -> None:
-    """Draw one case downward from ``top`` (mm above the lower edge of the figure)."""
+    """Draw one case, downward from ``top`` (in mm above the lower edge of the figure)."""
     total = figure.get_figheight() / MM
     title = f"{case.rank.capitalize()}: {case.structure}, {case.dataset}"
     figure.text(0.004, (top - 5) / total, title, fontsize=8, fontweight="bold", va="bottom")
@@ -135,12 +138,12 @@ def _block(
 
 
 def _surface(axes: Any, lit: NDArray[np.float64], colour: str) -> None:
-    """Show a lit surface in the colour of its method, on nothing."""
+    """Show a shaded surface in the colour of its method, on a transparent background."""
     from matplotlib.colors import to_rgb
 
     seen = np.isfinite(lit)
     light = np.where(seen, lit, 0.0)[..., None]
-    # Dark parts lose light, bright ones gain white, so that pale and dark colours both have form.
+    # Darken shadows and whiten highlights, so that pale and dark colours both show depth.
     tone = np.asarray(to_rgb(colour)) * np.minimum(1.4 * light, 1.0)
     tone += (1 - tone) * np.clip(light - 0.75, 0, 1)
     axes.imshow(np.dstack([tone, seen]), interpolation="bilinear")
@@ -156,7 +159,7 @@ def _heading(method: str, answer: Answer | None, width: float) -> str:
 
 
 def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, float]) -> None:
-    """Show a slice in the radiological way: patient's right on the left, head or front on top."""
+    """Show a slice in radiological convention: patient's right on the left, head or front up."""
     spacing = np.delete(case.spacing, axis)
     axes.imshow(
         case.image.take(index, axis=axis),
@@ -179,7 +182,7 @@ def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, fl
 
 
 def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> None:
-    """Contour half-way between voxels inside and outside; padded, so that it closes at the edge."""
+    """Draw the contour of a mask, half-way between inner and outer voxels, closed at the edge."""
     if plane.any():
         rows, columns = plane.shape
         place = (np.arange(-1, columns + 1), np.arange(-1, rows + 1))
@@ -193,7 +196,7 @@ def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> 
 
 
 def _halo(width: float) -> list[Any]:
-    """Dark edge of a pale line, so that it shows on bright tissue as well as on dark."""
+    """Return path effects that give a pale line a dark edge, visible on bright tissue."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=width + 0.6, foreground="black"), Normal()]

@@ -1,4 +1,4 @@
-"""Fig. 5b-d: change of DSC over box ratio, convex ratio and IRI of the object."""
+"""Fig. 5b-d: change of DSC against box ratio, convex ratio and IRI of the object."""
 
 from typing import TYPE_CHECKING
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 SHAPES = {"box_ratio": "Box ratio", "convex_ratio": "Convex ratio", "iri": "IRI"}
 DIMENSION = "2d"
-"""Shape on the largest slice, as in the paper; that in 3D stands in the table beside it."""
+"""Shape on the largest slice, as in the paper; the table also has the 3D shapes."""
 _MOST_PAIRS = 4
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     values, found = results.statistics("regularity_values"), results.statistics("regularity")
     return draw(values, found), caption(values, found) if pairs(values) else without(results)
 
 
 def without(results: "Results") -> str:
-    """Caption of a study that has no pair: what its reference method is, and what it lacks."""
+    """Return the caption of a study without a pair of methods, which says why."""
     analysis = results.settings.get("analysis", {})
     controls = {*results.controls, *analysis.get("controls", ())}
     compared = [method for method in results.methods if method not in controls]
@@ -44,14 +44,14 @@ def without(results: "Results") -> str:
 
 
 def pairs(values: "pd.DataFrame") -> list[tuple[str, str]]:
-    """Methods and the reference method that are drawn: those of the same prompt first."""
+    """Return the drawn (method, reference method) pairs, those with the same prompt first."""
     order = values[values["dimension"] == DIMENSION].drop_duplicates(["method", "reference"])
     order = order.sort_values("same_prompt", ascending=False, kind="stable")
     return list(zip(order["method"], order["reference"], strict=True))[:_MOST_PAIRS]
 
 
 def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
-    """Draw a row a pair of methods, a column a shape; a point is a structure of a dataset."""
+    """Draw one row per pair of methods, one column per shape; points are a dataset's structures."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -87,7 +87,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
 
 
 def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
-    """Caption from the numbers of at least a pair."""
+    """Return the caption of at least one pair."""
     drawn = pairs(values)
     total = values[["method", "reference"]].drop_duplicates().shape[0]
     text = (

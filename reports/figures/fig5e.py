@@ -20,11 +20,11 @@ SHORT = {"low": "≤ median", "high": "above"}
 _REFERENCE = "reference"
 _UNITS = ("days", "weeks", "months", "years")
 _MARKS = 5
-"""Times at which the numbers at risk are told."""
+"""Number of times at which the numbers at risk are shown."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     curves, tests = results.statistics("survival_curves"), results.statistics("survival_tests")
     shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]
     cohorts = results.settings.get("analysis", {}).get("cohorts", {})
@@ -33,7 +33,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
 
 
 def unit(column: str) -> str:
-    """Unit of the times, as the name of their column tells it; empty where it does not."""
+    """Return the unit of the times, taken from the end of the column name; empty if none."""
     return next((name for name in _UNITS if column.lower().endswith(name)), "")
 
 
@@ -43,7 +43,10 @@ def draw(
     methods: list[str],
     units: Mapping[str, str] | None = None,
 ) -> "Figure":
-    """Draw a row a cohort and method, a column a measure; ``units``: of the times of a cohort."""
+    """Draw one row per cohort and method, one column per measure.
+
+    ``units`` holds the unit of the times by cohort.
+    """
     from matplotlib.figure import Figure
 
     units = units or {}
@@ -74,9 +77,9 @@ def draw(
 
 
 def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
-    """Caption from the numbers: hazard ratios and P values of what is drawn.
+    """Return the caption: hazard ratios, concordance and numbers of patients of what is drawn.
 
-    ``confidence``: level of the intervals, in print.
+    ``confidence`` is the level of the intervals as text.
     """
     kept = _shown(tests, methods)
     if kept.empty:
@@ -107,7 +110,7 @@ def _shown(table: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
 
 
 def _why_not(tests: "pd.DataFrame") -> str:
-    """Why there is nothing of a cohort, or of some methods in it, a sentence each."""
+    """Return one sentence per cohort and reason for which there are no results."""
     sentences = []
     told = tests[tests["reason"].fillna("") != ""]
     for (cohort, reason), rows in told.groupby(["cohort", "reason"], sort=False):
@@ -118,7 +121,7 @@ def _why_not(tests: "pd.DataFrame") -> str:
 
 
 def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:
-    """Draw the curves, and on axes of their own the numbers at risk below them."""
+    """Draw the curves, and the numbers at risk below them on the axes ``risk``."""
     end = float(curves["time"].max()) if len(curves) else 1.0
     marks = np.linspace(0, end, _MARKS)
     for line, (group, (colour, name)) in enumerate(GROUPS.items()):

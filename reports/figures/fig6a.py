@@ -1,4 +1,4 @@
-"""Fig. 6a: DSC of reference methods, the general and the fine-tuned model, bars by dataset."""
+"""Fig. 6a: DSC of reference methods, general and fine-tuned models, as bars by dataset."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 _MOST_BARS = 150
-"""Bars of a line of the figure: about a millimetre each."""
+"""Most bars in one row of the figure, at about a millimetre each."""
 _COLUMNS = 4
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     finetuning = results.statistics("finetuning")
     tests = results.statistics("finetuning_tests")
     return draw(finetuning, results.looks), caption(finetuning, tests)
 
 
 def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
-    """Draw a group of bars a dataset; ``known``: looks of the methods of the study."""
+    """Draw one group of bars per dataset; ``known`` holds the styles of the study's methods."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -53,7 +53,7 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
 
 
 def _bars(axes: "Axes", wide: "pd.DataFrame", looks: Mapping[str, Look], room: int) -> None:
-    """Draw a group of bars a row of ``wide``; ``room``: for how many groups there is width."""
+    """Draw one group of bars per row of ``wide``; ``room`` is the number of groups that fit."""
     width = 0.84 / len(looks)
     for i, (name, look) in enumerate(looks.items()):
         places = np.arange(len(wide)) + (i - (len(looks) - 1) / 2) * width
@@ -70,7 +70,7 @@ def _bars(axes: "Axes", wide: "pd.DataFrame", looks: Mapping[str, Look], room: i
 
 
 def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
-    """Caption from the numbers: what fine-tuning gains, beside the gain over each reference."""
+    """Return the caption: the gain by fine-tuning, and the gain over each reference."""
     long = models.scores(finetuning)
     if long.empty:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 _COLUMNS = 2
 _MOST_WRITTEN = 12
-"""Datasets up to which the number is written in each cell."""
+"""Most datasets for which numbers are written into the cells."""
 _MOST_BESIDE = 22
-"""Datasets up to which two maps stand side by side."""
+"""Most datasets for which two maps are placed side by side."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     recovery = results.statistics("recovery")
     return draw(recovery), caption(recovery)
 
 
 def matrix(recovery: "pd.DataFrame", method: str) -> "pd.DataFrame":
-    """Percent: a row a dataset trained on, a column a dataset tested on, NaN for no value."""
+    """Return recovery in percent: rows are training, columns test datasets; NaN if missing."""
     rows = recovery[(recovery["metric"] == models.METRIC) & (recovery["method"] == method)]
     wide = rows.pivot(index="trained_on", columns="tested_on", values="recovery_percent")
     trained, tested = sorted(wide.index), sorted(wide.columns)
@@ -35,7 +35,7 @@ def matrix(recovery: "pd.DataFrame", method: str) -> "pd.DataFrame":
 
 
 def draw(recovery: "pd.DataFrame") -> "Figure":
-    """Draw a map a method; frames mark models tested on the dataset that they were trained on."""
+    """Draw one map per method; frames mark models tested on the dataset they were trained on."""
     import seaborn
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -55,7 +55,7 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
             written = len(wide.columns) <= _MOST_WRITTEN
             numbers: Any = {"annot": written, "fmt": ".0f", "annot_kws": {"size": 6}}
             scale: Any = {"cmap": "RdYlBu_r", "vmin": 0, "vmax": top, "cbar": False}
-            # As pixels: viewers draw hairlines between the cells of vectors.
+            # Rasterised, since viewers draw hairlines between vector cells.
             ways: Any = {"xticklabels": True, "yticklabels": True, "rasterized": True}
             seaborn.heatmap(wide, ax=axes, **scale, **numbers, **ways)
             axes.set_facecolor("#DDDDDD")
@@ -77,7 +77,7 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
 
 
 def caption(recovery: "pd.DataFrame") -> str:
-    """Caption from the numbers: recovery on the own dataset, and the best on another."""
+    """Return the caption: recovery on the training dataset, and the best on another."""
     maps = _maps(recovery)
     if not maps:
         return "Recovery: none, since the study has no model trained from scratch."

@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 _MOST = 12
-"""Charts; of more the first are drawn."""
+"""Most charts; if there are more, the first are drawn."""
 _TITLE_MM, _NAME_MM = 6.0, 6.5
 _FEWEST_SPOKES = 3
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     transfer = results.statistics("transfer")
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     return draw(transfer, results.looks, names), caption(transfer)
 
 
 def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
-    """Method, dataset trained on, and DSC: a row a dataset tested on, a column a model.
+    """Return (method, training dataset, DSC) of each chart.
 
-    Empty where models were not tested on three datasets or more: their own alone, for instance.
+    DSC has one row per test dataset and one column per model. Charts with fewer than three test
+    datasets are left out, such as those of models tested only on their own dataset.
     """
     found = []
     for (method, dataset), part in models.trained(transfer).groupby(
@@ -43,9 +44,10 @@ def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
 
 
 def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str, str]) -> "Figure":
-    """Draw a chart a dataset trained on, which a ring marks, over the datasets tested on.
+    """Draw one chart per training dataset, with one spoke per test dataset.
 
-    Where models were tested on their own datasets alone: one chart, a spoke a model and dataset.
+    Rings mark the training dataset. If the models were tested only on their own datasets, draw one
+    chart of all datasets.
     """
     from matplotlib.figure import Figure
 
@@ -99,7 +101,7 @@ def _chart(
 
 
 def caption(transfer: "pd.DataFrame") -> str:
-    """Caption from the numbers: on how many datasets fine-tuning beats training from scratch."""
+    """Return the caption: on how many datasets fine-tuning beats training from scratch."""
     long = models.own(transfer)
     if long.empty:
         return "Scratch against fine-tuned: none, since the study has no such models."

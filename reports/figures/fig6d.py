@@ -1,4 +1,4 @@
-"""Fig. 6d-g: ablations, a panel each: DSC by setting over datasets, the test's P, and the cost."""
+"""Fig. 6d-g: one panel per ablation: DSC by setting over datasets, P value, and cost."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 TEST = "repeated-measures ANOVA"
-"""Every setting is tested on the same datasets."""
+"""The test shown: all settings are evaluated on the same datasets."""
 _COLUMNS = 2
 _LINE = 8.5
-"""Points: the height of a line of the names of settings."""
+"""Line height of the settings' names, in points."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Draw the figure of a study, and write its caption."""
+    """Return the figure of a study and its caption."""
     names = ("ablation", "ablation_overall", "ablation_tests")
     ablation, overall, tests = (results.statistics(name) for name in names)
     return draw(ablation, overall, tests), caption(ablation, overall, tests)
 
 
 def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> "Figure":
-    """Draw a panel an ablation of a method; the setting of the model as it is has a colour.
+    """Draw one panel per ablation and method, with the default setting in colour.
 
-    Below a setting stands what an object costs, where settings of the ablation differ in it.
+    If the settings differ in cost, the cost of an object is written below each.
     """
     from matplotlib.figure import Figure
 
@@ -86,7 +86,7 @@ def _panel(axes: "Axes", part: "pd.DataFrame", costs: Mapping[str, str]) -> None
 
 
 def costs(overall: "pd.DataFrame", ablation: str, method: str) -> dict[str, str]:
-    """Operations and time of an object by setting; empty where no setting differs from another."""
+    """Return operations and time per object by setting; empty if all settings cost the same."""
     rows = overall[(overall["ablation"] == ablation) & (overall["method"] == method)]
     rows = rows[rows["metric"] == models.METRIC]
     told = {
@@ -99,7 +99,7 @@ def costs(overall: "pd.DataFrame", ablation: str, method: str) -> dict[str, str]
 
 
 def operations(flops: float) -> str:
-    """Print a number of operations with three significant places, in GFLOP or what fits."""
+    """Format a number of operations with three significant digits and an SI prefix."""
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter("FLOP")(float(f"{flops:.3g}"))
@@ -109,7 +109,7 @@ _COSTS: Mapping[str, Callable[[float], str]] = {"flops": operations, "seconds": 
 
 
 def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
-    """Say what the test found, and on how many datasets the model as it is does best."""
+    """State the test's P value, and on how many datasets the default setting is best."""
     rows = tests[(tests["ablation"] == ablation) & (tests["method"] == method)]
     rows = rows[(rows["metric"] == models.METRIC) & (rows["test"] == TEST)]
     if rows.empty or rows["p"].isna().all():
@@ -122,7 +122,7 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
 
 
 def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> str:
-    """Caption from the numbers: the mean of each setting, and how far seeds differ in it."""
+    """Return the caption: the mean of each setting, and its spread over seeds."""
     rows = ablation[ablation["metric"] == models.METRIC]
     if rows.empty:
         return "Ablations: none, since the study has no runs of them."

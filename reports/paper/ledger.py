@@ -1,4 +1,4 @@
-"""The ledger: each number of the paper, ours beside it, and whether they are the same."""
+"""The ledger: each number stated in the paper, the measured one, and whether they agree."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,11 @@ COLUMNS = (
 
 REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
 WITHIN = "within our interval"
-"""Neither reproduced nor shown to differ: the wider our interval is, the more lies in it."""
+"""Neither reproduced nor shown to differ: a wide interval of ours contains much."""
 
 
 def make(results: "Results") -> Path:
-    """Write ``statistics/ledger.csv`` of a study; returns its path."""
+    """Write ``statistics/ledger.csv`` of a study and return its path."""
     from benchmark.files import atomic
 
     path = results.folder / "statistics" / "ledger.csv"
@@ -34,7 +34,7 @@ def make(results: "Results") -> Path:
 
 
 def ledger(results: "Results") -> "pd.DataFrame":
-    """Give a row a number of the paper, see `COLUMNS`."""
+    """Return one row per number stated in the paper, with the columns `COLUMNS`."""
     import pandas as pd
 
     from benchmark.tables import records
@@ -56,19 +56,19 @@ def ledger(results: "Results") -> "pd.DataFrame":
 
 
 def read(path: Path) -> "pd.DataFrame":
-    """Read ``numbers.csv`` or a ledger; ``stated`` is text, whose width tells how it is rounded."""
+    """Read ``numbers.csv`` or a ledger; ``stated`` stays text, to keep the paper's decimals."""
     from benchmark.analysis import frames
 
     return frames.read_csv(path, (*frames.NAMES, "stated"))
 
 
 def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
-    """Verdict and its reason.
+    """Return the verdict on a stated number and its reason.
 
-    A number is reproduced where it equals ours as it is rounded; a bound where ours keeps it; a P
-    value where ours is on the same side of 0.05; a count where it is ours. `WITHIN` is a number
-    that differs from ours by no more than ours is uncertain by the spread over other units.
-    A P value of a difference the other way round is another finding, whatever its size.
+    A number or count is reproduced if ours, rounded to the same decimals, equals it; a bound if
+    ours satisfies it; a P value if ours is on the same side of 0.05. `WITHIN` is a number that
+    differs from ours but lies in our interval, which reflects the spread between units.
+    If the differences behind a P value have the opposite sign, the finding differs, whatever P is.
     """
     number = float(stated)
     if ours.other_way:

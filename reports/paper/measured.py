@@ -1,4 +1,4 @@
-"""A number of the paper as a study gives it."""
+"""A quantity of the paper as measured by a study."""
 
 import math
 from dataclasses import dataclass
@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measured:
-    """Our number with its interval (NaN where it has none) and how many units it is from.
+    """Our value of a quantity.
 
-    ``over``: the units whose spread the interval tells of.
-    ``other_way``: differences behind a P value that are not the way that the paper's are; or empty.
+    Attributes:
+        value: the number.
+        low: lower end of its interval; NaN without one.
+        high: upper end of its interval; NaN without one.
+        n: number of units that it is from.
+        over: units whose spread the interval reflects.
+        note: caveat shown with the number.
+        other_way: differences behind a P value whose sign is opposite to the paper's.
     """
 
     value: float
@@ -22,4 +28,4 @@ class Measured:
 
 
 class NotHereError(Exception):
-    """A number that this study cannot give; the message says why."""
+    """The study cannot give this number; the message says why."""

@@ -1,8 +1,8 @@
-"""How each number of the paper is got from a study's statistics, or why it cannot be.
+"""Computes the paper's quantities from a study's statistics, or says why that is impossible.
 
-A quantity is a line of words, such as ``gain PAM-2DBox MedSAM``: a function of this file and its
-arguments. The paper's methods are known by their adapter, PAM by its released weights, and its
-datasets by their ids.
+A quantity is an expression such as ``gain PAM-2DBox MedSAM``: the key of a function of this module,
+then its arguments. The paper's methods are identified by their adapters (PAM also by its released
+weights), its datasets by their ids.
 """
 
 import math
@@ -30,21 +30,23 @@ RELEASED = "pam-released"
 _IDS = tuple(f"D{number:02d}" for number in range(1, 45))
 DATASETS = {"internal": _IDS[:34], "external": _IDS[34:], "all": _IDS}
 _NORMALISATIONS = 5
-"""The dynamic one and four fixed windows (paper, Table S18)."""
+"""Number of settings: dynamic normalisation and four fixed windows (paper, Table S18)."""
 _FROM = "training.models, or analysis.runs"
-"""Keys of a study file that training runs come from."""
+"""Keys of the study file that training runs come from."""
 _LEVELS = {"stability": 5, "thickness": 4}
-"""Deviations of 0 to 20 % by 5 %, both signs together (Table S15); 10 to 40 mm (Table S16)."""
+"""Number of levels: deviations of 0 to 20 % in steps of 5 %, regardless of sign (Table S15), and
+thicknesses of 10 to 40 mm (Table S16).
+"""
 
 
 def measure(quantity: str, results: "Results") -> Measured:
-    """Our value of a ``quantity``; `NotHereError` where the study cannot give it."""
+    """Return our value of a ``quantity``; raises `NotHereError` if the study cannot give it."""
     name, *arguments = quantity.split()
     return _QUANTITIES[name](results, *arguments)
 
 
 def _method(results: "Results", role: str) -> str:
-    """Name in the study of the paper's method ``role``."""
+    """Return the study's name of the paper's method ``role``."""
     known: Mapping[str, Any] = results.record.get("methods", {})
     ours = {name: facts for name, facts in known.items() if facts["adapter"] == ROLES[role]}
     if not ours:
@@ -57,7 +59,7 @@ def _method(results: "Results", role: str) -> str:
 
 
 def _covered(results: "Results", method: str, split: str) -> None:
-    """Refuse where ``method`` has a DSC on other datasets than the paper's of ``split``."""
+    """Raise `NotHereError` unless ``method`` has a DSC on exactly the datasets of ``split``."""
     table = results.by_dataset
     rows = table[(table["method"] == method) & (table["metric"] == "dsc") & (table["n"] > 0)]
     rows = rows if split == "all" else rows[rows["split"] == split]
@@ -65,7 +67,7 @@ def _covered(results: "Results", method: str, split: str) -> None:
 
 
 def _the_papers(datasets: Iterable[str], split: str, of: str) -> None:
-    """Refuse ``datasets`` that are not those of the paper's ``split``: none less, none more."""
+    """Raise `NotHereError` unless ``datasets`` are exactly those of the paper's ``split``."""
     wanted, found = DATASETS[split], set(datasets)
     ours = {_id(name) for name in found} & set(wanted)
     if len(ours) < len(wanted):
@@ -76,18 +78,18 @@ def _the_papers(datasets: Iterable[str], split: str, of: str) -> None:
 
 
 def _all_of_them(n: int, of: str) -> None:
-    """Refuse a test over less than the paper's datasets, all of which have a DSC."""
+    """Raise `NotHereError` if a test is over fewer datasets than the paper has."""
     if n < len(DATASETS["all"]):
         raise NotHereError(f"{of}: {n} of the paper's {len(DATASETS['all'])} datasets")
 
 
 def _id(dataset: str) -> str:
-    """Id in the catalogue; D34-released is D34 as the authors' scripts read it."""
+    """Return the catalogue id; D34-released is D34 as the authors' scripts read it."""
     return dataset.removesuffix("-released")
 
 
 def _trained_on(results: "Results", methods: Iterable[str], split: str) -> str:
-    """Say how many of the cells behind means of ``methods`` their weights were trained on."""
+    """Say how many cells behind the means of ``methods`` are contaminated; empty if none."""
     table = results.by_dataset
     rows = table[table["method"].isin(list(methods)) & (table["metric"] == "dsc")]
     return _contaminated(rows if split == "all" else rows[rows["split"] == split])
@@ -110,7 +112,11 @@ def _table(results: "Results", name: str, **where: Any) -> "pd.DataFrame":
 
 
 def _one(table: "pd.DataFrame", column: str, **more: str) -> Measured:
-    """The value of the only row of ``table``; ``more``: columns of the interval and of n."""
+    """Return the value of the only row of ``table``.
+
+    ``more`` maps fields of `Measured`, such as ``low``, to columns. Raises `NotHereError` without a
+    row or a value.
+    """
     if table.empty:
         raise NotHereError("there is no such row in the statistics")
     row = table.iloc[0]
@@ -121,7 +127,7 @@ def _one(table: "pd.DataFrame", column: str, **more: str) -> Measured:
 
 
 def _pair(results: "Results", a: str, b: str, **where: Any) -> tuple["pd.DataFrame", float]:
-    """Rows of the comparison of two methods, and the sign that makes them a less b."""
+    """Return the comparison rows of two methods, and the sign that makes differences a minus b."""
     for first, second, sign in ((a, b, 1.0), (b, a, -1.0)):
         rows = _table(results, "comparison", method_a=first, method_b=second, **where)
         if len(rows):
@@ -149,7 +155,7 @@ def _gain(results: "Results", role: str, other: str) -> Measured:
 
 
 def _wins(results: "Results", split: str) -> Measured:
-    """Datasets on which both PAM are above both MedSAM and SegVol."""
+    """Count the datasets on which both PAM methods have a higher DSC than MedSAM and SegVol."""
     names = [_method(results, r) for r in ("PAM-2DBox", "PAM-2DMask", "MedSAM", "SegVol")]
     for name in names:
         _covered(results, name, split)
@@ -164,9 +170,9 @@ def _wins(results: "Results", split: str) -> Measured:
 
 
 def _p(results: "Results", metrics: str) -> Measured:
-    """The largest P of the paired t-tests between PAM and MedSAM or SegVol, external datasets.
+    """Return the largest P of the paired t-tests of PAM against MedSAM and SegVol.
 
-    The paper's PAM is the better one in each.
+    The tests are over the external datasets; in the paper, PAM is better in each.
     """
     ps, other_way = [], []
     for role in ("PAM-2DBox", "PAM-2DMask"):
@@ -189,7 +195,10 @@ def _p(results: "Results", metrics: str) -> Measured:
 
 
 def _structure(results: "Results", structure: str, dataset: str, *roles: str) -> Measured:
-    """Mean DSC of a structure, the best over ``roles``; interval from the sd over scans."""
+    """Return the best mean DSC of a structure over ``roles``, with its 95 % interval over scans.
+
+    ``structure`` matches as a part of names; with ``dataset`` "all", the best over all datasets.
+    """
     methods = [_method(results, role) for role in roles]
     if dataset == "all":
         for method in methods:
@@ -221,9 +230,9 @@ def _anova(results: "Results", factor: str, role: str) -> Measured:
 
 
 def _time_p(results: "Results") -> Measured:
-    """The largest P of the rank-sum tests of times between PAM and MedSAM or SegVol.
+    """Return the largest P of the rank-sum tests of times of PAM against MedSAM and SegVol.
 
-    The paper's PAM is the faster one in each.
+    In the paper, PAM is faster in each.
     """
     roles = [_method(results, r) for r in ("PAM-2DBox", "PAM-2DMask", "MedSAM", "SegVol")]
     for method in roles:
@@ -248,7 +257,10 @@ def _time_p(results: "Results") -> Measured:
 
 
 def _interaction(results: "Results", what: str, a: str, b: str) -> Measured:
-    """``p`` of two prompts, ``p-less`` where the first takes less time, or the ``reduction``."""
+    """Return the rank-sum P or the ``reduction`` of the times of two prompts.
+
+    ``what`` is ``p``, ``p-less`` (a P with the first prompt the faster one) or ``reduction``.
+    """
     rows = _table(results, "interaction_tests", test="wilcoxon rank-sum")
     pairs = zip(rows["prompt_a"], rows["prompt_b"], strict=True)
     rows = rows[pd.Series([{x, y} == {a, b} for x, y in pairs], index=rows.index, dtype=bool)]
@@ -269,7 +281,7 @@ def _interaction(results: "Results", what: str, a: str, b: str) -> Measured:
 
 
 def _regularity(results: "Results") -> Measured:
-    """The largest Pearson r of both PAM against MedSAM over the three 2D shapes."""
+    """Return the largest Pearson r of both PAM methods against MedSAM, over the three 2D shapes."""
     medsam = _method(results, "MedSAM")
     pam = [_method(results, role) for role in ("PAM-2DBox", "PAM-2DMask")]
     for method in (medsam, *pam):
@@ -286,7 +298,10 @@ def _regularity(results: "Results") -> Measured:
 
 
 def _finetuning(results: "Results") -> Measured:
-    """P of the gain by fine-tuning, the smaller one in the paper, against that over MedSAM."""
+    """Return P of the gain by fine-tuning against the gain over MedSAM.
+
+    In the paper, the gain by fine-tuning is the smaller one.
+    """
     about = {"method": _method(results, "PAM-2DMask"), "reference": _method(results, "MedSAM")}
     rows = _table(results, "finetuning_tests", test="paired t", metric="dsc", **about)
     if rows.empty:
@@ -300,7 +315,11 @@ def _finetuning(results: "Results") -> Measured:
 
 
 def _recovery(results: "Results", trained: str, tested: str = "") -> Measured:
-    """Percent that training from scratch recovers: the least on its own data, or of one pair."""
+    """Return the recovery of training from scratch, in percent.
+
+    ``trained`` "own" asks for the least over models tested on their own dataset; else it is the
+    dataset trained on, and ``tested`` that tested on.
+    """
     method = _method(results, "PAM-2DMask")
     rows = _table(results, "recovery", metric="dsc", method=method)
     rows = rows.dropna(subset="recovery_percent")
@@ -331,14 +350,17 @@ def _ablation(results: "Results", ablation: str) -> Measured:
 
 
 def _parameters(results: "Results", role: str) -> Measured:
-    """Millions of parameters."""
+    """Return the number of parameters, in millions."""
     rows = _table(results, "costs", method=_method(results, role))
     found = _one(rows, "parameters")
     return Measured(found.value / 1e6)
 
 
 def _count(results: "Results", what: str) -> Measured:
-    """What was prepared of the paper's datasets, which must all be there."""
+    """Count what was prepared of the paper's datasets.
+
+    All of them must be there, except for the count of ``datasets`` itself.
+    """
     table = _table(results, "fingerprint")
     table = table[table["dataset"].map(_id).isin(DATASETS["all"])]
     if what == "datasets":

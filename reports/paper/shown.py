@@ -1,4 +1,4 @@
-"""The ledger as the report shows it: counts, the numbers compared, and those that are not here."""
+"""The ledger as the report shows it: counts, numbers compared, numbers not computable."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ _PLAIN_UNITS = {"1", "count", "r"}
 
 
 def shown(results: "Results") -> dict[str, Any]:
-    """``counts`` by verdict, ``compared`` and ``absent`` rows; empty where no ledger was made."""
+    """Return ``counts`` by verdict, rows ``compared`` and ``absent``; empty without a ledger."""
     from benchmark.tables import records
 
     path = results.folder / "statistics" / "ledger.csv"
@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any, row: dict[str, Any]) -> str:
-    """One place more than the paper states, since what is equal when rounded is reproduced."""
+    """Format with one decimal more than the paper, since equality is judged after rounding."""
     if value is None or value != value:
         return NONE
     if str(row["unit"]).split()[0] == "P":

@@ -1,4 +1,4 @@
-"""What the paper states of each of its figures, to stand below ours."""
+"""The numbers that the paper states about each of its figures, for the captions of ours."""
 
 import csv
 from typing import TYPE_CHECKING
@@ -54,13 +54,13 @@ STATED: dict[str, dict[str, str]] = {
     },
     "fig6d": {"norm_ablation_wins": "datasets of ten on which dynamic normalisation leads"},
 }
-"""By figure: keys of ``numbers.csv``, and how a caption says them."""
+"""By figure: keys of ``numbers.csv``, and their wording in a caption."""
 
 _SIGNS = {"P": "P = ", "<": "< ", "<=": "≤ ", ">": "> "}
 
 
 def applies(figure: str, results: "Results") -> bool:
-    """Tell whether the paper's numbers can stand below ours: its Fig. 5b is against MedSAM."""
+    """Return whether the paper's numbers apply to our figure: Fig. 5b must be against MedSAM."""
     if figure != "fig5b":
         return True
     known = results.record.get("methods", {})
@@ -69,7 +69,7 @@ def applies(figure: str, results: "Results") -> bool:
 
 
 def stated(figure: str) -> str:
-    """Give a sentence with the paper's numbers; empty where its text states none."""
+    """Return a sentence with the paper's numbers for a figure; empty if its text states none."""
     if figure not in STATED:
         return ""
     with NUMBERS.open(encoding="utf-8", newline="") as lines:
