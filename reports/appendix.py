@@ -28,7 +28,7 @@ def appendix(results: "Results") -> list[dict[str, Any]]:
 def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
     """Return what the template needs to show a collapsible table.
 
-    ``numeric`` holds the indices of the numeric columns, ``made`` a (label, path) pair for each file
+    ``numeric`` holds the indices of the numeric columns, ``made`` a (label, path) pair per file
     of the table. Tables of more than `_MOST_ROWS` rows are returned without their rows.
     """
     count = len(table.cells)

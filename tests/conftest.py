@@ -1,4 +1,4 @@
-"""What tests of several stages share: a dataset of known content, a server on this machine."""
+"""Fixtures shared by tests of several stages: a dataset of known content, a local server."""
 
 import gc
 import sys
@@ -17,7 +17,7 @@ from benchmark.catalogue import Dataset
 from benchmark.sources import Status
 from tests.hosts import Server
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.register_profile("unhurried", deadline=None)  # a busy machine must not fail tests
 settings.load_profile("unhurried")
 
 SPACING = (3.0, 1.0, 1.5)
@@ -26,26 +26,26 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the folders that take longest first, so that all cores end together."""
+    """Run the slowest folders first, so that all workers finish together."""
     places = {str(Path(__file__).with_name(name)): i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(str(item.path.parent), len(places)))
 
 
 def pytest_collection_finish() -> None:
-    """Spare all that is loaded the searches for garbage, of which statsmodels makes many."""
+    """Exclude loaded modules from garbage collection, which statsmodels triggers often."""
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _path() -> Iterator[None]:
-    """What a test adds to the path of modules, as `benchmark.adapter.find` does, ends with it."""
+    """Restore ``sys.path`` after each test, since `benchmark.adapter.find` extends it."""
     before = sys.path.copy()
     yield
     sys.path[:] = before
 
 
 def _labels() -> NDArray[np.uint8]:
-    """Label 1: a big and a middle component and a speck under 10 %; label 2: one block."""
+    """Return labels: 1 has a large, a medium and a tiny (< 10 %) component, 2 is one block."""
     labels = np.zeros((10, 16, 18), dtype=np.uint8)
     labels[1:6, 1:7, 1:7] = 1
     labels[2:5, 10:14, 2:6] = 1
@@ -61,7 +61,7 @@ def labels() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def entry() -> Callable[..., Dataset]:
-    """A catalogue entry over files images/<scan>.nii.gz and labels/<scan>.nii.gz."""
+    """Return a factory of catalogue entries with images/<scan>.nii.gz and labels/<scan>.nii.gz."""
 
     def make(root: Path = Path("nowhere"), **changed: Any) -> Dataset:
         content: dict[str, Any] = {
@@ -80,7 +80,7 @@ def entry() -> Callable[..., Dataset]:
 
 @pytest.fixture
 def save_scan() -> Callable[..., None]:
-    """Write an image (its grey values follow the labels) and its label file below a folder."""
+    """Return a function that writes a label file and an image that follows the labels."""
 
     def save(root: Path, scan: str, labels: NDArray[Any] | None = None) -> None:
         truth = _labels() if labels is None else labels
@@ -100,7 +100,7 @@ def ready() -> Callable[[Path], Status]:
 
 
 class Shard:
-    """The tables of one prepared shard, as the stages read them from disk."""
+    """Tables of one prepared shard, written to disk and read back as the stages do."""
 
     def __init__(self, folder: Path, prepared: prepare.Prepared, deviations: tuple[float, ...]):
         from benchmark import objects
@@ -125,7 +125,7 @@ def shard(
     save_scan: Callable[..., None],
     ready: Callable[[Path], Status],
 ) -> Shard:
-    """Two scans of the same content, prepared, with prompts at three deviations."""
+    """Return the tables of two prepared, equal scans with prompts at three deviations."""
     raw = tmp_path / "raw"
     for scan in ("a", "b"):
         save_scan(raw, scan)
@@ -136,7 +136,7 @@ def shard(
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that plays the hosts of data and weights."""
+    """Yield a running server that stands in for the hosts of data and weights."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server() as played:
         thread = threading.Thread(target=played.serve_forever, args=(0.01,))

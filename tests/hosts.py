@@ -1,4 +1,4 @@
-"""A server on this machine that plays the sources, with the manners that real ones have."""
+"""A local HTTP server that stands in for the download hosts and imitates their behaviour."""
 
 import hashlib
 import threading
@@ -12,7 +12,7 @@ Trick = Callable[["Handler", "Page"], None]
 
 @dataclass
 class Page:
-    """What lies at a path: its bytes, how they are served, and tricks for the first requests."""
+    """A file on the server: its bytes, how they are served, and tricks for the first requests."""
 
     content: bytes
     type: str = "application/octet-stream"
@@ -32,7 +32,7 @@ class Page:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves pages of the server, whole or from a byte on."""
+    """Serves the server's pages, whole or as a byte range."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             self.serve(page)
 
     def serve(self, page: Page, upto: int | None = None) -> None:
-        """Serve the page; ``upto`` bytes only, then break the connection."""
+        """Serve the page; with ``upto``, break the connection after that many bytes."""
         if page.waits_for:
             page.waits_for.wait(20)
         start = 0
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """The server; ``pages`` by path, ``requests`` as they came."""
+    """The server, with its ``pages`` by path and the ``requests`` in order of arrival."""
 
     daemon_threads = True
 
@@ -109,15 +109,15 @@ class Server(ThreadingHTTPServer):
         return self.pages[path]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # of a client that went away
+        pass  # a client that disconnects is part of the tests
 
 
 def status(code: int, **head: str) -> Trick:
-    """Answer with a status once."""
+    """Return a trick that answers once with status ``code``."""
     named = {name.replace("_", "-"): value for name, value in head.items()}
     return lambda handler, page: handler.answer(code, b"busy", named)
 
 
 def broken(after: int) -> Trick:
-    """Break the connection once, after some bytes."""
+    """Return a trick that breaks the connection once, after some bytes."""
     return lambda handler, page: handler.serve(page, upto=after)

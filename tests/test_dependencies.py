@@ -1,4 +1,4 @@
-"""The three faces of the dependencies (pyproject.toml, lock, conda environment) are in step."""
+"""The declarations of dependencies (pyproject.toml, lock, conda environment) agree."""
 
 import re
 import tomllib

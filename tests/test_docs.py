@@ -1,4 +1,4 @@
-"""The documents tell what is so: their examples run, their keys are those of the code."""
+"""The documentation matches the code: examples run, and keys are those of the settings."""
 
 import re
 import sys

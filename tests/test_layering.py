@@ -1,4 +1,4 @@
-"""What may import what: the layers of the project, read from the sources without importing them."""
+"""Which package may import which, checked in the sources without importing them."""
 
 import ast
 from collections.abc import Iterator, Mapping

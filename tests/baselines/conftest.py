@@ -1,4 +1,4 @@
-"""Networks filled by a rule, as the recorded outputs of the released code were made with."""
+"""Deterministic synthetic weights, with which outputs of the released code were recorded."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ def golden() -> Callable[[str], dict[str, NDArray[Any]]]:
 
 
 def by_rule(key: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The values of a tensor: they depend on its published name and its shape alone."""
+    """Return the values of a tensor, a function of its published name and shape alone."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
     normal = np.random.default_rng(seed).standard_normal(shape)
     tokens = r"(point_embeddings\.\d+|not_a_point_embed|no_mask_embed|iou_token|mask_tokens)"
@@ -51,7 +51,7 @@ def by_rule(key: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def noise_image(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Smoothed uniform noise from 0 to 1."""
+    """Return smoothed uniform noise, scaled to [0, 1]."""
     image = np.random.default_rng(seed).random(shape)
     for axis in range(len(shape)):
         image = np.mean([np.roll(image, shift, axis) for shift in range(-2, 3)], axis=0)

@@ -1,4 +1,4 @@
-"""SegVol's network at a reduced size, with the weights by the rule of the recorded outputs."""
+"""SegVol's network at a reduced size, with the synthetic weights of the recorded outputs."""
 
 import csv
 from pathlib import Path
@@ -15,13 +15,13 @@ SMALL = Size(
 
 
 def keys() -> list[dict[str, str]]:
-    """Rows of the inventory: name, shape, use."""
+    """Return the rows of the inventory of published keys: name, shape, use."""
     with (GOLDEN / "segvol_keys.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
 def published() -> dict[str, torch.Tensor]:
-    """Tensors of the reduced network under the published names, and a few that a box needs not."""
+    """Return tensors of the reduced network by published name, and some that boxes do not need."""
     places = segvol_network.build(SMALL).state_dict()
     mine = {name: by_rule(name, tuple(place.shape)) for name, place in places.items()}
     others = {row["name"]: torch.zeros(1) for row in keys() if row["use"] != "box"}
@@ -29,7 +29,7 @@ def published() -> dict[str, torch.Tensor]:
 
 
 def network() -> segvol_network.SegVolNet:
-    """The reduced network, read from a file of the first published kind."""
+    """Return the reduced network, read from a file in the first published format."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +40,7 @@ def network() -> segvol_network.SegVolNet:
 
 
 class Counting:
-    """A stand-in network: what is bright inside the box; it counts what it embeds."""
+    """A stand-in network that segments bright voxels in the box, and counts embedded windows."""
 
     size = SMALL
 

@@ -1,4 +1,4 @@
-"""Classical propagation on made volumes of known shape."""
+"""Classical propagation on synthetic volumes with known shapes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A program as a method: what goes in, what comes out, and what each way to fail is told as."""
+"""A program as a method: its input, its output, and the message for each way to fail."""
 
 import json
 import os

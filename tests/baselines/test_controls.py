@@ -1,4 +1,4 @@
-"""Controls against closed forms."""
+"""Controls against closed-form results."""
 
 from math import pi
 

@@ -1,4 +1,4 @@
-"""Finished predictions: every format gives the same voxels; what is missing or off has failed."""
+"""Finished predictions: every format gives the same voxels; missing or bad files fail."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""MedSAM as a method: against volumes recorded from the released code, and its options."""
+"""MedSAM as a method: its options, and masks recorded from the released code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""SAM 2 and MedSAM2 as methods, with a small network of values by a rule.
+"""SAM 2 and MedSAM2 as methods, with a small network and synthetic weights.
 
-The peer is transformers' own session over the whole video, with its own cache and iterator.
+The reference is transformers' own session over the whole video, with its own cache and iterator.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Names and shapes of SAM 2.1 tiny and MedSAM2 against an inventory written from the model."""
+"""Tensor names and shapes of SAM 2.1 tiny and MedSAM2 against an inventory of the model."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What MedSAM is shown, against what the released scripts make of the same volumes."""
+"""MedSAM's input images against those that the released scripts make of the same volumes."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""nnU-Net: asked for politely where it is not, and trained for a moment where it is."""
+"""nnU-Net: a clear message where it is not installed, a short training where it is."""
 
 import json
 import subprocess

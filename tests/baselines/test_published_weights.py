@@ -1,7 +1,7 @@
-"""Weights as published, from a server to scores: fetched, verified, converted, read and run.
+"""Published weights from a server to scores: fetched, verified, converted, loaded and run.
 
-The files have the published names and containers; sizes are reduced, and values follow a rule. No
-weights are known here, so what is asserted is that the path holds, not how good a method is.
+The files have the published names and formats, but reduced sizes and synthetic values, so that the
+tests check the path from file to score and not the quality of a method.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""SegVol as a method: a scan in, masks on its grid out."""
+"""SegVol as a method: from a scan to masks on its grid."""
 
 from pathlib import Path
 

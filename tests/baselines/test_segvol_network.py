@@ -1,4 +1,4 @@
-"""SegVol's network against outputs recorded from the released code, and its published files."""
+"""SegVol's network against recorded outputs of the released code, and its published files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

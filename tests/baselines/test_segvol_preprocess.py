@@ -1,4 +1,4 @@
-"""SegVol's preprocessing against recorded outputs, and the way between scan and image."""
+"""SegVol's preprocessing against recorded outputs, and its mapping between scan and image."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

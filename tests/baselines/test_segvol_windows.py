@@ -1,4 +1,4 @@
-"""Windows, their boxes and their mean, against runs recorded from the released code."""
+"""Sliding windows, their boxes and averaging, against runs recorded from the released code."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

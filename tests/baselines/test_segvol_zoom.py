@@ -1,4 +1,4 @@
-"""Whole runs of zoom-out-zoom-in: as recorded, and the same however the work is shared."""
+"""Complete zoom-out-zoom-in runs: equal to the recorded ones, however the work is shared."""
 
 from collections import deque
 from collections.abc import Callable, Mapping

@@ -1,1 +1,1 @@
-"""Benches: run by hand, never as tests."""
+"""Benchmarks of speed and memory, run by hand and not as tests."""

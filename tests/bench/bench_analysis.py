@@ -1,8 +1,8 @@
-"""Every analysis on generated score tables of growing size: seconds and peak memory of each.
+"""Benchmark time and peak memory of every analysis on generated score tables of growing size.
 
     python -m tests.bench.bench_analysis [rows ...]        # default: 100000 400000 1600000
 
-Each analysis runs in a process of its own, as in the workflow. The tables have the shape of the
+Each analysis runs in its own process, as in the workflow. The tables are shaped like those of the
 paper's study: 44 datasets, 8 methods, 9 deviations, both levels.
 """
 
@@ -23,7 +23,7 @@ SHAPES = ("box_ratio", "convex_ratio", "iri")
 
 
 def generate(rows: int, folder: Path) -> None:
-    """Write scores, objects and times: half of the ``rows`` are objects, half structures."""
+    """Write scores, objects and times; half of about ``rows`` scores are of objects."""
     rng = np.random.default_rng(0)
     objects = max(rows // (2 * len(METHODS) * len(DEVIATIONS)), 88)
     dataset = np.sort(rng.integers(0, 44, objects))
@@ -67,7 +67,7 @@ def generate(rows: int, folder: Path) -> None:
 
 
 def run(name: str, takes: tuple[str, ...], folder: Path) -> tuple[float, float]:
-    """Seconds and peak memory in GB of one analysis."""
+    """Run one analysis; returns seconds and peak memory in GiB."""
     tables = [part for t in takes for part in (f"--{t}", str(folder / f"{t}.parquet"))]
     settings = ["--settings", str(folder / "analysis.yaml"), "--output", str(folder / "out")]
     code = (
@@ -81,7 +81,7 @@ def run(name: str, takes: tuple[str, ...], folder: Path) -> tuple[float, float]:
 
 
 def main(sizes: list[int]) -> None:
-    """Print a line an analysis: seconds and GB at each size."""
+    """Print one row per analysis: seconds and memory at each size."""
     from benchmark.analysis import ANALYSES
 
     chosen = {n: a.takes for n, a in ANALYSES.items() if {"scores", "times"} & set(a.takes)}

@@ -1,12 +1,12 @@
-"""MedSAM over a scan with ten objects, beside one embedding an object and slice, as released.
+"""Benchmark MedSAM on a scan with ten objects against one embedding per object and slice.
 
     python -m tests.bench.bench_medsam                        # a reduced network, one thread
-    python -m tests.bench.bench_medsam --full --device cuda   # ViT-B of random values
+    python -m tests.bench.bench_medsam --full --device cuda   # ViT-B with random weights
 
-The yardstick does what github.com/bowang-lab/MedSAM's script does for one 2D image (three equal
-channels resized, embedded, decoded), slice by slice and object by object, in the same network; a
-second one resizes one channel, as we do. All must give the same masks. Time is that of the CPU, or
-wall-clock on a GPU: the median of the rounds, in turn.
+The yardstick applies the 2D inference of github.com/bowang-lab/MedSAM (three equal channels are
+resized, embedded and decoded) slice by slice and object by object, with the same network. A second
+one resizes one channel, as we do. All must give the same masks. Time is the median over rounds, run
+in turn, of CPU time, or of wall-clock time on a GPU.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Masks = list[NDArray[np.bool_]]
 
 
 def network(size: SamSize) -> Any:
-    """The network with random values."""
+    """Return the network with random weights."""
     made = medsam_network.build(size)
     generator = torch.Generator().manual_seed(0)
     values = {
@@ -53,7 +53,7 @@ def network(size: SamSize) -> Any:
 
 
 def scan(side: int) -> tuple[Volume, list[Box3D]]:
-    """Noise like CT, and boxes of ten objects on the same eight slices."""
+    """Return CT-like noise, and the boxes of ten objects on the same eight slices."""
     rng = np.random.default_rng(0)
     array = rng.normal(40, 100, (SLICES, side, side)).astype(np.int16)
     boxes = []
@@ -66,7 +66,7 @@ def scan(side: int) -> tuple[Volume, list[Box3D]]:
 
 @torch.inference_mode()
 def yardstick(adapter: MedSAM, volume: Volume, boxes: list[Box3D], channels: int) -> Masks:
-    """Slice by slice, object by object; ``channels``: how many equal ones are resized."""
+    """Segment slice by slice and object by object; ``channels`` equal channels are resized."""
     net, device = adapter.network, adapter.device
     side = net.config.vision_config.image_size
     grey = to_uint8(volume.grey, "CT", WINDOWS["soft-tissue"])
@@ -99,7 +99,7 @@ def yardstick(adapter: MedSAM, volume: Volume, boxes: list[Box3D], channels: int
 
 
 def ours(adapter: MedSAM, volume: Volume, boxes: list[Box3D]) -> Masks:
-    """The method as a study runs it."""
+    """Segment as a study does."""
     return [
         Mask.of(p.mask, offset=p.offset or (0, 0, 0), shape=volume.shape).dense()
         for p in adapter.segment(volume, boxes)
@@ -108,7 +108,7 @@ def ours(adapter: MedSAM, volume: Volume, boxes: list[Box3D]) -> Masks:
 
 
 def main() -> None:
-    """Measure both in turn and print a line each, and the ratio."""
+    """Measure all variants in turn and print the time and ratio of each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="ViT-B at 1024 pixels")
     parser.add_argument("--device", default="cpu")

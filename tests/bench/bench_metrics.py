@@ -1,13 +1,13 @@
-"""Time and memory of all metrics beside other libraries.
+"""Benchmark time and memory of all metrics against other libraries.
 
     python -m tests.bench.bench_metrics                 # the tables, as in docs/metrics.md
     python -m tests.bench.bench_metrics --quick         # without the scans of 512 x 512 x 300
-    python -m tests.bench.bench_metrics --only lesion   # the items with this word alone
+    python -m tests.bench.bench_metrics --only lesion   # only the items with this word
 
-Made masks (`scenes`); each pair is measured by all contestants in turn, in a process of its own,
-with one thread. CPU time is the median of the rounds, of what takes long that of one; memory is
-the peak beside the masks. Surface distances must be those of the library. All of it takes about
-half an hour, most of it that of other libraries on large scans.
+All contestants measure each pair of synthetic masks (`scenes`) in turn, in one process per pair,
+with one thread. CPU time is the median over rounds (a single one if it takes long); memory is the
+peak beyond the masks. Surface distances must equal those of surface-distance. The whole takes about
+half an hour, most of it spent in other libraries on large scans.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from tests.bench.scenes import ISO, ITEMS, LARGE, LONG, SCAN, LabelMaps, Mask, b
 
 TOLERANCE_MM = 2.0
 ROUNDS = 5
-ENOUGH_S = 3.0  # of one contestant and one item
-MOST_GIB = 10  # memory that a contestant may take
+ENOUGH_S = 3.0  # stop repeating once a contestant has taken this long on an item
+MOST_GIB = 10  # memory limit of a contestant
 
 
 class Cost(NamedTuple):
-    """Of one call; ``ms`` is infinite where memory was not enough."""
+    """CPU milliseconds and peak MiB of one call; infinite if memory did not suffice."""
 
-    ms: float  # CPU
+    ms: float
     mib: float
 
 
@@ -70,7 +70,7 @@ PEERS = [name for name in CONTESTANTS if name not in OURS]
 
 
 def note(text: str) -> None:
-    """What is under way, beside the tables."""
+    """Report progress on stderr, apart from the tables."""
     print(text, end="", file=sys.stderr, flush=True)
 
 
@@ -79,25 +79,25 @@ def keep(values: dict[str, Any], name: str, call: Callable[[], Any]) -> None:
 
 
 def same(name: str, got: dict[str, float], expected: dict[str, float]) -> None:
-    """End the bench where a surface metric is not that of the library."""
+    """Raise `ValueError` if a surface metric differs from that of the library."""
     for metric, value in expected.items():
         if not abs(value - got[metric]) <= 1e-9 * max(1.0, value):
             raise ValueError(f"{name}: {metric} is {got[metric]}, that of the library is {value}")
 
 
 def compete(name: str) -> dict[str, Cost]:
-    """Cost of one call by contestant; ours must agree with the library."""
+    """Return the cost of one call by contestant; raises if our values differ from the library."""
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_GIB << 30, MOST_GIB << 30))
     reference, prediction, spacing = ITEMS[name]()
-    pair = reference.copy(), prediction.copy(), spacing  # zeros never written to are not in memory
+    pair = reference.copy(), prediction.copy(), spacing  # untouched pages of zeros are not resident
     small = (*np.ones((2, 8, 8, 8), np.bool_), spacing)
     times: dict[str, list[float]] = {}
     peak: dict[str, float] = {}
     values: dict[str, Any] = {}
     note(f"{name}:")
     for contestant, call in CONTESTANTS.items():
-        call(*small)  # imports, and compiles
+        call(*small)  # import and compile
         start = process_time()
         try:
             peak[contestant] = peak_mib(partial(keep, values, contestant, partial(call, *pair)))
@@ -127,7 +127,7 @@ def compete(name: str) -> dict[str, Cost]:
 
 
 def compared(items: list[str]) -> None:
-    """Print a row an item, and one for those of native and those of large size together."""
+    """Print one row per item, and the sums over items of native size and of large size."""
     head = [f"{name} ms" for name in CONTESTANTS]
     line(["masks, z x y x x", *head, "over surface-distance", "over the fastest peer", "MiB"])
     print("|---|" + "---:|" * (len(CONTESTANTS) + 3))
@@ -167,10 +167,10 @@ def all_labels(maps: LabelMaps, threads: int = 1) -> dict[int, dict[str, float]]
 
 
 def one_pass(shape: tuple[int, int, int]) -> tuple[float, float, float]:
-    """CPU seconds of the library label by label, of the one pass; peak MiB of the latter."""
+    """Return CPU seconds of the library and of one pass over all labels, and the latter's MiB."""
     warnings.simplefilter("ignore")
     maps = body(shape)
-    found = all_labels(maps)  # compiles
+    found = all_labels(maps)  # compile
     peak = peak_mib(partial(all_labels, maps))
     taken = cpu_ms(partial(all_labels, maps), ROUNDS)
     library = 0.0
@@ -184,7 +184,7 @@ def one_pass(shape: tuple[int, int, int]) -> tuple[float, float, float]:
 
 
 def cpu_ms(call: Callable[[], object], rounds: int = 3) -> float:
-    """Median CPU time of ``call``, in milliseconds."""
+    """Return the median CPU time of ``call`` in milliseconds."""
     taken = []
     for _ in range(rounds):
         start = process_time()
@@ -194,7 +194,7 @@ def cpu_ms(call: Callable[[], object], rounds: int = 3) -> float:
 
 
 def growth() -> list[list[str]]:
-    """CPU time over voxels of one organ, and over the number of labels and lesions of a scan."""
+    """Measure CPU time by voxels of an organ, and by number of labels and lesions in a scan."""
     rows = []
 
     def grows(what: str, call: Callable[[], object], rounds: int = 3) -> None:
@@ -203,7 +203,7 @@ def growth() -> list[list[str]]:
 
     for size in (50, 100, 200, 300):
         pair: tuple[Mask, Mask] = organ((size, size, size), 8)
-        ours("numba", *pair, ISO)  # compiles
+        ours("numba", *pair, ISO)  # compile
         grows(f"metrics of an organ in {size}^3 voxels", partial(ours, "numba", *pair, ISO))
     for organs in (4, 24, 64):
         maps = body((150, 256, 256), organs)
@@ -218,7 +218,7 @@ def growth() -> list[list[str]]:
 
 
 def table_of_objects(labels: LabelMaps) -> None:
-    """Tell lesions apart and measure each."""
+    """Separate the lesions and describe each."""
     entry: dict[str, Any] = {
         "id": "L01",
         "name": "Lesions",
@@ -235,9 +235,9 @@ def table_of_objects(labels: LabelMaps) -> None:
 
 
 def threads(shape: tuple[int, int, int]) -> list[float]:
-    """Best wall seconds of the one pass with one and with two threads, in turn."""
+    """Return the best wall-clock seconds of one pass with one and with two threads."""
     maps = body(shape)
-    all_labels(maps)  # compiles
+    all_labels(maps)  # compile
     walls: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3 * ROUNDS):
         for number, taken in walls.items():

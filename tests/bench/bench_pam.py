@@ -1,12 +1,12 @@
-"""Time and memory of PAM's propagation beside the released flow without any optimisation.
+"""Benchmark PAM's propagation against an unoptimised implementation of the released flow.
 
     python -m tests.bench.bench_pam                       # full size, as in docs/pam.md; minutes
     python -m tests.bench.bench_pam --threads 2
     python -m tests.bench.bench_pam --weights FOLDER      # DSC on the phantoms as well
 
-The network has the released size and weights from a rule, with heads fitted so that it follows the
-object of the recorded volume (``tests/pam/golden``). Each flow runs in a process of its own, one
-after the other. `released` has to give the yardstick's mask, or the script ends with an error.
+The network has the released size and deterministic synthetic weights, with heads fitted so that it
+follows the object of the recorded volume (``tests/pam/golden``). Each flow runs in its own process,
+one after the other. The script ends with an error if `released` does not give the yardstick's mask.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PHANTOMS = ("ct-organs", "ct-liver-tumours", "ct-low-contrast", "mr-glioma")
 
 
 class Case(NamedTuple):
-    """A CT of integers, its slice spacing in mm, guiding slice, prompt and true mask."""
+    """A CT volume (z, y, x), its slice spacing in mm, guiding slice, prompt and reference mask."""
 
     volume: NDArray[np.int16]
     spacing: float
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
 
 def recorded() -> Case:
-    """The volume that the heads were fitted on: an object through all of its 24 slices."""
+    """Return the volume that the heads were fitted on, whose object spans all 24 slices."""
     with (
         np.load(GOLDEN / "propagation.npz") as file,
         np.load(Path(__file__).with_name("pam_truth.npz")) as more,
@@ -63,7 +63,7 @@ def recorded() -> Case:
 
 
 def full_size() -> PropMask:
-    """PropMask with the weights of the recorded run."""
+    """Return PropMask with the weights of the recorded run."""
     weights = filled(read_inventory()["propmask"])
     with np.load(GOLDEN / "propagation.npz") as file:
         heads = {key: file[key] for key in file if key.startswith("readout/")}
@@ -100,7 +100,7 @@ def dsc(a: Mask, b: Mask) -> float:
 
 
 class Cost(NamedTuple):
-    """CPU seconds, those among them that the system took, for memory; MiB beside what is given."""
+    """CPU seconds, the system time among them, and peak MiB beyond the input."""
 
     seconds: float
     system: float
@@ -109,16 +109,16 @@ class Cost(NamedTuple):
 
     @property
     def own(self) -> float:
-        """CPU seconds without those of the system, whose price of memory varies by machine."""
+        """CPU seconds without system time, in which the cost of memory varies between machines."""
         return self.seconds - self.system
 
 
 def measure(flow: str, threads: int) -> Cost:
-    """Run a flow once; volume and weights do not count as its memory."""
+    """Run a flow once; the memory of volume and weights is not counted."""
     torch.set_num_threads(threads)
     network, case = full_size(), recorded()
     run = partial(FLOWS[flow], network, case)
-    with torch.inference_mode():  # the libraries below torch set themselves up
+    with torch.inference_mode():  # initialises the libraries that torch uses
         pam_yardstick.forward(
             network, *(torch.zeros(1, 1, 64, 64),) * 2, torch.zeros(1, 1, 1, 64, 64)
         )
@@ -131,7 +131,7 @@ def measure(flow: str, threads: int) -> Cost:
 
 
 def on_phantoms(weights: Path) -> dict[str, float]:
-    """Mean DSC of both presets over all objects of a few phantoms, with trained weights."""
+    """Return the mean DSC of two presets over all objects of a few phantoms."""
     network = files.read(weights, PropMask)
     found: dict[str, list[float]] = {"released": [], "rigorous": []}
     for recipe in PHANTOMS:
@@ -158,7 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     truth = recorded().truth
     costs: dict[str, list[Cost]] = {flow: [] for flow in FLOWS}
-    for _ in range(options.rounds):  # flow by flow, so that a slow minute of the machine hits all
+    for _ in range(options.rounds):  # interleaved, against slow minutes of the machine
         for flow, found in costs.items():
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 found.append(pool.apply(measure, (flow, options.threads)))

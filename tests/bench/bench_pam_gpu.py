@@ -1,12 +1,12 @@
-"""PAM's propagation on a GPU beside the released flow without any optimisation, on the same GPU.
+"""Benchmark PAM's propagation on a GPU against an unoptimised implementation of the released flow.
 
     python -m tests.bench.bench_pam_gpu                # full size, as in docs/pam.md; minutes
     python -m tests.bench.bench_pam_gpu --device cpu --objects 2 --counts 1 2 --rounds 1
 
-Network and volume are those of `bench_pam`; a scan's objects are the one that it has, as often as
-asked. The yardstick takes them one at a time, and in what torch takes for single precision (tf32 on
-a GPU that has it), as the released code does. Three tables: all flows with the same objects, more
-and more objects together, and what the forward pass reaches of the rate of a plain matrix product.
+Network and volume are those of `bench_pam`; the volume's object is repeated as often as asked. Like
+the released code, the yardstick takes one object at a time, in torch's default single precision
+(tf32 on a GPU that has it). The script prints three tables: all flows with the same objects, a
+growing number of objects, and the throughput of the forward pass relative to a matrix product.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Flow = Callable[[PropMask, Case, int], list[Mask]]
 
 
 class Cost(NamedTuple):
-    """Least seconds of several rounds, peak MiB beside volume and weights, and the masks."""
+    """Minimum seconds over several rounds, peak MiB beyond volume and weights, and the masks."""
 
     seconds: float
     mib: float
@@ -41,7 +41,7 @@ class Cost(NamedTuple):
 
 
 def yardstick(network: PropMask, case: Case, objects: int) -> list[Mask]:
-    """One object after the other."""
+    """Propagate one object after the other."""
     asked = case.volume, case.guide, case.prompt, case.spacing
     return [pam_yardstick.propagate(network, *asked) for _ in range(objects)]
 
@@ -55,7 +55,7 @@ def together(
     precision: Precision = "float32",
     batch: int = 64,
 ) -> list[Mask]:
-    """All objects together."""
+    """Propagate all objects together."""
     scan = Scan(case.volume, (case.spacing, 1.0, 1.0), "CT")
     states = [State(scan, case.guide, case.prompt, PRESETS[name]) for _ in range(objects)]
     device = next(network.parameters()).device
@@ -74,7 +74,7 @@ FLOWS: dict[str, Flow] = {
 
 
 def measure(flow: Flow, network: PropMask, case: Case, number: int, rounds: int) -> Cost:
-    """Run a flow, after one object to warm up, and keep the best of the rounds."""
+    """Run a flow, after one object to warm up, and keep the fastest round."""
     flow(network, case, 1)
     masks: list[Mask] = []
 
@@ -91,16 +91,16 @@ def measure(flow: Flow, network: PropMask, case: Case, number: int, rounds: int)
     seconds = []
     for _ in range(rounds):
         start = perf_counter()
-        run()  # masks are on the CPU in the end, so nothing is still under way
+        run()  # ends with masks on the CPU, so that no synchronisation is needed
         seconds.append(perf_counter() - start)
     return Cost(min(seconds), mib, masks)
 
 
 def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[tuple[str, ...]]:
-    """Rows of all flows.
+    """Yield the rows of all flows.
 
-    An error ends them if masks in its precision are not the yardstick's, or if bfloat16 moves the
-    DSC of a preset by more than 0.002.
+    Raises `SystemExit` if the masks of `released` in tf32 differ from the yardstick's, or if
+    bfloat16 changes the DSC of a preset by more than 0.002.
     """
     first: Cost | None = None
     truths: dict[str, float] = {}
@@ -128,7 +128,7 @@ def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[t
 def counts(
     network: PropMask, case: Case, numbers: Sequence[int], rounds: int
 ) -> Iterator[tuple[str, ...]]:
-    """Rows of the fastest two flows by the number of objects that a scan has."""
+    """Yield the rows of the two fastest flows by number of objects in the scan."""
     for name in ("released, bfloat16", "rigorous, bfloat16"):
         for number in numbers:
             cost = measure(FLOWS[name], network, case, number, rounds)
@@ -137,9 +137,10 @@ def counts(
 
 @torch.inference_mode()
 def rates(network: PropMask, guides: int, slices: int, side: int) -> Iterator[tuple[str, ...]]:
-    """Rows of the forward pass and of a product of square matrices of ``side``, by precision.
+    """Yield throughput of the forward pass and of a matrix product, by precision.
 
-    ``slices`` beside each of ``guides`` guiding slices, all at once.
+    The forward pass takes ``slices`` adjacent slices for each of ``guides`` guiding slices at once;
+    the matrices are ``side`` x ``side``.
     """
     device = next(network.parameters()).device
     image, mask = torch.rand(2, guides, 1, 224, 224, device=device)
@@ -175,7 +176,7 @@ def _seconds(run: Callable[[], object], device: torch.device, rounds: int = 5) -
 
 
 def table(head: str, rows: Iterator[tuple[str, ...]]) -> None:
-    """Print rows below their head as they come."""
+    """Print each row below ``head`` as soon as it is available."""
     print(f"\n{head}\n|---|" + "---:|" * (head.count("|") - 2))
     for row in rows:
         print("| " + " | ".join(row) + " |", flush=True)

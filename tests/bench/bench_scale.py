@@ -1,10 +1,10 @@
-"""What the workflow itself costs, and how its memory grows, on a generated study of 44 datasets.
+"""Benchmark the workflow's own CPU time and memory on a generated study of 44 datasets.
 
     python -m tests.bench.bench_scale            # make scale; minutes on two cores
     python -m tests.bench.bench_scale collect    # one part of it: dag, shard, score, collect
 
-CPU seconds, user and system, of a process and its children, and its peak memory: wall time says
-little on a machine that does other things. docs/scale.md tells what was found.
+Reports the CPU seconds (user and system) of a process with its children, and its peak memory. Wall
+time says little on a busy machine. docs/scale.md gives the results.
 """
 
 import os
@@ -32,11 +32,11 @@ SNAKEMAKE += ["--cores", "1", "--nocolor", "--quiet", "rules"]
 PAMBENCH = [sys.executable, "-m", "benchmark"]
 TRIVIAL = {"box": {"adapter": "box-fill", "prompt": "box3d"}}
 WORK_S = 100.0
-"""A shard of 100 objects of one second each."""
+"""Assumed work of a shard: 100 objects of one second each."""
 
 
 class Cost(NamedTuple):
-    """CPU seconds of a command with all that it started, peak memory (MiB) of any of it."""
+    """CPU seconds of a command with its children, the largest peak memory (MiB), and its output."""
 
     seconds: float
     memory: float
@@ -53,7 +53,10 @@ sys.exit(code)
 
 
 def measure(command: Sequence[str]) -> Cost:
-    """Run a command, below a small process: the peak of its parent would count as its own."""
+    """Run a command in a child of a small process.
+
+    The peak memory of a process includes that of its parent at the fork.
+    """
     done = subprocess.run(
         [sys.executable, "-S", "-c", _WATCH, *command],
         stdout=subprocess.PIPE,
@@ -74,13 +77,13 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """An empty working directory."""
+    """Change to an empty temporary directory for the duration of the block."""
     with tempfile.TemporaryDirectory() as made, chdir(made):
         yield Path(made)
 
 
 def dag() -> None:
-    """Plan the study of the paper on 1, 2, 4 and 8 eighths of its datasets."""
+    """Plan the study of the paper on an eighth, a quarter, half and all of its datasets."""
     paper = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text(encoding="utf-8"))
     print("| datasets | jobs | CPU s | memory of Snakemake, MiB |\n|---|---|---|---|")
     for count in (6, 11, 22, 44):
@@ -93,7 +96,7 @@ def dag() -> None:
 
 
 def shard() -> None:
-    """Run a trivial method over a shard of 100 objects, command by command, without Snakemake."""
+    """Run a trivial method on a shard of 100 objects, one command at a time, without Snakemake."""
     with folder() as here:
         _small_dataset(here)
         content = {"study": "small", "datasets": ["A.yaml"], "methods": {"box": TRIVIAL["box"]}}
@@ -166,7 +169,7 @@ def score() -> None:
     for scans in (25, 50, 100, 200):
         with folder():
             planned = _planned(1)
-            entry = planned.entries["D41"]  # 16 structures a scan
+            entry = planned.entries["D41"]  # 16 structures per scan
             names = [f"scan-{n:03d}" for n in range(scans)]
             scale_study.Shard(entry, names, len(entry.labels)).write(planned, 0)
             at = {"dataset": entry.id, "shard": 0}
@@ -188,7 +191,7 @@ def score() -> None:
 
 
 def collect() -> None:
-    """Collect, and check, the study of ten methods on a growing share of the scans."""
+    """Collect and check a study of ten methods on a growing share of the scans."""
     print("| score rows | collect: CPU s, MiB | check: CPU s, MiB | scores.parquet, MB |")
     print("|---|---|---|---|")
     for share in (0.0625, 0.125, 0.25, 0.5):

@@ -1,13 +1,13 @@
-"""SegVol over a scan: work shared between objects, beside one window and one object at a time.
+"""Benchmark SegVol with work shared between objects against one window and object at a time.
 
     python -m tests.bench.bench_segvol             # the table, as in docs/methods.md
-    python -m tests.bench.bench_segvol --full      # the published size of the network; a GPU's work
+    python -m tests.bench.bench_segvol --full      # the published size of the network, for a GPU
 
-Made scans, random weights: time does not depend on them. One window and one object at a time in two
-ways: with the operations of the released modules (attention written out, transposed convolutions),
-and in our network, which tells what the sharing alone brings. All ways run in turns in one process,
-and must give the same logits. Time is that of the CPU on one thread, or wall-clock
-on the GPU if there is one.
+Scans are synthetic and weights random, since time does not depend on them. One window and object at
+a time is measured twice: with the operations of the released modules (explicit attention,
+transposed convolutions), and with our network, to isolate the effect of sharing. All variants run
+in turn in one process and must give the same logits. Time is CPU time on one thread, or wall-clock
+time on a GPU if there is one.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Found = list[tuple[Box, NDArray[np.float32]] | None]
 def scan(
     shape: tuple[int, int, int], objects: int, seed: int
 ) -> tuple[NDArray[np.float32], list[Box]]:
-    """Noise, and boxes of an eighth to a quarter of the scan along each axis."""
+    """Return noise and boxes of an eighth to a quarter of the scan along each axis."""
     rng = np.random.default_rng(seed)
     image = rng.random(shape, dtype=np.float32)
     boxes: list[Box] = []
@@ -47,7 +47,7 @@ def scan(
 
 
 class Focused(torch.nn.Module):
-    """The network, whose answers are set to no beyond the box: as a trained one's would be."""
+    """The network with negative logits outside the box, as a trained network would give."""
 
     def __init__(self, network: SegVolNet) -> None:
         """Wrap ``network``."""
@@ -56,12 +56,12 @@ class Focused(torch.nn.Module):
         self.embedded = 0
 
     def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        """Pass on, and count."""
+        """Embed and count the windows."""
         self.embedded += len(windows)
         return self.network.embed(windows)
 
     def decode(self, embeddings: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """Decode, then keep the inside of each box."""
+        """Decode; raise the logits inside each box and set those outside to -10."""
         logits = self.network.decode(embeddings, boxes)
         for answer, box in zip(logits, boxes.long().tolist(), strict=True):
             z0, y0, x0, z1, y1, x1 = box
@@ -73,24 +73,24 @@ class Focused(torch.nn.Module):
 
 
 class AsReleased(SegVolNet):
-    """The same network by the operations of the authors' code, which write out what they compute.
+    """The same network with the operations of the authors' code.
 
-    MONAI's ViT and their decoder hold each matrix of attention, and upscale by modules.
+    MONAI's ViT and the authors' decoder materialise every attention matrix, and upscale by modules.
     """
 
     def __init__(self, network: SegVolNet) -> None:
-        """Take the values of ``network``."""
+        """Copy the weights of ``network``."""
         super().__init__(network.size)
         self.load_state_dict(network.state_dict())
         self.mask_decoder.upscaled = self._upscaled  # type: ignore[method-assign]
 
     def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        """Embed with attention written out."""
+        """Embed with explicit attention."""
         with sdpa_kernel(SDPBackend.MATH):
             return super().embed(windows)
 
     def decode(self, embeddings: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """Decode with attention written out."""
+        """Decode with explicit attention."""
         with sdpa_kernel(SDPBackend.MATH):
             return super().decode(embeddings, boxes)
 
@@ -103,7 +103,7 @@ class AsReleased(SegVolNet):
 def one_by_one(
     network: Focused, image: NDArray[np.float32], boxes: Sequence[Box], device: str
 ) -> Found:
-    """As released: nothing is kept from one object to the next, one window at a time."""
+    """Segment as released: one window at a time, with nothing shared between objects."""
     found: Found = []
     for box in boxes:
         found += ZoomOutZoomIn(network, image, network.size.window, device=device).logits([box])
@@ -113,13 +113,13 @@ def one_by_one(
 def together(
     network: Focused, image: NDArray[np.float32], boxes: Sequence[Box], device: str
 ) -> Found:
-    """As the adapter does it."""
+    """Segment as the adapter does."""
     zoom = ZoomOutZoomIn(network, image, network.size.window, device=device, batch=4)
     return list(zoom.logits(boxes))
 
 
 def largest_difference(first: Found, second: Found) -> float:
-    """Largest difference of two lists of logits; infinite where crops differ."""
+    """Return the largest difference of two lists of logits; infinite if crops differ."""
     differences = [0.0]
     for one, other in zip(first, second, strict=True):
         if one is None or other is None or one[0] != other[0]:
@@ -136,7 +136,7 @@ def measure(
     asked: argparse.Namespace,
     device: str,
 ) -> None:
-    """Print a row of the table."""
+    """Print one row of the table; raises `SystemExit` if the logits differ."""
     released, ours = networks
     image, boxes = scan(shape, asked.objects, seed=asked.objects)
     clock = process_time if device == "cpu" else perf_counter

@@ -1,9 +1,9 @@
-"""The released flow of PAM's propagation without any optimisation: what `bench_pam` measures by.
+"""The released flow of PAM's propagation without any optimisation, the yardstick of `bench_pam`.
 
-Written from the facts of the released code (github.com/czifan/PAM, ``infer/infer.py``), with the
-weights of our network in torch's plain layers: keys and values repeated for each slice, attention
-as three matrix products in memory, all neighbours of a round in one call, five upsampled maps
-averaged and compared class by class, one object and one slice at a time elsewhere.
+Follows the released code (github.com/czifan/PAM, ``infer/infer.py``), with the weights of our
+network in torch's plain layers: keys and values are repeated for each slice, attention matrices are
+materialised, all neighbours of a round go through one call, the five upsampled maps are averaged
+and compared class by class, and everything else is done one object and one slice at a time.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ SIZE, RATIO, LEAST, THICKNESS, MOST = 224, 1.25, 16, 20.0, 10
 
 
 def attend(layer: CrossAttention, x: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """One row of ``x``, ``image`` and ``mask`` [N, C, h, w] a slice, each with its own guide."""
+    """Apply cross-attention of ``x`` to its guides, all [N, C, h, w]; returns the new ``x``."""
     queries, keys, values = (part.flatten(2).mT for part in (x, image, mask))
     queries, keys, values = layer.query(queries), layer.key(keys), layer.value(values)
     energy = torch.einsum("nqc,nkc->nqk", queries, keys)
@@ -34,14 +34,14 @@ def attend(layer: CrossAttention, x: Tensor, image: Tensor, mask: Tensor) -> Ten
 
 
 def blocks(stage: nn.Module, x: Tensor) -> Tensor:
-    """Convolution, instance norm and leaky ReLU of each block of a stage."""
+    """Apply convolution, instance norm and leaky ReLU of each block of a stage."""
     for block in cast(Iterable[Block], stage):
         x = F.leaky_relu(nn.InstanceNorm2d.forward(block.norm, block.conv(x)), 0.01, inplace=True)
     return x
 
 
 def encode(encoder: Encoder, x: Tensor) -> list[Tensor]:
-    """Features at each resolution, the finest first."""
+    """Return the features at each resolution, finest first."""
     features = []
     for stage in encoder.stages:
         x = blocks(stage, x)
@@ -50,7 +50,7 @@ def encode(encoder: Encoder, x: Tensor) -> list[Tensor]:
 
 
 def decode(decoder: Decoder, features: list[Tensor]) -> list[Tensor]:
-    """Logits at each resolution but the coarsest, the finest first."""
+    """Return the logits at each resolution except the coarsest, finest first."""
     *skips, x = features
     logits = []
     layers = zip(decoder.ups, decoder.stages, decoder.heads, reversed(skips), strict=True)
@@ -62,7 +62,7 @@ def decode(decoder: Decoder, features: list[Tensor]) -> list[Tensor]:
 
 
 def forward(network: PropMask, image: Tensor, mask: Tensor, adjacent: Tensor) -> list[Tensor]:
-    """Logits of B x N slices; guides [B, 1, H, W], ``adjacent`` [B, N, 1, H, W]."""
+    """Return the logits of B * N slices; guides [B, 1, H, W], ``adjacent`` [B, N, 1, H, W]."""
     assert network.mask_encoder is not None
     number = adjacent.shape[1]
     features = encode(network.encoder, adjacent.flatten(0, 1))
@@ -75,7 +75,7 @@ def forward(network: PropMask, image: Tensor, mask: Tensor, adjacent: Tensor) ->
 
 
 def vote(logits: list[Tensor]) -> NDArray[np.int64]:
-    """[B * N, SIZE, SIZE]: the class of the larger mean of all scales."""
+    """Return the class with the largest mean over all scales, [B * N, SIZE, SIZE]."""
     scales = [
         F.interpolate(scale, (SIZE, SIZE), mode="bilinear", align_corners=True) for scale in logits
     ]
@@ -84,7 +84,7 @@ def vote(logits: list[Tensor]) -> NDArray[np.int64]:
 
 
 class Object:
-    """One object on its way: votes and counts of the whole volume."""
+    """State of the propagation of one object: votes and counts over the whole volume."""
 
     def __init__(
         self, volume: NDArray[np.int16], index: int, prompt: NDArray[np.bool_], spacing: float
@@ -100,7 +100,7 @@ class Object:
         self.window = centre - width // 2, centre + width // 2
 
     def grey(self, z: int) -> NDArray[np.uint8]:
-        """A slice in its window, stretched to its own extremes."""
+        """Return a windowed slice, stretched to its own extremes, as uint8."""
         clipped = np.clip(self.volume[z], *self.window)
         spread = int(clipped.max()) - int(clipped.min())
         if not spread:
@@ -108,7 +108,7 @@ class Object:
         return np.asarray((clipped - clipped.min()) / spread * 255).astype(np.uint8)
 
     def crop(self, z: int) -> tuple[int, int, int]:
-        """First row, first column and side of the square around a guiding mask."""
+        """Return first row, first column and side of the square around a guiding mask."""
         rows, columns = np.nonzero(self.votes[z] > 0)
         y0, y1, x0, x1 = rows.min(), rows.max(), columns.min(), columns.max()
         side = max(int(RATIO * max(y1 - y0, x1 - x0)), LEAST)
@@ -117,23 +117,23 @@ class Object:
         return y, x, side
 
     def cut(self, image: NDArray[Any], square: tuple[int, int, int]) -> NDArray[Any]:
-        """The square out of an image, black where it leaves it."""
+        """Crop a square from an image, padded with zeros."""
         y, x, side = square
         part = image[y : y + side, x : x + side]
         return np.pad(part, [(0, side - length) for length in part.shape])
 
     def image(self, z: int, square: tuple[int, int, int]) -> Tensor:
-        """What the network is shown, [1, SIZE, SIZE]."""
+        """Return the network's input image, [1, SIZE, SIZE]."""
         scaled = resize_linear(torch.from_numpy(self.cut(self.grey(z), square))[None], SIZE)
         return (scaled.float() - 127.5) * torch.tensor(1 / 127.5)
 
     def mask(self, z: int, square: tuple[int, int, int]) -> Tensor:
-        """The guiding mask, [1, SIZE, SIZE]."""
+        """Return the guiding mask, [1, SIZE, SIZE]."""
         likely = self.cut(self.votes[z] / self.counts[z], square)
         return (resize_nearest(torch.from_numpy(likely)[None], SIZE) > 0.5).float()
 
     def guides(self, started: bool) -> list[int]:
-        """Guiding slices of the next round."""
+        """Return the guiding slices of the next round."""
         if not started:
             return [self.index]
         seen = self.counts.nonzero()[0]
@@ -141,12 +141,12 @@ class Object:
         return [z for z in ends if 0 < z < len(self.volume) - 1 and self.votes[z].sum() > 0]
 
     def neighbours(self, guide: int) -> list[int]:
-        """Slices within reach of a guide."""
+        """Return the slices within reach of a guide."""
         around = range(max(guide - self.reach, 0), min(guide + self.reach + 1, len(self.volume)))
         return [z for z in around if z != guide]
 
     def round(self, network: PropMask, guides: list[int]) -> None:
-        """Predict all neighbours of the guides in one call, short lists filled up."""
+        """Predict all neighbours of the guides in one call; short lists repeat their last slice."""
         squares = [self.crop(guide) for guide in guides]
         lists = [self.neighbours(guide) for guide in guides]
         longest = max(map(len, lists))
@@ -168,7 +168,7 @@ class Object:
                 self.counts[z] += 1
 
     def result(self) -> NDArray[np.bool_]:
-        """Union of all predictions; components that do not touch the prompt taken out."""
+        """Return the union of all predictions, without components that do not touch the prompt."""
         union = self.votes > 0
         labels, number = ndimage.label(union)
         for label in range(1, number + 1):

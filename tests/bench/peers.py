@@ -1,4 +1,4 @@
-"""Other libraries, as a user would call them for surface metrics of one object."""
+"""Other libraries, called as a user would for the surface metrics of one object."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Spacing = tuple[float, float, float]
 def surface_distance(
     tolerance_mm: float, reference: Mask, prediction: Mask, spacing: Spacing
 ) -> dict[str, float]:
-    """NSD, HD95, HD, ASD."""
+    """Return NSD, HD95, HD and ASD."""
     import surface_distance as sd
 
     distances = sd.compute_surface_distances(reference, prediction, spacing)
@@ -25,7 +25,7 @@ def surface_distance(
 
 
 def monai(tolerance_mm: float, reference: Mask, prediction: Mask, spacing: Spacing) -> None:
-    """NSD, HD95, ASD, of boundary voxels."""
+    """Compute NSD, HD95 and ASD between boundary voxels."""
     import torch
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance
     from monai.metrics.surface_dice import compute_surface_dice
@@ -40,7 +40,7 @@ def monai(tolerance_mm: float, reference: Mask, prediction: Mask, spacing: Spaci
 
 
 def medpy(reference: Mask, prediction: Mask, spacing: Spacing) -> None:
-    """HD95, ASSD, of boundary voxels."""
+    """Compute HD95 and ASSD between boundary voxels."""
     from medpy.metric import binary
 
     binary.hd95(prediction, reference, voxelspacing=spacing)
@@ -48,7 +48,7 @@ def medpy(reference: Mask, prediction: Mask, spacing: Spacing) -> None:
 
 
 def simpleitk(reference: Mask, prediction: Mask, spacing: Spacing) -> None:
-    """HD95, mean and maximum of the contours' distances; the recipe of its notebook 34."""
+    """Compute HD95, mean and maximum distance of the contours, as in SimpleITK's notebook 34."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -57,7 +57,7 @@ def simpleitk(reference: Mask, prediction: Mask, spacing: Spacing) -> None:
         image = sitk.GetImageFromArray(mask.astype(np.uint8))
         image.SetSpacing(spacing[::-1])
         distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-        distances.append(sitk.Abs(distance))  # a view of it does not keep it alive
+        distances.append(sitk.Abs(distance))  # an array view does not keep it alive
         contours.append(sitk.GetArrayFromImage(sitk.LabelContour(image)) > 0)
     maps = [sitk.GetArrayViewFromImage(distance) for distance in distances]
     pooled = np.concatenate([maps[0][contours[1]], maps[1][contours[0]]])

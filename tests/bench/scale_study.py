@@ -1,4 +1,4 @@
-"""A generated study with the datasets, shards and counts of the paper's: its tables, no images."""
+"""Tables of a generated study with the paper's datasets, shards and counts, without images."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ from benchmark.tables import write_table
 DATASETS = tuple(f"D{number:02d}" for number in range(1, 45))
 SHAPE = (8, 24, 24)
 GLOMERULI = 33729
-"""Objects of D44, the only dataset whose instances are counted in a publication."""
+"""Objects of D44, the only dataset with a published number of instances."""
 SCANS = {"D03": 1014, "D04": 1014, "D27": 100, "D29": 17, "D40": 62}
-"""Where the catalogue leaves the number of scans open: labelled studies as published."""
+"""Number of labelled studies as published, for entries of the catalogue without it."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Scans of a dataset and objects of one of its scans, at least one a structure."""
+    """Number of scans of a dataset, and of objects per scan (at least one per structure)."""
 
     entry: Dataset
     scans: int
@@ -36,7 +36,7 @@ class Count:
 
 
 def counts(share: float = 1.0) -> list[Count]:
-    """Real numbers of scans and objects, or a share of the scans."""
+    """Return the real numbers of scans and objects, or ``share`` of the scans."""
     found = []
     for name in DATASETS:
         entry = catalogue.load(name)
@@ -47,7 +47,7 @@ def counts(share: float = 1.0) -> list[Count]:
 
 
 def study(folder: Path, methods: Mapping[str, Any], **more: Any) -> Study:
-    """Write a study over local copies of the 44 entries to ``folder`` and read it."""
+    """Write a study of local copies of the 44 entries to ``folder`` and read it."""
     for count in counts():
         entry = count.entry
         content = {
@@ -68,9 +68,9 @@ def study(folder: Path, methods: Mapping[str, Any], **more: Any) -> Study:
 
 
 def write(planned: Study, share: float) -> int:
-    """Write the tables of all shards, as if all had been predicted and scored; returns the objects.
+    """Write the tables of all shards as if predicted and scored; returns the number of objects.
 
-    The working directory is that of the study. Methods of equal settings share their tables.
+    The working directory is that of the study. Methods with equal settings share their tables.
     """
     total = 0
     for count in counts(share):
@@ -90,7 +90,7 @@ _MASK = Mask.of(np.ones((4, 10, 10)), offset=(2, 5, 5), shape=SHAPE)
 
 
 class Shard:
-    """The tables of one shard: every object is the same block on a grid of `SHAPE`."""
+    """Tables of one shard, in which every object is the same block on a grid of `SHAPE`."""
 
     def __init__(self, entry: Dataset, scans: list[str], each: int) -> None:
         self.entry, self.scans = entry, scans
@@ -107,7 +107,7 @@ class Shard:
         self.objects = self.objects.assign(dataset=entry.id, patient=self.objects["scan"])
 
     def write(self, planned: Study, shard: int) -> None:
-        """Write prepared tables, prompts, and for each run masks, times and scores."""
+        """Write the prepared tables, prompts, and the masks, times and scores of each run."""
         at = {"dataset": self.entry.id, "shard": shard}
         write_table(self.images(), prepare.IMAGES, _path(paths.IMAGES, at))
         mask = _MASK.to_row()

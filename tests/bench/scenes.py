@@ -1,4 +1,4 @@
-"""Made masks for the benches: lesions, organs, vessels, and a scan of 40 labels."""
+"""Synthetic masks for the benchmarks: lesions, organs, vessels, and a scan with 40 labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +13,14 @@ LabelMaps = NDArray[np.uint8]
 
 
 def ball(shape: tuple[int, ...], centre: tuple[float, ...], radii: tuple[float, ...]) -> Mask:
-    """An ellipsoid, in voxels."""
+    """Return an ellipsoid on a grid of ``shape``; centre and radii in voxels."""
     axes = np.ogrid[tuple(slice(0, size) for size in shape)]
     terms = [((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True)]
     return np.asarray(terms[0] + terms[1] + terms[2] <= 1)
 
 
 def organ(shape: tuple[int, int, int], seed: int) -> tuple[Mask, Mask]:
-    """A lobed ellipsoid of three fifths of ``shape``, and the same with a wavy border."""
+    """Return a lobed ellipsoid of three fifths of ``shape``, and the same with a wavy border."""
     rng = np.random.default_rng(seed)
     axes: Any = np.ogrid[tuple(slice(-1, 1, complex(size)) for size in shape)]
     z, y, x = ((axis / 0.6) ** 2 for axis in axes)
@@ -36,7 +36,7 @@ def organ(shape: tuple[int, int, int], seed: int) -> tuple[Mask, Mask]:
 
 
 def vessels(shape: tuple[int, int, int], seed: int) -> tuple[Mask, Mask]:
-    """Random walks of 2 and of 3 voxels radius, the second without its last quarter."""
+    """Return random walks of radius 2 and 3 voxels, the second without its last quarter."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((2, *shape), np.bool_)
     stamps = [ball((9, 9, 9), (4, 4, 4), (r, r, r)) for r in (2, 3)]
@@ -53,7 +53,7 @@ def vessels(shape: tuple[int, int, int], seed: int) -> tuple[Mask, Mask]:
 
 
 def lesions(shape: tuple[int, int, int], number: int, seed: int) -> tuple[Mask, Mask]:
-    """Balls of 3 to 10 voxels; the prediction moves each by up to two voxels."""
+    """Return balls of radius 3 to 10 voxels, and the same moved by up to two voxels each."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((2, *shape), np.bool_)
     for _ in range(number):
@@ -86,7 +86,7 @@ def noise(shape: tuple[int, ...], coarse: int, rng: np.random.Generator) -> NDAr
 
 
 def body(shape: tuple[int, int, int], organs: int = 14, seed: int = 0) -> LabelMaps:
-    """Reference and prediction, (2, z, y, x): organs, 10 vertebrae, 12 ribs, 4 vessels."""
+    """Return reference and prediction, (2, z, y, x): organs, 10 vertebrae, 12 ribs, 4 vessels."""
     rng = np.random.default_rng(seed)
     size = np.array(shape)
     maps = np.zeros((2, *shape), np.uint8)

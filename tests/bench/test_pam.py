@@ -1,4 +1,4 @@
-"""`released` gives the masks of the yardstick that the benchmark measures it by."""
+"""The preset `released` gives the same masks as the benchmark's yardstick."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The benchmark on a GPU runs, here on the CPU with a small network, and its flows agree."""
+"""The GPU benchmark, run on the CPU with a small network: its flows agree."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The registry: names, refusals, and that listing loads no heavy library."""
+"""The registry: names, refusals, and listing methods without heavy imports."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Entries of the catalogue: strict, and with a digest of what a stage depends on."""
+"""Catalogue entries: strict validation, and digests of what a stage depends on."""
 
 from collections.abc import Callable
 from pathlib import Path

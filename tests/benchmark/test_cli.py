@@ -1,4 +1,4 @@
-"""The command line: what it lists, and how it tells a mistake."""
+"""The command line: its help, and its messages for mistakes."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""From the shards of a study to its long tables, and whether too much was lost."""
+"""From the shards of a study to its tables, and the check of how much was lost."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page of datasets is what the entries say."""
+"""The page of datasets matches the catalogue."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Digests depend on content alone."""
+"""Digests depend only on content."""
 
 import hashlib
 import subprocess

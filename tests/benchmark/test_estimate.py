@@ -1,4 +1,4 @@
-"""An estimate is counts times rates: held against sums by hand."""
+"""An estimate is counts times rates, against sums by hand."""
 
 import csv
 from pathlib import Path

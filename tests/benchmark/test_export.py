@@ -1,4 +1,4 @@
-"""Export against the label files themselves: the oracle's masks must lie where the labels lie."""
+"""Export against the label files: the oracle's masks must lie where the labels lie."""
 
 import os
 import shutil

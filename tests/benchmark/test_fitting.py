@@ -1,4 +1,4 @@
-"""Methods that learn: what they are handed, and what they are asked."""
+"""Methods that learn: the cases they are given, and the prompts they are asked."""
 
 import sys
 from collections.abc import Iterator, Sequence

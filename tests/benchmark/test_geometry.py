@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Grids against SimpleITK's own arithmetic: DICOMOrient and TransformIndexToPhysicalPoint."""
+"""Grids against SimpleITK's DICOMOrient and TransformIndexToPhysicalPoint."""
 
 from dataclasses import dataclass, replace
 from itertools import permutations, product

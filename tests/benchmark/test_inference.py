@@ -1,4 +1,4 @@
-"""Whatever a method does, every prompt ends in a row that says what became of it."""
+"""Every prompt ends in a row with its status, whatever the method does."""
 
 import sys
 import weakref

@@ -1,4 +1,4 @@
-"""Label maps taken apart, against numpy looking at one label at a time; boxes and their algebra."""
+"""Splitting of label maps against numpy, one label at a time; boxes and their algebra."""
 
 from typing import Any
 

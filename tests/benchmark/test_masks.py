@@ -1,4 +1,4 @@
-"""The compact mask against plain dense arrays."""
+"""The compact mask against dense arrays."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What prompts cost, and that what was told differently is not compared as if the same."""
+"""Costs of prompts, and refusal to compare results of different prompts as if equal."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sizes of lesions against closed forms, and the patients they are of."""
+"""Sizes of lesions against closed-form results, and their assignment to patients."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Objects of a label map; the independent source is scikit-image's labelling."""
+"""Objects of a label map against scikit-image's connected components."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Phantoms against closed forms, the catalogue, SimpleITK and lifelines."""
+"""Phantoms against closed-form results, the catalogue, SimpleITK and lifelines."""
 
 import subprocess
 import sys

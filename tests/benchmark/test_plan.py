@@ -1,4 +1,4 @@
-"""What a plan tells before anything is fetched, and the commands on datasets."""
+"""The plan printed before anything is fetched, and the commands on datasets."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Prompts against a plain loop over dense arrays, and against the authors' own choices."""
+"""Prompts against a plain loop over dense arrays, and the authors' own choices."""
 
 import subprocess
 import sys

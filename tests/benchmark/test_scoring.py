@@ -1,4 +1,4 @@
-"""The whole expected grid is scored, with the values of full dense arrays."""
+"""All expected cells are scored, with the same values as dense arrays give."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

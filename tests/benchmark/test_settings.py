@@ -1,4 +1,4 @@
-"""Strict settings: what is refused, and what the refusal says."""
+"""Strict settings: what they refuse, and with what message."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal

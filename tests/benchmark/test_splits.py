@@ -1,4 +1,4 @@
-"""The split: no patient on both sides, in no dataset of a collection, whatever else is there."""
+"""The split: no patient on both sides, across all datasets of a collection."""
 
 from typing import Any
 

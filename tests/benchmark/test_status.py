@@ -1,4 +1,4 @@
-"""How far a study is, from files that a made study left at each moment."""
+"""The status of a study, from the files that it leaves at each moment."""
 
 import os
 from collections.abc import Callable

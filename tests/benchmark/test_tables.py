@@ -1,4 +1,4 @@
-"""Tables are written under their schema, whole or not at all."""
+"""Tables are written with their schema, completely or not at all."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""The section `training` of a study: which runs it stands for, and what it refuses."""
+"""The section `training` of a study: the runs it defines, and what it refuses."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

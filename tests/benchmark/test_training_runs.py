@@ -1,4 +1,4 @@
-"""The table of training runs, by hand: of the cases held back, whatever the model."""
+"""The table of training runs, over held-back cases, against values by hand."""
 
 import shutil
 from collections.abc import Collection

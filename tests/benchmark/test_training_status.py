@@ -1,4 +1,4 @@
-"""How far trainings are, from files that they left at each moment."""
+"""The status of trainings, from the files that they leave at each moment."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Volumes and their files; the independent source is what SimpleITK itself reads and writes."""
+"""Volumes and their files against what SimpleITK reads and writes."""
 
 import math
 import subprocess

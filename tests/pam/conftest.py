@@ -1,4 +1,4 @@
-"""Networks of the released size, filled by a rule, as the recorded outputs were made with."""
+"""Deterministic synthetic weights of the released size, with which outputs were recorded."""
 
 import csv
 import hashlib
@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 class Entry(NamedTuple):
-    """A name of the released state dict; ``alias_of`` is empty or the first name of its tensor."""
+    """A key of the released state dict; ``alias_of`` is the tensor's first key, if not this one."""
 
     key: str
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ def read_inventory() -> dict[str, list[Entry]]:
 
 @pytest.fixture(scope="session")
 def inventory() -> dict[str, list[Entry]]:
-    """All names of the released state dicts, in order."""
+    """Return the entries of the released state dicts by network, in order."""
     return read_inventory()
 
 
@@ -75,5 +75,5 @@ def filled(entries: list[Entry]) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def released_weights(inventory: dict[str, list[Entry]]) -> Callable[[str], dict[str, torch.Tensor]]:
-    """A state dict as the authors' class gives it, aliases included, filled by the rule."""
+    """Return a function that makes a network's released-style state dict, aliases included."""
     return lambda network: filled(inventory[network])

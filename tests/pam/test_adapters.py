@@ -1,4 +1,4 @@
-"""PAM as three methods, with small networks of random weights: the contract, not the quality."""
+"""PAM's three methods with small random networks: the contract, not the quality."""
 
 from collections.abc import Sequence
 from pathlib import Path

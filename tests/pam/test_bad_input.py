@@ -1,4 +1,4 @@
-"""What each method makes of bad input: a message that says what to do, or a sensible mask."""
+"""Bad input to each method: a helpful message or a sensible mask."""
 
 from dataclasses import replace
 from typing import Any

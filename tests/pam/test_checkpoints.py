@@ -1,4 +1,4 @@
-"""Checkpoints: every tensor of a released file has its place, and nothing else is accepted."""
+"""Checkpoints: every tensor of a released file is used, and nothing else is accepted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The configuration of the networks; reading it needs no torch."""
+"""The configuration of the networks, which can be read without torch."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Contours against closed forms: Pick's theorem, rectangles, discs."""
+"""Contours against closed-form results: Pick's theorem, rectangles, discs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The file of a network is found among others, whatever they hold."""
+"""The file of a network is found among other files."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""PAM as a method that learns: what it reads, where it starts, that it can be killed."""
+"""PAM as a method that learns: its cases, its starting weights, and recovery from kills."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""docs/pam.md: its Python runs as it stands, one block after the other, from a bare checkout."""
+"""docs/pam.md: its Python blocks run in order, from a bare checkout."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings of the propagation: presets, checks, reach."""
+"""Settings of the propagation: presets, validation, reach."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Propagation against properties and by hand; `test_propagation_golden` has the recorded runs."""
+"""Propagation by properties and by hand; `test_propagation_golden` has the recorded runs."""
 
 import pickle
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Preset `tutorial` against recorded runs of the released code: nothing may differ."""
+"""The preset `tutorial` equals recorded runs of the released code exactly."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Resizing: closed forms and torch in double precision; bits are held by the recorded images."""
+"""Resizing against closed-form results and torch in double precision."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A generated study: score, time and failure tables of any size, with pixels for the panels."""
+"""A generated study of any size: scores, times, failures, and images for the panels."""
 
 import shutil
 import sys
@@ -43,7 +43,7 @@ def make_study(
 ) -> Path:
     """Write ``root``/results/generated and ``root``/data; returns the study's folder.
 
-    The first ``shown`` datasets have images, which may be shown.
+    The first ``shown`` datasets have images, and a licence that allows showing them.
     """
     rng = np.random.default_rng(7)
     ids = [f"D{i + 1:02d}" for i in range(datasets)]
@@ -149,7 +149,7 @@ def make_study(
 
 
 def _prepared(folder: Path, ids: list[str]) -> None:
-    """Images and objects of the datasets: more types and objects than have scores."""
+    """Write the tables of images and objects, with more types and objects than have scores."""
     rng = np.random.default_rng(3)
     images, objects = [], []
     for d, dataset in enumerate(ids):
@@ -181,7 +181,7 @@ def _prepared(folder: Path, ids: list[str]) -> None:
 
 
 def statistics(folder: Path, **settings: Any) -> None:
-    """Run every analysis on the tables of a study's folder."""
+    """Run every analysis on the tables in a study's folder."""
     chosen = AnalysisSettings(resamples=100, **settings)
     for name, analysis in ANALYSES.items():
         paths = {table: folder / f"{table}.parquet" for table in analysis.takes}
@@ -279,19 +279,19 @@ def _pixels(root: Path, dataset: str, methods: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a study of three datasets, two methods and the oracle."""
+    """Return the folder of a study of three datasets, two methods and the oracle."""
     return make_study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="session")
 def made() -> Callable[..., Path]:
-    """Give `make_study`."""
+    """Return `make_study`."""
     return make_study
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A headless browser without a graphics card; skips where none is installed."""
+    """Yield a headless browser without GPU; skip the test if none is installed."""
     path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("no Chromium on PATH")
@@ -302,5 +302,5 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-if __name__ == "__main__":  # to look at the figures: python conftest.py FOLDER DATASETS METHODS
+if __name__ == "__main__":  # to inspect the figures: python conftest.py FOLDER DATASETS METHODS
     make_study(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,6 +1,6 @@
-"""Every figure at any number of datasets and methods, from tables of the size of a real study.
+"""Draws every figure for any number of datasets and methods, from tables of realistic size.
 
-To look at them: ``python -m tests.reports.extremes FOLDER [FIGURE]`` writes a picture of each.
+To inspect them: ``python -m tests.reports.extremes FOLDER [FIGURE]`` writes a picture of each.
 """
 
 import sys
@@ -37,7 +37,7 @@ from reports.panels import Answer, Case
 from reports.style import Look, looks
 
 SIZES = [(3, 2), (44, 12)]
-"""Datasets and methods."""
+"""Numbers of datasets and methods."""
 
 METHODS = (
     *("PAM-2DBox", "MedSAM", "PAM-2DMask", "SegVol", "PAM-3DBox", "nnU-Net", "SAM2-box"),
@@ -253,7 +253,7 @@ DRAWN: dict[str, Callable[[int, int], Figure]] = {
     "fig6c": _training(fig6c, "transfer"),
     "fig6d": _training(fig6d, "ablation", "ablation_overall", "ablation_tests"),
 }
-"""By the name of the figure: how it is drawn at a number of datasets and methods."""
+"""Functions that draw each figure, given numbers of datasets and methods."""
 
 if __name__ == "__main__":
     from reports.style import styled

@@ -1,4 +1,4 @@
-"""Figures of the analyses, from small tables: the artists hold what the tables say."""
+"""Figures of the analyses, from small tables: their artists match the tables."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report in a real browser: what its script does, without a network."""
+"""The report in a real browser, without a network: what its script does."""
 
 import html as escapes
 import json

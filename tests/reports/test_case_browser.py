@@ -1,4 +1,4 @@
-"""The case browser in a real browser, by mouse and keys, without a network."""
+"""The case browser in a real browser, by mouse and keyboard, without a network."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Which cases the browser holds, and that what it holds is what the files say."""
+"""Which cases the browser holds, and that their content matches the files."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""At 3 and at 44 datasets: nothing overlaps, nothing leaves the page, no text is too small."""
+"""Figures at 3 and at 44 datasets: no overlap, nothing off the page, no text too small."""
 
 from itertools import combinations
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/figures.md: its commands and its code run, its table is that of the code."""
+"""docs/figures.md: its commands and code run, and its table matches the code."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The folded tables of the report say what the scores say."""
+"""The collapsible tables of the report match the scores."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The ledger on studies whose numbers are known."""
+"""The ledger on studies with known numbers."""
 
 import re
 import shutil

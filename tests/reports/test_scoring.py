@@ -1,4 +1,4 @@
-"""What the report says of how the scores were made, and of cells without a prediction."""
+"""The report's notes on scoring rules and on cells without a prediction."""
 
 import shutil
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Supplementary tables: what is in the files is what the tidy tables say."""
+"""Supplementary tables: the files match the tidy tables."""
 
 import re
 from collections.abc import Callable

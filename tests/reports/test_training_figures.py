@@ -1,4 +1,4 @@
-"""Fig. 6, from small tables of training runs: the artists hold what the tables say."""
+"""Fig. 6, from small tables of training runs: its artists match the tables."""
 
 from itertools import product
 from typing import Any

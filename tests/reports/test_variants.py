@@ -1,4 +1,4 @@
-"""The table of variants says what the scores say."""
+"""The table of variants matches the scores."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small study in a folder of its own, and Snakemake to run it."""
+"""A small study in its own folder, and Snakemake to run it."""
 
 import subprocess
 import sys
@@ -108,7 +108,7 @@ class WrongShape(Adapter):
 
 @dataclass(frozen=True)
 class Workplace:
-    """A working directory with two local datasets, own methods and a study file."""
+    """A working directory with two local datasets, user-defined methods and a study file."""
 
     folder: Path
 
@@ -138,7 +138,7 @@ class Workplace:
         )
 
     def rerun(self, study: Path, *targets: str) -> set[str]:
-        """Names of the rules that a run would start now."""
+        """Return the names of the rules that a run would execute now."""
         done = self.run(study, "--dry-run", *targets)
         assert done.returncode == 0, done.stderr
         lines = (done.stdout + done.stderr).splitlines()
@@ -162,7 +162,7 @@ class Workplace:
 
 @pytest.fixture(scope="session")
 def make_workplace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Workplace]:
-    """Give a function that makes a workplace with two datasets of two scans each."""
+    """Return a function that makes a workplace with two datasets of two scans each."""
 
     def make() -> Workplace:
         place = Workplace(tmp_path_factory.mktemp("workplace"))
@@ -177,7 +177,7 @@ def make_workplace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Wor
 
 
 def entry(name: str) -> dict[str, Any]:
-    """Catalogue entry of a local dataset in the workplace."""
+    """Return the catalogue entry of a local dataset in the workplace."""
     return {
         "id": name,
         "name": f"Local {name}",

@@ -1,6 +1,6 @@
-"""What can happen to a run: each fault strikes at a moment of the run and leaves it to its rerun.
+"""Faults of a workflow run. Each strikes at a random moment; a rerun then has to recover.
 
-The moment is a number of files that the run has written, and a share of a second after that.
+A moment is a number of files that the run has written, plus a fraction of a second.
 """
 
 import contextlib
@@ -22,15 +22,20 @@ FOLDERS = (".", "results", "data")
 
 
 class SkippedError(Exception):
-    """The fault cannot be made on this machine; the message says why."""
+    """The fault cannot be simulated on this machine; the message says why."""
 
 
 @dataclass
 class Disturbed:
-    """A study that is about to run.
+    """A study that is about to run and be disturbed.
 
-    ``told``: what the fault was; ``refused``: what a run printed that was started while the fault
-    went on, and that had to refuse; ``closing``: what is to be done at the end of the round.
+    Attributes:
+        place: working directory.
+        study: study file.
+        chance: source of randomness.
+        closing: clean-up at the end of the round.
+        told: description of the fault.
+        refused: output of runs that were started during the fault and had to refuse.
     """
 
     place: Workplace
@@ -41,7 +46,7 @@ class Disturbed:
     refused: list[str] = field(default_factory=list)
 
     def rerun(self) -> str:
-        """Run again in the plainest way, and give what it printed; empty if it ended well."""
+        """Rerun the workflow without options; returns its output, or "" if it succeeded."""
         command = self.place.command(self.study, "--", TARGET)
         run = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
@@ -49,23 +54,23 @@ class Disturbed:
         return run.stdout + run.stderr if run.returncode else ""
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the workflow in a session of its own."""
+        """Start the workflow in its own process session."""
         command = self.place.command(self.study, *arguments, "--", TARGET)
         silent = subprocess.DEVNULL
         return subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
 
     def written(self) -> list[Path]:
-        """Files that the workflow has written, in the order of their names."""
+        """Return the files that the workflow has written, sorted by name."""
         found = (path for name in ("data", "results") for path in self.inside(name))
         return sorted(path for path in found if path.suffix in (".parquet", ".json"))
 
     def inside(self, name: str) -> Iterator[Path]:
-        """All files below a folder of the place."""
+        """Yield all files below a folder of the working directory."""
         for folder, _, names in os.walk(self.place.folder / name):
             yield from (Path(folder) / each for each in names)
 
     def await_moment(self, run: subprocess.Popen[bytes]) -> None:
-        """Wait for a random moment of the run, or for its end."""
+        """Wait until a random moment of the run, or its end."""
         more, later = self.chance.randrange(12), self.chance.random()
         before = len(self.written())
         self.told = f"{more} files and {later:.2f} s into the run"
@@ -75,13 +80,13 @@ class Disturbed:
             time.sleep(later)
 
     def jobs(self, run: subprocess.Popen[bytes]) -> list[int]:
-        """Processes of `pambench` that the run has started and that are still there."""
+        """Return the ids of the run's `pambench` processes that are still alive."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 mine = os.getsid(int(process.name)) == run.pid
                 command = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has ended in the meantime
                 continue
             if mine and any(word.endswith(b"bin/pambench") for word in command[:2]):
                 found.append(int(process.name))
@@ -89,16 +94,16 @@ class Disturbed:
 
 
 def kill(run: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a run and all its jobs."""
+    """Send SIGKILL to a run and all its jobs."""
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
 
 
 def kill_when(place: Workplace, study: Path, moment: Callable[[], bool], *targets: str) -> bool:
-    """Start the workflow and kill it with all its jobs once ``moment`` has come.
+    """Start the workflow, and kill it with all its jobs once ``moment()`` is true.
 
-    Tells whether it was still running then. It leaves Snakemake's lock behind.
+    Returns whether it was still running then. Snakemake's lock stays behind.
     """
     with (place.folder / "killed.log").open("w", encoding="utf-8") as file:
         run = subprocess.Popen(
@@ -113,14 +118,14 @@ def kill_when(place: Workplace, study: Path, moment: Callable[[], bool], *target
 
 
 def kill_all(case: Disturbed) -> None:
-    """SIGKILL to the workflow and all its jobs."""
+    """Send SIGKILL to the workflow and all its jobs."""
     run = case.start()
     case.await_moment(run)
     kill(run)
 
 
 def kill_workflow(case: Disturbed) -> None:
-    """SIGKILL to Snakemake alone: its jobs go on while the rerun starts the same ones."""
+    """Send SIGKILL to Snakemake alone: its jobs go on while the rerun starts the same ones."""
     run = case.start()
     case.await_moment(run)
     run.kill()
@@ -128,7 +133,7 @@ def kill_workflow(case: Disturbed) -> None:
 
 
 def kill_job(case: Disturbed) -> None:
-    """SIGKILL to one job; Snakemake tries it once more."""
+    """Send SIGKILL to one job; Snakemake tries it once more."""
     run = case.start()
     case.await_moment(run)
     while run.poll() is None:
@@ -140,7 +145,7 @@ def kill_job(case: Disturbed) -> None:
 
 
 def two_workflows(case: Disturbed) -> None:
-    """A second workflow on the same folder, as it is or without regard to the lock."""
+    """Start a second workflow on the same folder, with or without ``--nolock``."""
     first = case.start()
     case.await_moment(first)
     bold = case.chance.random() < 0.5
@@ -151,7 +156,7 @@ def two_workflows(case: Disturbed) -> None:
 
 
 def clock(case: Disturbed) -> None:
-    """A clock that jumps: files of the run get times of up to ten years ago, or ahead."""
+    """Let the clock jump: move the times of some files by up to ten years, back or ahead."""
     run = case.start()
     case.await_moment(run)
     files = case.written()
@@ -160,13 +165,13 @@ def clock(case: Disturbed) -> None:
         try:
             moved = path.stat().st_mtime + jump
             os.utime(path, (moved, moved))
-        except FileNotFoundError:  # Snakemake has deleted it before its job
+        except FileNotFoundError:  # Snakemake deletes outputs before their job starts
             continue
     run.wait(PATIENCE_S)
 
 
 def damage(case: Disturbed) -> None:
-    """A file of the workflow is cut, emptied, zeroed in part, or has a bit flipped."""
+    """Truncate, empty or partly zero a file of the workflow, or flip a bit in it."""
     run = case.start()
     case.await_moment(run)
     if case.chance.random() < 0.5:
@@ -194,7 +199,7 @@ def _spoil(path: Path, chance: random.Random) -> str:
 
 
 def full_disk(case: Disturbed) -> None:
-    """The disk fills up during the run, and later has room again."""
+    """Fill the disk during the run, and free it later."""
     name = case.chance.choice(FOLDERS)
     folder = _on_a_small_disk(case, case.place.folder / name)
     run = case.start()
@@ -212,12 +217,12 @@ def full_disk(case: Disturbed) -> None:
 
 
 def read_only(case: Disturbed) -> None:
-    """A folder that cannot be written to, and later can."""
+    """Make a folder read-only, and writable again later."""
     name = case.chance.choice(FOLDERS)
     case.told = f"the folder {name}"
     folder = case.place.folder / name
     folder.mkdir(exist_ok=True)
-    if os.getuid() == 0:  # whom no mode of a folder keeps out
+    if os.getuid() == 0:  # root ignores file modes
         _on_a_small_disk(case, folder)
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
         case.refused.append(case.rerun())
@@ -229,7 +234,7 @@ def read_only(case: Disturbed) -> None:
 
 
 def _on_a_small_disk(case: Disturbed, folder: Path) -> Path:
-    """Put a small disk under ``folder`` until the end of the round; its content stays."""
+    """Mount a small disk at ``folder``, with its content, until the end of the round."""
     if os.getuid() != 0:
         raise SkippedError("only root can mount a small disk")
     aside = folder.with_name(f"{folder.name}.aside")

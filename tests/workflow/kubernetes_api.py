@@ -1,7 +1,7 @@
-"""A played Kubernetes: the few calls of its API that the executor makes; jobs run on this machine.
+"""A fake Kubernetes API with the calls that the executor makes; jobs run on this machine.
 
-A job is refused as Kubernetes refuses it: for mounts at one place, for a mount without its volume,
-and for a request of a GPU whose limit differs.
+As in Kubernetes, a job is refused if two mounts have the same path, a mount lacks its volume, or
+the request and the limit of GPUs differ.
 """
 
 import json
@@ -19,7 +19,7 @@ GPU = "nvidia.com/gpu"
 
 @dataclass
 class Cluster:
-    """What was asked of the cluster. ``asked``: verb, API group and resource of each call."""
+    """State of the fake cluster; ``asked`` holds verb, API group and resource of each call."""
 
     namespace: str
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Cluster:
     deleted: set[str] = field(default_factory=set)
 
     def submit(self, job: dict[str, Any]) -> None:
-        """Start the command of the job's container in an empty folder, as its image would."""
+        """Start the command of the job's container in an empty folder, as in its image."""
         (container,) = job["spec"]["template"]["spec"]["containers"]
         empty = tempfile.mkdtemp()
         name = job["metadata"]["name"]
@@ -42,12 +42,12 @@ class Cluster:
         )
 
     def exit_code(self, name: str) -> int | None:
-        """Exit status of a job, None while it runs."""
+        """Return the exit status of a job, or None while it runs."""
         return self.running[name].poll()
 
 
 def refusal(job: dict[str, Any]) -> str | None:
-    """Tell why Kubernetes would not take the job."""
+    """Return why Kubernetes would refuse the job, or None."""
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     places = [mount["mountPath"] for mount in container["volumeMounts"]]
@@ -63,7 +63,7 @@ def refusal(job: dict[str, Any]) -> str | None:
 
 
 def serve(cluster: Cluster) -> ThreadingHTTPServer:
-    """Give a server of ``cluster`` on a free port of this machine; the caller runs it."""
+    """Return a server of ``cluster`` on a free local port; the caller runs it."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -104,7 +104,7 @@ def serve(cluster: Cluster) -> ThreadingHTTPServer:
                     self.answer(json.loads(body or b"{}"), 201 if verb == "create" else 200)
 
         def named(self, path: str) -> tuple[str, str, str]:
-            """Group, resource (with a subresource) and name of a path of the namespace."""
+            """Return API group, resource (with subresource) and name of a path in the namespace."""
             before, _, after = path.partition(f"/namespaces/{cluster.namespace}/")
             group = before.split("/")[2] if before.startswith("/apis/") else ""
             resource, name, sub, *_ = [*after.split("/"), "", ""]
@@ -116,12 +116,12 @@ def serve(cluster: Cluster) -> ThreadingHTTPServer:
 
 
 def status(code: int | None) -> dict[str, int]:
-    """Status of a job."""
+    """Return the status of a job with exit code ``code``."""
     return {} if code is None else {"succeeded": 1} if code == 0 else {"failed": 1}
 
 
 def pod(job: str, code: int | None) -> dict[str, Any]:
-    """The pod of a job."""
+    """Return the pod of a job with exit code ``code``."""
     state = {"running": {}} if code is None else {"terminated": {"exitCode": code}}
     told = {"name": "snakemake", "image": "", "imageID": "", "ready": True, "restartCount": 0}
     return {

@@ -1,8 +1,8 @@
-"""A soak: rounds of one fault each, at random moments, over a tiny study.
+"""Soak test: rounds of a tiny study, each with one fault at a random moment.
 
-A plain rerun after the fault has to end with the scores of an undisturbed run, or in a refusal that
-names a file to delete, which the soak then does. Anything else fails: other scores, a traceback, a
-run without an end. ``make soak N=50``; a round depends on its seed alone, so that a failure can be
+A plain rerun after the fault must give the scores of an undisturbed run, or refuse with the name of
+a file to delete, which the test then does. Different scores, a traceback or a hang fail the round.
+Run it with ``make soak N=50``. A round depends on its seed alone, so that a failure can be
 repeated: ``make soak N=1 SEED=17``.
 """
 
@@ -28,15 +28,18 @@ TAILS = (
     ("data/A/objects.parquet", "results"),
     ("data", "results", ".snakemake"),
 )
-"""What is taken away from a finished study before a round, so that there is something to run."""
+"""Parts of a finished study that are deleted before a round, so that there is work to do."""
 
 
 class SoakError(Exception):
-    """A round that ended in none of the permitted ways."""
+    """A round did not end in one of the permitted ways."""
 
 
 def make_place(folder: Path, *, least: bool = False) -> Workplace:
-    """A study of one dataset in two shards under two methods, or one and one; not yet run."""
+    """Return a study, not yet run, of one dataset in two shards with two methods.
+
+    With ``least``, it has one shard and one method.
+    """
     place = Workplace(folder)
     (folder / "mymethods.py").write_text(METHODS, encoding="utf-8")
     for number in (1, 2, 3):
@@ -51,7 +54,7 @@ def make_place(folder: Path, *, least: bool = False) -> Workplace:
 
 
 def undisturbed(folder: Path, *, least: bool = False) -> Workplace:
-    """The same, run without any fault."""
+    """Return the study of `make_place` after an undisturbed run."""
     place = make_place(folder, least=least)
     run = place.run(folder / "small.yaml", "--", TARGET)
     if run.returncode:
@@ -60,13 +63,14 @@ def undisturbed(folder: Path, *, least: bool = False) -> Workplace:
 
 
 def play(finished: Workplace, fault: str, seed: int, folder: Path, tails: int = len(TAILS)) -> str:
-    """Play one round in ``folder``, which must not exist; tell what the fault was and how it ended.
+    """Run one round in ``folder``, which must not exist; returns the fault and the outcome.
 
-    ``tails``: how much of the finished study may be taken away before, 1 being the least.
+    ``tails`` is the number of `TAILS` to choose from, which delete increasingly much of the study.
+    Raises `SoakError` if the round fails.
     """
     chance = random.Random(f"{fault} {seed}")
     shutil.copytree(finished.folder, folder, symlinks=True)
-    for pattern in TAILS[min(chance.randrange(tails), chance.randrange(tails))]:  # mostly little
+    for pattern in TAILS[min(chance.randrange(tails), chance.randrange(tails))]:  # mostly short
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     with contextlib.ExitStack() as closing:
@@ -87,7 +91,7 @@ def play(finished: Workplace, fault: str, seed: int, folder: Path, tails: int = 
 
 
 def recover(case: Disturbed, finished: Workplace) -> str:
-    """Run again as a user would, following what refusals say, until the scores are there."""
+    """Rerun as a user would, following the advice of refusals, until the scores are there."""
     steps: list[str] = []
     while len(steps) < 6:
         printed = case.rerun()
@@ -96,7 +100,7 @@ def recover(case: Disturbed, finished: Workplace) -> str:
                 pd.testing.assert_frame_equal(case.place.scores(), finished.scores())
             except AssertionError as error:
                 raise SoakError(f"OTHER SCORES: {error}") from None
-            except UserError as error:  # damaged after it was done
+            except UserError as error:  # damaged after it was written
                 printed = str(error)
             else:
                 return "; ".join([*steps, "equal scores"])
@@ -120,7 +124,7 @@ def _obey(printed: str, case: Disturbed) -> str:
 
 
 def main() -> None:
-    """Play the rounds; exit with 1 if any of them failed."""
+    """Run the rounds; exit with 1 if any of them failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0, help="of the first round")

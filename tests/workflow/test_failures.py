@@ -1,4 +1,4 @@
-"""Bad scans and bad methods are set aside with their reasons, and the study goes on."""
+"""Bad scans and bad methods are recorded with their reasons, and the study goes on."""
 
 from collections.abc import Callable
 

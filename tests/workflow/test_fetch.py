@@ -1,4 +1,4 @@
-"""Fetching in the workflow: never before it is asked for, again after a failure, no token kept."""
+"""Fetching in the workflow: only on request, again after a failure, without storing tokens."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A study through a played Kubernetes: what is submitted, what it may, and that it works."""
+"""A study on a fake Kubernetes: what is submitted, with which permissions, and its results."""
 
 import os
 import re

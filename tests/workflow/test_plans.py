@@ -1,4 +1,4 @@
-"""The studies that ship: their graph of jobs is built without a network, and stays small."""
+"""The shipped studies: their job graphs are built without a network, and stay small."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a change reruns: what depends on it, and nothing else."""
+"""A change reruns exactly what depends on it."""
 
 import re
 import shutil

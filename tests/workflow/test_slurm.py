@@ -1,4 +1,4 @@
-"""A study through a real Slurm of one node: GPUs are not shared, and a kill costs no result."""
+"""A study on a real one-node Slurm: GPUs are not shared, and a kill costs no result."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Each fault of the soak once, and kill after kill: what is run again ends with equal scores."""
+"""Each fault of the soak test once, and repeated kills: reruns end with equal scores."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A small study trains, scores and draws models of its own; killed in a training it goes on."""
+"""A small study trains, scores and draws its own models, and survives a kill in training."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

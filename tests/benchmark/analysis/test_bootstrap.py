@@ -1,4 +1,4 @@
-"""The hierarchical bootstrap: its interval holds the truth as often as it says."""
+"""The hierarchical bootstrap: coverage of its intervals."""
 
 from typing import Any
 

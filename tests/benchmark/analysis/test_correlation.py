@@ -1,4 +1,4 @@
-"""Correlations against scipy, closed forms and simulation."""
+"""Correlations against scipy, closed-form results and simulation."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""Times and interaction by hand, and against scipy."""
+"""Inference and interaction times against values by hand and scipy."""
 
 from pathlib import Path
 from typing import Any

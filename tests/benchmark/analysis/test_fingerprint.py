@@ -1,4 +1,4 @@
-"""The fingerprint of datasets, by hand; and from images to tables through the real stages."""
+"""Dataset fingerprints against values by hand, and from images through the real stages."""
 
 from collections.abc import Callable
 from pathlib import Path

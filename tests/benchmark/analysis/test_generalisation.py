@@ -1,4 +1,4 @@
-"""Recovery, gains and ablations by hand, from a table of training runs."""
+"""Recovery, gains and ablations from a table of training runs, against values by hand."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""ANOVA and equivalence against statsmodels, published values, closed forms, simulation."""
+"""ANOVA and equivalence tests against statsmodels, published values and simulation."""
 
 import numpy as np
 import pandas as pd

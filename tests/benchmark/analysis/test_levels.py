@@ -1,4 +1,4 @@
-"""Stability and thickness from tables with known truth."""
+"""Stability and thickness analyses on tables with known truth."""
 
 from typing import Any
 

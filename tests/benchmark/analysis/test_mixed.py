@@ -1,4 +1,4 @@
-"""The mixed model against the closed form of balanced data."""
+"""The mixed model against the closed-form solution for balanced data."""
 
 from typing import Any
 

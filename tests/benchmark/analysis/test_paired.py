@@ -1,4 +1,4 @@
-"""Paired and unpaired tests against published values of R, and scipy."""
+"""Paired and unpaired tests against scipy and published results of R."""
 
 import statistics
 

@@ -1,4 +1,4 @@
-"""Ranks by hand and against scipy."""
+"""Ranks against values by hand and scipy."""
 
 from typing import Any
 

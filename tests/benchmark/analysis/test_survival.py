@@ -1,4 +1,4 @@
-"""Survival against R's published output on lifelines' data sets, lifelines, and simulation."""
+"""Survival analysis against lifelines, published results of R and simulation."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Each table of each analysis has the columns that ``docs/analyses.md`` tells, whatever goes in."""
+"""Every analysis table has the columns documented in ``docs/analyses.md``, for any input."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Archives made on the fly, good and hostile."""
+"""Unpacking of valid and hostile archives."""
 
 import base64
 import hashlib

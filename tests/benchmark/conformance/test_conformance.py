@@ -1,4 +1,4 @@
-"""The conformance check: sound adapters pass, and each broken one fails by the right rule."""
+"""The conformance check: sound adapters pass, each broken one fails by the right rule."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Finished predictions, from files on disk to the table: `pambench score`."""
+"""`pambench score`: finished predictions, from files on disk to the table."""
 
 import re
 from pathlib import Path

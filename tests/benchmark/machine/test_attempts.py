@@ -1,4 +1,4 @@
-"""What is noted of a process that dies in a step of its job, in processes that do die."""
+"""Records of processes that die in a step of their job."""
 
 import signal
 import subprocess

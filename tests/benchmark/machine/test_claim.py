@@ -1,4 +1,4 @@
-"""Two processes that would make the same output at once."""
+"""Two processes that try to make the same output at once."""
 
 import fcntl
 import subprocess

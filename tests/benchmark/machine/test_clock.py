@@ -1,4 +1,4 @@
-"""Times ahead of the clock are brought back in their order; all others stay."""
+"""File times ahead of the clock are moved back in their order; others stay."""
 
 import os
 import time

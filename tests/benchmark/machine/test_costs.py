@@ -1,4 +1,4 @@
-"""What a method costs, against counts by hand."""
+"""Parameters, operations and memory of a method, against counts by hand."""
 
 import subprocess
 import sys

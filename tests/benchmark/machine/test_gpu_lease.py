@@ -1,4 +1,4 @@
-"""The lease of GPUs, between real processes, with a driver that is played by a script."""
+"""Leases of GPUs between real processes, with a scripted stand-in for the driver."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Networks compute in what the study says, and torch is left as it was."""
+"""Networks compute in the requested precision, and torch's settings are restored."""
 
 from collections.abc import Iterator
 

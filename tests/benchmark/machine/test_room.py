@@ -1,4 +1,4 @@
-"""What a full or read-only disk does: a refusal that says what to do, and never half a file."""
+"""Full and read-only disks: a refusal with advice, never a partial file."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Errors of a GPU, as torch and programs of other environments tell them: which end the job."""
+"""Which GPU errors, from torch and from other programs, end the job."""
 
 import pytest
 

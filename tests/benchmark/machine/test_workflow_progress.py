@@ -1,4 +1,4 @@
-"""The line of progress, from made records of a workflow and a clock that is set by hand."""
+"""The progress line, from generated workflow records and a mock clock."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Boundary-voxel metrics, each against the library whose definition it is."""
+"""Boundary-voxel metrics, each against the library that defines it."""
 
 import warnings
 from math import isnan

@@ -1,4 +1,4 @@
-"""Where the compiled code of the engine "numba" is kept: a read-only install, parallel jobs."""
+"""Where compiled code of the engine "numba" is cached: read-only installs, parallel jobs."""
 
 import os
 import shutil

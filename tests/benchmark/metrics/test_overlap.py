@@ -1,4 +1,4 @@
-"""Overlap metrics against sets of voxels, and the table of empty masks."""
+"""Overlap metrics against set operations on voxels, and the table of empty masks."""
 
 from math import isnan, nan
 

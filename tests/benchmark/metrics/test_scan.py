@@ -1,4 +1,4 @@
-"""All labels of a scan in one pass, against `score` label by label."""
+"""Scoring of all labels of a scan in one pass against `score` label by label."""
 
 from typing import Any
 

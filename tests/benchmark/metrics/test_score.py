@@ -1,4 +1,4 @@
-"""The parts together: every metric of an object, its description and the policy for empties."""
+"""All metrics of an object together, their descriptions, and the policy for empty masks."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Shape metrics against closed forms, scikit-image and hulls of every corner."""
+"""Shape metrics against closed-form results, scikit-image and brute-force hulls."""
 
 from itertools import product
 from math import pi, sqrt

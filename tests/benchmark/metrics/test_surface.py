@@ -1,4 +1,4 @@
-"""Surface metrics against the library on whole scans, a brute-force oracle and closed forms."""
+"""Surface metrics against surface-distance, a brute-force oracle and closed-form results."""
 
 import warnings
 from functools import cache

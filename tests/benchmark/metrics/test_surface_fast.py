@@ -1,4 +1,4 @@
-"""The fast engines against the library that defines the values, and what chooses between them."""
+"""The fast engines against the library that defines the values, and the choice between them."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""Datasets that are published as an image file and a label map a scan: paths as published.
+"""Published paths of datasets that consist of one image file and one label map per scan.
 
-For each dataset: structures in the order of their values, and for each scan its image, its label,
-its id and its patient.
+Each dataset has its structures in the order of their values, and for each scan its image, label, id
+and patient.
 """
 
 MSD = {
@@ -227,6 +227,6 @@ DECOYS = {
     "D41": ["WORD-V0.1.0/imagesTs/word_0099.nii.gz"],
     "D42": ["ACDC/database/training/patient001/patient001_4d.nii.gz"],
 }
-"""Files beside them that make no scan."""
+"""Other published files, which must not become scans."""
 CODES = {"D10": "IPL", "D13": "RAS", "D27": "LPS", "D32": "LPI", "D21": "RAS"}
-"""Orientation of the files, where the facts or habit tell; of the others LPS."""
+"""Orientation of the files where it is documented or customary; LPS for the others."""

@@ -1,4 +1,4 @@
-"""Datasets whose publication has a quirk: a small tree each, made as the quirk is."""
+"""Datasets with quirks in their published form: builders of a small file tree with each quirk."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ ACTIVITY: dict[str, Any] = {
 def pet(
     tree: Tree, root: str, study: str, patient: str = "PETCT_1"
 ) -> tuple[NDArray[np.float32], list[Dataset]]:
-    """A PET series with two half-lives between injection and scan, and its SUV."""
+    """Write a PET series two half-lives after injection; returns its SUV and headers."""
     dose = Dataset()
     dose.RadionuclideTotalDose = 320e6
     dose.RadionuclideHalfLife = 1800
@@ -96,7 +96,7 @@ def not_in_hounsfield_units(tree: Tree) -> None:
     tree.pair(image.format("coronacases_001"), mask.format("coronacases_001"), labels)
     tree.expect("coronacases_001", labels, names)
     eight = np.clip(grey(labels) + 100, 0, 255).astype(np.uint8)
-    for scan in ("radiopaedia_10_85902_1", "radiopaedia_10_85902_3"):  # series of one case
+    for scan in ("radiopaedia_10_85902_1", "radiopaedia_10_85902_3"):  # two series of one case
         tree.image(image.format(scan), eight)
         tree.image(mask.format(scan), labels)
         tree.expect(scan, labels, names, eight / 255 * 1500 - 1250, "radiopaedia_10")
@@ -376,7 +376,7 @@ def references_that_are_missing_or_wrong(tree: Tree) -> None:
         source = tree.series(f"{root}/CT_2", grey(liver), patient=patient)
         tree.segmentation(f"{root}/SEG_1/seg.dcm", source, segments, refer=refer)
         tree.scans[patient] = Expected(grey(liver), objects, patient)
-    root = "hcc_tace_seg/HCC_050/s"  # no reference, and two phases that fit
+    root = "hcc_tace_seg/HCC_050/s"  # no reference to a series, and two phases that fit
     tree.series(f"{root}/CT_1", grey(liver, 2), patient="HCC_050")
     source = tree.series(f"{root}/CT_2", grey(liver), patient="HCC_050")
     tree.segmentation(f"{root}/SEG_1/seg.dcm", source, segments, refer=False)

@@ -1,4 +1,4 @@
-"""OME-TIFF and OME-Zarr: blocks are what they are in the whole, in millimetres."""
+"""OME-TIFF and OME-Zarr: blocks equal the same part of the whole, in millimetres."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""DICOM segmentations written by highdicom, read on the grid of the image that SimpleITK gives."""
+"""DICOM segmentations written by highdicom, read on the image grid that SimpleITK gives."""
 
 from pathlib import Path
 from typing import Any

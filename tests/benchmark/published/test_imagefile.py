@@ -1,4 +1,4 @@
-"""NIfTI files with odd headers and values, written by the byte offsets of the standard."""
+"""NIfTI files with unusual headers and values, written by the byte offsets of the standard."""
 
 import gzip
 import os

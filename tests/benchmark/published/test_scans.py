@@ -1,4 +1,4 @@
-"""Which files make a scan."""
+"""Which files form a scan."""
 
 from collections.abc import Callable
 from pathlib import Path

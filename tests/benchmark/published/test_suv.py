@@ -1,4 +1,4 @@
-"""The factor from activity to SUV, computed by hand for each way in which headers tell it."""
+"""The factor from activity to SUV, by hand for each variant of DICOM headers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A transform a quirk, each on a small raster that has the quirk."""
+"""Each transform, on a small raster with the quirk that it corrects."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # mypy: untyped-calls-exclude=SimpleITK
-"""Small files in the formats that datasets are published in, of known content."""
+"""Builder of small files of known content in the formats in which datasets are published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ CELL = (4, 5, 6)
 
 
 def scene(*values: int) -> Labels:
-    """A block a value, in cells of their own, none a mirror image of another."""
+    """Return labels with one block per value, in separate cells, without mirror symmetry."""
     size = int(np.ceil(max(len(values), 8) ** (1 / 3)))
     labels = np.zeros([n * (size + 1) for n in CELL], dtype=np.uint8)
     for number, value in enumerate(values):
@@ -34,21 +34,21 @@ def scene(*values: int) -> Labels:
 
 
 def grey(labels: Labels, factor: int = 7) -> NDArray[np.int16]:
-    """An image that follows the labels, with a ramp along each axis, of even numbers."""
+    """Return an image of even numbers that follows the labels, with a ramp along each axis."""
     z, y, x = np.indices(labels.shape)
     ramp = 2 * (z + 3 * y + 5 * x)
     return (labels.astype(np.int16) * 2 * factor + ramp - 100).astype(np.int16)
 
 
 def uid(*names: object) -> str:
-    """A UID that depends on names alone."""
+    """Return a DICOM UID that depends on ``names`` alone."""
     digits = int(sha256("/".join(map(str, names)).encode()).hexdigest()[:16], 16)
     return f"1.2.826.0.1.3680043.8.498.{digits}"
 
 
 @dataclass
 class Expected:
-    """What is expected of a scan: the image as it is read, and each object's voxels."""
+    """What preparation should give for a scan: the image as read, and each object's voxels."""
 
     image: NDArray[Any]
     objects: dict[str, NDArray[np.bool_]]
@@ -58,7 +58,7 @@ class Expected:
 
 @dataclass
 class Tree:
-    """A tree of files below ``root``, and what is expected of its scans."""
+    """A tree of files below ``root``, with the expected content of its scans."""
 
     root: Path
     scans: dict[str, Expected] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Tree:
         patient: str | None = None,
         note: bool = False,
     ) -> None:
-        """Note a scan whose objects are one a label value."""
+        """Register the expected content of a scan with one object per label value."""
         objects = {f"{name}/1": labels == value for value, name in names.items()}
         present = {name: mask for name, mask in objects.items() if mask.any()}
         shown = grey(labels) if image is None else image
@@ -87,30 +87,30 @@ class Tree:
         spacing: tuple[float, float, float] = SPACING,
         origin: tuple[float, float, float] = ORIGIN,
     ) -> None:
-        """Write a canonical array as NIfTI, NRRD, MHA or MHD whose index axes run as ``code``."""
+        """Write an LPS array (z, y, x) as NIfTI, NRRD, MHA or MHD in the orientation ``code``."""
         picture = sitk.GetImageFromArray(array)
         picture.SetSpacing(spacing[::-1])
         picture.SetOrigin(origin)
         sitk.WriteImage(sitk.DICOMOrient(picture, code), str(self.place(path)))
 
     def raw(self, path: str, array: NDArray[Any], spacing: Sequence[float] = (1.0,) * 3) -> None:
-        """Write an array as it is, at the origin; a fourth axis is the first."""
+        """Write an array as it is, at origin 0; a fourth dimension is its first axis."""
         picture = sitk.GetImageFromArray(array, isVector=False)
         picture.SetSpacing((*spacing[::-1], *([1.0] * (array.ndim - 3))))
         sitk.WriteImage(picture, str(self.place(path)))
 
     def pair(self, image: str, label: str, labels: Labels, code: str = "LPS") -> None:
-        """Write an image and its label map on one grid."""
+        """Write an image and its label map on the same grid."""
         self.image(image, grey(labels), code)
         self.image(label, labels, code)
 
     def pictures(self, folder: str, stack: Labels, names: Sequence[str]) -> None:
-        """Write a grey picture a slice."""
+        """Write one greyscale picture per slice."""
         for name, plane in zip(names, stack, strict=True):
             Image.fromarray(plane).save(self.place(f"{folder}/{name}"))
 
     def ome_tiff(self, path: str, array: NDArray[Any], micrometres: float) -> None:
-        """Write a volume as OME-TIFF with the size of its voxels."""
+        """Write a volume as OME-TIFF with isotropic voxels of ``micrometres``."""
         sizes = {f"PhysicalSize{axis}": micrometres for axis in "XYZ"}
         tifffile.imwrite(self.place(path), array, ome=True, metadata={"axes": "ZYX", **sizes})
 
@@ -128,9 +128,9 @@ class Tree:
         spacing: tuple[float, float, float] = SPACING,
         **more: Any,
     ) -> list[Dataset]:
-        """Write a DICOM series, a file a slice, whose names run against the slices.
+        """Write a DICOM series, one file per slice, with file names in reverse slice order.
 
-        ``direction``: its columns are the steps along a row, along a column and to the next slice.
+        The columns of ``direction`` are the steps along a row, a column and to the next slice.
         """
         depth = len(array)
         where = heights or [ORIGIN[2] + spacing[0] * k for k in range(depth)]
@@ -162,7 +162,7 @@ class Tree:
         kind: str = "BINARY",
         description: str = "Segmentation",
     ) -> None:
-        """Write a DICOM segmentation with highdicom; segments may overlap, empty frames go."""
+        """Write a DICOM segmentation with highdicom; segments may overlap, without empty frames."""
         import highdicom as hd
         from pydicom.sr.codedict import codes
 
@@ -196,7 +196,7 @@ class Tree:
         made.save_as(self.place(path))
 
     def place(self, path: str) -> Path:
-        """Path below the root, its folder made."""
+        """Return a path below the root, after creating its folder."""
         whole = self.root / path
         whole.parent.mkdir(parents=True, exist_ok=True)
         return whole

@@ -1,4 +1,4 @@
-"""What tests of the sources share."""
+"""Fixtures shared by the tests of sources."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from benchmark.sources.patience import Patience
 
 
 class Naps(list[float]):
-    """The waits that were asked for; none is slept."""
+    """Records the requested waits instead of sleeping."""
 
     @property
     def patience(self) -> Patience:

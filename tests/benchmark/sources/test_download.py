@@ -1,4 +1,4 @@
-"""Downloads from a server with the manners of real ones."""
+"""Downloads from a server that imitates the behaviour of real ones."""
 
 import hashlib
 import multiprocessing

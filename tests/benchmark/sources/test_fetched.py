@@ -1,4 +1,4 @@
-"""From an entry to the folder of a dataset: every fetch ends in a status, shared files once."""
+"""Fetching a dataset: every fetch ends in a status, shared files are fetched once."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""A fetch always ends in a status; the fingerprint tells what has become available."""
+"""A fetch always ends in a status; the fingerprint shows what has become available."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Sources behind a library of their own, played at its calls: Hugging Face, Drive, IDC, Synapse."""
+"""Sources with client libraries, mocked at their calls: Hugging Face, Drive, IDC, Synapse."""
 
 import hashlib
 import inspect

@@ -1,4 +1,4 @@
-"""Files that were fetched and are out of reach for a while: no news, until other ones are there."""
+"""Fetched files that are temporarily out of reach do not count as changed."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a person puts into the folder is checked, unpacked, and noticed when it changes."""
+"""Files that a person puts into the folder are checked, unpacked and watched for changes."""
 
 import hashlib
 import io

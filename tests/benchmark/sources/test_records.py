@@ -1,4 +1,4 @@
-"""Hosts of records, played: their answers, their hashes, and their bad days."""
+"""Repositories of records, mocked: their answers, hashes and failures."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The source of an entry: strict, in every kind."""
+"""The strict schema of the source of an entry, for every kind."""
 
 from typing import Any
 

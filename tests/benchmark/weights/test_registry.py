@@ -1,4 +1,4 @@
-"""Entries of weights: what they may say, what they contaminate, which names they may hold."""
+"""Entries of weights: validation, contamination, and permitted names."""
 
 import re
 from collections.abc import Callable

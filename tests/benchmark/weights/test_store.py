@@ -1,4 +1,4 @@
-"""Weights on disk: found, checked by hash, recorded, put by hand, converted."""
+"""Weights on disk: found, verified by hash, recorded, added by hand, converted."""
 
 import hashlib
 from collections.abc import Iterator

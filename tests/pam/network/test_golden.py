@@ -1,4 +1,4 @@
-"""Both networks at full size give what the released code gives, read from a released-style file."""
+"""Both full-size networks against outputs of the released code, from a released-style file."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""PropMask: sizes, switches, and what is computed how often."""
+"""PropMask: sizes, switches, and how often each part is computed."""
 
 from typing import Any
 

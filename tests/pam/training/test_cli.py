@@ -1,4 +1,4 @@
-"""The commands, as a person runs them."""
+"""The training commands, as a user runs them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Generated cases: valid, seeded, of the shape they claim to have."""
+"""Generated cases: valid, seeded, and of the shape they claim to have."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A grown network computes what the one did that it grew from."""
+"""A grown network computes the same as the one that it was grown from."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The loop: resumes bit for bit, learns, and averages over processes."""
+"""The training loop: resumes bit for bit, learns, and averages over processes."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""Losses against closed forms."""
+"""Losses against closed-form results."""
 
 import math
 

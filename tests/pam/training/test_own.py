@@ -1,4 +1,4 @@
-"""Fine-tuning on data of one's own, as a person runs it, up to a study that names the weights."""
+"""Fine-tuning on a user's own data, up to a study that names the weights."""
 
 from collections.abc import Callable
 from pathlib import Path

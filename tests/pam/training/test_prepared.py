@@ -1,4 +1,4 @@
-"""Cases from prepared datasets: the scans and masks of the tables, slices of the view first."""
+"""Cases from prepared datasets: scans and masks of the tables, sliced along the view."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recipes: the shipped ones load; mistakes are told."""
+"""Recipes: the shipped ones load, and mistakes are reported."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The weights that ship: what their entry says, and better than copying on generated cases."""
+"""The shipped weights match their entry, and beat copying on generated cases."""
 
 from pathlib import Path
 

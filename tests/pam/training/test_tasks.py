@@ -1,4 +1,4 @@
-"""Tasks: the right slices, the right answers, what a network is shown."""
+"""Tasks: the right slices and answers, and the network's input."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What can be seen of a surface, by hand; and that generated objects can be."""
+"""Visibility of a surface, by hand, and of generated objects."""
 
 from typing import Any
 
