@@ -11,7 +11,7 @@ from tests.bench.bench_pam import ours, recorded, yardstick
 
 @pytest.mark.parametrize("seed", [0, 5, 10])
 def test_the_mask_of_released_is_the_yardsticks(seed: int) -> None:
-    """Three rounds of a small network, which for these seeds is nowhere near a tie."""
+    """Three rounds of a small network; for these seeds, no vote is close to a tie."""
     torch.manual_seed(seed)
     network = PropMask(PropMaskConfig(channels=2, stages=5, max_channels=8, attended=2)).eval()
     whole = recorded()

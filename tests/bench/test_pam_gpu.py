@@ -11,14 +11,14 @@ from tests.bench.bench_pam import Case, recorded
 
 @pytest.fixture(scope="module")
 def network() -> PropMask:
-    """Random weights; not of every seed is the mask clear enough for bfloat16."""
+    """Return a small network; not every seed gives a mask that is clear enough for bfloat16."""
     torch.manual_seed(1)
     return PropMask(PropMaskConfig(channels=4, stages=5, max_channels=16, attended=2)).eval()
 
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    """Five slices of the recorded volume."""
+    """Return five slices of the recorded volume."""
     whole = recorded()
     near = slice(whole.guide - 2, whole.guide + 3)
     return whole._replace(volume=whole.volume[near], truth=whole.truth[near], guide=2)

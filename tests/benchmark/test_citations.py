@@ -1,3 +1,5 @@
+"""Addresses and BibTeX entries of citations."""
+
 import re
 
 import pytest

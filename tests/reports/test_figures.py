@@ -1,3 +1,5 @@
+"""Figures from a generated study: their artists and captions match the tables."""
+
 import math
 import re
 import shutil

@@ -1,3 +1,5 @@
+"""The HTML report of a generated study."""
+
 import re
 import shutil
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Table 1, the tables by dataset and their files, from a generated study."""
+
 import math
 import shutil
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Averages over scans, structures and datasets, with their denominators."""
+
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev

@@ -1,3 +1,5 @@
+"""Paired comparison of methods: pairing, tests and Holm's correction."""
+
 from typing import Any
 
 import numpy as np
