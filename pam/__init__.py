@@ -1,1 +1,1 @@
-"""The model of the paper: networks and their checkpoints. Importing the package loads no torch."""
+"""PAM: networks, preprocessing, propagation, adapters, training. Importing it loads no torch."""

@@ -1,4 +1,4 @@
-"""PAM as a method of a study, from a mask; from boxes in `pam.box_adapters`."""
+"""The adapter of PAM from a guiding mask; those from boxes are in `pam.box_adapters`."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,16 +28,18 @@ PAPER = "doi:10.1038/s41746-025-02087-y"
 
 
 class Pam(Adapter):
-    """What PAM's methods share: propagation, with the prompts of a view batched together."""
+    """Base of PAM's adapters: propagate the prompts of each view of a scan in batches."""
 
     needs_boxes: ClassVar[bool] = False
 
     class Options(Adapter.Options):
-        """``protocol``: the preset of all switches, by default that of the study.
+        """Options of all PAM methods.
 
-        ``propagation``: single switches of `pam.presets.Propagation` over the preset. ``batch``:
-        how many slices pass the network at a time, by default 8 on a CPU and 64 on a GPU; it bounds
-        the memory. ``objects``: how many objects of a scan are on their way together.
+        ``protocol``: preset of all switches, the study's by default.
+        ``propagation``: switches of `pam.presets.Propagation` that override the preset.
+        ``batch``: slices per forward pass, by default 8 on a CPU and 64 on a GPU; bounds the
+            memory.
+        ``objects``: how many objects of a scan are propagated together.
         ``precision``: of the network's arithmetic.
         """
 
@@ -48,7 +50,9 @@ class Pam(Adapter):
         precision: Precision = "float32"
 
         def propagating(self, trained: Mapping[str, Any]) -> Propagation:
-            """Merge preset, what the weights were ``trained`` for, and single switches."""
+            """Merge the preset, the switches of the weights (``trained``) and the user's; the last
+            wins.
+            """
             return presets.preset(self.protocol, {**trained, **self.propagation})
 
         @model_validator(mode="after")
@@ -59,7 +63,7 @@ class Pam(Adapter):
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read the networks onto ``device``; a `UserError` tells what is wrong with the files."""
+        """Load the networks onto ``device``; raises `UserError` if weights are missing or unfit."""
         from pam import files
         from pam.network import Box2Mask, PropMask
 
@@ -75,25 +79,25 @@ class Pam(Adapter):
 
     @property
     def batch(self) -> int:
-        """How many slices pass the network at a time."""
+        """Slices per forward pass."""
         return self.options.batch or (8 if self.device == "cpu" else 64)
 
     @property
     def propagation(self) -> Propagation:
-        """The switches in force."""
+        """The propagation switches in force; raises `UserError` for an unsuitable ``size``."""
         config = self.network.config
         return fitting(self.options.propagating(config.inference), config.multiple)
 
     @property
     def departures(self) -> dict[str, Any]:
-        """Switches in force, of the weights or the options, that are not the preset's."""
+        """Switches in force, set by the weights or the options, that differ from the preset."""
         options = self.options
         switches = options.propagating(self.network.config.inference)
         found = differing(switches, presets.preset(options.protocol))
         return {"propagation": found} if found else {}
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Segment prompts of the same view together; a view's slices are read once for all."""
+        """Segment prompts of the same view together, so that its slices are prepared once."""
         from pam.preprocess import Scan
 
         scans: dict[int, Scan] = {}
@@ -128,7 +132,7 @@ class Pam(Adapter):
                 yield Prediction(np.moveaxis(self._merged(more or answer), 0, axis))
 
     def _carry(self, answers: "Sequence[Sequence[State]]") -> None:
-        """Carry all states of the answers as far as they go."""
+        """Propagate all states to their end, in one batch."""
         from pam.propagation import carry
 
         carry(
@@ -147,10 +151,10 @@ class Pam(Adapter):
 
     @abstractmethod
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
-        """What is to be carried for a prompt; a `UserError` says why it cannot be."""
+        """Return the initial states of a prompt; raises `UserError` if it cannot be propagated."""
 
     def _again(self, states: "Sequence[State]") -> "list[State]":
-        """What is to be carried in place of ``states`` now that they are; nothing by default."""
+        """Return new states that replace the finished ``states``; none by default."""
         return []
 
     def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
@@ -159,9 +163,10 @@ class Pam(Adapter):
 
 
 class Pam2DMask(Pam):
-    """The guiding mask carried through the scan by PropMask (paper, Algorithm 1).
+    """Propagate the guiding mask through the scan with PropMask (paper, Algorithm 1).
 
-    Weights: PropMask, as the authors' ``.pth`` or a safetensors file of `pam.checkpoints.save`.
+    The weights of PropMask are the authors' ``.pth`` or a safetensors file of
+    `pam.checkpoints.save`.
     """
 
     info = MethodInfo(
@@ -184,7 +189,7 @@ class Pam2DMask(Pam):
 
 
 def fitting(settings: S, multiple: int) -> S:
-    """Give ``settings`` back if the network's size in pixels suits it; else a `UserError`."""
+    """Return ``settings`` if their image size suits the network; raise `UserError` otherwise."""
     if settings.size % multiple or settings.size < 2 * multiple:
         raise UserError(
             f"size {settings.size}; these weights need a multiple of {multiple} pixels, and at "
@@ -194,6 +199,6 @@ def fitting(settings: S, multiple: int) -> S:
 
 
 def differing(settings: S, preset: S) -> dict[str, Any]:
-    """Give the switches of ``settings`` that are other than in ``preset``, as values of JSON."""
+    """Return the switches of ``settings`` that differ from ``preset``, as JSON values."""
     usual = preset.model_dump(mode="json")
     return {k: v for k, v in settings.model_dump(mode="json").items() if v != usual[k]}

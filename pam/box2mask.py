@@ -1,7 +1,8 @@
-"""From a box on a slice to the mask that the propagation starts from (paper, Box2Mask module).
+"""Convert a box on a slice to the guiding mask of the propagation (paper, Box2Mask module).
 
-The window of intensities is not known before the object is: the network looks at the crop under
-many candidate windows, the pixels that it finds there give the final window, and it looks again.
+A good intensity window depends on the object, which is not known yet. So the network sees the crop
+under many candidate windows, the pixels that it finds define the final window, and the network runs
+once more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,13 +28,13 @@ _THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.33, 0.67, 0.27, 0.73, 0.18, 0.82, 0.
 
 
 class Network(Protocol):
-    """What is asked of a network; `pam.network.Box2Mask` is one."""
+    """What `guiding_mask` needs of a network; `pam.network.Box2Mask` implements it."""
 
     def __call__(self, image: Tensor) -> Sequence[Tensor]:
-        """Logits [B, 2, h, w] at any number of scales, the finest first, for [B, 1, H, W]."""
+        """Map images [B, 1, H, W] to logits [B, 2, h, w] at any number of scales, finest first."""
 
 
-@torch.no_grad()  # as `pam.propagation.advance`
+@torch.no_grad()  # not inference mode, see `pam.propagation.advance`
 def guiding_mask(
     network: Network | None,
     scan: Scan,
@@ -44,14 +45,15 @@ def guiding_mask(
     device: Device = "cpu",
     batch: int = 8,
 ) -> NDArray[np.bool_]:
-    """Find the object in a box; returns its mask on the slice, bool [y, x], never empty.
+    """Segment the object in a box; returns its mask on the slice, bool [y, x], never empty.
 
-    ``index``: slice of the scan's first axis. ``box``: half-open (y, y, x, x), in pixels.
-    ``network``: on ``device``; None where ``settings.by`` needs none. ``batch``: how many windows
-    pass it at a time; it bounds the memory and changes the result by rounding alone. In a box of
-    one intensity nothing can be told apart: its mask is the whole box (``halved`` asks the network
-    all the same, as the released code does). Raises `UserError` for a box that is empty or leaves
-    the image, and for a network of a single scale where the ``estimate`` is a ``pool``.
+    ``index``: slice along the scan's first axis. ``box``: half-open (y0, y1, x0, x1), in pixels.
+    ``network``: on ``device``; None if ``settings.by`` does not need one. ``batch``: windows per
+    forward pass; it bounds the memory and changes the result by rounding only.
+
+    In a box of constant intensity nothing can be told apart, so the mask is the whole box (with
+    ``halved`` the network still runs, as in the released code). Raises `UserError` for a box that
+    is empty or leaves the image, and for a network of a single scale with ``estimate`` ``pool``.
     """
     if batch < 1:
         raise ValueError(f"batch {batch}; at least one window has to pass the network at a time")
@@ -76,7 +78,7 @@ def guiding_mask(
 
 
 class _Passes:
-    """The passes of the network over a crop [h, w]."""
+    """Forward passes of the network over a crop, float32 [h, w], under different windows."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class _Passes:
         self.values: NDArray[Any] = self.crop.numpy()
 
     def ahead(self) -> Tensor:
-        """By how much the foreground leads in the end, float [h, w]."""
+        """Return the final lead of the foreground, float [h, w]; see `pam.propagation.lead`."""
         if self.settings.normalisation == "dynamic":
             if self.settings.final == "vote":
                 return self._vote(self.shape)
@@ -106,7 +108,7 @@ class _Passes:
         return ahead
 
     def _candidates(self) -> list[tuple[float, float]]:
-        """Both ends of each candidate window; the upper percentile changes first."""
+        """Return both ends of each candidate window; the upper percentile varies fastest."""
         lower = np.percentile(self.values, self.settings.lower)
         upper = np.percentile(self.values, self.settings.upper)
         if lower[0] == upper[-1] and not self.settings.halved:
@@ -119,7 +121,7 @@ class _Passes:
         return float(low), float(high)
 
     def _looks(self, limits: Sequence[tuple[float, float]]) -> Iterator[Sequence[Tensor]]:
-        """Logits of the crop under each window, some windows at a time."""
+        """Yield the logits of the crop under the windows ``limits``, a batch at a time."""
         ends = torch.tensor(limits, dtype=torch.float32)[..., None, None]
         for low, high in (part.unbind(1) for part in torch.split(ends, self.batch)):
             image = self.crop.float().clamp(low, high)
@@ -133,7 +135,7 @@ class _Passes:
     def _leads(
         self, limits: Sequence[tuple[float, float]], shape: tuple[int, int]
     ) -> Iterator[Tensor]:
-        """Lead of the foreground at the ``shape`` [h, w], window by window."""
+        """Yield the lead of the foreground under each window, resampled to ``shape`` (h, w)."""
         for logits in self._looks(limits):
             scales = [scale[None] for scale in logits]
             if self.settings.resampling == "corners":
@@ -141,12 +143,12 @@ class _Passes:
             else:
                 size = (self.settings.size, self.settings.size)
                 ahead = lead(scales, size, self.settings.average)[0]
-                # On a GPU torch cannot shrink so many pixels to a few: a row of them is averaged
-                # in the memory of one block.
+                # CUDA's antialiased kernel fails for large shrink factors: it keeps a row of
+                # weights in the shared memory of one block.
                 yield from resize_smooth(ahead.cpu(), shape)
 
     def _pool(self) -> NDArray[Any]:
-        """Values of all pixels that the passes find, as often as they do."""
+        """Return the values of the pixels found under all candidate windows, with repetitions."""
         times = np.zeros(self.values.shape, np.int64)
         for logits in self._looks(self._candidates()):
             if len(logits) < 2:
@@ -155,21 +157,21 @@ class _Passes:
                     "scale alone: it has two stages. Say estimate: vote, as rigorous does, or take "
                     "weights of three stages or more."
                 )
-            second = logits[1]  # of half the size, as the crop is
+            second = logits[1]  # at half of ``size``, the resolution of the halved crop
             found = (second[:, 1] > second[:, 0]).cpu().numpy()
             times += found[found.sum(axis=(1, 2)) >= self.settings.least_pixels].sum(axis=0)
         return np.repeat(self.values.ravel(), times.ravel())
 
     def _agreed(self) -> NDArray[Any]:
-        """Values of the pixels that the foreground leads at, in the mean of all passes."""
+        """Return the values of the pixels where the foreground leads, averaged over all windows."""
         return np.asarray(self.values[(self._vote(self.values.shape) > 0).cpu().numpy()])
 
     def _vote(self, shape: tuple[int, int]) -> Tensor:
-        """Mean lead of the foreground over all candidate windows, at the ``shape`` [h, w]."""
+        """Return the lead of the foreground averaged over all candidate windows, float [h, w]."""
         return torch.stack(list(self._leads(self._candidates(), shape))).mean(dim=0)
 
     def _final(self, pixels: NDArray[Any]) -> tuple[float, float]:
-        """Window of the final pass, from the pixels of the estimate."""
+        """Return the window of the final pass, from the values of the estimated pixels."""
         ends = self.settings.percentiles
         if not pixels.size:
             if self.settings.empty_estimate == "soft-tissue":
@@ -182,15 +184,16 @@ class _Passes:
 
 
 def _int16(crop: NDArray[np.float32]) -> Tensor:
-    """Cut off decimals and wrap what leaves the range, as a cast in numpy does."""
+    """Truncate decimals and wrap values out of range, as numpy's cast does."""
     return torch.from_numpy(crop.astype(np.int64).astype(np.int16))
 
 
 def _reaching(likely: Tensor) -> Tensor:
-    """Threshold probabilities [h, w] as near to one half as lets them reach the sides of the box.
+    """Threshold probabilities [h, w] as close to 0.5 as lets the mask span the box.
 
-    A box is drawn tight around its object. The mask has to span nearly as much of the box as at the
-    best of the thresholds. The idea: Lempitsky et al., Image segmentation with a bounding box
+    A box is drawn tightly around its object, so the mask should reach its sides. Of the thresholds,
+    ordered by distance from 0.5, the first one wins whose mask spans 95 % of the extent reached by
+    the best of them. The idea is from Lempitsky et al., Image segmentation with a bounding box
     prior, ICCV 2009.
     """
     masks = [likely > threshold for threshold in _THRESHOLDS]
@@ -199,7 +202,7 @@ def _reaching(likely: Tensor) -> Tensor:
 
 
 def _adaptive(inside: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Otsu's threshold in the box; the object is the class that its border has less of."""
+    """Apply Otsu's threshold; the object is the class that is rarer on the border of the box."""
     from skimage.filters import threshold_otsu
 
     bright: NDArray[np.bool_] = inside > threshold_otsu(inside)
@@ -210,7 +213,7 @@ def _adaptive(inside: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _enlarged(box: Rectangle, ratio: float, shape: tuple[int, ...]) -> Rectangle:
-    """Sides times ``ratio`` about the same centre, as far as the image goes."""
+    """Scale the sides by ``ratio`` about the same centre, clipped to the image ``shape`` (y, x)."""
     ends = []
     for start, stop, length in ((box[0], box[1], shape[0]), (box[2], box[3], shape[1])):
         margin = round((stop - start) * (ratio - 1) / 2)

@@ -1,4 +1,4 @@
-"""PAM from boxes: Box2Mask gives the guiding masks that are carried through the scan."""
+"""PAM from boxes: Box2Mask converts them to the guiding masks that are propagated."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 
 class _PamBox(Pam):
-    """The two that start from a box; Box2Mask lies beside PropMask."""
+    """Base of the two adapters that start from a box; they load Box2Mask along with PropMask."""
 
     needs_boxes = True
 
     class Options(Pam.Options):
-        """``box2mask``: single switches of `pam.box_presets.Conversion` over the preset."""
+        """``box2mask``: switches of `pam.box_presets.Conversion` that override the preset."""
 
         box2mask: Mapping[str, Any] = {}
 
         def converting(self, trained: Mapping[str, Any]) -> Conversion:
-            """Merge preset, what the weights were ``trained`` for, and single switches."""
+            """Merge the preset, the switches of the weights (``trained``) and the user's; the last
+            wins.
+            """
             return box_presets.preset(self.protocol, {**trained, **self.box2mask})
 
         @model_validator(mode="after")
@@ -47,13 +49,13 @@ class _PamBox(Pam):
 
     @property
     def conversion(self) -> Conversion:
-        """The switches in force."""
+        """The switches of Box2Mask in force."""
         config = self.box_network.config
         return fitting(self.options.converting(config.inference), config.multiple)
 
     @property
     def departures(self) -> dict[str, Any]:
-        """Those of the propagation, and of Box2Mask."""
+        """Departures of the propagation, and those of Box2Mask."""
         options = self.options
         switches = options.converting(self.box_network.config.inference)
         found = differing(switches, box_presets.preset(options.protocol))
@@ -72,10 +74,10 @@ class _PamBox(Pam):
 
 
 class Pam2DBox(_PamBox):
-    """A box on a slice turned into a mask by Box2Mask, and that carried on as by `Pam2DMask`.
+    """Convert a box on a slice to a mask with Box2Mask and propagate that like `Pam2DMask`.
 
-    A mask prompt is reduced to its box. Only under the protocol ``released`` the mask itself stays
-    in the result on the guiding slice, since the authors' evaluation script leaves it there.
+    A mask prompt is reduced to its box. Only the protocol ``released`` keeps the prompted mask
+    itself in the result on the guiding slice, as the authors' evaluation script does.
     """
 
     info = MethodInfo(
@@ -104,11 +106,11 @@ class Pam2DBox(_PamBox):
 
 
 class Pam3DBox(_PamBox):
-    """A box in space: Box2Mask on several of its slices, each carried through the box, a vote.
+    """Convert a 3D box on several of its slices, propagate each within the box, and vote.
 
-    The paper says as much, and not how many slices or which. On most slices the box is larger than
-    the object, so that the answer may start once more from where the box is known better: see
-    ``docs/pam.md``.
+    The paper does not say how many slices are used, or which. On most slices the box is larger than
+    the object, so propagation may start again from slices where the first answer gives a tighter
+    box: see ``docs/pam.md``.
     """
 
     info = MethodInfo(
@@ -123,11 +125,15 @@ class Pam3DBox(_PamBox):
     )
 
     class Options(_PamBox.Options):
-        """``guides``: how many slices of the box start a propagation, evenly spread over the
-        middle ``span`` of its depth. ``again``: how many of the slices that the answer fills best
-        start anew, from the box of the answer there; by default 3 under the protocol ``rigorous``
-        and none under the authors'. ``axis``: what the slices are perpendicular to (0, 1, 2 for
-        z, y, x); by default the axis of the largest spacing, the first of equals.
+        """Options of the 3D box.
+
+        ``guides``: number of slices of the box that start a propagation, spread evenly over the
+            middle ``span`` of its depth.
+        ``again``: number of slices, those which the first answer fills best, that start a second
+            propagation from the answer's box there; by default 3 under the protocol ``rigorous``,
+            else 0.
+        ``axis``: array axis that the slices are perpendicular to (0, 1, 2 for z, y, x); by default
+            that of the largest spacing, the first one in a tie.
         """
 
         guides: int = Field(default=5, ge=1)
@@ -159,7 +165,7 @@ class Pam3DBox(_PamBox):
             try:
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
                 states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
-            except UserError as error:  # nothing starts on a slice of one intensity
+            except UserError as error:  # a slice of constant intensity cannot start one
                 failures.append(error)
         if not states:
             raise failures[0]
@@ -177,7 +183,7 @@ class Pam3DBox(_PamBox):
         more = []
         for index in fullest(answer, again):
             _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
-            with suppress(UserError):  # nothing starts on a slice of one intensity
+            with suppress(UserError):  # a slice of constant intensity cannot start one
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
                 state = State(scan, index, mask, self.propagation, box=states[0].box, soft=True)
                 more.append(state)
@@ -198,10 +204,10 @@ class Pam3DBox(_PamBox):
 
 
 def voted(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    """Where the mean of probabilities [z, y, x] exceeds one half, slice by slice.
+    """Return where the mean of probability maps [z, y, x] exceeds 0.5, slice by slice.
 
-    A propagation has no vote on a slice where it marks nothing: the object is on every slice of its
-    box, so that one was lost on the way.
+    A propagation that marks nothing on a slice is left out of the mean there: the object is on
+    every slice of its box, so the propagation must have lost it.
     """
     total = np.zeros_like(answers[0])
     voters = np.zeros(len(total), np.float32)
@@ -214,9 +220,9 @@ def voted(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
 
 
 def spread(low: int, high: int, guides: int, span: float) -> list[int]:
-    """Slices of ``low`` to ``high`` (half-open) evenly spread over their middle ``span``.
+    """Return slices of ``low`` to ``high`` (half-open), spread evenly over their middle ``span``.
 
-    At most ``guides`` of them, each once, in order.
+    They are at most ``guides`` in number, distinct and sorted.
     """
     middle, half = (low + high - 1) / 2, (high - low - 1) / 2 * span
     places = np.linspace(middle - half, middle + half, guides) if guides > 1 else [middle]
@@ -224,10 +230,10 @@ def spread(low: int, high: int, guides: int, span: float) -> list[int]:
 
 
 def fullest(mask: NDArray[np.bool_], most: int) -> list[int]:
-    """Slices of a mask [z, y, x] on which it spans most: where it fills its box in space best.
+    """Return the slices of a mask [z, y, x] on which its bounding box is largest, largest first.
 
-    ``most`` at most, the fullest first: such as span at least three quarters of what the fullest
-    does, none next to another or nearer than a sixth of the mask's depth.
+    At most ``most`` slices are returned. The area of each box is at least 75 % of the largest one,
+    and slices are at least 2 slices and a sixth of the mask's depth apart.
     """
     spans = mask.any(axis=1).sum(axis=1) * mask.any(axis=2).sum(axis=1)
     apart = max(2, int((spans > 0).sum()) // 6)

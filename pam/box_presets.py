@@ -1,8 +1,8 @@
-"""Every switch of the way from a box to its guiding mask, and the named presets; knows no torch.
+"""All switches of the conversion of a box to its guiding mask, and the named presets.
 
-Sources: paper (npj Digital Medicine 2025, Methods, Box2Mask module and Dynamic image
-normalization); released code (github.com/czifan/PAM at 5f342f0, ``infer/infer.py``).
-``docs/pam.md`` has the table of all switches by preset.
+Imports no torch. Sources: paper (npj Digital Medicine 2025, Methods, Box2Mask module and Dynamic
+image normalization); released code (github.com/czifan/PAM at 5f342f0, ``infer/infer.py``).
+``docs/pam.md`` tabulates all switches by preset.
 """
 
 from collections.abc import Mapping
@@ -20,34 +20,40 @@ Percentile = Annotated[float, Field(ge=0, le=100)]
 class Conversion(Settings):
     """How a box on a slice becomes the mask that the propagation starts from.
 
-    ``by``: the network ``box2mask``; or, for ablations without it, the ``full-box``, or an
-    ``adaptive`` threshold (Otsu's, on the side that is rarer at the border of the box).
+    ``by``: the network ``box2mask``, or for ablations without it the ``full-box`` or an
+    ``adaptive`` threshold (Otsu's; the object is the class that is rarer on the border of the box).
 
     What the network sees:
-    ``size``: pixels, height and width. ``last_pixel``: whether the box's last row and column
-    belong to it. ``box_ratio``: sides of the crop over those of the box; the mask stays inside the
-    box. ``halved``: round the crop to int16 and resize it to half of ``size`` first; windows are
-    taken from that. ``stretch``: what becomes 0 to 255, the ends of the ``window``, or the extremes
-    of the ``crop`` after clipping. ``integer_window``: truncate windows to an integer centre and
-    width.
+    ``size``: height and width in pixels.
+    ``last_pixel``: whether the box includes its last row and column.
+    ``box_ratio``: side of the crop over side of the box; the mask stays inside the box.
+    ``halved``: first round the crop to int16 and resize it to half of ``size``, and take the
+        windows from that.
+    ``stretch``: what is mapped to 0..255: the ends of the ``window``, or the extremes of the
+        ``crop`` after clipping.
+    ``integer_window``: truncate windows to an integer centre and width.
 
     First estimate:
-    ``normalisation``: ``dynamic``, the two passes described here, or a fixed clinical window, which
-    needs one. ``lower``, ``upper``: percentiles of the crop; a candidate window is any pair.
-    ``estimate``: pixels that most candidates agree on in the ``vote`` of all scales, or the
-    ``pool`` of the foregrounds of all candidates at half the size, repetitions counting.
-    ``least_pixels``: candidates that find fewer do not enter the pool.
+    ``normalisation``: ``dynamic``, the two passes described here, or a fixed clinical window, with
+        a single pass.
+    ``lower``, ``upper``: percentiles of the crop; every pair is a candidate window.
+    ``estimate``: the pixels that lead in the ``vote`` of all candidates and scales, or the ``pool``
+        of the foregrounds of all candidates at half the size, with repetitions.
+    ``least_pixels``: candidates that find fewer pixels do not enter the pool.
 
     Final mask:
-    ``final``: from another ``pass``, under the window of the estimate; or the ``vote`` of all
-    candidates as it is, which needs none. ``percentiles``: of the estimate, the final window.
-    ``empty_estimate``: in place of them where nothing was found, the percentiles 5 and 95 of the
-    whole ``crop``, or the CT window that the released code takes (``soft-tissue``, centre 50 and
-    width 350). ``average``: over the scales, ``logits`` or ``probabilities``. ``resampling``: of
-    each scale to the pixels of the crop with the ``corners`` of both laid on each other (released
-    code), which draws a mask out; or ``smooth``, of their mean by pixel centres. ``tight``:
-    threshold the foreground not at one half, but as near to it as lets the mask span the box. Where
-    nothing is found in the end, the mask is the whole box.
+    ``final``: from another ``pass`` under the window of the estimate, or directly from the ``vote``
+        of all candidates.
+    ``percentiles``: of the estimate's intensities, as the final window.
+    ``empty_estimate``: replacement if nothing was found: the percentiles 5 and 95 of the whole
+        ``crop``, or the CT window of the released code (``soft-tissue``, centre 50 and width 350).
+    ``average``: average ``logits`` or ``probabilities`` over the scales.
+    ``resampling``: ``corners`` resizes each scale to the crop with aligned corners (released code),
+        which enlarges a mask; ``smooth`` resizes their mean, aligned by pixel centres.
+    ``tight``: threshold the foreground not at 0.5, but as close to it as lets the mask span the
+        box.
+
+    If nothing is found in the end, the mask is the whole box.
     """
 
     by: Literal["box2mask", "full-box", "adaptive"] = "box2mask"
@@ -101,12 +107,12 @@ RELEASED = Conversion(
     resampling="corners",
 )
 
-# The tutorial of the authors takes masks only.
+# The authors' tutorial takes masks only, so "tutorial" has no rules of its own.
 PRESETS = {"paper": PAPER, "released": RELEASED, "tutorial": RELEASED, "rigorous": RIGOROUS}
 
 
 def preset(name: str, switches: Mapping[str, Any] | None = None) -> Conversion:
-    """Look a preset up by name; ``switches`` as in `pam.presets.preset`."""
+    """Return a preset by name; ``switches`` as in `pam.presets.preset`, with the same errors."""
     if name not in PRESETS:
         raise UserError(unknown_name("preset of Box2Mask", name, PRESETS))
     content = PRESETS[name].model_dump() | dict(switches or {})

@@ -1,7 +1,7 @@
-"""Weights on disk: the released ``.pth`` files are read once and kept as safetensors.
+"""Weights on disk: the released ``.pth`` files are converted once and kept as safetensors.
 
-Nothing from a file is executed: pickles are read with ``weights_only``, and what needs more is
-refused. Every tensor of a file has its place in the network, and every parameter its tensor.
+Nothing in a file is executed: pickles are read with ``weights_only``, and files that need more are
+refused. Every tensor of a file must have its place in the network, and every parameter its tensor.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from pam.network import NETWORKS, Box2Mask, Network, PropMask
 
 HEADER = "pam"
 _WRAPPER = "model_state_dict"
-"""Key below which the authors' files may hold the tensors."""
+"""Key under which the authors' files may hold the tensors."""
 _PARTS, _HEAD = {"encoder", "decoder", "mask_encoder", "attentions"}, "decoder.heads.0.weight"
-"""By what the authors' files are told from others: parts of either network, and a tensor of it."""
+"""How the authors' files are recognised: the parts of either network, and a tensor of both."""
 N = TypeVar("N", PropMask, Box2Mask)
 
-# From the names of the released files (github.com/czifan/PAM) to ours, applied in this order. Some
-# tensors have several names there, as modules hold each other twice; they end as one name here.
+# Rules from the names of the released files (github.com/czifan/PAM) to ours, applied in this order.
+# Modules there hold each other twice, so a tensor may have several names, which map to one here.
 _RENAMED = (
-    (r"(^|\.)(module\.)+", r"\1"),  # of data-parallel training, at any depth
+    (r"(^|\.)(module\.)+", r"\1"),  # data-parallel training, at any depth
     (r"^proposing_stage\.", ""),
     (r"^decoder\.encoder\.", "encoder."),  # the decoder holds the encoder
-    (r"\.all_modules\.0\.", ".conv."),  # a block holds its layers by name and in a row
+    (r"\.all_modules\.0\.", ".conv."),  # a block holds its layers by name and in a list
     (r"\.all_modules\.1\.", ".norm."),
     (r"^((?:mask_)?encoder\.stages\.\d+)\.0\.convs\.", r"\1."),
     (r"^(decoder\.stages\.\d+)\.convs\.", r"\1."),
@@ -42,7 +42,7 @@ _RENAMED = (
 
 
 canonical = tensors.by_rules(_RENAMED)
-"""Our name of a tensor of the released files; a name that is ours already stays."""
+"""Map a tensor name of the released files to ours; names that are ours already stay."""
 
 
 @overload
@@ -52,8 +52,8 @@ def load_released(path: Path, kind: str, config: UNetConfig | None = None) -> Ne
 def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = None) -> Network:
     """Read a ``.pth`` file of the authors, bare or wrapped as ``model_state_dict``.
 
-    ``kind``: the class or its name, "propmask" or "box2mask"; ``config``: where the network is not
-    of the paper's size. Returns the network in float32, on the CPU, in evaluation mode. Raises
+    ``kind``: the class or its name, "propmask" or "box2mask". ``config``: needed if the network is
+    not of the paper's size. Returns the network in float32, on the CPU, in evaluation mode. Raises
     `UserError` for a file that cannot be read safely, and for tensors that are missing, unexpected,
     of another shape, not finite, or given twice with different values.
     """
@@ -65,9 +65,9 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
 
 
 def kind_of(path: Path) -> str | None:
-    """Tell which network a file holds, "propmask" or "box2mask"; None for anything else.
+    """Return which network a file holds, "propmask" or "box2mask", or None for anything else.
 
-    Of safetensors the header alone is read.
+    Only the header is read of safetensors files.
     """
     try:
         if path.suffix == ".safetensors":
@@ -82,12 +82,12 @@ def kind_of(path: Path) -> str | None:
 
 
 def convert(source: Path, target: Path, kind: str, config: UNetConfig | None = None) -> None:
-    """Read a released ``.pth`` file and write it as safetensors; errors as in `load_released`."""
+    """Convert a released ``.pth`` file to safetensors; raises as `load_released` does."""
     save(load_released(source, kind, config), target)
 
 
 def save(network: Network, path: Path) -> None:
-    """Write the network as safetensors: our names, and kind and configuration in the header."""
+    """Write the network as safetensors, with its kind and configuration in the header."""
     config = network.config.model_dump()
     tensors.write_safetensors(path, network.kind, config, network.state_dict(), HEADER)
 
@@ -97,9 +97,9 @@ def load(path: Path, kind: type[N]) -> N: ...
 @overload
 def load(path: Path, kind: None = None) -> Network: ...
 def load(path: Path, kind: type[N] | None = None) -> Network:
-    """Read a file of `save`: the network that its header describes, on the CPU, in evaluation mode.
+    """Read a file written by `save`; returns its network on the CPU, in evaluation mode.
 
-    ``kind``: the class that is expected. Raises `UserError` as `load_released` does.
+    ``kind``: the expected class. Raises `UserError` as `load_released` does, and for another kind.
     """
     found = tensors.told(path, HEADER)
     if found is None:
@@ -124,7 +124,7 @@ def _class_of(kind: type[Network] | str) -> Any:
 
 
 def _merged(content: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Give each tensor its one name; `UserError` where two of the same name are not equal."""
+    """Map all names of a tensor to one; raises `UserError` if their values differ."""
     merged: dict[str, Tensor] = {}
     for key, tensor in content.items():
         known = merged.setdefault(canonical(key), tensor)
@@ -137,8 +137,8 @@ def _merged(content: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _filled(kind: type[N], config: Any, content: Mapping[str, Tensor], path: Path) -> N:
-    """Make the network of the tensors, if each has its place and each place its tensor."""
-    with torch.device("meta"):  # no memory, no random numbers: the values are the file's
+    """Build the network from tensors; raises `UserError` unless they match its parameters."""
+    with torch.device("meta"):  # no memory, no random numbers: the file provides the values
         network = kind(config)
     tensors.fill(network, content, path)
     return network

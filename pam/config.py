@@ -1,4 +1,4 @@
-"""What a network is built from; knows no torch, so that a study file can be checked without it."""
+"""Configurations of the networks; imports no torch, so that study files are checked without it."""
 
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,12 +10,12 @@ from pam.presets import Propagation
 
 
 class UNetConfig(Settings):
-    """A plain 2-D U-Net; the default is the paper's size.
+    """A plain 2D U-Net; the default is the paper's size.
 
     ``channels``: of the first stage; they double with each stage up to ``max_channels``.
-    ``stages``: resolutions of the encoder, each half the one before. ``inference``: the switches
-    that the weights were trained for, such as ``{"size": 96}``; they go before a preset's, and an
-    option of the user before them.
+    ``stages``: number of resolutions of the encoder, each half the one before.
+    ``inference``: switches the weights were trained for, such as ``{"size": 96}``; they override
+        those of a preset, and the user's options override them.
     """
 
     switches: ClassVar[type[Settings]]
@@ -36,31 +36,32 @@ class UNetConfig(Settings):
 
     @property
     def multiple(self) -> int:
-        """Height and width of an image are multiples of this number of pixels."""
+        """Height and width of an image must be multiples of this number of pixels."""
         return 1 << (self.stages - 1)
 
 
 class Box2MaskConfig(UNetConfig):
-    """The U-Net alone; the default is the paper's Box2Mask (20,619,082 parameters).
+    """A plain U-Net; the default is the paper's Box2Mask (20,619,082 parameters).
 
-    ``inference`` holds switches of `pam.box_presets.Conversion`.
+    ``inference``: switches of `pam.box_presets.Conversion`.
     """
 
     switches: ClassVar = Conversion
 
 
 class PropMaskConfig(UNetConfig):
-    """The U-Net with cross-attention; the default is the paper's PropMask (32,482,602 parameters).
+    """A U-Net with cross-attention; the default is the paper's PropMask (32,482,602 parameters).
 
-    ``attended``: how many of the encoder's stages are guided by the prompt, counted from the
-    coarsest. 1 to 4 are R1 to R4 of the paper's ablation (Fig. 6g), read by the released code's
-    rule, since the paper does not say at which end it counts; 0 ignores the prompt.
-    ``mask_encoder``: an encoder of its own for the guiding mask, or the image's (Fig. 6f).
-    ``prior``: not in the paper. Every stage also sees the guiding slice at the same place, and how
-    far away it is, so that a slice that is near starts from a copy of the mask.
-    ``statistics``: which mean and deviation the encoder normalises an adjacent slice by, its
-    ``own`` (paper), or those of its ``guide``.
-    ``inference`` holds switches of `pam.presets.Propagation`.
+    ``attended``: number of encoder stages, counted from the coarsest, that attend to the guiding
+        slice; 0 ignores the prompt. 1 to 4 are R1 to R4 of the paper's ablation (Fig. 6g), counted
+        as in the released code because the paper does not say from which end it counts.
+    ``mask_encoder``: a ``separate`` encoder for the guiding mask, or one ``shared`` with the image
+        (Fig. 6f).
+    ``prior``: not in the paper. Every stage also sees the guiding slice at the same position, and
+        its distance, so that a near slice starts from a copy of the mask.
+    ``statistics``: the mean and standard deviation by which the encoder normalises an adjacent
+        slice: its ``own`` (paper), or those of its ``guide``.
+    ``inference``: switches of `pam.presets.Propagation`.
     """
 
     switches: ClassVar = Propagation

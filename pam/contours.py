@@ -11,11 +11,11 @@ from benchmark.prompts import Mask2D
 
 
 def mask_prompt(points: ArrayLike, shape: Shape, *, axis: int, index: int) -> Mask2D:
-    """Make the mask prompt of a line drawn on slice ``index`` of a volume of ``shape`` (z, y, x).
+    """Return the mask prompt of a contour on slice ``index`` of a volume of ``shape`` (z, y, x).
 
-    ``points``: [n, 2], the slice's two axes in their order, (y, x) on an axial one; see `filled`.
-    ``axis``: 0, 1 or 2, what the slice is perpendicular to. Raises `UserError` for a slice outside
-    the volume, and as `filled` does.
+    ``points``: [n, 2], coordinates along the slice's two axes in their order, (y, x) on an axial
+    slice; see `filled`. ``axis``: array axis (0, 1 or 2) that the slice is perpendicular to. Raises
+    `UserError` for a slice outside the volume, and as `filled` does.
     """
     if axis not in (0, 1, 2) or not 0 <= index < shape[axis]:
         raise UserError(
@@ -32,13 +32,13 @@ def mask_prompt(points: ArrayLike, shape: Shape, *, axis: int, index: int) -> Ma
 
 
 def filled(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Close a line and fill it: bool [y, x] of ``shape``.
+    """Close a contour and fill it; returns bool [y, x] of ``shape``.
 
-    ``points``: [n, 2] as (y, x) in pixels, whole numbers being the pixels' centres; in order, open
-    or closed, with any distance between them. The drawn pixels belong to the mask, and so does all
-    that they enclose, also where the line crosses itself. Source: paper, Methods (the enclosed
-    region is filled by morphological operations). Raises `UserError` for fewer than three points,
-    points that are not finite, and a line that leaves the slice.
+    ``points``: [n, 2] as (y, x) in pixels, with pixel centres at integers; in drawing order, open
+    or closed, at any distance from each other. The mask contains the drawn pixels and everything
+    they enclose, also where the line crosses itself. Source: paper, Methods (the enclosed region is
+    filled by morphological operations). Raises `UserError` for fewer than three points, points that
+    are not finite, and a line that leaves the slice.
     """
     from scipy.ndimage import binary_fill_holes
 

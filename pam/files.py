@@ -1,4 +1,4 @@
-"""Which file holds which network: who needs both names one of them, or their folder."""
+"""Find the file of a network, given that file, one beside it, or their folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +9,14 @@ from pam import checkpoints
 from pam.network import Box2Mask, PropMask
 
 N = TypeVar("N", PropMask, Box2Mask)
-_SUFFIXES = (".safetensors", ".pth")  # the first one wins where a network lies there as both
+_SUFFIXES = (".safetensors", ".pth")  # the first one wins if a network exists in both formats
 
 
 def read(weights: Path, kind: type[N]) -> N:
-    """Read the network of ``kind`` from the file ``weights``, from beside it, or from a folder.
+    """Read the network of ``kind`` from the file ``weights``, from one beside it, or from a folder.
 
-    Files are safetensors of `pam.checkpoints.save`, or the authors' ``.pth``; others that lie
-    there are passed over. Raises `UserError` where none or several hold such a network, and as
+    Files are safetensors of `pam.checkpoints.save` or the authors' ``.pth``; files of other models
+    are ignored. Raises `UserError` if no file or several hold such a network, and as
     `pam.checkpoints.load` does.
     """
     if not weights.exists():
@@ -38,9 +38,9 @@ def read(weights: Path, kind: type[N]) -> N:
 
 
 def _holding(weights: Path, kind: type[PropMask] | type[Box2Mask]) -> Iterator[Path]:
-    """Give the files that hold a network of ``kind``: ``weights`` itself goes before others."""
+    """Yield the files that hold a network of ``kind``; ``weights`` itself takes precedence."""
     if weights.is_file():
-        # What is wrong with the very file that was named is told as it is read.
+        # Reading the named file, even a damaged one, gives the precise error.
         if checkpoints.kind_of(weights) in (kind.kind, None):
             yield weights
             return

@@ -1,4 +1,4 @@
-"""PAM as a method that learns: PropMask trained, or trained on, on the cases of a study."""
+"""PAM as a method that learns: PropMask trained or fine-tuned on the cases of a study."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 TABLES = "cases"
 WEIGHTS = "propmask.safetensors"
 _TASKS = {"size": "size", "thickness": "reach_mm", "max_slices": "reach_slices"}
-"""Switches of the weights, and what they are among the tasks of a recipe."""
+"""Inference switch of the weights -> the key of a recipe's tasks that it sets."""
 _ORIGIN = "options of pam-2dmask-trained"
 
 
 class Pam2DMaskTrained(Pam2DMask, Learner):
-    """`Pam2DMask` whose weights are made here; with weights in the study file it goes on from them.
+    """`Pam2DMask` trained here; fine-tuned if the study file names weights.
 
-    The tables that the training reads hold training cases and nothing else. No case is set aside to
-    choose a checkpoint by: the weights after the last step are taken.
+    The training reads tables that hold training cases and nothing else. No cases are set aside for
+    choosing a checkpoint: the weights after the last step are used.
     """
 
     info = MethodInfo(
@@ -43,14 +43,17 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     )
 
     class Options(Pam2DMask.Options, Learner.Options):
-        """``recipe``: a shipped recipe of PropMask; ``training``: keys of it that are other here.
+        """Options of the training.
 
-        The data are the training cases, and a network that goes on from weights is as they are,
-        is shown images of the size that they were trained with, and asked for slices as far away as
-        they reach. Masks are resampled as in the propagation under these options, so that the
-        models of a study differ only in what they learned.
-        ``seed``: of weights, tasks and augmentation. ``gpus``: a process each, with the recipe's
-        batch. ``workers``: processes that make batches for each.
+        ``recipe``: a shipped recipe of PropMask.
+        ``training``: keys of the recipe that are overridden.
+        ``seed``: of weights, tasks and augmentation.
+        ``gpus``: number of processes, one per GPU, each with the recipe's batch size.
+        ``workers``: processes that prepare batches, for each of them.
+
+        The data are the training cases. When fine-tuning, network configuration, image size and
+        reach are those of the weights. Masks are resampled as in the propagation under these
+        options, so that the models of a study differ only in what they learned.
         """
 
         recipe: str = "finetune"
@@ -72,21 +75,21 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
     @property
     def gpus(self) -> int:
-        """GPUs of the training."""
+        """GPUs used by the training."""
         return self.options.gpus
 
     @property
     def threads(self) -> int:
-        """One, and one for each process that makes batches."""
+        """CPU threads: one plus the workers, for each GPU."""
         return (1 + self.options.workers) * self.options.gpus
 
     @property
     def memory_mb(self) -> int:
-        """That of a training, and of each process that makes batches: 1 GB and room to spare."""
+        """Memory in MiB: the training's plus 1,500 per worker (1 GB and a margin), for each GPU."""
         return (self.info.memory_mb + 1500 * self.options.workers) * self.options.gpus
 
     def recipe(self, workdir: Path, network: Mapping[str, Any] | None = None) -> "Recipe":
-        """Give the recipe of a training in ``workdir``; ``network``: that of the weights."""
+        """Return the recipe of a training in ``workdir``; ``network``: the weights' configuration."""
         from pam.training import recipe as recipes
 
         content = merged(recipes.keys(self.options.recipe), self.options.training)
@@ -102,7 +105,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         inference, own = plain.network.inference, self.options.training.get("tasks", {})
         asked: dict[str, Any] = {}
         if network is not None:
-            replaced = own.keys() & set(recipes.SHOWN)  # the inference follows what is learned
+            replaced = own.keys() & set(recipes.SHOWN)  # inference must match the training
             inference = {k: v for k, v in network["inference"].items() if k not in replaced}
             content["network"] = {**network, "inference": inference}
             seen = {"size": Propagation().size, **inference}
@@ -112,7 +115,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         return recipes.read(content, _ORIGIN)
 
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:
-        """Write the tables of the training cases; a recipe that does not fit is told at once."""
+        """Write the tables of the training cases; raises `UserError` for an invalid recipe."""
         from pam.training.prepared import write_cases
 
         shutil.rmtree(workdir, ignore_errors=True)
@@ -120,7 +123,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         self.recipe(workdir)
 
     def fit(self, workdir: Path, device: str | None, start: Path | None) -> None:
-        """Train, or go on from the checkpoint, unless that began with other weights."""
+        """Train, resuming from the checkpoint unless that started from other weights."""
         from pam import files
         from pam.network import PropMask
         from pam.training.loop import CHECKPOINT, train
@@ -128,7 +131,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
         network = files.read(start, PropMask) if start else None
         checkpoint = workdir / CHECKPOINT
-        with suppress(FileNotFoundError):  # another process of the training may have deleted it
+        with suppress(FileNotFoundError):  # another process of this training may delete it
             if began(checkpoint) != (fingerprint(network) if network else None):
                 checkpoint.unlink()
         recipe = self.recipe(workdir, network.config.model_dump() if network else None)
@@ -142,7 +145,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         )
 
     def progress(self, workdir: Path) -> tuple[int, int] | None:
-        """Give the last step of the curve, and the steps of the recipe."""
+        """Return the last step of the training curve and the recipe's number of steps."""
         from pam.training.loop import CURVE
 
         if not (workdir / CURVE).exists():
@@ -151,5 +154,5 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         return int(last.partition(",")[0]), self.recipe(workdir).steps
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read what `fit` left in the folder ``weights``."""
+        """Load the weights that `fit` left in the folder ``weights``."""
         super().load(weights / WEIGHTS if weights else None, device)

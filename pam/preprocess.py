@@ -1,4 +1,4 @@
-"""What the network is shown of a slice: intensity window, square crop, 256 grey levels."""
+"""What the network sees of a slice: a square crop, windowed and quantised to 256 grey levels."""
 
 import warnings
 from collections.abc import Sequence
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 class Scan:
     """A volume as the propagation reads it, for any number of prompts.
 
-    ``volume``: [z, y, x], kept as float32; the prompts lie on slices of the first axis, so for
-    another view move its axis there first. ``spacing``: (z, y, x) in mm. ``modality``: "CT" has
-    rules of its own. Raises `UserError` for another number of axes, an empty volume, values that
-    are not finite, or a spacing that is not positive.
+    ``volume``: [z, y, x], stored as float32. Prompts lie on slices of the first axis; for another
+    view move its axis there first. ``spacing``: (z, y, x) in mm. ``modality``: only "CT" has rules
+    of its own. Raises `UserError` for another number of axes, an empty volume, values that are not
+    finite, and a spacing that is not positive.
     """
 
     volume: NDArray[Any]
     spacing: tuple[float, float, float]
     modality: str = ""
-    integer: bool = field(init=False)  # the image was one of integers
+    integer: bool = field(init=False)  # the given volume was of an integer type
     _tensors: dict[str, Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check everything once, here, so that no prompt meets a bad volume later."""
+        """Validate the volume once, so that no prompt meets a bad one later."""
         volume = np.asarray(self.volume)
         if volume.ndim != 3 or not volume.size or volume.dtype.kind not in "biuf":
             raise UserError(
@@ -68,36 +68,36 @@ class Scan:
 
     @classmethod
     def along(cls, volume: "Volume", axis: int) -> Self:
-        """Take the first channel of a volume, with the slices of its ``axis`` first."""
+        """Return the first channel of a volume with ``axis`` moved to the front."""
         across = [mm for a, mm in enumerate(volume.spacing) if a != axis]
         spacing = (volume.spacing[axis], across[0], across[1])
         return cls(np.moveaxis(volume.grey, axis, 0), spacing, volume.modality)
 
     def on(self, device: str | torch.device) -> Tensor:
-        """Give the volume on a device; it is carried there once. To be read only."""
+        """Return the volume on a device, float32 and read only; it is transferred once."""
         key = str(device)
         if key not in self._tensors:
-            with warnings.catch_warnings():  # of arrays that are read only, as this tensor is
+            with warnings.catch_warnings():  # torch warns of read-only arrays; nothing is written
                 warnings.simplefilter("ignore", UserWarning)
                 self._tensors[key] = torch.from_numpy(self.volume).to(device)
         return self._tensors[key]
 
     @cached_property
     def extremes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Least and greatest intensity of each slice, [z] each."""
+        """Minimum and maximum intensity of each slice, float32 [z] each."""
         return self.volume.min(axis=(1, 2)), self.volume.max(axis=(1, 2))
 
 
 @dataclass(frozen=True)
 class Square:
-    """The part of a slice that the network sees: first row, first column, side, in pixels."""
+    """The square crop of a slice: first row, first column and side, in pixels."""
 
     y: int
     x: int
     side: int
 
     def inside(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of the square that lie in an image of this size."""
+        """Return the rows and columns of the square that lie in an image of this size."""
         rows = slice(self.y, min(self.y + self.side, height))
         return rows, slice(self.x, min(self.x + self.side, width))
 
@@ -108,11 +108,11 @@ def window(
     modality: str,
     settings: Propagation,
 ) -> tuple[float, float]:
-    """Range of intensities that matters for an object: both ends.
+    """Return the intensity window (low, high) of an object.
 
     ``image`` and ``mask``: guiding slice and prompt, [y, x]. Source: paper, Dynamic image
-    normalization; released code for the integers of CT. Raises `UserError` for a slice of one
-    intensity, unless the settings take that for a blank image.
+    normalization; released code for the integer window of CT. Raises `UserError` for a slice of
+    constant intensity, unless ``flat_window`` is ``blank``.
     """
     if settings.normalisation != "dynamic":
         return CLINICAL[settings.normalisation]
@@ -137,13 +137,13 @@ def _ends(values: NDArray[Any], modality: str, settings: Propagation) -> tuple[f
 
 
 def integer_window(low: float, high: float) -> tuple[float, float]:
-    """Round a window as the released code does: an integer centre and half of an integer width."""
+    """Round a window as the released code does: an integer centre -+ half an integer width."""
     centre, half = int((low + high) / 2), int(high - low) // 2
     return centre - half, centre + half
 
 
 def square_around(mask: NDArray[np.bool_], settings: Propagation) -> Square:
-    """Square crop around a mask [y, x] that is not empty (released code, dynamic crop)."""
+    """Return the square crop around a non-empty mask [y, x] (released code, dynamic crop)."""
     starts, stops = [], []
     for axis in (1, 0):
         hits = np.flatnonzero(mask.any(axis=axis))
@@ -164,7 +164,7 @@ def square_around(mask: NDArray[np.bool_], settings: Propagation) -> Square:
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of slices of a scan: the square of each, in a window of intensities."""
+    """Slices of a scan, with the square crop and the intensity window (low, high) they share."""
 
     slices: Sequence[int]
     square: Square
@@ -177,17 +177,17 @@ def images(
     settings: Propagation,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Cut, window and resize views of N slices each, [B, N, 1, size, size] float32 in -1..1.
+    """Crop, window and resize views of N slices; returns float32 [B, N, 1, size, size] in -1..1.
 
-    The intensities pass through 256 grey levels, as the network was trained on them. Where the
-    square leaves the slice, it is black. However many views there are and whatever their squares,
-    the work is the same few tensor operations: on a GPU, many small ones cost most of the time.
+    All views have the same N. Intensities are quantised to 256 grey levels, as in the network's
+    training. Pixels of the square outside the slice are black. The number of tensor operations does
+    not depend on the number of views, since many small operations would dominate the time on a GPU.
     """
     chosen = np.array([view.slices for view in views])
     low, high = np.array([view.limits for view in views], np.float32).T[..., None]
     least, greatest = low, high
     if settings.stretch == "slice":
-        # Clipping keeps order: the extremes of a clipped slice are its clipped extremes.
+        # Clipping is monotonic, so the extremes of a clipped slice are its clipped extremes.
         least, greatest = (extreme[chosen].clip(low, high) for extreme in scan.extremes)
     ends = np.stack(np.broadcast_arrays(low, high, least, greatest))
     shape = scan.volume.shape[1:]
@@ -211,7 +211,7 @@ def images(
 def _taps(
     square: Square, shape: Sequence[int], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """`linear_taps` of a square; of the weights those of rows and columns, 0 outside the image."""
+    """Return `linear_taps` of a square for rows and columns; weights outside the image are 0."""
     index, weights = linear_taps(square.side, size)
     inside = [
         index < length - start for length, start in zip(shape, (square.y, square.x), strict=True)
@@ -222,9 +222,10 @@ def _taps(
 def grey_levels(
     image: Tensor, low: Tensor, high: Tensor, arithmetic: str, integer: bool = False
 ) -> Tensor:
-    """Spread float32 images between ``low`` and ``high`` over 0 to 255, truncated, uint8.
+    """Map float32 images from ``low``..``high`` to 0..255, truncated to uint8.
 
-    ``arithmetic``: as in `Propagation`; an image of one intensity is black.
+    ``arithmetic``: as in `Propagation`; ``integer``: whether the volume was of an integer type. An
+    image of constant intensity becomes black.
     """
     if arithmetic == "float32":
         return ((image - low) / (high - low + 1e-8) * 255).to(torch.uint8)
@@ -234,7 +235,7 @@ def grey_levels(
 
 
 def network_input(grey: Tensor, size: int) -> Tensor:
-    """Resize uint8 [N, h, w] to what a network takes, [N, 1, size, size] float32 in -1..1."""
+    """Resize uint8 [N, h, w] to the network's input, float32 [N, 1, size, size] in -1..1."""
     return _scaled(resize_linear(grey, size))[:, None]
 
 
@@ -243,7 +244,7 @@ def _scaled(grey: Tensor) -> Tensor:
 
 
 def prompt_image(mask: NDArray[np.bool_], square: Square, settings: Propagation) -> Tensor:
-    """Cut and resize a mask [y, x], to float32 0 or 1, [1, size, size]."""
+    """Crop and resize a mask [y, x] to float32 [1, size, size] with values 0 and 1."""
     inside = mask[square.inside(*mask.shape)]
     canvas = torch.zeros(square.side, square.side)
     canvas[: inside.shape[0], : inside.shape[1]] = torch.from_numpy(inside).to(canvas)
@@ -253,9 +254,10 @@ def prompt_image(mask: NDArray[np.bool_], square: Square, settings: Propagation)
 
 
 def covered(mask: Tensor, size: int) -> Tensor:
-    """Resize a mask [h, w] of 0 and 1 to [size, size] of 0 and 1: the pixels covered by half.
+    """Resize a binary mask [h, w] to [size, size]: the pixels that are at least half covered.
 
-    Of one that is too thin to cover any by half, those that it covers at least half as much as any.
+    If the mask is too thin to cover any pixel fully, the threshold is half of the greatest
+    coverage.
     """
     share = resize_smooth(mask[None].float(), (size, size))[0]
     least = share.amax().clamp(max=1) / 2
@@ -263,9 +265,10 @@ def covered(mask: Tensor, size: int) -> Tensor:
 
 
 def brought_back(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
-    """Resize predictions [B, N, size, size] to the pixels of the slices, [B, N, most, most].
+    """Resize predictions [B, N, size, size] to pixels of the slices, [B, N, most, most].
 
-    ``sides``: of the B squares; ``most`` is the longest, and what lies beyond a side means nothing.
+    ``sides``: of the B squares, in pixels; ``most`` is the longest. Values beyond the side of a
+    square are meaningless.
     """
     most, size = max(sides), ahead.shape[-1]
     if settings.resampling == "nearest":
@@ -277,16 +280,17 @@ def brought_back(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> 
         rows, columns = index[..., None], index[..., None, :]
         return ahead[first[:, None, None, None], second[:, None, None], rows, columns]
     weights = smooth_weights(size, torch.tensor(sides, device=ahead.device), most)[:, None]
-    with torch.autocast(ahead.device.type, enabled=False):  # whatever the network computes in
+    with torch.autocast(ahead.device.type, enabled=False):  # float32, whatever the network uses
         return weights @ ahead @ weights.mT
 
 
 def distance(
     guide: int, slices: Sequence[int], square: Square, spacing: tuple[float, float, float]
 ) -> NDArray[np.float32]:
-    """How far ``slices`` are from their guide, mm over the side of the square in mm; [N].
+    """Return how far ``slices`` are from their guide, as shares of the crop's side; float32 [N].
 
-    This is what a network with a prior is told: objects change over distances of their own size.
+    Both are measured in mm. A network with a prior uses this: objects change over distances that
+    are proportional to their size.
     """
     side = square.side * (spacing[1] + spacing[2]) / 2
     steps = np.abs(np.asarray(slices, np.int64) - guide)

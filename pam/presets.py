@@ -1,9 +1,9 @@
-"""Every switch of PAM's propagation, and the named presets; knows no torch.
+"""All switches of PAM's propagation, and the named presets; imports no torch.
 
 Where the paper (npj Digital Medicine 2025, Methods and Algorithm 1), the code released by its
 authors (github.com/czifan/PAM: their evaluation, ``infer/infer.py`` at 5f342f0, and
-``tutorials/3d-propagation.ipynb`` at 67af4c9) and good practice differ, a switch names the choice.
-``docs/pam.md`` has the table of all switches by preset.
+``tutorials/3d-propagation.ipynb`` at 67af4c9) and good practice differ, a switch selects the
+behaviour. ``docs/pam.md`` tabulates all switches by preset.
 """
 
 from collections.abc import Mapping
@@ -17,45 +17,57 @@ from pam.windows import Normalisation
 
 
 class Propagation(Settings):
-    """How a mask is carried from its guiding slice through a scan; the default is `RIGOROUS`.
+    """How a mask is propagated from its guiding slice through a scan; the default is `RIGOROUS`.
 
-    Window, from the pixels under the prompt, once an object:
-    ``normalisation``: ``dynamic``, or a fixed clinical window, which needs none of the next four.
-    ``percentiles``: its two ends. ``integer_ct_window``: in CT, truncate it to an integer centre
-    and width. ``stretch``: what becomes 0 to 255, the ends of the ``window``, or the extremes of
-    each ``slice`` after clipping. ``arithmetic``: of grey levels, ``float32`` with 1e-8 added to
-    the divisor, or ``native``: without, and in float64 for images of integers. ``flat_window``:
-    where both ends are equal, ``blank`` images, or the percentiles of the whole guiding ``slice``.
+    Window, computed once per object from the pixels under the prompt:
+    ``normalisation``: ``dynamic``, or a fixed clinical window, which ignores the percentiles,
+        ``integer_ct_window`` and ``flat_window``.
+    ``percentiles``: the two ends of the window.
+    ``integer_ct_window``: in CT, truncate the window to an integer centre and width.
+    ``stretch``: what is mapped to 0..255: the ends of the ``window``, or the extremes of each
+        ``slice`` after clipping.
+    ``arithmetic``: of grey levels: ``float32`` with 1e-8 added to the divisor, or ``native``:
+        without it, and in float64 for images of an integer type.
+    ``flat_window``: if both ends are equal, use ``blank`` images, or the percentiles of the whole
+        guiding ``slice``.
 
     Crop, a square around the guiding mask:
-    ``crop_ratio``: side over the longer side of the mask's box. ``min_crop``: least side, pixels.
-    ``crop_around``: pixels with any of the ``votes``, or those of the ``mask``, with most of them.
-    ``last_pixel``: whether the box counts its last row and column. ``border``: where the square
-    leaves the image at the right or bottom, ``pad`` it with 0, or ``shift`` it inward as far as it
-    goes (at the left and top it is always shifted). ``size``: pixels the network sees.
-    ``resampling``: of masks, to that size and back: ``nearest`` neighbours, counted from the corner
-    of a pixel (released code), which moves a mask down and right by half a pixel or more; or
-    ``smooth``, by pixel centres, what is predicted before it is cut at one half.
+    ``crop_ratio``: side of the square over the longer side of the mask's bounding box.
+    ``min_crop``: minimum side, in pixels.
+    ``crop_around``: pixels with any of the ``votes``, or those of the ``mask``, with most votes.
+    ``last_pixel``: whether the bounding box includes its last row and column.
+    ``border``: where the square leaves the image on the right or at the bottom, ``pad`` it with 0,
+        or ``shift`` it inward as far as possible (on the left and at the top it is always shifted).
+    ``size``: side of the network's image, in pixels.
+    ``resampling``: of masks to that size and back: ``nearest`` neighbours, aligned by pixel corners
+        (released code), which moves a mask down and right by half a pixel or more; or ``smooth``,
+        aligned by pixel centres, thresholding predictions after they are resized.
 
     Rounds:
-    ``thickness``: reach of a round on either side, mm, in whole slices between ``min_slices`` and
-    ``max_slices``. ``outward``: predict only away from the prompt, each slice once, and end a side
-    at its first empty slice; else both sides of each guiding slice. ``recrop``: such a round also
-    ends before the first slice whose mask reaches a side of the square with more of the image
-    behind it, or with it if it is the nearest; so the next square has room. ``overlap``: it also
-    ends with the first slice whose mask has a DSC below this with that of the guiding slice: what
-    moves or changes is followed in short rounds, 0 being never. ``memory``: attend to
-    the guiding slice alone (paper, released code), or to the ``prompt``'s slice too, which no error
-    has reached; this needs a network that can `PropMask.remember`. ``stop_low`` and
-    ``stop_high``: a side goes on while its last slice holds more than this many pixels of the
-    ``stop_counts``, which are all ``votes`` or the ``mask``. ``count_padding``: where the two
-    guiding slices of a round have neighbour lists of unlike length, count the last prediction of
-    the shorter one as often as the batch of the released code repeats it.
+    ``thickness``: reach of a round on either side in mm, converted to a number of slices between
+        ``min_slices`` and ``max_slices``.
+    ``outward``: predict only away from the prompt, each slice once, and end a side at its first
+        empty slice; otherwise predict both sides of each guiding slice.
+    ``recrop``: an outward round also ends before the first slice whose mask reaches a side of the
+        square with more of the image behind it (after it, if it is the nearest slice), so that the
+        next square has room.
+    ``overlap``: an outward round also ends after the first slice whose mask has a lower DSC than
+        this with that of the guiding slice, so that objects that move or change are followed in
+        short rounds; 0 disables it.
+    ``memory``: attend to the guiding slice alone (``guide``; paper, released code), or also to the
+        ``prompt``'s slice, which is free of propagation errors; needs a network that can
+        `PropMask.remember`.
+    ``stop_low``, ``stop_high``: a side continues while its last slice has more than this many
+        pixels, counted as ``stop_counts``: all ``votes``, or the pixels of the ``mask``.
+    ``count_padding``: if the two guiding slices of a round have different numbers of neighbours,
+        count the last prediction of the shorter list as often as the released code's batch repeats
+        it.
 
     Result:
-    ``average``: over the network's scales, ``logits`` or ``probabilities``. ``merge``: of what was
-    predicted more than once, the ``union`` or the ``majority``. ``connectivity``: of the
-    components (6 or 26 neighbours) that go if they do not touch the prompt; None keeps them all.
+    ``average``: average ``logits`` or ``probabilities`` over the network's scales.
+    ``merge``: the ``union`` or the ``majority`` of repeated predictions of a slice.
+    ``connectivity``: remove components (of 6 or 26 neighbours) that do not touch the prompt; None
+        keeps all.
     """
 
     normalisation: Normalisation = "dynamic"
@@ -96,9 +108,9 @@ class Propagation(Settings):
         return self
 
     def reach(self, spacing: float) -> int:
-        """Slices predicted on either side of a guiding slice; ``spacing`` of slices in mm.
+        """Return the number of slices predicted on either side; ``spacing``: of slices, in mm.
 
-        Raises `UserError` where the thickness holds no slice and ``min_slices`` is 0.
+        Raises `UserError` if the thickness holds no slice and ``min_slices`` is 0.
         """
         slices = max(min(int(self.thickness / spacing), self.max_slices), self.min_slices)
         if slices == 0:
@@ -151,10 +163,10 @@ Protocol = Literal["paper", "released", "tutorial", "rigorous"]
 
 
 def preset(name: str, switches: Mapping[str, Any] | None = None) -> Propagation:
-    """Look a preset up by name; ``switches`` take the place of its own.
+    """Return a preset by name; ``switches`` override its own.
 
-    Those that weights were trained for are ``network.config.inference``. Raises `UserError`, with
-    what exists, for an unknown name or switch.
+    The switches that weights were trained for are ``network.config.inference``. Raises `UserError`,
+    listing what exists, for an unknown name or switch.
     """
     if name not in PRESETS:
         raise UserError(unknown_name("preset of the propagation", name, PRESETS))

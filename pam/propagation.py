@@ -1,6 +1,6 @@
-"""From one guiding slice to the whole object (paper, Algorithm 1).
+"""Propagate the mask of a guiding slice to the whole object (paper, Algorithm 1).
 
-The mask goes to the slices within reach; the outermost predicted slices become the next guiding
+A round predicts the slices within reach; its outermost predicted slices become the next guiding
 slices, until the volume or the object ends on both sides.
 """
 
@@ -25,26 +25,26 @@ Device = str | torch.device
 
 
 class Network(Protocol):
-    """What `propagate` asks of a network; `pam.network.PropMask` is one."""
+    """What `propagate` needs of a network; `pam.network.PropMask` implements it."""
 
     def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
-        """Read B guiding slices in -1..1 and their masks of 0 and 1, [B, 1, H, W] each.
+        """Encode B guiding slices in -1..1 and their masks of 0 and 1, [B, 1, H, W] each.
 
-        Returns tensors [B, ...], which are put together with those of other guides.
+        Returns tensors [B, ...], which are concatenated with those of other guides.
         """
 
     def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
-        """Logits [B, N, 2, h, w] at any number of scales for slices [B, N, 1, H, W].
+        """Map slices [B, N, 1, H, W] to logits [B, N, 2, h, w] at any number of scales.
 
-        One that has ``priors`` is also given ``distance``, see `pam.network.PropMask.decode`.
+        A network that has ``priors`` also receives ``distance``, see `pam.network.PropMask.decode`.
         """
 
 
 class Remembering(Network, Protocol):
-    """What ``memory: prompt`` asks of it besides."""
+    """What ``memory: prompt`` additionally needs of a network."""
 
     def remember(self, guide: Guide, earlier: Guide) -> Guide:
-        """Put together what `decode` is to see of two guiding slices of the same objects."""
+        """Combine two encoded guiding slices of the same objects into one input of `decode`."""
 
 
 def propagate(
@@ -58,13 +58,13 @@ def propagate(
     batch: int = 8,
     precision: Precision = "float32",
 ) -> NDArray[np.bool_]:
-    """Segment an object in 3-D from its mask on one slice; returns bool [z, y, x].
+    """Segment an object in 3D from its mask on one slice; returns bool [z, y, x].
 
-    ``index``: guiding slice, counted on the first axis. ``prompt``: its mask [y, x], 0 or 1.
-    ``device``: where the network is. ``batch``: how many slices pass the network at a time, both
-    directions together; it bounds the memory and changes the result by rounding alone.
-    ``precision``: of the network's arithmetic; tf32 and bfloat16 are faster where the hardware has
-    them, and move the border of the mask here and there by a pixel.
+    ``index``: guiding slice along the first axis. ``prompt``: its mask [y, x], 0 or 1. ``device``:
+    that of the network. ``batch``: slices per forward pass, both directions together; it bounds the
+    memory and changes the result by rounding only. ``precision``: of the network's arithmetic; tf32
+    and bfloat16 are faster on hardware that supports them, and move the border of the mask by a
+    pixel in places.
 
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
@@ -82,13 +82,13 @@ def carry(
     batch: int = 8,
     precision: Precision = "float32",
 ) -> None:
-    """Carry any number of masks of a scan, with the same settings, as far as they go, together."""
+    """Propagate any number of masks of one scan, with equal settings, together to their end."""
     going = list(states)
     while going:
         going = advance(network, going, device=device, batch=batch, precision=precision)
 
 
-@torch.no_grad()  # in inference mode torch casts the weights anew at each call
+@torch.no_grad()  # in inference mode autocast casts the weights anew on every call
 def advance(
     network: Network,
     states: Sequence[State],
@@ -97,11 +97,11 @@ def advance(
     batch: int = 8,
     precision: Precision = "float32",
 ) -> list[State]:
-    """Do one round of each of ``states``; returns those that had something left to do.
+    """Do one round of each of ``states``; returns the states that had slices left to predict.
 
-    All directions of all objects are batched together. As many come to their end, the next ones
-    take their places; a guiding slice is encoded once. Raises ValueError for states of several
-    scans or settings.
+    All directions of all objects are batched together, and lanes that finish are replaced by
+    waiting ones. A guiding slice is encoded once. Raises ValueError for states of different scans
+    or settings, and for a ``batch`` below 1.
     """
     if batch < 1:
         raise ValueError(f"batch {batch}; at least one slice has to pass the network at a time")
@@ -111,17 +111,17 @@ def advance(
         if lanes := state.lanes():
             going.append(state)
             waiting.extend(_Run(state, lane) for lane in lanes)
-            state.rounds.append(lanes)  # from here on its guides are those of the next round
+            state.rounds.append(lanes)  # only now, since `State.guiding` depends on it
     if not going:
         return going
     work = _Work(network, going, device)
-    with in_precision(precision, device):  # once a round, as it keeps the weights that it casts
+    with in_precision(precision, device):  # once per round, since it caches the cast weights
         work.do(waiting, batch)
     return going
 
 
 class _Run:
-    """A lane of an object on its way through a round."""
+    """A lane of an object within a round: its mask, and the slices left to predict."""
 
     guide: Guide  # set by _Work.encode
 
@@ -139,7 +139,7 @@ class _Run:
         return preprocess.distance(lane.guide, self.slices[:number], lane.square, spacing)
 
     def count(self, masks: NDArray[np.bool_], shares: NDArray[np.float32] | None) -> None:
-        """Count the next slices of the lane, which fill its square, [N, side, side] each."""
+        """Count masks [N, side, side] of the lane's next slices, which cover its square."""
         state, square = self.state, self.lane.square
         settings = state.settings
         done, self.slices = self.slices[: len(masks)], self.slices[len(masks) :]
@@ -158,17 +158,17 @@ class _Run:
 
 
 class _Work:
-    """What all lanes of a round have in common: a network, a scan and the settings."""
+    """What all lanes of a round share: network, scan and settings."""
 
     def __init__(self, network: Network, states: Sequence[State], device: Device) -> None:
         self.network, self.device = network, device
         self.scan, self.settings = states[0].scan, states[0].settings
         if any(s.scan is not self.scan or s.settings != self.settings for s in states):
             raise ValueError("masks are carried together on one scan with the same settings")
-        self.soft = any(state.soft for state in states)  # others drop what they are given
+        self.soft = any(state.soft for state in states)  # other states ignore probabilities
 
     def do(self, waiting: deque[_Run], batch: int) -> None:
-        """Take lanes on, ``batch`` at most at a time, and predict all of their slices."""
+        """Predict all slices of the waiting lanes, at most ``batch`` lanes at a time."""
         active: list[_Run] = []
         guide: Guide = ()
         while waiting or active:
@@ -188,7 +188,7 @@ class _Work:
         return preprocess.images(self.scan, views, self.settings, self.device)
 
     def encode(self, runs: Sequence[_Run]) -> None:
-        """Read the guiding slices; both directions of a prompt have the same."""
+        """Encode the guiding slices; both directions of a prompt share one."""
         sources = {run.source: run for run in runs}
         places = {source: i for i, source in enumerate(sources)}
         images = self.images([run.view((run.lane.guide,)) for run in sources.values()])[:, 0]
@@ -203,12 +203,12 @@ class _Work:
             i = places[run.source]
             run.guide = tuple(part[i : i + 1] for part in guide)
             if self.settings.memory == "prompt":
-                # In the first round both are one slice, and attending twice changes nothing.
+                # In the first round both are the same slice: attending twice changes nothing.
                 run.state.memory = run.state.memory or run.guide
                 run.guide = cast(Remembering, self.network).remember(run.guide, run.state.memory)
 
     def predict(self, runs: Sequence[_Run], guide: Guide, number: int) -> None:
-        """Predict the next ``number`` slices of all lanes, whose guides lie together."""
+        """Predict the next ``number`` slices of all lanes; ``guide``: their concatenated guides."""
         settings, size = self.settings, self.settings.size
         adjacent = self.images([run.view(run.slices[:number]) for run in runs])
         more: dict[str, Any] = {}
@@ -232,10 +232,11 @@ def _together(runs: Sequence[_Run]) -> Guide:
 
 
 def lead(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tensor:
-    """Merge the scales [B, N, 2, h, w] of a network: by how much the foreground leads, on average.
+    """Return by how much the foreground leads, averaged over the scales; float [B, N, *size].
 
-    Float [B, N, *size], of the ``logits`` or of the ``probabilities``. Above 0 is foreground, a
-    tie is background. Source: paper, soft voting; released code for the logits.
+    ``logits``: [B, N, 2, h, w] per scale. The lead is the difference of the ``logits`` (released
+    code), or the foreground probability minus 0.5 (``probabilities``; paper, soft voting). Above 0
+    is foreground; a tie is background.
     """
     scales = []
     for scale in logits:
@@ -249,5 +250,5 @@ def lead(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tenso
 
 
 def probability(ahead: Tensor, average: str) -> Tensor:
-    """Turn what `lead` gives into the probability of the foreground."""
+    """Convert a result of `lead` to the probability of the foreground."""
     return ahead.sigmoid() if average == "logits" else ahead + 0.5

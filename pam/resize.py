@@ -1,6 +1,7 @@
-"""Resizing with the integer arithmetic of OpenCV, which the released code resizes with.
+"""Resizing with OpenCV's integer arithmetic, as in the released code.
 
-The images are the same to the bit, and one library is needed less. `resize_smooth` stands apart.
+The results are bit-identical without the dependency. `resize_smooth` is antialiased and is not
+OpenCV's.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from torch import Tensor
 
 
 def resize_linear(image: Tensor, size: int) -> Tensor:
-    """Resize uint8 [..., h, w] to [..., size, size] as ``cv2.resize`` with INTER_LINEAR, exactly.
+    """Resize uint8 [..., h, w] to [..., size, size], exactly as ``cv2.resize`` with INTER_LINEAR.
 
-    OpenCV weighs by multiples of 1/2048 and drops bits on the way: first along x, then along y.
+    OpenCV interpolates along x, then along y, with weights in multiples of 1/2048, and drops low
+    bits in between.
     """
     if image.shape[-2:] == (size, size):
         return image
@@ -25,14 +27,14 @@ def resize_linear(image: Tensor, size: int) -> Tensor:
 
 
 def linear_taps(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Both source indices of each target pixel, and their weights in 1/2048; [2, size] each."""
+    """Return the source indices of each target pixel and their weights in 1/2048; [2, size] each."""
     index, part = _positions(length, size)
     weights = np.rint(np.stack((1 - part, part)) * np.float32(2048)).astype(np.int32)
     return np.stack((index, index + 1)).clip(0, length - 1), weights
 
 
 def blended(image: Tensor, down: Sequence[Tensor], across: Sequence[Tensor]) -> Tensor:
-    """Resize uint8 [..., h, w] by taps and weights along y and x, see `linear_taps`.
+    """Resize uint8 [..., h, w] by the taps and weights of `linear_taps` along y and x.
 
     These are [..., 2, size] each; their leading axes broadcast with those of the image.
     """
@@ -48,16 +50,16 @@ def blended(image: Tensor, down: Sequence[Tensor], across: Sequence[Tensor]) -> 
 
 
 def _positions(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Source index of each target pixel, rounded down, and what it was rounded by."""
+    """Return the source index of each target pixel, rounded down, and the fractional part."""
     position = ((np.arange(size) + 0.5) * (1.0 / (size / length)) - 0.5).astype(np.float32)
     first = np.floor(position)
     return first.astype(np.int64), position - first
 
 
 def resize_nearest(image: Tensor, size: int) -> Tensor:
-    """Resize [..., h, w] to [..., size, size] as ``cv2.resize`` with INTER_NEAREST, exactly.
+    """Resize [..., h, w] to [..., size, size], exactly as ``cv2.resize`` with INTER_NEAREST.
 
-    Torch computes the index in float32, which for some sizes misses by a column.
+    Torch computes indices in float32, which is off by one for some sizes.
     """
     rows, columns = (
         torch.from_numpy(nearest_taps(length, size)).to(image.device) for length in image.shape[-2:]
@@ -66,13 +68,13 @@ def resize_nearest(image: Tensor, size: int) -> Tensor:
 
 
 def nearest_taps(length: int, size: int) -> NDArray[np.int64]:
-    """Source index of each target pixel, [size]."""
+    """Return the source index of each target pixel, int64 [size]."""
     index: NDArray[np.int64] = np.floor(np.arange(size) * (1.0 / (size / length))).astype(np.int64)
     return index.clip(max=length - 1)
 
 
 def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize float [N, h, w] to [N, *size], bilinear by pixel centres, averaging as it shrinks."""
+    """Resize float [N, h, w] to [N, *size]: bilinear, aligned by pixel centres, antialiased."""
     resized: Tensor = F.interpolate(
         image[:, None], size, mode="bilinear", align_corners=False, antialias=True
     )
@@ -80,10 +82,10 @@ def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def smooth_weights(length: int, sizes: Tensor, most: int) -> Tensor:
-    """`resize_smooth` of an axis as a matrix, for several sizes at once: float [B, most, length].
+    """Return `resize_smooth` along an axis as a matrix per size, float32 [B, most, length].
 
-    ``sizes``: [B], none above ``most``; rows beyond them mean nothing. Each target pixel is
-    covered by a triangle around its centre, wider as the image shrinks.
+    ``sizes``: [B], at most ``most``; rows beyond a size are meaningless. The weights of a target
+    pixel are a triangle around its centre, which widens as the image shrinks.
     """
     scale = (length / sizes.double())[:, None, None]
     centre = (torch.arange(most, device=sizes.device)[:, None] + 0.5) * scale
@@ -95,9 +97,9 @@ def smooth_weights(length: int, sizes: Tensor, most: int) -> Tensor:
 def resize_int16(image: Tensor, size: int) -> Tensor:
     """Resize int16 [h, w] to [size, size] as ``cv2.resize`` with INTER_LINEAR.
 
-    Single precision, first along x, then along y, rounded half to even; halving is a mean of four,
-    rounded half up. That is OpenCV as it is written: its builds for x86 hand this type to Intel
-    IPP, whose pixels differ by one where a value is all but halfway.
+    Interpolates in float32 along x, then along y, and rounds half to even; halving is a mean of
+    four, rounded half up. This is OpenCV's own code: its x86 builds use Intel IPP for this type,
+    which differs by one where a value is almost exactly halfway.
     """
     height, width = image.shape
     if (height, width) == (size, size):
@@ -115,9 +117,9 @@ def resize_int16(image: Tensor, size: int) -> Tensor:
 
 
 def _parts(length: int, size: int, edges: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Both source indices of each target pixel, and the second one's weight in float32.
+    """Return both source indices of each target pixel, and the second one's weight in float32.
 
-    ``edges``: take the first and last pixel as they are (OpenCV does, along x).
+    ``edges``: give the outermost pixels a single source, as OpenCV does along x.
     """
     index, part = _positions(length, size)
     if edges:

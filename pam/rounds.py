@@ -1,4 +1,4 @@
-"""An object on its way through a scan: votes so far, and which slices come next."""
+"""The state of an object during propagation: its votes so far, and the slices to predict next."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,25 +15,31 @@ from pam.presets import Propagation
 
 @dataclass(frozen=True)
 class Lane:
-    """A guiding slice, the square around its mask, the slices still to predict."""
+    """A guiding slice, the square crop around its mask, and the slices to predict from it."""
 
     guide: int
     square: Square
     slices: tuple[int, ...]
-    repeats: int = 0  # how many times more the last slice counts
+    repeats: int = 0  # additional votes of the last slice
 
 
 @dataclass
 class State:
-    """An object on its way through a scan.
+    """An object during its propagation through a scan.
 
-    ``index``, ``prompt``: guiding slice and its mask bool [y, x]. ``box``: where foreground may be,
-    half-open (z, z, y, y, x, x), everywhere by default. ``first``: the mask that votes begin with
-    in place of the prompt. ``region``: index of the box in the volume. ``votes`` uint16 [z, y, x],
-    of the region alone: how often a voxel was foreground, ``counts`` int [z] of the volume: of how
-    many predictions, the prompt being the first. ``shares`` float32 [z, y, x] of the region, kept
-    if ``soft``: the sum of their probabilities. ``rounds``: the lanes of each round so far.
-    ``memory``: what the network keeps of the prompt's slice, if the settings say so.
+    ``index``, ``prompt``: guiding slice and its mask, bool [y, x].
+    ``box``: where foreground may be, half-open (z, z, y, y, x, x); the whole volume by default.
+    ``first``: mask that replaces the prompt as the first vote.
+    ``soft``: also keep the sum of probabilities.
+    ``region``: the box as an index into the volume.
+    ``votes``: uint16 [z, y, x] of the region, how often a voxel was predicted as foreground.
+    ``counts``: int64 [z] of the volume, how often a slice was predicted, the prompt being the
+        first.
+    ``shares``: float32 [z, y, x] of the region, sum of the predicted probabilities, if ``soft``.
+    ``rounds``: the lanes of each round so far.
+    ``memory``: the encoded slice of the prompt, if the settings ask for it.
+
+    Raises `UserError` for an invalid prompt or box, and as `Propagation.reach` does.
     """
 
     scan: Scan
@@ -50,7 +56,7 @@ class State:
     memory: tuple[Any, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Start with the prompt as the first vote."""
+        """Count the prompt as the first vote."""
         depth, height, width = self.scan.volume.shape
         self.prompt = checked(self.scan, self.index, self.prompt)
         if self.box is not None:
@@ -82,7 +88,8 @@ class State:
     ) -> None:
         """Count a prediction of slice ``z`` ``n`` times.
 
-        ``mask`` and its probability ``share`` fill the slice, or the square.
+        ``mask``, bool, and its probability ``share`` cover ``square``, or the whole slice without
+        one.
         """
         height, width = self.prompt.shape
         square = square or Square(0, 0, max(height, width))
@@ -107,26 +114,26 @@ class State:
         self.counts[z] += n
 
     def mask(self, z: int) -> NDArray[np.bool_]:
-        """What most predictions of a slice agree on, bool [y, x]."""
+        """Return the majority of the predictions of a slice, bool [y, x]."""
         return self._whole(self._counted(z) > self.counts[z] / 2)
 
     def _counted(self, z: int) -> NDArray[np.uint16]:
-        """Votes of a slice, [y, x] of the `region`."""
+        """Return the votes of a slice, [y, x] of the `region`."""
         counted: NDArray[np.uint16] = self.votes[z - self.depths.start]
         return counted
 
     def _whole(self, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Give a slice [y, x] that is ``inside`` in the `region` and empty around it."""
+        """Return a whole slice [y, x]: ``inside`` in the `region`, and empty around it."""
         plane = np.zeros(self.prompt.shape, np.bool_)
         plane[self.plane] = inside
         return plane
 
     def guiding(self, z: int) -> NDArray[np.bool_]:
-        """Mask [y, x] of a guiding slice of the next round: the prompt in the first one."""
+        """Return the mask [y, x] of a guiding slice of the next round; first, that is the prompt."""
         return self.mask(z) if self.rounds else self.prompt
 
     def cut_off(self, mask: NDArray[np.bool_], square: Square) -> bool:
-        """Whether a mask that fills the square reaches a side with more of the plane behind it."""
+        """Whether a mask covering ``square`` touches a side that has more of the plane behind it."""
         rows, columns = self.plane
         behind = (
             (square.y > rows.start, mask[0]),
@@ -137,19 +144,19 @@ class State:
         return any(more and side.any() for more, side in behind)
 
     def moved(self, mask: NDArray[np.bool_], guide: NDArray[np.bool_], square: Square) -> bool:
-        """Whether a mask that fills the square overlaps too little with that of a guide [y, x]."""
+        """Whether a mask covering ``square`` has too low a DSC with the mask [y, x] of its guide."""
         guide = guide[square.inside(*guide.shape)]
         both = int((mask[: guide.shape[0], : guide.shape[1]] & guide).sum())
         return 2 * both < self.settings.overlap * (int(mask.sum()) + int(guide.sum()))
 
     def probability(self) -> NDArray[np.float32]:
-        """Float32 [z, y, x] of the `region`: mean of the predictions of a slice, 0 without any."""
+        """Return the mean probability, float32 [z, y, x] of the `region`; 0 if unpredicted."""
         assert self.shares is not None
         counts = np.maximum(self.counts[self.region[0]], 1).astype(np.float32)
         return self.shares / counts[:, None, None]
 
     def lanes(self) -> tuple[Lane, ...]:
-        """Work of the next round: none if the object or the volume ends on both sides."""
+        """Return the lanes of the next round; none once both sides have ended."""
         guides = [(guide, side) for guide, side in self._ends() if self._region(guide).any()]
         lanes = [self._lane(guide, side) for guide, side in guides]
         longest = max((len(lane.slices) for lane in lanes), default=0)
@@ -158,7 +165,7 @@ class State:
         return tuple(lane for lane in lanes if lane.slices)
 
     def _ends(self) -> list[tuple[int, int]]:
-        """Guiding slices of the next round, and the side (-1 or 1) that each stands at."""
+        """Return the guiding slices of the next round and the side (-1 or 1) on which each lies."""
         if not self.rounds:
             return [(self.index, -1), (self.index, 1)][: 1 + self.settings.outward]
         seen = self.counts.nonzero()[0]
@@ -191,7 +198,7 @@ class State:
         return int(counted.sum(dtype=np.int64))
 
     def result(self) -> NDArray[np.bool_]:
-        """Bool [z, y, x]: the votes merged, components that do not touch the prompt taken out."""
+        """Return the merged votes, bool [z, y, x], without components that miss the prompt."""
         if self.settings.merge == "union":
             inside = self.votes > 0
         else:
@@ -208,11 +215,13 @@ class State:
 def touching(
     mask: NDArray[np.bool_], seed: NDArray[np.bool_], connectivity: int
 ) -> NDArray[np.bool_]:
-    """Keep components (6 or 26 neighbours) of a mask [z, y, x] that hold a voxel of ``seed``."""
+    """Keep the components (6 or 26 neighbours) of a mask [z, y, x] that contain a voxel of
+    ``seed``.
+    """
     found = ndimage.find_objects(mask.view(np.int8))
     if not found:
         return mask
-    box = found[0]  # labels take four bytes a voxel
+    box = found[0]  # labels take four bytes per voxel, so label only the bounding box
     diagonal = 1 if connectivity == 6 else 3
     labels, _ = ndimage.label(mask[box], ndimage.generate_binary_structure(3, diagonal))
     kept = np.zeros_like(mask)
@@ -236,7 +245,7 @@ def _check_box(box: tuple[int, ...], shape: tuple[int, ...], index: int) -> None
 
 
 def checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
-    """Give a prompt [y, x] as bool, if it is a mask on a slice of the scan; else a `UserError`."""
+    """Return a prompt [y, x] as bool; raises `UserError` unless it is a mask on a slice."""
     depth, *plane = scan.volume.shape
     if not 0 <= index < depth:
         raise UserError(
@@ -249,7 +258,7 @@ def checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
             f"The prompt is {prompt.shape} pixels, a slice of the volume {tuple(plane)} (y, x). "
             "Draw the prompt on the grid of the image, with its axes in that order."
         )
-    if not np.isin(prompt, (0, 1)).all():  # NaN neither
+    if not np.isin(prompt, (0, 1)).all():  # also refuses NaN
         raise UserError(
             "The prompt holds values other than 0 and 1. Give the mask of one object, for "
             "instance labels == 3."

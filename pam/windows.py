@@ -1,4 +1,4 @@
-"""How intensities are normalised: by the dynamic window of the paper, or a fixed clinical one."""
+"""Intensity normalisation: the paper's dynamic window, or a fixed clinical one."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
-"""The two networks of PAM: PropMask carries a mask to other slices, Box2Mask turns a box into one.
+"""The two networks of PAM: PropMask propagates a mask to other slices, Box2Mask segments in a box.
 
-Written from the paper (npj Digital Medicine 2025, Methods) and the figures of the released model
-(github.com/czifan/PAM, ``model/PAM.py``), whose outputs the tests hold it to.
+Written from the paper (npj Digital Medicine 2025, Methods) and the numbers of the released model
+(github.com/czifan/PAM, ``model/PAM.py``); tests compare the outputs with that model's.
 """
 
 from pam.network.box2mask import Box2Mask

@@ -1,7 +1,8 @@
-"""The U-Net that both networks are made of, and the cross-attention of PropMask.
+"""The U-Net that both networks are built from, and the cross-attention of PropMask.
 
-Layout of nnU-Net's plain 2-D network (Isensee et al., Nature Methods 2021): two blocks a stage, a
-strided convolution instead of pooling, a segmentation head at each resolution of the decoder.
+The layout is nnU-Net's plain 2D network (Isensee et al., Nature Methods 2021): two blocks per
+stage, strided convolutions instead of pooling, a segmentation head at each resolution of the
+decoder.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ class Block(nn.Module):
     """3x3 convolution, instance norm (affine, no running statistics), leaky ReLU of slope 0.01."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        """Make the layers; ``inputs`` and ``outputs`` are channels."""
+        """Create the layers; ``inputs`` and ``outputs`` are channels."""
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
         self.norm = nn.InstanceNorm2d(outputs, affine=True)
@@ -32,9 +33,9 @@ class Block(nn.Module):
 
 
 def _normalised(x: Tensor, norm: nn.InstanceNorm2d) -> Tensor:
-    """Instance norm; on a CPU as groups of one channel each, for which torch has a faster kernel.
+    """Apply instance norm; on a CPU as group norm of one channel per group, which is faster.
 
-    On a GPU, mixed precision would widen those to float32.
+    On a GPU group norm would widen to float32 in mixed precision.
     """
     if x.is_cuda:
         return cast(Tensor, norm(x))
@@ -42,26 +43,26 @@ def _normalised(x: Tensor, norm: nn.InstanceNorm2d) -> Tensor:
 
 
 class Moments:
-    """Mean and deviation of the channels of guiding slices, layer by layer.
+    """Mean and standard deviation of the channels of guiding slices, layer by layer.
 
-    Instance norm gives every slice the same brightness and contrast, one that the object has left
-    no less. Normalised as their guiding slice, slices keep what they have less of. Not in the
+    Instance norm gives every slice the same mean and contrast, even one that the object has left.
+    Normalised by the moments of their guiding slice, slices keep such differences. Not in the
     paper.
     """
 
     def __init__(self, known: Tensor | None = None) -> None:
-        """Note those of the slices that come; or, with what was ``noted``, normalise by them."""
+        """Record moments; or, given what was ``noted``, normalise by them."""
         self._known = known
         self._noted: list[Tensor] = []
         self._next = 0
 
     @property
     def noted(self) -> Tensor:
-        """Those of all layers so far, [B, 1, twice the channels of all layers]."""
+        """The moments recorded so far, [B, 1, twice the channels of all layers]."""
         return torch.cat(self._noted, dim=1)[:, None]
 
     def normalise(self, x: Tensor, norm: nn.InstanceNorm2d) -> Tensor:
-        """Normalise [B * N, C, h, w], N slices a guide, with the scale and shift of ``norm``."""
+        """Normalise [B * N, C, h, w], N slices per guide, with the scale and shift of ``norm``."""
         if self._known is None:
             batch, width, height, breadth = x.shape
             x, mean, inverse = torch.native_group_norm(
@@ -86,10 +87,10 @@ def _stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """One channel to features at each resolution, the finest first."""
+    """Map one channel to features at each resolution, finest first."""
 
     def __init__(self, widths: Sequence[int]) -> None:
-        """Make the layers; ``widths``: channels of each stage of the encoder, the finest first."""
+        """Create the layers; ``widths``: channels of each stage, finest first."""
         super().__init__()
         first = _stage(1, widths[0])
         self.stages = nn.ModuleList([first, *(_stage(a, b, stride=2) for a, b in pairwise(widths))])
@@ -105,14 +106,14 @@ class Encoder(nn.Module):
 
 
 class Up(nn.ConvTranspose2d):
-    """Transposed convolution of 2x2 pixels, stride 2.
+    """2x2 transposed convolution of stride 2.
 
-    Each pixel becomes four, none of which another adds to: that is a 1x1 convolution to four times
-    the channels, laid out in space, which is faster.
+    As its outputs do not overlap, it equals a 1x1 convolution to four times the channels followed
+    by a pixel shuffle, which is faster.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        """Make the layer; ``inputs`` and ``outputs`` are channels."""
+        """Create the layer; ``inputs`` and ``outputs`` are channels."""
         super().__init__(inputs, outputs, 2, 2)
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -120,10 +121,10 @@ class Up(nn.ConvTranspose2d):
         return F.pixel_shuffle(self._quarters(x), 2)
 
     def beside(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map [B, inputs, h, w] and ``skip`` [B, C, 2 h, 2 w] to [B, outputs + C, 2 h, 2 w].
+        """Upsample and concatenate ``skip`` [B, C, 2 h, 2 w]; returns [B, outputs + C, 2 h, 2 w].
 
-        Where a CPU needs no gradient each pixel is laid out where it belongs at once, which takes
-        half the time and less memory.
+        On a CPU without gradients, pixels are written to their place directly, which takes half the
+        time and less memory.
         """
         if x.is_cuda or torch.is_grad_enabled():
             return torch.cat((self(x), skip), dim=1)
@@ -135,17 +136,17 @@ class Up(nn.ConvTranspose2d):
         return together
 
     def _quarters(self, x: Tensor) -> Tensor:
-        """The four pixels that each becomes, as channels [B, 4 outputs, h, w]."""
+        """Return the four pixels that each pixel becomes, as channels [B, 4 outputs, h, w]."""
         assert self.bias is not None
         kernel = self.weight.flatten(1).mT[..., None, None]
         return F.conv2d(x, kernel, self.bias.repeat_interleave(4))
 
 
 class Decoder(nn.Module):
-    """Features of all resolutions to logits of all but the coarsest (deep supervision)."""
+    """Map features of all resolutions to logits of all but the coarsest (deep supervision)."""
 
     def __init__(self, widths: Sequence[int]) -> None:
-        """Make the layers; ``widths``: channels of each stage of the encoder, the finest first."""
+        """Create the layers; ``widths``: channels of each stage of the encoder, finest first."""
         super().__init__()
         steps = list(pairwise(reversed(widths)))
         self.ups = nn.ModuleList(Up(a, b) for a, b in steps)
@@ -153,9 +154,9 @@ class Decoder(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(b, CLASSES, 1) for _, b in steps)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Map the encoder's features to logits [B, 2, H / 2^i, W / 2^i], the finest first.
+        """Map the encoder's features to logits [B, 2, H / 2^i, W / 2^i], finest first.
 
-        Empties ``features``, so that each is freed after its last use.
+        Empties the list ``features``, so that each tensor is freed after its last use.
         """
         x = features.pop()
         logits = []
@@ -166,13 +167,13 @@ class Decoder(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """What an adjacent slice takes from the mask of its guiding slice, by likeness of the images.
+    """Attention of an adjacent slice to its guiding slice; keys are the image, values the mask.
 
-    One head, no positional encoding; scores are divided by the root of the channels.
+    One head, no positional encoding; scores are divided by the square root of the channels.
     """
 
     def __init__(self, width: int) -> None:
-        """Make the layers for features of ``width`` channels."""
+        """Create the layers for features of ``width`` channels."""
         super().__init__()
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
@@ -180,14 +181,14 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def guide(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, 1, h*w, C] from features [B, C, h, w] of guiding image and mask."""
+        """Return keys and values [B, 1, h*w, C] of the guide; ``image``, ``mask``: [B, C, h, w]."""
         return self.key(_tokens(image, 1)), self.value(_tokens(mask, 1))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Features [B*N, C, h, w] of N adjacent slices a guide, with what they take added.
+        """Add the attended values to the features [B*N, C, h, w] of N adjacent slices per guide.
 
-        The slices of a guide form one long row of queries: the softmax is taken query by query,
-        so all of them attend to the one set of keys and values, and nothing is repeated.
+        The slices of a guide are concatenated to one sequence of queries. The softmax is computed
+        per query, so all of them can share one set of keys and values without copies.
         """
         rows, width, height, breadth = x.shape
         queries = self.query(_tokens(x, rows // keys.shape[0]))
@@ -196,14 +197,14 @@ class CrossAttention(nn.Module):
 
 
 class Prior(nn.Module):
-    """What a slice takes from the same place of its guiding slice, by how far apart they are.
+    """What a slice takes from the same position of its guiding slice, depending on the distance.
 
-    One hidden layer, pixel by pixel, from the features of both images, of the mask, and of the
-    distance d, a share of the side of the image.
+    A pixelwise network of one hidden layer reads the features of both images, of the mask, and the
+    distance as a share of the side of the image. Not in the paper.
     """
 
     def __init__(self, width: int) -> None:
-        """Make the layers for features of ``width`` channels."""
+        """Create the layers for features of ``width`` channels."""
         super().__init__()
         self.adjacent = nn.Conv2d(width, width, 1)
         self.guiding = nn.Conv2d(2 * width, width, 1, bias=False)
@@ -211,12 +212,12 @@ class Prior(nn.Module):
         self.out = nn.Conv2d(width, width, 1)
 
     def guide(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Share of the guiding slice [B, 1, C, h, w] from features [B, C, h, w] of both."""
+        """Return the guide's part of the hidden layer, [B, 1, C, h, w], from [B, C, h, w] each."""
         shared: Tensor = self.guiding(torch.cat((image, mask), dim=1))
         return shared[:, None]
 
     def forward(self, x: Tensor, guide: Tensor, distance: Tensor) -> Tensor:
-        """Features [B*N, C, h, w] with what they take added; ``distance``: [B, N]."""
+        """Add the prior to the features [B*N, C, h, w]; ``distance``: [B, N]."""
         steps = torch.stack((distance, distance.sqrt(), 1 / (1 + 20 * distance)), dim=-1)
         hidden = self.adjacent(x).unflatten(0, distance.shape) + guide
         hidden = hidden + self.distance(steps)[..., None, None]
@@ -225,12 +226,12 @@ class Prior(nn.Module):
 
 
 def _tokens(x: Tensor, slices: int) -> Tensor:
-    """Lay [B*slices, C, h, w] out as [B, 1 (head), slices*h*w, C]."""
+    """Reshape [B*slices, C, h, w] to [B, 1 (head), slices*h*w, C]."""
     return x.flatten(2).mT.reshape(x.shape[0] // slices, 1, -1, x.shape[1])
 
 
 def check_size(x: Tensor, multiple: int) -> None:
-    """Raise ValueError unless the last two axes suit a U-Net that halves them to size/multiple."""
+    """Raise ValueError unless the last two axes are multiples of ``multiple`` from twice it on."""
     if any(size % multiple or size < 2 * multiple for size in x.shape[-2:]):
         raise ValueError(
             f"an image of {x.shape[-2]} x {x.shape[-1]} pixels; height and width have to be "

@@ -1,4 +1,4 @@
-"""Box2Mask: the object in an image cropped to its box (paper, Methods, Box2Mask module)."""
+"""Box2Mask: segment the object in an image cropped to its box (paper, Methods, Box2Mask module)."""
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ class Box2Mask(nn.Module):
     Config = Box2MaskConfig
 
     def __init__(self, config: Box2MaskConfig | None = None) -> None:
-        """Make the network with random weights; the paper's size by default."""
+        """Create the network with random weights, by default of the paper's size."""
         super().__init__()
         self.config = config or Box2MaskConfig()
         self.encoder = Encoder(self.config.widths)
@@ -22,9 +22,9 @@ class Box2Mask(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Segment crops.
 
-        ``image``: float [B, 1, H, W] in -1..1. Returns logits (background, foreground)
-        [B, 2, H / 2^i, W / 2^i], the finest first. Raises ValueError for a size that is no
-        multiple of ``config.multiple``.
+        ``image``: float [B, 1, H, W] in -1..1. Returns logits (background, foreground) [B, 2, H /
+        2^i, W / 2^i], finest first. Raises ValueError for a size that is not a multiple of
+        ``config.multiple``.
         """
         check_size(image, self.config.multiple)
         logits: list[Tensor] = self.decoder(self.encoder(image))

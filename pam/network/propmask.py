@@ -1,4 +1,4 @@
-"""PropMask: the mask of a guiding slice carried to slices beside it (paper, Methods)."""
+"""PropMask: propagate the mask of a guiding slice to adjacent slices (paper, Methods)."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -10,23 +10,24 @@ from pam.config import PropMaskConfig
 from pam.network.blocks import CrossAttention, Decoder, Encoder, Moments, Prior, check_size
 
 Guide = tuple[Tensor, ...]
-"""Guiding slices as the attention sees them: keys and values [B, 1, h*w, C] of each attended stage,
-then what the `Prior` of each stage takes [B, 1, C, h, w], if the network has any; then the
-`Moments` [B, 1, K], if slices are normalised by those of their guide."""
+"""Encoded guiding slices: keys and values [B, 1, h*w, C] of each attended stage; then the parts of
+the `Prior` of each stage [B, 1, C, h, w], if the network has any; then the `Moments` [B, 1, K], if
+slices are normalised by those of their guide.
+"""
 
 
 class PropMask(nn.Module):
-    """A U-Net whose coarser features look up the guiding slice.
+    """A U-Net whose coarser features attend to the guiding slice.
 
     Queries come from an adjacent slice, keys from the guiding slice, values from its mask. The
-    coarsest stage is attended too, so that the input of the decoder itself is guided.
+    coarsest stage attends too, so that the decoder's input itself is guided.
     """
 
     kind = "propmask"
     Config = PropMaskConfig
 
     def __init__(self, config: PropMaskConfig | None = None) -> None:
-        """Make the network with random weights; the paper's size by default."""
+        """Create the network with random weights, by default of the paper's size."""
         super().__init__()
         self.config = config or PropMaskConfig()
         widths = self.config.widths
@@ -37,10 +38,10 @@ class PropMask(nn.Module):
         self.decoder = Decoder(widths)
 
     def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
-        """Compute once what all slices beside the guiding slices share.
+        """Encode guiding slices once for all their adjacent slices.
 
-        ``image``: float [B, 1, H, W] in -1..1; ``mask``: 0 or 1, [B, 1, H, W], not rescaled.
-        Raises ValueError for shapes that differ or are no multiple of ``config.multiple``.
+        ``image``: float [B, 1, H, W] in -1..1. ``mask``: [B, 1, H, W], 0 or 1, not rescaled. Raises
+        ValueError for shapes that differ or are not multiples of ``config.multiple``.
         """
         if image.shape != mask.shape:
             raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ")
@@ -58,11 +59,12 @@ class PropMask(nn.Module):
         return (*looked_up, *seen, *([] if moments is None else [moments.noted]))
 
     def remember(self, guide: Guide, earlier: Guide) -> Guide:
-        """Let slices beside ``guide`` attend to ``earlier`` guiding slices of the same objects too.
+        """Let slices adjacent to ``guide`` attend to ``earlier`` guiding slices of their objects,
+        too.
 
-        Keys and values of both stand side by side; the rest is that of ``guide`` alone, the nearer
-        one. Not in the paper; the idea: Oh et al., Video object segmentation using space-time
-        memory networks, ICCV 2019.
+        Keys and values of both are concatenated; priors and moments are those of ``guide``, the
+        nearer one. Not in the paper; the idea is from Oh et al., Video object segmentation using
+        space-time memory networks, ICCV 2019.
         """
         attended = 2 * self.config.attended
         pairs = zip(guide[:attended], earlier[:attended], strict=True)
@@ -75,14 +77,14 @@ class PropMask(nn.Module):
         chunk: int | None = None,
         distance: Tensor | None = None,
     ) -> list[Tensor]:
-        """Segment N slices beside each of the B guiding slices.
+        """Segment N slices adjacent to each of the B guiding slices.
 
-        ``adjacent``: float [B, N, 1, H, W] in -1..1. ``chunk``: how many slices of each guide are
-        computed at a time, all by default; it bounds the memory and changes the result by rounding
-        alone. ``distance``: of each slice from its guide, float [B, N], in mm over the side of the
-        crop in mm; only a network with ``config.prior`` needs it. Returns logits (background,
-        foreground) [B, N, 2, H / 2^i, W / 2^i], the finest first. Raises ValueError for a shape
-        that does not fit the guide or the network.
+        ``adjacent``: float [B, N, 1, H, W] in -1..1. ``chunk``: slices per guide computed at a
+        time, by default all; it bounds the memory and changes the result by rounding only.
+        ``distance``: of each slice from its guide in mm over the side of the crop in mm, float [B,
+        N]; only needed by a network with ``config.prior``. Returns logits (background, foreground)
+        [B, N, 2, H / 2^i, W / 2^i], finest first. Raises ValueError for a shape that does not fit
+        the guide or the network.
         """
         guides = {len(part) for part in guide} or {len(adjacent)}
         if adjacent.ndim != 5 or guides != {len(adjacent)} or not adjacent.shape[1]:
@@ -121,9 +123,10 @@ class PropMask(nn.Module):
         distance: Tensor | None = None,
         memory: tuple[Tensor, Tensor] | None = None,
     ) -> list[Tensor]:
-        """Encode the guiding slices and segment the slices beside them, in one call.
+        """Encode the guiding slices and segment the adjacent slices, in one call.
 
-        ``memory``: images and masks of other slices of the same objects, to be attended too.
+        ``memory``: images and masks of other slices of the same objects, to attend to as well. The
+        other arguments and the result are those of `encode_guide` and `decode`.
         """
         guide = self.encode_guide(image, mask)
         if memory is not None:
