@@ -50,9 +50,7 @@ class Pam(Adapter):
         precision: Precision = "float32"
 
         def propagating(self, trained: Mapping[str, Any]) -> Propagation:
-            """Merge the preset, the switches of the weights (``trained``) and the user's; the last
-            wins.
-            """
+            """Merge preset, switches of the weights (``trained``) and the user's; the last wins."""
             return presets.preset(self.protocol, {**trained, **self.propagation})
 
         @model_validator(mode="after")

@@ -35,9 +35,7 @@ class _PamBox(Pam):
         box2mask: Mapping[str, Any] = {}
 
         def converting(self, trained: Mapping[str, Any]) -> Conversion:
-            """Merge the preset, the switches of the weights (``trained``) and the user's; the last
-            wins.
-            """
+            """Merge preset, switches of the weights (``trained``) and the user's; the last wins."""
             return box_presets.preset(self.protocol, {**trained, **self.box2mask})
 
         @model_validator(mode="after")

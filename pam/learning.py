@@ -89,7 +89,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         return (self.info.memory_mb + 1500 * self.options.workers) * self.options.gpus
 
     def recipe(self, workdir: Path, network: Mapping[str, Any] | None = None) -> "Recipe":
-        """Return the recipe of a training in ``workdir``; ``network``: the weights' configuration."""
+        """Return the recipe of a training in ``workdir``; ``network``: that of the weights."""
         from pam.training import recipe as recipes
 
         content = merged(recipes.keys(self.options.recipe), self.options.training)

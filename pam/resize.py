@@ -27,7 +27,7 @@ def resize_linear(image: Tensor, size: int) -> Tensor:
 
 
 def linear_taps(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the source indices of each target pixel and their weights in 1/2048; [2, size] each."""
+    """Return source indices and weights (in 1/2048) of each target pixel; [2, size] each."""
     index, part = _positions(length, size)
     weights = np.rint(np.stack((1 - part, part)) * np.float32(2048)).astype(np.int32)
     return np.stack((index, index + 1)).clip(0, length - 1), weights

@@ -129,11 +129,11 @@ class State:
         return plane
 
     def guiding(self, z: int) -> NDArray[np.bool_]:
-        """Return the mask [y, x] of a guiding slice of the next round; first, that is the prompt."""
+        """Return the mask [y, x] of a guiding slice of the next round: at first the prompt."""
         return self.mask(z) if self.rounds else self.prompt
 
     def cut_off(self, mask: NDArray[np.bool_], square: Square) -> bool:
-        """Whether a mask covering ``square`` touches a side that has more of the plane behind it."""
+        """Whether a mask covering ``square`` touches a side with more of the plane behind it."""
         rows, columns = self.plane
         behind = (
             (square.y > rows.start, mask[0]),
@@ -144,7 +144,7 @@ class State:
         return any(more and side.any() for more, side in behind)
 
     def moved(self, mask: NDArray[np.bool_], guide: NDArray[np.bool_], square: Square) -> bool:
-        """Whether a mask covering ``square`` has too low a DSC with the mask [y, x] of its guide."""
+        """Whether a mask covering ``square`` has too low a DSC with the guide's mask [y, x]."""
         guide = guide[square.inside(*guide.shape)]
         both = int((mask[: guide.shape[0], : guide.shape[1]] & guide).sum())
         return 2 * both < self.settings.overlap * (int(mask.sum()) + int(guide.sum()))

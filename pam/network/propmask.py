@@ -59,8 +59,7 @@ class PropMask(nn.Module):
         return (*looked_up, *seen, *([] if moments is None else [moments.noted]))
 
     def remember(self, guide: Guide, earlier: Guide) -> Guide:
-        """Let slices adjacent to ``guide`` attend to ``earlier`` guiding slices of their objects,
-        too.
+        """Let slices adjacent to ``guide`` also attend to the same objects' ``earlier`` guides.
 
         Keys and values of both are concatenated; priors and moments are those of ``guide``, the
         nearer one. Not in the paper; the idea is from Oh et al., Video object segmentation using

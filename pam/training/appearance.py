@@ -1,4 +1,4 @@
-"""What a scanner might show of a scene: tissue values, texture, shading, blur, noise."""
+"""Simulate how a scanner might image a scene: tissue values, texture, shading, blur, noise."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,10 @@ from pam.training.visibility import neighbours
 
 @dataclass(frozen=True)
 class Picture:
-    """``values`` float32 [z, y, x] of the scan; ``clean``: those of the tissues alone, and
-    ``noise``: the standard deviation of noise and texture in the units of ``clean``.
+    """A simulated scan.
+
+    ``values``: float32 [z, y, x], as scanned. ``clean``: the values of the tissues alone.
+    ``noise``: standard deviation of noise and texture, in the units of ``clean``.
     """
 
     values: Field
@@ -24,7 +26,7 @@ class Picture:
 
 
 def ct(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
-    """Values like those of computed tomography, HU; ``septa``: chance of thin layers of fat."""
+    """Simulate computed tomography, in HU; ``septa``: probability of thin layers of fat."""
     rng = canvas.rng
     count = canvas.used + 1
     kind = rng.choice(5, count, p=[0.62, 0.12, 0.08, 0.12, 0.06])
@@ -40,7 +42,7 @@ def ct(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
     means = _alike(rng, choices[kind, np.arange(count)], jitter=8.0)
     means[0] = -1000
     if 1 in canvas.labels and rng.random() < 0.7:
-        means[1] = rng.normal(-95, 10)  # the outermost layer, where there is a body
+        means[1] = rng.normal(-95, 10)  # the outermost layer of a body, if there is one: fat
     inner, outer = rng.uniform(60, 350), rng.uniform(300, 1100)
     rim_means = means + rng.normal(60, 60, count)
     for label in rims:
@@ -58,9 +60,9 @@ def ct(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
 
 
 def mr(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
-    """Values like those of magnetic resonance: any contrast, shading, Rician noise.
+    """Simulate magnetic resonance: arbitrary contrast, shading and Rician noise.
 
-    ``septa``: chance of thin layers between what looks alike.
+    ``septa``: probability of thin layers between structures that look alike.
     """
     rng = canvas.rng
     count = canvas.used + 1
@@ -86,7 +88,7 @@ def mr(canvas: Canvas, rims: Rims, septa: float = 0.0) -> Picture:
 
 
 def _alike(rng: Generator, means: NDArray[np.float64], jitter: float) -> NDArray[np.float64]:
-    """Let many labels share few values, so that neighbours look alike, or narrow all contrast."""
+    """Let labels share a few values, so that neighbours look alike, or reduce all contrast."""
     chance = rng.random()
     if chance < 0.45:
         palette = rng.choice(means, int(rng.integers(3, 9)))
@@ -109,15 +111,16 @@ def _filled(
 
 
 def lay_septa(canvas: Canvas, values: Field, septum: float, alike: float) -> None:
-    """Lay septa of a voxel between labels whose values differ by less than ``alike``.
+    """Paint septa, one voxel thick, between labels whose values differ by less than ``alike``.
 
-    They are of the value ``septum``, mixed with what lies there, more in one place than in another.
+    They mix the value ``septum`` with the voxel's own in a proportion that varies over the volume.
+    ``values``: float32 [z, y, x], changed in place.
     """
     rng = canvas.rng
     labels, edge = canvas.labels, np.zeros(canvas.shape, np.bool_)
     for axis in range(3):
         if canvas.spacing[axis] > 1.5 * min(canvas.spacing):
-            continue  # slices too thick to show a layer of one
+            continue  # slices this thick do not show a thin layer
         below, above, steps = neighbours(labels, values, axis)
         np.moveaxis(edge, axis, 0)[1:] |= (below != above) & (steps < alike)
     patches = noise(rng, canvas.shape, canvas.knots(0.2))
@@ -126,7 +129,7 @@ def lay_septa(canvas: Canvas, values: Field, septum: float, alike: float) -> Non
 
 
 def _texture(canvas: Canvas, count: int, strength: float) -> Field:
-    """Mottle of two sizes, of a strength of its own in each label."""
+    """Return mottle of two scales, with a different strength in each label."""
     rng = canvas.rng
     share = (strength * rng.uniform(0, 1, count)).astype(np.float32)
     fine, coarse = (noise(rng, canvas.shape, canvas.knots(k)) for k in (0.03, 0.1))
@@ -142,7 +145,7 @@ def _blurred(canvas: Canvas, values: Field) -> Field:
 
 
 def _grain(canvas: Canvas, strength: float) -> Field:
-    """Noise whose grain may be as fine as a voxel or a little coarser, of unit variance first."""
+    """Return noise of standard deviation ``strength``, white or slightly blurred."""
     rng = canvas.rng
     white = rng.standard_normal(canvas.shape, dtype=np.float32)
     width = rng.uniform(0, 0.9)

@@ -1,4 +1,4 @@
-"""Augmentation of a task: flips and rotation, of its images together or apart; grey values."""
+"""Augmentation of a task: flips and rotations, of its images together or apart; grey values."""
 
 import math
 from typing import Literal
@@ -15,15 +15,19 @@ from pam.training.tasks import Task
 
 
 class Augmentation(Settings):
-    """``flip``, ``turn``: chances of a flip of each axis, and of a rotation by up to ``degrees``.
+    """Options of the augmentation.
 
-    ``fill``: what comes in from outside at a rotation, ``black`` and background (paper), or image
-    and mask ``mirrored`` about their outermost pixels (released code).
-    ``grey``: greatest change of contrast about the middle, as a share, and of brightness, half that
-    share of the range; ``gamma``: that of its exponent, by default as ``grey``. ``shaded``: chance
-    that grey values change at all, which they do alike in all images of a task.
-    ``apart``: each image of a task is flipped and turned independently of the others (paper and
-    released code); else the slices of a task stay where they are to each other.
+    ``flip``: probability of a flip, of each axis.
+    ``turn``: probability of a rotation by up to ``degrees``.
+    ``fill``: what a rotation brings in from outside: ``black`` and background (paper), or image and
+        mask ``mirrored`` about their outermost pixels (released code).
+    ``grey``: maximum relative change of contrast about mid-grey; brightness changes by up to half
+        of it, as a share of the range.
+    ``gamma``: maximum change of the exponent of grey values, by default ``grey``.
+    ``shaded``: probability that grey values change at all; they change alike in all images of a
+        task.
+    ``apart``: flip and rotate each image of a task independently (paper and released code);
+        otherwise the slices of a task stay aligned.
     """
 
     flip: float = Field(default=0.5, ge=0, le=1)
@@ -36,7 +40,7 @@ class Augmentation(Settings):
     apart: bool = True
 
     def __call__(self, task: Task, rng: Generator) -> Task:
-        """Give the changed task."""
+        """Return the augmented task."""
         if not len(task.adjacent):  # Box2Mask: one image and its answer
             image, target = self._moved([task.image, task.target], rng)
             return Task(self._shaded(image, rng), task.mask, task.adjacent, task.distance, target)
@@ -55,7 +59,7 @@ class Augmentation(Settings):
         return Task(both[0], prompt, both[1:], task.distance, target)
 
     def _moved(self, images: list[Tensor], rng: Generator) -> list[Tensor]:
-        """Flip and turn stacks [n, S, S] in the same way."""
+        """Flip and rotate stacks [n, S, S], all in the same way."""
         for axis in (-1, -2):
             if rng.random() < self.flip:
                 images = [x.flip(axis) for x in images]
@@ -66,7 +70,8 @@ class Augmentation(Settings):
 
     def _shaded(self, grey: Tensor, rng: Generator) -> Tensor:
         most = np.array([self.grey, self.grey, self.grey if self.gamma is None else self.gamma])
-        # A chance of 1 takes no number from the stream: recipes without one keep their batches.
+        # With a probability of 1 no random number is drawn, so that recipes written before
+        # `shaded` existed keep their batches.
         if not most.any() or (self.shaded < 1 and rng.random() >= self.shaded):
             return grey
         contrast, brightness, gamma = rng.uniform(-most, most).tolist()
@@ -77,10 +82,11 @@ class Augmentation(Settings):
 
 
 def _turned(x: Tensor, angle: float, mirrored: bool) -> Tensor:
-    """Rotate a stack [n, S, S] about its middle; masks by nearest neighbour."""
+    """Rotate a stack [n, S, S] about its centre; masks by nearest neighbour."""
     c, s = math.cos(angle), math.sin(angle)
     matrix = torch.tensor([[[c, -s, 0], [s, c, 0]]])
-    # Of a square the rotation is the same by either; the mirror stands where the corners are.
+    # For a square image both give the same rotation; with aligned corners the reflection is about
+    # the centres of the outermost pixels.
     grid = F.affine_grid(matrix, [1, 1, *x.shape[-2:]], align_corners=mirrored)
     turned = F.grid_sample(
         x[None].float(),

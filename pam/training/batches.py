@@ -1,4 +1,4 @@
-"""Batches of tasks, block by block: a pure function of seed and step, so that training resumes."""
+"""Batches of tasks, in blocks, as a pure function of seed and step, so that training resumes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,18 +14,18 @@ _TRIES = 50
 
 
 class Blocks(Dataset[list[Task]]):
-    """Block k holds the batches of steps k n to (k + 1) n - 1, from cases that no other has."""
+    """Dataset of blocks of ``recipe.batches`` successive batches, each from cases of its own."""
 
     def __init__(self, recipe: Recipe, first: int = 0, rank: int = 0, world: int = 1) -> None:
-        """Start with block ``first``; ``rank`` of ``world`` processes has cases of its own."""
+        """Start with block ``first``; process ``rank`` of ``world`` draws cases of its own."""
         self.recipe, self.first, self.rank, self.world = recipe, first, rank, world
 
     def __len__(self) -> int:
-        """Blocks that are left."""
+        """Number of blocks left."""
         return max(-(-self.recipe.steps // self.recipe.batches) - self.first, 0)
 
     def __getitem__(self, index: int) -> list[Task]:
-        """Draw cases, tasks from them, and shuffle these into batches."""
+        """Draw cases, draw tasks from them, and shuffle these into batches."""
         recipe = self.recipe
         number = (self.first + index) * self.world + self.rank
         rng = np.random.default_rng([recipe.seed, number])
@@ -49,13 +49,13 @@ class Blocks(Dataset[list[Task]]):
         for _ in range(_TRIES - 1):
             try:
                 return self.recipe.tasks.draw(case, rng)
-            except UserError:  # a slice of one grey value: another object then
+            except UserError:  # a slice of constant intensity: draw another object
                 continue
         return self.recipe.tasks.draw(case, rng)
 
 
 def batches(recipe: Recipe, step: int, rank: int, world: int, workers: int) -> Iterator[Task]:
-    """Give the batches from ``step`` to the last, made by ``workers`` processes (0: this one)."""
+    """Yield the batches from ``step`` to the last, made by ``workers`` processes (0: this one)."""
     first, skip = divmod(step, recipe.batches)
     loader = DataLoader(
         Blocks(recipe, first, rank, world),

@@ -1,4 +1,4 @@
-"""The grid that generated scenes are drawn on: labels, depth below the surface, and bent space."""
+"""The grid that generated scenes are drawn on: labels, depth below surfaces, warped coordinates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Field = NDArray[np.float32]
 Level = Callable[[Field, Field, Field], Field]
-"""Distance to a surface, roughly, in mm, negative inside, of coordinates z, y, x in mm."""
+"""Approximate signed distance to a surface in mm, negative inside; of coordinates z, y, x in mm."""
 
 
 def noise(rng: Generator, shape: tuple[int, ...], knots: ArrayLike) -> Field:
-    """Smooth noise of about unit variance: cubic B-splines with ``knots`` periods an axis."""
+    """Return smooth noise of about unit variance: cubic B-splines, ``knots`` periods per axis."""
     periods = np.atleast_1d(knots)
     field = rng.standard_normal([int(k) + 4 for k in periods], dtype=np.float32)
     for axis, (n, k) in enumerate(zip(shape, periods, strict=True)):
@@ -21,19 +21,20 @@ def noise(rng: Generator, shape: tuple[int, ...], knots: ArrayLike) -> Field:
         away = np.abs(place[:, None] - np.arange(-1, k + 3))
         weights = np.maximum(2 - away, 0) ** 3 / 6 - 4 / 6 * np.maximum(1 - away, 0) ** 3
         field = np.moveaxis(np.tensordot(weights.astype(np.float32), field, (1, axis)), 0, axis)
-    # The mean square of a cubic B-spline is 151/315 an axis.
+    # The mean square of a cubic B-spline is 151/315 per axis.
     smooth: Field = field * np.float32((315 / 151) ** (len(shape) / 2))
     return smooth
 
 
 @dataclass
 class Canvas:
-    """What is drawn so far.
+    """The scene drawn so far; ``shape`` and ``spacing`` (mm) are (z, y, x).
 
-    ``labels`` int16 [z, y, x], 0 where nothing is, ``used`` the greatest that was given; ``depth``
-    float32 mm below the surface of what lies there; ``points`` coordinates z, y, x in mm from the
-    middle, bent by a smooth warp of ``bend`` mm at most, so that straight things come out crooked;
-    ``bumps``: smooth noise.
+    ``labels``: int16 [z, y, x], 0 for nothing; ``used`` is the largest label in use.
+    ``depth``: float32 [z, y, x], mm below the surface of the label.
+    ``points``: coordinates z, y, x in mm from the centre, float32 [z, y, x] each, deformed by a
+        smooth warp of at most ``bend`` mm, so that straight shapes are drawn bent.
+    ``bumps``: smooth noise at two scales, for rough surfaces.
     """
 
     rng: Generator
@@ -41,7 +42,7 @@ class Canvas:
     spacing: tuple[float, float, float]
 
     def __post_init__(self) -> None:
-        """Lay out the grid and bend it."""
+        """Create the grid and its warp."""
         rng, shape = self.rng, self.shape
         self.used = 0
         self.labels = np.zeros(shape, np.int16)
@@ -62,20 +63,20 @@ class Canvas:
         self.bumps = [noise(rng, shape, self.knots(k)) for k in (0.12, 0.25)]
 
     def knots(self, wavelength: float) -> NDArray[np.int64]:
-        """Points an axis of noise whose wavelength is that share of the field of view."""
+        """Return the knots per axis for noise of this wavelength, a share of the field of view."""
         return np.maximum(np.rint(self.size / (wavelength * self.field)), 1).astype(np.int64)
 
     def new(self) -> int:
-        """Give a label that was not used before."""
+        """Return an unused label."""
         self.used += 1
         return self.used
 
     def place(self, spread: float = 0.42) -> NDArray[np.float64]:
-        """Give a random point (z, y, x), mm, up to ``spread`` of the field from the middle."""
+        """Return a random point (z, y, x) in mm, at most ``spread`` of the size from the centre."""
         return self.rng.uniform(-spread, spread, 3) * self.size
 
     def window(self, low: ArrayLike, high: ArrayLike) -> tuple[slice, slice, slice] | None:
-        """Index of the voxels that may lie between two corners (z, y, x) in mm."""
+        """Return the index of the voxels between two corners (z, y, x) in mm, or None without any."""
         cut = []
         middle = (np.array(self.shape) - 1) / 2
         first = np.floor((np.asarray(low) - self.bend) / self.spacing + middle).astype(int)
@@ -96,10 +97,10 @@ class Canvas:
         rough: float = 0.0,
         over: tuple[int, ...] | None = None,
     ) -> None:
-        """Give ``label`` to where ``level`` is negative, between the corners ``low``, ``high``.
+        """Set ``label`` where ``level`` is negative, between the corners ``low`` and ``high``.
 
-        ``rough``: how far the bumps move the surface, mm. ``over``: the labels that are painted
-        over, by default all.
+        ``low``, ``high``: (z, y, x) in mm. ``rough``: how far the bumps displace the surface, mm.
+        ``over``: labels that may be painted over, by default all.
         """
         where = self.window(low, high)
         if where is None:

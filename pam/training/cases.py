@@ -1,4 +1,4 @@
-"""A case: one scan with its objects, as training reads it."""
+"""A case: one scan with its objects, as the training reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pam.preprocess import Scan
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A scan, slices first, and the masks of its objects on the same grid."""
+    """A scan, its slices along the first axis, and the masks of its objects on the same grid."""
 
     scan: Scan
     objects: Sequence[Mask]
@@ -26,10 +26,10 @@ class Case:
 def components(
     labels: NDArray[np.integer], smallest: int = 30, largest_share: float = 0.35
 ) -> list[Mask]:
-    """Objects of a label map [z, y, x]: its labels' 26-connected components, 0 being no label.
+    """Return the 26-connected components of the labels of a map [z, y, x]; 0 is background.
 
-    Left out are those of fewer than ``smallest`` voxels, and those that fill more than
-    ``largest_share`` of a slice: backgrounds rather than objects.
+    Components of fewer than ``smallest`` voxels are left out, and so are those that fill more than
+    ``largest_share`` of a slice, which are backgrounds rather than objects.
     """
     import cc3d
 

@@ -1,4 +1,4 @@
-"""Command line of the training; its commands stand beside those of the benchmark."""
+"""Subcommands of the training in the command line of the benchmark."""
 
 from pathlib import Path
 from typing import Annotated

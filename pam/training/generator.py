@@ -1,7 +1,7 @@
-"""Generated cases: an endless, seeded supply of scans with known objects, none of them real.
+"""Generated cases: an endless, seeded supply of synthetic scans with known objects.
 
-What is drawn and how is this package's own and not that of the demonstration's phantoms, on which
-weights that were trained here are scored.
+The generator is independent of the demonstration's phantoms, on which weights trained here are
+scored.
 """
 
 import numpy as np
@@ -19,19 +19,22 @@ from pam.training.scenes import SCENES
 from pam.training.visibility import visible
 
 HOLDOUT_SEED = 1_000_003
-"""Of the cases that weights are scored on: a recipe whose data have it is refused."""
+"""Seed of the cases that weights are scored on; recipes whose data use it are refused."""
 
 VERSION = 1
-"""To be raised whenever the same seed gives other voxels."""
+"""Raise this whenever the same seed gives other voxels."""
 
 
 class Generator(Settings):
-    """``seed``: of the whole supply. ``scenes``: how often each kind of scene comes, relatively.
+    """Options of the generator.
 
-    ``slices``, ``side``: least and greatest number of slices, and of rows and columns.
-    ``anisotropy``: least and greatest distance of slices, in pixels. ``visible``: least share of
-    the surface of an object that can be seen (`pam.training.visibility`); the rest of the scan
-    stays. ``septa``: share of scans with thin layers between touching things that look alike.
+    ``seed``: of all cases.
+    ``scenes``: relative frequency of each kind of scene.
+    ``slices``, ``side``: minimum and maximum number of slices, and of rows and columns.
+    ``anisotropy``: minimum and maximum spacing of slices over that of pixels.
+    ``visible``: minimum visible share of an object's surface (`pam.training.visibility`); less
+        visible ones stay in the scan but are not objects.
+    ``septa``: probability of thin layers between touching structures that look alike.
     """
 
     seed: int = 0

@@ -1,7 +1,7 @@
-"""A wider network that computes what a narrower one does, to be trained on from there.
+"""Widen a network without changing what it computes, to continue training from there.
 
-The idea: Chen, Goodfellow and Shlens, Net2Net, ICLR 2016. New channels start at random and are not
-looked at by the old ones; instance norm treats each channel by itself, so nothing else changes.
+The idea is from Chen, Goodfellow and Shlens, Net2Net, ICLR 2016. New channels start at random, and
+old ones do not read them; instance norm treats each channel by itself, so nothing else changes.
 """
 
 import re
@@ -12,14 +12,16 @@ from torch import Tensor
 from pam.network import NETWORKS, Network, PropMask
 
 _TWO_HALVES = re.compile(r"decoder\.stages\.\d+\.0\.conv\.weight|priors\.\d+\.guiding\.weight")
-"""Layers whose inputs are two sets of features, one after the other."""
+"""Layers whose inputs are two sets of features, concatenated."""
 
 
 def grown(network: Network, into: Network) -> Network:
-    """Make a network of the configuration of ``into`` on the CPU, new channels with its weights.
+    """Return ``network`` in the configuration of ``into``, whose weights fill the new channels.
 
-    Both may be on any device. Its ``statistics`` may be others, which it has to get used to. Raises
-    ValueError where the configuration differs in more than these.
+    Both may be on any device; the result is on the CPU. A change of ``statistics`` is allowed,
+    though it changes the output until the network is trained. Raises ValueError if the
+    configurations differ in anything but ``channels``, ``max_channels``, ``statistics`` and
+    ``inference``, or if a layer would become narrower.
     """
     larger = NETWORKS[into.kind](into.config)  # type: ignore[arg-type]
     free = {"channels", "max_channels", "statistics", "inference"}
@@ -36,17 +38,17 @@ def grown(network: Network, into: Network) -> Network:
             for layer, (a, b) in zip(larger.attentions, widths, strict=True):
                 query: Tensor = layer.query.weight  # type: ignore[union-attr, assignment]
                 query[a:] = 0
-                query *= (b / a) ** 0.5  # scores are divided by the root of the channels
+                query *= (b / a) ** 0.5  # scores are divided by the square root of the channels
     return larger
 
 
 def _widened(name: str, old: Tensor, new: Tensor) -> Tensor:
-    """Weights ``new`` with ``old`` in their first rows, which see nothing of the new columns."""
+    """Return ``new`` with ``old`` in its first rows, which have weights of 0 for new columns."""
     new = new.clone()
     if old.ndim < 2:
         new[: len(old)] = old
         return new
-    # Transposed convolutions keep inputs first.
+    # Weights of transposed convolutions have the input channels first.
     rows, narrow = (x.transpose(0, 1) if ".ups." in name else x for x in (new, old))
     columns = torch.arange(narrow.shape[1])
     if _TWO_HALVES.fullmatch(name):

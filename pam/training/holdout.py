@@ -1,4 +1,4 @@
-"""How good weights are on generated cases that no training saw: weights are chosen by that."""
+"""Score weights on generated cases that no training uses, as the basis for choosing among them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from pam.training.generator import HOLDOUT_SEED, Generator
 Rows = list[dict[str, Any]]
 
 SCENES = {"patchwork": 0.2, "heap": 0.25, "trunk": 0.3, "columns": 0.25}
-"""More of what runs through the whole volume than in training: there it shows if a mask is lost."""
+"""More objects that run through the whole volume than in training: they show if a mask is lost."""
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 10)
-_MOST = 6  # objects of a case
+_MOST = 6  # objects per case
 
 
 @dataclass(frozen=True)
 class Example:
-    """An object of the hold-out, its slices first, and its largest slice."""
+    """An object of the hold-out and the index of its largest slice."""
 
     case: Case
     found: Mask
@@ -37,14 +37,14 @@ class Example:
 
     @property
     def truth(self) -> NDArray[np.bool_]:
-        """The object on the whole grid."""
+        """The object's mask on the whole grid, bool [z, y, x]."""
         return self.found.dense()
 
 
 def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
-    """Give objects of the hold-out: of each case up to six of at least 60 voxels on 3 slices.
+    """Yield objects of the hold-out: up to six per case, of at least 60 voxels on 3 slices.
 
-    ``visible``: those alone of whose surface that share can be seen (`pam.training.visibility`).
+    ``visible``: minimum visible share of an object's surface (`pam.training.visibility`).
     """
     generator = Generator(seed=HOLDOUT_SEED, scenes=SCENES, visible=visible)
     for number in range(cases):
@@ -59,11 +59,13 @@ def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
 def score(
     network: PropMask, settings: Propagation, asked: Iterable[Example], device: str = "cpu"
 ) -> Rows:
-    """Score a PropMask: a row an object and distance, and a row (distance 0) of the whole object.
+    """Score a PropMask; returns a row per object and distance, and one per whole object.
 
-    Single round, true mask on the largest slice: ``dsc`` beside ``copied``, that of the guiding
-    mask copied; where the object is ``absent``, both are 1 if nothing is marked, else 0. Whole
-    object: ``dsc`` of the propagation; ``copied``: the guiding mask on all of its true slices.
+    Distances above 0 are single slices, predicted in one round from the true mask of the largest
+    slice: ``dsc`` is that of the prediction, ``copied`` that of the guiding mask copied to the
+    slice. Where the object is ``absent``, each is 1 if nothing is marked, else 0. Distance 0 is the
+    whole object: ``dsc`` of the propagation, and ``copied`` of the guiding mask on all slices of
+    the object.
     """
     rows = []
     for number, example in enumerate(asked):
@@ -90,7 +92,7 @@ def score(
 def _round(
     network: PropMask, example: Example, settings: Propagation, device: str
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Masks of single slices around the guiding slice, carried in one step."""
+    """Yield slices around the guiding slice and their masks [y, x], predicted in one round."""
     case, guide = example.case, example.truth[example.index]
     depth = len(case.scan.volume)
     slices = [
@@ -115,7 +117,7 @@ def _round(
 
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """DSC of two masks; 1 where both are empty."""
+    """Return the DSC of two masks; 1 if both are empty."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
 
@@ -140,7 +142,7 @@ def score_boxes(
 
 
 def summary(rows: Rows) -> Rows:
-    """Give the means by distance, of slices that have the object and of those that have not."""
+    """Return the means by distance, separately for slices with the object and without it."""
     groups: dict[tuple[bool, int], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["absent"], row["distance"]), []).append(row)

@@ -1,4 +1,4 @@
-"""The training loop: one process, or several that torchrun starts."""
+"""The training loop, in one process or in several started by torchrun."""
 
 import csv
 import os
@@ -42,19 +42,22 @@ def train(
 ) -> Path:
     """Train by a recipe; returns the path of the weights, ``<kind>.safetensors`` in ``out``.
 
-    Beside them end `CHECKPOINT`, `CURVE` (loss by step) and `RECORD` (recipe, machine, versions).
-    ``resume``: go on from the checkpoint, if there is one; the result is that of an undisturbed
-    run, on one CPU thread bit for bit, on several or a GPU but for roundings. ``start``: weights to
-    begin with. ``workers``: processes that make batches; they change nothing in the result.
-    ``stop``: step to leave off at before the last.
-    Under torchrun each process has ``recipe.batch`` tasks a step of its own, and gradients are
-    averaged. Raises `UserError` for a folder that is in use, and as `State.load`, `Prepared.check`
-    and `check_compiler` do.
+    The folder ``out`` also receives `CHECKPOINT`, `CURVE` (loss by step) and `RECORD` (recipe,
+    machine, versions).
+
+    ``resume``: continue from the checkpoint if there is one. The result is that of an uninterrupted
+    run: bit for bit on one CPU thread, up to rounding on several or on a GPU. ``start``: network
+    whose weights to start from. ``workers``: processes that make batches; they do not affect the
+    result. ``stop``: step at which to stop before the last. Under torchrun each process has
+    ``recipe.batch`` tasks per step, and gradients are averaged.
+
+    Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
+    ``start``, and as `State.load`, `Prepared.check` and `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = chosen(device)
     if recipe.data.kind == "prepared":
-        recipe.data.check()  # what a process that makes batches raises comes with its traceback
+        recipe.data.check()  # here, since errors of worker processes come with a traceback
     if recipe.compiled:
         check_compiler(device)
     together = world > 1 and not dist.is_initialized()
@@ -76,7 +79,7 @@ def train(
     elif start is not None:
         state.start_from(start)
     model: nn.Module = state.network
-    if recipe.compiled:  # bfloat16 is multiplied fastest so; gradients are then laid out alike
+    if recipe.compiled:  # fastest for bfloat16; gradients then have the same layout
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world > 1:
         model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=_idle(recipe))
@@ -104,21 +107,21 @@ def train(
         checkpoints.save(state.result(), weights)
         content = {"recipe": recipe.model_dump(mode="json"), "step": state.step, "processes": world}
         write_json(out / RECORD, {**content, "device": device, "run": run_record()})
-    if together:  # NCCL warns of one that is left
+    if together:  # NCCL warns about a process group that is left open
         dist.destroy_process_group()
     return weights
 
 
 def _idle(recipe: Recipe) -> bool:
-    """Whether parts of the network take no part: nothing looks at what the mask's encoder reads."""
+    """Whether some parameters get no gradient: those of a mask encoder that nothing reads."""
     return recipe.kind == "propmask" and not (recipe.network.attended or recipe.network.prior)
 
 
 def check_compiler(device: str) -> None:
-    """Raise `UserError` where what `torch.compile` builds with on ``device`` is missing.
+    """Raise `UserError` if what `torch.compile` needs on ``device`` is missing.
 
-    On a CPU that is a C++ compiler. On a GPU Triton builds a module of Python that loads the
-    kernels, with a C compiler and the headers of Python.
+    On a CPU that is a C++ compiler. On a GPU, Triton builds a Python module that loads the kernels,
+    with a C compiler and Python's headers.
     """
     gpu = device.startswith("cuda")
     names = ("CC", "gcc", "clang") if gpu else ("CXX", "g++", "clang++")
@@ -136,10 +139,10 @@ def check_compiler(device: str) -> None:
 
 
 class Curve:
-    """The mean loss since the row before, every so many steps, as a CSV file."""
+    """A CSV file of the mean loss since the previous row, written every so many steps."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Go on with the rows up to ``step`` of the file, if there are any."""
+        """Continue with the file's rows up to ``step``, if there are any."""
         self.path = path
         self.rows: list[Sequence[str]] = [_COLUMNS]
         if step and path.exists():
@@ -149,12 +152,12 @@ class Curve:
         self.started = time.perf_counter()
 
     def add(self, step: int, loss: Tensor, rate: float) -> None:
-        """Take in the loss of a step."""
+        """Record the loss of a step."""
         self.losses.append(loss)
         self.step, self.rate = step, rate
 
     def write(self) -> float:
-        """Write a row of the steps since the one before; returns their mean loss."""
+        """Write a row for the steps since the previous one; returns their mean loss."""
         mean = float(torch.stack(self.losses).mean())
         now = time.perf_counter()
         seconds = (now - self.started) / len(self.losses)
@@ -166,7 +169,7 @@ class Curve:
 
 
 def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: int) -> Tensor:
-    """Compute the loss of a batch under a recipe at a step; ``model`` is on ``device``."""
+    """Return the loss of a batch under a recipe at a step; ``model`` is on ``device``."""
     batch = Task(*(x.to(device, non_blocking=True) for x in batch.tensors))
     kind = torch.device(device).type
     mixed = recipe.precision == "bfloat16"
@@ -177,7 +180,7 @@ def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: in
                 if recipe.remembers:
                     memory = _scaled(batch.image), batch.mask.float()
                 batch = chained(model, batch)
-                # Older torch would go on with the casts of that look, which know of no gradient
+                # Older torch would reuse the weights cast without gradients in `chained`
                 # (github.com/pytorch/pytorch/issues/158232).
                 torch.clear_autocast_cache()
             logits = _carried(model, batch, memory)
@@ -189,10 +192,10 @@ def loss_of(model: nn.Module, batch: Task, recipe: Recipe, device: str, step: in
 
 @torch.no_grad()
 def chained(model: nn.Module, batch: Task) -> Task:
-    """Make what the network marks on the nearest slice the guide to the others.
+    """Replace the guide of a batch by the network's own prediction on the nearest slice.
 
-    So it learns from its own errors, as the later rounds of a propagation make them. Where it marks
-    nothing, the guide stays.
+    The network thus learns from its own errors, which later rounds of a propagation start from.
+    Where it marks nothing, the guide stays.
     """
     nearest, others = (
         replace(
@@ -218,7 +221,7 @@ def chained(model: nn.Module, batch: Task) -> Task:
 def _carried(
     model: nn.Module, batch: Task, memory: tuple[Tensor, Tensor] | None = None
 ) -> list[Tensor]:
-    """Logits of PropMask for the slices that a batch asks for."""
+    """Return PropMask's logits for the slices that a batch asks for."""
     logits: list[Tensor] = model(
         _scaled(batch.image),
         batch.mask.float(),
@@ -230,14 +233,14 @@ def _carried(
 
 
 def _scaled(grey: Tensor) -> Tensor:
-    """Grey levels 0..255 to -1..1, as `pam.preprocess.images` gives them."""
+    """Map grey levels 0..255 to -1..1, as `pam.preprocess.images` does."""
     return (grey.float() - 127.5) / 127.5
 
 
 def chosen(device: str | None) -> str:
-    """Give the device of this process for ``cpu``, ``cuda`` or None, a GPU if there is one.
+    """Return the torch device for ``cpu``, ``cuda`` or None (a GPU if there is one).
 
-    Raises `UserError` for a GPU that is not there, and for any other word.
+    Raises `UserError` for a GPU that does not exist, and for any other name.
     """
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"Unknown device {device!r}; expected cpu or cuda.")
@@ -245,7 +248,7 @@ def chosen(device: str | None) -> str:
         raise UserError("torch sees no GPU here. Use --device cpu, or fix the GPU set-up.")
     if device == "cpu" or not torch.cuda.is_available():
         return "cpu"
-    # A process that took a GPU for itself sees that one alone, whatever its rank.
+    # A process that reserved a GPU for itself sees only that one, whatever its rank.
     device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     torch.cuda.set_device(device)
     return device

@@ -12,14 +12,16 @@ from benchmark.settings import Settings
 
 
 class Loss(Settings):
-    """``scales``: compare each scale with the ``target`` shrunk to it (paper), or the
-    ``prediction`` enlarged to the target (released code). Scales have equal weight.
+    """Options of the loss; all scales have equal weight.
 
+    ``scales``: compare each scale with the ``target`` downsampled to it (paper), or the
+        ``prediction`` upsampled to the target (released code).
     ``pool``: soft Dice over the whole ``batch`` as one image (paper, released code), or the mean
-    over ``slice``s. ``smooth``: added to numerator and denominator, in pixels of the target.
-    ``cross_entropy``: its weight beside Dice. ``absent``: how much more a slice without the object
-    counts in the cross-entropy. ``vote``: weight of the same loss on the mean of all scales, which
-    is what the propagation thresholds.
+        over each ``slice``.
+    ``smooth``: added to numerator and denominator, in pixels of the target.
+    ``cross_entropy``: weight of the cross-entropy relative to Dice.
+    ``absent``: weight in the cross-entropy of a slice without the object; others weigh 1.
+    ``vote``: weight of the same loss on the mean of all scales, which the propagation thresholds.
     """
 
     scales: Literal["target", "prediction"] = "target"
@@ -30,7 +32,7 @@ class Loss(Settings):
     vote: float = Field(default=0.0, ge=0)
 
     def __call__(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
-        """Compute the loss of logits [R, 2, h, w] a scale, for answers bool [R, S, S]."""
+        """Return the loss of logits [R, 2, h, w] per scale for targets, bool [R, S, S]."""
         truth = target.float()
         ahead = [(scale[:, 1] - scale[:, 0]).float() for scale in logits]
         each = []
@@ -61,7 +63,7 @@ class Loss(Settings):
 def soft_dice(
     probability: Tensor, truth: Tensor, pool: Literal["batch", "slice"], smooth: float
 ) -> Tensor:
-    """One minus soft Dice of [R, h, w]: (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)."""
+    """Return 1 - soft Dice of [R, h, w], (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)."""
     over = (0, 1, 2) if pool == "batch" else (1, 2)
     both = (probability * truth).sum(dim=over)
     total = probability.sum(dim=over) + truth.sum(dim=over)

@@ -1,4 +1,4 @@
-"""A trained PAM adapted to a dataset of one's own, up to an entry that study files name it by."""
+"""Adapt a trained PAM to a user's dataset, and write an entry by which study files name it."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ from benchmark.weights.registry import Weights
 GENERAL = {"general": "pam-released"}
 ENTRY = "weights.yaml"
 _PLANNED = ".planned"
-_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # what no id of weights may hold
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # not allowed in an id of weights
 _TABLES = {
     "images": prepare.IMAGES,
     "objects": objects.SCHEMA,
@@ -41,13 +41,13 @@ def learn(
     everything: bool = False,
     resume: bool = False,
 ) -> Path:
-    """Train the PropMask of the weights ``start`` on ``dataset``; returns the entry of the result.
+    """Train the PropMask of the weights ``start`` on ``dataset``; returns the new entry's path.
 
-    ``dataset``: id, or file of an entry, whose files are here. ``start``: as in `found`.
-    ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: no case is held back. In
-    ``out`` end the weights (with the Box2Mask of ``start``, if there is one, so that boxes can be
-    prompts too), split, loss by step and `ENTRY`. Raises `UserError` for what is not here, and for
-    a folder in use unless it is one of this function and ``resume``.
+    ``dataset``: id, or file of an entry, whose files are available. ``start``: as in `found`.
+    ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: hold no case back. The folder
+    ``out`` receives the weights (with the Box2Mask of ``start``, if there is one, so that boxes can
+    be prompts too), the split, the loss by step and `ENTRY`. Raises `UserError` if anything is
+    missing, and for a folder in use unless this function began it and ``resume`` is set.
     """
     from pam.learning import Pam2DMaskTrained
     from pam.training import recipe as recipes
@@ -59,7 +59,7 @@ def learn(
         )
     entry = catalogue.load(dataset)
     method = Pam2DMaskTrained(options)
-    recipes.load(method.options.recipe)  # a name that is none is told before anything is made
+    recipes.load(method.options.recipe)  # refuse an unknown name before anything is made
     path, general = found(start)
     require_writable(out)
     begun = (out / "split.json").exists()
@@ -76,7 +76,7 @@ def learn(
         source = _source(entry, method.options.seed, everything)
         if not (cases := source.cases()):
             raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
-        planned = out / _PLANNED  # what a refusal or a kill leaves there is no training
+        planned = out / _PLANNED  # apart, so that a failed plan is not taken for a training
         method.plan(cases, source.structures(), planned)
         for made in planned.iterdir():
             made.rename(out / made.name)
@@ -91,7 +91,7 @@ def learn(
 
 
 def _check_begun(out: Path, dataset: str, everything: bool) -> None:
-    """Raise `UserError` where ``out`` was begun with another dataset or another choice of cases."""
+    """Raise `UserError` if ``out`` was begun with another dataset or another choice of cases."""
     from pam.learning import TABLES
 
     begun = [path.name for path in (out / TABLES).iterdir()]
@@ -107,7 +107,8 @@ def _check_begun(out: Path, dataset: str, everything: bool) -> None:
 def found(name: str) -> tuple[Path, Weights | None]:
     """Find weights by the path of a file, the id or file of an entry, or "general".
 
-    The latter is the model of the paper. Raises `UserError`, with what to do, if they are not here.
+    "general" is the model of the paper. Returns the path, and the entry if there is one. Raises
+    `UserError`, with advice, for weights that are not available.
     """
     if name.endswith((".safetensors", ".pth")):
         return Path(name), None
@@ -121,7 +122,7 @@ def found(name: str) -> tuple[Path, Weights | None]:
 
 
 def _source(entry: Dataset, seed: int, everything: bool) -> Source:
-    """Tables of a dataset, those that a study has prepared or else made now, and its split."""
+    """Return the tables of a dataset, prepared by a study or else now, and its split."""
     folder = Path(paths.PREPARED.format(dataset=entry.id))
     ready = [paths.REFERENCE.format(dataset=entry.id, shard=n) for n in range(entry.shards)]
     if all(Path(path).exists() for path in ready):
@@ -137,7 +138,7 @@ def _source(entry: Dataset, seed: int, everything: bool) -> Source:
 
 
 def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
-    """Prepare a dataset in ``folder``; raises `UserError` where its files are not here."""
+    """Prepare a dataset in ``folder``; raises `UserError` if its files are not available."""
     status = entry.source.fetch(raw_of(entry))
     if status.state != "ready":
         raise UserError(f"The files of {entry.id} are not here. {status.reason}")
@@ -149,7 +150,7 @@ def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
 
 
 def _box2mask(start: Path, out: Path) -> list[Path]:
-    """Copy the Box2Mask that lies beside the weights to ``out``."""
+    """Copy the Box2Mask beside the weights ``start``, if any, to ``out``; returns its path."""
     from pam import checkpoints, files
     from pam.network import Box2Mask
 
@@ -164,9 +165,10 @@ def _box2mask(start: Path, out: Path) -> list[Path]:
 def _entry(
     entry: Dataset, name: str, general: Weights | None, start: str, files: list[Path]
 ) -> dict[str, Any]:
-    """Content of the entry: what it was trained on is that of ``general`` and the dataset.
+    """Return the content of the entry; it was trained on the data of ``general`` and the dataset.
 
-    The id holds the name of the folder, so that several trainings on a dataset fit in one study.
+    The id contains the name of the folder, so that one study can hold several trainings on a
+    dataset.
     """
     folder = files[0].parent.resolve()
     before = general.trained_on if general else None

@@ -22,10 +22,15 @@ _REFERENCE = ["object", *BOX_FIELDS, "bits"]
 
 
 class Prepared(Settings):
-    """``datasets``: their ids; they have to be prepared below ``folder`` (a study that names them
-    does that). ``scans``: the ids of the scans to use, by default all. ``split``: seed of the split
-    by patient whose training cases alone are used (`benchmark.splits`), by default all cases: that
-    of a study is the study's, so that what it holds back is held back here too."""
+    """Cases of prepared datasets.
+
+    ``datasets``: their ids; each must have been prepared below ``folder`` (by a study that names
+        it).
+    ``scans``: ids of the scans to use, by default all.
+    ``split``: seed of a split by patient (`benchmark.splits`) of which only the training cases are
+        used; by default all cases. With the seed of a study, the cases that the study holds back
+        are held back here too.
+    """
 
     tag: ClassVar = "prepared"
     kind: Literal["prepared"]
@@ -35,7 +40,7 @@ class Prepared(Settings):
     split: int | None = None
 
     def case(self, number: int) -> Case:
-        """Give a case: each round of numbers goes through all scans once, in an order of its own.
+        """Return case ``number``; each round of numbers visits all scans once, in a new order.
 
         Raises `UserError` as `check` does, or for an image that cannot be read.
         """
@@ -47,18 +52,18 @@ class Prepared(Settings):
         order = np.random.default_rng([turn, len(scans)]).permutation(len(scans))
         image, shard, axis = scans[int(order[place])]
         read = volume.read_row(image)
-        # All masks of all datasets would fill the memory of each process that makes batches.
+        # Read per case: all masks of all datasets would fill the memory of each worker process.
         rows = read_arrow(shard, _REFERENCE, [("scan", "==", image["scan"])]).to_pylist()
         kept = [row for row in rows if row["object"] is not None and row["z0"] < row["z1"]]
         return Case(Scan.along(read, axis), Stored(kept, read.shape, axis))
 
     def check(self) -> None:
-        """Raise `UserError` for a dataset that is not prepared, and where no scan has an object."""
+        """Raise `UserError` for a dataset that is not prepared, or if no scan has an object."""
         _ = self._scans
 
     @cached_property
     def _scans(self) -> list[tuple[Mapping[str, Any], Path, int]]:
-        """A row a scan: its image, the file that its masks are in, the axis of its view."""
+        """Per scan: its row of the images, the file of its masks, the axis of its view."""
         from benchmark.tables import read_arrow
 
         sources = [
@@ -82,7 +87,7 @@ class Prepared(Settings):
         return found
 
     def _places(self, dataset: str) -> dict[str, tuple[Path, int]]:
-        """File of the masks, and axis of the view, of each scan of a dataset that has objects."""
+        """Map each scan with objects to the file of its masks and the axis of its view."""
         from benchmark.tables import parts, read_arrow
 
         reference = self._table(dataset, "reference")
@@ -93,7 +98,7 @@ class Prepared(Settings):
         }
 
     def _table(self, dataset: str, name: str) -> Path:
-        """Folder of a table of a dataset, a file a shard."""
+        """Return the folder of a dataset's table, which has a file per shard."""
         path = Path(self.folder) / dataset / f"{name}.parquet"
         if not path.exists():
             raise UserError(
@@ -103,7 +108,7 @@ class Prepared(Settings):
         return path
 
     def _held_back(self, datasets: Sequence[list[dict[str, Any]]]) -> set[tuple[str, str]]:
-        """Patients that one of the datasets, given by its images, holds back."""
+        """Return the patients that are held back in any of the datasets, given as their images."""
         from benchmark.splits import split
 
         if self.split is None:
@@ -113,14 +118,14 @@ class Prepared(Settings):
 
 
 class Stored(Sequence[Mask]):
-    """Masks of a scan as rows of a table; one is decoded when it is asked for."""
+    """Masks of a scan as rows of a table, each decoded on access."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], shape: Shape, axis: int) -> None:
-        """Give masks of a grid of ``shape`` (z, y, x) with its ``axis`` first."""
+        """Store rows of a grid of ``shape`` (z, y, x); masks are returned with ``axis`` first."""
         self._rows, self._shape, self._axis = rows, shape, axis
 
     def __len__(self) -> int:
-        """Masks that there are."""
+        """Number of masks."""
         return len(self._rows)
 
     @overload
@@ -135,7 +140,7 @@ class Stored(Sequence[Mask]):
 
 
 def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
-    """Write the tables of ``cases`` below ``folder``, as `Prepared` reads them: of these alone."""
+    """Write the tables of ``cases`` alone below ``folder``, as `Prepared` reads them."""
     from benchmark import objects, prepare
     from benchmark.tables import write_table
 
@@ -150,12 +155,12 @@ def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
 
 
 def _patient(image: Mapping[str, Any]) -> tuple[str, str]:
-    """Source collection of an image, and id of its patient in it."""
+    """Return an image's source collection and the patient's id in it."""
     return str(image["collection"]), str(image["patient"])
 
 
 def _turned(mask: Mask, axis: int) -> Mask:
-    """Give a mask with ``axis`` of its grid first."""
+    """Return a mask with ``axis`` of its grid moved to the front."""
     if axis == 0:
         return mask
     order = [axis, *(a for a in range(3) if a != axis)]

@@ -1,4 +1,4 @@
-"""Ranges that values are drawn from: two ends, the lesser first."""
+"""Types of ranges that values are drawn from: (minimum, maximum)."""
 
 from typing import Annotated
 

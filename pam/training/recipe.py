@@ -15,24 +15,27 @@ from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks, PropTasks
 
 RECIPES = Path(__file__).parent / "recipes"
-SHOWN = ("size", "resampling")  # keys of tasks that the inference has too
+SHOWN = ("size", "resampling")  # keys of tasks that are also switches of the inference
 
 
 class Generated(Generator):
-    """Cases that are drawn anew, see `pam.training.generator`."""
+    """Cases that are generated on the fly, see `pam.training.generator`."""
 
     tag: ClassVar = "generated"
     kind: Literal["generated"]
 
 
 class Optimiser(Settings):
-    """AdamW under a cosine from ``rate`` to ``last_rate``, after ``warm_up`` steps of a rise.
+    """AdamW; its learning rate rises for ``warm_up`` steps to ``rate``, then follows a cosine.
 
-    ``period``: steps of the cosine's first half wave, by default all; a shorter one goes up and
-    down (the released code). ``clip``: greatest norm of the gradient, null for none. ``average``:
-    decay of the running mean of the weights, which is what is kept; null keeps the last weights.
-    ``keep_start``: share of the weights that a training started from in those that are kept, so
-    that what they could do is not forgotten (Wortsman et al., CVPR 2022).
+    ``last_rate``: minimum of the cosine.
+    ``period``: steps from its maximum to its minimum, by default all; a shorter one goes up and
+        down (released code).
+    ``clip``: maximum norm of the gradient; null for none.
+    ``average``: decay of the running mean of the weights, which is what is kept; null keeps the
+        last weights.
+    ``keep_start``: share of the initial weights in those that are kept, so that their abilities are
+        not forgotten (Wortsman et al., CVPR 2022).
     """
 
     rate: float = Field(default=5e-4, gt=0)
@@ -46,14 +49,17 @@ class Optimiser(Settings):
 
 
 class _Recipe(Settings):
-    """``steps`` of ``batch`` tasks each (on each of several processes).
+    """Keys of all recipes.
 
-    ``block``: cases that are at hand at a time, and ``uses``: tasks drawn from each before the next
-    are taken. ``precision``: bfloat16 computes in mixed precision. ``compiled``: layers are fused
-    by ``torch.compile``, which takes minutes at the start and other roundings; it needs a C++
-    compiler on a CPU, a C compiler and Python's headers on a GPU. ``stored``: the precision of the
-    weights in their file. ``checkpoint``: steps between two checkpoints; ``curve``: between two
-    rows of the curve.
+    ``steps``: number of steps, of ``batch`` tasks each in every process.
+    ``block``: number of cases in use at a time.
+    ``uses``: tasks drawn from each before the next block.
+    ``precision``: bfloat16 means mixed precision.
+    ``compiled``: fuse layers by ``torch.compile``, which takes minutes at the start and rounds
+        differently; needs a C++ compiler on a CPU, a C compiler and Python's headers on a GPU.
+    ``stored``: precision of the weights in their file.
+    ``checkpoint``: steps between two checkpoints.
+    ``curve``: steps between two rows of the curve.
     """
 
     data: Annotated[Generated | Prepared, Field(discriminator="kind")]
@@ -81,15 +87,16 @@ class _Recipe(Settings):
 
     @property
     def batches(self) -> int:
-        """Batches of a block."""
+        """Number of batches per block."""
         return self.block * self.uses // self.batch
 
 
 class PropMaskRecipe(_Recipe):
-    """The recipe of PropMask; ``network.inference`` goes into the header of its weights.
+    """Recipe of PropMask; ``network.inference`` is written to the header of its weights.
 
-    ``chained``: share of steps in which the network's own mask of the nearest slice is the guide to
-    the others; the guiding slice is remembered if ``network.inference`` says ``memory: prompt``.
+    ``chained``: share of steps in which the network's own mask of the nearest slice becomes the
+    guide of the others. The original guiding slice is remembered if ``network.inference`` has
+    ``memory: prompt``.
     """
 
     kind: Literal["propmask"]
@@ -121,7 +128,7 @@ class PropMaskRecipe(_Recipe):
 
 
 class Box2MaskRecipe(_Recipe):
-    """The recipe of Box2Mask."""
+    """Recipe of Box2Mask."""
 
     kind: Literal["box2mask"]
     network: Box2MaskConfig = Box2MaskConfig()
@@ -136,18 +143,18 @@ _KINDS: dict[str, type[PropMaskRecipe] | type[Box2MaskRecipe]] = {
 
 
 def names() -> list[str]:
-    """Recipes that ship with the project."""
+    """Return the names of the shipped recipes."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def load(name: str) -> Recipe:
-    """Read a recipe by the name of a shipped one or by the path of a YAML file."""
+    """Read a recipe by the name of a shipped one or the path of a YAML file."""
     path = _path(name)
     return read(load_yaml(path), str(path))
 
 
 def keys(name: str) -> Any:
-    """Give what the file of a recipe says, without defaults; ``name`` as for `load`."""
+    """Return the content of a recipe's file, without defaults; ``name`` as for `load`."""
     return load_yaml(_path(name))
 
 
@@ -159,7 +166,7 @@ def _path(name: str) -> Path:
 
 
 def read_keys(content: Any, origin: str) -> Recipe:
-    """Validate the keys of a recipe, each with its default; a `UserError` names ``origin``."""
+    """Validate the keys of a recipe and fill in defaults; a `UserError` names ``origin``."""
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in _KINDS:
         raise UserError(f"{origin}: " + unknown_name("kind of network", str(kind), _KINDS))
@@ -168,7 +175,7 @@ def read_keys(content: Any, origin: str) -> Recipe:
 
 
 def read(content: Any, origin: str) -> Recipe:
-    """Validate the content of a recipe; a `UserError` names ``origin`` and what is wrong."""
+    """Validate a whole recipe, with checks across its keys; a `UserError` names ``origin``."""
     recipe = read_keys(content, origin)
     size, multiple = recipe.tasks.size, recipe.network.multiple
     if size % multiple or size < 2 * multiple:

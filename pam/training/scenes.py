@@ -16,11 +16,11 @@ from pam.training.shapes import (
 )
 
 Rims = dict[int, float]
-"""Labels whose outer layer looks different, and its thickness in mm: bones and their cortex."""
+"""Labels whose outer layer looks different, such as bones, and its thickness in mm."""
 
 
 def patchwork(canvas: Canvas) -> Rims:
-    """Fill everything: each voxel belongs to the greatest of several smooth fields."""
+    """Fill the volume: each voxel belongs to the largest of several smooth random fields."""
     rng = canvas.rng
     count = int(rng.integers(3, 13))
     wavelength = rng.uniform(0.1, 0.45)
@@ -37,7 +37,7 @@ def patchwork(canvas: Canvas) -> Rims:
 
 
 def heap(canvas: Canvas) -> Rims:
-    """Lumps, hollow organs, split organs and tubes, anywhere, in any order."""
+    """Paint lumps, hollow organs, split organs and tubes at random places, in random order."""
     rng = canvas.rng
     if rng.random() < 0.6:
         body(canvas)
@@ -64,7 +64,7 @@ def heap(canvas: Canvas) -> Rims:
 
 
 def body(canvas: Canvas) -> tuple[int, int, np.ndarray]:
-    """Paint a trunk: layers of fat and muscle, a cavity; give muscle, cavity and its radii."""
+    """Paint a trunk: fat, muscle and a cavity; return both inner labels and the cavity's radii."""
     rng = canvas.rng
     half = canvas.size[1:] / 2 * rng.uniform(0.8, 1.1, 2) * (rng.uniform(0.65, 0.95), 1.0)
     long = canvas.size[0] * rng.uniform(1.5, 5)
@@ -80,7 +80,7 @@ def body(canvas: Canvas) -> tuple[int, int, np.ndarray]:
 
 
 def trunk(canvas: Canvas) -> Rims:
-    """A trunk with some of: ribs, spine, lungs, large organs, bowel, vessels, muscles."""
+    """Paint a trunk with some of: ribs, spine, lungs, organs, lesions, bowel, vessels, muscles."""
     rng = canvas.rng
     _, _, half = body(canvas)
     rims: Rims = {}
@@ -123,13 +123,13 @@ def trunk(canvas: Canvas) -> Rims:
 
 
 def bowel(canvas: Canvas, half: np.ndarray) -> None:
-    """Coils of a hollow tube."""
+    """Paint the coils of a hollow tube in a trunk of radii ``half`` (y, x), mm."""
     rng = canvas.rng
     radius = canvas.field * rng.uniform(0.02, 0.05)
     start = rng.uniform(-0.5, 0.5, 3) * (canvas.size[0], *half)
     path = wander(canvas, start, rng.normal(size=3), 1.2 * radius, 40, 0.35)
     limit = np.array([0.5 * canvas.size[0], *(0.8 * half)])
-    path = limit * np.sin(path / limit)  # folds back where it would leave
+    path = limit * np.sin(path / limit)  # fold the path back where it would leave
     radii = radius * np.exp(rng.normal(0, 0.1, len(path)))
     wall = canvas.new()
     tube(canvas, path, radii, wall)
@@ -137,7 +137,7 @@ def bowel(canvas: Canvas, half: np.ndarray) -> None:
 
 
 def spine(canvas: Canvas, half: np.ndarray) -> Rims:
-    """A chain of vertebrae: bodies with discs between them, arches, processes; each one label."""
+    """Paint a chain of vertebrae, one label each with arches and processes, and their discs."""
     rng = canvas.rng
     width = canvas.field * rng.uniform(0.05, 0.11)
     height = width * rng.uniform(0.7, 1.3)  # of a body
@@ -208,7 +208,7 @@ def spine(canvas: Canvas, half: np.ndarray) -> Rims:
 
 
 def ribs(canvas: Canvas, half: np.ndarray) -> Rims:
-    """Slanting hoops around the cavity, each side of each a label."""
+    """Paint slanting hoops around the cavity; each side of each is a label."""
     rng = canvas.rng
     radius = max(canvas.field * rng.uniform(0.012, 0.028), 0.8 * canvas.spacing[1])
     period = radius * rng.uniform(3.2, 6)
@@ -231,7 +231,7 @@ def ribs(canvas: Canvas, half: np.ndarray) -> Rims:
 
 
 def columns(canvas: Canvas) -> Rims:
-    """Things that run along the slices, most of them through all: muscles, long bones, vessels."""
+    """Paint structures along z, most of them through all slices: muscles, long bones, vessels."""
     rng = canvas.rng
     half = canvas.size[1:] / 2
     if rng.random() < 0.8:
@@ -259,7 +259,7 @@ def columns(canvas: Canvas) -> Rims:
 
 
 def vessel_path(canvas: Canvas, centre: np.ndarray, radius: float) -> int:
-    """Paint a tube that wanders from the first slice through ``centre`` to beyond the last."""
+    """Paint a wandering tube from before the first slice through ``centre`` beyond the last."""
     rng = canvas.rng
     label = canvas.new()
     turns = float(rng.choice([0.02, 0.05, 0.1]))

@@ -1,4 +1,4 @@
-"""Single things on a canvas: lumps, hollow organs, tubes that wander and branch, split organs."""
+"""Single shapes on a canvas: lumps, hollow organs, wandering and branching tubes, split organs."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ Point = NDArray[np.float64]
 
 
 def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: Point, power: float = 2.0) -> Level:
-    """Ellipsoid with semi-axes ``radii``, turned by ``turn``; a ``power`` above 2 is boxier."""
+    """Return an ellipsoid of semi-axes ``radii``, rotated by ``turn``; ``power`` above 2 is boxier."""
     c = np.asarray(centre, np.float32)
     rows = (turn.T / np.asarray(radii)[:, None]).astype(np.float32)
     scale = np.float32(np.min(radii))
@@ -31,7 +31,7 @@ def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: Point, power: float = 2
 
 
 def capsule(start: ArrayLike, end: ArrayLike, first: float, last: float) -> Level:
-    """Straight piece of a tube whose radius goes from ``first`` to ``last``."""
+    """Return a straight piece of a tube whose radius changes from ``first`` to ``last``."""
     a, b = np.asarray(start, np.float32), np.asarray(end, np.float32)
     way = b - a
     square = np.float32(max(float(way @ way), 1e-6))
@@ -47,13 +47,13 @@ def capsule(start: ArrayLike, end: ArrayLike, first: float, last: float) -> Leve
 
 
 def turned(canvas: Canvas) -> Point:
-    """Random rotation matrix."""
+    """Return a random rotation matrix."""
     matrix: Point = Rotation.random(rng=canvas.rng).as_matrix()
     return matrix
 
 
 def tilted(canvas: Canvas, degrees: float = 20) -> Point:
-    """Small random rotation."""
+    """Return a small random rotation matrix."""
     turn = np.radians(canvas.rng.normal(0, degrees / 2, 3))
     matrix: Point = Rotation.from_rotvec(turn).as_matrix()
     return matrix
@@ -70,7 +70,7 @@ def lump(
     rough: float = 0.0,
     over: tuple[int, ...] | None = None,
 ) -> int:
-    """Paint an ellipsoid, its surface moved by up to about ``rough`` of its least radius."""
+    """Paint an ellipsoid whose surface is displaced by about ``rough`` of its smallest radius."""
     label = canvas.new() if label is None else label
     turn = tilted(canvas) if turn is None else turn
     reach = np.sqrt(((turn * np.asarray(radii)) ** 2).sum(axis=1)) * (1 + 2 * rough)
@@ -84,7 +84,7 @@ def lump(
 
 
 def random_lump(canvas: Canvas, low: float = 0.02, high: float = 0.25) -> int:
-    """Paint an ellipsoid of any size (a share of the field of view), place, form and tilt."""
+    """Paint an ellipsoid of random place, shape and size, ``low`` to ``high`` of the field."""
     rng = canvas.rng
     base = canvas.field * float(np.exp(rng.uniform(np.log(low), np.log(high))))
     radii = base * np.exp(rng.normal(0, 0.4, 3))
@@ -95,7 +95,7 @@ def random_lump(canvas: Canvas, low: float = 0.02, high: float = 0.25) -> int:
 
 
 def hollow(canvas: Canvas, centre: ArrayLike, radii: ArrayLike, wall: float) -> tuple[int, int]:
-    """Paint a hollow organ: a wall of ``wall`` mm around a content that may have two layers."""
+    """Paint a hollow organ with a wall of ``wall`` mm, and in it one or two layers of content."""
     rng = canvas.rng
     turn = turned(canvas)
     rough = float(rng.choice([0.0, 0.1, 0.2]))
@@ -123,7 +123,7 @@ def tube(
     label: int,
     over: tuple[int, ...] | None = None,
 ) -> None:
-    """Paint a tube along the points ``path`` [n, 3] with its radius at each."""
+    """Paint a tube along the points ``path`` [n, 3] with a radius at each."""
     for (a, b), (r, s) in zip(pairwise(path), pairwise(radii), strict=True):
         reach = max(r, s)
         low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
@@ -133,7 +133,7 @@ def tube(
 def wander(
     canvas: Canvas, start: ArrayLike, heading: ArrayLike, step: float, steps: int, turn: float
 ) -> NDArray[np.float64]:
-    """Path of ``steps`` steps of ``step`` mm, its heading turning by about ``turn`` rad a step."""
+    """Return a random path of ``steps`` steps of ``step`` mm, turning about ``turn`` rad each."""
     way = np.asarray(heading, float) / np.linalg.norm(heading)
     points = [np.asarray(start, float)]
     swing = np.zeros(3)
@@ -146,7 +146,7 @@ def wander(
 
 
 def vessel(canvas: Canvas, radius: float, *, branches: int = 0, along_z: bool = False) -> int:
-    """Paint a wandering tube, with thinner branches, perhaps in a wall of its own label."""
+    """Paint a wandering tube with thinner branches; some have a wall with a label of its own."""
     rng = canvas.rng
     label = canvas.new()
     heading = rng.normal(size=3) * ((3, 1, 1) if along_z else (1, 1, 1))
@@ -177,7 +177,7 @@ def vessel(canvas: Canvas, radius: float, *, branches: int = 0, along_z: bool = 
 
 
 def split(canvas: Canvas, label: int, parts: int) -> list[int]:
-    """Divide what has ``label`` among ``parts`` labels that touch: lobes, muscles, segments."""
+    """Divide the voxels of ``label`` into ``parts`` touching labels: lobes, muscles, segments."""
     inside = np.nonzero(canvas.labels == label)
     if len(inside[0]) < 10 * parts:
         return [label]

@@ -1,4 +1,4 @@
-"""All that a training is between two steps, and its file."""
+"""The state of a training between two steps, and its checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from pam.training.recipe import Optimiser, Recipe, read_keys
 
 
 class State:
-    """Network, optimiser, running mean of the weights, and how many steps were done."""
+    """Network, optimiser, running mean of the weights, and number of steps done."""
 
     def __init__(self, recipe: Recipe, device: str | torch.device, processes: int = 1) -> None:
-        """Start at step 0 with random weights of the recipe's seed; so do all ``processes``."""
+        """Start at step 0 with random weights of the recipe's seed, equal in all ``processes``."""
         self.recipe, self.processes = recipe, processes
         self._device = device
         self.step = 0
@@ -39,9 +39,10 @@ class State:
         )
 
     def start_from(self, network: Network) -> None:
-        """Take the weights of a network (fine-tuning), or grow it; `UserError` for another one.
+        """Take the weights of a network (fine-tuning), or widen it to the recipe's channels.
 
-        The switches of its inference may be others: they are no part of the network.
+        Raises `UserError` for a network of another configuration; its inference switches may
+        differ.
         """
         try:
             start = grown(network, self.network)
@@ -59,7 +60,7 @@ class State:
             self.start = self._weights()
 
     def update(self) -> float:
-        """Do the optimiser's step on the gradients that are there; returns the learning rate."""
+        """Take an optimiser step with the current gradients; returns the learning rate."""
         settings = self.recipe.optimiser
         rate = learning_rate(settings, self.step, self.recipe.steps)
         for group in self.optimiser.param_groups:
@@ -70,7 +71,7 @@ class State:
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         if self.average is not None and settings.average is not None:
-            # Shorter at first, when the weights are not worth remembering.
+            # Average over fewer steps at first, when the weights change fast.
             decay = min(settings.average, (1 + self.step) / (10 + self.step))
             new = self.network.state_dict()
             names = list(self.average)
@@ -80,7 +81,7 @@ class State:
         return rate
 
     def result(self) -> Network:
-        """Give the network with the weights that are kept, on the CPU."""
+        """Return the network with the weights to keep, on the CPU."""
         network: Network = NETWORKS[self.recipe.kind](self.recipe.network)  # type: ignore[arg-type]
         kept = self.average or self.network.state_dict()
         if self.start is not None:
@@ -90,7 +91,7 @@ class State:
         return network.to(getattr(torch, self.recipe.stored)).eval()
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         content = {
             "step": self.step,
             "processes": self.processes,
@@ -105,10 +106,13 @@ class State:
             torch.save(content, temporary)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint; `UserError` if it is of another number of processes, or of a
-        recipe that differs in more than the number of steps and what does not touch the weights."""
+        """Continue from a checkpoint.
+
+        Raises `UserError` for one of another number of processes, or of a recipe that differs in
+        more than the number of steps and keys that do not affect the weights.
+        """
         content = _content(path)
-        begun = read_keys(content["recipe"], str(path))  # keys that are newer have their defaults
+        begun = read_keys(content["recipe"], str(path))  # newer keys get their defaults
         ours, theirs = (_lasting(r.model_dump(mode="json")) for r in (self.recipe, begun))
         if ours != theirs:
             changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
@@ -116,7 +120,7 @@ class State:
                 f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with "
                 "the recipe beside it, or start anew in another folder."
             )
-        processes = content.get("processes", self.processes)  # older checkpoints do not tell
+        processes = content.get("processes", self.processes)  # older checkpoints lack the key
         if processes != self.processes:
             raise UserError(
                 f"{path} is of a training on {processes} processes, and here are "
@@ -138,7 +142,7 @@ class State:
 
 
 def began(path: Path) -> str | None:
-    """`fingerprint` of the weights that the training of a checkpoint began with; None: random."""
+    """Return the `fingerprint` of a checkpoint's initial weights, None for random ones."""
     found: str | None = _content(path).get("began")
     return found
 
@@ -152,7 +156,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def fingerprint(network: Network) -> str:
-    """Digest of a network's weights."""
+    """Return a digest of a network's weights."""
     found = sha256()
     for name, value in network.state_dict().items():
         found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
@@ -160,7 +164,7 @@ def fingerprint(network: Network) -> str:
 
 
 def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
-    """Learning rate of a step: a linear rise, then a cosine of half a wave a period."""
+    """Return the learning rate of a step: a linear rise, then a cosine of period 2 ``period``."""
     if step < settings.warm_up:
         return settings.rate * (step + 1) / settings.warm_up
     period = settings.period or max(steps - settings.warm_up, 1)
@@ -169,7 +173,7 @@ def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
 
 
 def _lasting(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the part of a recipe that a checkpoint binds: what the data are, not where they lie."""
+    """Return the part of a recipe that a checkpoint is bound to: what the data are, not where."""
     free = {"steps", "checkpoint", "curve", "stored"}
     lasting = {key: value for key, value in recipe.items() if key not in free}
     network, data = {**recipe["network"], "inference": None}, {**recipe["data"], "folder": None}

@@ -1,4 +1,4 @@
-"""What a network is asked: slices of a case, what it is shown of them, and the right answer."""
+"""What a network is asked in training: slices of a case as it sees them, and the targets."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -24,12 +24,16 @@ Plane = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Task:
-    """One question, or a batch of them with a first axis B more.
+    """One task, or a batch of them with an additional first axis B.
 
-    ``image`` uint8 [1, S, S] and ``mask`` bool [1, S, S]: the guiding slice and its prompt (for
-    Box2Mask the image alone); ``adjacent`` uint8 [N, 1, S, S]: the slices asked for (for Box2Mask
-    none), the nearest first; ``distance`` float [N]: how far away they are, over the side of the
-    crop, and less than 0 before the guiding slice; ``target`` bool [N, S, S]: the answers.
+    ``image``: uint8 [1, S, S], the guiding slice (for Box2Mask the image).
+    ``mask``: bool [1, S, S], its prompt.
+    ``adjacent``: uint8 [N, 1, S, S], the slices asked for, nearest first.
+    ``distance``: float32 [N], their distance from the guiding slice over the side of the crop,
+        negative for slices before it.
+    ``target``: bool [N, S, S], their true masks (for Box2Mask [1, S, S]).
+
+    For Box2Mask ``mask``, ``adjacent`` and ``distance`` are empty.
     """
 
     image: Tensor
@@ -40,32 +44,35 @@ class Task:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, in order."""
+        """All tensors, in the order of the fields."""
         return self.image, self.mask, self.adjacent, self.distance, self.target
 
     @classmethod
     def stack(cls, tasks: list[Self]) -> Self:
-        """Make a batch."""
+        """Stack tasks into a batch."""
         return cls(*(torch.stack(parts) for parts in zip(*(t.tensors for t in tasks), strict=True)))
 
 
 class PropTasks(Settings):
-    """Tasks of PropMask: carry the mask of a guiding slice to ``queries`` other slices.
+    """Tasks of PropMask: propagate the mask of a guiding slice to ``queries`` other slices.
 
-    ``size``: pixels of the network's image. ``percentiles``: of the window, from the pixels under
-    the mask (released code 0.5 and 99.5, paper 5 and 95); ``stretch``, ``integer_ct_window``,
-    ``arithmetic`` and ``flat_window``: of that window, and ``resampling``: of masks, as in
-    `pam.presets.Propagation`; ``window_of_largest``: share of tasks that take the window from the
-    object's largest slice, as later rounds of the propagation do.
-    ``crop_ratio``: range of the crop's side over the longer one of the mask's box; ``min_crop``,
-    ``last_pixel`` and ``border``: of that crop, as there.
-    ``largest``: share of tasks whose guiding slice is the object's largest; else it is any on which
-    the object has at least ``least_area`` of that slice's.
+    What the network sees:
+    ``size``: side of its image, in pixels.
+    ``percentiles``: of the window, from the pixels under the mask (released code 0.5 and 99.5,
+        paper 5 and 95).
+    ``stretch``, ``integer_ct_window``, ``arithmetic``, ``flat_window``, ``resampling``,
+        ``min_crop``, ``last_pixel``, ``border``: as in `pam.presets.Propagation`.
+    ``window_of_largest``: share of tasks with the window of the object's largest slice, as in later
+        rounds of a propagation.
+    ``crop_ratio``: range of the crop's side over the longer side of the mask's bounding box.
 
-    Which slices are asked for, by share of the tasks (the rest: any within ``reach_mm`` and
-    ``reach_slices``, as in the paper): ``near``: within ``near_slices``; ``ends``: around an end of
-    the object, where it is already absent on some. ``damaged``: share of tasks whose guiding mask
-    is as wrong as a prediction may be.
+    Which slices are used, by share of the tasks:
+    ``largest``: the guiding slice is the object's largest; otherwise it is any on which the object
+        has at least ``least_area`` of that area.
+    ``near``: slices within ``near_slices`` are asked for.
+    ``ends``: slices around an end of the object, where it is absent on some, are asked for. In all
+        other tasks they are any within ``reach_mm`` and ``reach_slices``, as in the paper.
+    ``damaged``: the guiding mask is as wrong as a prediction may be.
     """
 
     size: int = Field(default=224, ge=16)
@@ -97,7 +104,7 @@ class PropTasks(Settings):
         return self
 
     def draw(self, case: Case, rng: Generator) -> Task:
-        """Draw a task from a case; errors of the intensities are those of `pam.preprocess`."""
+        """Draw a task from a case; raises `UserError` as `pam.preprocess.window` does."""
         found = case.objects[int(rng.integers(len(case.objects)))]
         areas = found.crop.sum(axis=(1, 2))
         first = found.box[0]
@@ -142,12 +149,12 @@ class PropTasks(Settings):
     def _around(
         self, case: Case, guide: int, filled: NDArray[np.intp], rng: Generator
     ) -> tuple[int, range]:
-        """Guiding slice, and the range of slices that those asked for come from."""
+        """Return the guiding slice and the range of slices to ask for."""
         chance = rng.random()
         reach = int(np.clip(self.reach_mm / case.spacing[0], 1, self.reach_slices))
         if chance < self.near:
             reach = self.near_slices
-        elif chance < self.near + self.ends:  # from shortly before an end to beyond it
+        elif chance < self.near + self.ends:  # from just inside an end to beyond it
             reach = self.near_slices + 2
             if rng.random() < 0.5:
                 guide = int(rng.choice(filled[: self.near_slices + 1]))
@@ -158,16 +165,18 @@ class PropTasks(Settings):
 
 
 class BoxTasks(Settings):
-    """Tasks of Box2Mask: the object in its box, which is stretched to a square.
+    """Tasks of Box2Mask: segment the object in its box, which is resized to a square.
 
-    ``whole``: share of tasks whose box is that of the object in space, in which it may be small and
-    to one side, as `pam-3dbox` asks; else it is that of the slice.
-    ``box_ratio``: range by which each side of the box is drawn out; ``centred``: to both sides
-    alike, or more to one than to the other. ``window``: from percentiles of
-    the whole ``box``, low and high drawn from ``low`` and ``high`` (paper), from those of the
-    ``object``, at ``percentiles``, or either in turn (``both``), as the two passes see them.
-    ``largest``: as for PropMask. ``least_pixels``: of the object on the slice (paper: more than
-    100); of an object that nowhere has as many, the largest slice is asked about.
+    ``whole``: share of tasks with the box of the object in space, in which its mask may be small
+        and off-centre, as in `pam-3dbox`; otherwise it is the box of the slice.
+    ``box_ratio``: range of the factor by which each side of the box is enlarged.
+    ``centred``: enlarge both ends alike; otherwise at random.
+    ``window``: from percentiles of the whole ``box``, drawn from ``low`` and ``high`` (paper); from
+        ``percentiles`` of the ``object``; or either at random (``both``), as the two passes see
+        them.
+    ``largest``: share of tasks on the object's largest slice.
+    ``least_pixels``: minimum size of the object on the slice (paper: more than 100); for objects
+        that are smaller everywhere, the largest slice is used.
     """
 
     size: int = Field(default=224, ge=16)
@@ -205,7 +214,7 @@ class BoxTasks(Settings):
         return Task(image, none, none, none, target)
 
     def _drawn_out(self, hit: Plane, rng: Generator) -> slice:
-        """Span of the true values, its length drawn out, within the image."""
+        """Return the span of the true values, randomly enlarged and clipped to the image."""
         where = np.flatnonzero(hit)
         first, stop = int(where[0]), int(where[-1]) + 1
         more = round((stop - first) * (float(rng.uniform(*self.box_ratio)) - 1))
@@ -214,7 +223,7 @@ class BoxTasks(Settings):
 
 
 def _within(around: range, guide: int, depth: int) -> list[int]:
-    """Slices of the volume around the guide; those on its other side where there are none."""
+    """Return the slices of ``around`` in the volume; if none, those mirrored at the guide."""
     for candidates in (around, [2 * guide - z for z in around]):
         if choice := [z for z in candidates if z != guide and 0 <= z < depth]:
             return choice
@@ -222,7 +231,7 @@ def _within(around: range, guide: int, depth: int) -> list[int]:
 
 
 def _planes(found: Mask, slices: list[int]) -> list[Plane]:
-    """Masks of an object on whole slices, empty where it is not."""
+    """Return an object's masks on whole slices, bool [y, x] each; empty where it is absent."""
     z0, z1, y0, y1, x0, x1 = found.box
     planes = []
     for z in slices:
@@ -234,7 +243,7 @@ def _planes(found: Mask, slices: list[int]) -> list[Plane]:
 
 
 def damage(mask: Tensor, rng: Generator) -> Tensor:
-    """Move the outline of a mask bool [1, S, S] at random, as a wrong prediction would be."""
+    """Displace the outline of a mask, bool [1, S, S], at random, as in a wrong prediction."""
     size = mask.shape[-1]
     soft = ndimage.gaussian_filter(mask[0].numpy().astype(np.float32), size * 0.03)
     bumps = ndimage.gaussian_filter(

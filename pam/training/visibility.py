@@ -1,10 +1,10 @@
-"""How much of the surface of each label of a generated scene can be seen at all."""
+"""Compute how much of the surface of each label of a generated scene is visible."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 LEAST = 1.5
-"""Step at a surface that can be seen, over the noise of a voxel, which averages along it."""
+"""Minimum visible step at a surface over the noise of a voxel; noise averages out along it."""
 
 
 def visible(
@@ -13,11 +13,12 @@ def visible(
     noise: float,
     spacing: tuple[float, float, float],
 ) -> NDArray[np.float64]:
-    """Share of the surface of each label, 0 the first, where the image changes visibly.
+    """Return the share of each label's surface where the image changes visibly, by label from 0.
 
-    ``labels`` [z, y, x]; ``clean``: the image before texture and noise, on the same grid;
-    ``noise``: standard deviation of what is added, in its units; ``spacing`` (z, y, x) in mm. The
-    surface is that of faces between voxels of unlike labels; a label without any has a share of 0.
+    ``labels``: [z, y, x]. ``clean``: the image without texture and noise, on the same grid.
+    ``noise``: standard deviation of what is added, in its units. ``spacing``: (z, y, x) in mm. The
+    surface consists of the faces between voxels of different labels; a label without any has a
+    share of 0.
     """
     count = int(labels.max()) + 1
     whole, seen = np.zeros(count), np.zeros(count)
@@ -35,9 +36,9 @@ def visible(
 def neighbours(
     labels: NDArray[np.integer], values: NDArray[np.floating], axis: int
 ) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.floating]]:
-    """Labels of all pairs of voxels next to each other along an axis, and how far values differ.
+    """Return the labels of all voxel pairs along an axis, and their absolute difference of values.
 
-    That axis stands first in what is returned, and is one shorter.
+    All three arrays have that axis first, one shorter than in the input.
     """
     below, above = (np.moveaxis(labels, axis, 0)[part] for part in (slice(-1), slice(1, None)))
     return below, above, np.abs(np.diff(np.moveaxis(values, axis, 0), axis=0))
