@@ -1,1 +1,1 @@
-"""Adapters of methods to compare with: one file a method, and the controls."""
+"""Adapters of the methods that PAM is compared with, and the controls."""

@@ -1,8 +1,8 @@
-"""Classical propagation: a mask on one slice, carried outward slice by slice, without learning.
+"""Classical propagation: a mask on one slice is carried outward slice by slice, without learning.
 
-Both methods learn from the guiding slice alone how grey values speak for the object or against
-it (the ratio of two histograms: inside the mask, and around it), walk outward both ways, and stop
-where nothing speaks for the object any more. They differ in how one slice leads to the next.
+Both methods estimate from the guiding slice how strongly each grey value indicates the object (the
+ratio of two histograms: inside the mask, and around it), walk outward in both directions, and stop
+where nothing indicates the object any more. They differ in the step from one slice to the next.
 """
 
 import math
@@ -25,12 +25,12 @@ Plane = NDArray[np.bool_]
 Grey = NDArray[np.float32]
 
 _BINS = 48
-_SMALLEST_SHARE = 0.02  # of the guiding mask's area: what is smaller ends the walk
+_SMALLEST_SHARE = 0.02  # of the guiding mask's area: a smaller mask ends the walk
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """How much each grey value speaks for the object: log ratio of two smoothed histograms."""
+    """The evidence of each grey value for the object: log ratio of two smoothed histograms."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class Appearance:
 
     @classmethod
     def learn(cls, grey: Grey, inside: Plane, around: Plane) -> "Appearance":
-        """Learn from one slice: grey values inside the object and around it."""
+        """Estimate the evidence from one slice; ``inside`` and ``around``: bool [y, x]."""
         from scipy import ndimage
 
         low, high = np.percentile(grey[inside], (2, 98))
@@ -51,28 +51,31 @@ class Appearance:
             counts = np.bincount(model.bins(grey[part]), minlength=_BINS).astype(np.float64)
             smooth = ndimage.gaussian_filter1d(counts, 1.5, mode="nearest")
             shares.append(smooth / max(smooth.sum(), 1.0))
-        # What was never seen is taken for background.
+        # A grey value that was never seen counts as background.
         ratio = np.log((shares[0] + 1e-3) / (shares[1] + 1e-3 + 0.1 / _BINS))
         return cls(model.low, model.high, np.clip(ratio, -3, 3).astype(np.float32))
 
     def bins(self, grey: Grey) -> NDArray[np.intp]:
-        """Histogram bin of each grey value."""
+        """Return the histogram bin of each grey value."""
         scaled = (grey - self.low) * (_BINS / (self.high - self.low))
         found: NDArray[np.intp] = np.clip(scaled, 0, _BINS - 1).astype(np.intp)
         return found
 
     def of(self, grey: Grey) -> Grey:
-        """Evidence for the object in each pixel: positive for, negative against."""
+        """Return the evidence for the object per pixel: positive for, negative against."""
         found: Grey = self.evidence[self.bins(grey)]
         return found
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is known when the walk goes from one slice to the next.
+    """Input of a step from one slice to the next; all images are [y, x] of the same window.
 
-    ``before``, ``after``: grey values of the two slices; ``evidence`` of the next one, smoothed.
-    ``mask``: on the slice before. ``pixel``: in-plane spacing, ``distance``: to the next slice, mm.
+    ``before``, ``after``: grey values of the two slices.
+    ``evidence``: smoothed evidence for the object on the next slice.
+    ``mask``: on the slice before.
+    ``pixel``: in-plane spacing (y, x) in mm.
+    ``distance``: distance of the slices in mm.
     """
 
     before: Grey
@@ -84,11 +87,14 @@ class Step:
 
 
 class SliceWalker(Adapter):
-    """The walk outward from the guiding slice; a subclass says how to take one `step`."""
+    """Walk outward from the guiding slice; subclasses implement `step`."""
 
     class Options(Adapter.Options):
-        """``reach_mm``: how far the walk goes at most, each way; ``margin_mm``: what is looked at
-        around the mask of a slice."""
+        """Options of the walk.
+
+        ``reach_mm``: maximum distance of the walk, in each direction.
+        ``margin_mm``: how much around the mask of a slice is considered.
+        """
 
         reach_mm: float = Field(default=200.0, gt=0)
         margin_mm: float = Field(default=25.0, gt=0)
@@ -97,10 +103,10 @@ class SliceWalker(Adapter):
 
     @abstractmethod
     def step(self, step: Step) -> Plane:
-        """Give the mask on the next slice; an empty one ends the walk."""
+        """Return the mask on the next slice, bool [y, x]; an empty one ends the walk."""
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Yield the propagated mask of each prompt, as a part of the grid."""
+        """Yield the propagated mask of each prompt, cropped to its bounding box."""
         from benchmark.prompts import Mask2D
 
         for prompt in prompts:
@@ -154,7 +160,7 @@ class SliceWalker(Adapter):
 
 
 def _window(mask: Plane, margin: Sequence[int] = (0, 0)) -> tuple[slice, slice]:
-    """Box around the true pixels of ``mask``, widened by ``margin`` pixels within the plane."""
+    """Return the box of the true pixels of ``mask``, widened by ``margin`` pixels."""
     spans = []
     for axis in (0, 1):
         filled = np.flatnonzero(mask.any(axis=1 - axis))
@@ -164,11 +170,11 @@ def _window(mask: Plane, margin: Sequence[int] = (0, 0)) -> tuple[slice, slice]:
 
 
 class RegionGrowth(SliceWalker):
-    """Seeded growth: pixels that look like the object and hang together with the slice before.
+    """Seeded region growing: pixels that look like the object and connect to the previous slice.
 
-    Leaks are held back by a bound on growth from slice to slice (``slope``, mm within the plane a
-    mm along the axis), by an opening that cuts thin bridges, and by a pull to the mask of the slice
-    before, which wins where grey values say nothing.
+    Leaks are limited by a bound on growth between slices (``slope``: mm within the plane per mm
+    along the axis), by an opening that cuts thin bridges, and by a pull towards the mask of the
+    previous slice, which decides where grey values are inconclusive.
     """
 
     info = MethodInfo(
@@ -178,7 +184,7 @@ class RegionGrowth(SliceWalker):
     )
 
     class Options(SliceWalker.Options):
-        """``slope``: growth bound; ``pull``: weight of the slice before against grey values."""
+        """``slope``: bound on growth; ``pull``: weight of the previous mask against grey values."""
 
         slope: float = Field(default=1.0, gt=0)
         pull: float = Field(default=0.5, ge=0)
@@ -186,7 +192,7 @@ class RegionGrowth(SliceWalker):
     options: Options
 
     def step(self, step: Step) -> Plane:
-        """Grow into the next slice from where it looks like the object under the last mask."""
+        """Grow into the next slice from pixels under the last mask that look like the object."""
         from scipy import ndimage
 
         outside = ndimage.distance_transform_edt(~step.mask, sampling=step.pixel)
@@ -196,7 +202,7 @@ class RegionGrowth(SliceWalker):
         candidate = (step.evidence + self.options.pull * near > 0) & (outside <= bound)
         opened = ndimage.binary_opening(candidate)
         seeds = step.mask & (step.evidence > 0)
-        # An object as thin as the opening's kernel would vanish: then the bridges are the object.
+        # The opening removes objects thinner than its kernel: then keep the bridges.
         allowed = opened if (opened & seeds).any() else candidate
         grown = ndimage.binary_propagation(seeds & allowed, mask=allowed)
         filled: Plane = ndimage.binary_fill_holes(grown)
@@ -204,11 +210,11 @@ class RegionGrowth(SliceWalker):
 
 
 class FlowPropagation(SliceWalker):
-    """Dense optical flow (iterative Lucas-Kanade) from slice to slice carries the mask along.
+    """Dense optical flow (iterative Lucas-Kanade) between slices warps the mask along.
 
-    The shape follows the motion of the image alone; grey values only decide where it ends: when
-    they speak against more than ``loss`` of the mask's area. Le Besnerais & Champagnat 2005, as in
-    `skimage.registration.optical_flow_ilk`.
+    The shape follows the motion of the image alone. Grey values only decide where it ends: if they
+    are evidence against more than ``loss`` of the mask's area. Le Besnerais & Champagnat 2005, as
+    in `skimage.registration.optical_flow_ilk`.
     """
 
     info = MethodInfo(

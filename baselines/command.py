@@ -1,4 +1,4 @@
-"""A method in another environment or a container: called as a process, with files in and out."""
+"""A method in another environment or a container: a process that reads and writes files."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ def _words(value: object) -> object:
 
 
 class Command(Adapter):
-    """Runs a program on a folder that holds the image and the prompts; reads the masks it leaves.
+    """Run a program on a folder with the image and the prompts, and read the masks it leaves.
 
-    The format of the folder is that of `baselines.exchange` and docs/external-methods.md.
+    The folder's format is that of `baselines.exchange` and docs/external-methods.md.
     """
 
     info = MethodInfo(
@@ -36,13 +36,16 @@ class Command(Adapter):
     )
 
     class Options(Adapter.Options):
-        """``command``: the program and its arguments, a text or a list; no shell reads it.
+        """Options of the command.
 
-        ``{folder}`` stands for the folder of a scan, ``{weights}`` for the file of the weights and
-        ``{device}`` for cpu or cuda. ``keep_running``: the program is started once, and is told the
-        folders line by line. ``timeout_s``: for one scan. ``env``: further environment variables.
-        ``gpu``: whether it can use one. ``threads``, ``memory_mb``: of a job, the program
-        and this process together.
+        ``command``: program and arguments, as text or a list, without a shell. ``{folder}`` stands
+            for the folder of a scan, ``{weights}`` for the file of the weights, ``{device}`` for
+            cpu or cuda.
+        ``keep_running``: start the program once and send it the folders line by line.
+        ``timeout_s``: seconds per scan.
+        ``env``: additional environment variables.
+        ``gpu``: whether it can use one.
+        ``threads``, ``memory_mb``: of a job, the program and this process together.
         """
 
         command: Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]
@@ -66,21 +69,21 @@ class Command(Adapter):
 
     @property
     def needs(self) -> MethodInfo:
-        """As the options say."""
+        """`info` with GPU, threads and memory from the options."""
         told = self.options
         return replace(self.info, gpu=told.gpu, threads=told.threads, memory_mb=told.memory_mb)
 
     def at_hand(self) -> str:
-        """Whether the program is there."""
+        """Tell whether the program exists."""
         return "program" if process.program(self.options.command) else "no program"
 
     def missing(self) -> str | None:
-        """Ask for the program where it is not there."""
+        """Ask for the program if it does not exist."""
         name = self.options.command[0]
         return None if process.program(self.options.command) else f"no program {name} here"
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Keep what the command is told; programs that stay are started by the first scan."""
+        """Store the values of the placeholders; kept-running programs start with the first scan."""
         self.told = {"weights": str(weights or ""), "device": device}
         self.servers: dict[tuple[object, ...], process.Server] = {}
 
@@ -95,7 +98,7 @@ class Command(Adapter):
         if not options.keep_running:
             process.run(command, timeout_s=options.timeout_s, env=options.env)
             return
-        # variants share the servers, and may differ in the environment
+        # Variants share the servers, but may differ in the environment.
         program = command, tuple(sorted(options.env.items()))
         if program not in self.servers:
             self.servers[program] = process.Server(command, env=options.env)

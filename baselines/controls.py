@@ -1,4 +1,4 @@
-"""Controls: what can be had without a method. They bound every table from below and above."""
+"""Controls: results without a method, which bound every table from below and above."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Oracle(ReferenceAdapter):
-    """The reference itself: what a perfect method scores, and a check of the scoring."""
+    """The reference itself: the score of a perfect method, and a check of the scoring."""
 
     info = MethodInfo(
         summary="the reference mask itself: the ceiling",
@@ -34,7 +34,7 @@ class Oracle(ReferenceAdapter):
 
 
 class Empty(Adapter):
-    """Nothing at all: the floor."""
+    """An empty mask: the floor."""
 
     info = MethodInfo(
         summary="an empty mask: the floor",
@@ -44,7 +44,7 @@ class Empty(Adapter):
     )
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Yield an empty mask a prompt."""
+        """Yield an empty mask per prompt."""
         for _ in prompts:
             yield Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
 
@@ -66,7 +66,7 @@ class BoxFill(Adapter):
 
 
 class Ellipsoid(Adapter):
-    """The ellipsoid inscribed in the 3D box; a voxel belongs to it if its centre does."""
+    """The ellipsoid inscribed in the 3D box; it contains the voxels whose centres lie inside."""
 
     info = MethodInfo(
         summary="the ellipsoid inscribed in the 3D box",
@@ -84,8 +84,8 @@ class Ellipsoid(Adapter):
 class CopyMask(ReferenceAdapter):
     """Extrusion: the guiding mask on every slice of the object's true extent along its axis.
 
-    The extent is taken from the reference, so that this control shows what knowing the shape of
-    one slice is worth when the ends are known too.
+    The extent is taken from the reference, so this control shows what the shape of one slice is
+    worth when the ends are known, too.
     """
 
     info = MethodInfo(
@@ -107,7 +107,7 @@ class CopyMask(ReferenceAdapter):
 
 
 def inscribed_ellipsoid(size: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Mask (z, y, x) of the ellipsoid that touches the six faces of a box of ``size`` voxels."""
+    """Return the mask [z, y, x] of the ellipsoid inscribed in a box of ``size`` voxels."""
     squares = [((np.arange(n) + 0.5) / (n / 2) - 1) ** 2 for n in size]
     z, y, x = np.ix_(*squares)
     inside: NDArray[np.bool_] = z + y + x <= 1

@@ -1,6 +1,6 @@
-"""The exchange with a method in another program: a folder a scan, files in and files out.
+"""Exchange with a method in another program: one folder per scan, files in and files out.
 
-docs/external-methods.md describes the format for those who write the other side.
+docs/external-methods.md describes the format for authors of such programs.
 """
 
 import shutil
@@ -25,11 +25,11 @@ VERSION = 1
 def exchange(
     volume: "Volume", prompts: Sequence["Prompt"], device: str, run: Callable[[Path], None]
 ) -> Iterator[Prediction]:
-    """Write the folder of a scan, have ``run`` do the work in it, and yield what it left.
+    """Write the folder of a scan, let ``run`` work in it, and yield a prediction per prompt.
 
-    An exception of ``run`` is a failure of every prompt, with its message; so is, of one prompt, a
-    mask that is missing, broken or on another grid. Trouble of the machine is a `MachineError`: a
-    program that stays would meet it in all later scans.
+    An exception of ``run`` becomes a failure of every prompt, with its message; a mask that is
+    missing, broken or on another grid, a failure of its prompt. Trouble of the machine raises
+    `MachineError`, since a program that keeps running would meet it in all later scans.
     """
     folder = Path(tempfile.mkdtemp(prefix="pambench-"))
     try:
@@ -53,7 +53,7 @@ def exchange(
             except UserError as error:
                 yield Prediction(failure=str(error).replace(f"{folder}/", ""))
     finally:
-        # a container may leave files of another user, which cannot be deleted: no mask is lost
+        # A container may leave files of another user, which cannot be deleted; no mask is lost.
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             advice = "have the program write as the user who runs it"
@@ -61,7 +61,7 @@ def exchange(
 
 
 def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: str) -> None:
-    """Write ``job.json``, the image (a file a channel), masks of prompts; make ``masks/``."""
+    """Write ``job.json``, one image per channel and the prompts' masks; create ``masks/``."""
     from benchmark import volume as volumes
     from benchmark.prompts import Mask2D
 

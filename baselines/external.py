@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class External(Adapter):
-    """Reads label maps, a file a scan, or masks, a file a structure.
+    """Read label maps, a file per scan, or masks, a file per structure.
 
-    A file that is missing, unreadable or on another grid than its image is a failure of what was
-    asked of it: nothing is resampled, since that would be a guess.
+    A file that is missing, unreadable or on another grid than its image is a failure of its
+    prompts. Nothing is resampled, since that would be a guess.
     """
 
     info = MethodInfo(
@@ -32,11 +32,13 @@ class External(Adapter):
     )
 
     class Options(Adapter.Options):
-        """``files``: pattern of the paths, with ``{scan}`` in it, and ``{dataset}`` if wanted.
+        """Options of the files.
 
-        ``~`` and environment variables are expanded; a suffix that is left off is found. With
-        ``{structure}`` each file is the mask of one. ``labels``: value -> structure of the label
-        maps; by default the names of the segments (.seg.nrrd), else the values of the dataset.
+        ``files``: pattern of the paths. It contains ``{scan}``, and optionally ``{dataset}``; with
+            ``{structure}`` each file is the mask of one structure. ``~`` and environment variables
+            are expanded, and the suffix may be omitted.
+        ``labels``: value -> structure of the label maps; by default the names of the segments
+            (.seg.nrrd), else the values of the dataset.
         """
 
         files: str = "predictions/{dataset}/{scan}"
@@ -52,13 +54,13 @@ class External(Adapter):
     options: Options
 
     def at_hand(self) -> str:
-        """Fingerprint of the folder."""
+        """Return a fingerprint of the folder."""
         from benchmark.sources.folder import fingerprint
 
         return fingerprint(self._root)
 
     def missing(self) -> str | None:
-        """Ask for the folder where there is none."""
+        """Ask for the folder if it does not exist."""
         if self._root.is_dir():
             return None
         return f"no folder {self._root}; put the predictions there, then run again"
@@ -135,14 +137,14 @@ Place = tuple[int | None, int]
 
 
 class Labels(NamedTuple):
-    """A label file: layers (c, z, y, x) of whole numbers, and its segments by name, if it has."""
+    """A label file: integer layers (c, z, y, x), and its segments by name, if it has any."""
 
     array: NDArray[np.integer[Any]]
     segments: Mapping[str, Place]
 
 
 def read(path: Path, volume: "Volume") -> Labels:
-    """Read a label file; a `UserError` where it is broken or not on the grid of ``volume``.
+    """Read a label file; raises `UserError` if it is broken or not on the grid of ``volume``.
 
     Segments are those of 3D Slicer's .seg.nrrd; see `benchmark.finished.segmentation`.
     """
@@ -160,9 +162,10 @@ def read(path: Path, volume: "Volume") -> Labels:
 def _values_of_dataset(
     dataset: str, structure: str, array: NDArray[np.integer[Any]]
 ) -> list[Place]:
-    """Values of the catalogue's entry; where each is an instance, all of ``array`` from the first.
+    """Return the values of a structure in the catalogue's entry of the dataset.
 
-    A user's own dataset is not known by its id.
+    If each value is an instance, these are all values of ``array`` from the first one on. Raises
+    `UserError` for a user's own dataset, which is not known by its id.
     """
     from benchmark import catalogue
 

@@ -1,7 +1,8 @@
-"""MedSAM: a 2D network over the slices of a 3D box (Ma et al. 2024, Nature Communications 15:654).
+"""MedSAM: a 2D network on the slices of a 3D box (Ma et al. 2024, Nature Communications 15:654).
 
-As the paper of PAM runs it: every slice of the box by itself, with the same rectangle, stacked. A
-slice is embedded once for all objects of the scan; only the small mask decoder runs for each.
+As in the paper of PAM, each slice of the box is segmented by itself with the same rectangle, and
+the masks are stacked. A slice is embedded once for all objects of the scan; only the small mask
+decoder runs per object.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
-_THICK = 1.5  # an axis whose slices are this much further apart than pixels is that of the slices
+_THICK = 1.5  # spacing of slices over that of pixels from which on an axis is that of the slices
 
 
 class MedSAM(Adapter):
-    """Slice by slice, under one box in space."""
+    """MedSAM slice by slice, prompted by one 3D box."""
 
     info = MethodInfo(
         summary="MedSAM: a 2D network on each slice of the 3D box",
@@ -43,10 +44,11 @@ class MedSAM(Adapter):
         """Options; the defaults are what the paper of PAM describes.
 
         ``slice_box``: ``3d`` gives every slice the rectangle of the 3D box; ``propagate`` gives it
-        to the middle slice alone, and each next slice outward the box of the mask before, widened
-        by ``margin`` pixels of the network's image (the authors' LiteMedSAM script).
-        ``axis``: of the slices; null is z, or the axis with the far thickest slices. ``batch``:
-        slices embedded at a time. ``precision``: of the embedding.
+            to the middle slice only, and each next slice outward the box of the previous mask,
+            widened by ``margin`` pixels of the network's image (the authors' LiteMedSAM script).
+        ``axis``: array axis of the slices; null is z, or the axis with by far the thickest slices.
+        ``batch``: slices embedded at a time.
+        ``precision``: of the embedding.
         """
 
         slice_box: Literal["3d", "propagate"] = "3d"
@@ -58,7 +60,7 @@ class MedSAM(Adapter):
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import medsam_network
 
         self.network = medsam_network.load(self.required(weights)).to(device)
@@ -77,16 +79,16 @@ class MedSAM(Adapter):
             yield job.prediction(axis)
 
     def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
-        """Yield slices and what is told of the object there."""
+        """Yield the slices to segment for a prompt, and the rectangle of each."""
         box = prompt.box
         for index in range(box[2 * axis], box[2 * axis + 1]):
             yield index, _rectangle(box, axis)
 
 
 class MedSAMPerSlice(ReferenceAdapter, MedSAM):
-    """MedSAM with the tight box of the reference on every slice, which no user draws: a bound.
+    """MedSAM with the reference's tight box on every slice, which no user draws: an upper bound.
 
-    The authors' comparison scripts do so: they visit only slices that hold the object.
+    The authors' comparison scripts do this, visiting only slices that contain the object.
     """
 
     info = replace(
@@ -97,7 +99,7 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
     )
 
     def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
-        """Yield the slices that hold the object with its tight rectangle."""
+        """Yield the slices that contain the object, and its tight rectangle on each."""
         reference = self.reference(prompt)
         start = [reference.box[0], reference.box[2], reference.box[4]]
         corner = [n for a, n in enumerate(start) if a != axis]
@@ -110,7 +112,7 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
 
 
 def slice_axis(volume: "Volume", chosen: int | None) -> int:
-    """Array axis along which slices lie: z, or the one whose slices are by far the thickest."""
+    """Return the array axis of the slices: z, or the one whose slices are by far the thickest."""
     if chosen is not None:
         return chosen
     thickest = int(np.argmax(volume.spacing))
@@ -119,6 +121,6 @@ def slice_axis(volume: "Volume", chosen: int | None) -> int:
 
 
 def _rectangle(box: "Box", axis: int) -> Rectangle:
-    """Rectangle of a half-open box in space on its slices."""
+    """Return the rectangle on its slices of a half-open 3D box."""
     (y0, y1), (x0, x1) = ((box[2 * a], box[2 * a + 1]) for a in range(3) if a != axis)
     return float(x0), float(y0), float(x1 - 1), float(y1 - 1)

@@ -1,8 +1,8 @@
-"""SAM 2 and MedSAM2: from a prompt on one slice through the scan, as PAM is prompted.
+"""SAM 2 and MedSAM2: a prompt on one slice is tracked through the scan, as in PAM.
 
-Slices are the frames of a video: the object is prompted on its guiding slice and followed forward;
-the model forgets, is prompted again, and follows it backward (Ma et al. 2025, arXiv:2504.03600;
-github.com/bowang-lab/MedSAM2, medsam2_infer_3D_CT.py).
+Slices are the frames of a video: the object is prompted on its guiding slice and tracked forward;
+then the model's memory is reset, and the object prompted again and tracked backward (Ma et al.
+2025, arXiv:2504.03600; github.com/bowang-lab/MedSAM2, medsam2_infer_3D_CT.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Sam2(Adapter):
-    """SAM 2.1 tiny as published, which has seen no medical image in training."""
+    """SAM 2.1 tiny as published, trained without medical images."""
 
     info = MethodInfo(
         summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
@@ -43,10 +43,11 @@ class Sam2(Adapter):
     class Options(WindowOptions):
         """Options; the defaults are those of the released script for CT lesions.
 
-        ``reach_mm``: how far to follow the object from its guiding slice; null is to both ends of
-        the scan. ``largest``: keep only the largest connected component. ``batch``: slices
-        embedded at a time. ``precision``: null is bfloat16 on a GPU, as in the released scripts,
-        and float32 elsewhere.
+        ``reach_mm``: how far to track the object from its guiding slice; null is to both ends of
+            the scan.
+        ``largest``: keep only the largest connected component.
+        ``batch``: slices embedded at a time.
+        ``precision``: null is bfloat16 on a GPU, as in the released scripts, and float32 elsewhere.
         """
 
         reach_mm: float | None = Field(default=None, gt=0)
@@ -57,14 +58,14 @@ class Sam2(Adapter):
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import medsam2_network
 
         self.network = medsam2_network.load(self.required(weights), self.image).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Follow each object; slices of a view are embedded once for all objects."""
+        """Track each object; slices of a view are embedded once for all objects."""
         from benchmark.prompts import Box2D, Mask2D
 
         videos: dict[int, _Video] = {}
@@ -78,7 +79,7 @@ class Sam2(Adapter):
 
 
 class MedSam2(Sam2):
-    """SAM 2.1 tiny trained further on medical scans, at 512 pixels a side."""
+    """SAM 2.1 tiny fine-tuned on medical scans, at 512 pixels a side."""
 
     info = replace(
         Sam2.info,
@@ -107,12 +108,12 @@ class _Video:
         self.wanted: set[int] = set()
 
     def want(self, index: int) -> None:
-        """Note the slices that an object with this guiding slice is followed through."""
+        """Record the slices that an object with this guiding slice is tracked through."""
         first = max(index - self.reach, 0)
         self.wanted |= set(range(first, min(index + self.reach + 1, len(self.grey))))
 
     def embed(self) -> None:
-        """Embed the slices that are wanted and not embedded yet."""
+        """Embed the recorded slices that are not embedded yet."""
         from baselines.medsam2_video import to_frames
 
         missing = sorted(self.wanted - self.features.maps.keys())
@@ -121,7 +122,7 @@ class _Video:
             self.features.embed(batch, to_frames(self.grey[batch], self.size))
 
     def follow(self, prompt: "Box2D | Mask2D") -> Prediction:
-        """Walk forward and backward from the guiding slice."""
+        """Track an object forward and backward from its guiding slice."""
         from baselines.medsam2_video import to_plane, walk
 
         self.embed()
@@ -137,7 +138,7 @@ class _Video:
         return Prediction(largest_component(found.mask), found.offset)
 
     def prompted(self, prompt: "Box2D | Mask2D") -> "Prompted":
-        """Scale a prompt to the network's image."""
+        """Rescale a prompt to the network's image."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -159,7 +160,7 @@ class _Video:
 
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the largest connected component (voxels that touch at a corner hang together)."""
+    """Return the largest 26-connected component of a mask [z, y, x]."""
     if not mask.any():
         return mask
     import cc3d

@@ -1,8 +1,9 @@
-"""SAM 2.1 (Hiera tiny) and MedSAM2: transformers' `Sam2VideoModel`, published weights by a map.
+"""SAM 2.1 (Hiera tiny) and MedSAM2: transformers' `Sam2VideoModel` with the published weights.
 
-MedSAM2 is SAM 2.1 tiny, trained further at 512 pixels a side (github.com/bowang-lab/MedSAM2,
-sam2.1_hiera_tiny512_FLARE_RECIST.yaml), so both files hold the same names and shapes; what depends
-on the size of the image is computed. Names: github.com/facebookresearch/sam2, sam2/modeling.
+MedSAM2 is SAM 2.1 tiny fine-tuned at 512 pixels a side (github.com/bowang-lab/MedSAM2,
+sam2.1_hiera_tiny512_FLARE_RECIST.yaml), so both files have the same names and shapes; whatever
+depends on the image size is computed. Source of the names: github.com/facebookresearch/sam2,
+sam2/modeling.
 """
 
 import re
@@ -18,9 +19,9 @@ KIND = "sam2"
 
 
 class Sam2Size(Settings):
-    """What the network is built from; the default is SAM 2.1 tiny (38,962,754 values).
+    """Configuration of the network; the default is SAM 2.1 tiny (38,962,754 values).
 
-    ``image``: pixels a side; the lists have an item a stage of the image encoder.
+    ``image``: pixels a side. Lists have an item per stage of the image encoder.
     """
 
     image: int = 1024
@@ -34,7 +35,7 @@ class Sam2Size(Settings):
     mlp: int = 2048
 
 
-# From the published names to those of transformers, applied in this order.
+# Rules from the published names to those of transformers, applied in this order.
 _RENAMED = (
     (r"^sam_(prompt_encoder|mask_decoder)\.", r"\1."),
     (r"^image_encoder\.trunk\.patch_embed\.proj\.", "image_encoder.trunk.patch_embed.projection."),
@@ -59,7 +60,7 @@ _RENAMED = (
     (r"\.mask_downsampler\.encoder\.12\.", ".mask_downsampler.final_conv."),
     (r"\.norm(\d?)\.", r".layer_norm\1."),
     (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
-    # Heads of three layers, and blocks of two: the first and the last have names of their own.
+    # Of heads (three layers) and blocks (two), the first and the last layer have special names.
     (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
     (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
     (r"(mlps\.\d+|_head|^obj_ptr_proj)\.layers\.0\.", r"\1.proj_in."),
@@ -80,9 +81,12 @@ _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 
 
 def renamed(key: str) -> str:
-    """Name in transformers of a tensor of the published files; the four points are one there."""
+    """Map a published tensor name to that in transformers.
+
+    The four point embeddings keep their names; `load` concatenates them.
+    """
     key = _by_rules(key)
-    if found := _DOWNSAMPLER.search(key):  # convolution, norm, activation; four times
+    if found := _DOWNSAMPLER.search(key):  # four times convolution, norm, activation
         layer, part = divmod(int(found[1]), 3)
         place = f".mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}."
         key = key.replace(found[0], place)
@@ -90,7 +94,7 @@ def renamed(key: str) -> str:
 
 
 def build(size: Sam2Size) -> Any:
-    """Make the network, on the CPU, with random values."""
+    """Build the network on the CPU, with random weights."""
     from transformers import Sam2VideoConfig, Sam2VideoModel
 
     grids = [size.image // 4, size.image // 8, size.image // 16]
@@ -134,11 +138,11 @@ def build(size: Sam2Size) -> Any:
 
 
 def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:
-    """Read a published ``.pt`` file, or what `convert` made of it, for images of ``image`` pixels.
+    """Read a published ``.pt`` file, or the result of `convert`, for images of ``image`` pixels.
 
-    ``image`` goes before what the file says: no tensor depends on it. ``size``: of a file that is
-    not converted. Returns the network in float32, on the CPU. A `UserError` tells what does not
-    fit.
+    ``image`` overrides the size in the file, since no tensor depends on it. ``size``: configuration
+    of a file that is not converted. Returns the network in float32, on the CPU. Raises `UserError`
+    for tensors that do not fit.
     """
     if path.suffix == ".safetensors":
         content, told = tensors.read_safetensors(path, KIND)
@@ -148,7 +152,7 @@ def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:
         if all(name in content for name in _POINTS):
             together = torch.cat([content.pop(name) for name in _POINTS])
             content["prompt_encoder.point_embed.weight"] = together
-        if _POSITIONS in content:  # transformers holds it a second time, for the image
+        if _POSITIONS in content:  # transformers has a second copy, for the image
             content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
         size = size or Sam2Size()
     network = build(size.model_copy(update={"image": image}))
@@ -158,10 +162,10 @@ def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:
 
 
 def save(network: Any, size: Sam2Size, path: Path) -> None:
-    """Write the network as safetensors, with its size in the header."""
+    """Write the network as safetensors, with its configuration in the header."""
     tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), network.state_dict())
 
 
 def convert(source: Path, target: Path, *, image: int) -> None:
-    """Write a published file as safetensors."""
+    """Convert a published file to safetensors."""
     save(load(source, image), Sam2Size(image=image), target)

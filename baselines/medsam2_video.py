@@ -1,4 +1,4 @@
-"""One scan as a video under SAM 2: slices embedded once for all objects, then walked both ways."""
+"""A scan as a video for SAM 2: slices are embedded once for all objects, then tracked both ways."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,14 +14,15 @@ from benchmark.machine.precision import Precision, in_precision
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-_REMEMBERED = 16  # frames back to which the model looks: 6 memories, 15 pointers
+_REMEMBERED = 16  # the model looks back 6 frames for memories, 15 for object pointers
 
 
 def to_frames(planes: NDArray[np.uint8], size: int) -> Tensor:
-    """Resize slices (n, y, x) in 0..255 to frames (n, 3, size, size), as the released scripts do.
+    """Resize slices [n, y, x] in 0..255 to frames [n, 3, size, size], as the released scripts do.
 
-    Bicubic like Pillow's: along x, rounded to whole grey levels, then along y; the aspect ratio is
-    not kept. Then 0..1, less the mean and by the deviation of natural images.
+    Resizing is bicubic as in Pillow: along x, rounded to integers, then along y, without keeping
+    the aspect ratio. Frames are scaled to 0..1 and standardised by the mean and standard deviation
+    of natural images.
     """
     grey = torch.from_numpy(np.ascontiguousarray(planes)).float()[:, None]
     for shape in ((planes.shape[1], size), (size, size)):
@@ -31,17 +32,17 @@ def to_frames(planes: NDArray[np.uint8], size: int) -> Tensor:
 
 
 class Features:
-    """Embeddings of the slices, in place of the cache of a session, which forgets all but one."""
+    """Embeddings of the slices; replaces the cache of a session, which keeps only the last one."""
 
     def __init__(self, network: Any, device: str, precision: Precision) -> None:
-        """``precision``: compute in it, and keep the embeddings in bfloat16 if it is that."""
+        """Compute in ``precision``; with bfloat16, also store the embeddings in it."""
         self.network, self.device, self.precision = network, device, precision
         self.maps: dict[int, list[Tensor]] = {}
         self.positions: list[Tensor] = []
 
     @torch.inference_mode()
     def embed(self, indices: Sequence[int], frames: Tensor) -> None:
-        """Embed ``frames`` (n, 3, size, size) as the slices ``indices``."""
+        """Embed ``frames`` [n, 3, size, size] as the slices ``indices``."""
         with in_precision(self.precision, self.device):
             found = self.network.get_image_features(frames.to(self.device), return_dict=True)
         self.positions = [places[:, :1] for places in found.fpn_position_encoding]
@@ -50,32 +51,32 @@ class Features:
             self.maps[index] = [x.bfloat16() if self.precision == "bfloat16" else x for x in maps]
 
     def get_vision_features(self, index: int) -> dict[str, list[Tensor]]:
-        """What a session asks of its cache."""
+        """Return a slice's embedding, in the interface of a session's cache."""
         maps = [level.float() for level in self.maps[index]]
         return {"vision_feats": maps, "vision_pos_embeds": self.positions}
 
 
 class Prompted:
-    """An object's prompt on its guiding slice, in pixels of the network's image."""
+    """The prompt of an object on its guiding slice, in pixels of the network's image."""
 
     def __init__(
         self, index: int, *, box: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        """``box``: x0, y0, x1, y1; or ``mask``: (size, size) of 0 and 1."""
+        """Take ``box`` (x0, y0, x1, y1) or ``mask``, [size, size] of 0 and 1."""
         self.index, self.box, self.mask = index, box, mask
 
     def session(self, features: Features, count: int) -> Any:
-        """Begin anew with this prompt alone; ``count``: slices of the scan."""
+        """Start a new session with this prompt alone; ``count``: slices of the scan."""
         session: Any = Sam2VideoInferenceSession(
             inference_device=features.device, dtype=torch.float32
         )
-        session.processed_frames = dict.fromkeys(range(count))  # only their number is asked for
+        session.processed_frames = dict.fromkeys(range(count))  # only their number is used
         session.cache = features
         session.inference_state_device = features.device
         first = session.obj_id_to_idx(1)
         if self.mask is not None:
             session.add_mask_inputs(first, self.index, self.mask[None, None])
-        elif self.box is not None:  # its corners are points with labels of their own
+        elif self.box is not None:  # corners of a box are points with the labels 2 and 3
             corners = {
                 "point_coords": self.box.view(1, 1, 2, 2),
                 "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
@@ -89,9 +90,10 @@ class Prompted:
 def walk(
     features: Features, prompted: Prompted, count: int, reach: int, step: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield slices and their logits (1, 1, h, w) from the guiding slice on; ``step``: 1 or -1.
+    """Yield slices and their logits [1, 1, h, w], beginning with the guiding slice.
 
-    ``reach``: slices to go at most. What the model looks back to no more is forgotten on the way.
+    ``step``: 1 (forward) or -1 (backward). ``reach``: maximum number of slices to go. Frames that
+    the model no longer looks back to are dropped on the way.
     """
     session = prompted.session(features, count)
     memories = session.output_dict_per_obj[0]["non_cond_frame_outputs"]
@@ -106,6 +108,6 @@ def walk(
 
 
 def to_plane(logits: Tensor, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Bring logits (1, 1, h, w) to the slice's own ``shape`` (y, x); what is above 0 is object."""
+    """Resize logits [1, 1, h, w] to a slice of ``shape`` (y, x), and threshold them at 0."""
     mask: NDArray[np.bool_] = (interpolate(logits, shape, mode="bilinear")[0, 0] > 0).cpu().numpy()
     return mask

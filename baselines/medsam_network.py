@@ -1,7 +1,7 @@
-"""MedSAM's network: transformers' `SamModel`, with the published weights through a map of names.
+"""MedSAM's network: transformers' `SamModel` with the published weights.
 
 Source of names and sizes: github.com/bowang-lab/MedSAM (segment_anything/build_sam.py, vit_b). The
-transformer of the mask decoder has LayerNorms of eps 1e-5 there, 1e-6 in transformers.
+LayerNorms of the mask decoder's transformer have eps 1e-5 there, but 1e-6 in transformers.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ KIND = "medsam"
 
 
 class SamSize(Settings):
-    """What the network is built from; the default is ViT-B as published (93,735,728 parameters).
+    """Configuration of the network; the default is ViT-B as published (93,735,728 parameters).
 
-    ``image``: pixels a side; ``attends_all``: layers whose attention has no window.
+    ``image``: pixels a side. ``attends_all``: layers with global attention, without windows.
     """
 
     image: int = 1024
@@ -35,9 +35,9 @@ class SamSize(Settings):
     iou_hidden: int = 256
 
 
-# From the published names to those of transformers, applied in this order.
+# Rules from the published names to those of transformers, applied in this order.
 _RENAMED = (
-    (r"^module\.", ""),  # of a training on several GPUs
+    (r"^module\.", ""),  # data-parallel training
     (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
     (r"^image_encoder\.blocks\.(\d+)\.norm", r"vision_encoder.layers.\1.layer_norm"),
     (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
@@ -61,7 +61,7 @@ _RENAMED = (
     (r"\.output_upscaling\.3\.", ".upscale_conv2."),
     (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
     (r"^(mask_decoder\.transformer\.layers\.\d+)\.norm", r"\1.layer_norm"),
-    # Heads of three layers: the first and the last have names of their own.
+    # Of heads with three layers, the first and the last have special names.
     (r"(mlps\.\d+|iou_prediction_head)\.layers\.0\.", r"\1.proj_in."),
     (r"(mlps\.\d+|iou_prediction_head)\.layers\.1\.", r"\1.layers.0."),
     (r"(mlps\.\d+|iou_prediction_head)\.layers\.2\.", r"\1.proj_out."),
@@ -70,11 +70,11 @@ _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 
 
 renamed = tensors.by_rules(_RENAMED)
-"""Name in transformers of a tensor of the published file."""
+"""Map a published tensor name to that in transformers."""
 
 
 def build(size: SamSize) -> Any:
-    """Make the network without values (on the meta device)."""
+    """Build the network without values (on the meta device)."""
     from transformers import SamConfig, SamModel
 
     config = SamConfig(
@@ -102,7 +102,7 @@ def build(size: SamSize) -> Any:
             "iou_head_hidden_dim": size.iou_hidden,
         },
     )
-    with torch.device("meta"):  # no memory, no random numbers: the values are the file's
+    with torch.device("meta"):  # no memory, no random numbers: the file provides the values
         network = SamModel(config)
     for module in network.mask_decoder.transformer.modules():
         if isinstance(module, nn.LayerNorm):
@@ -111,17 +111,18 @@ def build(size: SamSize) -> Any:
 
 
 def load(path: Path, size: SamSize | None = None) -> Any:
-    """Read ``medsam_vit_b.pth`` as published, or what `convert` made of it; float32, on the CPU.
+    """Read ``medsam_vit_b.pth`` as published, or the result of `convert`; float32, on the CPU.
 
-    A checkpoint of MedSAM's training scripts, which holds the state of the optimiser too, is read
-    as well. ``size``: of a file that is not converted. A `UserError` tells what does not fit.
+    Checkpoints of MedSAM's training scripts, which also hold the optimiser's state, are read too.
+    ``size``: configuration of a file that is not converted. Raises `UserError` for tensors that do
+    not fit.
     """
     if path.suffix == ".safetensors":
         content, told = tensors.read_safetensors(path, KIND)
         network = build(SamSize.read(told, str(path)))
     else:
         content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
-        if _POSITIONS in content:  # transformers holds it a second time, for the image
+        if _POSITIONS in content:  # transformers has a second copy, for the image
             content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
         network = build(size or SamSize())
     tensors.fill(network, content, path)
@@ -130,11 +131,11 @@ def load(path: Path, size: SamSize | None = None) -> Any:
 
 
 def save(network: nn.Module, size: SamSize, path: Path) -> None:
-    """Write the network as safetensors, with its size in the header."""
+    """Write the network as safetensors, with its configuration in the header."""
     content: dict[str, Any] = network.state_dict()
     tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), content)
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the published file as safetensors."""
+    """Convert the published file to safetensors."""
     save(load(source), SamSize(), target)

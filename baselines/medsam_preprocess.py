@@ -1,7 +1,7 @@
-"""What MedSAM is shown, as its authors' scripts prepare it (github.com/bowang-lab/MedSAM).
+"""Preprocessing of MedSAM, as in its authors' scripts (github.com/bowang-lab/MedSAM).
 
-``pre_CT_MR.py`` brings the whole volume to 0..255, ``MedSAM_Inference.py`` a slice to the network's
-square (the aspect ratio is not kept, nothing is padded) and to 0..1.
+``pre_CT_MR.py`` maps the whole volume to 0..255; ``MedSAM_Inference.py`` resizes a slice to the
+network's square (without keeping the aspect ratio, without padding) and scales it to 0..1.
 """
 
 from collections.abc import Mapping
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from benchmark.volume import Volume
 
 WINDOWS = {"soft-tissue": (40.0, 400.0), "chest": (-600.0, 1500.0), "brain": (40.0, 80.0)}
-"""Level and width of the CT windows that the authors name (utils/README.md)."""
+"""Level and width in HU of the CT windows that the authors name (utils/README.md)."""
 
 Level = Annotated[float, Field(allow_inf_nan=False)]
 Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Window = Literal["soft-tissue", "chest", "brain"] | tuple[Level, Width]
-"""A window of CT: one of `WINDOWS`, or its level and width in HU."""
+"""A CT window: one of `WINDOWS`, or level and width in HU."""
 
 Grey8 = NDArray[np.uint8]
 
 
 class WindowOptions(Adapter.Options):
-    """``window`` of CT; ``windows``: id of a dataset -> its window, where it takes another."""
+    """``window`` of CT; ``windows``: id of a dataset -> its own window, where it differs."""
 
     window: Window = "soft-tissue"
     windows: Mapping[str, Window] = {}
 
     def grey(self, volume: "Volume", axis: int) -> Grey8:
-        """Show the first channel of ``volume`` in 0..255, its slices along ``axis`` first."""
+        """Return the first channel of ``volume`` in 0..255, uint8, with ``axis`` first."""
         chosen = self.windows.get(volume.dataset, self.window)
         window = WINDOWS[chosen] if isinstance(chosen, str) else chosen
         return to_uint8(np.moveaxis(volume.grey, axis, 0), volume.grey_modality, window)
 
 
 def to_uint8(grey: NDArray[np.generic], modality: str, window: tuple[float, float]) -> Grey8:
-    """Bring a volume (z, y, x) to 0..255.
+    """Map a volume [z, y, x] to 0..255.
 
-    CT: clipped to ``window`` (level, width). All else: clipped to the percentiles 0.5 and 99.5 of
-    the voxels above 0, stretched, and what was exactly 0 stays 0. A volume of one value, or without
-    a voxel above 0, is black.
+    CT is clipped to ``window`` (level, width). Other modalities are clipped to the percentiles 0.5
+    and 99.5 of the voxels above 0 and stretched; voxels that were exactly 0 stay 0. A constant
+    volume, or one without voxels above 0, becomes black.
     """
     values = np.asarray(grey)
     if modality == "CT":
@@ -67,7 +67,7 @@ def to_uint8(grey: NDArray[np.generic], modality: str, window: tuple[float, floa
 
 
 def to_square(plane: Grey8, size: int) -> NDArray[np.float32]:
-    """Resize a slice (y, x) to ``size`` pixels a side by cubic splines, then stretch it to 0..1."""
+    """Resize a slice [y, x] to ``size`` pixels a side by cubic splines, then stretch it to 0..1."""
     from skimage.transform import resize
 
     scaled = resize(plane, (size, size), order=3, preserve_range=True, anti_aliasing=True)

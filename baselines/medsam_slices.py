@@ -1,4 +1,4 @@
-"""Slices of a scan under a 2D network: embedded once for all objects, decoded for each."""
+"""Slices of a scan for a 2D network: embedded once for all objects, decoded for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 Plane = NDArray[np.bool_]
 Rectangle = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of a slice; the last pixels belong to it, as in the authors' scripts."""
+"""(x0, y0, x1, y1) in pixels of a slice, the last pixels included, as in the authors' scripts."""
 
 
 @dataclass
 class Job:
-    """An object: its rectangle on each slice that it is looked for, and the masks found."""
+    """An object: its rectangle on each slice to segment, and the masks found."""
 
     rectangles: dict[int, Rectangle]
     planes: dict[int, tuple[tuple[int, int], Plane]] = field(default_factory=dict)
 
     def keep(self, index: int, plane: Plane) -> None:
-        """Keep the part of a slice's mask that is not empty."""
+        """Store the bounding box of a slice's mask, unless it is empty."""
         rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
         if len(rows):
             start = int(rows[0]), int(columns[0])
@@ -36,14 +36,14 @@ class Job:
             self.planes[index] = start, part.copy()
 
     def box_on(self, index: int) -> Rectangle | None:
-        """Tight rectangle of the mask on a slice, None where it is empty."""
+        """Return the tight rectangle of the mask on a slice, None where it is empty."""
         if index not in self.planes:
             return None
         (y, x), part = self.planes[index]
         return float(x), float(y), float(x + part.shape[1] - 1), float(y + part.shape[0] - 1)
 
     def prediction(self, axis: int) -> Prediction:
-        """Stack the masks; the slices lie along ``axis``."""
+        """Stack the masks of the slices along ``axis``."""
         if not self.planes:
             return Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
         first, last = min(self.planes), max(self.planes)
@@ -70,11 +70,11 @@ class Slices:
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
-        """The whole volume in 0..255, slices first."""
+        """The whole volume in 0..255, uint8, slices first."""
         return self.options.grey(self.volume, self.axis)
 
     def at_once(self, jobs: Sequence[Job]) -> None:
-        """Every slice for itself, a batch of them at a time."""
+        """Segment every slice by itself, a batch at a time."""
         wanted = sorted({index for job in jobs for index in job.rectangles})
         for start in range(0, len(wanted), self.options.batch):
             batch = wanted[start : start + self.options.batch]
@@ -88,7 +88,7 @@ class Slices:
             self.decode(embedded, asked)
 
     def outward(self, jobs: Sequence[Job]) -> None:
-        """From the middle slice of each object on, upward and then downward.
+        """Segment each object from its middle slice upward, then downward.
 
         The embeddings of all slices are kept on the device: 4 MB each at full size.
         """
@@ -116,7 +116,9 @@ class Slices:
                 )
 
     def _carried(self, job: Job, index: int, step: int, middle: int) -> Rectangle:
-        """Box of the mask before, widened; the given one on the middle slice or after nothing."""
+        """Return the previous mask's widened box; on the middle slice or without one, the given
+        box.
+        """
         before = job.box_on(index - step) if index != middle else None
         if before is None:
             return job.rectangles[index]
@@ -126,7 +128,7 @@ class Slices:
         return max(x0 - x, 0.0), max(y0 - y, 0.0), min(x1 + x, width), min(y1 + y, height)
 
     def embed(self, indices: Sequence[int]) -> Any:
-        """Embeddings (n, channels, h, w) of slices."""
+        """Return the embeddings [n, channels, h, w] of slices."""
         import torch
 
         from baselines.medsam_preprocess import to_square
@@ -137,7 +139,7 @@ class Slices:
             return self.network.get_image_embeddings(images).float()
 
     def decode(self, embedded: dict[int, Any], asked: Sequence[tuple[int, Job, Rectangle]]) -> None:
-        """Decode rectangles on their slices, a few at a time, and keep the masks."""
+        """Decode rectangles on their slices, a few at a time, and store the masks."""
         import torch
         from torch.nn.functional import interpolate
 

@@ -1,4 +1,4 @@
-"""A program of another environment: run once, or kept running; what went wrong becomes a reason."""
+"""Programs of other environments, run once or kept running; their failures become reasons."""
 
 import os
 import queue
@@ -16,18 +16,18 @@ from typing import IO, Any
 
 from benchmark.machine.trouble import of_gpu
 
-_TOLD = 3  # lines of a program's errors that go into a reason
-_READ = 1 << 16  # bytes at the end of what it printed that are looked through
+_TOLD = 3  # last lines of a program's errors to quote in a reason
+_READ = 1 << 16  # bytes at the end of a program's output to search for them
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
-"""What ends the group of processes ``$0`` at the end of the input, which is that of its giver."""
+"""Shell script that kills the process group ``$0`` once its input closes, as if its parent dies."""
 
-# Whole lines alone: a program may well print "done loading".
+# Match whole lines only: a program may well print "done loading".
 _READY = re.compile("ready")
 _ANSWER = re.compile("done|error(?:[ :]+(.*))?")
 
 
 class ProcessError(RuntimeError):
-    """A program did not do its work; the message says why, with the end of what it printed."""
+    """A program failed; the message says why, with the end of its output."""
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
 
 
 def reason(code: int) -> str:
-    """Say what an exit code means, by the customs of shells and containers."""
+    """Explain an exit code by the conventions of shells and containers."""
     number = -code if code < 0 else code - 128
     if number == signal.SIGKILL:
         return "killed (exit code 137), most likely for want of memory"
@@ -61,27 +61,27 @@ def reason(code: int) -> str:
 
 
 class Server:
-    """A program that stays: a line in on its standard input, a line out when it is done.
+    """A program kept running: it reads a line on standard input, and answers with a line when done.
 
-    Its answer is the line ``done``, or ``error`` and a reason; other lines of its output are
-    ignored. It ends when its input does, and is started anew after a failure. One that prints the
-    line ``ready`` when it has loaded can be waited for.
+    The answer is ``done``, or ``error`` and a reason; other lines of output are ignored. The
+    program ends when its input closes, and is restarted after a failure. If it prints ``ready``
+    once it has loaded, `start` can wait for that.
     """
 
     def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-        """Start nothing yet."""
+        """Store the command; the program starts on first use."""
         self.command, self.env = command, env
         self._program: _Program | None = None
 
     def start(self) -> None:
-        """Start the program, if it does not run, and wait until it says ``ready``."""
+        """Start the program unless it is running, and wait until it says ``ready``."""
         if self._program is None:
             self._running()
             if self._answer(_READY, None) is None:
                 raise self._failure(f"it ended before it was ready: {self._end()}")
 
     def ask(self, line: str, *, timeout_s: float | None = None) -> None:
-        """Send ``line`` and wait for the answer; a `ProcessError` where it is not ``done``."""
+        """Send ``line`` and wait for the answer; raises `ProcessError` unless it is ``done``."""
         process = self._running()
         assert process.stdin is not None
         try:
@@ -98,7 +98,7 @@ class Server:
             raise ProcessError(answer[1] or "error without a reason")
 
     def stop(self) -> None:
-        """End the program, if it runs."""
+        """End the program if it is running."""
         if self._program is not None:
             self._program.end()
             self._said.close()
@@ -113,7 +113,7 @@ class Server:
         return ProcessError(what + told)
 
     def __del__(self) -> None:
-        """Leave no program behind."""
+        """End the program with its owner."""
         self.stop()
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -131,7 +131,7 @@ class Server:
         return self._program.process
 
     def _answer(self, wanted: re.Pattern[str], timeout_s: float | None) -> re.Match[str] | None:
-        """Wait for a line that is ``wanted``, None at the end; `queue.Empty` when time runs out."""
+        """Wait for a matching line; None at the end of output, `queue.Empty` if time runs out."""
         end = monotonic() + (timeout_s or inf)
         while (left := end - monotonic()) > 0:
             line = self._lines.get(timeout=left if timeout_s else None)
@@ -151,17 +151,17 @@ def _read(process: subprocess.Popen[bytes], lines: "queue.Queue[str | None]") ->
 
 
 class _Program:
-    """A program that runs, and all it starts: they end with this process, however that ends."""
+    """A running program and all its children, which end with this process however it ends."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str] | None, **streams: Any
     ) -> None:
-        """Start ``command``; a `ProcessError` where it cannot be."""
+        """Start ``command``; raises `ProcessError` if that fails."""
         try:
             self.process = subprocess.Popen(
                 list(command),
                 env={**os.environ, **(env or {})},
-                start_new_session=True,  # so that its children can be ended with it
+                start_new_session=True,  # its own process group, to end its children with it
                 **streams,
             )
         except OSError as error:
@@ -175,8 +175,8 @@ class _Program:
         )
 
     def end(self) -> None:
-        """End the program and all it started."""
-        self._watch.kill()  # first: afterwards the number may be another program's
+        """End the program and all its children."""
+        self._watch.kill()  # first, since the number may soon be that of another program
         self._watch.wait()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -188,7 +188,7 @@ class _Program:
 
 
 def _tail(said: IO[bytes]) -> str:
-    """Give the last lines, and the last that tells of a GPU: torch has advice follow it."""
+    """Return the last lines, and the last one about a GPU, which torch follows with advice."""
     said.seek(0, os.SEEK_END)
     said.seek(max(said.tell() - _READ, 0))
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
@@ -199,7 +199,7 @@ def _tail(said: IO[bytes]) -> str:
 
 
 def program(command: Sequence[str]) -> Path | None:
-    """Find the file that a command starts, on the search path or by its path; None if absent."""
+    """Return the file that a command starts, found by path or on PATH; None if there is none."""
     import shutil
 
     found = shutil.which(command[0])

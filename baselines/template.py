@@ -21,7 +21,7 @@ class Template(Adapter):
     """Your method in one sentence."""
 
     # ---- Blank 1: what is known about the method without running it -------------------------
-    # `prompts`: the kinds it takes, out of "box2d", "mask2d", "box3d" and "structure". Raise
+    # `prompts`: the kinds it takes, of "box2d", "mask2d", "box3d" and "structure". Increase
     # `version` whenever its results change, so that old results are not taken for new ones.
     info = MethodInfo(
         summary="(fill in: one line)", prompts=("box2d", "mask2d", "box3d"), version=1
@@ -39,12 +39,12 @@ class Template(Adapter):
 
     # ---- Blank 3: segment all the objects of one scan ---------------------------------------
     # `volume.grey`: (z, y, x), read only; `volume.spacing`: (z, y, x) in mm; `volume.modality`.
-    # A prompt has `kind` and `box`, half-open (z0, z1, y0, y1, x0, x1) in voxels; 2D ones also
-    # `axis` and `slice`; mask2d also `mask` and `plane`; structure also `structure`, its name, with
-    # the whole grid as `box`. Yield one `Prediction` per prompt, in order:
+    # A prompt has `kind` and `box`, half-open (z0, z1, y0, y1, x0, x1) in voxels; 2D prompts also
+    # have `axis` and `slice`; mask2d `mask` and `plane`; structure `structure`, the name, with the
+    # whole grid as `box`. Yield one `Prediction` per prompt, in order:
     #     Prediction(mask)                    bool (z, y, x), the shape of `volume.grey`
-    #     Prediction(part, offset=(z, y, x))  a part of that grid, and where it starts
-    #     Prediction(failure="reason")        if the method could not answer
+    #     Prediction(part, offset=(z, y, x))  a part of that grid and its first voxel
+    #     Prediction(failure="reason")        if the method failed on this prompt
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield one mask per prompt, in order."""
         raise UserError(f"{type(self).__name__}: blank 3 (segment) is not filled in.")

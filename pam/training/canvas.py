@@ -76,7 +76,7 @@ class Canvas:
         return self.rng.uniform(-spread, spread, 3) * self.size
 
     def window(self, low: ArrayLike, high: ArrayLike) -> tuple[slice, slice, slice] | None:
-        """Return the index of the voxels between two corners (z, y, x) in mm, or None without any."""
+        """Return the index of the voxels between two corners (z, y, x) in mm, None if empty."""
         cut = []
         middle = (np.array(self.shape) - 1) / 2
         first = np.floor((np.asarray(low) - self.bend) / self.spacing + middle).astype(int)

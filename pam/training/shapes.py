@@ -12,7 +12,7 @@ Point = NDArray[np.float64]
 
 
 def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: Point, power: float = 2.0) -> Level:
-    """Return an ellipsoid of semi-axes ``radii``, rotated by ``turn``; ``power`` above 2 is boxier."""
+    """Return an ellipsoid of semi-axes ``radii``, rotated by ``turn``; boxier if ``power`` > 2."""
     c = np.asarray(centre, np.float32)
     rows = (turn.T / np.asarray(radii)[:, None]).astype(np.float32)
     scale = np.float32(np.min(radii))
