@@ -116,9 +116,7 @@ class Slices:
                 )
 
     def _carried(self, job: Job, index: int, step: int, middle: int) -> Rectangle:
-        """Return the previous mask's widened box; on the middle slice or without one, the given
-        box.
-        """
+        """Return the previous mask's widened box, or the given box where there is none."""
         before = job.box_on(index - step) if index != middle else None
         if before is None:
             return job.rectangles[index]

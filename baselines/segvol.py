@@ -1,7 +1,7 @@
-"""SegVol: a 3D network under a 3D box, first on the whole scan, then on windows of full size.
+"""SegVol: a 3D network prompted by a 3D box, on the whole scan first, then on full-size windows.
 
-Du et al., NeurIPS 2024, arXiv:2311.13385. With a box alone; the authors' demonstration gives the
-name of the structure as well.
+Du et al., NeurIPS 2024, arXiv:2311.13385. Only the box is given; the authors' demonstration also
+gives the name of the structure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SegVol(Adapter):
-    """Zoom out, zoom in; weights: ``SegVol_v1.pth``, or ``pytorch_model.bin`` of Hugging Face."""
+    """Zoom-out-zoom-in; weights: ``SegVol_v1.pth``, or ``pytorch_model.bin`` of Hugging Face."""
 
     info = MethodInfo(
         summary="SegVol: a 3D network under a 3D box, zoom-out then zoom-in",
@@ -35,11 +35,12 @@ class SegVol(Adapter):
     )
 
     class Options(Adapter.Options):
-        """``batch``: windows that pass the network at a time; it bounds the memory.
+        """Options of SegVol.
 
-        ``corrected``: mends two ways of the released code, which are the default: the box of a
-        window larger than the crop is off by the padding, and windows in which the first look
-        found nothing are segmented under a box that lies nowhere.
+        ``batch``: windows per forward pass; bounds the memory.
+        ``corrected``: correct two faults of the released code, which are kept by default: the box
+            in a window larger than the crop is off by the padding, and windows where zoom-out found
+            nothing are segmented with a box outside the window.
         """
 
         corrected: bool = False
@@ -48,14 +49,14 @@ class SegVol(Adapter):
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Read the network onto ``device``; a `UserError` tells what is wrong with the file."""
+        """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import segvol_network
 
         self.network = segvol_network.load(self.required(weights)).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Segment all objects; what they share of the scan is embedded once."""
+        """Segment all objects; embeddings that they share are computed once."""
         import torch
 
         from baselines import segvol_preprocess as preprocess

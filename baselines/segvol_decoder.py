@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from baselines.segvol_encoder import Size
 
-_AT_ONCE = 512  # places whose finest parts are computed at once: as many as a cache holds
+_AT_ONCE = 512  # grid positions upscaled at once, so that they fit in the CPU cache
 
 
 class MaskDecoder(nn.Module):
     """SAM's mask decoder on a 3D grid; only the first of its four masks is computed."""
 
     def __init__(self, size: Size) -> None:
-        """Build the decoder; the norm of the upscaling fixes its grid."""
+        """Build the decoder; the layer norm of the upscaling fixes its grid."""
         super().__init__()
         dim = size.width
         self.grid = size.grid
@@ -34,7 +34,11 @@ class MaskDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList([Mlp(dim, dim, dim // 8)])
 
     def forward(self, image: Tensor, pe: Tensor, sparse: Tensor) -> Tensor:
-        """Image and places (n or 1, c, *grid), sparse (n, 2, c) -> logits (n, 1, *4 x grid)."""
+        """Decode the first mask; returns logits [n, 1, *4 x grid].
+
+        ``image`` and positional encoding ``pe``: [n or 1, c, *grid]. ``sparse``: prompt tokens [n,
+        2, c].
+        """
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
         told, seen = self.transformer(
@@ -44,11 +48,13 @@ class MaskDecoder(nn.Module):
         return self.upscaled(seen, weights)[:, None]
 
     def upscaled(self, seen: Tensor, weights: Tensor) -> Tensor:
-        """Places (n, z * y * x, c) and weights (n, c / 8) -> logits on a grid 4 times as fine.
+        """Upscale ``seen`` and weigh its channels; returns [n, 4 z, 4 y, 4 x].
 
-        What `output_upscaling` computes and then weighs. A transposed convolution that strides by
-        its kernel is a linear map from a place to its eight parts, and what comes between does not
-        ask where a place lies: so parts stay where they are made until a number each is left.
+        ``seen``: image features [n, z * y * x, c]. ``weights``: [n, c / 8]. Equals
+        `output_upscaling` followed by the product with ``weights``. A transposed convolution whose
+        stride equals its kernel maps each position linearly to eight parts, and the layers in
+        between treat positions independently. So the parts stay together until a single number is
+        left of each, and only then move to their place.
         """
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(first, nn.ConvTranspose3d)
@@ -71,7 +77,7 @@ class MaskDecoder(nn.Module):
 
 
 def _parts(layer: nn.ConvTranspose3d, places: Tensor) -> Tensor:
-    """Places (n, p, c) -> the eight parts of each (n, p, 8, c'), as ``layer`` makes them."""
+    """Apply ``layer`` to positions [n, p, c]; returns the eight parts of each, [n, p, 8, c']."""
     matrix = layer.weight.permute(2, 3, 4, 1, 0).reshape(-1, places.shape[-1])
     assert layer.bias is not None
     parts = F.linear(places, matrix, layer.bias.repeat(8))
@@ -79,7 +85,7 @@ def _parts(layer: nn.ConvTranspose3d, places: Tensor) -> Tensor:
 
 
 class Mlp(nn.Module):
-    """Three linear layers with ReLU between."""
+    """Three linear layers with ReLU in between."""
 
     def __init__(self, inner: int, hidden: int, out: int) -> None:
         """Build the layers."""
@@ -105,7 +111,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(dim // shrink, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries (n or 1, a, c), keys and values (n or 1, b, c) -> (n, a, c)."""
+        """Attend; ``q``: [n or 1, a, c], ``k`` and ``v``: [n or 1, b, c]; returns [n, a, c]."""
         number = max(len(q), len(k))
         q, k, v = (
             x.unflatten(2, (self.heads, -1)).transpose(1, 2).expand(number, -1, -1, -1)
@@ -117,7 +123,7 @@ class Attention(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """Tokens attend to themselves and to the image, then the image to the tokens."""
+    """Tokens attend to themselves and to the image, then the image attends to the tokens."""
 
     def __init__(self, dim: int, heads: int, mlp: int) -> None:
         """Build the three attentions, the MLP and the norms."""
@@ -131,7 +137,7 @@ class TwoWayBlock(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, *, first: bool
     ) -> tuple[Tensor, Tensor]:
-        """Give both anew; the ``first`` block takes the tokens as they are, without a position."""
+        """Return both, updated; in the ``first`` self-attention without position and residual."""
         if first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -148,7 +154,7 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two blocks and a last look of the tokens at the image."""
+    """Two blocks and a final attention of the tokens to the image."""
 
     def __init__(self, dim: int, heads: int, mlp: int) -> None:
         """Build the blocks."""
@@ -158,7 +164,11 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor, pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (n or 1, p, c), its places (1, p, c), tokens (n, t, c) -> both, n."""
+        """Return updated tokens [n, t, c] and image [n, p, c].
+
+        ``image``: [n or 1, p, c]. ``pe``: its positional encoding, [1, p, c]. ``tokens``: [n, t,
+        c].
+        """
         told = tokens
         for number, layer in enumerate(self.layers):
             told, image = layer(told, image, tokens, pe, first=number == 0)

@@ -1,7 +1,7 @@
-"""The image encoder of SegVol: a plain ViT on 3D patches, with the parameter names of MONAI's.
+"""The image encoder of SegVol: a plain ViT on 3D patches with MONAI's parameter names.
 
 Source: monai.networks.nets.ViT (0.9) with a perceptron as patch embedding and no bias in qkv. It is
-written here since MONAI's needs a further package at run time.
+reimplemented because MONAI's needs another package at run time.
 """
 
 import torch
@@ -33,10 +33,10 @@ class Size(Settings):
 
 
 class ImageEncoder(nn.Module):
-    """Windows (n, 1, z, y, x) -> tokens (n, places, c)."""
+    """Map windows [n, 1, z, y, x] to tokens [n, positions, c]."""
 
     def __init__(self, size: Size) -> None:
-        """Build the embedding of patches, the blocks and the last norm."""
+        """Build the patch embedding, the blocks and the final norm."""
         super().__init__()
         self.patch_embedding = PatchEmbedding(size)
         self.blocks = nn.ModuleList([Block(size) for _ in range(size.depth)])
@@ -52,10 +52,10 @@ class ImageEncoder(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """A linear layer on each patch, and a learnt position."""
+    """A linear layer on each patch, plus a learned position."""
 
     def __init__(self, size: Size) -> None:
-        """Build the layer; the name of its parameters holds a 1 for MONAI's layer before it."""
+        """Build the layer; the 1 in its parameters' names accounts for MONAI's layer before it."""
         super().__init__()
         self.grid, self.patch = size.grid, size.patch
         z, y, x = size.patch
@@ -64,7 +64,7 @@ class PatchEmbedding(nn.Module):
         self.position_embeddings = nn.Parameter(torch.zeros(1, places, size.width))
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Windows (n, 1, z, y, x) -> tokens (n, places, c), places in the order z, y, x."""
+        """Map windows [n, 1, z, y, x] to tokens [n, positions, c], in the order z, y, x."""
         (a, z), (b, y), (c, x) = zip(self.grid, self.patch, strict=True)
         patches = windows.reshape(-1, a, z, b, y, c, x).permute(0, 1, 3, 5, 2, 4, 6)
         flat = patches.flatten(4).flatten(1, 3)
@@ -73,7 +73,7 @@ class PatchEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention and an MLP, each on a normed input and added to it."""
+    """Self-attention and an MLP, both pre-normalised with residual connections."""
 
     def __init__(self, size: Size) -> None:
         """Build both."""
@@ -86,7 +86,7 @@ class Block(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (n, places, c) -> the same shape."""
+        """Map tokens [n, positions, c] to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
         hidden: Tensor = self.mlp["linear1"](self.norm2(tokens))
         result: Tensor = tokens + self.mlp["linear2"](F.gelu(hidden))
@@ -104,7 +104,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (n, places, c) -> the same shape."""
+        """Map tokens [n, positions, c] to the same shape."""
         number, places, width = tokens.shape
         joined = self.qkv(tokens).reshape(number, places, 3, self.heads, width // self.heads)
         q, k, v = joined.permute(2, 0, 3, 1, 4)

@@ -19,24 +19,24 @@ from benchmark.weights import tensors
 
 KIND = "segvol"
 
-_PREFIX = re.compile(r"^(module|model)\.")  # of SegVol_v1.pth, and of Hugging Face's file
+_PREFIX = re.compile(r"^(module|model)\.")  # SegVol_v1.pth, Hugging Face's file
 
 _OTHER = re.compile(
     r"text_encoder\..*"  # CLIP and its projection
     r"|mask_decoder\.txt_align_upscaled_embedding\..*"
     r"|mask_decoder\.iou_prediction_head\..*"
-    r"|mask_decoder\.output_hypernetworks_mlps\.[123]\..*"  # masks of several answers
+    r"|mask_decoder\.output_hypernetworks_mlps\.[123]\..*"  # multiple masks per prompt
     r"|prompt_encoder\.(point_embeddings\.[01]|not_a_point_embed)\.weight"
     r"|prompt_encoder\.mask_downscaling\..*"
 )
-"""What box prompts do not need: text, points, mask prompts, several answers and their quality."""
+"""Parameters that box prompts do not need: text, points, mask prompts, multiple masks, quality."""
 
 
 class SegVolNet(nn.Module):
-    """Windows and boxes -> logits."""
+    """Map windows and boxes to logits."""
 
     def __init__(self, size: Size) -> None:
-        """Build the network; see `load` for its values."""
+        """Build the network with random weights; `load` reads the published ones."""
         super().__init__()
         self.size = size
         self.image_encoder = ImageEncoder(size)
@@ -44,12 +44,12 @@ class SegVolNet(nn.Module):
         self.mask_decoder = MaskDecoder(size)
 
     def embed(self, windows: Tensor) -> Tensor:
-        """Windows (n, 1, z, y, x), float32 in [0, 1] -> embeddings (n, c, *grid)."""
+        """Map windows [n, 1, z, y, x], float32 in 0..1, to embeddings [n, c, *grid]."""
         tokens: Tensor = self.image_encoder(windows)
         return tokens.transpose(1, 2).reshape(len(windows), -1, *self.size.grid)
 
     def decode(self, embeddings: Tensor, boxes: Tensor) -> Tensor:
-        """Embeddings (n or 1, c, *grid) and boxes (n, 6) -> logits (n, z, y, x) of the window.
+        """Map embeddings [n or 1, c, *grid] and boxes [n, 6] to logits of the window [n, z, y, x].
 
         Boxes are inclusive corners (z0, y0, x0, z1, y1, x1) in voxels of the window.
         """
@@ -59,10 +59,10 @@ class SegVolNet(nn.Module):
 
 
 class PromptEncoder(nn.Module):
-    """Random Fourier features of the corners of a box, and of the places of the grid."""
+    """Random Fourier features of the corners of a box and of the positions of the grid."""
 
     def __init__(self, size: Size) -> None:
-        """Build the embeddings; only those of boxes are used, corner 2 and corner 3."""
+        """Build the embeddings; only those of a box's corners, 2 and 3, are used."""
         super().__init__()
         self.size = size
         self.pe_layer = nn.Module()
@@ -74,11 +74,11 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, size.width)
 
     def forward(self, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (n, 6) -> sparse (n, 2, c), dense (1, c, 1, 1, 1), places (1, c, *grid).
+        """Encode boxes [n, 6]; returns sparse [n, 2, c], dense [1, c, 1, 1, 1], pe [1, c, *grid].
 
-        Two of the released code's ways are kept, since the weights were trained with them: z is
-        divided by the window's size along y and y by that along z, and the places of the grid take
-        the axes in the order y, z, x.
+        Two faults of the released code are kept, since the weights were trained with them: z is
+        divided by the window's size along y and y by that along z, and grid positions have the axes
+        in the order y, z, x.
         """
         z, y, x = self.size.window
         corners = (boxes.reshape(-1, 2, 3) + 0.5) / boxes.new_tensor([y, z, x])
@@ -90,7 +90,7 @@ class PromptEncoder(nn.Module):
 
     @property
     def corner_embeddings(self) -> Tensor:
-        """Of the first and the last corner of a box, (2, c)."""
+        """Embeddings of the first and the last corner of a box, [2, c]."""
         return torch.cat([p for p in self.point_embeddings.parameters()])
 
     def _features(self, places: Tensor) -> Tensor:
@@ -101,15 +101,16 @@ class PromptEncoder(nn.Module):
 
 
 def build(size: Size) -> SegVolNet:
-    """Make the network without values (on the meta device)."""
+    """Build the network without values (on the meta device)."""
     with torch.device("meta"):
         return SegVolNet(size)
 
 
 def load(path: Path, size: Size | None = None) -> SegVolNet:
-    """Read ``SegVol_v1.pth``, Hugging Face's ``pytorch_model.bin``, or what `convert` made of them.
+    """Read ``SegVol_v1.pth``, Hugging Face's ``pytorch_model.bin``, or the result of `convert`.
 
-    ``size``: of a published file. A `UserError` tells which parameters are missing or unknown.
+    ``size``: configuration of a published file. Raises `UserError` for missing or unknown
+    parameters.
     """
     if path.suffix == ".safetensors":
         content, told = tensors.read_safetensors(path, KIND)
@@ -126,11 +127,11 @@ def load(path: Path, size: Size | None = None) -> SegVolNet:
 
 
 def save(network: SegVolNet, path: Path) -> None:
-    """Write the network as safetensors, with its size in the header."""
+    """Write the network as safetensors, with its configuration in the header."""
     header = network.size.model_dump(mode="json")
     tensors.write_safetensors(path, KIND, header, network.state_dict())
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the published file as safetensors, without what box prompts do not need."""
+    """Convert a published file to safetensors, without what box prompts do not need."""
     save(load(source), target)

@@ -1,8 +1,8 @@
-"""SegVol's preprocessing: grey values to [0, 1], background cropped, and the zoomed-out image.
+"""SegVol's preprocessing: normalise intensities to 0..1 and crop the background.
 
-Source: data_process/demo_data_process.py of BAAI-DCAI/SegVol. Two things are done that the released
-script means to do: the volume is brought to the orientation RAS, and no padding is added that the
-crop of the background takes away again.
+Source: data_process/demo_data_process.py of BAAI-DCAI/SegVol. Two steps follow the intent of the
+released script: the volume is reoriented to RAS, and no padding is added that cropping the
+background removes again.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,10 @@ Triple = tuple[int, int, int]
 class Scan:
     """A scan as SegVol sees it.
 
-    ``image``: float32 (z, y, x) in [0, 1], orientation RAS, cropped to what is above the minimum;
-    ``box``: that crop, half-open, on the RAS grid; ``grid``: the scan's shape (z, y, x).
+    ``image``: float32 [z, y, x] in 0..1, in RAS orientation, cropped to the voxels above the
+        minimum.
+    ``box``: that crop, half-open, on the RAS grid.
+    ``grid``: the scan's shape (z, y, x).
     """
 
     image: NDArray[np.float32]
@@ -29,9 +31,9 @@ class Scan:
     grid: Triple
 
     def inside(self, box: Box) -> Box:
-        """Bring a box from the scan (LPS) to the image; what lies beyond it is cut off.
+        """Convert a box of the scan (LPS) to the image, clipped to it.
 
-        A box that lies wholly in the background that was cropped becomes the nearest slice of it.
+        A box that lies entirely in the cropped background becomes the nearest slice of the image.
         """
         spans: list[int] = []
         turned = _turned(box, self.grid)
@@ -42,15 +44,15 @@ class Scan:
         return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
 
     def outside(self, box: Box) -> Box:
-        """Bring a box from the image back to the scan."""
+        """Convert a box of the image to the scan (LPS)."""
         z, y, x = self.box[::2]
         z0, z1, y0, y1, x0, x1 = box
         return _turned((z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x), self.grid)
 
 
 def prepare(grey: NDArray[np.generic]) -> Scan:
-    """Prepare a volume (z, y, x) in LPS; a `UserError` if it is constant."""
-    ras = np.flip(grey, (1, 2)).transpose(2, 1, 0)  # sums run in the order of the stored file
+    """Prepare a volume [z, y, x] in LPS; raises `UserError` if it is constant."""
+    ras = np.flip(grey, (1, 2)).transpose(2, 1, 0)  # sum in the order of the stored file
     values = normalised(np.ascontiguousarray(ras, dtype=np.float32)).transpose(2, 1, 0)
     box = Crop.of(values > 0).box
     if box[1] == 0:
@@ -60,7 +62,7 @@ def prepare(grey: NDArray[np.generic]) -> Scan:
 
 
 def normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Clip and scale by the voxels above the mean, then bring to [0, 1]; any shape."""
+    """Clip and standardise by the voxels above the mean, then scale to 0..1; any shape."""
     above = values[values > values.mean()]
     if not above.size:
         return np.zeros_like(values)
@@ -73,6 +75,6 @@ def normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _turned(box: Box, grid: Triple) -> Box:
-    """Bring a box from LPS to RAS on the same grid (z, y, x), or back."""
+    """Convert a box between LPS and RAS on the same grid (z, y, x)."""
     _, y, x = grid
     return box[0], box[1], y - box[3], y - box[2], x - box[5], x - box[4]

@@ -1,7 +1,7 @@
-"""Windows over a crop of a scan, their boxes, and the mean of what the network says of them.
+"""Windows over a crop of a scan, their boxes, and the average of their logits.
 
 As in SegVol's released code (BAAI-DCAI/SegVol at 5768c97, utils/monai_inferers_utils.py), which is
-MONAI's sliding window: an overlap of one half, every window of the same weight.
+MONAI's sliding window with an overlap of one half and equal weights.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NOWHERE: Corners = (-1, -1, -1, -1, -1, -1)
 
 
 def nearest(length: int, wanted: int, mode: str = "nearest") -> NDArray[np.int64]:
-    """Index into ``length`` voxels for each of ``wanted``, as torch interpolates."""
+    """Return the source index of each of ``wanted`` voxels in ``length``, as torch interpolates."""
     places = torch.arange(length, dtype=torch.float32)[None, None]
     found: NDArray[np.int64] = F.interpolate(places, wanted, mode=mode)[0, 0].long().numpy()
     return found
@@ -32,9 +32,9 @@ def nearest(length: int, wanted: int, mode: str = "nearest") -> NDArray[np.int64
 
 @dataclass(frozen=True)
 class Tiling:
-    """Windows over a crop: half of one apart, the last flush with the end (MONAI's sliding window).
+    """Windows over a crop, half a window apart, the last one flush with the end (as in MONAI).
 
-    A crop that is smaller than the window lies in its middle, ``low`` voxels from its start.
+    A crop smaller than the window is centred in it, ``low`` voxels from its start.
     """
 
     shape: Triple
@@ -42,7 +42,7 @@ class Tiling:
 
     @property
     def low(self) -> Triple:
-        """Padding before the crop, by axis."""
+        """Padding before the crop, per axis."""
         z, y, x = (max(w - n, 0) // 2 for n, w in zip(self.shape, self.window, strict=True))
         return z, y, x
 
@@ -58,7 +58,7 @@ class Tiling:
         return [(z, y, x) for z, y, x in product(*axes)]
 
     def inside(self, start: Triple) -> tuple[Box, Triple]:
-        """Part of the crop that a window covers (half-open), and where it begins in the window."""
+        """Return the half-open part of the crop in a window, and its first voxel in the window."""
         edges = [
             (max(s, 0), min(s + w, n))
             for s, w, n in zip(start, self.window, self.shape, strict=True)
@@ -69,11 +69,11 @@ class Tiling:
 
 
 def window_boxes(tiling: Tiling, found: Bools, cube: Box, *, corrected: bool) -> list[Corners]:
-    """Give the box of each window: the given one if it is the only window, else what was found.
+    """Return the box of each window: the given one for a single window, else that of ``found``.
 
-    ``found``: the zoomed-out prediction on the crop; ``cube``: the given box in the crop. As
-    released, a single window that is larger than the crop has the box without its padding, which is
-    off by that much; ``corrected`` adds it.
+    ``found``: zoomed-out prediction on the crop. ``cube``: the given box in the crop. In the
+    released code, the box in a single window that is larger than the crop ignores the padding and
+    so is off by it; ``corrected`` adds it.
     """
     if len(tiling.starts) == 1:
         low = tiling.low if corrected else (0, 0, 0)
@@ -86,7 +86,7 @@ def window_boxes(tiling: Tiling, found: Bools, cube: Box, *, corrected: bool) ->
 
 
 def around(found: Box, shape: Triple, window: Triple) -> Box:
-    """Crop around what was found: about a window or larger, within the scan."""
+    """Return a crop around ``found``, about the size of a window or larger, within the scan."""
     spans: list[int] = []
     for axis, (length, size) in enumerate(zip(shape, window, strict=True)):
         start, stop = found[2 * axis], found[2 * axis + 1]
@@ -97,10 +97,12 @@ def around(found: Box, shape: Triple, window: Triple) -> Box:
 
 @dataclass
 class Zoomed:
-    """One object between zoom-out and zoom-in.
+    """An object between zoom-out and zoom-in.
 
-    ``crop``: where it is looked at again, half-open in the scan; ``total``: sum of the logits of
-    its windows there; ``seen``: how many windows covered a voxel; ``left``: windows still to come.
+    ``crop``: where it is segmented again, half-open in the scan.
+    ``total``: sum of its windows' logits there.
+    ``seen``: number of windows that covered each voxel.
+    ``left``: number of windows still to come.
     """
 
     crop: Box
@@ -111,13 +113,13 @@ class Zoomed:
 
     @classmethod
     def at(cls, crop: Box, window: Triple) -> "Zoomed":
-        """Begin a crop of the scan."""
+        """Create an object for a crop of the scan."""
         shape = (crop[1] - crop[0], crop[3] - crop[2], crop[5] - crop[4])
         total, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         return cls(crop, Tiling(shape, window), total, seen, left=0)
 
     def add(self, start: Triple, logits: Floats) -> None:
-        """Add the logits (z, y, x) of the window at ``start``."""
+        """Add the logits [z, y, x] of the window at ``start``."""
         (z0, z1, y0, y1, x0, x1), (z, y, x) = self.tiling.inside(start)
         part = logits[z : z + z1 - z0, y : y + y1 - y0, x : x + x1 - x0]
         self.total[z0:z1, y0:y1, x0:x1] += part
@@ -126,14 +128,14 @@ class Zoomed:
 
     @property
     def logits(self) -> Floats:
-        """Mean over the windows; far below zero where there was none."""
+        """Mean over the windows; -100 where there was none."""
         mean = self.total / np.maximum(self.seen, 1)
         result: Floats = np.where(self.seen > 0, mean, np.float32(-100))
         return result
 
 
 def positive(logits: Floats) -> Bools:
-    """Where the probability is above one half (float32, as released)."""
+    """Return where the probability exceeds one half (float32, as released)."""
     above: Bools = (torch.from_numpy(logits).sigmoid() > 0.5).numpy()
     return above
 

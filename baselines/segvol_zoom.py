@@ -1,8 +1,8 @@
 """SegVol's zoom-out-zoom-in: the whole scan at once, then full-size windows where that found it.
 
-Source: inference_demo.py and utils/monai_inferers_utils.py of BAAI-DCAI/SegVol (5768c97). What is
-computed is the same; what differs is how often: the zoomed-out scan is embedded once for all
-objects, and so is a window that several objects share; windows of several objects go in batches.
+Source: inference_demo.py and utils/monai_inferers_utils.py of BAAI-DCAI/SegVol (5768c97). The
+results are the same, but less is computed: the zoomed-out scan is embedded once for all objects,
+and so is a window that several objects share; windows of several objects are batched.
 """
 
 from collections import OrderedDict, deque
@@ -32,22 +32,22 @@ from benchmark.boxes import Box, Crop, slices
 
 T = TypeVar("T")
 
-_KEPT = 64  # embeddings of windows that are kept: 6 MB each
+_KEPT = 64  # number of cached window embeddings, of 6 MB each
 
 
 class Network(Protocol):
-    """What is asked of the network; see `baselines.segvol_network.SegVolNet`."""
+    """What `ZoomOutZoomIn` needs of a network; see `baselines.segvol_network.SegVolNet`."""
 
     def embed(self, windows: Tensor) -> Tensor:
-        """Windows (n, 1, z, y, x) -> embeddings."""
+        """Map windows [n, 1, z, y, x] to embeddings."""
 
     def decode(self, embeddings: Tensor, boxes: Tensor) -> Tensor:
-        """Embeddings (n, or 1 for all) and boxes (n, 6) -> logits (n, z, y, x)."""
+        """Map embeddings (n, or 1 for all) and boxes [n, 6] to logits [n, z, y, x]."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A window to be segmented for an object: the part of the scan in it, and its box."""
+    """A window to segment for an object: the part of the scan in it, and its box."""
 
     zoomed: Zoomed
     start: Triple
@@ -57,7 +57,7 @@ class _Look:
 
 
 class ZoomOutZoomIn:
-    """All objects of one scan, one after the other; what they share is computed once."""
+    """Segments all objects of a scan in turn, computing what they share once."""
 
     def __init__(
         self,
@@ -69,14 +69,14 @@ class ZoomOutZoomIn:
         batch: int = 1,
         corrected: bool = False,
     ) -> None:
-        """``image``: (z, y, x) in [0, 1], cropped; ``batch``: how many windows at a time."""
+        """Store the cropped ``image``, [z, y, x] in 0..1; ``batch``: windows per forward pass."""
         self.network, self.image, self.window = network, image, window
         self.device, self.batch, self.corrected = device, batch, corrected
         self.shape: Triple = image.shape
         self.cache: OrderedDict[tuple[Box, Triple], Tensor] = OrderedDict()
 
     def logits(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Floats] | None]:
-        """Yield crop and logits of each box (half-open in the image), or None: nothing found."""
+        """Yield crop and logits of each box (half-open in the image), or None if it is empty."""
         waiting: deque[Zoomed | None] = deque()
         for looks in _batches(self._looks(boxes, waiting), self.batch):
             embeddings = self._embeddings(looks)
@@ -88,7 +88,7 @@ class ZoomOutZoomIn:
         yield from _done(waiting)
 
     def zoom_out(self, boxes: Sequence[Box]) -> Iterator[tuple[Corners, Floats]]:
-        """Yield the box and the logits (z, y, x) of each in the zoomed-out image."""
+        """Yield each box and its logits [z, y, x] in the zoomed-out image."""
         maps = [
             nearest(n, w, "nearest-exact") for n, w in zip(self.shape, self.window, strict=True)
         ]
@@ -101,7 +101,7 @@ class ZoomOutZoomIn:
             yield from zip(corners, answers, strict=True)
 
     def _looks(self, boxes: Sequence[Box], waiting: deque[Zoomed | None]) -> Iterator[_Look]:
-        """Zoom out, and yield the windows of each object; ``waiting`` takes the objects in turn."""
+        """Zoom out and yield the windows of each object; append the objects to ``waiting``."""
         maps = [nearest(w, n) for n, w in zip(self.shape, self.window, strict=True)]
         for corners, answer in self.zoom_out(boxes):
             found = positive(answer)
@@ -126,7 +126,7 @@ class ZoomOutZoomIn:
             yield from looks
 
     def _embeddings(self, looks: Sequence[_Look]) -> Tensor:
-        """Embed the windows that have not been before; a window is known by what lies in it."""
+        """Embed windows, cached by the part of the scan that they contain."""
         keys = [(look.part, look.at) for look in looks]
         new = [key for key in dict.fromkeys(keys) if key not in self.cache]
         if new:
@@ -154,7 +154,7 @@ def _done(waiting: deque[Zoomed | None]) -> Iterator[tuple[Box, Floats] | None]:
 
 
 def _zoomed_corners(box: Box, maps: Sequence[NDArray[np.int64]], shape: Triple) -> Corners:
-    """Bounding box of the rasterised ``box`` in the zoomed-out image; the nearest voxel if none."""
+    """Return the box of ``box`` rasterised in the zoomed-out image, at least its nearest voxel."""
     low, high = [], []
     for axis, places in enumerate(maps):
         start, stop = box[2 * axis], box[2 * axis + 1]
@@ -167,7 +167,10 @@ def _zoomed_corners(box: Box, maps: Sequence[NDArray[np.int64]], shape: Triple) 
 
 
 def _rescaled(box: Box, maps: Sequence[NDArray[np.int64]]) -> Box:
-    """Box around the voxels that ``maps`` (index of each, by axis) take from ``box``; or zeros."""
+    """Return the box of the voxels that ``maps`` (source index per axis) take from ``box``.
+
+    It is all zeros if there are none.
+    """
     spans: list[int] = []
     for axis, places in enumerate(maps):
         hit = np.flatnonzero((places >= box[2 * axis]) & (places < box[2 * axis + 1]))
@@ -178,7 +181,7 @@ def _rescaled(box: Box, maps: Sequence[NDArray[np.int64]]) -> Box:
 
 
 def _at_full_size(found: Bools, maps: Sequence[NDArray[np.int64]]) -> Box:
-    """Box around what was found, brought to the scan's size; a smaller scan may lose it."""
+    """Return the box of what was found at the scan's size; a smaller scan may lose it."""
     rough = _rescaled(Crop.of(found).box, maps)
     ranges = [places[s] for places, s in zip(maps, slices(rough), strict=True)]
     return _moved(Crop.of(np.asarray(found[np.ix_(*ranges)])).box, rough)

@@ -1,7 +1,7 @@
-"""nnU-Net v2: trained on the training cases of each dataset, asked for structures by their names.
+"""nnU-Net v2: trained on the training cases of each dataset, prompted by structure names.
 
-It runs in an environment of its own (``make nnunet``), as a process: its dependencies do not live
-beside those of this project. `baselines.nnunet.driver` is what runs there.
+It runs as a process in an environment of its own (``make nnunet``), since its dependencies conflict
+with those of this project. `baselines.nnunet.driver` is what runs there.
 """
 
 import json
@@ -28,11 +28,11 @@ PYTHON = Path(__file__).parents[2] / ".venv-nnunet" / "bin" / "python"
 
 
 def channel_names(named: Collection[tuple[str, ...]]) -> dict[str, str]:
-    """Name each channel by its place; ``named``: the names in each case.
+    """Return channel index -> name, given the channel names of the cases.
 
-    By the name nnU-Net chooses how it normalises: CT by the grey values of all cases, all else case
-    by case. So it does a channel that is not the same in all cases, under the names of all. A
-    `UserError` where cases have more channels than others.
+    nnU-Net chooses its normalisation by name: CT by the intensities of all cases, anything else
+    case by case. The latter applies to a channel that differs between cases, which is named after
+    all of them. Raises `UserError` if cases have different numbers of channels.
     """
     if len({len(names) for names in named}) > 1:
         told = "; ".join(sorted(", ".join(names) for names in named))
@@ -45,10 +45,10 @@ def channel_names(named: Collection[tuple[str, ...]]) -> dict[str, str]:
 
 
 class NnUNet(Learner):
-    """Plans, trains and predicts through nnunetv2's Python interface.
+    """Plan, train and predict through nnunetv2's Python interface.
 
-    All training cases go into one fold and none is held back within them; the last checkpoint is
-    used. Test cases take no part in fingerprint and plan.
+    All training cases are in one fold, without any for validation; the final checkpoint is used.
+    Test cases take no part in fingerprint and plan.
     """
 
     info = MethodInfo(
@@ -63,12 +63,17 @@ class NnUNet(Learner):
     )
 
     class Options(Learner.Options):
-        """``configuration``: 2D slices, or 3D at full resolution. ``preset``: its planner.
+        """Options of nnU-Net.
 
-        ``epochs``, ``iterations`` and ``validations`` (per epoch): nnU-Net's own by default.
-        ``mirroring``: average over flips when predicting. ``small``: a network of three stages on
-        patches of 32, which learns on a CPU in minutes and is no fair contestant. ``python``: of
-        the environment; null is what ``make nnunet`` made, or ``PAMBENCH_NNUNET_PYTHON``.
+        ``configuration``: 2D slices, or 3D at full resolution.
+        ``preset``: selects the planner.
+        ``epochs``, ``iterations``, ``validations`` (the latter two per epoch): nnU-Net's own by
+            default.
+        ``mirroring``: average predictions over flips.
+        ``small``: a network of three stages on patches of 32, which trains on a CPU in minutes and
+            is not a fair competitor.
+        ``python``: interpreter of the environment; null is that of ``make nnunet``, or
+            ``PAMBENCH_NNUNET_PYTHON``.
         """
 
         configuration: Literal["2d", "3d_fullres"] = "3d_fullres"
@@ -90,21 +95,21 @@ class NnUNet(Learner):
 
     @property
     def threads(self) -> int:
-        """Those that a training on a GPU augments with: 32 cores keep four GPUs busy."""
+        """Threads for augmentation in a training on a GPU: 32 cores keep four GPUs busy."""
         return 8
 
     def at_hand(self) -> str:
-        """Whether the environment is there."""
+        """Tell whether the environment exists."""
         return "environment" if self._python.is_file() else "no environment"
 
     def missing(self) -> str | None:
-        """Ask for the environment."""
+        """Ask for the environment if it does not exist."""
         if self._python.is_file():
             return None
         return f"nnU-Net has no environment at {self._python}; make it with: make nnunet"
 
     def plan(self, cases: Sequence["Case"], structures: Sequence[str], workdir: Path) -> None:
-        """Write the cases as nnU-Net wants them; fingerprint, plan, preprocess."""
+        """Write the cases in nnU-Net's format; compute fingerprint and plan, and preprocess."""
         from benchmark import volume as volumes
 
         shutil.rmtree(workdir, ignore_errors=True)
@@ -131,13 +136,13 @@ class NnUNet(Learner):
         process.run(self._command("plan", workdir, "cpu"), timeout_s=None)
 
     def fit(self, workdir: Path, device: str, start: Path | None) -> None:
-        """Train; nnU-Net keeps a checkpoint every 50 epochs, from which it goes on."""
+        """Train, resuming from the checkpoint that nnU-Net writes every 50 epochs."""
         if start is not None:
             raise UserError("nnU-Net starts from random weights: leave out its key weights.")
         process.run(self._command("train", workdir, device), timeout_s=None)
 
     def load(self, weights: Path | None, device: str) -> None:
-        """Start the program that predicts; ``weights`` is the folder of the training."""
+        """Start the program that predicts; ``weights``: the folder of the training."""
         if weights is None:
             raise UserError("nnU-Net needs the folder of a training, made by plan and train.")
         self.device = device
@@ -146,12 +151,12 @@ class NnUNet(Learner):
         self.server.start()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
-        """Predict the scan once, whatever is asked of it."""
+        """Predict the scan once for all prompts."""
         yield from exchange.exchange(volume, prompts, self.device, self._ask)
 
     def _ask(self, folder: Path) -> None:
         try:
-            self.server.start()  # after a failure it loads the model anew
+            self.server.start()  # after a failure, this loads the model again
         except process.ProcessError as error:
             stop_at_trouble(error, loading=True)
             raise

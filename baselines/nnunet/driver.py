@@ -1,8 +1,8 @@
-"""What runs in nnU-Net's own environment: ``driver.py plan|train|serve WORKDIR DEVICE OPTIONS``.
+"""Runs in nnU-Net's own environment: ``driver.py plan|train|serve WORKDIR DEVICE OPTIONS``.
 
-Imports nothing of this project. nnU-Net starts its workers anew from this file, hence the guard at
-its end. Only the plain trainer is used, by setting its attributes: any other name makes nnU-Net
-import all of its trainers, and with them torchvision, which need not fit torch.
+Imports nothing of this project. nnU-Net's worker processes import this file anew, hence the guard
+at its end. Only the plain trainer is used, with its attributes set: any other name makes nnU-Net
+import all of its trainers, and with them torchvision, which may not match torch.
 """
 
 import json
@@ -22,10 +22,10 @@ PLANNERS = {
 
 
 def plan(work: Path, options: dict[str, Any]) -> None:
-    """Fingerprint, plan and preprocess what lies in ``raw``.
+    """Compute the fingerprint and the plan of the cases in ``raw``, and preprocess them.
 
-    nnU-Net's own check of the cases is left out: it reads each of them twice more for what was
-    refused when the scans were prepared (NaN, other grids, other labels).
+    nnU-Net's integrity check is skipped: it reads each case twice more to find what preparing the
+    scans already refused (NaN, different grids, unexpected labels).
     """
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprints,
@@ -43,10 +43,10 @@ def plan(work: Path, options: dict[str, Any]) -> None:
 
 
 def variables(what: str, device: str, options: dict[str, Any]) -> dict[str, str]:
-    """Variables of nnU-Net that a user may have set otherwise.
+    """Return nnU-Net's environment variables; a user's own settings take precedence.
 
-    A training on a CPU augments in the process itself, and so is repeatable. Only a training is
-    compiled: nnU-Net's own predictor is not by default, and would be anew for each shape of input.
+    On a CPU, training augments in the main process and so is reproducible. Only training is
+    compiled: nnU-Net's predictor is not by default, and would compile again for each input shape.
     """
     alone = what == "train" and device == "cpu"
     return {
@@ -56,7 +56,7 @@ def variables(what: str, device: str, options: dict[str, Any]) -> dict[str, str]
 
 
 def processes(options: dict[str, Any]) -> int:
-    """Worker processes: the threads of the job, and no more than cores that it may run on."""
+    """Return the number of worker processes: the job's threads, at most the available cores."""
     return 1 if options["small"] else min(options["threads"], len(os.sched_getaffinity(0)))
 
 
@@ -102,19 +102,19 @@ def train(device: str, options: dict[str, Any]) -> None:
     folder = Path(trainer.output_folder)
     if is_whole(folder / "checkpoint_final.pth"):
         return
-    for name in ("latest", "best"):  # as nnU-Net itself goes on
+    for name in ("latest", "best"):  # the order in which nnU-Net itself resumes
         if is_whole(path := folder / f"checkpoint_{name}.pth"):
             trainer.load_checkpoint(str(path))
             print(f"goes on after epoch {trainer.current_epoch}", file=sys.stderr)
             break
-    if device == "cuda":  # as nnU-Net's own run_training, which is not called
+    if device == "cuda":  # as in nnU-Net's run_training, which is not called here
         torch.backends.cudnn.deterministic = False
         torch.backends.cudnn.benchmark = True
     trainer.run_training()
 
 
 def save_whole(trainer: Any) -> None:
-    """Have checkpoints written beside their place and renamed: a kill spares the last one."""
+    """Make the trainer write checkpoints atomically, so that a kill spares the last one."""
     save = trainer.save_checkpoint
 
     def whole(filename: str) -> None:
@@ -125,11 +125,11 @@ def save_whole(trainer: Any) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there and as torch wrote it; one that is damaged is told of."""
+    """Whether a checkpoint exists and is intact; a damaged one is reported on standard error."""
     if not path.is_file():
         return False
     try:
-        with zipfile.ZipFile(path) as checkpoint:  # the format of torch
+        with zipfile.ZipFile(path) as checkpoint:  # torch writes zip archives
             damaged = checkpoint.testzip() is not None
     except zipfile.BadZipFile:
         damaged = True
@@ -139,7 +139,7 @@ def is_whole(path: Path) -> bool:
 
 
 def seed(number: int) -> None:
-    """Make a training without worker processes repeatable."""
+    """Make training without worker processes reproducible."""
     import random
 
     import numpy as np
@@ -151,12 +151,12 @@ def seed(number: int) -> None:
 
 
 def serve(work: Path, device: str, options: dict[str, Any]) -> None:
-    """Predict the scans whose folders come on standard input; see docs/external-methods.md."""
+    """Predict the scans whose folders arrive on standard input; see docs/external-methods.md."""
     import torch
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # what nnU-Net prints is no answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # keep what nnU-Net prints out of the answers
     predictor = nnUNetPredictor(
         use_mirroring=options["mirroring"],
         perform_everything_on_device=device == "cuda",
@@ -200,7 +200,7 @@ def predict(predictor: Any, reader: Any, values: dict[str, int], folder: Path) -
 
 
 def main() -> None:
-    """Set nnU-Net's folders below the working folder, then do what is asked."""
+    """Set nnU-Net's folders below the working folder, then run the command."""
     what, work, device, options = (
         sys.argv[1],
         Path(sys.argv[2]),
