@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all their own set-up on a bare checkout with Python 3.11 or newer.
+# `make demo` and `make test` do all of their set-up in a fresh checkout; needs Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv

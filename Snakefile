@@ -1,5 +1,5 @@
-# The whole benchmark on one page: each stage is a file of rules, each rule one call of `pambench`.
-# The study is that of the paper unless another file is given: snakemake --configfile config/demo.yaml
+# The whole benchmark on one page: each stage is a file of rules, and each rule calls `pambench` once.
+# The default study is that of the paper; for another: snakemake --configfile config/demo.yaml
 
 if not config:
 
@@ -18,7 +18,7 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
-# On a cluster these stay where Snakemake runs: moments of work, or a network, which nodes may lack.
+# On a cluster these run beside Snakemake: they take moments, or need a network that nodes may lack.
 localrules:
     settings,
     fetch,
@@ -27,7 +27,7 @@ localrules:
 
 
 onstart:
-    # With it Snakemake looks at all open jobs once a second for each job that has ended so far.
+    # With the limiter, Snakemake checks all open jobs once per second for each job ended so far.
     workflow.scheduler.job_rate_limiter = None
     print(*filter(None, [clock.bring_back(Path())]), file=sys.stderr)
 

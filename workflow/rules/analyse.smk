@@ -1,10 +1,10 @@
-# All shards of the study -> its long tables, and from those the statistics.
+# All shards of the study -> its long-format tables -> the statistics.
 
 import benchmark
 from benchmark.digest import code, digest
 
-# What is told of datasets and weights (licences, citations, what was trained on) is in no digest of
-# the stages before. All from here on is cheap, and made anew when its code changes.
+# Metadata of datasets and weights (licences, citations, training data) is part of no earlier stage's
+# digest. Everything from here on is cheap, and is rerun when its code changes.
 TOLD = digest(
     [entry.model_dump(mode="json") for entry in (*DATASETS.values(), *WEIGHTS.values())]
 )
@@ -54,7 +54,7 @@ rule collect:
 rule measure:
     input:
         settings=f"{STUDY_FOLDER}/settings.json",
-        # Others lie among the files of their dataset, whose status is news of them.
+        # Other tables are files of their dataset; `status` tells when they change.
         patients=[
             cohort.table
             for cohort in STUDY.analysis.cohorts.values()
@@ -143,7 +143,7 @@ for ANALYSIS, OF in ANALYSES.items():
             **asked(memory_of_tables),
         params:
             code=COUNTED_BY,
-            analysis=ANALYSIS,  # the shell line is read when the job runs, after the loop
+            analysis=ANALYSIS,  # not in the shell line, which is evaluated after the loop
             tables=" ".join(
                 f"--{name} {shlex.quote(path)}" for name, path in tables_of(OF).items()
             ),

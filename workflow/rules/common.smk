@@ -1,4 +1,4 @@
-# The study, and what the rules of the stages need of it.
+# The study, and what the rules of the stages need from it.
 
 import functools
 import json
@@ -21,12 +21,12 @@ from benchmark.sources import lost
 from benchmark.study import Study
 from benchmark.weights import registry, store
 
-# Snakemake itself takes the last of a key that is there twice.
+# Refuse duplicate keys, of which Snakemake itself silently takes the last.
 for path in map(Path, workflow.configfiles):
     if path.suffix != ".json":
         load_yaml(path)
 
-# A study can be run from its settings.json, too.
+# A study can also be run from its settings.json, which has a checksum.
 STUDY = Study.read(
     {key: value for key, value in config.items() if key != CHECKSUM}, "the study file"
 )
@@ -50,9 +50,10 @@ WEIGHTS = {
 }
 WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
 
-# Content of each settings.json by the folder it lies in: it is the digest's content, so a changed
-# one is another folder. Those of the study itself are the exception, and all below them is cheap:
-# what only figures and report depend on lies with the figures, so that it reruns nothing before them.
+# Folder -> content of its settings.json. The folder's name holds the digest of that content, so
+# changed settings go to another folder. The study's own folders are the exception, and all that
+# depends on them is cheap: what only figures and report depend on is kept with the figures, so that
+# a change of it reruns nothing before them.
 SETTINGS = {
     f"prompts/{STUDY.prompt_rules.id}": STUDY.prompt_rules,
     STUDY.study: STUDY,
@@ -65,7 +66,7 @@ SETTINGS = {
     },
 }
 
-# A profile's resources would be gone with any --resources of the command line.
+# Not in a profile, since any --resources on the command line would replace it.
 if "downloads" not in workflow.global_resources:
     workflow.register_resource("downloads", 4)
 
@@ -73,12 +74,12 @@ WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
 
 if workflow.is_main_process:
     logging.raiseExceptions = (
-        False  # a log file on a full disk: our one message says it
+        False  # when the disk is full, our one message about it is enough
     )
     room.check(WRITTEN)
     take_over(logger)
 
-# The jobs find `pambench` beside the Python that runs Snakemake, also where no environment is active.
+# Jobs find `pambench` beside the Python that runs Snakemake, even if no environment is active.
 shell.prefix(
     f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; set -euo pipefail; "
 )
@@ -97,11 +98,11 @@ wildcard_constraints:
 
 
 def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
-    """What a job asks of a cluster; `mem_mb` may be a function of wildcards and input.
+    """Return a job's resources for a cluster; `mem_mb` may be a function of wildcards and input.
 
-    Both grow by attempt; the minutes do not if a job `resumes`, and has done a part already.
-    It stands in the rules, since --default-resources and --set-resources of the command line
-    replace those of a profile whole.
+    Both grow with each attempt, except for the minutes of a job that `resumes` where it stopped.
+    They are set in the rules because --default-resources and --set-resources on the command line
+    replace all of those in a profile.
     """
     first = mem_mb if callable(mem_mb) else lambda wildcards, input: mem_mb
     return {
@@ -111,17 +112,20 @@ def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
 
 
 def memory_of_tables(wildcards, input):
-    """MiB of a job that holds its tables; `stages.MEMORY_MB` at least, and until they exist."""
+    """Return the MiB of a job that loads its tables, at least `stages.MEMORY_MB`.
+
+    Tables that do not exist yet count as 0.
+    """
     size = sum(path.stat().st_size for path in map(Path, input) if path.is_file())
     return max(stages.MEMORY_MB, int(MEMORY_PER_SIZE * size / 2**20))
 
 
-# Of jobs that may need a GPU: scale=0 writes limits, without which Kubernetes gives none.
+# For jobs that may need a GPU: scale=0 sets limits, without which Kubernetes assigns no GPU.
 KUBERNETES_GPU = {"gpu_manufacturer": "nvidia", "scale": 0}
 
 
 def shards(pattern, datasets=None, **fields):
-    """Paths of `pattern` for all shards of all datasets of the study, or of those named."""
+    """Return the paths of `pattern` for all shards of all, or the named, datasets of the study."""
     return [
         str(path)
         for entry, path in STUDY.shards(pattern, **fields)
@@ -130,9 +134,10 @@ def shards(pattern, datasets=None, **fields):
 
 
 def tables_of(analysis):
-    """Paths of the tables that an analysis takes, by name; of those brought only what there is.
+    """Return name -> path of the tables that an analysis takes.
 
-    Training runs are brought, unless the study makes them.
+    Tables provided by the user are included only if the study names them. Training runs are such a
+    table, unless the study makes them itself.
     """
     brought = {name: getattr(STUDY.analysis, name) for name in BROUGHT}
     if STUDY.training.makes_runs:
@@ -155,7 +160,7 @@ def entry_name(wildcards):
     return STUDY.entry_names[wildcards.dataset]
 
 
-# Functions of wildcards alone: Snakemake does not compare params that are derived from outputs.
+# Functions of wildcards only: Snakemake does not compare params that depend on outputs.
 def fingerprint_of_data(wildcards):
     raw = Path(paths.STATUS.format(**wildcards)).parent
     return lost.fingerprint(DATASETS[wildcards.dataset].source, raw)
@@ -166,14 +171,14 @@ def fingerprint_of_weights(wildcards):
     return store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
 
 
-# Of a run, or of its models.
+# What a run, or its models, needs from outside the study: what is missing, and its fingerprint.
 @functools.cache
 def outside(of):
     adapter = FITTED[of] if of in FITTED else ADAPTERS[of](RUNS[of].options)
     return adapter.missing(), adapter.at_hand()
 
 
-# What is lost now is no reason to make anew what was made with it.
+# If something is missing now, keep the results that were made with it.
 def at_hand(of, output):
     missing, found = outside(of)
     before = noted(Path(output)) if missing else None
@@ -193,7 +198,7 @@ def weights_status(of):
     return [paths.WEIGHTS_STATUS.format(weights=WEIGHTS[name].id)] if name else []
 
 
-# What learns is handed its weights when it is trained, and its model when it is asked.
+# A method that learns gets its weights for training, and its model for prediction.
 def weights_of_run(wildcards):
     return [] if wildcards.run in LEARNERS else weights_status(wildcards.run)
 
@@ -219,7 +224,7 @@ def memory_of_method(wildcards, input):
     return METHODS[wildcards.run].memory_mb
 
 
-# Derived from the input, so that Snakemake does not plan or train anew for others.
+# It takes `input` so that Snakemake does not compare it: new speed options do not rerun a training.
 def speed_of_fit(wildcards, input):
     return json.dumps(FITS[wildcards.fit].speed)
 

@@ -1,5 +1,5 @@
-# Raw files and weights. A fetch always ends in its status.json and never fails the workflow; the
-# fingerprint of what is at hand makes it look again when something has become available.
+# Raw files and weights. A fetch always writes its status.json and never fails the workflow. The
+# fingerprint of the local files makes it run again when something has become available.
 
 
 rule fetch:

@@ -1,6 +1,6 @@
 # Methods that learn: a split of each dataset, then a plan and a training for each model, on training
-# cases alone. What an interrupted training left in the folder is gone on with; methods that do not
-# learn have no such job.
+# cases only. An interrupted training resumes from what it left in its folder. Methods that do not
+# learn have no such jobs.
 
 
 rule split:
@@ -77,7 +77,7 @@ rule train:
         **asked(memory_of_training, minutes=2880, resumes=True),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
-        nodes=1,  # of Slurm: the processes of a training find each other on one
+        nodes=1,  # for Slurm: the processes of a training must be on one node
     params:
         speed=speed_of_fit,
         weights=lambda wildcards, input: (

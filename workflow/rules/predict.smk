@@ -1,5 +1,5 @@
-# Images and prompts -> masks: one job is a shard under a method with all its deviations
-# and variants, so that the model is loaded once. No label is an input but for the marked controls.
+# Images and prompts -> masks. One job is a shard under a method with all its deviations and
+# variants, so that the model is loaded once. Labels are an input only of controls that declare it.
 
 
 rule predict:

@@ -1,4 +1,4 @@
-# Raw files -> images, objects and reference masks, a shard of the scans at a time.
+# Raw files -> images, objects and reference masks; one job is a shard of the scans.
 
 
 rule prepare:

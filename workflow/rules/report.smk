@@ -1,11 +1,11 @@
-# Statistics -> figures, tables and the report, one file that opens from the disk.
+# Statistics -> figures, tables and the report, a single file that opens in a browser.
 
 import reports
 from benchmark.digest import code
 from reports.figures import FIGURES
 from reports.supplement import NAMES, SOURCES
 
-# How things look is no part of a digest: what follows is cheap, and made anew when it changes.
+# Appearance is part of no digest: everything below is cheap, and is rerun when it changes.
 LOOK = f"{STUDY_FOLDER}/figures/settings.json"
 DRAWN_BY = code(Path(reports.__file__).parent)
 

@@ -1,4 +1,4 @@
-# Masks x references -> scores, the whole expected grid of a shard.
+# Masks and references -> scores: every expected cell of a shard.
 
 
 rule score:

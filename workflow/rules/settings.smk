@@ -1,4 +1,4 @@
-# What a stage depends on, written beside its results: the content of the digest in their path.
+# The settings that a stage depends on, written beside its results; their digest is in the path.
 
 
 rule settings:

@@ -1,13 +1,13 @@
 """The executor ``kubernetes-shared``: snakemake-executor-plugin-kubernetes on a shared volume.
 
-The plugin itself takes it that pods share no files, copies what a rule names as its input from a
-storage provider into an empty folder, and what it names as its output back. Here a job reads more
-than it names (the raw files of a dataset) and leaves more behind (converted images, locks, a
-half-trained model), so pods work on one persistent volume that holds the project, its environment
-and the data, as the nodes of a cluster do on a shared disk.
+The plugin assumes that pods share no files: it copies the inputs that a rule names from a storage
+provider into an empty folder, and the outputs back. Here a job reads more than it names (a
+dataset's raw files) and leaves more behind (converted images, locks, a half-trained model). So pods
+work on one persistent volume with the project, its environment and the data, like the nodes of a
+cluster on a shared disk.
 
-Processes of a training pass batches through /dev/shm, of which a pod has 64 MB. Here it is a volume
-in memory, which counts as memory of the job.
+Processes of a training exchange batches through /dev/shm, which has 64 MB in a pod. Here it is a
+volume in memory, which counts towards the job's memory.
 """
 
 import os
@@ -34,10 +34,10 @@ SHARED_MEMORY = client.V1Volume(
 
 
 class Jobs(client.BatchV1Api):  # type: ignore[misc]
-    """The API of jobs; a pod of a new one has `SHARED_MEMORY`."""
+    """The API of jobs, which adds `SHARED_MEMORY` to the pod of each new job."""
 
     def create_namespaced_job(self, namespace: str, body: client.V1Job, **more: Any) -> Any:
-        """Mount the volume, once, though a submission may be tried again."""
+        """Mount the volume once, even if a submission is retried."""
         pod = body.spec.template.spec
         if SHARED_MEMORY not in pod.volumes:
             pod.volumes.append(SHARED_MEMORY)
@@ -47,16 +47,16 @@ class Jobs(client.BatchV1Api):  # type: ignore[misc]
 
 
 class Executor(plugin.Executor):  # type: ignore[misc]
-    """Submits jobs that work where Snakemake does."""
+    """Submits jobs that work in Snakemake's own working directory."""
 
     @property
     def batchapi(self) -> Jobs:
-        """What the plugin submits by."""
+        """The client that the plugin submits jobs with."""
         return self._jobs
 
     @batchapi.setter
     def batchapi(self, api: client.BatchV1Api) -> None:
-        """Take what the plugin makes, at the start and when it has logged in again."""
+        """Wrap the client that the plugin creates at the start and after each login."""
         self._jobs = Jobs(api.api_client)
 
     def get_job_exec_prefix(self, job: JobExecutorInterface) -> str:
