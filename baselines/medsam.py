@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
-_THICK = 1.5  # spacing of slices over that of pixels from which on an axis is that of the slices
+_THICK = 1.5  # the slices' axis must have a spacing this many times that of the others
 
 
 class MedSAM(Adapter):

@@ -19,7 +19,7 @@ from benchmark.machine.trouble import of_gpu
 _TOLD = 3  # last lines of a program's errors to quote in a reason
 _READ = 1 << 16  # bytes at the end of a program's output to search for them
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
-"""Shell script that kills the process group ``$0`` once its input closes, as if its parent dies."""
+"""Script that kills the process group ``$0`` once its input closes: when this process ends."""
 
 # Match whole lines only: a program may well print "done loading".
 _READY = re.compile("ready")

@@ -215,9 +215,7 @@ class State:
 def touching(
     mask: NDArray[np.bool_], seed: NDArray[np.bool_], connectivity: int
 ) -> NDArray[np.bool_]:
-    """Keep the components (6 or 26 neighbours) of a mask [z, y, x] that contain a voxel of
-    ``seed``.
-    """
+    """Keep the components (6 or 26 neighbours) of a mask [z, y, x] that overlap ``seed``."""
     found = ndimage.find_objects(mask.view(np.int8))
     if not found:
         return mask

@@ -1,4 +1,4 @@
-"""The two networks of PAM: PropMask propagates a mask to other slices, Box2Mask segments in a box.
+"""The networks of PAM: PropMask propagates a mask to other slices, Box2Mask turns a box into one.
 
 Written from the paper (npj Digital Medicine 2025, Methods) and the numbers of the released model
 (github.com/czifan/PAM, ``model/PAM.py``); tests compare the outputs with that model's.
