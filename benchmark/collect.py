@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset, clusters
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
+from benchmark.files import write_json
 from benchmark.inference import TIMES
 from benchmark.machine.progress import progress
 from benchmark.matching import costs
 from benchmark.prepare import FAILURES, IMAGES
 from benchmark.record import run_record
+from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import (
@@ -29,7 +30,7 @@ from benchmark.tables import (
     table_of_parts,
 )
 from benchmark.weights import registry as weights
-from benchmark.weights.store import command, read_status
+from benchmark.weights.store import WeightsStatus, command
 
 SCORES = pa.schema(
     [
@@ -224,7 +225,7 @@ def _prompts(study: Study) -> Iterator[pd.DataFrame]:
 
 
 def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
-    status = read_json(_path(paths.STATUS, dataset=entry.id))
+    status = Status.load(_path(paths.STATUS, dataset=entry.id))
     return {
         "name": entry.name,
         "split": entry.split,
@@ -233,8 +234,8 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
         "redistributable": entry.licence.redistributable,
         "homepage": entry.homepage,
         "citation": entry.citation,
-        "state": status["state"],
-        "reason": status["reason"],
+        "state": status.state,
+        "reason": status.reason,
         "spacing_note": entry.spacing_note,
         "published": entry.published,
         "scans": 0,
@@ -272,7 +273,7 @@ def _weights(run: Run) -> dict[str, Any]:
         return {"weights": None}
     trained = entry.trained_on
     told = [*trained.datasets, *trained.local, *trained.others] if trained else None
-    status = read_status(_path(paths.WEIGHTS_STATUS, weights=entry.id))
+    status = WeightsStatus.load(_path(paths.WEIGHTS_STATUS, weights=entry.id))
     return {
         "weights": run.weights,
         "weights_name": entry.name,

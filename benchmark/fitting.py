@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark import boxes, splits
+from benchmark import boxes
 from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
 from benchmark.machine.trouble import RAISED, stop_at_trouble
@@ -86,7 +86,7 @@ class Source:
         images, objects, reference = (
             read_table(folder / f"{name}.parquet") for name in ("images", "objects", "reference")
         )
-        return cls(images, objects, reference, splits.read(split))
+        return cls(images, objects, reference, Split.load(split))
 
     def cases(self) -> list[Case]:
         """Return the training cases and no others."""
@@ -152,9 +152,9 @@ def fit(
     processes, one that fails raises, so that the others end too.
     """
     learner = _learner(settings)
-    if planned.state != "ready":
+    if not planned.is_ready:
         return planned
-    if weights is not None and weights.state != "ready":
+    if weights is not None and not weights.is_ready:
         reason = f"no weights to start from: {weights.reason}"
         return _status(folder, learner, "manual", reason)
     try:
@@ -173,7 +173,7 @@ def model(trained: Status, path: Path) -> Path | None:
 
     ``path``: file of the status, which the message names. Raises `UserError` if the folder is gone.
     """
-    if trained.state != "ready":
+    if not trained.is_ready:
         return None
     folder = Path(trained.root)
     if not folder.is_dir():

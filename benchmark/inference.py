@@ -119,7 +119,7 @@ def predict(
     seen = mine["scan"].isin(list(learnt))
     results = _none(run, mine[seen], "skipped", "a training case")
     mine = mine[~seen]
-    if weights is not None and weights.state != "ready":
+    if weights is not None and not weights.is_ready:
         lost = trained and weights.state == "failed"
         what = "model" if trained else "weights"
         results.masks += _none(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark import paths
 from benchmark.errors import UserError
-from benchmark.files import read_json
 from benchmark.masks import Mask, Shape
+from benchmark.sources import Status
 from benchmark.tables import read_table, records, write_table
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _why_not(entry: "Dataset") -> str:
         len(_table(paths.IMAGES, dataset=entry.id, shard=shard)) for shard in range(entry.shards)
     ):
         return ""
-    state = read_json(Path(paths.STATUS.format(dataset=entry.id)))["state"]
-    told = "no scan could be used" if state == "ready" else f"the dataset is {state}"
+    status = Status.load(Path(paths.STATUS.format(dataset=entry.id)))
+    told = "no scan could be used" if status.is_ready else f"the dataset is {status.state}"
     return f"no data: {told}"
 
 
@@ -96,7 +96,7 @@ def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
 
     path = Path(cohort.table)
     if not path.exists():
-        path = Path(read_json(Path(paths.STATUS.format(dataset=dataset)))["root"]) / cohort.table
+        path = Path(Status.load(Path(paths.STATUS.format(dataset=dataset))).root) / cohort.table
     if not path.exists():
         raise UserError(
             f"The cohort {dataset} has no table: expected {cohort.table} here or among the files "

@@ -69,7 +69,7 @@ def prepare(
             {"dataset": dataset.id, "scan": scan, "stage": stage, "reason": reason}
         )
 
-    if status.state != "ready":
+    if not status.is_ready:
         if shard == 0:
             set_aside(None, "fetch", status.reason or status.state)
         return prepared

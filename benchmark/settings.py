@@ -61,6 +61,11 @@ class Settings(BaseModel):
         except UserError as error:  # from a validator that looks up a name
             raise UserError(f"{origin}: {error}") from None
 
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and validate a YAML or JSON file, with the errors of `load_yaml` and `read`."""
+        return cls.read(load_yaml(path), str(path))
+
 
 def load_yaml(path: Path) -> Any:
     """Read a YAML or JSON file; raise `UserError` if it is missing or invalid."""

@@ -7,11 +7,9 @@ stays there when scans are added or set aside. Datasets that hold the same scans
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmark.digest import stable_hash
-from benchmark.files import read_json
 from benchmark.settings import Settings
 
 SHARE = 0.8
@@ -49,11 +47,6 @@ def split(scans: Iterable[Mapping[str, Any]], seed: int) -> Split:
     train = sorted(scan for scan, patient in rows if patient not in kept)
     test = sorted(scan for scan, patient in rows if patient in kept)
     return Split(seed=seed, train=tuple(train), test=tuple(test))
-
-
-def read(path: Path) -> Split:
-    """Read the file of a split."""
-    return Split.read(read_json(path), str(path))
 
 
 def _place(seed: int, collection: str, patient: str) -> float:

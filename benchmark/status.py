@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark import paths
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.sources import Status
 from benchmark.study import Study
 from benchmark.tables import read_table
 from benchmark.training_status import models_of, named_runs, one_line, trainings
@@ -194,8 +194,8 @@ def _bar(stage: Stage, width: int = 30) -> str:
 
 
 def _why_nothing(dataset: str, root: Path) -> str | None:
-    status = root / paths.STATUS.format(dataset=dataset)
-    if not status.exists():
+    path = root / paths.STATUS.format(dataset=dataset)
+    if not path.exists():
         return None
-    content = read_json(status)
-    return None if content["state"] == "ready" else f"{content['state']}: {content['reason']}"
+    status = Status.load(path)
+    return None if status.is_ready else status.summary

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import paths, splits
+from benchmark import paths
 from benchmark.analysis import frames
 from benchmark.specs import Run
+from benchmark.splits import Split
 from benchmark.study import Study
 from benchmark.tables import read_arrow, records
 
@@ -51,7 +52,7 @@ class _Scored:
         """Held-back scans by dataset."""
         seed = self.study.seed
         places = {d: paths.SPLIT.format(seed=seed, dataset=d) for d in self.study.entries}
-        return {dataset: splits.read(Path(place)).test for dataset, place in places.items()}
+        return {dataset: Split.load(Path(place)).test for dataset, place in places.items()}
 
     def rows(self, compared: Sequence[_Asked]) -> list[dict[str, Any]]:
         """Return one row per run, dataset and metric, in this order, for runs to compare."""

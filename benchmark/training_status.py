@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark import paths
 from benchmark.adapter import Learner, find
-from benchmark.files import read_json
+from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Study
 
@@ -64,12 +64,11 @@ def _learners(study: Study) -> Iterator[tuple[str, int | None, Run, Learner, str
 
 
 def _state(learner: Learner, root: Path, **names: str) -> str:
-    status = root / paths.MODEL.format(**names)
-    if status.exists():
-        content = read_json(status)
-        trained = content["state"] == "ready"
-        return "trained" if trained else one_line(f"{content['state']}: {content['reason']}")
+    path = root / paths.MODEL.format(**names)
+    if path.exists():
+        status = Status.load(path)
+        return "trained" if status.is_ready else one_line(status.summary)
     if not (root / paths.PLAN.format(**names)).exists():
         return "waiting"
-    progress = learner.progress(status.parent / "work")
+    progress = learner.progress(path.parent / "work")
     return "at step {} of {}".format(*progress) if progress else "planned"

@@ -62,7 +62,7 @@ class Results:
         from benchmark.study import ReportSettings
 
         path = self.folder / "figures" / "settings.json"
-        return ReportSettings.read(read_json(path) if path.exists() else {}, str(path))
+        return ReportSettings.load(path) if path.exists() else ReportSettings()
 
     @cached_property
     def methods(self) -> tuple[str, ...]:

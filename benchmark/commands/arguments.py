@@ -41,8 +41,6 @@ OnlyStudy = Annotated[
 
 def read_study(folder: Path) -> "Study":
     """Read the settings of the study in ``folder``."""
-    from benchmark.files import read_json
     from benchmark.study import Study
 
-    path = folder / "settings.json"
-    return Study.read(read_json(path), str(path))
+    return Study.load(folder / "settings.json")

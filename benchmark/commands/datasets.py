@@ -61,7 +61,7 @@ def fetch(names: Names) -> None:
     for entry in datasets(names):
         status = entry.source.fetch(raw_of(entry))
         print(f"{entry.id}: {status.state}: {status.reason or f'{status.files:,} files'}")
-        if status.state != "ready":
+        if not status.is_ready:
             missing.append(entry.id)
     if missing:
         raise UserError(f"Not there yet: {', '.join(missing)}. The reasons are given above.")

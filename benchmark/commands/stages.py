@@ -88,12 +88,11 @@ def prepare(
     """
     from benchmark import catalogue, prepare
     from benchmark import objects as schemas
-    from benchmark.files import read_json
     from benchmark.sources import Status
     from benchmark.tables import forget_shards, write_table
 
     entry = catalogue.load(dataset)
-    got = prepare.prepare(entry, Status.read(read_json(status), str(status)), shard)
+    got = prepare.prepare(entry, Status.load(status), shard)
     write_table(got.images, prepare.IMAGES, images)
     write_table(got.objects, schemas.SCHEMA, objects)
     write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
@@ -108,11 +107,10 @@ def prompts(
 ) -> None:
     """Derive the prompts of a shard's objects."""
     from benchmark import prompts
-    from benchmark.files import read_json
     from benchmark.specs import PromptRules
     from benchmark.tables import read_table, write_table
 
-    rules = PromptRules.read(read_json(settings), str(settings))
+    rules = PromptRules.load(settings)
     rows = prompts.of_shard(
         read_table(images), read_table(objects), read_table(reference), rules.deviations
     )
@@ -186,16 +184,17 @@ def fit(
     from benchmark.files import write_json
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
+    from benchmark.sources import Status
     from benchmark.weights import store as weights_store
 
     learnt = _learnt(settings, speed)
-    weights = weights_store.read_status(weights_status) if weights_status else None
+    weights = weights_store.WeightsStatus.load(weights_status) if weights_status else None
     start = (
         weights_store.handed(weights, weights_status.parent, str(learnt.weights))
         if weights and weights_status
         else None
     )
-    ready = weights_store.read_status(planned)
+    ready = Status.load(planned)
     # Of several processes only the first claims, without waiting: the others would time out.
     claimed = (
         claim(output, wait=not fitting.several_processes())
@@ -234,24 +233,24 @@ def predict(
 
     Reads images and prompts, writes masks; sees no labels.
     """
-    from benchmark import at_hand, fitting, inference, splits
-    from benchmark.files import read_json
+    from benchmark import at_hand, fitting, inference
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
     from benchmark.specs import Run
+    from benchmark.splits import Split
     from benchmark.tables import read_table, write_table
     from benchmark.weights import store as weights_store
 
-    run = Run.read(read_json(settings), str(settings))
+    run = Run.load(settings)
     status = weights_status or model_status
-    found = weights_store.read_status(status) if status else None
+    found = weights_store.WeightsStatus.load(status) if status else None
     path = None
     if found and weights_status:
         path = weights_store.handed(found, weights_status.parent, str(run.weights))
     if found and model_status:
         path = fitting.model(found, model_status)
-    learnt = splits.read(split).train if split else ()
+    learnt = Split.load(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
     # The times are written last: if they exist, so do the masks.
     with (
@@ -297,14 +296,13 @@ def score_shard(
     Compares them with the references; every expected cell gets a row.
     """
     from benchmark import scoring
-    from benchmark.files import read_json
     from benchmark.specs import Run, Scoring
     from benchmark.tables import read_table, write_table
 
     tables = (read_table(path) for path in (images, objects, reference, prompts, masks))
     rows = scoring.score(
-        Run.read(read_json(settings), str(settings)),
-        Scoring.read(read_json(metrics), str(metrics)),
+        Run.load(settings),
+        Scoring.load(metrics),
         scoring.Inputs(*tables),
     )
     write_table(rows, scoring.SCHEMA, output)

@@ -42,12 +42,11 @@ def estimate(
     Hours by stage and method, disk, memory, and the bottleneck.
     """
     from benchmark import estimate
-    from benchmark.settings import load_yaml
     from benchmark.study import Study
 
-    read = Study.read(load_yaml(study), str(study))
+    read = Study.load(study)
     rates = rates or estimate.RATES
-    done = estimate.work(read, estimate.Rates.read(load_yaml(rates), str(rates)), objects)
+    done = estimate.work(read, estimate.Rates.load(rates), objects)
     for line in estimate.text(done, gpus=gpus, cores=cores):
         print(line)
     if left_out := estimate.trainings(read):

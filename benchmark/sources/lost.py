@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import read_json
 from benchmark.sources import folder
+from benchmark.sources.status import Status
 
 if TYPE_CHECKING:
     from benchmark.sources import Source
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def fingerprint(source: "Source", raw: Path) -> str:
     """Return `Source.fingerprint`, or that of the last fetch if its files are lost."""
     with suppress(UserError):  # no status, or a damaged one, which is reported later
-        last = read_json(raw / "status.json")
-        if last["state"] == "ready" and folder.is_empty(source.files_in(raw)):
-            return str(last["fingerprint"])
+        last = Status.load(raw / "status.json")
+        if last.is_ready and folder.is_empty(source.files_in(raw)):
+            return last.fingerprint
     return source.fingerprint(raw)

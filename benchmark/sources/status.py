@@ -1,8 +1,9 @@
 """Result of a fetch."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from benchmark.settings import Settings
+from benchmark.settings import Settings, load_yaml
 
 
 class Status(Settings):
@@ -18,3 +19,21 @@ class Status(Settings):
     fingerprint: str
     files: int = 0
     reason: str | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a status file; keys that only a subclass or an older version writes are ignored."""
+        content = load_yaml(path)
+        if isinstance(content, dict):
+            content = {key: value for key, value in content.items() if key in cls.model_fields}
+        return cls.read(content, str(path))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all files are there."""
+        return self.state == "ready"
+
+    @property
+    def summary(self) -> str:
+        """State and reason as text."""
+        return f"{self.state}: {self.reason}"

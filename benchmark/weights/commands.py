@@ -61,9 +61,9 @@ def fetch(
     status = weights_store.fetch(entry, raw, name)
     # The workflow's own fetch is the first, and that weights are lost is no news to it.
     known = (raw / "status.json").is_file() and not weights_store.absent(entry, raw)
-    if status.state == "ready" or known:
+    if status.is_ready or known:
         weights_store.write_status(status, entry, raw)
-    if status.state != "ready":
+    if not status.is_ready:
         raise UserError(f"The weights {entry.id!r} are not there. {status.reason}")
     print(f"{entry.id}: ready in {status.root}")
 
@@ -104,5 +104,5 @@ def _here(raw: Path) -> str:
     path = raw / "status.json"
     if not path.is_file():
         return "not looked for yet"
-    status = weights_store.read_status(path)
-    return f"ready in {status.root}" if status.state == "ready" else f"no: {status.reason}"
+    status = weights_store.WeightsStatus.load(path)
+    return f"ready in {status.root}" if status.is_ready else f"no: {status.reason}"

@@ -15,7 +15,7 @@ from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import ONE_OR_MORE, Settings, load_yaml, short_for
+from benchmark.settings import ONE_OR_MORE, Settings, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.files import Below, Checked
 from benchmark.sources.substance import substance
@@ -131,7 +131,7 @@ def load(name: str) -> Weights:
         raise UserError(
             unknown_name("weights", name, names()) + " Own weights are named by a YAML file."
         )
-    entry = Weights.read(load_yaml(path), str(path))
+    entry = Weights.load(path)
     if entry.id != path.stem and path.parent == _WEIGHTS:
         raise UserError(f"{path}: the id is {entry.id!r}, but the file is named {path.stem!r}.")
     if path.parent != _WEIGHTS and entry.id in names():

@@ -50,9 +50,9 @@ def fingerprint(entry: Weights, raw: Path) -> str:
     """
     here, path = _listing(entry, raw), raw / "listing.json"
     if (raw / "status.json").is_file():
-        status = read_status(raw / "status.json")
+        status = WeightsStatus.load(raw / "status.json")
         same = path.is_file() and read_json(path) == here
-        if status.state == "ready" and (same or absent(entry, raw)):
+        if status.is_ready and (same or absent(entry, raw)):
             return status.fingerprint
     others = (source for source in entry.source if not isinstance(source, _ON_THIS_DISK))
     return digest([here, *(source.fingerprint(raw) for source in others)])
@@ -71,11 +71,11 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
     fingerprint stays as it was if the files are identical to those of the last fetch.
     """
     path, reasons = raw / "status.json", []
-    before, last = fingerprint(entry, raw), read_status(path) if path.is_file() else None
+    before, last = fingerprint(entry, raw), WeightsStatus.load(path) if path.is_file() else None
     for root, reason in _found(entry, raw):
         wrong, hashes = (reason, {}) if reason else _checked(entry, root, raw)
         if wrong is None:
-            same = last and last.state == "ready" and last.sha256 == hashes
+            same = last and last.is_ready and last.sha256 == hashes
             return WeightsStatus(
                 state="ready",
                 root=str(root),
@@ -106,13 +106,6 @@ def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]
     return hashes
 
 
-def read_status(path: Path) -> WeightsStatus:
-    """Read a ``status.json`` written by `write_status`."""
-    content = read_json(path)
-    content.pop("listing", None)  # older versions kept it here
-    return WeightsStatus.read(content, str(path))
-
-
 def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
     """Write the ``status.json`` of a `fetch`, and a listing of the files in a file beside it.
 
@@ -130,7 +123,7 @@ def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
     the entry was loaded. Raises `UserError`, with the command that gets them again, if the files
     have been lost.
     """
-    if status.state != "ready":
+    if not status.is_ready:
         return None
     root, made = Path(status.root), raw / "converted"
     files = [root / file for file in status.sha256]
@@ -160,9 +153,8 @@ def at_hand(name: str) -> Path:
     entry = registry.load(name)
     raw = place(entry)
     here = all(isinstance(source, _ON_THIS_DISK) for source in entry.source)
-    known = (
-        None if here or not (raw / "status.json").is_file() else read_status(raw / "status.json")
-    )
+    last = raw / "status.json"
+    known = None if here or not last.is_file() else WeightsStatus.load(last)
     status = fetch(entry, raw, name) if here else known
     path = handed(status, raw, name) if status else None
     if path is None:
@@ -227,8 +219,8 @@ def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
 def _root(entry: Weights, raw: Path) -> Path:
     """Return the folder of the files: that of the fetch, else the first that holds all of them."""
     if (raw / "status.json").is_file():
-        status = read_status(raw / "status.json")
-        if status.state == "ready":
+        status = WeightsStatus.load(raw / "status.json")
+        if status.is_ready:
             return Path(status.root)
     roots = _roots(entry, raw)
     return next((root for root in roots if _absent(entry, root) is None), roots[0])
@@ -250,7 +242,7 @@ def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
             return  # a download would not replace a wrong file that is there
     for source in entry.source:
         status = source.fetch(raw)
-        yield Path(status.root), status.reason if status.state != "ready" else None
+        yield Path(status.root), status.reason if not status.is_ready else None
 
 
 def _absent(entry: Weights, root: Path) -> str | None:

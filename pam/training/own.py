@@ -11,7 +11,7 @@ import yaml
 from benchmark import catalogue, objects, paths, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import atomic, read_json, require_writable, write_json
+from benchmark.files import atomic, require_writable, write_json
 from benchmark.fitting import Source, several_processes
 from benchmark.plan import raw_of
 from benchmark.sources.checks import sha256_of
@@ -95,7 +95,7 @@ def _check_begun(out: Path, dataset: str, everything: bool) -> None:
     from pam.learning import TABLES
 
     begun = [path.name for path in (out / TABLES).iterdir()]
-    whole = Split.read(read_json(out / "split.json"), str(out / "split.json")).share == 1
+    whole = Split.load(out / "split.json").share == 1
     if begun != [dataset] or whole != everything:
         cases = "all cases" if whole else "the training cases"
         raise UserError(
@@ -140,7 +140,7 @@ def _source(entry: Dataset, seed: int, everything: bool) -> Source:
 def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
     """Prepare a dataset in ``folder``; raises `UserError` if its files are not available."""
     status = entry.source.fetch(raw_of(entry))
-    if status.state != "ready":
+    if not status.is_ready:
         raise UserError(f"The files of {entry.id} are not here. {status.reason}")
     for shard in range(entry.shards):
         made = prepare.prepare(entry, status, shard)

@@ -80,3 +80,10 @@ def test_own_files_that_are_gone(raw: Path) -> None:
     assert lost.fingerprint(made, raw) == known
     (raw / "away").rename(raw / "files")
     assert lost.fingerprint(made, raw) == known
+
+
+def test_the_status_of_weights_counts_as_well(raw: Path) -> None:
+    """It holds keys of its own, and one of an older version holds another."""
+    status = {"state": "ready", "root": str(raw / "files"), "fingerprint": "known"}
+    write_json(raw / "status.json", {**status, "file": "net.pth", "listing": "x"})
+    assert lost.fingerprint(source("manual"), raw) == "known"

@@ -203,7 +203,7 @@ def test_weights_that_are_lost_are_no_news_and_cannot_be_handed(
     (raw / "files" / "sub" / "net.pt").unlink()
     assert store.fingerprint(one(), raw) == known
     with pytest.raises(UserError, match=r"To get them again: pambench weights fetch net\.yaml"):
-        store.handed(store.read_status(raw / "status.json"), raw, "net.yaml")
+        store.handed(store.WeightsStatus.load(raw / "status.json"), raw, "net.yaml")
     assert "are not there" in str(run(app, ["weights", "fetch", "net.yaml"]).exception)
     assert store.fingerprint(one(), raw) == known
     assert run(app, taken).exit_code == 0
