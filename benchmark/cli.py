@@ -72,32 +72,44 @@ def _root(
     """Benchmark of promptable 3D medical image segmentation."""
 
 
+_WRONG_FILE_TYPE = {
+    IsADirectoryError: "is a folder; expected a file",
+    NotADirectoryError: "has a file where a folder is expected",
+    FileExistsError: "is a file; expected a folder",
+}
+
+
 def main() -> None:
     """Run the command line; print a `UserError` without a traceback and exit with status 1."""
     for point in entry_points(group=COMMANDS):
         app.registered_commands += point.load().registered_commands
     try:
-        try:
-            app()
-        except OSError as error:
-            stop_at_full_disk(error)
-            if isinstance(error, PermissionError):
-                raise UserError(
-                    f"{error.filename or 'A file'}: no right to read or write there. Run where you "
-                    "may, or ask for the rights."
-                ) from error
-            for kind, told in _MISPLACED.items():
-                if isinstance(error, kind):
-                    named = error.filename2 or error.filename
-                    raise UserError(f"{named}: {told}. Name another.") from error
-            raise
+        _run()
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-_MISPLACED = {
-    IsADirectoryError: "a folder, where a file is expected",
-    NotADirectoryError: "a part of it is a file, where a folder is expected",
-    FileExistsError: "a file, where a folder is expected",
-}
+def _run() -> None:
+    """Run the command line; raise `UserError` for an `OSError` that the user can correct."""
+    try:
+        app()
+    except OSError as error:
+        stop_at_full_disk(error)
+        if explained := _as_user_error(error):
+            raise explained from error
+        raise
+
+
+def _as_user_error(error: OSError) -> UserError | None:
+    """Explain missing permissions, and a folder in place of a file or the reverse."""
+    if isinstance(error, PermissionError):
+        return UserError(
+            f"Permission denied: {error.filename or 'a file'}. Run pambench where you may read and "
+            "write, or change the permissions."
+        )
+    for kind, problem in _WRONG_FILE_TYPE.items():
+        if isinstance(error, kind):
+            path = error.filename2 or error.filename
+            return UserError(f"{path} {problem}. Choose another path.")
+    return None

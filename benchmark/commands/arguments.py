@@ -24,8 +24,8 @@ def only_study() -> Path:
         return found[0]
     named = ", ".join(map(str, found)) or "none"
     raise UserError(
-        f"Which study? Expected one in results/, where --study names none; got: {named}. Next "
-        "step: name it, --study results/<study>."
+        "Which study? Without --study there must be exactly one in results/; found: "
+        f"{named}. Name it: --study results/<study>."
     )
 
 

@@ -18,8 +18,8 @@ _DISK = {
     errno.EROFS: "the file system is read-only",
 }
 _RIGHTS = {
-    errno.EACCES: "this user has no right to write there",
-    errno.EPERM: "this user has no right to write there",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
 }
 
 
@@ -78,6 +78,6 @@ def _why(error: Exception, folder: Path) -> str | None:
 
 def _message(what: str, why: str, folder: Path) -> str:
     return (
-        f"{what}: {why}. Nothing that was done is lost: make room in {folder.absolute()}, or make "
-        "it writable, then run the same command again."
+        f"{what}: {why}. Completed work is kept. Free space in {folder.absolute()} or make it "
+        "writable, then run the same command again."
     )

@@ -48,7 +48,7 @@ def stop_at_trouble(error: BaseException, *, loading: bool = False) -> None:
     elif _WORKER.search(str(error)):
         raise MachineError(
             f"A process that made batches was killed ({told}). Likely cause: too little memory, or "
-            "too little shared memory (/dev/shm). Nothing that was done is lost. Next step: give "
+            "too little shared memory (/dev/shm). Completed work is kept. Next step: give "
             "the job more memory or fewer workers, then run the same command again."
         ) from error
     elif _BROKEN.search(str(error)):

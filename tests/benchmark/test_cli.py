@@ -171,12 +171,12 @@ def test_a_mistake_is_told_without_a_traceback(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("analyse averages --scores s.csv --output o --settings folder", "folder: a folder, where"),
-        ("status", "Which study? Expected one in results/, where --study names none; got: none."),
-        ("status --study file", "file/settings.json: a part of it is a file, where a folder"),
-        ("analyse averages --scores s.csv --output file", "file: a file, where a folder"),
-        ("collect --study file", "file/settings.json: a part of it is a file, where a folder"),
-        ("settings {} --output folder", "folder: a folder, where a file"),
+        ("analyse averages --scores s.csv --output o --settings folder", "folder is a folder;"),
+        ("status", "Which study? Without --study there must be exactly one in results/"),
+        ("status --study file", "file/settings.json has a file where a folder is expected"),
+        ("analyse averages --scores s.csv --output file", "file is a file; expected a folder"),
+        ("collect --study file", "file/settings.json has a file where a folder is expected"),
+        ("settings {} --output folder", "folder is a folder; expected a file"),
     ],
 )
 def test_a_folder_for_a_file_and_a_file_for_a_folder_are_told(
@@ -195,6 +195,19 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder_are_told(
     with pytest.raises(SystemExit):
         cli.main()
     assert f"pambench: {told}" in capsys.readouterr().err
+
+
+def test_missing_permissions_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise PermissionError(13, "Permission denied", "x")
+
+    monkeypatch.setattr(cli, "app", refused)
+    monkeypatch.setattr(cli, "COMMANDS", "none")
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "pambench: Permission denied: x. Run pambench where" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shard", ["99", "-1"])

@@ -36,7 +36,7 @@ def test_a_full_disk_is_told_with_the_folder_and_the_next_step(tmp_path: Path) -
     [
         (errno.EROFS, "read-only"),
         (errno.EDQUOT, "quota"),
-        (errno.EACCES, "no right to write"),
+        (errno.EACCES, "permission denied"),
     ],
 )
 def test_other_refusals_of_the_machine(tmp_path: Path, number: int, told: str) -> None:
