@@ -10,6 +10,7 @@ from benchmark import paths, volume
 from benchmark.boxes import slices
 from benchmark.errors import UserError
 from benchmark.files import write_json
+from benchmark.geometry import row_shape
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
 from benchmark.tables import parts, read_table, records
@@ -51,7 +52,7 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple
 
 
 def _export_scan(image: dict[str, Any], rows: pd.DataFrame, output: Path) -> Path:
-    shape = (image["size_z"], image["size_y"], image["size_x"])
+    shape = row_shape(image)
     labels = np.zeros(shape, dtype=np.uint16)
     names = {}
     for value, row in enumerate(records(rows), start=1):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmark import boxes
 from benchmark.adapter import Learner, find
 from benchmark.errors import UserError
+from benchmark.geometry import row_shape
 from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.sources import Status
@@ -61,12 +62,12 @@ class Case:
         Where structures overlap, the last one wins. Components too small to be objects are
         included.
         """
-        z, y, x = (int(self.image[f"size_{axis}"]) for axis in "zyx")
-        labels = np.zeros((z, y, x), dtype=np.uint8)
+        shape = row_shape(self.image)
+        labels = np.zeros(shape, dtype=np.uint8)
         for value, structure in enumerate(structures, start=1):
             for row in self.reference:
                 if row["structure"] == structure:
-                    mask = Mask.from_row(row, (z, y, x))
+                    mask = Mask.from_row(row, shape)
                     labels[boxes.slices(mask.box)][mask.crop] = value
         return labels
 

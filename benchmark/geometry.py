@@ -7,7 +7,7 @@ file's index axes x, y and z. The canonical grid of a file is its own grid with 
 reversed until the code is "LPS". No voxel is interpolated, and an oblique grid stays oblique.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -46,6 +46,21 @@ def round_spacing(mm: float) -> float:
     """
     rounded = round(mm, 4)
     return rounded if abs(rounded - mm) <= 0.01 * mm else float(f"{mm:.4g}")
+
+
+def row_fields(name: str, values: tuple[Any, Any, Any]) -> dict[str, Any]:
+    """Return ``values`` (z, y, x) as the fields ``<name>_z``, ``_y`` and ``_x`` of a table row."""
+    return {f"{name}_{axis}": value for axis, value in zip("zyx", values, strict=True)}
+
+
+def row_shape(row: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return the shape (z, y, x) of the scan of a row of `benchmark.prepare.IMAGES`."""
+    return int(row["size_z"]), int(row["size_y"]), int(row["size_x"])
+
+
+def row_spacing(row: Mapping[str, Any]) -> Triple:
+    """Return the spacing (z, y, x) in mm of the scan of a row of `benchmark.prepare.IMAGES`."""
+    return float(row["spacing_z"]), float(row["spacing_y"]), float(row["spacing_x"])
 
 
 def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ separately, unbatched and object by object, on a seeded sample.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +20,7 @@ from benchmark import masks, prompts, volume
 from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
 from benchmark.digest import stable_hash
 from benchmark.errors import MachineError, UserError
+from benchmark.geometry import row_shape
 from benchmark.machine import costs
 from benchmark.machine.attempts import Attempts
 from benchmark.machine.device import release_memory
@@ -201,7 +202,7 @@ class _ScanJob:
         results: Results,
     ) -> None:
         self.run, self.adapter, self.image, self.results = run, adapter, image, results
-        self.shape: Shape = (image["size_z"], image["size_y"], image["size_x"])
+        self.shape = row_shape(image)
         self.tasks = [
             Task(row["object"], row["deviation"], prompts.from_row(row, self.shape))
             for row in records(rows)
@@ -228,9 +229,9 @@ class _ScanJob:
             yield name, variant
 
     def read(self) -> Volume:
-        read = volume.read_row(self.image)
-        read.array.flags.writeable = False
-        return replace(read, dataset=self.image["dataset"], scan=self.image["scan"])
+        scan = volume.read_row(self.image)
+        scan.array.flags.writeable = False
+        return scan
 
     def segment(self) -> None:
         try:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark import paths
 from benchmark.errors import UserError
-from benchmark.masks import Mask, Shape
+from benchmark.geometry import row_shape, row_spacing
+from benchmark.masks import Mask
 from benchmark.sources import Status
 from benchmark.tables import read_table, records, write_table
 
@@ -141,15 +142,9 @@ def _of(table: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
     return table if cohort.structure is None else table[table["structure"] == cohort.structure]
 
 
-def _grid(image: dict[str, Any]) -> tuple[Shape, tuple[float, float, float]]:
-    z, y, x = (image[f"size_{axis}"] for axis in "zyx")
-    dz, dy, dx = (image[f"spacing_{axis}"] for axis in "zyx")
-    return (z, y, x), (dz, dy, dx)
-
-
 def _flat(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, float]:
     """Return diameter and area of the guiding masks of a scan."""
-    shape, spacing = _grid(image)
+    shape, spacing = row_shape(image), row_spacing(image)
     diameters, area = [], 0.0
     for row in prompts:
         first, second = (spacing[axis] for axis in range(3) if axis != row["axis"])
@@ -168,6 +163,6 @@ def _solid(
         return {"status": bad[0]["status"], "reason": bad[0]["reason"]}
     if expected is not None and len(rows) < expected:
         return {"status": "failed", "reason": f"{expected - len(rows)} prompts have no mask"}
-    shape, spacing = _grid(image)
+    shape, spacing = row_shape(image), row_spacing(image)
     union = Mask.union([Mask.from_row(row, shape) for row in rows], shape)
     return {"status": "ok", "volume_mm3": union.voxels * float(np.prod(spacing))}

@@ -1,6 +1,5 @@
 """Turn raw files into the images, objects and reference masks of a shard; set bad scans aside."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 from benchmark import objects, paths, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import MachineError, UserError
+from benchmark.geometry import row_fields
 from benchmark.machine.progress import progress
 from benchmark.published import conversion, labels, scans
 from benchmark.published.scans import Scan
@@ -163,12 +163,7 @@ def _describe(
         "modality": dataset.modality,
         "channels": list(image.channels),
         "images": [str(path) for path in paths],
-        **dict(_by_axis("size", image.shape)),
-        **dict(_by_axis("spacing", image.spacing)),
+        **row_fields("size", image.shape),
+        **row_fields("spacing", image.spacing),
         "orientation": image.orientation,
     }
-
-
-def _by_axis(name: str, values: tuple[Any, Any, Any]) -> Iterator[tuple[str, Any]]:
-    for axis, value in zip("zyx", values, strict=True):
-        yield f"{name}_{axis}", value

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmark import masks, stages
 from benchmark.boxes import Box, slices
+from benchmark.geometry import row_shape
 from benchmark.kinds import Kind
 from benchmark.masks import Mask, Shape
 
@@ -189,7 +190,7 @@ def of_shard(
     """
     from benchmark.tables import records
 
-    shapes = {row["scan"]: (row["size_z"], row["size_y"], row["size_x"]) for row in records(images)}
+    shapes = {row["scan"]: row_shape(row) for row in records(images)}
     stored = {row["object"]: row for row in records(reference)}
     for row in records(objects):
         about = {key: row[key] for key in ("dataset", "scan", "object", "structure")}

@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, metrics
-from benchmark.geometry import diagonal_mm
+from benchmark.geometry import diagonal_mm, row_shape, row_spacing
 from benchmark.machine.progress import progress
-from benchmark.masks import Mask, Shape
+from benchmark.masks import Mask
 from benchmark.metrics.empty import fill_empty
 from benchmark.specs import Run, Scoring
 from benchmark.tables import records
@@ -70,8 +70,8 @@ class _ScanScores:
     def __init__(self, run: Run, settings: Scoring, inputs: Inputs, image: dict[str, Any]) -> None:
         scan = image["scan"]
         self.run, self.settings, self.image = run, settings, image
-        self.shape: Shape = (image["size_z"], image["size_y"], image["size_x"])
-        self.spacing = (image["spacing_z"], image["spacing_y"], image["spacing_x"])
+        self.shape = row_shape(image)
+        self.spacing = row_spacing(image)
         self.diagonal_mm = diagonal_mm(self.shape, self.spacing)
         self.objects = inputs.objects[inputs.objects["scan"] == scan].set_index("object")
         self.reference = _of_scan(inputs.reference, scan)

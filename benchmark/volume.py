@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,13 +184,13 @@ def read(
     )
 
 
-def read_row(row: Mapping[str, Any]) -> Volume:
-    """Read the scan of a row of `benchmark.prepare.IMAGES`.
+def read_row(row: Mapping[str, Any], *, root: Path = Path()) -> Volume:
+    """Read the scan of a row of `benchmark.prepare.IMAGES`, whose paths are relative to ``root``.
 
     Raises `MachineError` for a file that existed when the scan was prepared and is gone now;
     otherwise as `read`.
     """
-    paths = [Path(path) for path in row["images"]]
+    paths = [root / path for path in row["images"]]
     for path in paths:
         if not path.exists():
             raise MachineError(
@@ -198,7 +198,8 @@ def read_row(row: Mapping[str, Any]) -> Volume:
                 "prepared, and is not now. What was made of it stays. Next step: bring it back "
                 "(mount the share, or: pambench datasets fetch), then run the same command again."
             )
-    return read(paths, modality=str(row["modality"]), channels=list(row["channels"]))
+    scan = read(paths, modality=str(row["modality"]), channels=list(row["channels"]))
+    return replace(scan, dataset=str(row["dataset"]), scan=str(row["scan"]))
 
 
 def read_labels(path: Path, *, layered: bool = False) -> Volume:

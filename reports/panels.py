@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmark import paths
 from benchmark.boxes import Box, clip, hull, inside, overlap, relative, slices
 from benchmark.errors import UserError
+from benchmark.geometry import row_shape, row_spacing
 from benchmark.masks import Mask, Shape, box_of
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_
 
     dataset, scan, name = str(row["dataset"]), str(row["scan"]), str(row["object"])
     about = _one(_shards(results, paths.IMAGES, dataset=dataset), scan=scan)
-    shape: Shape = (int(about["size_z"]), int(about["size_y"]), int(about["size_x"]))
-    spacing = (float(about["spacing_z"]), float(about["spacing_y"]), float(about["spacing_x"]))
+    shape, spacing = row_shape(about), row_spacing(about)
     reference = _shards(results, paths.REFERENCE, dataset=dataset)
     truth = Mask.from_row(_one(reference, scan=scan, object=name), shape)
     guide = _guide(results, dataset, name)
@@ -139,11 +139,7 @@ def read(results: "Results", row: Mapping[Any, Any], margin_mm: float = _MARGIN_
     limit = _around(truth.box, spacing, shape, 2 * margin_mm)
     near = [overlap(mask.box, limit) for mask in masks.values()]
     box = _around(hull([truth.box, *near]), spacing, shape, margin_mm)
-    image = volume.read(
-        [results.home / path for path in about["images"]],
-        modality=str(about["modality"]),
-        channels=[str(channel) for channel in about["channels"]],
-    )
+    image = volume.read_row(about, root=results.home)
     axis = int(guide["axis"]) if guide else 0
     areas = truth.crop.sum(axis=tuple(a for a in range(3) if a != axis))
     place = int(guide["slice"]) if guide else truth.box[2 * axis] + int(areas.argmax())
