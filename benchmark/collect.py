@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset, clusters
-from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.inference import TIMES
+from benchmark.losses import prompted_cells
 from benchmark.machine.progress import progress
 from benchmark.matching import costs
 from benchmark.prepare import FAILURES, IMAGES
@@ -22,13 +22,7 @@ from benchmark.record import run_record
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Study
-from benchmark.tables import (
-    read_arrow,
-    read_groups,
-    read_record,
-    read_table,
-    table_of_parts,
-)
+from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
 from benchmark.weights import registry as weights
 from benchmark.weights.store import WeightsStatus, command
 
@@ -98,58 +92,9 @@ def collect(study: Study, folder: Path) -> None:
     write_json(folder / "record.json", _record(study, told))
 
 
-def check(folder: Path, lost_share: float) -> None:
-    """Raise `UserError` if a study lost more than ``lost_share`` of any of three things.
-
-    These are all scans; the cells of each method by itself, so that many methods do not hide one
-    that fails; and whole datasets, because one that cannot be read contributes no scans.
-    ``folder``: that of a collected study. Datasets that wait for a manual step, and methods whose
-    weights are absent, are not losses.
-    """
-    names, kinds = ["dataset", "scan"], ["method", "status"]
-    scans, lost, bereft, cells = set(), set(), set(), Counter[tuple[str, str]]()
-    for part in read_groups(folder / "scores.parquet", [*names, *kinds, "level", "prompt"]):
-        scans |= _distinct(part, names)
-        counts = _asked(part).group_by(kinds).aggregate([([], "count_all")])
-        for row in counts.to_pylist():
-            cells[row["method"], row["status"]] += row["count_all"]
-    for part in read_groups(folder / "failures.parquet", [*names, "method", "stage"]):
-        prepared = pc.and_(pc.is_null(part["method"]), pc.equal(part["stage"], "prepare"))
-        lost |= _distinct(part.filter(pc.and_(prepared, pc.is_valid(part["scan"]))), names)
-        bereft |= _distinct(part.filter(prepared), ["dataset"])
-    used = {(dataset,) for dataset, _ in scans}
-    shares = [
-        ("scans", len(lost), len(scans | lost)),
-        ("whole datasets", len(bereft - used), len(bereft | used)),
-    ]
-    for method in dict.fromkeys(method for method, _ in cells):
-        failed = cells[method, "failed"]
-        shares.append((f"cells of {method}", failed, failed + cells[method, "ok"]))
-    over = [
-        f"{count} of {total} {what}"
-        for what, count, total in shares
-        if total and count / total > lost_share
-    ]
-    if over:
-        raise UserError(
-            f"{'; '.join(over)} were lost, more than the budget of {lost_share:.0%} "
-            "(budgets.lost_share). The reasons are listed in failures.parquet and in the report."
-        )
-
-
-def _distinct(table: pa.Table, names: list[str]) -> set[tuple[Any, ...]]:
-    return {tuple(row.values()) for row in table.group_by(names).aggregate([]).to_pylist()}
-
-
-def _asked(scores: pa.Table) -> pa.Table:
-    """Return the cells of one prompt each: objects, and structures that were prompted by name."""
-    by_name = pc.equal(scores["prompt"], "structure")
-    return scores.filter(pc.or_kleene(pc.equal(scores["level"], "object"), by_name))
-
-
 def _not_ok(scores: pa.Table) -> pa.Table:
     """Return the cells that are not ok as rows of `ALL_FAILURES`."""
-    cells = _asked(scores)
+    cells = prompted_cells(scores)
     cells = cells.filter(pc.not_equal(cells["status"], "ok"))
     cells = cells.select([name for name in ALL_FAILURES.names if name in cells.column_names])
     return _with(cells, stage="predict")

@@ -10,9 +10,10 @@ import yaml
 
 from benchmark import inference, objects, paths, prepare, prompts, scoring
 from benchmark.catalogue import Dataset
-from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, check, collect
+from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, collect
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
+from benchmark.losses import require_within_budget
 from benchmark.study import Study
 from benchmark.tables import read_table, write_table
 from benchmark.weights import registry as weights
@@ -134,7 +135,7 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert "pambench weights fetch net" in record["methods"]["fill"]["weights_reason"]
     assert record["methods"]["fill"]["made_by"]["python"]
     assert Study.read(record["study"], "record").study == "s"
-    check(folder, 0.0)
+    require_within_budget(folder, 0.0)
 
 
 def test_cells_that_the_weights_saw_are_marked(collected: Collected) -> None:
@@ -169,9 +170,9 @@ def test_what_was_set_aside_is_listed(collected: Collected) -> None:
     assert "labels/a.nii.gz" in row["reason"]
     assert pd.isna(row["method"])
     assert read_json(folder / "record.json")["datasets"]["T1"]["set_aside"] == 1
-    check(folder, 1 / 8)
+    require_within_budget(folder, 1 / 8)
     with pytest.raises(UserError, match=r"1 of 8 scans were lost, .*budget of 10%"):
-        check(folder, 0.1)
+        require_within_budget(folder, 0.1)
 
 
 def test_what_an_entry_tells_of_its_scans_is_recorded(collected: Collected) -> None:
@@ -191,7 +192,7 @@ def test_a_method_without_weights_is_skipped_and_no_loss(collected: Collected) -
     assert set(failures["stage"]) == {"predict"}
     assert failures["object"].notna().all()
     assert failures["reason"].str.startswith("no weights").all()
-    check(folder, 0.0)
+    require_within_budget(folder, 0.0)
 
 
 def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> None:
@@ -202,7 +203,7 @@ def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> N
     assert (row["dataset"], row["scan"], row["stage"]) == ("T2", None, "fetch")
     record = read_json(folder / "record.json")["datasets"]["T2"]
     assert (record["state"], record["scans"]) == ("manual", 0)
-    check(folder, 0.0)
+    require_within_budget(folder, 0.0)
 
 
 def cells(dataset: str = "T1", method: str = "one", /, **status: int) -> pd.DataFrame:
@@ -220,7 +221,7 @@ def check_cells(
 ) -> None:
     write_table(scores, SCORES, folder / "scores.parquet")
     write_table(aside, ALL_FAILURES, folder / "failures.parquet")
-    check(folder, share)
+    require_within_budget(folder, share)
 
 
 def test_cells_without_objects_count_in_the_budget(tmp_path: Path) -> None:

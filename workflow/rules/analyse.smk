@@ -11,7 +11,13 @@ TOLD = digest(
 COUNTED_BY = code(
     *(
         Path(benchmark.__file__).with_name(name)
-        for name in ("analysis", "collect.py", "measures.py", "training_runs.py")
+        for name in (
+            "analysis",
+            "collect.py",
+            "losses.py",
+            "measures.py",
+            "training_runs.py",
+        )
     )
 )
 
