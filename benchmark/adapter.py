@@ -154,7 +154,7 @@ class Adapter(ABC):
 
         All prompts of a scan are passed at once, so that work can be shared. ``volume.array`` is
         read-only. An exception counts as the failure of the prompt that caused it; see
-        `benchmark.inference.answer`.
+        `benchmark.segmenting.segment_prompts`.
         """
 
 

@@ -5,29 +5,27 @@ ends in a row: ``ok`` with a mask, or ``failed`` or ``skipped`` with the reason.
 separately, unbatched and object by object, on a seeded sample.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, prompts, volume
-from benchmark.adapter import Adapter, Prediction, ReferenceAdapter, find
+from benchmark.adapter import Adapter, ReferenceAdapter, find
 from benchmark.digest import stable_hash
 from benchmark.errors import MachineError, UserError
 from benchmark.geometry import row_shape
 from benchmark.machine import costs
 from benchmark.machine.attempts import Attempts
-from benchmark.machine.device import release_memory
 from benchmark.machine.progress import progress
 from benchmark.machine.trouble import RAISED, stop_at_trouble
-from benchmark.masks import Mask, Shape
+from benchmark.masks import Mask
 from benchmark.prompts import Prompt
+from benchmark.segmenting import error_text, segment_prompts, validated_mask
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import records
@@ -98,8 +96,8 @@ def predict(
     weights: Status | None = None,
     weights_path: Path | None = None,
     reference: pd.DataFrame | None = None,
-    learnt: Collection[str] = (),
-    trained: bool = False,
+    training_scans: Collection[str] = (),
+    is_trained_model: bool = False,
     device: str = "cpu",
     attempts: Attempts | None = None,
 ) -> Results:
@@ -111,29 +109,30 @@ def predict(
       `Adapter.load`.
     - ``reference``: rows of `benchmark.objects.REFERENCE_SCHEMA`, only for controls that may see
       them.
-    - ``learnt``: scans that the method was trained on, which are skipped.
-    - ``trained``: whether ``weights`` are a model that was trained for the study.
+    - ``training_scans``: scans that the method was trained on, which are skipped.
+    - ``is_trained_model``: whether ``weights`` are a model that was trained for the study.
     - ``attempts``: the steps in which earlier processes died.
     """
     attempts = attempts or Attempts()
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
-    seen = mine["scan"].isin(list(learnt))
-    results = _none(run, mine[seen], "skipped", "a training case")
+    seen = mine["scan"].isin(list(training_scans))
+    results = Results(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
     mine = mine[~seen]
     if weights is not None and not weights.is_ready:
-        lost = trained and weights.state == "failed"
-        what = "model" if trained else "weights"
-        results.masks += _none(
+        lost = is_trained_model and weights.state == "failed"
+        what = "model" if is_trained_model else "weights"
+        results.masks += _unanswered_rows(
             run, mine, "failed" if lost else "skipped", f"no {what}: {weights.reason}"
-        ).masks
+        )
         return results
     adapter = find(run.adapter)(run.options)
     if reason := adapter.missing():
-        results.masks += _none(run, mine, "skipped", reason).masks
+        results.masks += _unanswered_rows(run, mine, "skipped", reason)
         return results
     start = perf_counter()
     if failure := _load(adapter, weights_path, device, attempts, results):
-        results.masks += _none(run, mine, "failed", f"the model did not load: {failure}").masks
+        reason = f"the model did not load: {failure}"
+        results.masks += _unanswered_rows(run, mine, "failed", reason)
         return results
     loaded = perf_counter() - start
     timed = _timed_sample(run, mine)
@@ -143,7 +142,7 @@ def predict(
         step = f"scan {image['scan']}"
         if attempts.given_up(step):
             reason = "the process ended twice on this scan"
-            results.masks += _none(run, rows, "failed", reason).masks
+            results.masks += _unanswered_rows(run, rows, "failed", reason)
         elif len(rows):
             with attempts.at(step):
                 scan = _ScanJob(run, adapter, image, rows, reference, results)
@@ -164,23 +163,21 @@ def _load(
             results.departures = adapter.departures
     except RAISED as error:
         stop_at_trouble(error, loading=True)
-        return _told(error)
+        return error_text(error)
     return None
 
 
-def _none(run: Run, rows: pd.DataFrame, status: str, reason: str) -> Results:
+def _unanswered_rows(
+    run: Run, rows: pd.DataFrame, status: str, reason: str
+) -> list[dict[str, Any]]:
     """Return a row for every prompt and variant of a method that could not run at all."""
-    results = Results([], [])
+    found = []
     for row in records(rows):
         for variant in run.variants_at(row["deviation"]):
             cell = {name: row[name] for name in ("dataset", "scan", "object", "deviation")}
             about = {"variant": variant, "prompt_hash": row["hash"]}
-            results.masks.append({**cell, **about, "status": status, "reason": reason})
-    return results
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+            found.append({**cell, **about, "status": status, "reason": reason})
+    return found
 
 
 def _timed_sample(run: Run, rows: pd.DataFrame) -> set[str]:
@@ -245,7 +242,7 @@ class _ScanJob:
             return
         for name, variant in self.variants():
             tasks = [task for task in self.tasks if name in self.run.variants_at(task.deviation)]
-            answers = answer(variant, scan, [task.prompt for task in tasks])
+            answers = segment_prompts(variant, scan, [task.prompt for task in tasks])
             for task, result in zip(tasks, answers, strict=True):
                 self._keep(name, task, result)
 
@@ -281,7 +278,7 @@ class _ScanJob:
                 done = perf_counter()
                 if len(predictions) == 1 and predictions[0].failure is None:
                     phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
-                    found = _checked(predictions[0], scan.shape)
+                    found = validated_mask(predictions[0], scan.shape)
                     if isinstance(found, Mask):
                         found.to_row()
                     phases["write_s"] = perf_counter() - done
@@ -307,56 +304,3 @@ class _ScanJob:
             "peak_memory_mb": None if variant.info.elsewhere else costs.peak_memory_mb(),
             "peak_gpu_mb": costs.peak_gpu_mb(device),
         }
-
-
-def answer(adapter: Adapter, scan: Volume, asked: Sequence[Prompt]) -> list[Mask | str]:
-    """Return a mask or the reason of its failure for each prompt, whatever the adapter does.
-
-    When the adapter raises, the prompts without an answer are run in two halves, recursively: what
-    did not fit into memory together may fit apart, and each failure is assigned to the prompt that
-    caused it. All prompts are run again like this if the number of predictions is wrong, because
-    then none can be matched to its prompt. An exception after the last answer is ignored.
-    """
-    answers: list[Mask | str] = []
-    failure = _answered(adapter, scan, asked, answers)
-    if failure is None or len(answers) == len(asked):
-        return answers
-    if len(asked) == 1:
-        return [failure]
-    release_memory()  # not in `except`: its traceback keeps the method's memory alive
-    rest = asked[len(answers) :]
-    half = (len(rest) + 1) // 2
-    for part in filter(len, (rest[:half], rest[half:])):
-        answers += answer(adapter, scan, part)
-    return answers
-
-
-def _answered(
-    adapter: Adapter, scan: Volume, asked: Sequence[Prompt], answers: list[Mask | str]
-) -> str | None:
-    """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
-    try:
-        for prediction in islice(adapter.segment(scan, asked), len(asked) + 1):
-            answers.append(_checked(prediction, scan.shape))
-        if len(answers) != len(asked):
-            count = len(answers) if len(answers) < len(asked) else f"more than {len(asked)}"
-            answers.clear()
-            raise ValueError(f"expected {len(asked)} predictions, one per prompt; got {count}")
-    except RAISED as error:
-        stop_at_trouble(error)
-        return _told(error)
-    return None
-
-
-def _checked(prediction: Prediction, shape: Shape) -> Mask | str:
-    if prediction.mask is None:
-        return prediction.failure or "neither a mask nor a reason was given"
-    array = np.asarray(prediction.mask)
-    if array.dtype != bool and not np.isin(array, (0, 1)).all():
-        return f"the mask must be bool or 0 and 1, got {array.dtype} up to {array.max()}"
-    if prediction.offset is None and array.shape != shape:
-        return f"the mask must have the shape {shape} of the volume, got {array.shape}"
-    try:
-        return Mask.of(array, offset=prediction.offset or (0, 0, 0), shape=shape)
-    except ValueError as error:
-        return str(error)

@@ -250,7 +250,7 @@ def predict(
         path = weights_store.handed(found, weights_status.parent, str(run.weights))
     if found and model_status:
         path = fitting.model(found, model_status)
-    learnt = Split.load(split).train if split else ()
+    training_scans = Split.load(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
     # The times are written last: if they exist, so do the masks.
     with (
@@ -268,8 +268,8 @@ def predict(
             weights=found,
             weights_path=path,
             reference=read_table(reference) if reference else None,
-            learnt=learnt,
-            trained=model_status is not None,
+            training_scans=training_scans,
+            is_trained_model=model_status is not None,
             device=where,
             attempts=tried,
         )

@@ -110,8 +110,8 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
         shard.prompts,
         weights=fitted,
         weights_path=Path(fitted.root),
-        learnt=divided.train,
-        trained=True,
+        training_scans=divided.train,
+        is_trained_model=True,
     ).masks
     ended = {(row["scan"], row["status"]) for row in masks}
     assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
@@ -144,7 +144,12 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
     assert fitted.state == state
     learnt = source.split.train
     masks = predict(
-        run, shard.images, shard.prompts, weights=fitted, learnt=learnt, trained=True
+        run,
+        shard.images,
+        shard.prompts,
+        weights=fitted,
+        training_scans=learnt,
+        is_trained_model=True,
     ).masks
     held_back = [row for row in masks if row["scan"] not in learnt]
     assert {row["status"] for row in held_back} == {status}
@@ -173,7 +178,7 @@ def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
     assert planned.state == "failed"
     assert "fewer than two patients" in str(planned.reason)
     assert source.split.train == ()  # and so no cell is skipped for having been learnt from
-    rows = predict(run, shard.images, shard.prompts, weights=planned, trained=True).masks
+    rows = predict(run, shard.images, shard.prompts, weights=planned, is_trained_model=True).masks
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["reason"] for row in rows} == {f"no model: {planned.reason}"}
 

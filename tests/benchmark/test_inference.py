@@ -18,11 +18,12 @@ from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.commands.stages import predict as predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import read_json, write_json
-from benchmark.inference import MASKS, TIMES, Results, answer, predict
+from benchmark.inference import MASKS, TIMES, Results, predict
 from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGES
 from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
+from benchmark.segmenting import segment_prompts
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import read_record, records, write_table
@@ -400,7 +401,7 @@ def test_answers_that_cannot_be_paired_are_asked_for_again(cells: Cells, shard: 
 def test_what_is_raised_after_the_last_answer_costs_none(count: int) -> None:
     scan = Volume(np.zeros(SHAPE, np.int16), (3.0, 1.0, 1.5))
     prompts = [Box3D((1, 5, 2, 6, 3, 9)), Box3D((0, 2, 0, 2, 0, 2))][:count]
-    found = answer(RaisesAtEnd({}), scan, prompts)
+    found = segment_prompts(RaisesAtEnd({}), scan, prompts)
     assert [mask.box for mask in found if isinstance(mask, Mask)] == [p.box for p in prompts]
 
 

@@ -13,10 +13,10 @@ import pytest
 from benchmark import prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import MachineError, UserError
-from benchmark.inference import answer
 from benchmark.machine.room import check, trouble, writing
 from benchmark.machine.trouble import stop_at_trouble
 from benchmark.published import conversion
+from benchmark.segmenting import segment_prompts
 from benchmark.sources import Status
 
 
@@ -112,5 +112,5 @@ def test_a_full_disk_is_no_failure_of_a_method() -> None:
         shape = (1, 1, 1)
 
     with pytest.raises(MachineError, match="the disk is full"):
-        answer(Full(), Scan(), [object()])  # type: ignore[arg-type, list-item]
+        segment_prompts(Full(), Scan(), [object()])  # type: ignore[arg-type, list-item]
     stop_at_trouble(ValueError("nothing of the machine"))

@@ -1,0 +1,72 @@
+"""Segment the prompts of a scan, whatever the method does: isolate each prompt that fails."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+
+from benchmark.adapter import Adapter, Prediction
+from benchmark.machine.device import release_memory
+from benchmark.machine.trouble import RAISED, stop_at_trouble
+from benchmark.masks import Mask, Shape
+from benchmark.prompts import Prompt
+from benchmark.volume import Volume
+
+
+def segment_prompts(adapter: Adapter, scan: Volume, prompts: Sequence[Prompt]) -> list[Mask | str]:
+    """Return a mask or the reason of its failure for each prompt, whatever the adapter does.
+
+    When the adapter raises, the prompts without an answer are run in two halves, recursively: what
+    did not fit into memory together may fit apart, and each failure is assigned to the prompt that
+    caused it. All prompts are run again like this if the number of predictions is wrong, because
+    then none can be matched to its prompt. An exception after the last answer is ignored.
+    """
+    answers: list[Mask | str] = []
+    failure = _until_failure(adapter, scan, prompts, answers)
+    if failure is None or len(answers) == len(prompts):
+        return answers
+    if len(prompts) == 1:
+        return [failure]
+    release_memory()  # not in `except`: its traceback keeps the method's memory alive
+    rest = prompts[len(answers) :]
+    half = (len(rest) + 1) // 2
+    for part in filter(len, (rest[:half], rest[half:])):
+        answers += segment_prompts(adapter, scan, part)
+    return answers
+
+
+def _until_failure(
+    adapter: Adapter, scan: Volume, prompts: Sequence[Prompt], answers: list[Mask | str]
+) -> str | None:
+    """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
+    try:
+        for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
+            answers.append(validated_mask(prediction, scan.shape))
+        if len(answers) != len(prompts):
+            count = len(answers) if len(answers) < len(prompts) else f"more than {len(prompts)}"
+            answers.clear()
+            raise ValueError(f"expected {len(prompts)} predictions, one per prompt; got {count}")
+    except RAISED as error:
+        stop_at_trouble(error)
+        return error_text(error)
+    return None
+
+
+def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:
+    """Return the mask of a prediction on a grid of ``shape``, or why there is none."""
+    if prediction.mask is None:
+        return prediction.failure or "neither a mask nor a reason was given"
+    array = np.asarray(prediction.mask)
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        return f"the mask must be bool or 0 and 1, got {array.dtype} up to {array.max()}"
+    if prediction.offset is None and array.shape != shape:
+        return f"the mask must have the shape {shape} of the volume, got {array.shape}"
+    try:
+        return Mask.of(array, offset=prediction.offset or (0, 0, 0), shape=shape)
+    except ValueError as error:
+        return str(error)
+
+
+def error_text(error: BaseException) -> str:
+    """Return the reason that an exception of a method gives for a failure."""
+    return f"{type(error).__name__}: {error}"
