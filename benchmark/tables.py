@@ -95,6 +95,12 @@ def _arrow(rows: Rows, schema: pa.Schema, path: Path) -> pa.Table:
     return pa.Table.from_pylist(listed, schema=schema)
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write ``table`` as csv without its index."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a table: one file, or a folder of shards in the order of their numbers."""
     frame: pd.DataFrame = read_arrow(path, columns).to_pandas()

@@ -104,12 +104,13 @@ def analyse(
         settings: settings of the statistics.
     """
     from benchmark.analysis import frames
+    from benchmark.tables import write_csv
 
     analysis = ANALYSES[name]
     tables = {key: frames.READERS[key](inputs[key]) for key in analysis.takes if key in inputs}
     found = import_module(f"{__name__}.{analysis.module}").analyse(tables, settings)
     for table in analysis.gives:
-        _write(found[table], output / f"{table}.csv")
+        write_csv(found[table], output / f"{table}.csv")
 
 
 def read_statistics(path: Path) -> "pd.DataFrame":
@@ -117,10 +118,3 @@ def read_statistics(path: Path) -> "pd.DataFrame":
     from benchmark.analysis.frames import read_csv
 
     return read_csv(path)
-
-
-def _write(table: "pd.DataFrame", path: Path) -> None:
-    from benchmark.files import atomic
-
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")

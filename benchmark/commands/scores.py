@@ -53,11 +53,11 @@ def score(
     another grid is reported as a failure. Writes scores.parquet and scores.csv, with one row per
     structure and scan, and prints a table of means.
     """
-    from benchmark.files import atomic, require_writable
+    from benchmark.files import require_writable
     from benchmark.finished import pairs as finished
     from benchmark.finished import summary
     from benchmark.metrics import EmptyPolicy
-    from benchmark.tables import read_table, write_table
+    from benchmark.tables import read_table, write_csv, write_table
 
     names, tolerances = finished.read_labels(labels) if labels else (None, {})
     options = finished.Options(
@@ -73,8 +73,7 @@ def score(
     require_writable(output)
     write_table(finished.score(pairs, options), columns, output / "scores.parquet")
     scores = read_table(output / "scores.parquet")
-    with atomic(output / "scores.csv") as temporary:
-        scores.to_csv(temporary, index=False)
+    write_csv(scores, output / "scores.csv")
     shown = [*summary.SHOWN, *columns.names[len(finished.SCHEMA) :]]
     print(summary.summary(scores, shown), end="")
     print(summary.failures(scores), end="", file=sys.stderr)

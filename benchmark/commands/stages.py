@@ -325,11 +325,10 @@ def training_runs(study: Folder) -> None:
 
     How well each does on each dataset.
     """
-    from benchmark.files import atomic
+    from benchmark.tables import write_csv
     from benchmark.training_runs import table
 
-    with atomic(study / "runs.csv") as temporary:
-        table(read_study(study)).to_csv(temporary, index=False)
+    write_csv(table(read_study(study)), study / "runs.csv")
 
 
 @stage()

@@ -88,9 +88,8 @@ def write(recipe: str, scans: int, seed: int, root: Path) -> int:
     if rows:
         import pandas as pd
 
-        from benchmark.files import atomic
+        from benchmark.tables import write_csv
 
-        with atomic(root / "cohort.csv") as path:
-            pd.DataFrame(rows).to_csv(path, index=False)
+        write_csv(pd.DataFrame(rows), root / "cohort.csv")
         files += 1
     return files

@@ -113,6 +113,7 @@ def holdout(
     import pandas as pd
 
     from benchmark.settings import parse_yaml
+    from benchmark.tables import write_csv
     from pam import box_presets, checkpoints, presets
     from pam.adapters import fitting
     from pam.network import PropMask
@@ -132,5 +133,5 @@ def holdout(
         conversion = fitting(box_presets.preset("rigorous", single), network.config.multiple)
         rows = score_boxes(network, conversion, examples(cases, visible), where)
     if output is not None:
-        pd.DataFrame(rows).to_csv(output, index=False)
+        write_csv(pd.DataFrame(rows), output)
     print(pd.DataFrame(summary(rows)).to_string(index=False))

@@ -25,11 +25,10 @@ WITHIN = "within our interval"
 
 def make(results: "Results") -> Path:
     """Write ``statistics/ledger.csv`` of a study and return its path."""
-    from benchmark.files import atomic
+    from benchmark.tables import write_csv
 
     path = results.folder / "statistics" / "ledger.csv"
-    with atomic(path) as temporary:
-        ledger(results).to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(ledger(results), path)
     return path
 
 
