@@ -337,9 +337,9 @@ def measure(study: Folder) -> None:
 
     Also joins the tables of their patients.
     """
-    from benchmark.measures import measure
+    from benchmark.lesion_sizes import write_cohort_tables
 
-    measure(read_study(study), study)
+    write_cohort_tables(read_study(study), study)
 
 
 @stage()

@@ -14,8 +14,8 @@ COUNTED_BY = code(
         for name in (
             "analysis",
             "collect.py",
+            "lesion_sizes.py",
             "losses.py",
-            "measures.py",
             "training_runs.py",
         )
     )

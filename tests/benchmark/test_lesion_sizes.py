@@ -15,19 +15,19 @@ from benchmark import inference, objects, paths, prepare, prompts
 from benchmark.analysis import analyse, read_statistics
 from benchmark.catalogue import Dataset
 from benchmark.files import write_json
-from benchmark.measures import diameter, measure
+from benchmark.lesion_sizes import longest_diameter_mm, write_cohort_tables
 from benchmark.study import Study
 from benchmark.tables import read_table, write_table
 
 
 def test_diameter_of_a_rectangle_and_of_a_disc() -> None:
     plane = np.zeros((30, 40), dtype=bool)
-    assert diameter(plane, (1.0, 1.0)) == 0
+    assert longest_diameter_mm(plane, (1.0, 1.0)) == 0
     plane[5:8, 10:14] = True  # 3 x 4 pixels of 2 x 0.5 mm
-    assert diameter(plane, (2.0, 0.5)) == pytest.approx((6**2 + 2**2) ** 0.5)
+    assert longest_diameter_mm(plane, (2.0, 0.5)) == pytest.approx((6**2 + 2**2) ** 0.5)
     y, x = np.mgrid[:201, :201]
     disc = (y - 100) ** 2 + (x - 100) ** 2 <= 80**2
-    assert diameter(disc, (0.1, 0.1)) == pytest.approx(16, rel=0.02)
+    assert longest_diameter_mm(disc, (0.1, 0.1)) == pytest.approx(16, rel=0.02)
 
 
 def test_diameter_of_any_shape_is_that_of_all_corners() -> None:
@@ -36,7 +36,9 @@ def test_diameter_of_any_shape_is_that_of_all_corners() -> None:
         plane = rng.random((9, 7)) < 0.3
         places = np.argwhere(plane)
         corners = np.concatenate([places + edge for edge in np.ndindex(2, 2)])
-        assert diameter(plane, (1.5, 0.7)) == pytest.approx(pdist(corners * (1.5, 0.7)).max())
+        assert longest_diameter_mm(plane, (1.5, 0.7)) == pytest.approx(
+            pdist(corners * (1.5, 0.7)).max()
+        )
 
 
 FILL = {"adapter": "baselines.controls:BoxFill", "prompt": "box3d"}
@@ -105,7 +107,7 @@ def survivors(
         study = Study.read(content, "study.yaml")
         through(study)
         folder = Path("results/s")
-        measure(study, folder)
+        write_cohort_tables(study, folder)
         inputs = {name: folder / f"{name}.parquet" for name in ("cohorts", "measures")}
         analyse("survival", inputs, folder, study.statistics)
         return read_statistics(folder / "survival_patients.csv")

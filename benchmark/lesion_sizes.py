@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmark.catalogue import Dataset
     from benchmark.study import Study
 
-REFERENCE = "reference"
+REFERENCE_METHOD = "reference"
 
 MEASURES = pa.schema(
     [
@@ -42,21 +42,21 @@ lesions; volumes are those of the union of the masks. A cohort without any usabl
 skipped row per method, without a scan.
 """
 
-_TARGETS = 2
+_RECIST_TARGETS_PER_ORGAN = 2
 
 
-def measure(study: "Study", folder: Path) -> None:
+def write_cohort_tables(study: "Study", folder: Path) -> None:
     """Write measures.parquet and cohorts.parquet of ``study`` to ``folder``."""
     from benchmark.analysis.frames import cohorts_table
 
     rows, tables = [], []
     for name, cohort in study.analysis.cohorts.items():
         if reason := _why_not(study.entries[name]):
-            for method in (REFERENCE, *study.runs):
+            for method in (REFERENCE_METHOD, *study.runs):
                 about = {"dataset": name, "method": method}
                 rows.append({**about, "status": "skipped", "reason": reason})
         else:
-            rows += _measures(study, name, cohort)
+            rows += _size_rows(study, name, cohort)
             tables.append(_patients(name, cohort))
     write_table(rows, MEASURES, folder / "measures.parquet")
     joined = cohorts_table(tables)
@@ -64,7 +64,7 @@ def measure(study: "Study", folder: Path) -> None:
     write_table(joined, schema, folder / "cohorts.parquet")
 
 
-def diameter(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
+def longest_diameter_mm(plane: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
     """Return the longest distance in mm between two pixel corners of ``plane`` (rows, columns).
 
     ``spacing``: of rows and columns, in mm. An empty plane has the diameter 0.
@@ -112,49 +112,49 @@ def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
     return kept.assign(cohort=dataset, dataset=dataset)
 
 
-def _measures(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[str, Any]]:
+def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[str, Any]]:
     entry = study.entries[dataset]
     for shard in range(entry.shards):
         place = {"dataset": entry.id, "shard": shard}
         prompts = _table(paths.PROMPTS, rules=study.prompt_rules.id, **place)
         kept = (prompts["kind"] == "mask2d") & (prompts["deviation"] == 0)
-        prompts = _of(prompts[kept], cohort)
-        reference = _of(_table(paths.REFERENCE, **place), cohort)
+        prompts = _of_structure(prompts[kept], cohort)
+        reference = _of_structure(_table(paths.REFERENCE, **place), cohort)
         masks = {name: _table(paths.MASKS, run=run.id, **place) for name, run in study.runs.items()}
         for image in records(_table(paths.IMAGES, **place)):
             asked = records(prompts[prompts["scan"] == image["scan"]])
             about = {key: image[key] for key in ("dataset", "scan", "patient")}
-            about |= _flat(asked, image)
+            about |= _guiding_mask_sizes(asked, image)
             truth = reference[(reference["scan"] == image["scan"]) & reference["object"].notna()]
-            yield {**about, "method": REFERENCE, **_solid(records(truth), image)}
+            yield {**about, "method": REFERENCE_METHOD, **_union_volume(records(truth), image)}
             names = {row["object"] for row in asked}
             for method, table in masks.items():
                 mine = table[(table["variant"] == "") & (table["deviation"] == 0)]
                 rows = records(mine[mine["object"].isin(names)])
-                yield {**about, "method": method, **_solid(rows, image, len(names))}
+                yield {**about, "method": method, **_union_volume(rows, image, len(names))}
 
 
 def _table(pattern: str, **fields: Any) -> "pd.DataFrame":
     return read_table(Path(pattern.format(**fields)))
 
 
-def _of(table: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
+def _of_structure(table: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":
     return table if cohort.structure is None else table[table["structure"] == cohort.structure]
 
 
-def _flat(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, float]:
+def _guiding_mask_sizes(prompts: list[dict[str, Any]], image: dict[str, Any]) -> dict[str, float]:
     """Return diameter and area of the guiding masks of a scan."""
     shape, spacing = row_shape(image), row_spacing(image)
     diameters, area = [], 0.0
     for row in prompts:
         first, second = (spacing[axis] for axis in range(3) if axis != row["axis"])
         plane = Mask.from_row(row, shape).crop.squeeze(axis=int(row["axis"]))
-        diameters.append(diameter(plane, (first, second)))
+        diameters.append(longest_diameter_mm(plane, (first, second)))
         area += float(plane.sum()) * first * second
-    return {"diameter_mm": sum(sorted(diameters)[-_TARGETS:]), "area_mm2": area}
+    return {"diameter_mm": sum(sorted(diameters)[-_RECIST_TARGETS_PER_ORGAN:]), "area_mm2": area}
 
 
-def _solid(
+def _union_volume(
     rows: list[dict[str, Any]], image: dict[str, Any], expected: int | None = None
 ) -> dict[str, Any]:
     """Return the volume of the union of masks, or why there is none."""
