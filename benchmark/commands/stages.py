@@ -13,7 +13,9 @@ import typer
 from benchmark.commands.arguments import Folder, Input, Output, read_study
 
 if TYPE_CHECKING:
-    from benchmark.specs import Fit
+    from benchmark.sources import Status
+    from benchmark.specs import Fit, Run
+    from benchmark.weights.store import WeightsStatus
 
 STAGES = "Stages, called by the workflow"
 
@@ -26,7 +28,7 @@ Speed = Annotated[
 ]
 
 
-def _learnt(settings: Path, speed: str) -> "Fit":
+def _read_fit(settings: Path, speed: str) -> "Fit":
     """Read what a model depends on, with ``speed``, the options that do not affect it."""
     from benchmark.files import read_json
     from benchmark.settings import parse_yaml
@@ -36,8 +38,29 @@ def _learnt(settings: Path, speed: str) -> "Fit":
     return Fit.read(content, str(settings))
 
 
-@stage()
-def settings(content: str, output: Output) -> None:
+def _fetched_weights(
+    path: Path | None, settings: "Run | Fit"
+) -> "tuple[WeightsStatus | None, Path | None]":
+    """Return the status of fetched weights, and the path of what the adapter is given."""
+    from benchmark.weights import store as weights_store
+
+    if path is None:
+        return None, None
+    status = weights_store.WeightsStatus.load(path)
+    return status, weights_store.handed(status, path.parent, str(settings.weights))
+
+
+def _trained_model(path: Path) -> "tuple[Status, Path | None]":
+    """Return the status of a training, and the folder of the model."""
+    from benchmark import fitting
+    from benchmark.sources import Status
+
+    status = Status.load(path)
+    return status, fitting.model(status, path)
+
+
+@stage("settings")
+def write_settings(content: str, output: Output) -> None:
     """Write a stage's settings to a JSON file."""
     import json
 
@@ -46,8 +69,8 @@ def settings(content: str, output: Output) -> None:
     write_json(output, json.loads(content))
 
 
-@stage()
-def fetch(dataset: Entry, output: Output) -> None:
+@stage("fetch")
+def fetch_dataset(dataset: Entry, output: Output) -> None:
     """Fetch a dataset.
 
     Always writes a status file: ready, manual or failed, and why.
@@ -72,8 +95,8 @@ def fetch_weights(weights: Entry, output: Output) -> None:
     weights_store.write_status(weights_store.fetch(entry, raw, weights), entry, raw)
 
 
-@stage()
-def prepare(
+@stage("prepare")
+def prepare_shard(
     dataset: Entry,
     status: Input,
     shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")],
@@ -101,8 +124,8 @@ def prepare(
         forget_shards(table.parent, entry.shards)
 
 
-@stage()
-def prompts(
+@stage("prompts")
+def derive_prompts(
     settings: Input, images: Input, objects: Input, reference: Input, output: Output
 ) -> None:
     """Derive the prompts of a shard's objects."""
@@ -117,8 +140,8 @@ def prompts(
     write_table(rows, prompts.SCHEMA, output)
 
 
-@stage()
-def split(
+@stage("split")
+def split_dataset(
     images: Input, seed: Annotated[int, typer.Option(help="Seed of the study.")], output: Output
 ) -> None:
     """Split the scans of a dataset by patient.
@@ -132,8 +155,8 @@ def split(
     write_json(output, splits.split(records(read_table(images)), seed).model_dump())
 
 
-@stage()
-def plan(
+@stage("plan")
+def plan_training(
     settings: Input,
     data: Annotated[
         list[Path], typer.Option(help="Folder of a prepared dataset. Can be repeated.")
@@ -152,12 +175,11 @@ def plan(
     from benchmark.files import write_json
     from benchmark.machine.claim import claim
 
-    learnt = _learnt(settings, speed)
+    learnt = _read_fit(settings, speed)
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
     with claim(output) as wanted:
         if not wanted:
-            print(f"{output} was made by another process in the meantime")
             return
         status = fitting.plan(learnt, sources, output.parent)
         at_hand.note(learnt, output)
@@ -166,8 +188,8 @@ def plan(
         write_json(output, status.model_dump())
 
 
-@stage()
-def fit(
+@stage("fit")
+def train_model(
     settings: Input,
     planned: Input,
     output: Output,
@@ -185,15 +207,9 @@ def fit(
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
     from benchmark.sources import Status
-    from benchmark.weights import store as weights_store
 
-    learnt = _learnt(settings, speed)
-    weights = weights_store.WeightsStatus.load(weights_status) if weights_status else None
-    start = (
-        weights_store.handed(weights, weights_status.parent, str(learnt.weights))
-        if weights and weights_status
-        else None
-    )
+    learnt = _read_fit(settings, speed)
+    weights, start = _fetched_weights(weights_status, learnt)
     ready = Status.load(planned)
     # Of several processes only the first claims, without waiting: the others would time out.
     claimed = (
@@ -204,15 +220,14 @@ def fit(
     purpose = f"{learnt.adapter} learns {output.parent.name}"
     with claimed as wanted, device(learnt.adapter, purpose, learnt.options) as where:
         if not wanted:
-            print(f"{output} was made by another process in the meantime")
             return
         status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
         if fitting.is_first_process():
             write_json(output, status.model_dump())
 
 
-@stage()
-def predict(
+@stage("predict")
+def predict_shard(
     settings: Input,
     images: Input,
     prompts: Input,
@@ -233,23 +248,20 @@ def predict(
 
     Reads images and prompts, writes masks; sees no labels.
     """
-    from benchmark import at_hand, fitting, inference
+    from benchmark import at_hand, inference
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
     from benchmark.specs import Run
     from benchmark.splits import Split
     from benchmark.tables import read_table, write_table
-    from benchmark.weights import store as weights_store
 
     run = Run.load(settings)
-    status = weights_status or model_status
-    found = weights_store.WeightsStatus.load(status) if status else None
-    path = None
-    if found and weights_status:
-        path = weights_store.handed(found, weights_status.parent, str(run.weights))
-    if found and model_status:
-        path = fitting.model(found, model_status)
+    weights: Status | None
+    if model_status:
+        weights, path = _trained_model(model_status)
+    else:
+        weights, path = _fetched_weights(weights_status, run)
     training_scans = Split.load(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
     # The times are written last: if they exist, so do the masks.
@@ -259,13 +271,12 @@ def predict(
         device(run.adapter, purpose, run.options) as where,
     ):
         if not wanted:
-            print(f"{masks} was made by another process in the meantime")
             return
         results = inference.predict(
             run,
             read_table(images),
             read_table(prompts),
-            weights=found,
+            weights=weights,
             weights_path=path,
             reference=read_table(reference) if reference else None,
             training_scans=training_scans,
@@ -308,8 +319,8 @@ def score_shard(
     write_table(rows, scoring.SCHEMA, output)
 
 
-@stage()
-def collect(study: Folder) -> None:
+@stage("collect")
+def collect_shards(study: Folder) -> None:
     """Join the shards of a study.
 
     Writes its scores, times, failures and run record.
@@ -319,8 +330,8 @@ def collect(study: Folder) -> None:
     collect(read_study(study), study)
 
 
-@stage()
-def training_runs(study: Folder) -> None:
+@stage("training-runs")
+def tabulate_training_runs(study: Folder) -> None:
     """Tabulate the models that a study trained.
 
     How well each does on each dataset.
@@ -331,8 +342,8 @@ def training_runs(study: Folder) -> None:
     write_csv(table(read_study(study)), study / "runs.csv")
 
 
-@stage()
-def measure(study: Folder) -> None:
+@stage("measure")
+def measure_lesions(study: Folder) -> None:
     """Measure the lesions of a study's cohorts.
 
     Also joins the tables of their patients.
@@ -342,8 +353,8 @@ def measure(study: Folder) -> None:
     write_cohort_tables(read_study(study), study)
 
 
-@stage()
-def check(study: Folder, output: Output) -> None:
+@stage("check")
+def check_losses(study: Folder, output: Output) -> None:
     """Fail if a study lost more than allowed.
 
     Compares the lost scans, datasets and cells of each method with the study's budget.

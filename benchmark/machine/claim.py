@@ -18,16 +18,19 @@ from benchmark.machine.room import writing
 def claim(output: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of ``output`` in the block; yield whether the output is still to be made.
 
-    It is not if another process held the lock and has made the output meanwhile. Without ``wait``,
-    raise `UserError` if another process holds the lock. The kernel releases the lock when its
-    holder ends, however it ends.
+    It is not if another process held the lock and has made the output meanwhile, which is printed.
+    Without ``wait``, raise `UserError` if another process holds the lock. The kernel releases the
+    lock when its holder ends, however it ends.
     """
     path = output.with_name(f".{output.name}.lock")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock, waited = _lock(path, wait)
     try:
-        yield not (waited and output.exists())
+        already_made = waited and output.exists()
+        if already_made:
+            print(f"{output} was made by another process in the meantime")
+        yield not already_made
     finally:
         path.unlink(missing_ok=True)
         os.close(lock)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark import stages, volume
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
-from benchmark.commands.stages import predict as predict_shard
+from benchmark.commands.stages import predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import read_json, write_json
 from benchmark.inference import MASKS, TIMES, Results, predict

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.commands.stages import fit, plan
+from benchmark.commands.stages import plan_training, train_model
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.claim import claim
@@ -99,8 +99,8 @@ def test_of_a_training_on_several_gpus_the_first_process_claims(
             pytest.raises(UserError, match="Another job") if rank == "0" else nullcontext()
         )
         with refused:
-            fit(settings, planned, output)
-    fit(settings, planned, output)
+            train_model(settings, planned, output)
+    train_model(settings, planned, output)
     assert output.exists() == (rank == "0")
 
 
@@ -124,5 +124,5 @@ def test_a_plan_that_is_made_meanwhile_is_not_made_again(
         assert orphan.stdout is not None
         assert orphan.stdout.readline() == "claimed\n"
         when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
-        plan(settings, [], [], output)
+        plan_training(settings, [], [], output)
     assert output.read_text() == "done"
