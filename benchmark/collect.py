@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset, clusters
 from benchmark.files import write_json
-from benchmark.inference import TIMES
+from benchmark.inference import TIME_SCHEMA
 from benchmark.losses import prompted_cells
 from benchmark.machine.progress import progress
 from benchmark.matching import costs
-from benchmark.prepare import FAILURES, IMAGES
+from benchmark.prepare import FAILURE_SCHEMA, IMAGE_SCHEMA
 from benchmark.record import run_record
 from benchmark.sources import Status
 from benchmark.specs import Run
@@ -26,7 +26,7 @@ from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
 from benchmark.weights import registry as weights
 from benchmark.weights.store import WeightsStatus, command
 
-SCORES = pa.schema(
+STUDY_SCORE_SCHEMA = pa.schema(
     [
         pa.field("method", pa.string()),
         *scoring.SCHEMA,
@@ -41,8 +41,8 @@ SCORES = pa.schema(
 (`benchmark.weights.registry.Weights.contaminates`).
 """
 
-ALL_TIMES = pa.schema([pa.field("method", pa.string()), *TIMES])
-OBJECTS = pa.schema(
+STUDY_TIME_SCHEMA = pa.schema([pa.field("method", pa.string()), *TIME_SCHEMA])
+STUDY_OBJECT_SCHEMA = pa.schema(
     [
         *objects.SCHEMA,
         pa.field("slice_mm", pa.float64()),
@@ -50,8 +50,8 @@ OBJECTS = pa.schema(
 )
 """`benchmark.objects.SCHEMA` and ``slice_mm``, the distance between slices of the view in mm."""
 
-ALL_FAILURES = pa.schema(
-    [*FAILURES, *((name, pa.string()) for name in ("method", "object", "status"))]
+STUDY_FAILURE_SCHEMA = pa.schema(
+    [*FAILURE_SCHEMA, *((name, pa.string()) for name in ("method", "object", "status"))]
 )
 """Scans and datasets that were set aside (``method`` null), and cells that are not ok."""
 
@@ -64,8 +64,8 @@ def collect(study: Study, folder: Path) -> None:
     found: dict[tuple[str, str], tuple[int, int]] = {}
     lost: Counter[str] = Counter()
     with (
-        table_of_parts(SCORES, folder / "scores.parquet") as add,
-        table_of_parts(ALL_FAILURES, folder / "failures.parquet") as add_failures,
+        table_of_parts(STUDY_SCORE_SCHEMA, folder / "scores.parquet") as add,
+        table_of_parts(STUDY_FAILURE_SCHEMA, folder / "failures.parquet") as add_failures,
     ):
         for entry, path in study.shards(paths.SET_ASIDE):
             aside = read_arrow(path)
@@ -76,13 +76,13 @@ def collect(study: Study, folder: Path) -> None:
             add_failures(_not_ok(part))
             seen = found.get((entry.id, shard), (0, 0))
             found[entry.id, shard] = max(seen, _counted(part))
-    with table_of_parts(ALL_TIMES, folder / "times.parquet") as add:
+    with table_of_parts(STUDY_TIME_SCHEMA, folder / "times.parquet") as add:
         for part in _times(study):
             add(part)
-    with table_of_parts(IMAGES, folder / "images.parquet") as add:
+    with table_of_parts(IMAGE_SCHEMA, folder / "images.parquet") as add:
         for _, path in study.shards(paths.IMAGES):
             add(read_arrow(path))
-    with table_of_parts(OBJECTS, folder / "objects.parquet") as add:
+    with table_of_parts(STUDY_OBJECT_SCHEMA, folder / "objects.parquet") as add:
         for frame in _objects(study):
             add(frame)
     told = {entry.id: _dataset(entry, lost[entry.id]) for entry in study.entries.values()}
@@ -93,11 +93,11 @@ def collect(study: Study, folder: Path) -> None:
 
 
 def _not_ok(scores: pa.Table) -> pa.Table:
-    """Return the cells that are not ok as rows of `ALL_FAILURES`."""
+    """Return the cells that are not ok as rows of `STUDY_FAILURE_SCHEMA`."""
     cells = prompted_cells(scores)
     cells = cells.filter(pc.not_equal(cells["status"], "ok"))
-    cells = cells.select([name for name in ALL_FAILURES.names if name in cells.column_names])
-    return _with(cells, stage="predict")
+    shared = [name for name in STUDY_FAILURE_SCHEMA.names if name in cells.column_names]
+    return _with(cells.select(shared), stage="predict")
 
 
 def _counted(scores: pa.Table) -> tuple[int, int]:

@@ -33,8 +33,8 @@ from benchmark.volume import Volume, read_row
 class Case:
     """A training case as rows of the prepared tables; the image is read on demand.
 
-    ``image``: the row of `benchmark.prepare.IMAGES`; ``objects`` and ``reference``: the scan's rows
-    of `benchmark.objects.SCHEMA` and ``REFERENCE_SCHEMA``.
+    ``image``: the row of `benchmark.prepare.IMAGE_SCHEMA`; ``objects`` and ``reference``: the
+    scan's rows of `benchmark.objects.SCHEMA` and ``REFERENCE_SCHEMA``.
     """
 
     scan: str

@@ -34,16 +34,16 @@ from benchmark.volume import Volume
 _LOADING = "loading"
 """The step in which the model is loaded, see `benchmark.machine.attempts`; the others are scans."""
 
-_CELL = [
+_PREDICTION_KEY_FIELDS = [
     ("dataset", pa.string()),
     ("scan", pa.string()),
     ("object", pa.string()),
     ("variant", pa.string()),
 ]
 
-MASKS = pa.schema(
+MASK_SCHEMA = pa.schema(
     [
-        *_CELL,
+        *_PREDICTION_KEY_FIELDS,
         ("deviation", pa.float64()),
         ("prompt_hash", pa.string()),
         ("status", pa.string()),
@@ -53,9 +53,9 @@ MASKS = pa.schema(
 )
 """One row per prediction; the columns of the mask are null unless ``status`` is ok."""
 
-TIMES = pa.schema(
+TIME_SCHEMA = pa.schema(
     [
-        *_CELL,
+        *_PREDICTION_KEY_FIELDS,
         ("device", pa.string()),
         *((f"{phase}_s", pa.float64()) for phase in ("load", "read", "segment", "write")),
         *((name, pa.int64()) for name in ("parameters", "flops")),
@@ -81,7 +81,10 @@ class Task:
 
 @dataclass
 class Results:
-    """Rows of `MASKS` and `TIMES`, and `Adapter.departures` if the method was loaded."""
+    """Rows of the tables, and `Adapter.departures` if the method was loaded.
+
+    ``masks`` are rows of `MASK_SCHEMA`, ``times`` of `TIME_SCHEMA`.
+    """
 
     masks: list[dict[str, Any]]
     times: list[dict[str, Any]]
@@ -103,7 +106,7 @@ def predict(
 ) -> Results:
     """Run a method and its variants over the scans of ``images``; see `Run.variants_at`.
 
-    - ``images``: rows of `benchmark.prepare.IMAGES`.
+    - ``images``: rows of `benchmark.prepare.IMAGE_SCHEMA`.
     - ``prompt_rows``: rows of `benchmark.prompts.SCHEMA`; kinds other than the run's are ignored.
     - ``weights``: status of the weights or of the model; ``weights_path``: passed to
       `Adapter.load`.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFERENCE_METHOD = "reference"
 
-MEASURES = pa.schema(
+SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("dataset", "scan", "patient", "method")),
         *((name, pa.float64()) for name in ("diameter_mm", "area_mm2", "volume_mm3")),
@@ -58,7 +58,7 @@ def write_cohort_tables(study: "Study", folder: Path) -> None:
         else:
             rows += _size_rows(study, name, cohort)
             tables.append(_patients(name, cohort))
-    write_table(rows, MEASURES, folder / "measures.parquet")
+    write_table(rows, SCHEMA, folder / "measures.parquet")
     joined = cohorts_table(tables)
     schema = pa.Schema.from_pandas(joined, preserve_index=False)
     write_table(joined, schema, folder / "cohorts.parquet")

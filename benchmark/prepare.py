@@ -16,7 +16,7 @@ from benchmark.published.scans import Scan
 from benchmark.sources import Status, folder
 from benchmark.volume import Volume
 
-IMAGES = pa.schema(
+IMAGE_SCHEMA = pa.schema(
     [
         ("dataset", pa.string()),
         ("scan", pa.string()),
@@ -39,7 +39,7 @@ IMAGES = pa.schema(
 - ``size_*`` (voxels) and ``spacing_*`` (mm): of the canonical grid; ``orientation``: of the file.
 """
 
-FAILURES = pa.schema([(name, pa.string()) for name in ("dataset", "scan", "stage", "reason")])
+FAILURE_SCHEMA = pa.schema([(name, pa.string()) for name in ("dataset", "scan", "stage", "reason")])
 """One row per scan, or per whole dataset (``scan`` null), that was set aside."""
 
 

@@ -185,7 +185,7 @@ def read(
 
 
 def read_row(row: Mapping[str, Any], *, root: Path = Path()) -> Volume:
-    """Read the scan of a row of `benchmark.prepare.IMAGES`, whose paths are relative to ``root``.
+    """Read the scan of a row of `benchmark.prepare.IMAGE_SCHEMA`; paths are relative to ``root``.
 
     Raises `MachineError` for a file that existed when the scan was prepared and is gone now;
     otherwise as `read`.

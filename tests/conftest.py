@@ -111,7 +111,7 @@ class Shard:
             write_table(rows, schema, path)
             return read_table(path)
 
-        self.images = through_file(prepared.images, prepare.IMAGES, "images")
+        self.images = through_file(prepared.images, prepare.IMAGE_SCHEMA, "images")
         self.objects = through_file(prepared.objects, objects.SCHEMA, "objects")
         self.reference = through_file(prepared.reference, objects.REFERENCE_SCHEMA, "reference")
         rows = prompts.of_shard(self.images, self.objects, self.reference, deviations)

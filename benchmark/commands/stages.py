@@ -116,10 +116,10 @@ def prepare_shard(
 
     entry = catalogue.load(dataset)
     got = prepare.prepare(entry, Status.load(status), shard)
-    write_table(got.images, prepare.IMAGES, images)
+    write_table(got.images, prepare.IMAGE_SCHEMA, images)
     write_table(got.objects, schemas.SCHEMA, objects)
     write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
-    write_table(got.failures, prepare.FAILURES, failures)
+    write_table(got.failures, prepare.FAILURE_SCHEMA, failures)
     for table in (images, objects, reference, failures):
         forget_shards(table.parent, entry.shards)
 
@@ -286,8 +286,8 @@ def predict_shard(
         )
         about = facts(where)
         told = {**about, "departures": results.departures}
-        write_table(results.masks, inference.MASKS, masks, facts=told)
-        write_table(results.times, inference.TIMES, times, facts=about)
+        write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
+        write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
         at_hand.note(run, masks)
 
 

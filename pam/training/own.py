@@ -25,7 +25,7 @@ ENTRY = "weights.yaml"
 _PLANNED = ".planned"
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # not allowed in an id of weights
 _TABLES = {
-    "images": prepare.IMAGES,
+    "images": prepare.IMAGE_SCHEMA,
     "objects": objects.SCHEMA,
     "reference": objects.REFERENCE_SCHEMA,
 }

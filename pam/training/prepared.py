@@ -147,7 +147,7 @@ def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
     for dataset in dict.fromkeys(case.dataset for case in cases):
         mine = [case for case in cases if case.dataset == dataset]
         for name, schema, rows in (
-            ("images", prepare.IMAGES, [case.image for case in mine]),
+            ("images", prepare.IMAGE_SCHEMA, [case.image for case in mine]),
             ("objects", objects.SCHEMA, [row for case in mine for row in case.objects]),
             ("reference", objects.REFERENCE_SCHEMA, [r for case in mine for r in case.reference]),
         ):

@@ -190,14 +190,14 @@ def test_a_structure_without_a_prediction_is_a_failed_cell(
     """Of two scans one has a perfect prediction; all cells are of structures."""
     import pandas as pd
 
-    from benchmark.inference import MASKS
+    from benchmark.inference import MASK_SCHEMA
     from benchmark.metrics.empty import EmptyPolicy
     from benchmark.tables import read_table
 
     volume.write(labels, (3.0, 1.0, 1.5), tmp_path / "made" / "a.nii.gz")
     run = run_of(files=str(tmp_path / "made" / "{scan}"))
     results = predict(run, shard.images, shard.prompts)
-    write_table(results.masks, MASKS, tmp_path / "masks.parquet")
+    write_table(results.masks, MASK_SCHEMA, tmp_path / "masks.parquet")
     masks = read_table(tmp_path / "masks.parquet")
     settings = Scoring(nsd_tolerance_mm=2.0, tolerances={}, reference="label", empty=EmptyPolicy())
     inputs = Inputs(shard.images, shard.objects, shard.reference, shard.prompts, masks)

@@ -109,14 +109,14 @@ class Shard:
     def write(self, planned: Study, shard: int) -> None:
         """Write the prepared tables, prompts, and the masks, times and scores of each run."""
         at = {"dataset": self.entry.id, "shard": shard}
-        write_table(self.images(), prepare.IMAGES, _path(paths.IMAGES, at))
+        write_table(self.images(), prepare.IMAGE_SCHEMA, _path(paths.IMAGES, at))
         mask = _MASK.to_row()
         about = {"axis": 0, "largest_slice": 5, "extent": 4, "voxels": 400, "volume_mm3": 400.0}
         found = self.objects.assign(**about, **{k: v for k, v in mask.items() if k != "bits"})
         write_table(found, objects.SCHEMA, _path(paths.OBJECTS, at))
         reference = self.objects[["scan", "structure", "object"]].assign(**mask)
         write_table(reference, objects.REFERENCE_SCHEMA, _path(paths.REFERENCE, at))
-        write_table([], prepare.FAILURES, _path(paths.SET_ASIDE, at))
+        write_table([], prepare.FAILURE_SCHEMA, _path(paths.SET_ASIDE, at))
         asked = pd.DataFrame(self.prompts(planned), columns=prompts.SCHEMA.names)
         rules = planned.prompt_rules.id
         write_table(asked, prompts.SCHEMA, _path(paths.PROMPTS, at, rules=rules))
@@ -147,8 +147,8 @@ class Shard:
         cells = mine[["dataset", "scan", "object", "deviation"]]
         cells = cells.assign(variant="", prompt_hash=mine["hash"], status="ok")
         row = _MASK.to_row()
-        write_table(cells.assign(**row), inference.MASKS, _path(paths.MASKS, at, run=run.id))
-        write_table([], inference.TIMES, _path(paths.TIMES, at, run=run.id))
+        write_table(cells.assign(**row), inference.MASK_SCHEMA, _path(paths.MASKS, at, run=run.id))
+        write_table([], inference.TIME_SCHEMA, _path(paths.TIMES, at, run=run.id))
         rng = np.random.default_rng(len(mine))
         of_object = cells.assign(
             patient=mine["scan"], structure=mine["structure"], level="object", prompt=run.prompt

@@ -10,7 +10,7 @@ import yaml
 
 from benchmark import inference, objects, paths, prepare, prompts, scoring
 from benchmark.catalogue import Dataset
-from benchmark.collect import ALL_FAILURES, ALL_TIMES, SCORES, collect
+from benchmark.collect import STUDY_FAILURE_SCHEMA, STUDY_SCORE_SCHEMA, STUDY_TIME_SCHEMA, collect
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.losses import require_within_budget
@@ -45,10 +45,10 @@ def through(study: Study, with_weights: bool) -> None:
                 return read_table(path)
 
             got = prepare.prepare(entry, status, shard)
-            images = write(got.images, prepare.IMAGES, paths.IMAGES, **at)
+            images = write(got.images, prepare.IMAGE_SCHEMA, paths.IMAGES, **at)
             found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
             reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
-            write(got.failures, prepare.FAILURES, paths.SET_ASIDE, **at)
+            write(got.failures, prepare.FAILURE_SCHEMA, paths.SET_ASIDE, **at)
             rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
             rules = study.prompt_rules.id
             asked = write(rows, prompts.SCHEMA, paths.PROMPTS, rules=rules, **at)
@@ -56,8 +56,8 @@ def through(study: Study, with_weights: bool) -> None:
                 of_run = {"run": run.id, **at}
                 have = status if with_weights else status.model_copy(update={"state": "manual"})
                 done = inference.predict(run, images, asked, weights=have if run.weights else None)
-                masks = write(done.masks, inference.MASKS, paths.MASKS, **of_run)
-                write(done.times, inference.TIMES, paths.TIMES, **of_run)
+                masks = write(done.masks, inference.MASK_SCHEMA, paths.MASKS, **of_run)
+                write(done.times, inference.TIME_SCHEMA, paths.TIMES, **of_run)
                 inputs = scoring.Inputs(images, found, reference, asked, masks)
                 scores = scoring.score(run, study.scoring, inputs)
                 where = {"scoring": study.scoring.id, **of_run}
@@ -102,7 +102,7 @@ def collected(
 def test_three_tables_and_the_record(collected: Collected) -> None:
     folder = collected()
     scores = read_table(folder / "scores.parquet")
-    assert list(scores.columns) == SCORES.names
+    assert list(scores.columns) == STUDY_SCORE_SCHEMA.names
     # 3 methods x 2 datasets x 4 scans x (3 objects + 2 structures)
     assert len(scores) == 3 * 2 * 4 * 5
     assert set(scores["status"]) == {"ok"}
@@ -119,10 +119,10 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert (found["slice_mm"] == found["scan"].map(spacing)).all()
     assert set(found["object"]) == set(scores["object"].dropna())
     times = read_table(folder / "times.parquet")
-    assert list(times.columns) == ALL_TIMES.names
+    assert list(times.columns) == STUDY_TIME_SCHEMA.names
     assert set(times["method"]) == set(METHODS)
     failures = read_table(folder / "failures.parquet")
-    assert list(failures.columns) == ALL_FAILURES.names
+    assert list(failures.columns) == STUDY_FAILURE_SCHEMA.names
     assert failures.empty
     record = read_json(folder / "record.json")
     assert record["datasets"]["T1"]["scans"] == 4
@@ -219,8 +219,8 @@ def cells(dataset: str = "T1", method: str = "one", /, **status: int) -> pd.Data
 def check_cells(
     scores: pd.DataFrame, share: float, folder: Path, aside: Sequence[dict[str, Any]] = ()
 ) -> None:
-    write_table(scores, SCORES, folder / "scores.parquet")
-    write_table(aside, ALL_FAILURES, folder / "failures.parquet")
+    write_table(scores, STUDY_SCORE_SCHEMA, folder / "scores.parquet")
+    write_table(aside, STUDY_FAILURE_SCHEMA, folder / "failures.parquet")
     require_within_budget(folder, share)
 
 

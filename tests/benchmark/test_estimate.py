@@ -136,7 +136,7 @@ def test_what_was_prepared_is_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     assert count(entry, rates(objects={"D17": 99})).objects == 99
     at = {"dataset": "D17", "shard": 0}
     scans = [{"scan": f"{n}"} for n in range(5)]
-    write_table(scans, prepare.IMAGES, Path(paths.IMAGES.format(**at)))
+    write_table(scans, prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**at)))
     assert count(entry, rates()).scans == 41
     write_table(scans[:4] * 2, objects.SCHEMA, Path(paths.OBJECTS.format(**at)))
     found = count(entry, rates(objects={"D17": 99}))

@@ -28,7 +28,7 @@ def oracle_run(dataset: str) -> Path:
         Path(name.format(dataset=dataset, shard=0, rules="r"))
         for name in (paths.IMAGES, paths.OBJECTS, paths.REFERENCE, paths.PROMPTS)
     )
-    write_table(done.images, prepare.IMAGES, images)
+    write_table(done.images, prepare.IMAGE_SCHEMA, images)
     write_table(done.objects, objects.SCHEMA, found)
     write_table(done.reference, objects.REFERENCE_SCHEMA, reference)
     scans, items, truth = (read_table(path) for path in (images, found, reference))
@@ -47,7 +47,7 @@ def oracle_run(dataset: str) -> Path:
     )
     results = inference.predict(run, scans, read_table(derived), reference=truth)
     masks = Path(paths.MASKS.format(run="oracle", dataset=dataset, shard=0))
-    write_table(results.masks, inference.MASKS, masks)
+    write_table(results.masks, inference.MASK_SCHEMA, masks)
     return masks.parents[2]
 
 
@@ -113,7 +113,7 @@ def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
     scan = {"scan": "a", "images": [str(image)]}
     sizes = {f"size_{axis}": size for axis, size in zip("zyx", shape, strict=True)}
     images = Path(paths.IMAGES.format(dataset="T1", shard=0))
-    write_table([scan | sizes], prepare.IMAGES, images)
+    write_table([scan | sizes], prepare.IMAGE_SCHEMA, images)
     rows = [
         {"scan": "a", "object": name, "variant": variant, "deviation": deviation, "status": "ok"}
         | Mask.of(mask).to_row()
@@ -126,7 +126,7 @@ def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
         )
     ]
     masks = Path(paths.MASKS.format(run="r", dataset="T1", shard=0))
-    write_table(rows, inference.MASKS, masks)
+    write_table(rows, inference.MASK_SCHEMA, masks)
     (written,), left_out = export.export(masks.parents[2], "T1", tmp_path / "out")
     assert left_out == 0
     expected = np.zeros(shape, dtype=np.uint8)

@@ -18,10 +18,10 @@ from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.commands.stages import predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import read_json, write_json
-from benchmark.inference import MASKS, TIMES, Results, predict
+from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, Results, predict
 from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask
-from benchmark.prepare import IMAGES
+from benchmark.prepare import IMAGE_SCHEMA
 from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
 from benchmark.segmenting import segment_prompts
 from benchmark.sources import Status
@@ -433,7 +433,7 @@ def test_variants_share_what_was_loaded(shard: Any) -> None:
 def test_settings_that_are_not_the_protocols_stand_in_the_record_of_the_masks(
     shard: Any, tmp_path: Path
 ) -> None:
-    write_table(shard.images, IMAGES, tmp_path / "T1" / "0" / "images.parquet")
+    write_table(shard.images, IMAGE_SCHEMA, tmp_path / "T1" / "0" / "images.parquet")
     write_table(shard.prompts, SCHEMA, tmp_path / "prompts.parquet")
     for adapter, told in ((Departs, {"network": {"size": 96}}), (Good, {})):
         folder = tmp_path / adapter.__name__
@@ -643,8 +643,8 @@ def test_objects_that_fail_have_no_times(shard: Any) -> None:
 
 def test_the_rows_fit_their_tables(shard: Any, tmp_path: Path) -> None:
     got = predict(run_of(RaisesForOrgan, timed_objects=9), shard.images, shard.prompts)
-    write_table(got.masks, MASKS, tmp_path / "masks.parquet")
-    write_table(got.times, TIMES, tmp_path / "times.parquet")
+    write_table(got.masks, MASK_SCHEMA, tmp_path / "masks.parquet")
+    write_table(got.times, TIME_SCHEMA, tmp_path / "times.parquet")
 
 
 def test_a_shard_without_scans(shard: Any) -> None:

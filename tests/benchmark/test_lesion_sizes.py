@@ -58,12 +58,12 @@ def through(study: Study) -> None:
         write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
         at = {"dataset": entry.id, "shard": 0, "rules": study.prompt_rules.id, "run": run.id}
         got = prepare.prepare(entry, status, 0)
-        images = write(got.images, prepare.IMAGES, paths.IMAGES, **at)
+        images = write(got.images, prepare.IMAGE_SCHEMA, paths.IMAGES, **at)
         found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
         reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
         rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
         asked = write(rows, prompts.SCHEMA, paths.PROMPTS, **at)
-        write(inference.predict(run, images, asked).masks, inference.MASKS, paths.MASKS, **at)
+        write(inference.predict(run, images, asked).masks, inference.MASK_SCHEMA, paths.MASKS, **at)
 
 
 @pytest.fixture

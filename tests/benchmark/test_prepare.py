@@ -14,7 +14,7 @@ from benchmark import catalogue, objects, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.masks import Mask
-from benchmark.prepare import IMAGES
+from benchmark.prepare import IMAGE_SCHEMA
 from benchmark.sources import Status
 from tests.benchmark.published.quirks import pet, short
 from tests.benchmark.published.tree import Tree, grey, scene
@@ -286,9 +286,9 @@ def test_the_images_table_has_no_word_of_labels(
     about = {"dataset", "scan", "patient", "split", "part", "collection"}
     told = about | {"modality", "channels", "images"}
     grid = {"orientation", *(f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx")}
-    assert set(IMAGES.names) == told | grid
+    assert set(IMAGE_SCHEMA.names) == told | grid
     save_scan(tmp_path, "a")
     (image,) = prepare.prepare(entry(tmp_path), ready(tmp_path), 0).images
-    assert set(image) == set(IMAGES.names)
+    assert set(image) == set(IMAGE_SCHEMA.names)
     assert "label" not in repr({**image, "images": [Path(p).name for p in image["images"]]})
     assert not any("labels" in path for path in image["images"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark import metrics, scoring, stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction
-from benchmark.inference import MASKS, predict
+from benchmark.inference import MASK_SCHEMA, predict
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.scoring import METRIC_NAMES, Inputs, score
@@ -106,7 +106,7 @@ def scored(shard: Any, tmp_path: Any, labels: NDArray[np.uint8]) -> Make:
     def make(**changed: Any) -> Scored:
         run = run_of(**changed)
         path = tmp_path / "masks.parquet"
-        write_table(predict(run, shard.images, shard.prompts).masks, MASKS, path)
+        write_table(predict(run, shard.images, shard.prompts).masks, MASK_SCHEMA, path)
         tables = (shard.images, shard.objects, shard.reference, shard.prompts, read_table(path))
         z, y, x = labels.shape
         return Scored(run, Inputs(*tables), (z, y, x))

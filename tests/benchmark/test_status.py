@@ -65,7 +65,7 @@ def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) 
 
 
 def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
-    write_table([], prepare.IMAGES, Path(paths.IMAGES.format(**AT)))
+    write_table([], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**AT)))
     asked = [
         {"dataset": "T1", "kind": kind, "deviation": deviation}
         for kind, deviations in (("box3d", [0.0] * 5), ("mask2d", [0.0] * 5 + [-0.2, 0.2]))
@@ -76,7 +76,7 @@ def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     old = [{**row, "variant": "wide", "deviation": 0.2} for row in masks("ok")]
     answered = [*masks("ok", "ok", "failed"), *old]
     run = study.runs["box"].id
-    write_table(answered, inference.MASKS, Path(paths.MASKS.format(run=run, **AT)))
+    write_table(answered, inference.MASK_SCHEMA, Path(paths.MASKS.format(run=run, **AT)))
 
     assert done(study)["predict"] == (1, 4)
     box, slab = cells(study, Path())
@@ -97,11 +97,11 @@ def test_scans_that_were_set_aside_are_counted_by_dataset(study: Study) -> None:
     assert "scans set aside" not in summary(study, Path())
     lost = [{"dataset": "T1", "scan": scan} for scan in ("a", "b", None, "c")]
     kept = [{"dataset": "T1", "scan": scan} for scan in ("d", "e")]
-    write_table(lost[:3], prepare.FAILURES, Path(paths.SET_ASIDE.format(**AT)))
-    write_table(kept[:1], prepare.IMAGES, Path(paths.IMAGES.format(**AT)))
+    write_table(lost[:3], prepare.FAILURE_SCHEMA, Path(paths.SET_ASIDE.format(**AT)))
+    write_table(kept[:1], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**AT)))
     second = AT | {"shard": 1}
-    write_table(lost[3:], prepare.FAILURES, Path(paths.SET_ASIDE.format(**second)))
-    write_table(kept[1:], prepare.IMAGES, Path(paths.IMAGES.format(**second)))
+    write_table(lost[3:], prepare.FAILURE_SCHEMA, Path(paths.SET_ASIDE.format(**second)))
+    write_table(kept[1:], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**second)))
     assert set_aside(study, Path()) == {"T1": (3, 5)}
     assert ["T1", "3", "of", "5"] in [line.split() for line in summary(study, Path()).splitlines()]
 
@@ -142,7 +142,7 @@ def test_a_damaged_table_is_told_and_one_that_vanishes_is_not_there(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks = Path(paths.MASKS.format(run=study.runs["box"].id, **AT))
-    write_table([], inference.MASKS, masks)
+    write_table([], inference.MASK_SCHEMA, masks)
     masks.write_bytes(masks.read_bytes()[:-9])
     with pytest.raises(UserError, match=rf"rm {masks}"):
         summary(study, Path())

@@ -73,7 +73,7 @@ def score(run: Run, number: float, lost: Collection[tuple[str, str]] = ()) -> No
             times.append({**timed, "device": "cpu", "segment_s": number, "flops": 7})
         fields = {"run": run.id, "dataset": dataset, "shard": 0, "scoring": study().scoring.id}
         write_table(cells, scoring.SCHEMA, Path(paths.SCORES.format(**fields)))
-        write_table(times, inference.TIMES, Path(paths.TIMES.format(**fields)))
+        write_table(times, inference.TIME_SCHEMA, Path(paths.TIMES.format(**fields)))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def _through_files(found: prepare.Prepared, folder: Path) -> list[Any]:
 
     tables = []
     for name, rows, schema in (
-        ("images", found.images, prepare.IMAGES),
+        ("images", found.images, prepare.IMAGE_SCHEMA),
         ("objects", found.objects, objects.SCHEMA),
         ("reference", found.reference, objects.REFERENCE_SCHEMA),
     ):

@@ -18,7 +18,7 @@ from benchmark.files import write_json
 from benchmark.masks import Mask
 from benchmark.objects import REFERENCE_SCHEMA
 from benchmark.objects import SCHEMA as OBJECTS
-from benchmark.prepare import IMAGES
+from benchmark.prepare import IMAGE_SCHEMA
 from benchmark.prompts import SCHEMA, derive
 from benchmark.tables import write_table
 
@@ -267,7 +267,7 @@ def _pixels(root: Path, dataset: str, methods: list[str]) -> None:
             | {f"size_{a}": n for a, n in zip("zyx", SHAPE, strict=True)}
             | {f"spacing_{a}": n for a, n in zip("zyx", SPACING, strict=True)}
         )
-    write_table(images, IMAGES, root / "data" / dataset / "images.parquet" / "0.parquet")
+    write_table(images, IMAGE_SCHEMA, root / "data" / dataset / "images.parquet" / "0.parquet")
     folder = root / "data" / dataset / "reference.parquet"
     write_table(reference, REFERENCE_SCHEMA, folder / "0.parquet")
     write_table(prompts, SCHEMA, root / "results" / "prompts" / "abc" / dataset / "0.parquet")

@@ -183,7 +183,7 @@ def test_made_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
         rows = [row for case in cases.values() for row in getattr(case, name)]
         write_table(rows, schema, tmp_path / f"{name}.parquet")
     rows = [case.image for case in cases.values()]
-    write_table(rows, prepare.IMAGES, tmp_path / "images.parquet")
+    write_table(rows, prepare.IMAGE_SCHEMA, tmp_path / "images.parquet")
 
 
 def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:

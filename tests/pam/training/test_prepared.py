@@ -19,7 +19,7 @@ from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks
 
 SCHEMAS = {
-    "images": prepare.IMAGES,
+    "images": prepare.IMAGE_SCHEMA,
     "objects": objects.SCHEMA,
     "reference": objects.REFERENCE_SCHEMA,
 }
