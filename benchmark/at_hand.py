@@ -7,8 +7,8 @@ output records the state that the output was made with.
 
 from pathlib import Path
 
-from benchmark.adapter import find
 from benchmark.files import atomic
+from benchmark.method_registry import find
 from benchmark.specs import Fit, Run
 
 

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from benchmark import paths, stages
-from benchmark.adapter import Learner, find
+from benchmark.adapter import Learner
 from benchmark.analysis import MEMORY_PER_SIZE
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
+from benchmark.method_registry import find
 from benchmark.settings import Settings
 from benchmark.study import Method, Study
 

@@ -17,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark import boxes
-from benchmark.adapter import Learner, find
+from benchmark.adapter import Learner
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape
 from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask
+from benchmark.method_registry import find
 from benchmark.sources import Status
 from benchmark.specs import Fit
 from benchmark.splits import Split

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, prompts, volume
-from benchmark.adapter import Adapter, ReferenceAdapter, find
+from benchmark.adapter import Adapter, ReferenceAdapter
 from benchmark.digest import stable_hash
 from benchmark.errors import MachineError, UserError
 from benchmark.geometry import row_shape
@@ -24,6 +24,7 @@ from benchmark.machine.attempts import Attempts
 from benchmark.machine.progress import progress
 from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask
+from benchmark.method_registry import find
 from benchmark.prompts import Prompt
 from benchmark.segmenting import error_text, segment_prompts, validated_mask
 from benchmark.sources import Status

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from benchmark import stages
-from benchmark.adapter import Learner, find, slug
+from benchmark.adapter import Learner
 from benchmark.digest import digest
 from benchmark.kinds import Kind
+from benchmark.method_registry import find, slug
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings
 

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmark import catalogue
-from benchmark.adapter import Adapter, Learner, find
+from benchmark.adapter import Adapter, Learner
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
 from benchmark.kinds import Kind
+from benchmark.method_registry import find
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.settings import Settings, merged
 from benchmark.specs import PromptRules, Run, Scoring

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import paths
-from benchmark.adapter import Learner, find
+from benchmark.adapter import Learner
+from benchmark.method_registry import find
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Study

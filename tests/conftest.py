@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _path() -> Iterator[None]:
-    """Restore ``sys.path`` after each test, since `benchmark.adapter.find` extends it."""
+    """Restore ``sys.path`` after each test, since `benchmark.method_registry.find` extends it."""
     before = sys.path.copy()
     yield
     sys.path[:] = before

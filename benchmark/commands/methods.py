@@ -55,7 +55,7 @@ def check_adapter(
 @methods.command("list")
 def list_methods() -> None:
     """List the registered methods."""
-    from benchmark.adapter import available
+    from benchmark.method_registry import available
 
     for name, target in available().items():
         print(f"{name:20} {target}")
@@ -69,7 +69,7 @@ def show_method(name: str) -> None:
     """
     from dataclasses import asdict
 
-    from benchmark.adapter import find
+    from benchmark.method_registry import find
 
     cls = find(name)
     for key, value in asdict(cls.info).items():

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter, find
+from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter
 from benchmark.conformance import resources
 from benchmark.conformance.answers import Run, say
 from benchmark.conformance.cases import made_cases
@@ -24,6 +24,7 @@ from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
 from benchmark.kinds import KINDS, Kind
+from benchmark.method_registry import find
 
 _HEAVY = ("torch", "tensorflow", "jax")
 

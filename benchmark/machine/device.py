@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from benchmark.adapter import find
 from benchmark.machine.gpu_lease import lease, visible
+from benchmark.method_registry import find
 
 
 @contextmanager

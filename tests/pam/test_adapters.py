@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 import pam
 from benchmark import prompts as prompting
-from benchmark.adapter import find
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
 from benchmark.estimate import RATES, Rates
 from benchmark.machine import costs
 from benchmark.masks import Mask
+from benchmark.method_registry import find
 from benchmark.prompts import Mask2D, Prompt
 from benchmark.settings import load_yaml
 from benchmark.volume import Volume

@@ -15,8 +15,8 @@ import yaml
 
 from baselines.classical import FlowPropagation
 from benchmark import catalogue
-from benchmark.adapter import find
 from benchmark.analysis import thickness
+from benchmark.method_registry import find
 from benchmark.study import Study
 from benchmark.weights import registry as weights
 from pam.adapters import Pam

@@ -10,7 +10,8 @@ from pathlib import Path
 from snakemake.logging import logger
 
 from benchmark import paths, stages
-from benchmark.adapter import Learner, find
+from benchmark.adapter import Learner
+from benchmark.method_registry import find
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM

@@ -13,13 +13,14 @@ import pytest
 
 from baselines.controls import BoxFill
 from benchmark import objects, prepare
-from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction, available
+from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
 from benchmark.boxes import slices
 from benchmark.conformance.cases import made_cases
 from benchmark.conformance.checks import Finding, check
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
+from benchmark.method_registry import available
 from benchmark.prompts import Prompt
 from benchmark.study import Study
 from benchmark.tables import write_table
