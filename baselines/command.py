@@ -30,7 +30,7 @@ class Command(Adapter):
         summary="a program of another environment or a container, files in and out",
         prompts=("box2d", "mask2d", "box3d", "structure"),
         gpu=True,
-        elsewhere=True,
+        out_of_process=True,
         licence="that of the program",
         version=2,
     )
@@ -68,16 +68,16 @@ class Command(Adapter):
     options: Options
 
     @property
-    def needs(self) -> MethodInfo:
+    def resources(self) -> MethodInfo:
         """`info` with GPU, threads and memory from the options."""
         told = self.options
         return replace(self.info, gpu=told.gpu, threads=told.threads, memory_mb=told.memory_mb)
 
-    def at_hand(self) -> str:
+    def external_state(self) -> str:
         """Tell whether the program exists."""
         return "program" if process.program(self.options.command) else "no program"
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         """Ask for the program if it does not exist."""
         name = self.options.command[0]
         return None if process.program(self.options.command) else f"no program {name} here"

@@ -53,13 +53,13 @@ class External(Adapter):
 
     options: Options
 
-    def at_hand(self) -> str:
+    def external_state(self) -> str:
         """Return a fingerprint of the folder."""
         from benchmark.sources.folder import fingerprint
 
         return fingerprint(self._root)
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         """Ask for the folder if it does not exist."""
         if self._root.is_dir():
             return None

@@ -63,7 +63,7 @@ class MedSAM(Adapter):
         """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import medsam_network
 
-        self.network = medsam_network.load(self.required(weights)).to(device)
+        self.network = medsam_network.load(self.require_weights(weights)).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

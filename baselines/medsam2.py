@@ -61,7 +61,7 @@ class Sam2(Adapter):
         """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import medsam2_network
 
-        self.network = medsam2_network.load(self.required(weights), self.image).to(device)
+        self.network = medsam2_network.load(self.require_weights(weights), self.image).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

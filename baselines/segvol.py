@@ -52,7 +52,7 @@ class SegVol(Adapter):
         """Load the network onto ``device``; raises `UserError` for an unsuitable file."""
         from baselines import segvol_network
 
-        self.network = segvol_network.load(self.required(weights)).to(device)
+        self.network = segvol_network.load(self.require_weights(weights)).to(device)
         self.device = device
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:

@@ -22,13 +22,17 @@ class Template(Adapter):
 
     # ---- Blank 1: what is known about the method without running it -------------------------
     # `prompts`: the kinds it takes, of "box2d", "mask2d", "box3d" and "structure". Increase
-    # `version` whenever its results change, so that old results are not taken for new ones.
+    # `version` whenever its results change, so that old results are not taken for new ones. Add
+    # `gpu`, `threads` and `memory_mb` of a job, the `weights` entry that it needs, and the
+    # `licence` and `citation` of the code.
     info = MethodInfo(
         summary="(fill in: one line)", prompts=("box2d", "mask2d", "box3d"), version=1
     )
 
     class Options(Adapter.Options):
         """Options of the study file: typed fields with defaults, e.g. ``level: int = 1``."""
+
+    options: Options
 
     # ---- Blank 2: load the model, once per job ----------------------------------------------
     # `weights`: the file named in the study file, already fetched and verified, or None. `device`:

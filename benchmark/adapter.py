@@ -41,8 +41,8 @@ class MethodInfo:
     - ``gpu``: whether the method can use a GPU.
     - ``threads``, ``memory_mb``: CPU threads and memory (MiB) of a job. Reading a large CT takes
       over 1000 MiB.
-    - ``elsewhere``: the method computes in another process, whose memory cannot be measured from
-      here.
+    - ``out_of_process``: the method computes in another process, whose memory cannot be measured
+      from here.
     - ``licence``: licence and owner of the code that runs; weights have a licence of their own.
     - ``weights``: the entry to name if the method cannot run without weights; a study that names
       none is refused.
@@ -57,7 +57,7 @@ class MethodInfo:
     gpu: bool = False
     threads: int = 1
     memory_mb: int = 4000
-    elsewhere: bool = False
+    out_of_process: bool = False
     licence: str | None = None
     citation: str | None = None
     weights: str | None = None
@@ -102,20 +102,20 @@ class Adapter(ABC):
         return variant
 
     @property
-    def needs(self) -> MethodInfo:
+    def resources(self) -> MethodInfo:
         """`info`, with the ``gpu``, ``threads`` and ``memory_mb`` of a job under these options."""
         return self.info
 
-    def at_hand(self) -> str:
+    def external_state(self) -> str:
         """Return a short description of the state of what the method needs from outside the study.
 
         No digest covers this state. When the text changes, predictions are made again, except while
-        `missing` gives a reason: then existing predictions are kept. Both methods must be fast,
-        because they are called whenever the workflow is read.
+        `missing_requirement` gives a reason: then existing predictions are kept. Both methods must
+        be fast, because they are called whenever the workflow is read.
         """
         return ""
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         """Return what the user must provide before the method can run; None if nothing.
 
         Until then the method is skipped.
@@ -129,17 +129,18 @@ class Adapter(ABC):
         folder; None without an entry. ``device``: ``cpu`` or ``cuda``.
         """
 
-    def required(self, weights: Path | None) -> Path:
-        """Return ``weights`` as passed to `load`; raise `UserError` if it is None."""
+    def require_weights(self, weights: Path | None, hint: str = "") -> Path:
+        """Return ``weights`` as passed to `load`; raise `UserError` if it is None.
+
+        ``hint``: what to do then; by default, to name the weights of `info` in the study file.
+        """
         if weights is None:
-            raise UserError(
-                f"{type(self).__name__} needs weights: set `weights: {self.info.weights}` in the "
-                "study file."
-            )
+            hint = hint or f"set `weights: {self.info.weights}` in the study file."
+            raise UserError(f"{type(self).__name__} needs weights: {hint}")
         return weights
 
     @property
-    def departures(self) -> dict[str, Any]:
+    def protocol_overrides(self) -> dict[str, Any]:
         """Settings in effect after `load` that differ from the protocol's, for the report.
 
         Settings stored with the weights override the protocol without appearing in the options. The
@@ -163,15 +164,15 @@ class Learner(Adapter):
     `plan` and `fit` run once per model; `load` then receives their folder in place of weights. Only
     scans that were held back are predicted; see `benchmark.fitting`.
 
-    - ``speed_options``: names of options that change only the speed of `fit`. They are in no
+    - ``runtime_options``: names of options that change only the speed of `fit`. They are in no
       digest, so that a training continues when they change.
-    - ``asked_options``: names of options that change predictions (or only the location of the
+    - ``inference_options``: names of options that change predictions (or only the location of the
       method's program) but not what `fit` makes. They are in the digest of a run but not in that of
       its models.
     """
 
-    speed_options: ClassVar[frozenset[str]] = frozenset()
-    asked_options: ClassVar[frozenset[str]] = frozenset()
+    runtime_options: ClassVar[frozenset[str]] = frozenset()
+    inference_options: ClassVar[frozenset[str]] = frozenset()
 
     class Options(Adapter.Options):
         """Options of every `Learner`.

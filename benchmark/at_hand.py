@@ -21,11 +21,11 @@ def noted(output: Path) -> str | None:
 def note(of: Run | Fit, output: Path) -> None:
     """Note the current state beside ``output``; delete the note if something is missing."""
     adapter = find(of.adapter)(of.options | of.speed)
-    if adapter.missing() is not None:
+    if adapter.missing_requirement() is not None:
         _note(output).unlink(missing_ok=True)
         return
     with atomic(_note(output)) as temporary:
-        temporary.write_text(adapter.at_hand(), encoding="utf-8")
+        temporary.write_text(adapter.external_state(), encoding="utf-8")
 
 
 def _note(output: Path) -> Path:

@@ -190,7 +190,7 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
 
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
-    info = study.methods[name].adapter_class(run.options).needs
+    info = study.methods[name].adapter_class(run.options).resources
     records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
     loaded = (record for record in records if record.get("departures"))
     return {

@@ -121,7 +121,7 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     ready, manual or failed, and why.
     """
     learner = _learner(settings)
-    if reason := learner.missing():
+    if reason := learner.missing_requirement():
         return _status(folder, learner, "manual", reason)
     held_back = {patient for source in sources for patient in source.held_back()}
     found = [case for source in sources for case in source.cases()]
@@ -206,5 +206,5 @@ def _learner(settings: Fit) -> Learner:
 
 
 def _status(folder: Path, learner: Learner, state: Any, reason: str | None) -> Status:
-    work, found = str(folder / "work"), learner.at_hand()
+    work, found = str(folder / "work"), learner.external_state()
     return Status(state=state, root=work, fingerprint=found, reason=reason)

@@ -82,7 +82,7 @@ class Task:
 
 @dataclass
 class Results:
-    """Rows of the tables, and `Adapter.departures` if the method was loaded.
+    """Rows of the tables, and `Adapter.protocol_overrides` if the method was loaded.
 
     ``masks`` are rows of `MASK_SCHEMA`, ``times`` of `TIME_SCHEMA`.
     """
@@ -130,7 +130,7 @@ def predict(
         )
         return results
     adapter = find(run.adapter)(run.options)
-    if reason := adapter.missing():
+    if reason := adapter.missing_requirement():
         results.masks += _unanswered_rows(run, mine, "skipped", reason)
         return results
     start = perf_counter()
@@ -164,7 +164,7 @@ def _load(
     try:
         with attempts.at(_LOADING):
             adapter.load(weights, device)
-            results.departures = adapter.departures
+            results.departures = adapter.protocol_overrides
     except RAISED as error:
         stop_at_trouble(error, loading=True)
         return error_text(error)
@@ -305,6 +305,6 @@ class _ScanJob:
         return {
             "parameters": parameters,
             "flops": flops,
-            "peak_memory_mb": None if variant.info.elsewhere else costs.peak_memory_mb(),
+            "peak_memory_mb": None if variant.info.out_of_process else costs.peak_memory_mb(),
             "peak_gpu_mb": costs.peak_gpu_mb(device),
         }

@@ -20,8 +20,8 @@ class Fit(Settings):
     """What a trained model depends on besides its training cases: its ``settings.json``.
 
     ``speed`` is not part of the file: it holds the options that do not affect the model
-    (``speed_options`` and ``asked_options`` of `benchmark.adapter.Learner`). Runs that differ only
-    in how they predict share their models.
+    (``runtime_options`` and ``inference_options`` of `benchmark.adapter.Learner`). Runs that differ
+    only in how they predict share their models.
     """
 
     stage: int = stages.FIT
@@ -43,7 +43,7 @@ class Fit(Settings):
 class Run(Settings):
     """What predictions depend on: the ``settings.json`` of a run.
 
-    ``speed`` is not part of the file: it holds the `benchmark.adapter.Learner.speed_options`.
+    ``speed`` is not part of the file: it holds the `benchmark.adapter.Learner.runtime_options`.
     """
 
     stage: int = stages.PREDICT
@@ -68,15 +68,15 @@ class Run(Settings):
     def fit(self) -> Fit:
         """What the models of this run depend on, if its method learns."""
         cls = find(self.adapter)
-        asked = cls.asked_options if issubclass(cls, Learner) else frozenset()
+        inference = cls.inference_options if issubclass(cls, Learner) else frozenset()
         return Fit(
             adapter=self.adapter,
             version=self.version,
             weights=self.weights,
             weights_sha256=self.weights_sha256,
-            options={name: value for name, value in self.options.items() if name not in asked},
+            options={name: value for name, value in self.options.items() if name not in inference},
             seed=self.seed,
-            speed=self.speed | {k: v for k, v in self.options.items() if k in asked},
+            speed=self.speed | {k: v for k, v in self.options.items() if k in inference},
         )
 
     def variants_at(self, deviation: float) -> tuple[str, ...]:

@@ -301,7 +301,7 @@ class Study(Settings):
         options = dict(method.options)
         if "protocol" in cls.Options.model_fields:
             options.setdefault("protocol", self.protocol)
-        speed = cls.speed_options if issubclass(cls, Learner) else frozenset()
+        runtime = cls.runtime_options if issubclass(cls, Learner) else frozenset()
         entry = weights.load(method.weights) if method.weights else None
         return Run(
             adapter=method.adapter,
@@ -310,7 +310,7 @@ class Study(Settings):
             prompts=self.prompt_rules.id,
             weights=method.weights,
             weights_sha256=entry.sha256 if entry else None,
-            options={name: value for name, value in options.items() if name not in speed},
+            options={name: value for name, value in options.items() if name not in runtime},
             # merged as in `Adapter.with_options`, so that the digest covers what runs
             variants={
                 name: {key: merged(options.get(key), value) for key, value in variant.items()}
@@ -318,5 +318,5 @@ class Study(Settings):
             },
             timed_objects=self.budgets.timed_objects,
             seed=self.seed,
-            speed={name: value for name, value in options.items() if name in speed},
+            speed={name: value for name, value in options.items() if name in runtime},
         )

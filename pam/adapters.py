@@ -65,15 +65,15 @@ class Pam(Adapter):
         from pam import files
         from pam.network import Box2Mask, PropMask
 
-        if weights is None:
-            raise UserError(
-                "PAM needs weights: say weights: pam-small in the study file for those that ship "
-                "with the project, or weights: pam-released for those of its authors."
-            )
+        folder = self.require_weights(
+            weights,
+            "say weights: pam-small in the study file for those that ship with the project, or "
+            "weights: pam-released for those of its authors.",
+        )
         self.device = device
-        self.network: PropMask = files.read(weights, PropMask).to(device)
+        self.network: PropMask = files.read(folder, PropMask).to(device)
         if self.needs_boxes:
-            self.box_network: Box2Mask = files.read(weights, Box2Mask).to(device)
+            self.box_network: Box2Mask = files.read(folder, Box2Mask).to(device)
 
     @property
     def batch(self) -> int:
@@ -87,7 +87,7 @@ class Pam(Adapter):
         return fitting(self.options.propagating(config.inference), config.multiple)
 
     @property
-    def departures(self) -> dict[str, Any]:
+    def protocol_overrides(self) -> dict[str, Any]:
         """Switches in force, set by the weights or the options, that differ from the preset."""
         options = self.options
         switches = options.propagating(self.network.config.inference)

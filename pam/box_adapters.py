@@ -52,12 +52,12 @@ class _PamBox(Pam):
         return fitting(self.options.converting(config.inference), config.multiple)
 
     @property
-    def departures(self) -> dict[str, Any]:
+    def protocol_overrides(self) -> dict[str, Any]:
         """Departures of the propagation, and those of Box2Mask."""
         options = self.options
         switches = options.converting(self.box_network.config.inference)
         found = differing(switches, box_presets.preset(options.protocol))
-        return super().departures | ({"box2mask": found} if found else {})
+        return super().protocol_overrides | ({"box2mask": found} if found else {})
 
     def _mask(
         self, scan: "Scan", index: int, rectangle: "Rectangle", settings: Conversion

@@ -70,8 +70,8 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             return value
 
     options: Options
-    speed_options = frozenset({"workers"})
-    asked_options = frozenset({"batch", "objects", "precision"})
+    runtime_options = frozenset({"workers"})
+    inference_options = frozenset({"batch", "objects", "precision"})
 
     @property
     def gpus(self) -> int:

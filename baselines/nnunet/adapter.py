@@ -57,7 +57,7 @@ class NnUNet(Learner):
         gpu=True,
         threads=4,
         memory_mb=32000,
-        elsewhere=True,
+        out_of_process=True,
         licence="Apache-2.0 (github.com/MIC-DKFZ/nnUNet)",
         citation="doi:10.1038/s41592-020-01008-z",
     )
@@ -86,7 +86,7 @@ class NnUNet(Learner):
         python: str | None = None
 
     options: Options
-    asked_options = frozenset({"mirroring", "python"})
+    inference_options = frozenset({"mirroring", "python"})
 
     @property
     def _python(self) -> Path:
@@ -98,11 +98,11 @@ class NnUNet(Learner):
         """Threads for augmentation in a training on a GPU: 32 cores keep four GPUs busy."""
         return 8
 
-    def at_hand(self) -> str:
+    def external_state(self) -> str:
         """Tell whether the environment exists."""
         return "environment" if self._python.is_file() else "no environment"
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         """Ask for the environment if it does not exist."""
         if self._python.is_file():
             return None
@@ -143,10 +143,9 @@ class NnUNet(Learner):
 
     def load(self, weights: Path | None, device: str) -> None:
         """Start the program that predicts; ``weights``: the folder of the training."""
-        if weights is None:
-            raise UserError("nnU-Net needs the folder of a training, made by plan and train.")
+        folder = self.require_weights(weights, "the folder of a training, made by plan and train.")
         self.device = device
-        command = self._command("serve", weights, device)
+        command = self._command("serve", folder, device)
         self.server = process.Server(command)
         self.server.start()
 

@@ -83,7 +83,7 @@ def findings(
         yield Finding("prompts", False, say(takes, ", ".join(kinds), "ask for one of them"))
         return
     adapter = cls(options)
-    if reason := adapter.missing():
+    if reason := adapter.missing_requirement():
         yield Finding("at hand", False, reason)
         return
     with tempfile.TemporaryDirectory(prefix="pambench-") as folder:

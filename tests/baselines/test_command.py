@@ -345,7 +345,7 @@ def test_commands_that_cannot_work_are_refused(options: dict[str, Any], message:
 
 
 def test_a_program_that_is_not_here_is_asked_for() -> None:
-    assert Command({"command": "no-such-program {folder}"}).missing() == (
+    assert Command({"command": "no-such-program {folder}"}).missing_requirement() == (
         "no program no-such-program here"
     )
     with pytest.raises(process.ProcessError, match="cannot be started"):
@@ -364,8 +364,8 @@ def test_the_program_of_the_page_conforms(tmp_path: Path) -> None:
 
 
 def test_a_job_is_given_what_the_options_tell() -> None:
-    needs = Command({"command": "run {folder}"}).needs
-    assert (needs.gpu, needs.threads, needs.memory_mb) == (True, 1, 8000)
+    resources = Command({"command": "run {folder}"}).resources
+    assert (resources.gpu, resources.threads, resources.memory_mb) == (True, 1, 8000)
     told = {"command": "run {folder}", "gpu": False, "threads": 3, "memory_mb": 500}
-    needs = Command(told).needs
-    assert (needs.gpu, needs.threads, needs.memory_mb) == (False, 3, 500)
+    resources = Command(told).resources
+    assert (resources.gpu, resources.threads, resources.memory_mb) == (False, 3, 500)

@@ -161,11 +161,11 @@ def test_the_pattern_names_the_scan() -> None:
 
 def test_what_is_at_hand_follows_the_folder(truth: NDArray[np.uint8], tmp_path: Path) -> None:
     method = External({"files": str(tmp_path / "made" / "{dataset}" / "{scan}")})
-    assert f"no folder {tmp_path / 'made'}" in str(method.missing())
-    before = method.at_hand()
+    assert f"no folder {tmp_path / 'made'}" in str(method.missing_requirement())
+    before = method.external_state()
     volume.write(truth, (1.0, 1.0, 1.0), tmp_path / "made" / "D" / "a.nii.gz")
-    assert method.missing() is None
-    assert method.at_hand() != before
+    assert method.missing_requirement() is None
+    assert method.external_state() != before
 
 
 def run_of(**options: Any) -> Run:

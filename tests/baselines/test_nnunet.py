@@ -63,11 +63,11 @@ def nowhere(tmp_path: Path, said: str = "pass") -> NnUNet:
 
 def test_its_environment_is_asked_for(tmp_path: Path) -> None:
     method = NnUNet({"python": str(tmp_path / "python")})
-    assert "make it with: make nnunet" in str(method.missing())
-    before = method.at_hand()
+    assert "make it with: make nnunet" in str(method.missing_requirement())
+    before = method.external_state()
     (tmp_path / "python").touch()
-    assert method.missing() is None
-    assert method.at_hand() != before
+    assert method.missing_requirement() is None
+    assert method.external_state() != before
 
 
 @pytest.mark.parametrize("channels", [(), ("T1", "T2")])

@@ -34,7 +34,7 @@ class Mean(Learner):
 
     options: Options
 
-    def missing(self) -> str | None:
+    def missing_requirement(self) -> str | None:
         return "no such environment" if self.options.absent else None
 
     def plan(self, cases: Sequence[Case], structures: Sequence[str], workdir: Path) -> None:

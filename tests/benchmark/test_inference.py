@@ -67,7 +67,7 @@ def filled(prompt: Prompt) -> NDArray[np.bool_]:
 
 
 class Elsewhere(Good):
-    info = replace(INFO, elsewhere=True)
+    info = replace(INFO, out_of_process=True)
 
 
 class RaisesForOrgan(Good):
@@ -119,7 +119,7 @@ class Departs(Good):
         self.size = 96
 
     @property
-    def departures(self) -> dict[str, Any]:
+    def protocol_overrides(self) -> dict[str, Any]:
         return {"network": {"size": self.size}}
 
 

@@ -187,16 +187,16 @@ def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it
 def test_what_is_not_the_protocols_is_told(folder: Path) -> None:
     """Of weights and options alike; an option that says what the preset does is none of it."""
     options = {"protocol": "released", "propagation": {"thickness": 45, "max_slices": 10}}
-    assert loaded("pam-2dmask", folder, options).departures == {
+    assert loaded("pam-2dmask", folder, options).protocol_overrides == {
         "propagation": {"size": 32, "thickness": 45.0}
     }
     options |= {"box2mask": {"lower": [5, 10], "size": 224}}
-    assert loaded("pam-2dbox", folder, options).departures == {
+    assert loaded("pam-2dbox", folder, options).protocol_overrides == {
         "propagation": {"size": 32, "thickness": 45.0},
         "box2mask": {"lower": [5.0, 10.0]},
     }
     preset = {"propagation": {"size": 224}, "box2mask": {"size": 224}}
-    assert loaded("pam-3dbox", folder, preset).departures == {}
+    assert loaded("pam-3dbox", folder, preset).protocol_overrides == {}
 
 
 def test_a_box_in_space_is_not_taken_for_tight_on_a_slice(folder: Path) -> None:

@@ -55,7 +55,7 @@ class Learnt(Learner):
     """Learns how bright a structure is."""
 
     info = MethodInfo(summary="learnt", prompts=("structure",))
-    asked_options = frozenset({"margin"})
+    inference_options = frozenset({"margin"})
 
     class Options(Learner.Options):
         margin: int = 0

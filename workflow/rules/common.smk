@@ -36,7 +36,7 @@ TRAINED = {trained.run.id: trained for trained in STUDY.trained}
 METHOD_RUNS = {run.id: run for run in STUDY.runs.values()}
 RUNS = METHOD_RUNS | {name: trained.run for name, trained in TRAINED.items()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
-METHODS = {run: adapter(RUNS[run].options).needs for run, adapter in ADAPTERS.items()}
+METHODS = {run: adapter(RUNS[run].options).resources for run, adapter in ADAPTERS.items()}
 LEARNERS = {
     run: adapter(RUNS[run].options | RUNS[run].speed)
     for run, adapter in ADAPTERS.items()
@@ -176,7 +176,7 @@ def fingerprint_of_weights(wildcards):
 @functools.cache
 def outside(of):
     adapter = FITTED[of] if of in FITTED else ADAPTERS[of](RUNS[of].options)
-    return adapter.missing(), adapter.at_hand()
+    return adapter.missing_requirement(), adapter.external_state()
 
 
 # If something is missing now, keep the results that were made with it.
