@@ -170,7 +170,7 @@ def fit(
     return _status(folder, learner, "ready", None)
 
 
-def model(trained: Status, path: Path) -> Path | None:
+def model_folder(trained: Status, path: Path) -> Path | None:
     """Return the folder of a model; None if it was not trained.
 
     ``path``: file of the status, which the message names. Raises `UserError` if the folder is gone.

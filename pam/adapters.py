@@ -49,21 +49,21 @@ class Pam(Adapter):
         objects: int = Field(default=8, ge=1)
         precision: Precision = "float32"
 
-        def propagating(self, trained: Mapping[str, Any]) -> Propagation:
-            """Merge preset, switches of the weights (``trained``) and the user's; the last wins."""
-            return presets.preset(self.protocol, {**trained, **self.propagation})
+        def propagation_settings(self, weights_settings: Mapping[str, Any]) -> Propagation:
+            """Merge preset, ``weights_settings`` and the user's switches; the last wins."""
+            return presets.preset(self.protocol, {**weights_settings, **self.propagation})
 
         @model_validator(mode="after")
         def _switches_exist(self) -> "Pam.Options":
-            self.propagating({})
+            self.propagation_settings({})
             return self
 
     options: Options
 
     def load(self, weights: Path | None, device: str) -> None:
         """Load the networks onto ``device``; raises `UserError` if weights are missing or unfit."""
-        from pam import files
         from pam.network import Box2Mask, PropMask
+        from pam.weight_files import read_network
 
         folder = self.require_weights(
             weights,
@@ -71,9 +71,9 @@ class Pam(Adapter):
             "weights: pam-released for those of its authors.",
         )
         self.device = device
-        self.network: PropMask = files.read(folder, PropMask).to(device)
+        self.network: PropMask = read_network(folder, PropMask).to(device)
         if self.needs_boxes:
-            self.box_network: Box2Mask = files.read(folder, Box2Mask).to(device)
+            self.box_network: Box2Mask = read_network(folder, Box2Mask).to(device)
 
     @property
     def batch(self) -> int:
@@ -84,14 +84,16 @@ class Pam(Adapter):
     def propagation(self) -> Propagation:
         """The propagation switches in force; raises `UserError` for an unsuitable ``size``."""
         config = self.network.config
-        return fitting(self.options.propagating(config.inference), config.multiple)
+        return require_valid_size(
+            self.options.propagation_settings(config.inference), config.multiple
+        )
 
     @property
     def protocol_overrides(self) -> dict[str, Any]:
         """Switches in force, set by the weights or the options, that differ from the preset."""
         options = self.options
-        switches = options.propagating(self.network.config.inference)
-        found = differing(switches, presets.preset(options.protocol))
+        switches = options.propagation_settings(self.network.config.inference)
+        found = overrides(switches, presets.preset(options.protocol))
         return {"propagation": found} if found else {}
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
@@ -109,9 +111,9 @@ class Pam(Adapter):
                 except UserError as error:
                     yield from (Prediction(failure=str(error)) for _ in part)
                 else:
-                    yield from self._together(scans[axis], axis, part)
+                    yield from self._segment_batch(scans[axis], axis, part)
 
-    def _together(
+    def _segment_batch(
         self, scan: "Scan", axis: int, prompts: Sequence["Prompt"]
     ) -> Iterator[Prediction]:
         answers: list[list[State] | UserError] = []
@@ -120,16 +122,16 @@ class Pam(Adapter):
                 answers.append(self._states(scan, axis, prompt))
             except UserError as error:
                 answers.append(error)
-        self._carry([a for a in answers if not isinstance(a, UserError)])
-        again = [[] if isinstance(a, UserError) else self._again(a) for a in answers]
-        self._carry(again)
+        self._propagate([a for a in answers if not isinstance(a, UserError)])
+        again = [[] if isinstance(a, UserError) else self._restarts(a) for a in answers]
+        self._propagate(again)
         for answer, more in zip(answers, again, strict=True):
             if isinstance(answer, UserError):
                 yield Prediction(failure=str(answer))
             else:
                 yield Prediction(np.moveaxis(self._merged(more or answer), 0, axis))
 
-    def _carry(self, answers: "Sequence[Sequence[State]]") -> None:
+    def _propagate(self, answers: "Sequence[Sequence[State]]") -> None:
         """Propagate all states to their end, in one batch."""
         from pam.propagation import carry
 
@@ -151,7 +153,7 @@ class Pam(Adapter):
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
         """Return the initial states of a prompt; raises `UserError` if it cannot be propagated."""
 
-    def _again(self, states: "Sequence[State]") -> "list[State]":
+    def _restarts(self, states: "Sequence[State]") -> "list[State]":
         """Return new states that replace the finished ``states``; none by default."""
         return []
 
@@ -186,7 +188,7 @@ class Pam2DMask(Pam):
         return [State(scan, prompt.slice, prompt.plane, self.propagation)]
 
 
-def fitting(settings: S, multiple: int) -> S:
+def require_valid_size(settings: S, multiple: int) -> S:
     """Return ``settings`` if their image size suits the network; raise `UserError` otherwise."""
     if settings.size % multiple or settings.size < 2 * multiple:
         raise UserError(
@@ -196,7 +198,7 @@ def fitting(settings: S, multiple: int) -> S:
     return settings
 
 
-def differing(settings: S, preset: S) -> dict[str, Any]:
+def overrides(settings: S, preset: S) -> dict[str, Any]:
     """Return the switches of ``settings`` that differ from ``preset``, as JSON values."""
     usual = preset.model_dump(mode="json")
     return {k: v for k, v in settings.model_dump(mode="json").items() if v != usual[k]}

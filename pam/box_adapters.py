@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from pam import box_presets
-from pam.adapters import PAPER, Pam, differing, fitting
+from pam.adapters import PAPER, Pam, overrides, require_valid_size
 from pam.box_presets import Conversion
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class _PamBox(Pam):
 
         box2mask: Mapping[str, Any] = {}
 
-        def converting(self, trained: Mapping[str, Any]) -> Conversion:
-            """Merge preset, switches of the weights (``trained``) and the user's; the last wins."""
-            return box_presets.preset(self.protocol, {**trained, **self.box2mask})
+        def box2mask_settings(self, weights_settings: Mapping[str, Any]) -> Conversion:
+            """Merge preset, ``weights_settings`` and the user's switches; the last wins."""
+            return box_presets.preset(self.protocol, {**weights_settings, **self.box2mask})
 
         @model_validator(mode="after")
         def _box_switches_exist(self) -> "_PamBox.Options":
-            self.converting({})
+            self.box2mask_settings({})
             return self
 
     options: Options
@@ -49,14 +49,14 @@ class _PamBox(Pam):
     def conversion(self) -> Conversion:
         """The switches of Box2Mask in force."""
         config = self.box_network.config
-        return fitting(self.options.converting(config.inference), config.multiple)
+        return require_valid_size(self.options.box2mask_settings(config.inference), config.multiple)
 
     @property
     def protocol_overrides(self) -> dict[str, Any]:
         """Departures of the propagation, and those of Box2Mask."""
         options = self.options
-        switches = options.converting(self.box_network.config.inference)
-        found = differing(switches, box_presets.preset(options.protocol))
+        switches = options.box2mask_settings(self.box_network.config.inference)
+        found = overrides(switches, box_presets.preset(options.protocol))
         return super().protocol_overrides | ({"box2mask": found} if found else {})
 
     def _mask(
@@ -169,7 +169,7 @@ class Pam3DBox(_PamBox):
             raise failures[0]
         return states
 
-    def _again(self, states: "Sequence[State]") -> "list[State]":
+    def _restarts(self, states: "Sequence[State]") -> "list[State]":
         from pam.rounds import State
 
         again = self.options.again

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings
-from pam.windows import Normalisation
+from pam.presets import Normalisation
 
 Percentile = Annotated[float, Field(ge=0, le=100)]
 

@@ -110,7 +110,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
             content["network"] = {**network, "inference": inference}
             seen = {"size": Propagation().size, **inference}
             asked = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
-        asked["resampling"] = self.options.propagating(inference).resampling
+        asked["resampling"] = self.options.propagation_settings(inference).resampling
         content["tasks"] = {**content.get("tasks", {}), **asked, **own}
         return recipes.read(content, _ORIGIN)
 
@@ -124,12 +124,12 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
     def fit(self, workdir: Path, device: str | None, start: Path | None) -> None:
         """Train, resuming from the checkpoint unless that started from other weights."""
-        from pam import files
         from pam.network import PropMask
         from pam.training.loop import CHECKPOINT, train
         from pam.training.state import began, fingerprint
+        from pam.weight_files import read_network
 
-        network = files.read(start, PropMask) if start else None
+        network = read_network(start, PropMask) if start else None
         checkpoint = workdir / CHECKPOINT
         with suppress(FileNotFoundError):  # another process of this training may delete it
             if began(checkpoint) != (fingerprint(network) if network else None):

@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import Settings
-from pam.windows import Normalisation
+
+Normalisation = Literal["dynamic", "soft-tissue", "lung", "bone", "brain"]
+"""``dynamic``, the paper's window, or a fixed one: a name of `benchmark.windows.CLINICAL`."""
 
 
 class Propagation(Settings):

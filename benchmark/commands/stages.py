@@ -56,7 +56,7 @@ def _trained_model(path: Path) -> "tuple[Status, Path | None]":
     from benchmark.sources import Status
 
     status = Status.load(path)
-    return status, fitting.model(status, path)
+    return status, fitting.model_folder(status, path)
 
 
 @stage("settings")

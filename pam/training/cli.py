@@ -47,14 +47,14 @@ def train(
 
     On several GPUs run it under torchrun.
     """
-    from pam import files
     from pam.network import Box2Mask, Network, PropMask
     from pam.training import own
     from pam.training import recipe as recipes
-    from pam.training.loop import chosen
+    from pam.training.loop import resolve_device
     from pam.training.loop import train as run
+    from pam.weight_files import read_network
 
-    chosen(device)
+    resolve_device(device)
     if everything and dataset is None:
         raise UserError(
             "--all is about the cases of a --dataset, and none is named. A recipe learns from all "
@@ -83,7 +83,7 @@ def train(
     if start is not None:
         path, _ = own.found(start)
         box = content.kind == "box2mask"
-        network = files.read(path, Box2Mask) if box else files.read(path, PropMask)
+        network = read_network(path, Box2Mask) if box else read_network(path, PropMask)
     require_writable(output)
     print(run(content, output, resume=resume, start=network, device=device, workers=workers))
 
@@ -115,22 +115,24 @@ def holdout(
     from benchmark.settings import parse_yaml
     from benchmark.tables import write_csv
     from pam import box_presets, checkpoints, presets
-    from pam.adapters import fitting
+    from pam.adapters import require_valid_size
     from pam.network import PropMask
     from pam.training.holdout import examples, score, score_boxes, summary
-    from pam.training.loop import chosen
+    from pam.training.loop import resolve_device
 
-    where = chosen(device)
+    where = resolve_device(device)
     network = checkpoints.load(weights).to(where)
     given = parse_yaml(switches, "--switches")
     if not isinstance(given, dict):
         raise UserError(f"Switches are names with values, as '{{thickness: 30}}'; got {given!r}.")
     single = {**network.config.inference, **given}
     if isinstance(network, PropMask):
-        settings = fitting(presets.preset("rigorous", single), network.config.multiple)
+        settings = require_valid_size(presets.preset("rigorous", single), network.config.multiple)
         rows = score(network, settings, examples(cases, visible), where)
     else:
-        conversion = fitting(box_presets.preset("rigorous", single), network.config.multiple)
+        conversion = require_valid_size(
+            box_presets.preset("rigorous", single), network.config.multiple
+        )
         rows = score_boxes(network, conversion, examples(cases, visible), where)
     if output is not None:
         write_csv(pd.DataFrame(rows), output)

@@ -55,7 +55,7 @@ def train(
     ``start``, and as `State.load`, `Prepared.check` and `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    device = chosen(device)
+    device = resolve_device(device)
     if recipe.data.kind == "prepared":
         recipe.data.check()  # here, since errors of worker processes come with a traceback
     if recipe.compiled:
@@ -237,7 +237,7 @@ def _scaled(grey: Tensor) -> Tensor:
     return (grey.float() - 127.5) / 127.5
 
 
-def chosen(device: str | None) -> str:
+def resolve_device(device: str | None) -> str:
     """Return the torch device for ``cpu``, ``cuda`` or None (a GPU if there is one).
 
     Raises `UserError` for a GPU that does not exist, and for any other name.

@@ -151,11 +151,12 @@ def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
 
 def _box2mask(start: Path, out: Path) -> list[Path]:
     """Copy the Box2Mask beside the weights ``start``, if any, to ``out``; returns its path."""
-    from pam import checkpoints, files
+    from pam import checkpoints
     from pam.network import Box2Mask
+    from pam.weight_files import read_network
 
     try:
-        network = files.read(start if start.is_dir() else start.parent, Box2Mask)
+        network = read_network(start if start.is_dir() else start.parent, Box2Mask)
     except UserError:
         return []
     checkpoints.save(network, out / "box2mask.safetensors")

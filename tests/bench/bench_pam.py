@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from benchmark import phantoms
 from benchmark.machine.precision import Precision
-from pam import checkpoints, files
+from pam import checkpoints
 from pam.network import PropMask
 from pam.preprocess import Scan
 from pam.presets import PRESETS, preset
 from pam.propagation import propagate
+from pam.weight_files import read_network
 from tests.bench import pam_yardstick
 from tests.bench.memory import peak_mib
 from tests.pam.conftest import GOLDEN, filled, read_inventory
@@ -132,7 +133,7 @@ def measure(flow: str, threads: int) -> Cost:
 
 def on_phantoms(weights: Path) -> dict[str, float]:
     """Return the mean DSC of two presets over all objects of a few phantoms."""
-    network = files.read(weights, PropMask)
+    network = read_network(weights, PropMask)
     found: dict[str, list[float]] = {"released": [], "rigorous": []}
     for recipe in PHANTOMS:
         _, patient = phantoms.make(recipe, 1, 0)

@@ -289,7 +289,7 @@ def test_boxes_in_space_take_the_memory_of_boxes(folder: Path) -> None:
     asked = 4 * prompts(inside, "box3d")
     adapter = loaded("pam-3dbox", folder, {"box2mask": {"by": "full-box"}})
     carried: list[int] = []
-    whole = adapter._carry
+    whole = adapter._propagate
 
     def noted(answers: Sequence[Sequence[State]]) -> None:
         whole(answers)
@@ -297,7 +297,7 @@ def test_boxes_in_space_take_the_memory_of_boxes(folder: Path) -> None:
             assert state.shares is not None
             carried.append(state.votes.nbytes + state.shares.nbytes)
 
-    adapter._carry = noted
+    adapter._propagate = noted
     assert all(answer.mask.any() for answer in adapter.segment(volume, asked))
     assert len(carried) > 4 * 4  # so many start, and then some more
     assert max(carried) <= inside.sum() * (2 + 4)
@@ -384,7 +384,7 @@ def test_a_slice_of_one_intensity_does_not_start_again(folder: Path) -> None:
     for index in (7, 12):  # as wide there as the box in space
         state.add(index, inside[index], inside[index].astype(np.float32))
     assert {7, 12} < set(fullest(adapter._merged([state]), 9))
-    assert not {7, 12} & {other.index for other in adapter._again([state])}
+    assert not {7, 12} & {other.index for other in adapter._restarts([state])}
 
 
 def test_the_fullest_slices_are_those_whose_box_is_largest() -> None:

@@ -149,7 +149,7 @@ def test_masks_are_resampled_as_for_the_general_model(
     (tmp_path / TABLES / "D35").mkdir(parents=True)
     network = recipes.load(name).network.model_dump() | {"inference": {}}
     plain = {"recipe": name, "protocol": protocol}
-    general = Pam2DMask({"protocol": protocol}).options.propagating({})
+    general = Pam2DMask({"protocol": protocol}).options.propagation_settings({})
     assert general.resampling == resampling
     for options in (plain, {**plain, "training": {"tasks": {"queries": 2}}}):
         recipe = Pam2DMaskTrained(options).recipe(tmp_path, network if name == "finetune" else None)

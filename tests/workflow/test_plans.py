@@ -124,7 +124,7 @@ def steps(content: Study, method: str, variant: str, slice_mm: float) -> int:
     run = content.runs[method]
     options = find(run.adapter)(run.options).with_options(run.variants.get(variant, {})).options
     if isinstance(options, Pam.Options):
-        return options.propagating({}).reach(slice_mm)
+        return options.propagation_settings({}).reach(slice_mm)
     assert isinstance(options, FlowPropagation.Options)
     return int(options.reach_mm / slice_mm)
 

@@ -16,13 +16,14 @@ from benchmark.files import read_json
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.weights import registry, store
-from pam import checkpoints, files
+from pam import checkpoints
 from pam.learning import Pam2DMaskTrained
 from pam.network import Box2Mask, PropMask
 from pam.training import own
 from pam.training import recipe as recipes
 from pam.training.cli import app
 from pam.training.loop import train
+from pam.weight_files import read_network
 
 
 @pytest.fixture
@@ -64,12 +65,12 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
     assert status.state == "ready", status.reason
     weights = store.handed(status, store.place(entry), "tuned/weights.yaml")
     assert weights is not None
-    ours = files.read(weights, PropMask)
+    ours = read_network(weights, PropMask)
     before = checkpoints.load(Path("general/propmask.safetensors"))
     assert ours.config == before.config
     changed = [n for n, x in before.state_dict().items() if not ours.state_dict()[n].equal(x)]
     assert changed
-    assert files.read(weights, Box2Mask).config.channels == 4
+    assert read_network(weights, Box2Mask).config.channels == 4
 
     split = read_json(place / "tuned" / "split.json")
     assert (len(split["train"]), len(split["test"])) == (2, 1)

@@ -8,10 +8,11 @@ import pytest
 import pam
 from benchmark.weights import registry as weights
 from benchmark.weights import store as weights_store
-from pam import box_presets, checkpoints, files, presets
+from pam import box_presets, checkpoints, presets
 from pam.network import Box2Mask, PropMask
 from pam.training import recipe as recipes
 from pam.training.holdout import examples, score, score_boxes
+from pam.weight_files import read_network
 
 FOLDER = Path(pam.__file__).parent / "weights"
 
@@ -33,7 +34,7 @@ def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask])
 
 
 def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
-    network = files.read(FOLDER, PropMask)
+    network = read_network(FOLDER, PropMask)
     settings = presets.RIGOROUS.model_copy(update=network.config.inference)
     rows = score(network, settings, examples(6))
     whole = [r for r in rows if r["distance"] == 0]
@@ -43,7 +44,7 @@ def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
 
 
 def test_box2mask_beats_the_box() -> None:
-    network = files.read(FOLDER, Box2Mask)
+    network = read_network(FOLDER, Box2Mask)
     settings = box_presets.RIGOROUS.model_copy(update=network.config.inference)
     rows = score_boxes(network, settings, examples(8))
     assert np.mean([r["dsc"] - r["copied"] for r in rows]) > 0.03

@@ -12,7 +12,7 @@ N = TypeVar("N", PropMask, Box2Mask)
 _SUFFIXES = (".safetensors", ".pth")  # the first one wins if a network exists in both formats
 
 
-def read(weights: Path, kind: type[N]) -> N:
+def read_network(weights: Path, kind: type[N]) -> N:
     """Read the network of ``kind`` from the file ``weights``, from one beside it, or from a folder.
 
     Files are safetensors of `pam.checkpoints.save` or the authors' ``.pth``; files of other models

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark.errors import UserError
-from pam import checkpoints, files
+from pam import checkpoints
 from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.network import Box2Mask, PropMask
+from pam.weight_files import read_network
 
 UNET: dict[str, Any] = {"channels": 2, "stages": 3}
 FOREIGN = ("a.pth", "b.pth", "c.pth", "a.safetensors", "b.safetensors", "c.safetensors")
@@ -34,8 +35,8 @@ def test_weights_of_other_models_are_passed_over(folder: Path) -> None:
     for name, network in (("p.safetensors", prop), ("q.safetensors", box)):
         checkpoints.save(network, folder / name)
     for weights in (folder, folder / "p.safetensors", folder / "q.safetensors"):
-        assert files.read(weights, PropMask).config == prop.config
-        assert files.read(weights, Box2Mask).config == box.config
+        assert read_network(weights, PropMask).config == prop.config
+        assert read_network(weights, Box2Mask).config == box.config
 
 
 def test_files_of_the_authors_are_told_from_others(folder: Path) -> None:
@@ -50,11 +51,11 @@ def test_what_is_not_there_is_told(folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"0 files of .* hold a propmask.* damaged: a\.pth, a\.safe"
     ):
-        files.read(folder, PropMask)
+        read_network(folder, PropMask)
     for name in ("p", "q"):
         checkpoints.save(Box2Mask(Box2MaskConfig(**UNET)), folder / f"{name}.safetensors")
     with pytest.raises(UserError, match=r"2 files .*: p\.safetensors, q\.safetensors\. Keep"):
-        files.read(folder, Box2Mask)
+        read_network(folder, Box2Mask)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +73,4 @@ def test_what_is_wrong_with_the_file_that_was_named_is_told(
 ) -> None:
     checkpoints.save(PropMask(PropMaskConfig(attended=1, **UNET)), folder / "p.safetensors")
     with pytest.raises(UserError, match=told):
-        files.read(folder / name, PropMask)
+        read_network(folder / name, PropMask)
