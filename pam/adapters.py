@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
     from pam.preprocess import Scan
-    from pam.rounds import State
+    from pam.rounds import ObjectState
 
 S = TypeVar("S", Propagation, Conversion)
 PAPER = "doi:10.1038/s41746-025-02087-y"
@@ -116,7 +116,7 @@ class Pam(Adapter):
     def _segment_batch(
         self, scan: "Scan", axis: int, prompts: Sequence["Prompt"]
     ) -> Iterator[Prediction]:
-        answers: list[list[State] | UserError] = []
+        answers: list[list[ObjectState] | UserError] = []
         for prompt in prompts:
             try:
                 answers.append(self._states(scan, axis, prompt))
@@ -131,11 +131,11 @@ class Pam(Adapter):
             else:
                 yield Prediction(np.moveaxis(self._merged(more or answer), 0, axis))
 
-    def _propagate(self, answers: "Sequence[Sequence[State]]") -> None:
+    def _propagate(self, answers: "Sequence[Sequence[ObjectState]]") -> None:
         """Propagate all states to their end, in one batch."""
-        from pam.propagation import carry
+        from pam.propagation import propagate_many
 
-        carry(
+        propagate_many(
             self.network,
             [state for answer in answers for state in answer],
             device=self.device,
@@ -150,14 +150,14 @@ class Pam(Adapter):
         return prompt.axis
 
     @abstractmethod
-    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[ObjectState]":
         """Return the initial states of a prompt; raises `UserError` if it cannot be propagated."""
 
-    def _restarts(self, states: "Sequence[State]") -> "list[State]":
+    def _restarts(self, states: "Sequence[ObjectState]") -> "list[ObjectState]":
         """Return new states that replace the finished ``states``; none by default."""
         return []
 
-    def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
+    def _merged(self, states: "Sequence[ObjectState]") -> NDArray[np.bool_]:
         (state,) = states
         return state.result()
 
@@ -180,12 +180,12 @@ class Pam2DMask(Pam):
         weights="pam-small",
     )
 
-    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[ObjectState]":
         from benchmark.prompts import Mask2D
-        from pam.rounds import State
+        from pam.rounds import ObjectState
 
         assert isinstance(prompt, Mask2D)
-        return [State(scan, prompt.slice, prompt.plane, self.propagation)]
+        return [ObjectState(scan, prompt.slice, prompt.plane, self.propagation)]
 
 
 def require_valid_size(settings: S, multiple: int) -> S:

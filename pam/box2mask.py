@@ -19,7 +19,7 @@ from benchmark.windows import CLINICAL
 from pam import preprocess
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
-from pam.propagation import Device, lead, probability
+from pam.propagation import Device, foreground_margin, probability
 from pam.resize import resize_int16, resize_smooth
 
 Rectangle = tuple[int, int, int, int]
@@ -96,7 +96,7 @@ class _Passes:
         self.values: NDArray[Any] = self.crop.numpy()
 
     def ahead(self) -> Tensor:
-        """Return the final lead of the foreground, float [h, w]; see `pam.propagation.lead`."""
+        """Return the final `pam.propagation.foreground_margin`, float [h, w]."""
         if self.settings.normalisation == "dynamic":
             if self.settings.final == "vote":
                 return self._vote(self.shape)
@@ -135,14 +135,14 @@ class _Passes:
     def _leads(
         self, limits: Sequence[tuple[float, float]], shape: tuple[int, int]
     ) -> Iterator[Tensor]:
-        """Yield the lead of the foreground under each window, resampled to ``shape`` (h, w)."""
+        """Yield the margin of the foreground under each window, resampled to ``shape`` (h, w)."""
         for logits in self._looks(limits):
             scales = [scale[None] for scale in logits]
             if self.settings.resampling == "corners":
-                yield from lead(scales, shape, self.settings.average)[0]
+                yield from foreground_margin(scales, shape, self.settings.average)[0]
             else:
                 size = (self.settings.size, self.settings.size)
-                ahead = lead(scales, size, self.settings.average)[0]
+                ahead = foreground_margin(scales, size, self.settings.average)[0]
                 # CUDA's antialiased kernel fails for large shrink factors: it keeps a row of
                 # weights in the shared memory of one block.
                 yield from resize_smooth(ahead.cpu(), shape)
@@ -167,7 +167,7 @@ class _Passes:
         return np.asarray(self.values[(self._vote(self.values.shape) > 0).cpu().numpy()])
 
     def _vote(self, shape: tuple[int, int]) -> Tensor:
-        """Return the lead of the foreground averaged over all candidate windows, float [h, w]."""
+        """Return the margin of the foreground averaged over all candidate windows, float [h, w]."""
         return torch.stack(list(self._leads(self._candidates(), shape))).mean(dim=0)
 
     def _final(self, pixels: NDArray[Any]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.volume import Volume
     from pam.box2mask import Rectangle
     from pam.preprocess import Scan
-    from pam.rounds import State
+    from pam.rounds import ObjectState
 
 
 class _PamBox(Pam):
@@ -89,18 +89,18 @@ class Pam2DBox(_PamBox):
         weights="pam-small",
     )
 
-    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[ObjectState]":
         from benchmark.prompts import Box2D, Mask2D
-        from pam.rounds import State, checked
+        from pam.rounds import ObjectState, validated_prompt
 
         assert isinstance(prompt, Box2D | Mask2D)
-        first = None
+        first_vote = None
         if isinstance(prompt, Mask2D):
-            truth = checked(scan, prompt.slice, prompt.plane)
-            first = truth if self.options.protocol == "released" else None
+            truth = validated_prompt(scan, prompt.slice, prompt.plane)
+            first_vote = truth if self.options.protocol == "released" else None
         y0, y1, x0, x1 = (end for i, end in enumerate(prompt.box) if i // 2 != axis)
         mask = self._mask(scan, prompt.slice, (y0, y1, x0, x1), self.conversion)
-        return [State(scan, prompt.slice, mask, self.propagation, first=first)]
+        return [ObjectState(scan, prompt.slice, mask, self.propagation, first_vote=first_vote)]
 
 
 class Pam3DBox(_PamBox):
@@ -146,8 +146,8 @@ class Pam3DBox(_PamBox):
             return self.options.axis
         return int(np.argmax(volume.spacing))
 
-    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[State]":
-        from pam.rounds import State
+    def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[ObjectState]":
+        from pam.rounds import ObjectState
 
         order = axis, *(a for a in range(3) if a != axis)
         (low, high), (y0, y1), (x0, x1) = (
@@ -157,20 +157,24 @@ class Pam3DBox(_PamBox):
             raise UserError(f"The box {prompt.box} has no depth. Boxes are half-open.")
         box = (low, high, y0, y1, x0, x1)
         settings = self.conversion.model_copy(update={"tight": False})
-        states: list[State] = []
+        states: list[ObjectState] = []
         failures = []
         for index in spread(low, high, self.options.guides, self.options.span):
             try:
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
-                states.append(State(scan, index, mask, self.propagation, box=box, soft=True))
+                states.append(
+                    ObjectState(
+                        scan, index, mask, self.propagation, box=box, keep_probabilities=True
+                    )
+                )
             except UserError as error:  # a slice of constant intensity cannot start one
                 failures.append(error)
         if not states:
             raise failures[0]
         return states
 
-    def _restarts(self, states: "Sequence[State]") -> "list[State]":
-        from pam.rounds import State
+    def _restarts(self, states: "Sequence[ObjectState]") -> "list[ObjectState]":
+        from pam.rounds import ObjectState
 
         again = self.options.again
         if again is None:
@@ -183,11 +187,13 @@ class Pam3DBox(_PamBox):
             _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
             with suppress(UserError):  # a slice of constant intensity cannot start one
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
-                state = State(scan, index, mask, self.propagation, box=states[0].box, soft=True)
+                state = ObjectState(
+                    scan, index, mask, self.propagation, box=states[0].box, keep_probabilities=True
+                )
                 more.append(state)
         return more
 
-    def _merged(self, states: "Sequence[State]") -> NDArray[np.bool_]:
+    def _merged(self, states: "Sequence[ObjectState]") -> NDArray[np.bool_]:
         from pam.rounds import touching
 
         mask = np.zeros(states[0].scan.volume.shape, np.bool_)

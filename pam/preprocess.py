@@ -264,7 +264,7 @@ def covered(mask: Tensor, size: int) -> Tensor:
     return ((share >= least) & (share > 0)).to(mask.dtype)
 
 
-def brought_back(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
+def resize_to_crop(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
     """Resize predictions [B, N, size, size] to pixels of the slices, [B, N, most, most].
 
     ``sides``: of the B squares, in pixels; ``most`` is the longest. Values beyond the side of a

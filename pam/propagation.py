@@ -18,7 +18,7 @@ from benchmark.machine.precision import Precision, in_precision
 from pam import preprocess
 from pam.preprocess import Scan, View
 from pam.presets import RIGOROUS, Propagation
-from pam.rounds import Lane, State
+from pam.rounds import ObjectState, Sweep
 
 Guide = tuple[Tensor, ...]
 Device = str | torch.device
@@ -69,14 +69,14 @@ def propagate(
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
     """
-    state = State(scan, index, prompt, settings)
-    carry(network, [state], device=device, batch=batch, precision=precision)
+    state = ObjectState(scan, index, prompt, settings)
+    propagate_many(network, [state], device=device, batch=batch, precision=precision)
     return state.result()
 
 
-def carry(
+def propagate_many(
     network: Network,
-    states: Sequence[State],
+    states: Sequence[ObjectState],
     *,
     device: Device = "cpu",
     batch: int = 8,
@@ -91,15 +91,15 @@ def carry(
 @torch.no_grad()  # in inference mode autocast casts the weights anew on every call
 def advance(
     network: Network,
-    states: Sequence[State],
+    states: Sequence[ObjectState],
     *,
     device: Device = "cpu",
     batch: int = 8,
     precision: Precision = "float32",
-) -> list[State]:
+) -> list[ObjectState]:
     """Do one round of each of ``states``; returns the states that had slices left to predict.
 
-    All directions of all objects are batched together, and lanes that finish are replaced by
+    All directions of all objects are batched together, and sweeps that finish are replaced by
     waiting ones. A guiding slice is encoded once. Raises ValueError for states of different scans
     or settings, and for a ``batch`` below 1.
     """
@@ -108,10 +108,10 @@ def advance(
     going = []
     waiting: deque[_Run] = deque()
     for state in states:
-        if lanes := state.lanes():
+        if sweeps := state.next_sweeps():
             going.append(state)
-            waiting.extend(_Run(state, lane) for lane in lanes)
-            state.rounds.append(lanes)  # only now, since `State.guiding` depends on it
+            waiting.extend(_Run(state, sweep) for sweep in sweeps)
+            state.rounds.append(sweeps)  # only now, since `ObjectState.guiding` depends on it
     if not going:
         return going
     work = _Work(network, going, device)
@@ -121,34 +121,34 @@ def advance(
 
 
 class _Run:
-    """A lane of an object within a round: its mask, and the slices left to predict."""
+    """A sweep of an object within a round: its mask, and the slices left to predict."""
 
     guide: Guide  # set by _Work.encode
 
-    def __init__(self, state: State, lane: Lane) -> None:
-        self.state, self.lane, self.slices = state, lane, lane.slices
-        self.mask = state.guiding(lane.guide)
-        self.source = id(state), lane.guide
+    def __init__(self, state: ObjectState, sweep: Sweep) -> None:
+        self.state, self.sweep, self.slices = state, sweep, sweep.slices
+        self.mask = state.guiding(sweep.guide)
+        self.source = id(state), sweep.guide
 
     def view(self, slices: Sequence[int]) -> View:
-        return View(slices, self.lane.square, self.state.limits)
+        return View(slices, self.sweep.square, self.state.limits)
 
     def distance(self, number: int) -> NDArray[np.float32]:
-        lane = self.lane
+        sweep = self.sweep
         spacing = self.state.scan.spacing
-        return preprocess.distance(lane.guide, self.slices[:number], lane.square, spacing)
+        return preprocess.distance(sweep.guide, self.slices[:number], sweep.square, spacing)
 
     def count(self, masks: NDArray[np.bool_], shares: NDArray[np.float32] | None) -> None:
-        """Count masks [N, side, side] of the lane's next slices, which cover its square."""
-        state, square = self.state, self.lane.square
+        """Count masks [N, side, side] of the sweep's next slices, which cover its square."""
+        state, square = self.state, self.sweep.square
         settings = state.settings
         done, self.slices = self.slices[: len(masks)], self.slices[len(masks) :]
         for i, z in enumerate(done):
             last = not self.slices and i == len(done) - 1
-            times = 1 + (self.lane.repeats if last else 0)
+            times = 1 + (self.sweep.repeats if last else 0)
             cut = settings.outward and settings.recrop and state.cut_off(masks[i], square)
-            if not cut or z == self.lane.slices[0]:
-                state.add(z, masks[i], None if shares is None else shares[i], square, times)
+            if not cut or z == self.sweep.slices[0]:
+                state.add_votes(z, masks[i], None if shares is None else shares[i], square, times)
             if cut or (
                 settings.outward
                 and (not state.mask(z).any() or state.moved(masks[i], self.mask, square))
@@ -158,17 +158,18 @@ class _Run:
 
 
 class _Work:
-    """What all lanes of a round share: network, scan and settings."""
+    """What all sweeps of a round share: network, scan and settings."""
 
-    def __init__(self, network: Network, states: Sequence[State], device: Device) -> None:
+    def __init__(self, network: Network, states: Sequence[ObjectState], device: Device) -> None:
         self.network, self.device = network, device
         self.scan, self.settings = states[0].scan, states[0].settings
         if any(s.scan is not self.scan or s.settings != self.settings for s in states):
-            raise ValueError("masks are carried together on one scan with the same settings")
-        self.soft = any(state.soft for state in states)  # other states ignore probabilities
+            raise ValueError("masks are propagated together on one scan with the same settings")
+        # the other states ignore probabilities
+        self.keep_probabilities = any(state.keep_probabilities for state in states)
 
     def do(self, waiting: deque[_Run], batch: int) -> None:
-        """Predict all slices of the waiting lanes, at most ``batch`` lanes at a time."""
+        """Predict all slices of the waiting sweeps, at most ``batch`` sweeps at a time."""
         active: list[_Run] = []
         guide: Guide = ()
         while waiting or active:
@@ -191,10 +192,10 @@ class _Work:
         """Encode the guiding slices; both directions of a prompt share one."""
         sources = {run.source: run for run in runs}
         places = {source: i for i, source in enumerate(sources)}
-        images = self.images([run.view((run.lane.guide,)) for run in sources.values()])[:, 0]
+        images = self.images([run.view((run.sweep.guide,)) for run in sources.values()])[:, 0]
         masks = torch.stack(
             [
-                preprocess.prompt_image(run.mask, run.lane.square, self.settings)
+                preprocess.prompt_image(run.mask, run.sweep.square, self.settings)
                 for run in sources.values()
             ]
         )
@@ -208,18 +209,22 @@ class _Work:
                 run.guide = cast(Remembering, self.network).remember(run.guide, run.state.memory)
 
     def predict(self, runs: Sequence[_Run], guide: Guide, number: int) -> None:
-        """Predict the next ``number`` slices of all lanes; ``guide``: their concatenated guides."""
+        """Predict the next ``number`` slices of all sweeps; ``guide``: their joined guides."""
         settings, size = self.settings, self.settings.size
         adjacent = self.images([run.view(run.slices[:number]) for run in runs])
         more: dict[str, Any] = {}
         if getattr(self.network, "priors", None):
             apart = np.stack([run.distance(number) for run in runs])
             more["distance"] = torch.from_numpy(apart).to(self.device)
-        ahead = lead(self.network.decode(adjacent, guide, **more), (size, size), settings.average)
-        sides = [run.lane.square.side for run in runs]
-        back = preprocess.brought_back(ahead, sides, settings)
+        ahead = foreground_margin(
+            self.network.decode(adjacent, guide, **more), (size, size), settings.average
+        )
+        sides = [run.sweep.square.side for run in runs]
+        back = preprocess.resize_to_crop(ahead, sides, settings)
         masks = (back > 0).cpu().numpy()
-        shares = probability(back, settings.average).cpu().numpy() if self.soft else None
+        shares = (
+            probability(back, settings.average).cpu().numpy() if self.keep_probabilities else None
+        )
         for i, (run, side) in enumerate(zip(runs, sides, strict=True)):
             own = i, slice(None), slice(side), slice(side)
             run.count(masks[own], None if shares is None else shares[own])
@@ -231,10 +236,10 @@ def _together(runs: Sequence[_Run]) -> Guide:
     return tuple(torch.cat(parts) for parts in zip(*(run.guide for run in runs), strict=True))
 
 
-def lead(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tensor:
+def foreground_margin(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tensor:
     """Return by how much the foreground leads, averaged over the scales; float [B, N, *size].
 
-    ``logits``: [B, N, 2, h, w] per scale. The lead is the difference of the ``logits`` (released
+    ``logits``: [B, N, 2, h, w] per scale. The margin is the difference of the ``logits`` (released
     code), or the foreground probability minus 0.5 (``probabilities``; paper, soft voting). Above 0
     is foreground; a tie is background.
     """
@@ -250,5 +255,5 @@ def lead(logits: Sequence[Tensor], size: tuple[int, int], average: str) -> Tenso
 
 
 def probability(ahead: Tensor, average: str) -> Tensor:
-    """Convert a result of `lead` to the probability of the foreground."""
+    """Convert a result of `foreground_margin` to the probability of the foreground."""
     return ahead.sigmoid() if average == "logits" else ahead + 0.5

@@ -14,7 +14,7 @@ from pam.presets import Propagation
 
 
 @dataclass(frozen=True)
-class Lane:
+class Sweep:
     """A guiding slice, the square crop around its mask, and the slices to predict from it."""
 
     guide: int
@@ -24,19 +24,20 @@ class Lane:
 
 
 @dataclass
-class State:
+class ObjectState:
     """An object during its propagation through a scan.
 
     ``index``, ``prompt``: guiding slice and its mask, bool [y, x].
     ``box``: where foreground may be, half-open (z, z, y, y, x, x); the whole volume by default.
-    ``first``: mask that replaces the prompt as the first vote.
-    ``soft``: also keep the sum of probabilities.
+    ``first_vote``: mask that replaces the prompt as the first vote.
+    ``keep_probabilities``: also keep the sum of probabilities.
     ``region``: the box as an index into the volume.
     ``votes``: uint16 [z, y, x] of the region, how often a voxel was predicted as foreground.
     ``counts``: int64 [z] of the volume, how often a slice was predicted, the prompt being the
         first.
-    ``shares``: float32 [z, y, x] of the region, sum of the predicted probabilities, if ``soft``.
-    ``rounds``: the lanes of each round so far.
+    ``shares``: float32 [z, y, x] of the region, sum of the predicted probabilities, if they are
+        kept.
+    ``rounds``: the sweeps of each round so far.
     ``memory``: the encoded slice of the prompt, if the settings ask for it.
 
     Raises `UserError` for an invalid prompt or box, and as `Propagation.reach` does.
@@ -47,18 +48,18 @@ class State:
     prompt: NDArray[np.bool_]
     settings: Propagation
     box: tuple[int, int, int, int, int, int] | None = None
-    first: NDArray[np.bool_] | None = None
-    soft: bool = False
+    first_vote: NDArray[np.bool_] | None = None
+    keep_probabilities: bool = False
     votes: NDArray[np.uint16] = field(init=False)
     shares: NDArray[np.float32] | None = field(init=False, default=None)
     counts: NDArray[np.int64] = field(init=False)
-    rounds: list[tuple[Lane, ...]] = field(init=False, default_factory=list)
+    rounds: list[tuple[Sweep, ...]] = field(init=False, default_factory=list)
     memory: tuple[Any, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Count the prompt as the first vote."""
         depth, height, width = self.scan.volume.shape
-        self.prompt = checked(self.scan, self.index, self.prompt)
+        self.prompt = validated_prompt(self.scan, self.index, self.prompt)
         if self.box is not None:
             _check_box(self.box, self.scan.volume.shape, self.index)
         image = self.scan.volume[self.index]
@@ -73,12 +74,12 @@ class State:
         inside = len(self.depths), plane[1] - plane[0], plane[3] - plane[2]
         self.votes = np.zeros(inside, np.uint16)
         self.counts = np.zeros(depth, np.int64)
-        if self.soft:
+        if self.keep_probabilities:
             self.shares = np.zeros(inside, np.float32)
-        first = self.prompt if self.first is None else self.first
-        self.add(self.index, first, first)
+        first = self.prompt if self.first_vote is None else self.first_vote
+        self.add_votes(self.index, first, first)
 
-    def add(
+    def add_votes(
         self,
         z: int,
         mask: NDArray[np.bool_],
@@ -155,14 +156,14 @@ class State:
         counts = np.maximum(self.counts[self.region[0]], 1).astype(np.float32)
         return self.shares / counts[:, None, None]
 
-    def lanes(self) -> tuple[Lane, ...]:
-        """Return the lanes of the next round; none once both sides have ended."""
+    def next_sweeps(self) -> tuple[Sweep, ...]:
+        """Return the sweeps of the next round; none once both sides have ended."""
         guides = [(guide, side) for guide, side in self._ends() if self._region(guide).any()]
-        lanes = [self._lane(guide, side) for guide, side in guides]
-        longest = max((len(lane.slices) for lane in lanes), default=0)
+        sweeps = [self._sweep(guide, side) for guide, side in guides]
+        longest = max((len(sweep.slices) for sweep in sweeps), default=0)
         if self.settings.count_padding:
-            lanes = [replace(lane, repeats=longest - len(lane.slices)) for lane in lanes]
-        return tuple(lane for lane in lanes if lane.slices)
+            sweeps = [replace(sweep, repeats=longest - len(sweep.slices)) for sweep in sweeps]
+        return tuple(sweep for sweep in sweeps if sweep.slices)
 
     def _ends(self) -> list[tuple[int, int]]:
         """Return the guiding slices of the next round and the side (-1 or 1) on which each lies."""
@@ -177,14 +178,14 @@ class State:
             ends.append((high, 1))
         return ends
 
-    def _lane(self, guide: int, side: int) -> Lane:
+    def _sweep(self, guide: int, side: int) -> Sweep:
         first = max(guide - self.reach, self.depths.start)
         slices = [z for z in range(first, min(guide + self.reach + 1, self.depths.stop))]
         slices.remove(guide)
         if self.settings.outward:  # the nearest first
             slices = [z for z in slices[::side] if (z - guide) * side > 0]
         square = preprocess.square_around(self._region(guide), self.settings)
-        return Lane(guide, square, tuple(slices))
+        return Sweep(guide, square, tuple(slices))
 
     def _region(self, z: int) -> NDArray[np.bool_]:
         if not self.rounds:
@@ -208,7 +209,7 @@ class State:
         if self.settings.connectivity is None:
             return merged
         seed = np.zeros_like(merged)
-        seed[self.index] = self.prompt if self.first is None else self.first
+        seed[self.index] = self.prompt if self.first_vote is None else self.first_vote
         return touching(merged, seed, self.settings.connectivity)
 
 
@@ -242,7 +243,7 @@ def _check_box(box: tuple[int, ...], shape: tuple[int, ...], index: int) -> None
         )
 
 
-def checked(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
+def validated_prompt(scan: Scan, index: int, prompt: NDArray[Any]) -> NDArray[np.bool_]:
     """Return a prompt [y, x] as bool; raises `UserError` unless it is a mask on a slice."""
     depth, *plane = scan.volume.shape
     if not 0 <= index < depth:

@@ -15,7 +15,7 @@ _TWO_HALVES = re.compile(r"decoder\.stages\.\d+\.0\.conv\.weight|priors\.\d+\.gu
 """Layers whose inputs are two sets of features, concatenated."""
 
 
-def grown(network: Network, into: Network) -> Network:
+def widened_network(network: Network, into: Network) -> Network:
     """Return ``network`` in the configuration of ``into``, whose weights fill the new channels.
 
     Both may be on any device; the result is on the CPU. A change of ``statistics`` is allowed,

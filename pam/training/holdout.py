@@ -14,7 +14,7 @@ from pam.box2mask import guiding_mask
 from pam.box_presets import Conversion
 from pam.network import Box2Mask, PropMask
 from pam.presets import Propagation
-from pam.propagation import lead, propagate
+from pam.propagation import foreground_margin, propagate
 from pam.training.cases import Case
 from pam.training.generator import HOLDOUT_SEED, Generator
 
@@ -106,8 +106,8 @@ def _round(
     apart = preprocess.distance(example.index, slices, square, case.spacing)
     distance = torch.from_numpy(apart)[None].to(device)
     logits = network(images[:, 0], prompt, images[:, 1:], distance=distance)
-    ahead = lead(logits, (settings.size, settings.size), settings.average)
-    found = (preprocess.brought_back(ahead, [square.side], settings)[0] > 0).cpu().numpy()
+    ahead = foreground_margin(logits, (settings.size, settings.size), settings.average)
+    found = (preprocess.resize_to_crop(ahead, [square.side], settings)[0] > 0).cpu().numpy()
     rows, columns = square.inside(*guide.shape)
     for z, mask in zip(slices, found, strict=True):
         plane = np.zeros_like(guide)

@@ -20,10 +20,10 @@ from benchmark.files import atomic, write_json
 from benchmark.record import run_record
 from pam import checkpoints
 from pam.network import Network
-from pam.propagation import lead
+from pam.propagation import foreground_margin
 from pam.training.batches import batches
 from pam.training.recipe import Recipe
-from pam.training.state import State, fingerprint
+from pam.training.state import TrainingState, fingerprint
 from pam.training.tasks import Task
 
 CHECKPOINT, CURVE, RECORD = "checkpoint.pt", "curve.csv", "record.json"
@@ -52,7 +52,7 @@ def train(
     ``recipe.batch`` tasks per step, and gradients are averaged.
 
     Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
-    ``start``, and as `State.load`, `Prepared.check` and `check_compiler` do.
+    ``start``, and as `TrainingState.load`, `Prepared.check` and `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = resolve_device(device)
@@ -63,7 +63,7 @@ def train(
     together = world > 1 and not dist.is_initialized()
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    state = State(recipe, device, world)
+    state = TrainingState(recipe, device, world)
     path = out / CHECKPOINT
     if path.exists() and not resume:
         raise UserError(
@@ -207,7 +207,7 @@ def chained(model: nn.Module, batch: Task) -> Task:
         for part in (slice(1), slice(1, None))
     )
     size = (batch.mask.shape[-2], batch.mask.shape[-1])
-    marked = lead(_carried(model, nearest), size, "probabilities") > 0
+    marked = foreground_margin(_carried(model, nearest), size, "probabilities") > 0
     moved = marked.flatten(1).any(dim=1)
     here = moved[:, None, None, None]
     return replace(

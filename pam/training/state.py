@@ -13,11 +13,11 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.files import atomic
 from pam.network import NETWORKS, Network
-from pam.training.grow import grown
+from pam.training.grow import widened_network
 from pam.training.recipe import Optimiser, Recipe, read_keys
 
 
-class State:
+class TrainingState:
     """Network, optimiser, running mean of the weights, and number of steps done."""
 
     def __init__(self, recipe: Recipe, device: str | torch.device, processes: int = 1) -> None:
@@ -45,7 +45,7 @@ class State:
         differ.
         """
         try:
-            start = grown(network, self.network)
+            start = widened_network(network, self.network)
         except ValueError:
             raise UserError(
                 f"The recipe is for a {self.network.kind} ({self.network.config}), the weights to "

@@ -133,7 +133,7 @@ class PropTasks(Settings):
         masks = [preprocess.prompt_image(t, square, settings) > 0 for t in (truth[0], *truth[2:])]
         prompt = masks[0]
         if rng.random() < self.damaged:
-            prompt = damage(prompt, rng)
+            prompt = perturb_mask(prompt, rng)
         grey = (images * 127.5 + 127.5).round().to(torch.uint8)
         return Task(
             grey[0],
@@ -242,7 +242,7 @@ def _planes(found: Mask, slices: list[int]) -> list[Plane]:
     return planes
 
 
-def damage(mask: Tensor, rng: Generator) -> Tensor:
+def perturb_mask(mask: Tensor, rng: Generator) -> Tensor:
     """Displace the outline of a mask, bool [1, S, S], at random, as in a wrong prediction."""
     size = mask.shape[-1]
     soft = ndimage.gaussian_filter(mask[0].numpy().astype(np.float32), size * 0.03)

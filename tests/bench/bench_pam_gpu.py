@@ -23,8 +23,8 @@ from benchmark.machine.precision import Precision, in_precision
 from pam.network import PropMask
 from pam.preprocess import Scan
 from pam.presets import PRESETS
-from pam.propagation import carry
-from pam.rounds import State
+from pam.propagation import propagate_many
+from pam.rounds import ObjectState
 from tests.bench import pam_yardstick
 from tests.bench.bench_pam import Case, Mask, dsc, full_size, recorded
 from tests.bench.memory import peak_mib
@@ -57,9 +57,9 @@ def together(
 ) -> list[Mask]:
     """Propagate all objects together."""
     scan = Scan(case.volume, (case.spacing, 1.0, 1.0), "CT")
-    states = [State(scan, case.guide, case.prompt, PRESETS[name]) for _ in range(objects)]
+    states = [ObjectState(scan, case.guide, case.prompt, PRESETS[name]) for _ in range(objects)]
     device = next(network.parameters()).device
-    carry(network, states, device=device, batch=batch, precision=precision)
+    propagate_many(network, states, device=device, batch=batch, precision=precision)
     return [state.result() for state in states]
 
 

@@ -30,8 +30,8 @@ from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.network import Box2Mask, PropMask
 from pam.preprocess import Scan
 from pam.presets import RELEASED
-from pam.propagation import carry, propagate
-from pam.rounds import State
+from pam.propagation import propagate, propagate_many
+from pam.rounds import ObjectState
 
 SIZE = {"size": 32}
 METHODS = ("pam-2dmask", "pam-2dbox", "pam-3dbox")
@@ -267,8 +267,10 @@ def test_probabilities_are_voted(folder: Path) -> None:
     assert spread(6, 14, 3, 0.5) == [8, 10, 11]
     for index in (8, 10, 11):
         mask = adapter._mask(scan, index, prompt.box[2:], adapter.conversion)
-        state = State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True)
-        carry(adapter.network, [state])
+        state = ObjectState(
+            scan, index, mask, adapter.propagation, box=prompt.box, keep_probabilities=True
+        )
+        propagate_many(adapter.network, [state])
         assert not state.counts[:6].any()
         assert not state.counts[14:].any()
         np.testing.assert_array_equal(state.probability()[index - 6], mask[state.plane])
@@ -291,7 +293,7 @@ def test_boxes_in_space_take_the_memory_of_boxes(folder: Path) -> None:
     carried: list[int] = []
     whole = adapter._propagate
 
-    def noted(answers: Sequence[Sequence[State]]) -> None:
+    def noted(answers: Sequence[Sequence[ObjectState]]) -> None:
         whole(answers)
         for state in (state for answer in answers for state in answer):
             assert state.shares is not None
@@ -314,9 +316,13 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
     for index in fullest(first.mask, 3):
         _, _, *sides = Mask.of(first.mask[index][None]).box
         mask = adapter._mask(scan, index, sides, adapter.conversion)
-        states.append(State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True))
+        states.append(
+            ObjectState(
+                scan, index, mask, adapter.propagation, box=prompt.box, keep_probabilities=True
+            )
+        )
     assert len(states) > 1
-    carry(adapter.network, states)
+    propagate_many(adapter.network, states)
     np.testing.assert_array_equal(answer.mask, adapter._merged(states))
     (as_authors,) = loaded("pam-3dbox", folder, {"protocol": "paper"}).segment(volume, [prompt])
     (never,) = loaded("pam-3dbox", folder, {"protocol": "paper", "again": 0}).segment(
@@ -362,8 +368,12 @@ def test_guiding_slices_of_one_intensity_are_passed_over(folder: Path) -> None:
     states = []
     for index in (8, 11):
         mask = adapter._mask(scan, index, prompt.box[2:], adapter.conversion)
-        states.append(State(scan, index, mask, adapter.propagation, box=prompt.box, soft=True))
-    carry(adapter.network, states)
+        states.append(
+            ObjectState(
+                scan, index, mask, adapter.propagation, box=prompt.box, keep_probabilities=True
+            )
+        )
+    propagate_many(adapter.network, states)
     expected = adapter._merged(states)
     assert expected.any()
     np.testing.assert_array_equal(answer.mask, expected)
@@ -382,7 +392,7 @@ def test_a_slice_of_one_intensity_does_not_start_again(folder: Path) -> None:
     adapter = loaded("pam-3dbox", folder, options)
     (state,) = adapter._states(Scan(array, SPACING, "CT"), 0, prompt)
     for index in (7, 12):  # as wide there as the box in space
-        state.add(index, inside[index], inside[index].astype(np.float32))
+        state.add_votes(index, inside[index], inside[index].astype(np.float32))
     assert {7, 12} < set(fullest(adapter._merged([state]), 9))
     assert not {7, 12} & {other.index for other in adapter._restarts([state])}
 

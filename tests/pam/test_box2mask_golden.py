@@ -18,8 +18,8 @@ from pam.box2mask import Network, guiding_mask
 from pam.network import Box2Mask
 from pam.preprocess import Scan
 from pam.presets import RELEASED
-from pam.propagation import Guide, carry
-from pam.rounds import State
+from pam.propagation import Guide, propagate_many
+from pam.rounds import ObjectState
 
 Golden = dict[str, NDArray[Any]]
 LOGIC = (
@@ -203,22 +203,22 @@ def test_from_the_box_to_the_object(recorded: Golden, case: str) -> None:
         mask, bits(recorded[f"{name}/box_result_packbits"], volume.shape[1:])
     )
 
-    state, network = State(scan, index, mask, RELEASED, first=truth), Threshold()
-    carry(network, [state])
+    state, network = ObjectState(scan, index, mask, RELEASED, first_vote=truth), Threshold()
+    propagate_many(network, [state])
 
     seen = iter(network.seen)
     assert len(state.rounds) == int(recorded[f"{name}/n_rounds"])
-    for r, lanes in enumerate(state.rounds):
+    for r, sweeps in enumerate(state.rounds):
         about = {key: recorded[f"{name}/r{r}_{key}"] for key in ("guiding_z", "adjacent_ids")}
-        assert [lane.guide for lane in lanes] == about["guiding_z"].tolist()
-        asked = [lane.slices + lane.repeats * lane.slices[-1:] for lane in lanes]
+        assert [sweep.guide for sweep in sweeps] == about["guiding_z"].tolist()
+        asked = [sweep.slices + sweep.repeats * sweep.slices[-1:] for sweep in sweeps]
         np.testing.assert_array_equal(asked, about["adjacent_ids"])
-        shown = [next(seen) for _ in lanes]
+        shown = [next(seen) for _ in sweeps]
         images, masks = np.stack([s[0] for s in shown]), np.stack([s[1] for s in shown])
         assert sha256(images) == str(recorded[f"{name}/r{r}_support_x_sha256"])
         packed = recorded[f"{name}/r{r}_support_y_packbits"]
         np.testing.assert_array_equal(masks, bits(packed, masks.shape))
-        queries = [s[2] + lane.repeats * s[2][-1:] for s, lane in zip(shown, lanes, strict=True)]
+        queries = [s[2] + sweep.repeats * s[2][-1:] for s, sweep in zip(shown, sweeps, strict=True)]
         assert sha256(np.array(queries)) == str(recorded[f"{name}/r{r}_query_xs_sha256"])
     np.testing.assert_array_equal(state.votes, recorded[f"{name}/votes"])
     np.testing.assert_array_equal(state.counts, recorded[f"{name}/num"])
@@ -248,9 +248,9 @@ def test_all_objects_of_a_scan(recorded: Golden, prompt: str) -> None:
             if y1 - y0 == 1 or x1 - x0 == 1:
                 continue
             mask = guiding_mask(disc, scan, int(index), (y0, y1, x0, x1), SETTINGS)
-        states.append(State(scan, int(index), mask, RELEASED, first=truth))
+        states.append(ObjectState(scan, int(index), mask, RELEASED, first_vote=truth))
         labels.append(label)
-    carry(Threshold(), states)
+    propagate_many(Threshold(), states)
     combined = np.zeros(volume.shape, np.uint8)
     for state, label in zip(states, labels, strict=True):
         combined[state.result()] = label

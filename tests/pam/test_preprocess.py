@@ -14,10 +14,10 @@ from pam.preprocess import (
     Scan,
     Square,
     View,
-    brought_back,
     covered,
     images,
     prompt_image,
+    resize_to_crop,
     square_around,
     window,
 )
@@ -190,10 +190,10 @@ def test_views_of_all_sides_together_are_as_each_alone(preset: Propagation, inte
 def test_predictions_of_all_sides_are_brought_back_as_each_alone(settings: Propagation) -> None:
     ahead = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3, 24, 24))).float()
     sides = (5, 24, 90, 48)
-    back = brought_back(ahead, sides, settings)
+    back = resize_to_crop(ahead, sides, settings)
     assert back.shape == (4, 3, 90, 90)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(brought_back(ahead, sides, settings)[0, :, :5, :5], back[0, :, :5, :5])
+        assert torch.equal(resize_to_crop(ahead, sides, settings)[0, :, :5, :5], back[0, :, :5, :5])
     for found, before, side in zip(back, ahead, sides, strict=True):
         if settings is TUTORIAL:
             expected = resize_nearest(before, side)
@@ -215,7 +215,7 @@ def there_and_back(mask: NDArray[np.bool_], switches: Propagation) -> NDArray[np
     """The mask as a network that copies it would give it."""
     square = square_around(mask, switches)
     shown = prompt_image(mask, square, switches)
-    back = brought_back(shown[None] - 0.5, [square.side], switches)[0, 0].numpy() > 0
+    back = resize_to_crop(shown[None] - 0.5, [square.side], switches)[0, 0].numpy() > 0
     whole = np.zeros_like(mask)
     rows, columns = square.inside(*mask.shape)
     whole[rows, columns] = back[: rows.stop - rows.start, : columns.stop - columns.start]

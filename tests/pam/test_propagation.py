@@ -18,8 +18,15 @@ from pam.config import PropMaskConfig
 from pam.network import PropMask
 from pam.preprocess import Scan, Square
 from pam.presets import PAPER, PRESETS, RIGOROUS, TUTORIAL, Propagation
-from pam.propagation import Guide, advance, carry, lead, probability, propagate
-from pam.rounds import State
+from pam.propagation import (
+    Guide,
+    advance,
+    foreground_margin,
+    probability,
+    propagate,
+    propagate_many,
+)
+from pam.rounds import ObjectState
 
 SIZE = 32
 
@@ -84,9 +91,9 @@ def test_an_object_is_found(name: str, thickness: float) -> None:
 
 def test_outward_asks_once_a_slice_and_ends_with_the_object() -> None:
     volume, mask = ball()
-    state = State(Scan(volume, (1.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS, thickness=4.0))
+    state = ObjectState(Scan(volume, (1.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS, thickness=4.0))
     network = Bright()
-    carry(network, [state], batch=6)
+    propagate_many(network, [state], batch=6)
     assert state.counts.max() == 1
     asked = np.flatnonzero(state.counts)
     held = np.flatnonzero(state.result().any(axis=(1, 2)))
@@ -108,8 +115,8 @@ def test_a_round_ends_where_the_mask_reaches_the_side_of_its_square(batch: int) 
     scan, rounds = Scan(volume, (1.0, 1.0, 1.0)), {}
     for recrop in (False, True):
         settings = small(RIGOROUS, crop_ratio=1.25, thickness=12.0, recrop=recrop, size=SIZE)
-        state = State(scan, 0, mask[0], settings)
-        carry(All(), [state], batch=batch)  # marks the whole square
+        state = ObjectState(scan, 0, mask[0], settings)
+        propagate_many(All(), [state], batch=batch)  # marks the whole square
         rounds[recrop] = len(state.rounds)
         assert state.counts.max() == 1
     assert rounds[False] == 1
@@ -127,11 +134,11 @@ def test_a_round_ends_where_the_mask_has_moved_off_its_guide(batch: int) -> None
     guides, scores = {}, {}
     for overlap in (0.0, 0.5, 0.67):
         settings = small(RIGOROUS, crop_ratio=4.6, overlap=overlap)  # sees all there is
-        state = State(scan, 0, rod[0], settings)
-        carry(Bright(), [state], batch=batch)
+        state = ObjectState(scan, 0, rod[0], settings)
+        propagate_many(Bright(), [state], batch=batch)
         assert state.counts.max() == 1
         scores[overlap] = dsc(state.result(), rod)
-        guides[overlap] = [lanes[-1].guide for lanes in state.rounds]
+        guides[overlap] = [sweeps[-1].guide for sweeps in state.rounds]
     assert guides == {0.0: [0], 0.5: [0, 2, 4, 6, 8, 10], 0.67: list(range(11))}
     assert scores[0.5] == scores[0.67] == 1
     assert scores[0.0] < 0.6  # the network looks near the mask of its guide, and loses it
@@ -141,8 +148,8 @@ def test_a_mask_is_cut_off_only_where_there_is_more_of_the_image() -> None:
     settings = small(RIGOROUS)
     volume = np.arange(1800.0).reshape(3, 20, 30)
     scan, prompt = Scan(volume, (1.0, 1.0, 1.0)), np.ones((20, 30), np.bool_)
-    state = State(scan, 1, prompt, settings)
-    boxed = State(scan, 1, prompt, settings, box=(0, 3, 0, 20, 5, 15))
+    state = ObjectState(scan, 1, prompt, settings)
+    boxed = ObjectState(scan, 1, prompt, settings, box=(0, 3, 0, 20, 5, 15))
     top = np.zeros((10, 10), np.bool_)
     top[0, 3:7] = True
     assert state.cut_off(top, Square(5, 5, 10))
@@ -164,10 +171,10 @@ def test_a_box_holds_what_is_marked_and_what_is_kept(name: str) -> None:
     inside = np.zeros(mask.shape, np.bool_)
     inside[10:25, 15:27, 21:41] = True
     free, wide, tight = (
-        State(scan, 17, mask[17], settings, box=box, soft=True)
+        ObjectState(scan, 17, mask[17], settings, box=box, keep_probabilities=True)
         for box in (None, (0, 40, 0, 48, 0, 56), (10, 25, 15, 27, 21, 41))
     )
-    carry(Bright(), [free, wide, tight])
+    propagate_many(Bright(), [free, wide, tight])
     np.testing.assert_array_equal(free.result(), wide.result())
     found = tight.result()
     assert found.shape == mask.shape
@@ -204,10 +211,10 @@ def test_objects_together_are_as_objects_alone(name: str, batch: int) -> None:
     corner = np.zeros(mask.shape[1:], np.bool_)
     corner[15:22, 25:30] = True
     tasks = [(17, mask[17]), (10, mask[10]), (20, corner), (25, mask[25]), (17, corner)]
-    states = [State(scan, index, prompt, settings) for index, prompt in tasks]
+    states = [ObjectState(scan, index, prompt, settings) for index, prompt in tasks]
     network = Bright()
-    carry(network, states, batch=batch)
-    assert max(lanes * slices for lanes, slices in network.batches) <= batch
+    propagate_many(network, states, batch=batch)
+    assert max(sweeps * slices for sweeps, slices in network.batches) <= batch
     assert len({len(state.rounds) for state in states}) > 1
     for state, (index, prompt) in zip(states, tasks, strict=True):
         alone = propagate(Bright(), scan, index, prompt, settings)
@@ -217,13 +224,13 @@ def test_objects_together_are_as_objects_alone(name: str, batch: int) -> None:
 def test_masks_of_two_scans_or_settings_are_not_mixed() -> None:
     volume, mask = ball()
     scan, other = (Scan(volume, (1.5, 1.0, 1.0)) for _ in range(2))
-    first = State(scan, 17, mask[17], small(RIGOROUS))
+    first = ObjectState(scan, 17, mask[17], small(RIGOROUS))
     for second in (
-        State(other, 17, mask[17], small(RIGOROUS)),
-        State(scan, 17, mask[17], small(RIGOROUS, thickness=6.0)),
+        ObjectState(other, 17, mask[17], small(RIGOROUS)),
+        ObjectState(scan, 17, mask[17], small(RIGOROUS, thickness=6.0)),
     ):
         with pytest.raises(ValueError, match="one scan with the same settings"):
-            carry(Bright(), [first, second])
+            propagate_many(Bright(), [first, second])
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -245,7 +252,7 @@ def test_more_objects_are_larger_operations_not_more_of_them(name: str) -> None:
     prompts = [np.roll(mask[17], shift, axis=1) for shift in range(-8, 8)]  # other squares each
 
     def operations(number: int) -> int:
-        states = [State(scan, 17, prompt, settings) for prompt in prompts[:number]]
+        states = [ObjectState(scan, 17, prompt, settings) for prompt in prompts[:number]]
         counted = Operations()
         with torch.inference_mode(), counted:  # elsewhere torch shows the parts of an operation too
             assert advance(Bright(), states, batch=64) == states
@@ -265,8 +272,8 @@ def test_a_prompt_is_encoded_once_for_both_directions() -> None:
             return super().encode_guide(image, mask)
 
     scan, settings = Scan(volume, (1.0, 1.0, 1.0)), small(RIGOROUS, thickness=4.0)
-    states = [State(scan, index, mask[index], settings) for index in (17, 15)]
-    carry(Counts(), states)
+    states = [ObjectState(scan, index, mask[index], settings) for index in (17, 15)]
+    propagate_many(Counts(), states)
     assert encoded[:2] == [2, 4]
 
 
@@ -288,9 +295,9 @@ def test_bfloat16_casts_a_weight_once_a_round() -> None:
     network = PropMask(PropMaskConfig(channels=8, stages=4, attended=2)).eval()
     weight = list(network.state_dict()["decoder.heads.0.weight"].shape)
     volume, mask = ball(depth=20)
-    state = State(Scan(volume, (2.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS))
+    state = ObjectState(Scan(volume, (2.0, 1.0, 1.0)), 17, mask[17], small(RIGOROUS))
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
-        carry(network, [state], batch=2, precision="bfloat16")
+        propagate_many(network, [state], batch=2, precision="bfloat16")
     casts = profiled.key_averages(group_by_input_shape=True)
     found = [x.count for x in casts if x.key == "aten::_to_copy" and x.input_shapes[0] == weight]
     assert state.counts.sum() > 4 * len(state.rounds)
@@ -353,26 +360,26 @@ def test_an_empty_slice_ends_its_side() -> None:
     wide = {"percentiles": (0.0, 100.0), "flat_window": "slice"}
     for batch in (1, 4, 20):
         settings = small(RIGOROUS, thickness=6.0, **wide)
-        state = State(Scan(volume, (1, 1, 1)), 3, prompt, settings)
-        carry(All(), [state], batch=batch)
+        state = ObjectState(Scan(volume, (1, 1, 1)), 3, prompt, settings)
+        propagate_many(All(), [state], batch=batch)
         assert state.counts.tolist() == [1] * 9 + [0] * 3
         assert state.result().any(axis=(1, 2)).tolist() == [True] * 8 + [False] * 4
 
 
-def votes(settings: Propagation) -> State:
+def votes(settings: Propagation) -> ObjectState:
     """Slices 1 to 5 of 7 predicted once each, with 101 pixels at 1, and as many at 5."""
     scan = Scan(np.random.default_rng(0).random((7, 20, 20)), (5, 1, 1))
     prompt = np.zeros((20, 20), np.bool_)
     prompt[:5, :5] = True
-    state = State(scan, 3, prompt, settings)
+    state = ObjectState(scan, 3, prompt, settings)
     for z in (1, 2, 4, 5):
-        state.add(z, np.arange(400).reshape(20, 20) < 101)
+        state.add_votes(z, np.arange(400).reshape(20, 20) < 101)
     state.rounds.append(())
     return state
 
 
-def guides(state: State) -> list[int]:
-    return [lane.guide for lane in state.lanes()]
+def guides(state: ObjectState) -> list[int]:
+    return [sweep.guide for sweep in state.next_sweeps()]
 
 
 def test_stop_areas() -> None:
@@ -402,8 +409,8 @@ def test_guiding_slices_that_predictions_disagree_on() -> None:
 
     for around, side in (("votes", 28), ("mask", 16)):
         state = votes(small(TUTORIAL, crop_around=around))
-        state.add(1, agreed)  # of five rows and 20 columns
-        assert state.lanes()[0].square.side == side
+        state.add_votes(1, agreed)  # of five rows and 20 columns
+        assert state.next_sweeps()[0].square.side == side
         assert advance(Looks(), [state])
         rows, columns = (np.flatnonzero(shown[-1].any(axis=axis)) for axis in (1, 0))
         assert rows[-1] + 1 == pytest.approx(2 * SIZE / side, abs=1)
@@ -418,25 +425,25 @@ def test_guiding_slices_that_predictions_disagree_on() -> None:
 def test_the_first_and_last_slice_guide_nothing() -> None:
     state = votes(TUTORIAL)
     for z in (0, 6):
-        state.add(z, np.ones((20, 20), np.bool_))
+        state.add_votes(z, np.ones((20, 20), np.bool_))
     assert guides(state) == []
 
 
 def test_lanes() -> None:
-    lanes = votes(TUTORIAL.model_copy(update={"thickness": 15.0})).lanes()
-    assert [lane.slices for lane in lanes] == [(0, 2, 3, 4), (2, 3, 4, 6)]
+    sweeps = votes(TUTORIAL.model_copy(update={"thickness": 15.0})).next_sweeps()
+    assert [sweep.slices for sweep in sweeps] == [(0, 2, 3, 4), (2, 3, 4, 6)]
     state = votes(TUTORIAL)
     state.counts[1] = state.votes[1] = 0
-    lanes = state.lanes()
-    assert [len(lane.slices) for lane in lanes] == [6, 5]
-    assert [(lane.guide, lane.repeats) for lane in lanes] == [(2, 0), (5, 1)]
-    lanes = votes(RIGOROUS).lanes()
-    assert [lane.slices for lane in lanes] == [(0,), (6,)]
+    sweeps = state.next_sweeps()
+    assert [len(sweep.slices) for sweep in sweeps] == [6, 5]
+    assert [(sweep.guide, sweep.repeats) for sweep in sweeps] == [(2, 0), (5, 1)]
+    sweeps = votes(RIGOROUS).next_sweeps()
+    assert [sweep.slices for sweep in sweeps] == [(0,), (6,)]
 
 
 def test_merging() -> None:
     state = votes(TUTORIAL)
-    state.add(2, np.zeros((20, 20), np.bool_))
+    state.add_votes(2, np.zeros((20, 20), np.bool_))
     assert state.result()[2].any()
     state.settings = state.settings.model_copy(update={"merge": "majority", "connectivity": None})
     assert not state.result()[2].any()  # 1 of 2 is no majority
@@ -466,7 +473,7 @@ def test_soft_vote() -> None:
         ]
 
     def found(logits: Sequence[Tensor], average: str) -> Tensor:
-        return lead(logits, (SIZE, SIZE), average) > 0
+        return foreground_margin(logits, (SIZE, SIZE), average) > 0
 
     # One scale is very sure, two lean to the other side.
     one_sure = logits(10.0, -3.0, -3.0)
@@ -479,7 +486,7 @@ def test_soft_vote() -> None:
     assert found(tie, "logits").shape == (1, 1, SIZE, SIZE)
     for average, expected in (("logits", torch.tensor(4 / 3).sigmoid()), ("probabilities", None)):
         mean = torch.tensor([10.0, -3.0, -3.0]).sigmoid().mean() if expected is None else expected
-        got = probability(lead(one_sure, (SIZE, SIZE), average), average)
+        got = probability(foreground_margin(one_sure, (SIZE, SIZE), average), average)
         torch.testing.assert_close(got, mean.expand_as(got))
 
 
@@ -487,7 +494,7 @@ def test_scales_are_aligned_at_their_corner_pixels() -> None:
     ahead = torch.tensor([-1.0, -1.0, 3.0]).expand(3, 3)
     coarse = torch.stack((torch.zeros(3, 3), ahead))[None, None]
     # Column i lies at 2 i / 31, and the foreground begins beyond 1.25.
-    columns = lead([coarse], (SIZE, SIZE), "logits")[0, 0, 0] > 0
+    columns = foreground_margin([coarse], (SIZE, SIZE), "logits")[0, 0, 0] > 0
     assert columns.tolist() == [False] * 20 + [True] * 12
 
 
@@ -527,7 +534,7 @@ BAD: list[tuple[int, Any, str]] = [
 def test_a_bad_box(box: tuple[int, int, int, int, int, int], message: str) -> None:
     volume, mask = ball()
     with pytest.raises(UserError, match=message):
-        State(Scan(volume, (1, 1, 1)), 17, mask[17], RIGOROUS, box=box)
+        ObjectState(Scan(volume, (1, 1, 1)), 17, mask[17], RIGOROUS, box=box)
 
 
 @pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
@@ -638,11 +645,11 @@ def test_later_rounds_remember_the_slice_of_the_prompt(batch: int) -> None:
     volume = np.where(tall, 255.0, 4.0 * np.arange(21)[:, None, None])  # the ground tells the slice
     settings = small(RIGOROUS, thickness=5.0, normalisation="dynamic", memory="prompt")
     scan = Scan(volume, (1.0, 1.0, 1.0))
-    states = [State(scan, z, tall[z], settings) for z in (8, 13)]
+    states = [ObjectState(scan, z, tall[z], settings) for z in (8, 13)]
     for state in states:
         state.limits = (0.0, 255.0)
     network = Remembers()
-    carry(network, states, batch=batch)
+    propagate_many(network, states, batch=batch)
     rounds = {(z, 8) for z in (8, 3, 13, 18)} | {(z, 13) for z in (13, 8, 3, 18)}
     assert network.noted == rounds
     assert all(state.result().any(axis=(1, 2)).all() for state in states)

@@ -16,8 +16,8 @@ from torch import Tensor
 from pam import checkpoints
 from pam.preprocess import Scan
 from pam.presets import TUTORIAL
-from pam.propagation import Guide, Network, advance, carry
-from pam.rounds import State
+from pam.propagation import Guide, Network, advance, propagate_many
+from pam.rounds import ObjectState
 
 Golden = dict[str, NDArray[Any]]
 TRIVIAL = (
@@ -39,7 +39,7 @@ class Case:
         self.prompt = self.bits("prompt_packbits", self.shape)[self.index]
         self.scan = Scan(volume, (float(self["spacing_z"]), 1.0, 1.0), str(self["modality"]))
         most = json.loads(str(self["params"])).get("maxZ", TUTORIAL.max_slices)
-        self.state = State(
+        self.state = ObjectState(
             self.scan, self.index, self.prompt, TUTORIAL.model_copy(update={"max_slices": most})
         )
 
@@ -58,11 +58,11 @@ class Case:
 
     def check_round(self, network: "Recorder", r: int) -> None:
         """Guiding slices, neighbours, crops, and every pixel that the network saw."""
-        lanes = self.state.rounds[r]
-        assert [lane.guide for lane in lanes] == self[f"r{r}_guiding_z"].tolist()
-        asked = [lane.slices + lane.repeats * lane.slices[-1:] for lane in lanes]
+        sweeps = self.state.rounds[r]
+        assert [sweep.guide for sweep in sweeps] == self[f"r{r}_guiding_z"].tolist()
+        asked = [sweep.slices + sweep.repeats * sweep.slices[-1:] for sweep in sweeps]
         np.testing.assert_array_equal(asked, self[f"r{r}_adjacent_ids"])
-        inside = [lane.square.inside(*self.shape[1:]) for lane in lanes]
+        inside = [sweep.square.inside(*self.shape[1:]) for sweep in sweeps]
         crops = [(x.start, y.start, x.stop, y.stop) for y, x in inside]
         np.testing.assert_array_equal(crops, self[f"r{r}_crop"])
 
@@ -71,8 +71,8 @@ class Case:
         np.testing.assert_array_equal(masks, self.bits(f"r{r}_guiding_prp", masks.shape))
         assert digest([image for image, _, _ in seen]) == str(self[f"r{r}_guiding_x_u8_sha256"])
         adjacent = [
-            images + lane.repeats * images[-1:]
-            for (_, _, images), lane in zip(seen, lanes, strict=True)
+            images + sweep.repeats * images[-1:]
+            for (_, _, images), sweep in zip(seen, sweeps, strict=True)
         ]
         assert digest(adjacent) == str(self[f"r{r}_adjacent_x_u8_sha256"])
 
@@ -180,7 +180,7 @@ def test_the_full_network_itself(
     path.unlink()  # 130 MB
 
     case = Case(recorded, "propagate_ct")
-    carry(network, [case.state])
+    propagate_many(network, [case.state])
 
     np.testing.assert_array_equal(case.state.counts, case["num"])
     expected = case.bits("result_packbits", case.shape)

@@ -7,7 +7,7 @@ import torch
 
 from pam.config import Box2MaskConfig, PropMaskConfig
 from pam.network import Box2Mask, PropMask
-from pam.training.grow import grown
+from pam.training.grow import widened_network
 
 SMALL: dict[str, Any] = {"channels": 4, "stages": 3, "max_channels": 8, "attended": 2}
 
@@ -24,7 +24,7 @@ def test_nothing_changes_as_it_grows(wider: dict[str, Any]) -> None:
     image, adjacent = torch.rand(2, 1, 16, 24) * 2 - 1, torch.rand(2, 3, 1, 16, 24) * 2 - 1
     mask, distance = torch.rand(2, 1, 16, 24) > 0.5, torch.rand(2, 3)
     asked = (image, mask, adjacent)
-    larger = grown(first, into)
+    larger = widened_network(first, into)
     assert larger.config == into.config
     scales = zip(*(n(*asked, distance=distance) for n in (first, larger, into)), strict=True)
     for one, same, other in scales:
@@ -37,7 +37,7 @@ def test_a_box2mask_grows() -> None:
     torch.manual_seed(0)
     first, into = (Box2Mask(Box2MaskConfig(channels=c, stages=3)) for c in (3, 5))
     image = torch.rand(2, 1, 16, 16)
-    for one, same in zip(first(image), grown(first, into)(image), strict=True):
+    for one, same in zip(first(image), widened_network(first, into)(image), strict=True):
         torch.testing.assert_close(one, same)
 
 
@@ -45,6 +45,6 @@ def test_a_box2mask_grows() -> None:
 def test_what_is_no_larger_network_is_refused(other: dict[str, Any]) -> None:
     first, into = (PropMask(PropMaskConfig(**{**SMALL, **more})) for more in ({}, other))
     with pytest.raises(ValueError, match="does not grow into"):
-        grown(first, into)
+        widened_network(first, into)
     with pytest.raises(ValueError, match="does not grow into"):
-        grown(Box2Mask(Box2MaskConfig(channels=4, stages=3)), first)
+        widened_network(Box2Mask(Box2MaskConfig(channels=4, stages=3)), first)

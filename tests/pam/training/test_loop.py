@@ -28,7 +28,7 @@ from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
 from pam.training.loop import CHECKPOINT, CURVE, RECORD, chained, loss_of, train
 from pam.training.recipe import Optimiser, Recipe
-from pam.training.state import State, learning_rate
+from pam.training.state import TrainingState, learning_rate
 from pam.training.tasks import Task
 
 NEEDS_GPU = (
@@ -110,7 +110,7 @@ def test_what_is_not_prepared_is_told_before_a_network_is_built(
     """Also where other processes make the batches."""
     data = {"kind": "prepared", "datasets": ["D35"], "folder": str(tmp_path)}
     recipe = recipes.read(tiny.model_dump(mode="json") | {"data": data}, "test")
-    monkeypatch.setattr(loop, "State", None)
+    monkeypatch.setattr(loop, "TrainingState", None)
     with pytest.raises(UserError, match=r"^D35 is not prepared"):
         train(recipe, tmp_path / "out", device="cpu", workers=1)
 
@@ -129,7 +129,7 @@ def test_a_chained_training_in_bfloat16_goes_on_where_it_stopped(
     start, undisturbed, resumed = (
         torch.cat([x.flatten() for x in weights.values()])
         for weights in (
-            State(recipe, "cpu").result().state_dict(),
+            TrainingState(recipe, "cpu").result().state_dict(),
             _weights(whole),
             _weights(parts),
         )
@@ -142,7 +142,7 @@ def test_a_chained_training_in_bfloat16_goes_on_where_it_stopped(
 def test_kept_weights_are_a_running_mean(tiny: Recipe) -> None:
     """By hand: over few steps at first, then over those of the recipe's decay."""
     assert tiny.optimiser.average == 0.9
-    state = State(tiny, "cpu")
+    state = TrainingState(tiny, "cpu")
     mean = {n: x.double() for n, x in state.result().state_dict().items()}
     for step, batch in zip((1, 2, 3), batches(tiny, 0, 0, 1, 0), strict=False):
         loss_of(state.network, batch, tiny, "cpu", step - 1).backward()  # type: ignore[no-untyped-call]
@@ -205,13 +205,15 @@ def test_a_folder_in_use_or_of_another_recipe_is_refused(tiny: Recipe, tmp_path:
     with pytest.raises(UserError, match="seed differ"):
         train(other, tmp_path, device="cpu", workers=0, resume=True)
     longer = tiny.model_copy(update={"steps": 20, "checkpoint": 7})
-    State(longer, "cpu").load(tmp_path / CHECKPOINT)
+    TrainingState(longer, "cpu").load(tmp_path / CHECKPOINT)
 
 
 def test_data_may_lie_elsewhere_but_are_the_same(tiny: Recipe, tmp_path: Path) -> None:
-    def of(folder: str, dataset: str) -> State:
+    def of(folder: str, dataset: str) -> TrainingState:
         data = {"kind": "prepared", "datasets": [dataset], "folder": folder}
-        return State(recipes.read(tiny.model_dump(mode="json") | {"data": data}, "test"), "cpu")
+        return TrainingState(
+            recipes.read(tiny.model_dump(mode="json") | {"data": data}, "test"), "cpu"
+        )
 
     of("data", "D35").save(tmp_path / CHECKPOINT)
     of(str(tmp_path / "data"), "D35").load(tmp_path / CHECKPOINT)
@@ -221,27 +223,27 @@ def test_data_may_lie_elsewhere_but_are_the_same(tiny: Recipe, tmp_path: Path) -
 
 def test_a_training_goes_on_with_as_many_processes(tiny: Recipe, tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
-    State(tiny, "cpu", 4).save(path)
-    State(tiny, "cpu", 4).load(path)
+    TrainingState(tiny, "cpu", 4).save(path)
+    TrainingState(tiny, "cpu", 4).load(path)
     with pytest.raises(UserError, match="on 4 processes, and here are 1"):
         train(tiny, tmp_path, device="cpu", workers=0, resume=True)
     older = torch.load(path, weights_only=True)
     del older["processes"]
     torch.save(older, path)
-    State(tiny, "cpu").load(path)
+    TrainingState(tiny, "cpu").load(path)
 
 
 def test_a_checkpoint_from_before_a_key_was_there_has_its_default(
     tiny: Recipe, tmp_path: Path
 ) -> None:
     path = tmp_path / CHECKPOINT
-    State(tiny, "cpu").save(path)
+    TrainingState(tiny, "cpu").save(path)
     older = torch.load(path, weights_only=True)
     del older["recipe"]["compiled"], older["recipe"]["tasks"]["border"]
     torch.save(older, path)
-    State(tiny, "cpu").load(path)
+    TrainingState(tiny, "cpu").load(path)
     with pytest.raises(UserError, match="compiled differ"):
-        State(tiny.model_copy(update={"compiled": True}), "cpu").load(path)
+        TrainingState(tiny.model_copy(update={"compiled": True}), "cpu").load(path)
 
 
 def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_fine_tuning_starts_from_given_weights(tiny: Recipe, tmp_path: Path, dev
     tuned = train(still, tmp_path / "b", start=first, device=device, workers=0, stop=1)
     assert _equal(first.state_dict(), _weights(tuned))
     narrow = PropMaskConfig(**{**tiny.network.model_dump(), "channels": 2})
-    State(still, device).start_from(PropMask(narrow))  # it grows
+    TrainingState(still, device).start_from(PropMask(narrow))  # it grows
     larger = PropMask(PropMaskConfig(channels=8, stages=3, attended=2))
     with pytest.raises(UserError, match="configuration under `network`"):
         train(tiny, tmp_path / "c", start=larger, device="cpu", workers=0)
@@ -304,7 +306,7 @@ def test_a_few_tasks_are_learned_by_heart(tiny: Recipe, kind: str, chained: floa
         content |= {"network": {"channels": 4, "stages": 3}, "tasks": {"size": 32}}
         del content["chained"]
     recipe = recipes.read(content, "test")
-    state = State(recipe, "cpu")
+    state = TrainingState(recipe, "cpu")
     batch = Blocks(recipe)[0][0]
     losses = []
     for _ in range(80):
@@ -319,7 +321,7 @@ def test_a_chained_step_in_mixed_precision_reaches_every_weight(tiny: Recipe) ->
     """Its first look at the batch is without gradients, and its casts are not those of the next."""
     content = tiny.model_dump(mode="json") | {"chained": 1, "precision": "bfloat16"}
     recipe = recipes.read(content, "test")
-    network = State(recipe, "cpu").network
+    network = TrainingState(recipe, "cpu").network
     loss_of(network, Blocks(recipe)[0][0], recipe, "cpu", 0).backward()  # type: ignore[no-untyped-call]
     assert [name for name, x in network.named_parameters() if x.grad is None] == []
 
@@ -330,13 +332,13 @@ from pathlib import Path
 from pam import checkpoints
 from pam.training import loop, recipe
 
-class Kept(loop.State):
+class Kept(loop.TrainingState):
     def __init__(self, *about):
         super().__init__(*about)
         kept.append(self)
 
 kept, folder = [], Path(sys.argv[1])
-loop.State = Kept
+loop.TrainingState = Kept
 loop.train(recipe.load("tiny"), folder, device="cpu", workers=0, stop=3)
 checkpoints.save(kept[0].result(), folder / f"rank-{os.environ['RANK']}.safetensors")
 """
@@ -354,7 +356,7 @@ def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> 
     first, second, kept = ((tmp_path / f"{name}.safetensors").read_bytes() for name in names)
     assert first == second == kept
 
-    state = State(tiny, "cpu")
+    state = TrainingState(tiny, "cpu")
     both = (batches(tiny, 0, rank, 2, 0) for rank in (0, 1))
     for of_ranks in islice(zip(*both, strict=True), 3):
         for batch in of_ranks:
@@ -363,7 +365,7 @@ def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> 
         state.update()
     expected, got = state.result().state_dict(), _weights(tmp_path / "propmask.safetensors")
     assert all(torch.allclose(expected[key], got[key], atol=1e-5) for key in expected)
-    start = State(tiny, "cpu").result().state_dict()
+    start = TrainingState(tiny, "cpu").result().state_dict()
     assert not all(torch.allclose(start[key], got[key], atol=1e-3) for key in start)
 
 
@@ -382,7 +384,7 @@ def test_a_network_that_looks_at_no_mask_trains_on_several_processes(
     """The encoder of the mask has no gradients then, which are waited for otherwise."""
     network = tiny.network.model_copy(update={"attended": 0, "prior": False})
     alike = tiny.model_copy(update={"network": network})
-    before = State(alike, "cpu").result().state_dict()
+    before = TrainingState(alike, "cpu").result().state_dict()
     after = _weights(train(alike, tmp_path, device="cpu", workers=0, stop=3))
     moved = {n.partition(".")[0] for n, x in after.items() if not torch.equal(x, before[n])}
     assert moved == {"encoder", "decoder"}
@@ -454,7 +456,7 @@ def test_a_chain_remembers_if_the_inference_will(tiny: Recipe, memory: str) -> N
     content = tiny.model_dump(mode="json") | {"chained": 1}
     content["network"]["inference"]["memory"] = memory
     recipe = recipes.read(content, "test")
-    network = State(recipe, "cpu").network
+    network = TrainingState(recipe, "cpu").network
     asked: list[object] = []
     network.register_forward_pre_hook(
         lambda _, x, named: asked.append(named.get("memory")), with_kwargs=True

@@ -12,7 +12,7 @@ from benchmark.masks import Mask
 from pam.preprocess import Scan
 from pam.training.augment import Augmentation
 from pam.training.cases import Case, components
-from pam.training.tasks import BoxTasks, PropTasks, Task, damage
+from pam.training.tasks import BoxTasks, PropTasks, Task, perturb_mask
 
 SIDE = 32  # of the only crop that is possible, which is shown as it is
 
@@ -157,7 +157,7 @@ def test_damage_is_a_plausible_error() -> None:
     mask = torch.from_numpy(np.hypot(y - 48, x - 48) < 30)[None]
     overlaps = []
     for seed in range(20):
-        wrong = damage(mask, default_rng(seed))
+        wrong = perturb_mask(mask, default_rng(seed))
         overlaps.append(2 * float((wrong & mask).sum()) / float(wrong.sum() + mask.sum()))
     assert 0.6 < min(overlaps) < 0.97
     assert max(overlaps) < 1
