@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("deviation", "effective_deviation")),
         ("shift", pa.int32()),
         *((name, pa.string()) for name in ("status", "reason", "prompt_hash")),
-        *((name, pa.float64()) for name in (*METRIC_NAMES, *metrics.REGION)),
+        *((name, pa.float64()) for name in (*METRIC_NAMES, *metrics.PROMPT_REGION_METRICS)),
     ]
 )
 """One row per cell.

@@ -21,16 +21,16 @@ from benchmark.splits import Split
 from benchmark.study import Study
 from benchmark.tables import read_arrow, records
 
-METRICS = ("dsc", "nsd")
-COSTS = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
+RUN_METRICS = ("dsc", "nsd")
+COST_SOURCES = {"seconds": "segment_s", "flops": "flops", "parameters": "parameters"}
 """Columns of costs, and the column of the times table that each is the mean of."""
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return the table of training runs (`benchmark.analysis.frames.RUNS`) of a scored study."""
+    """Return the table of training runs (`frames.RUN_COLUMNS`) of a scored study."""
     scored = _Scored(study)
     rows = [row for compared in _comparisons(study) for row in scored.rows(compared)]
-    return pd.DataFrame(rows, columns=list(frames.RUNS)).fillna({"seed": 0})
+    return pd.DataFrame(rows, columns=list(frames.RUN_COLUMNS)).fillna({"seed": 0})
 
 
 class _Asked(NamedTuple):
@@ -64,7 +64,9 @@ class _Scored:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the rows of one dataset, each with the index of its run."""
         cells = [self._cells(asked, dataset) for asked in compared]
-        means = {metric: records(_matched([part[metric] for part in cells])) for metric in METRICS}
+        means = {
+            metric: records(_matched([part[metric] for part in cells])) for metric in RUN_METRICS
+        }
         for place, (asked, part) in enumerate(zip(compared, cells, strict=True)):
             own = {"trained_on": dataset} if asked.about["kind"] == "finetuned" else {}
             about = {"tested_on": dataset, **own, **asked.about}
@@ -78,11 +80,11 @@ class _Scored:
         scores = self._table(paths.SCORES, asked, dataset)
         chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
         chosen &= scores["scan"].isin(self.held_back[dataset])
-        return scores[chosen].set_index(["scan", "structure"])[["status", *METRICS]]
+        return scores[chosen].set_index(["scan", "structure"])[["status", *RUN_METRICS]]
 
     def _costs(self, asked: _Asked, dataset: str) -> dict[str, float]:
         times = self._table(paths.TIMES, asked, dataset)
-        return {name: times[column].mean() for name, column in COSTS.items()}
+        return {name: times[column].mean() for name, column in COST_SOURCES.items()}
 
     def _table(self, pattern: str, asked: _Asked, dataset: str) -> pd.DataFrame:
         fields = {"run": asked.run.id, "scoring": self.study.scoring.id}

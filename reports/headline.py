@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
-from benchmark.analysis.bootstrap import FEWEST
+from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
 from reports import prompts, tables
 from reports.sections import counted
 from reports.typeset import NONE
@@ -46,7 +46,7 @@ def headline(results: "Results") -> dict[str, Any]:
         "splits": [tables.SPLITS.get(split, split) for split in splits],
         "rows": sorted(rows, key=_order),
         "confidence": results.confidence,
-        "fewest": FEWEST,
+        "fewest": MIN_UNITS_FOR_INTERVAL,
         "ranked": ranked(next(iter(ranks.values()), {})),
     }
 

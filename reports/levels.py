@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SELECTION = "all"
 """Objects that the boxes show, as in the paper; equivalence is tested on the affected ones."""
-FEWEST = 5
+MIN_POINTS_FOR_BOX = 5
 """Points needed to draw a box; with fewer, only their mean is drawn."""
 _COLUMNS = 3
 _EQUIVALENCE = "TOST"
@@ -69,10 +69,11 @@ def boxes(
 ) -> None:
     """Draw each series of ``values`` at x = 1, 2, ...: its points, and a box or their mean.
 
-    A box needs `FEWEST` points. ``errors``: half-lengths of the error bars; NaN draws none.
+    A box needs `MIN_POINTS_FOR_BOX` points. ``errors``: half-lengths of the error bars; NaN draws
+    none.
     """
     for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
-        if len(points) >= FEWEST:
+        if len(points) >= MIN_POINTS_FOR_BOX:
             _box(axes, place, points, colour)
         elif len(points):
             axes.hlines(points.mean(), place - 0.25, place + 0.25, color="#333333", lw=1.0)
@@ -94,7 +95,7 @@ def _box(axes: "Axes", place: int, points: "pd.Series[float]", colour: str) -> N
 
 def shapes(count: int) -> str:
     """Explain for a caption what is drawn behind ``count`` points."""
-    if count < FEWEST:
+    if count < MIN_POINTS_FOR_BOX:
         return "Bar: their mean."
     return "Box: quartiles and median; whiskers: 1.5 times the interquartile range."
 

@@ -168,7 +168,7 @@ class Results:
 
         path = self.folder / "scores.parquet"
         ratio = "volume_ratio"
-        table = frames.read(path, [*frames.KEY, "status", ratio])
+        table = frames.read(path, [*frames.SCORE_KEY, "status", ratio])
         if ratio not in table:
             return {}
         cells = frames.base(frames.scores(table, str(path)), "structure")

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 ALL = "all"
 """The value of ``split`` that stands for all datasets of the study."""
 
-STATES = ("ok", "expected", "skipped", "failed", "contaminated")
+COUNTED_FLAGS = ("ok", "expected", "skipped", "failed", "contaminated")
 """Columns that count cells (structures of scans): scored, expected, skipped and failed.
 
 ``contaminated`` counts the cells of data on which the method's weights were trained.
 """
 
-COUNTS = ("cells", *STATES)
+COUNT_COLUMNS = ("cells", *COUNTED_FLAGS)
 """``cells`` counts those with a value of the metric; a scored cell may lack one."""
 
 _DATASET = ["split", "dataset", "modality"]
@@ -53,7 +53,7 @@ def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataF
     ``more`` names columns to read in addition to those that the statistics need. Raise a
     `UserError` if the table lacks a column or is not a valid table of scores.
     """
-    table = frames.read(path, [*frames.COLUMNS, *more])
+    table = frames.read(path, [*frames.SCORE_COLUMNS, *more])
     frames.require(table, more, str(path))
     return frames.base(frames.scores(table, str(path)), level)
 
@@ -74,7 +74,7 @@ def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
             "contaminated": rows["contaminated"].astype(bool),
         }
     )
-    counts = flags.groupby(keys, sort=False, dropna=False)[list(STATES)].sum().reset_index()
+    counts = flags.groupby(keys, sort=False, dropna=False)[list(COUNTED_FLAGS)].sum().reset_index()
     groups = rows.groupby(keys, sort=False, dropna=False)[frames.metrics_of(rows)]
     wide = groups.agg(["mean", "std", "count"]).rename_axis(columns=["metric", None])  # type: ignore[list-item]
     long = wide.stack("metric", future_stack=True).reset_index()
@@ -112,7 +112,7 @@ def dataset_means(rows: pd.DataFrame, keys: Sequence[str], values: Sequence[str]
 
 def _next_level(table: pd.DataFrame, keys: list[str], units: str) -> pd.DataFrame:
     groups = table.groupby(keys, sort=False, dropna=False)
-    counts = groups[list(COUNTS)].sum()
+    counts = groups[list(COUNT_COLUMNS)].sum()
     counts.insert(0, units, groups.size())
     return _summary(table, keys, "mean").merge(counts.reset_index(), on=keys, how="left")
 

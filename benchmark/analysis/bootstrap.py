@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-FEWEST = 6
+MIN_UNITS_FOR_INTERVAL = 6
 """Smallest number of units at the outermost resampled level for which intervals are given."""
 
 
@@ -156,12 +156,12 @@ def interval(replicates: Array, tail: float) -> tuple[Array, Array]:
 
 
 def enough(units: Iterable[int]) -> bool:
-    """Return whether the outermost level with several units has at least `FEWEST` of them.
+    """Return whether there are `MIN_UNITS_FOR_INTERVAL` at the outermost level with several units.
 
     ``units`` counts the units of each level, outermost first. A level with a single unit is not
     resampled: the result is then conditional on that collection or dataset.
     """
-    return next((count for count in units if count > 1), 0) >= FEWEST
+    return next((count for count in units if count > 1), 0) >= MIN_UNITS_FOR_INTERVAL
 
 
 def mean(values: Array, axis: int) -> Array:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmark.analysis import frames, mixed
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.grid import Grid
-from benchmark.analysis.paired import TESTS, holm, normality, paired_test, papers_choice
+from benchmark.analysis.paired import PAIRED_TESTS, holm, normality, paired_test, papers_choice
 from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _rows(
             "wins_b": int((sign * differences < 0).sum()),
             "normality_p": normal,
         }
-        for test in TESTS:
+        for test in PAIRED_TESTS:
             outcome = paired_test(test, differences, unit=units[name], tail=tail)
             chosen = test == papers_choice(normal)
             yield name, {**about, **numbers, "test": test, "chosen": chosen, **vars(outcome)}

@@ -22,17 +22,25 @@ if TYPE_CHECKING:
 PHASES = ("read", "segment", "write", "total", "load", "total_with_load")
 TESTED = ("segment", "total", "total_with_load")
 
-TIMES = (
+TIME_COLUMNS = (
     *("method", "device", "phase", "unit", "n", "objects", "mean", "sd", "median", "q1", "q3"),
     *("low", "high"),
 )
-BY_DATASET = ("method", "device", "phase", "dataset", "objects", "seconds")
-TESTS = (
+BY_DATASET_COLUMNS = ("method", "device", "phase", "dataset", "objects", "seconds")
+TEST_COLUMNS = (
     *("method_a", "device_a", "method_b", "device_b", "phase", "unit", "n", "matched_by"),
     *("matches", "mean_a", "mean_b", "ratio", "test", "statistic", "p", "p_holm", "family"),
     *("family_of", "reason"),
 )
-COSTS = ("method", "device", "parameters", "flops", "peak_memory_mb", "peak_gpu_mb", "objects")
+COST_COLUMNS = (
+    "method",
+    "device",
+    "parameters",
+    "flops",
+    "peak_memory_mb",
+    "peak_gpu_mb",
+    "objects",
+)
 
 _METHOD = ["method", "device"]
 _OBJECT = ["dataset", "scan", "object"]
@@ -56,8 +64,8 @@ def analyse(
         for row in _summaries(table, unit, settings)
     ]
     return {
-        "times": pd.DataFrame(found, columns=list(TIMES)),
-        "times_by_dataset": datasets.reindex(columns=list(BY_DATASET)),
+        "times": pd.DataFrame(found, columns=list(TIME_COLUMNS)),
+        "times_by_dataset": datasets.reindex(columns=list(BY_DATASET_COLUMNS)),
         "times_tests": _tests(long, settings),
         "costs": _costs(times[times["variant"] == ""]),
     }
@@ -121,7 +129,7 @@ def _tests(long: pd.DataFrame, settings: "AnalysisSettings") -> pd.DataFrame:
             matched = {"phase": phase, "matched_by": matched_by, "matches": len(both)}
             means = both.groupby(level="dataset").mean().to_numpy(dtype=np.float64)
             found += [{**about, **matched, **row} for row in _pair(means)]
-    table = pd.DataFrame(found, columns=list(TESTS))
+    table = pd.DataFrame(found, columns=list(TEST_COLUMNS))
     return holm(table, ["phase", "test"], "pairs of methods within phase and test")
 
 
@@ -143,4 +151,4 @@ def _costs(times: pd.DataFrame) -> pd.DataFrame:
     filled = times.reindex(columns=[*times.columns, *(c for c in wanted if c not in times)])
     groups = filled.groupby(_METHOD, sort=False)
     table = groups[list(wanted)].max().assign(flops=groups["flops"].mean(), objects=groups.size())
-    return table.reset_index().reindex(columns=list(COSTS))
+    return table.reset_index().reindex(columns=list(COST_COLUMNS))

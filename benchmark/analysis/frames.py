@@ -11,10 +11,10 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import column_names, read_arrow, records
 
-CELL = ("dataset", "scan", "structure", "method")
+REQUIRED_SCORE_COLUMNS = ("dataset", "scan", "structure", "method")
 """Columns that a table of scores must have, besides at least one metric."""
 
-DEFAULTS: dict[str, Any] = {
+SCORE_DEFAULTS: dict[str, Any] = {
     "split": "unsplit",
     "modality": "unknown",
     "level": "structure",
@@ -31,31 +31,28 @@ Also, ``collection`` defaults to the dataset and ``patient`` to the scan. Withou
 ``status`` is ok if any metric has a value, else failed.
 """
 
-COLUMNS = (*CELL, *DEFAULTS, "collection", "patient", "status", *METRICS)
-KEY = (*CELL, "level", "object", "variant", "deviation")
-
-
-COHORTS = ("cohort", "patient", "time", "event", "dataset", "pre_scan", "post_scan")
-MEASURES = (
-    "dataset",
-    "scan",
-    "method",
-    "diameter_mm",
-    "area_mm2",
-    "volume_mm3",
-    "status",
-    "reason",
+SCORE_COLUMNS = (
+    *REQUIRED_SCORE_COLUMNS,
+    *SCORE_DEFAULTS,
+    *("collection", "patient", "status"),
+    *METRICS,
 )
-INTERACTION = ("reader", "dataset", "object", "prompt", "seconds")
-RUN = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
-COSTS = ("seconds", "flops", "parameters")
-CELLS = ("ok", "matched", "expected")
-RUNS = (*RUN, "default", "value", *CELLS, *COSTS)
+SCORE_KEY = (*REQUIRED_SCORE_COLUMNS, "level", "object", "variant", "deviation")
+
+
+COHORT_COLUMNS = ("cohort", "patient", "time", "event", "dataset", "pre_scan", "post_scan")
+SIZE_COLUMNS = ("diameter_mm", "area_mm2", "volume_mm3")
+MEASURE_COLUMNS = ("dataset", "scan", "method", *SIZE_COLUMNS, "status", "reason")
+INTERACTION_COLUMNS = ("reader", "dataset", "object", "prompt", "seconds")
+RUN_KEY = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
+COST_COLUMNS = ("seconds", "flops", "parameters")
+CELL_COUNTS = ("ok", "matched", "expected")
+RUN_COLUMNS = (*RUN_KEY, "default", "value", *CELL_COUNTS, *COST_COLUMNS)
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
 
-NAMES = (
+NAME_COLUMNS = (
     *("dataset", "collection", "structure", "scan", "patient", "object", "method", "variant"),
     *("cohort", "pre_scan", "post_scan", "reader", "trained_on", "tested_on"),
     *("ablation", "setting"),
@@ -64,7 +61,7 @@ NAMES = (
 
 
 def read(
-    path: Path, wanted: Sequence[str] | None = None, names: Sequence[str] = NAMES
+    path: Path, wanted: Sequence[str] | None = None, names: Sequence[str] = NAME_COLUMNS
 ) -> pd.DataFrame:
     """Read a csv file, a parquet file or a folder of parquet shards.
 
@@ -85,7 +82,7 @@ def read(
     return frame
 
 
-def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
+def read_csv(path: Path, names: Sequence[str] = NAME_COLUMNS) -> pd.DataFrame:
     """Read a csv table; only empty fields are missing, so "NA" and "0001" are valid ``names``.
 
     Raise a `UserError` if the file is empty, is not UTF-8 text, or has rows of different lengths.
@@ -99,7 +96,7 @@ def read_csv(path: Path, names: Sequence[str] = NAMES) -> pd.DataFrame:
 
 def read_scores(path: Path) -> pd.DataFrame:
     """Read and check a long table of scores from any source; see `scores`."""
-    return scores(read(path, COLUMNS), str(path))
+    return scores(read(path, SCORE_COLUMNS), str(path))
 
 
 def read_objects(path: Path) -> pd.DataFrame:
@@ -118,7 +115,7 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
     unknown status, a ``contaminated`` that is not a boolean, a table without metrics, or a metric
     that is not numeric.
     """
-    require(table, CELL, origin)
+    require(table, REQUIRED_SCORE_COLUMNS, origin)
     metrics = metrics_of(table)
     if not metrics:
         raise UserError(
@@ -127,11 +124,11 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
     for name in metrics:
         numbers(table, name, origin)
     filled = table.assign(
-        **{name: value for name, value in DEFAULTS.items() if name not in table},
+        **{name: value for name, value in SCORE_DEFAULTS.items() if name not in table},
         **{name: table[name].astype(float) for name in metrics},
     )
-    for name in (name for name, value in DEFAULTS.items() if value is not None):
-        filled[name] = filled[name].where(filled[name].notna(), DEFAULTS[name])
+    for name in (name for name, value in SCORE_DEFAULTS.items() if value is not None):
+        filled[name] = filled[name].where(filled[name].notna(), SCORE_DEFAULTS[name])
     if unclear := sorted({str(x) for x in filled["contaminated"] if x not in (True, False)}):
         raise UserError(f"{origin}: contaminated is true or false, got {unclear[0]!r}.")
     filled["contaminated"] = filled["contaminated"].astype(bool)
@@ -142,7 +139,7 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
         filled["status"] = filled[metrics].notna().any(axis=1).map({True: "ok", False: "failed"})
     if unknown := sorted(set(filled["status"]) - {"ok", "skipped", "failed"}):
         raise UserError(f"{origin}: the status is ok, skipped or failed, got {unknown[0]!r}.")
-    unique(filled, KEY, origin)
+    unique(filled, SCORE_KEY, origin)
     ok = filled["status"] == "ok"
     return filled.assign(**{name: filled[name].where(ok) for name in metrics})
 
@@ -222,11 +219,11 @@ def read_interaction(path: Path) -> pd.DataFrame:
     The column ``generated`` defaults to false.
     """
     table = read(path)
-    require(table, INTERACTION, str(path))
+    require(table, INTERACTION_COLUMNS, str(path))
     numbers(table, "seconds", str(path))
     if (table["seconds"] <= 0).any() or table["seconds"].isna().any():
         raise UserError(f"{path}: seconds must be positive.")
-    unique(table, INTERACTION[:-1], str(path))
+    unique(table, INTERACTION_COLUMNS[:-1], str(path))
     return table if "generated" in table else table.assign(generated=False)
 
 
@@ -239,19 +236,19 @@ def read_runs(path: Path) -> pd.DataFrame:
     for name, value in {"trained_on": "", **_ABLATION}.items():
         table[name] = table[name].where(table[name].notna(), value)
     table["default"] = table["default"].isin([True, "True", "true", 1])
-    unknown = [name for name in (*CELLS, *COSTS) if name not in table]
+    unknown = [name for name in (*CELL_COUNTS, *COST_COLUMNS) if name not in table]
     table = table.assign(**dict.fromkeys(unknown, float("nan")))
-    for name in ("value", *CELLS, *COSTS):
+    for name in ("value", *CELL_COUNTS, *COST_COLUMNS):
         numbers(table, name, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:
             raise UserError(f"{path}: " + unknown_name("kind", str(kind), RUN_KINDS))
-    unique(table, RUN, str(path))
+    unique(table, RUN_KEY, str(path))
     return table
 
 
 def read_cohorts(path: Path) -> pd.DataFrame:
-    """Read a table of patients with the columns `COHORTS` and numeric ``covariate_NAME``.
+    """Read a table of patients with the columns `COHORT_COLUMNS` and numeric ``covariate_NAME``.
 
     ``cohort`` and ``dataset`` have defaults, for tables with only one of each.
     """
@@ -267,9 +264,9 @@ def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     times are not negative and events are 0 or 1.
     """
     if not tables:
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORTS})
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORT_COLUMNS})
     table = pd.concat(tables, ignore_index=True)
-    require(table, COHORTS, "The table of patients")
+    require(table, COHORT_COLUMNS, "The table of patients")
     unique(table, ("cohort", "patient"), "The table of patients")
     for name in ("time", *(str(c) for c in table if str(c).startswith("covariate_"))):
         numbers(table, name, "The table of patients")
@@ -288,8 +285,8 @@ def read_measures(path: Path) -> pd.DataFrame:
     """
     table = read(path)
     table = table if "dataset" in table else table.assign(dataset="study")
-    require(table, ("scan", "method", "diameter_mm", "area_mm2", "volume_mm3"), str(path))
-    for name in MEASURES[3:6]:
+    require(table, ("scan", "method", *SIZE_COLUMNS), str(path))
+    for name in SIZE_COLUMNS:
         numbers(table, name, str(path))
     if "status" not in table:
         table["status"] = table["volume_mm3"].notna().map({True: "ok", False: "failed"})

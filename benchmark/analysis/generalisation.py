@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.analysis import frames
 from benchmark.analysis.groups import one_way, repeated_measures
-from benchmark.analysis.paired import TESTS, normality, paired_test, papers_choice
+from benchmark.analysis.paired import PAIRED_TESTS, normality, paired_test, papers_choice
 from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ FINETUNING_TESTS = (
 )
 ABLATION = (
     *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
-    *("best", *_CELLS, *frames.COSTS),
+    *("best", *_CELLS, *frames.COST_COLUMNS),
 )
 ABLATION_OVERALL = (
     *("ablation", "setting", "method", "metric", "default", "mean", "sd_datasets", "sd_runs"),
-    *("datasets", "runs", *_CELLS, *frames.COSTS),
+    *("datasets", "runs", *_CELLS, *frames.COST_COLUMNS),
 )
 ABLATION_TESTS = (
     *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
@@ -52,8 +52,8 @@ def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Summarise ``tables["runs"]``; without it, all resulting tables are empty."""
-    runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUNS)))
-    runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *frames.RUNS])))
+    runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUN_COLUMNS)))
+    runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *frames.RUN_COLUMNS])))
     general = _means(runs[runs["kind"] == "general"], ["method", "metric", "tested_on"])
     recovery = _recovery(runs, general)
     finetuning = _finetuning(runs, general)
@@ -145,7 +145,7 @@ def _gains(
         "mean_gain_over_reference": known["gain_over_reference"].mean(),
         **{"difference": differences.mean() if len(known) else np.nan, "normality_p": normal},
     }
-    for test in TESTS:
+    for test in PAIRED_TESTS:
         outcome = paired_test(test, differences, unit="dataset", tail=settings.tail)
         yield {**numbers, "test": test, "chosen": test == papers_choice(normal), **vars(outcome)}
 
@@ -153,7 +153,7 @@ def _gains(
 def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
     part = runs[runs["kind"] == "ablation"]
     keys = ["ablation", "setting", "method", "metric", "tested_on"]
-    costs = part.groupby(keys, sort=False)[list(frames.COSTS)].mean().reset_index()
+    costs = part.groupby(keys, sort=False)[list(frames.COST_COLUMNS)].mean().reset_index()
     means = _means(part, keys).merge(costs, on=keys)
     means = means.rename(columns={"value": "mean", "tested_on": "dataset"})
     default = part.drop_duplicates(["ablation", "setting"])[["ablation", "setting", "default"]]
@@ -187,7 +187,7 @@ def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
     groups = ablation.groupby(keys, sort=False)
     found = groups["mean"].agg(["mean", "std", "count"]).join(counts).join(spread)
     found["runs"] = found["runs"].fillna(0).astype(int)
-    found = found.join(groups[[*frames.COSTS]].mean()).join(groups["default"].first())
+    found = found.join(groups[[*frames.COST_COLUMNS]].mean()).join(groups["default"].first())
     found = found.join(groups[list(_CELLS)].sum(min_count=1))
     found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()
     return found.reindex(columns=list(ABLATION_OVERALL))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.analysis.bootstrap import ratio
 
 Array = NDArray[np.float64]
-CELL = ["dataset", "scan", "structure"]
+CELL_KEY = ["dataset", "scan", "structure"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Grid:
         """
         kept = rows[~rows["method"].isin(list(without))]
         code, methods = pd.factorize(kept["method"])
-        cell = codes(kept, CELL)
+        cell = codes(kept, CELL_KEY)
         first = np.unique(cell, return_index=True)[1]
-        cells = kept.iloc[first][[*CELL, "patient", "split", "modality"]].reset_index(drop=True)
+        cells = kept.iloc[first][[*CELL_KEY, "patient", "split", "modality"]].reset_index(drop=True)
         values = {}
         for metric in metrics:
             values[metric] = np.full((len(cells), len(methods)), np.nan)

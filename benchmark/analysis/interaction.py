@@ -28,7 +28,7 @@ SUMMARY = (
     *("prompt", "generated", "n", "readers", "objects", "mean", "sd", "median", "q1", "q3"),
     *("low", "high"),
 )
-TESTS = (
+TEST_COLUMNS = (
     *("prompt_a", "prompt_b", "generated", "n_a", "n_b", "mean_a", "mean_b"),
     *("reduction_percent", "low", "high", "test", "statistic", "p", "p_holm", "family"),
     *("family_of", "reason"),
@@ -49,7 +49,7 @@ def analyse(
     empty = pd.DataFrame(columns=[*_READING, "prompt", "seconds", "generated"])
     measured = tables.get("interaction", empty)
     summary = pd.DataFrame(_summaries(measured, settings), columns=list(SUMMARY))
-    tests = pd.DataFrame(_tests(measured, settings), columns=list(TESTS))
+    tests = pd.DataFrame(_tests(measured, settings), columns=list(TEST_COLUMNS))
     return {
         "interaction": summary,
         "interaction_tests": holm(tests, ["test"], "pairs of prompts within test"),

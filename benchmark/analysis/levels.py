@@ -32,7 +32,7 @@ VALUES = (
     *_ABOUT,
     *("level", "baseline", "split", "dataset", "modality", "mean", "baseline_mean", "objects"),
 )
-TESTS = (
+TEST_COLUMNS = (
     *_ABOUT,
     *("unit", "test", "level", "baseline", "groups", "n", "objects", "unaffected", "missing"),
     *("statistic", "df1", "df2", "p", "difference", "low", "high", "margin", "equivalent"),
@@ -65,7 +65,7 @@ def tables(cells: pd.DataFrame, settings: "AnalysisSettings", name: str) -> dict
         tests += [{**about, "unit": "dataset", **row} for row in found.tests(settings.margin)]
     return {
         f"{name}_values": pd.DataFrame(values, columns=list(VALUES)),
-        f"{name}_tests": pd.DataFrame(tests, columns=list(TESTS)),
+        f"{name}_tests": pd.DataFrame(tests, columns=list(TEST_COLUMNS)),
     }
 
 

@@ -16,7 +16,7 @@ from benchmark.analysis.bootstrap import ratio
 Array = NDArray[np.float64]
 
 WILCOXON, PAIRED_T = "wilcoxon signed-rank", "paired t"
-TESTS = (WILCOXON, PAIRED_T)
+PAIRED_TESTS = (WILCOXON, PAIRED_T)
 
 NORMAL = 0.05
 """Shapiro-Wilk P value above which differences are taken to be normal."""
@@ -58,7 +58,7 @@ def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025
     matched-pairs rank-biserial correlation.
 
     Args:
-        test: one of `TESTS`.
+        test: one of `PAIRED_TESTS`.
         differences: (n,).
         unit: what a difference belongs to, for the ``reason``.
         tail: share of the distribution beyond each end of the interval.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.analysis import bootstrap, frames
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from benchmark.analysis.grid import CELL, Grid, codes, common
+from benchmark.analysis.grid import CELL_KEY, Grid, codes, common
 from benchmark.analysis.paired import signed_ranks
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import records
@@ -101,7 +101,7 @@ def _replicates(
     rows: pd.DataFrame, grid: Grid, inside: Mapping[str, Array], settings: "AnalysisSettings"
 ) -> dict[str, Array]:
     """Resample the dataset means of each metric over the cells in which all methods have one."""
-    place = codes(rows, CELL)
+    place = codes(rows, CELL_KEY)
     kept = {m: rows[m].where(common(values)[place]) for m, values in inside.items()}
     return bootstrap.dataset_replicates(
         rows.assign(**kept), grid.methods, list(inside), settings.resamples, settings.seed

@@ -19,12 +19,12 @@ from benchmark.analysis.grid import codes
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
-SHAPES = ("box_ratio", "convex_ratio", "iri")
+SHAPE_NAMES = ("box_ratio", "convex_ratio", "iri")
 DIMENSIONS = ("2d", "3d")
 
 VALUES = (
     *("method", "reference", "prompt", "prompt_reference", "same_prompt", "dimension", "split"),
-    *("dataset", "modality", "structure", "objects", *SHAPES, "volume_mm3"),
+    *("dataset", "modality", "structure", "objects", *SHAPE_NAMES, "volume_mm3"),
     *("dsc", "dsc_reference", "change"),
 )
 CORRELATIONS = (
@@ -73,7 +73,7 @@ def analyse(
 
 def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
     """Return one row per object, with its description, its shape and the DSC of each method."""
-    columns = {f"{shape}_{dimension}": shape for shape in SHAPES}
+    columns = {f"{shape}_{dimension}": shape for shape in SHAPE_NAMES}
     frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
     wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
     wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
@@ -85,11 +85,11 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
 
 def _points(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
     """Return the objects of known shape for which both methods have a value."""
-    points = objects[[*_FACTS, *_OF_OBJECT, *SHAPES, "volume_mm3"]].assign(
+    points = objects[[*_FACTS, *_OF_OBJECT, *SHAPE_NAMES, "volume_mm3"]].assign(
         dsc=objects[f"dsc of {method}"], dsc_reference=objects[f"dsc of {reference}"]
     )
     points = points.assign(change=points["dsc"] - points["dsc_reference"])
-    known = points[[*SHAPES, "volume_mm3", "change"]].notna().all(axis=1)
+    known = points[[*SHAPE_NAMES, "volume_mm3", "change"]].notna().all(axis=1)
     return points[known & (points["volume_mm3"] > 0)].reset_index(drop=True)
 
 
@@ -109,10 +109,10 @@ def _correlations(
             share = np.full(max(clusters, 1), 1 / max(clusters, 1))
             weights = rng.multinomial(clusters, share, settings.resamples).astype(np.float64)
             draws: dict[str, Any] = {"weights": weights, "cluster": cluster}
-            x = {shape: part[shape].to_numpy(np.float64) for shape in SHAPES}
+            x = {shape: part[shape].to_numpy(np.float64) for shape in SHAPE_NAMES}
             y = np.round(part["change"].to_numpy(np.float64), 12)
             size = np.log(part["volume_mm3"].to_numpy(np.float64))
-            for shape in SHAPES:
+            for shape in SHAPE_NAMES:
                 for kind in KINDS:
                     outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **draws)
                     about = {"unit": unit, "modality": modality, "shape": shape}

@@ -22,7 +22,7 @@ from benchmark.tables import records
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
-MEASURES = {"diameter": "diameter_mm", "area": "area_mm2", "volume": "volume_mm3"}
+SIZE_OF_MEASURE = {"diameter": "diameter_mm", "area": "area_mm2", "volume": "volume_mm3"}
 COVARIATE = "covariate_"
 """Prefix of the columns of a table of patients that enter the adjusted Cox model."""
 
@@ -30,14 +30,14 @@ _KEY = ("cohort", "method")
 PATIENTS = (
     *_KEY,
     *("patient", "time", "event"),
-    *(f"{measure}_{when}" for measure in MEASURES for when in ("pre", "post", "change")),
+    *(f"{measure}_{when}" for measure in SIZE_OF_MEASURE for when in ("pre", "post", "change")),
     *("recist", "volumetric", "status", "reason"),
 )
 CURVES = (
     *_KEY,
     *("measure", "group", "time", "survival", "low", "high", "at_risk", "events", "censored"),
 )
-TESTS = (
+TEST_COLUMNS = (
     *_KEY,
     *("measure", "unit", "patients", "n", "events", "cut", "n_low", "n_high"),
     *("logrank_statistic", "logrank_p", "hazard_ratio", "hr_low", "hr_high", "cox_p", "ph_p"),
@@ -66,8 +66,8 @@ def analyse(
     Rows of measures without a scan give the reason why a cohort has no scans. The resulting tables
     are described in ``docs/analyses.md``.
     """
-    cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORTS)))
-    measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURES)))
+    cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORT_COLUMNS)))
+    measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURE_COLUMNS)))
     found: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for cohort, patients in cohorts.groupby("cohort", sort=False):
         mine = measures[measures["dataset"].isin(patients["dataset"].unique())]
@@ -80,14 +80,14 @@ def analyse(
     for row in records(measures[measures["scan"].isna()]):
         nobody = {"cohort": row["dataset"], "method": row["method"], "reason": row["reason"]}
         nobody |= {"unit": "patient", "n": 0, "events": 0}
-        found["survival_tests"] += [{**nobody, "measure": measure} for measure in MEASURES]
+        found["survival_tests"] += [{**nobody, "measure": measure} for measure in SIZE_OF_MEASURE]
     return {name: pd.DataFrame(found[name], columns=list(c)) for name, c in _TABLES.items()}
 
 
 _TABLES = {
     "survival_patients": PATIENTS,
     "survival_curves": CURVES,
-    "survival_tests": TESTS,
+    "survival_tests": TEST_COLUMNS,
     "survival_cox": COX,
     "survival_difference": DIFFERENCE,
     "survival_response": RESPONSE,
@@ -101,7 +101,7 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for when in ("pre", "post"):
         key = pd.MultiIndex.from_frame(rows[["dataset", f"{when}_scan"]])
         values = by_scan.reindex(key)
-        for measure, column in MEASURES.items():
+        for measure, column in SIZE_OF_MEASURE.items():
             rows[f"{measure}_{when}"] = values[column].to_numpy(dtype=np.float64)
         rows[f"reason_{when}"] = [
             reason
@@ -111,7 +111,7 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
                 values["status"], values["reason"], key, strict=True
             )
         ]
-    for measure in MEASURES:
+    for measure in SIZE_OF_MEASURE:
         pre, post = rows[f"{measure}_pre"], rows[f"{measure}_post"]
         rows[f"{measure}_change"] = ((post - pre) / pre.where(pre > 0)).astype(float)
     # An empty mask of a lesion that was prompted is a failure, not a complete response.
@@ -131,7 +131,7 @@ def _one(
     rows: pd.DataFrame, settings: "AnalysisSettings", cohort: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (table name, row) of all tables but survival_patients, for one cohort and method."""
-    names = [f"{measure}_change" for measure in MEASURES]
+    names = [f"{measure}_change" for measure in SIZE_OF_MEASURE]
     known = rows.dropna(subset=[*names, "time", "event"]).reset_index(drop=True)
     time, event = known["time"].to_numpy(np.float64), known["event"].to_numpy(bool)
     base = {"n": len(known), "events": int(event.sum()), "unit": "patient"}
@@ -140,7 +140,7 @@ def _one(
     share = np.full(max(len(known), 1), 1 / max(len(known), 1))
     weights = rng.multinomial(len(known), share, settings.resamples).astype(np.float64)
     drawn: dict[str, tuple[float, Any]] = {}
-    for measure, name in zip(MEASURES, names, strict=True):
+    for measure, name in zip(SIZE_OF_MEASURE, names, strict=True):
         change = np.round(known[name].to_numpy(np.float64), 12)
         about = {"measure": measure, "patients": len(rows), **base}
         why = reason or ("no patient differs from another" if constant(change) else "")
@@ -157,7 +157,7 @@ def _one(
             yield "survival_curves", {"measure": measure, **row}
         for row in cox:
             yield "survival_cox", {"measure": measure, **base, **row}
-    for a, b in combinations(MEASURES, 2):
+    for a, b in combinations(SIZE_OF_MEASURE, 2):
         yield "survival_difference", _difference(a, b, drawn, len(known), reason, settings)
     yield from _responses(rows)
 

@@ -143,7 +143,7 @@ METRICS = _by_name(
 )
 """Metrics of a prediction by name, in the order of tables and of `benchmark.metrics.score`."""
 
-REGION = _by_name(
+PROMPT_REGION_METRICS = _by_name(
     _overlap(
         "sensitivity_in_prompt",
         "Sensitivity in the prompt",
@@ -178,7 +178,7 @@ def _shape(
     )
 
 
-SHAPES = _by_name(
+SHAPE_METRICS = _by_name(
     _shape(
         "box_ratio",
         "Box ratio",
@@ -236,7 +236,7 @@ def table() -> list[dict[str, str]]:
             "both empty": _text(metric.if_empty.both),
             "source": metric.source,
         }
-        for metric in (*METRICS.values(), *REGION.values(), *SHAPES.values())
+        for metric in (*METRICS.values(), *PROMPT_REGION_METRICS.values(), *SHAPE_METRICS.values())
     ]
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, volume
 from benchmark.metrics import engines, surface_numpy
-from benchmark.metrics.definitions import METRICS, REGION
+from benchmark.metrics.definitions import METRICS, PROMPT_REGION_METRICS
 from benchmark.metrics.engines import Code, Engine
 from benchmark.metrics.overlap import confusion, overlap_metrics
 from benchmark.metrics.surface import Spacing
@@ -109,13 +109,13 @@ def surface_metrics(
 
 
 def in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
-    """Compute the metrics in `REGION`, restricted to the voxels in ``region``.
+    """Compute the metrics in `PROMPT_REGION_METRICS`, restricted to the voxels in ``region``.
 
     They are NaN where undefined, as in `score`.
     """
     counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
     values = overlap_metrics(confusion(*counts, volume(region)))
-    return {name: values[name.removesuffix("_in_prompt")] for name in REGION}
+    return {name: values[name.removesuffix("_in_prompt")] for name in PROMPT_REGION_METRICS}
 
 
 def every_metric(

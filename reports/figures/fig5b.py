@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reports.results import Results
 
-SHAPES = {"box_ratio": "Box ratio", "convex_ratio": "Convex ratio", "iri": "IRI"}
+SHAPE_LABELS = {"box_ratio": "Box ratio", "convex_ratio": "Convex ratio", "iri": "IRI"}
 DIMENSION = "2d"
 """Shape on the largest slice, as in the paper; the table also has the 3D shapes."""
 _MOST_PAIRS = 4
@@ -59,11 +59,13 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
         if not drawn:
             return nothing("No pair of methods other than controls.")
         figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
-        panels = figure.subplots(len(drawn), len(SHAPES), sharey="row", sharex="col", squeeze=False)
+        panels = figure.subplots(
+            len(drawn), len(SHAPE_LABELS), sharey="row", sharex="col", squeeze=False
+        )
         rows = values[values["dimension"] == DIMENSION]
         for line, (method, reference) in zip(panels, drawn, strict=True):
             mine = rows[(rows["method"] == method) & (rows["reference"] == reference)]
-            for axes, (shape, name) in zip(line, SHAPES.items(), strict=True):
+            for axes, (shape, name) in zip(line, SHAPE_LABELS.items(), strict=True):
                 for modality, part in mine.groupby("modality", sort=False):
                     colour = MODALITIES.get(str(modality), OTHER)
                     axes.plot(

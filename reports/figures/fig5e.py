@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reports.results import Results
 
-MEASURES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
+PANEL_TITLES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
 GROUPS = {"low": (COLOURS[0], "at or below the median"), "high": (COLOURS[1], "above")}
 SHORT = {"low": "≤ median", "high": "above"}
 _REFERENCE = "reference"
@@ -59,11 +59,13 @@ def draw(
             return nothing(f"No survival curve. {why}" if why else none)
         figure = Figure(figsize=(WIDTH, (8 + 62 * len(rows)) * MM), layout="constrained")
         ratios = [46, 10] * len(rows)
-        panels = figure.subplots(2 * len(rows), len(MEASURES), squeeze=False, height_ratios=ratios)
+        panels = figure.subplots(
+            2 * len(rows), len(PANEL_TITLES), squeeze=False, height_ratios=ratios
+        )
         for i, (cohort, method) in enumerate(rows):
             mine = kept[(kept["cohort"] == cohort) & (kept["method"] == method)]
             line, risks = panels[2 * i], panels[2 * i + 1]
-            for axes, risk, (measure, name) in zip(line, risks, MEASURES.items(), strict=True):
+            for axes, risk, (measure, name) in zip(line, risks, PANEL_TITLES.items(), strict=True):
                 _panel(axes, risk, mine[mine["measure"] == measure])
                 axes.set_xlabel(f"Time ({units[cohort]})" if units.get(cohort) else "Time")
                 risk.tick_params(labelleft=axes is line[0])
@@ -106,7 +108,7 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
 
 
 def _shown(table: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
-    return table[table["method"].isin(methods) & table["measure"].isin(MEASURES)]
+    return table[table["method"].isin(methods) & table["measure"].isin(PANEL_TITLES)]
 
 
 def _why_not(tests: "pd.DataFrame") -> str:

@@ -58,7 +58,7 @@ def read(path: Path) -> "pd.DataFrame":
     """Read ``numbers.csv`` or a ledger; ``stated`` stays text, to keep the paper's decimals."""
     from benchmark.analysis import frames
 
-    return frames.read_csv(path, (*frames.NAMES, "stated"))
+    return frames.read_csv(path, (*frames.NAME_COLUMNS, "stated"))
 
 
 def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:

@@ -146,7 +146,7 @@ def level_tables(datasets: int, methods: int) -> tuple[pd.DataFrame, pd.DataFram
 def regularity(datasets: int, methods: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(2)
     values, found = [], []
-    shapes = list(fig5b.SHAPES)
+    shapes = list(fig5b.SHAPE_LABELS)
     for method in METHODS[1:methods]:
         pair = {"method": method, "reference": METHODS[0], "dimension": "2d"}
         for d, _ in product(range(datasets), range(4)):
@@ -164,7 +164,7 @@ def survival() -> tuple[pd.DataFrame, pd.DataFrame]:
     tests: list[dict[str, Any]] = []
     groups = (("low", 0.02), ("high", 0.04))
     for cohort, method in product(("P11", "P12"), (METHODS[0], "reference")):
-        for measure in fig5e.MEASURES:
+        for measure in fig5e.PANEL_TITLES:
             about = {"cohort": cohort, "method": method, "measure": measure}
             told = {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
             tests.append(about | told | {"logrank_p": 0.0001, "reason": None})

@@ -157,7 +157,7 @@ def correlations() -> pd.DataFrame:
 def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
     values = regularity_values(8)
     figure = fig5b.draw(values, correlations())
-    for axes, shape in zip(figure.axes, fig5b.SHAPES, strict=True):
+    for axes, shape in zip(figure.axes, fig5b.SHAPE_LABELS, strict=True):
         for line, modality in zip(axes.get_lines()[:2], ("CT", "MR"), strict=True):
             rows = values[values["modality"] == modality]
             np.testing.assert_array_equal(np.asarray(line.get_xdata()), rows[shape])

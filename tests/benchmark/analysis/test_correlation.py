@@ -86,8 +86,8 @@ def over_structures(structures: int) -> pd.DataFrame:
         for s in range(structures):
             at = {"dataset": f"D{d}", "object": f"s/{s}/1"}
             objects.append({**at, "volume_mm3": 5.0 + SIZE[d] ** 2})
-            objects[-1] |= {f"{shape}_2d": X[d] for shape in regularity.SHAPES}
-            objects[-1] |= {f"{shape}_3d": X[d] for shape in regularity.SHAPES}
+            objects[-1] |= {f"{shape}_2d": X[d] for shape in regularity.SHAPE_NAMES}
+            objects[-1] |= {f"{shape}_3d": X[d] for shape in regularity.SHAPE_NAMES}
             cell = {**at, "scan": "s", "structure": str(s), "level": "object", "split": "internal"}
             scores += [
                 {**cell, "method": method, "dsc": value}
@@ -136,7 +136,7 @@ def shapes(merged: bool = False) -> pd.DataFrame:
         about: dict[str, Any] = {"dataset": "D0" if moved else f"D{d}", "scan": f"{d}{patient}"}
         about |= {"patient": patient, "structure": f"x{structure}" if moved else structure}
         about |= {"object": f"{d}{patient}/{structure}/{o}", "volume_mm3": rng.lognormal(3, 1)}
-        columns = [f"{s}_{dimension}" for s in regularity.SHAPES for dimension in ("2d", "3d")]
+        columns = [f"{s}_{dimension}" for s in regularity.SHAPE_NAMES for dimension in ("2d", "3d")]
         numbers = dict(zip(columns, rng.uniform(size=6), strict=True))
         rows.append(about | numbers | {"change": rng.normal(0, 0.1)})
     return pd.DataFrame(rows)
@@ -149,7 +149,7 @@ def test_each_correlation_is_of_its_own_column() -> None:
     means = points.groupby(["dataset", "structure"]).mean(numeric_only=True)
     for unit, table, n, drawn in (("object", points, 32, 8), ("structure", means, 8, 4)):
         y, size = table["change"], np.log(table["volume_mm3"])
-        for dimension, shape in product(("2d", "3d"), regularity.SHAPES):
+        for dimension, shape in product(("2d", "3d"), regularity.SHAPE_NAMES):
             x = table[f"{shape}_{dimension}"]
             rows: Any = found.loc[(unit, dimension, shape)]
             assert set(rows["n"]) == {n}

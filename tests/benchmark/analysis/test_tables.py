@@ -179,10 +179,10 @@ def test_names_of_methods_do_not_matter(name: str) -> None:
 def test_tables_of_nothing_have_their_columns(name: str, tmp_path: Path) -> None:
     heads: dict[str, Any] = {
         "times": ["method", "dataset", "scan", "object", "segment_s"],
-        "interaction": frames.INTERACTION,
-        "runs": frames.RUNS,
-        "cohorts": frames.COHORTS,
-        "measures": frames.MEASURES,
+        "interaction": frames.INTERACTION_COLUMNS,
+        "runs": frames.RUN_COLUMNS,
+        "cohorts": frames.COHORT_COLUMNS,
+        "measures": frames.MEASURE_COLUMNS,
         "scores": scores().columns,
     }
     inputs = {}

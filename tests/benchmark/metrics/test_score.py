@@ -12,7 +12,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS, REGION, SHAPES, EmptyPolicy, fill_empty, score, table
+from benchmark.metrics import (
+    METRICS,
+    PROMPT_REGION_METRICS,
+    SHAPE_METRICS,
+    EmptyPolicy,
+    fill_empty,
+    score,
+    table,
+)
 from benchmark.metrics.shape import shape_3d
 
 Mask = NDArray[np.bool_]
@@ -159,8 +167,8 @@ def test_policy_of_a_study_file_is_strict() -> None:
 
 
 def test_descriptions_cover_what_is_computed() -> None:
-    assert set(SHAPES) == set(shape_3d(np.ones((1, 1, 1), np.bool_), UNIT))
-    assert [row["name"] for row in table()] == [*METRICS, *REGION, *SHAPES]
+    assert set(SHAPE_METRICS) == set(shape_3d(np.ones((1, 1, 1), np.bool_), UNIT))
+    assert [row["name"] for row in table()] == [*METRICS, *PROMPT_REGION_METRICS, *SHAPE_METRICS]
     rows = {row["name"]: row for row in table()}
     assert rows["hd95"]["label"] == "HD95 (mm)"
     assert (rows["hd95"]["better"], rows["dsc"]["better"]) == ("lower", "higher")
