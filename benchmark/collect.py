@@ -149,10 +149,6 @@ def _objects(study: Study) -> Iterator[pd.DataFrame]:
         yield part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
 
 
-def _path(pattern: str, **fields: Any) -> Path:
-    return Path(pattern.format(**fields))
-
-
 def _record(study: Study, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         **run_record(),
@@ -170,7 +166,7 @@ def _prompts(study: Study) -> Iterator[pd.DataFrame]:
 
 
 def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
-    status = Status.load(_path(paths.STATUS, dataset=entry.id))
+    status = Status.load(paths.at(paths.STATUS, dataset=entry.id))
     return {
         "name": entry.name,
         "split": entry.split,
@@ -218,7 +214,7 @@ def _weights(run: Run) -> dict[str, Any]:
         return {"weights": None}
     trained = entry.trained_on
     told = [*trained.datasets, *trained.local, *trained.others] if trained else None
-    status = WeightsStatus.load(_path(paths.WEIGHTS_STATUS, weights=entry.id))
+    status = WeightsStatus.load(paths.at(paths.WEIGHTS_STATUS, weights=entry.id))
     return {
         "weights": run.weights,
         "weights_name": entry.name,

@@ -118,8 +118,8 @@ def count(entry: Dataset, rates: Rates) -> Count:
     channels = any(layout.each_channel for layout in entry.layout)
     scans = rates.scans.get(entry.id, entry.scans or 0) * (len(entry.channels) if channels else 1)
     at = [{"dataset": entry.id, "shard": shard} for shard in range(entry.shards)]
-    images = [Path(paths.IMAGES.format(**shard)) for shard in at]
-    objects = [Path(paths.OBJECTS.format(**shard)) for shard in at]
+    images = [paths.at(paths.IMAGES, **shard) for shard in at]
+    objects = [paths.at(paths.OBJECTS, **shard) for shard in at]
     if all(path.exists() for path in (*images, *objects)):
         scans = _rows(images)
         if scans:

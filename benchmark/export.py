@@ -33,7 +33,7 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple
         raise UserError(
             f"No masks in {folder}. Datasets of this run: {', '.join(known) or 'none'}."
         )
-    shards = parts(Path(paths.IMAGES.format(dataset=dataset, shard=0)).parent)
+    shards = parts(paths.table_folder(paths.IMAGES, dataset=dataset))
     # There may be more shards of masks, from when the dataset had more.
     there = [path for path in shards if (folder / path.name).exists()]
     if not there:

@@ -86,7 +86,7 @@ def _why_not(entry: "Dataset") -> str:
         len(_table(paths.IMAGES, dataset=entry.id, shard=shard)) for shard in range(entry.shards)
     ):
         return ""
-    status = Status.load(Path(paths.STATUS.format(dataset=entry.id)))
+    status = Status.load(paths.at(paths.STATUS, dataset=entry.id))
     told = "no scan could be used" if status.is_ready else f"the dataset is {status.state}"
     return f"no data: {told}"
 
@@ -97,7 +97,8 @@ def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
 
     path = Path(cohort.table)
     if not path.exists():
-        path = Path(Status.load(Path(paths.STATUS.format(dataset=dataset))).root) / cohort.table
+        status = Status.load(paths.at(paths.STATUS, dataset=dataset))
+        path = Path(status.root) / cohort.table
     if not path.exists():
         raise UserError(
             f"The cohort {dataset} has no table: expected {cohort.table} here or among the files "
@@ -135,7 +136,7 @@ def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[
 
 
 def _table(pattern: str, **fields: Any) -> "pd.DataFrame":
-    return read_table(Path(pattern.format(**fields)))
+    return read_table(paths.at(pattern, **fields))
 
 
 def _of_structure(table: "pd.DataFrame", cohort: "Cohort") -> "pd.DataFrame":

@@ -5,6 +5,8 @@ them unchanged, with the fields as wildcards. A folder ``NAME.parquet`` holds th
 table.
 """
 
+from pathlib import Path
+
 DATA = "data"
 RESULTS = "results"
 
@@ -35,3 +37,23 @@ tables/, figures/ and report.html.
 """
 CHECK_LOG = f"{RESULTS}/logs/{{study}}/check.log"
 """Output of the check of the loss budget, the last step of a study."""
+
+
+def at(pattern: str, /, **fields: object) -> Path:
+    """Return the path of a pattern with ``fields`` filled in."""
+    return Path(pattern.format(**fields))
+
+
+def table_folder(pattern: str, /, **fields: object) -> Path:
+    """Return the folder of the shards that a pattern with the field ``shard`` names."""
+    return at(pattern, **fields, shard=0).parent
+
+
+def raw_folder(dataset: str) -> Path:
+    """Return the folder of a dataset's files as they were fetched, and of their status."""
+    return at(STATUS, dataset=dataset).parent
+
+
+def weights_folder(weights: str) -> Path:
+    """Return the folder of the files of weights, and of their status."""
+    return at(WEIGHTS_STATUS, weights=weights).parent

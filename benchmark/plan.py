@@ -50,14 +50,9 @@ def datasets(names: Iterable[str]) -> list[Dataset]:
     return list(found.values())
 
 
-def raw_of(dataset: Dataset) -> Path:
-    """Return the raw folder of a dataset."""
-    return Path(paths.STATUS.format(dataset=dataset.id)).parent
-
-
 def items(chosen: Iterable[Dataset]) -> list[Item]:
     """Return the plan's item for each dataset, without using the network."""
-    return [_item(dataset, raw_of(dataset)) for dataset in chosen]
+    return [_item(dataset, paths.raw_folder(dataset.id)) for dataset in chosen]
 
 
 def _item(dataset: Dataset, raw: Path) -> Item:

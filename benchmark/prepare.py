@@ -79,7 +79,7 @@ def prepare(
             "fetched. What was made of them stays. Next step: bring them back (mount the share, "
             "set the variable, or: pambench datasets fetch), then run the same command again."
         )
-    images = converted or Path(paths.CONVERTED.format(dataset=dataset.id))
+    images = converted or paths.at(paths.CONVERTED, dataset=dataset.id)
     try:
         found = scans.find(dataset, Path(status.root))
     except MachineError:

@@ -56,7 +56,7 @@ class Cell:
 def stages(study: Study, root: Path) -> list[Stage]:
     """Count the files of each stage below ``root``, the folder in which the workflow runs."""
     runs = dict.fromkeys(run.id for _, _, run in named_runs(study))
-    folder = Path(paths.STUDY.format(study=study.study))
+    folder = paths.at(paths.STUDY, study=study.study)
 
     def shards(pattern: str, **fields: str) -> list[Path]:
         return [path for _, path in study.shards(pattern, **fields)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from benchmark import catalogue
+from benchmark import catalogue, paths
 from benchmark.adapter import Adapter, Learner
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
@@ -242,7 +242,7 @@ class Study(Settings):
         """
         for entry in self.entries.values():
             for shard in range(entry.shards):
-                yield entry, Path(pattern.format(dataset=entry.id, shard=shard, **fields))
+                yield entry, paths.at(pattern, dataset=entry.id, shard=shard, **fields)
 
     @property
     def prompt_rules(self) -> PromptRules:

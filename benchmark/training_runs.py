@@ -8,7 +8,6 @@ cells that all compared runs have are included.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -51,8 +50,10 @@ class _Scored:
     def held_back(self) -> dict[str, tuple[str, ...]]:
         """Held-back scans by dataset."""
         seed = self.study.seed
-        places = {d: paths.SPLIT.format(seed=seed, dataset=d) for d in self.study.entries}
-        return {dataset: Split.load(Path(place)).test for dataset, place in places.items()}
+        return {
+            dataset: Split.load(paths.at(paths.SPLIT, seed=seed, dataset=dataset)).test
+            for dataset in self.study.entries
+        }
 
     def rows(self, compared: Sequence[_Asked]) -> list[dict[str, Any]]:
         """Return one row per run, dataset and metric, in this order, for runs to compare."""

@@ -186,7 +186,7 @@ def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None
 
 def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
     """Return the folder of the shards that a pattern of `benchmark.paths` names."""
-    return results.home / Path(pattern.format(**fields, shard=0)).parent
+    return results.home / paths.table_folder(pattern, **fields)
 
 
 def _prediction(

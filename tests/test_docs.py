@@ -243,7 +243,7 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepared(entry: Dataset) -> prepare.Prepared:
-    raw = Path(paths.STATUS.format(dataset=entry.id)).parent
+    raw = paths.raw_folder(entry.id)
     return prepare.prepare(entry, entry.source.fetch(raw), 0)
 
 

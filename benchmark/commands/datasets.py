@@ -55,11 +55,12 @@ def fetch(names: Names) -> None:
 
     The workflow then finds them.
     """
-    from benchmark.plan import datasets, raw_of
+    from benchmark import paths
+    from benchmark.plan import datasets
 
     missing = []
     for entry in datasets(names):
-        status = entry.source.fetch(raw_of(entry))
+        status = entry.source.fetch(paths.raw_folder(entry.id))
         print(f"{entry.id}: {status.state}: {status.reason or f'{status.files:,} files'}")
         if not status.is_ready:
             missing.append(entry.id)
@@ -76,13 +77,12 @@ def prepare(
 
     Prepares what is fetched and shows what was found and what was set aside. Writes no table.
     """
-    from benchmark import catalogue, prepare
-    from benchmark.plan import raw_of
+    from benchmark import catalogue, paths, prepare
     from benchmark.sources import Status
     from benchmark.sources.fetched import Fetched
 
     entry = catalogue.load(name)
-    raw, status = raw_of(entry), None
+    raw, status = paths.raw_folder(entry.id), None
     if not isinstance(entry.source, Fetched):
         status = entry.source.fetch(raw)
     elif entry.source.is_here(raw):
@@ -113,7 +113,8 @@ def verify(names: Names) -> None:
 
     Reads them all again.
     """
-    from benchmark.plan import datasets, raw_of
+    from benchmark import paths
+    from benchmark.plan import datasets
     from benchmark.sources import inventory
     from benchmark.sources.fetched import Fetched
     from benchmark.sources.place import Place
@@ -123,7 +124,7 @@ def verify(names: Names) -> None:
         if not isinstance(entry.source, Fetched):
             print(f"{entry.id}: nothing is downloaded for it")
             continue
-        count, wrong = inventory.verify(Place(raw_of(entry)))
+        count, wrong = inventory.verify(Place(paths.raw_folder(entry.id)))
         print(f"{entry.id}: {count - len(wrong):,} of {count:,} files unchanged")
         print(*(f"  {told}" for told in wrong), sep="\n", end="\n" * bool(wrong))
         bad += [entry.id] * bool(wrong)

@@ -39,7 +39,7 @@ class WeightsStatus(Status):
 
 def place(entry: Weights) -> Path:
     """Return the folder of an entry, below the working directory."""
-    return Path(paths.WEIGHTS_STATUS.format(weights=entry.id)).parent
+    return paths.weights_folder(entry.id)
 
 
 def fingerprint(entry: Weights, raw: Path) -> str:

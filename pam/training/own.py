@@ -13,7 +13,6 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import atomic, require_writable, write_json
 from benchmark.fitting import Source, several_processes
-from benchmark.plan import raw_of
 from benchmark.sources.checks import sha256_of
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
@@ -123,9 +122,9 @@ def found(name: str) -> tuple[Path, Weights | None]:
 
 def _source(entry: Dataset, seed: int, everything: bool) -> Source:
     """Return the tables of a dataset, prepared by a study or else now, and its split."""
-    folder = Path(paths.PREPARED.format(dataset=entry.id))
-    ready = [paths.REFERENCE.format(dataset=entry.id, shard=n) for n in range(entry.shards)]
-    if all(Path(path).exists() for path in ready):
+    folder = paths.at(paths.PREPARED, dataset=entry.id)
+    ready = [paths.at(paths.REFERENCE, dataset=entry.id, shard=n) for n in range(entry.shards)]
+    if all(path.exists() for path in ready):
         tables = [read_table(folder / f"{name}.parquet") for name in _TABLES]
     else:
         with TemporaryDirectory() as temporary:
@@ -139,7 +138,7 @@ def _source(entry: Dataset, seed: int, everything: bool) -> Source:
 
 def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
     """Prepare a dataset in ``folder``; raises `UserError` if its files are not available."""
-    status = entry.source.fetch(raw_of(entry))
+    status = entry.source.fetch(paths.raw_folder(entry.id))
     if not status.is_ready:
         raise UserError(f"The files of {entry.id} are not here. {status.reason}")
     for shard in range(entry.shards):

@@ -174,7 +174,7 @@ def study(entries: Mapping[str, str]) -> Study:
 def scores(study: Study) -> dict[str, Any]:
     """Run the stages up to the scores, as the workflow does; the rows of each method."""
     data = {"dataset": "tiny", "shard": 0}
-    status, rules = Path(paths.STATUS.format(**data)), study.prompt_rules
+    status, rules = paths.at(paths.STATUS, **data), study.prompt_rules
     images, objects, reference, failures = (
         Path(pattern.format(**data))
         for pattern in (paths.IMAGES, paths.OBJECTS, paths.REFERENCE, paths.SET_ASIDE)
@@ -182,18 +182,18 @@ def scores(study: Study) -> dict[str, Any]:
     tables = {"images": images, "objects": objects, "reference": reference}
     pambench("fetch", dataset="tiny.yaml", output=status)
     pambench("prepare", dataset="tiny.yaml", status=status, shard=0, failures=failures, **tables)
-    asked, settings = Path(paths.PROMPTS.format(rules=rules.id, **data)), Path("rules.json")
+    asked, settings = paths.at(paths.PROMPTS, rules=rules.id, **data), Path("rules.json")
     write_json(settings, rules.model_dump(mode="json"))
     pambench("prompts", settings=settings, output=asked, **tables)
     metrics = Path("metrics.json")
     write_json(metrics, study.scoring.model_dump(mode="json"))
     found = {}
     for name, run in study.runs.items():
-        settings, masks = Path(f"{name}.json"), Path(paths.MASKS.format(run=run.id, **data))
+        settings, masks = Path(f"{name}.json"), paths.at(paths.MASKS, run=run.id, **data)
         write_json(settings, run.model_dump(mode="json"))
         assert run.weights is not None
         entry = registry.load(run.weights).id
-        weights = Path(paths.WEIGHTS_STATUS.format(weights=entry))
+        weights = paths.at(paths.WEIGHTS_STATUS, weights=entry)
         pambench("fetch-weights", weights=run.weights, output=weights)
         pambench(
             "predict",
@@ -202,7 +202,7 @@ def scores(study: Study) -> dict[str, Any]:
             prompts=asked,
             weights_status=weights,
             masks=masks,
-            times=Path(paths.TIMES.format(run=run.id, **data)),
+            times=paths.at(paths.TIMES, run=run.id, **data),
         )
         output = Path(f"{name}.parquet")
         pambench(

@@ -75,7 +75,7 @@ def write(planned: Study, share: float) -> int:
     total = 0
     for count in counts(share):
         entry = planned.entries[count.entry.id]
-        write_json(Path(paths.STATUS.format(dataset=entry.id)), _READY)
+        write_json(paths.at(paths.STATUS, dataset=entry.id), _READY)
         each = math.ceil(count.scans / entry.shards)
         for shard in range(entry.shards):
             scans = range(shard * each, min((shard + 1) * each, count.scans))
@@ -163,4 +163,4 @@ class Shard:
 
 
 def _path(pattern: str, at: Mapping[str, Any], **fields: Any) -> Path:
-    return Path(pattern.format(**at, **fields))
+    return paths.at(pattern, **at, **fields)

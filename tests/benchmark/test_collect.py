@@ -30,12 +30,12 @@ TRAINED_ON = {"datasets": ["from T2"], "others": ["a private one"], "source": "i
 
 def through(study: Study, with_weights: bool) -> None:
     """Run the stages of a study in the working directory, as the workflow does."""
-    store = Path(paths.WEIGHTS_STATUS.format(weights="net"))
+    store = paths.at(paths.WEIGHTS_STATUS, weights="net")
     net = weights.load("net.yaml")
     weights_store.write_status(weights_store.fetch(net, store.parent), net, store.parent)
     for entry in study.entries.values():
-        status = entry.source.fetch(Path(paths.STATUS.format(dataset=entry.id)).parent)
-        write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
+        status = entry.source.fetch(paths.raw_folder(entry.id))
+        write_json(paths.at(paths.STATUS, dataset=entry.id), status.model_dump())
         for shard in range(entry.shards):
             at = {"dataset": entry.id, "shard": shard}
 

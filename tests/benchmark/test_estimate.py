@@ -136,9 +136,9 @@ def test_what_was_prepared_is_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     assert count(entry, rates(objects={"D17": 99})).objects == 99
     at = {"dataset": "D17", "shard": 0}
     scans = [{"scan": f"{n}"} for n in range(5)]
-    write_table(scans, prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**at)))
+    write_table(scans, prepare.IMAGE_SCHEMA, paths.at(paths.IMAGES, **at))
     assert count(entry, rates()).scans == 41
-    write_table(scans[:4] * 2, objects.SCHEMA, Path(paths.OBJECTS.format(**at)))
+    write_table(scans[:4] * 2, objects.SCHEMA, paths.at(paths.OBJECTS, **at))
     found = count(entry, rates(objects={"D17": 99}))
     assert (found.scans, found.objects, found.structures, found.known) == (5, 8, 5, True)
 

@@ -22,7 +22,7 @@ from benchmark.tables import read_table, write_table
 def oracle_run(dataset: str) -> Path:
     """Run the oracle over a generated dataset in the working directory."""
     entry = catalogue.load(dataset)
-    status = entry.source.fetch(Path(paths.STATUS.format(dataset=dataset)).parent)
+    status = entry.source.fetch(paths.raw_folder(dataset))
     done = prepare.prepare(entry, status, 0)
     images, found, reference, derived = (
         Path(name.format(dataset=dataset, shard=0, rules="r"))
@@ -46,7 +46,7 @@ def oracle_run(dataset: str) -> Path:
         seed=0,
     )
     results = inference.predict(run, scans, read_table(derived), reference=truth)
-    masks = Path(paths.MASKS.format(run="oracle", dataset=dataset, shard=0))
+    masks = paths.at(paths.MASKS, run="oracle", dataset=dataset, shard=0)
     write_table(results.masks, inference.MASK_SCHEMA, masks)
     return masks.parents[2]
 
@@ -112,7 +112,7 @@ def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
     volume.write(np.zeros(shape, dtype=np.int16), (1.0, 1.0, 1.0), image)
     scan = {"scan": "a", "images": [str(image)]}
     sizes = {f"size_{axis}": size for axis, size in zip("zyx", shape, strict=True)}
-    images = Path(paths.IMAGES.format(dataset="T1", shard=0))
+    images = paths.at(paths.IMAGES, dataset="T1", shard=0)
     write_table([scan | sizes], prepare.IMAGE_SCHEMA, images)
     rows = [
         {"scan": "a", "object": name, "variant": variant, "deviation": deviation, "status": "ok"}
@@ -125,7 +125,7 @@ def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
             ("a/two/1", "other", 0.0, elsewhere),
         )
     ]
-    masks = Path(paths.MASKS.format(run="r", dataset="T1", shard=0))
+    masks = paths.at(paths.MASKS, run="r", dataset="T1", shard=0)
     write_table(rows, inference.MASK_SCHEMA, masks)
     (written,), left_out = export.export(masks.parents[2], "T1", tmp_path / "out")
     assert left_out == 0

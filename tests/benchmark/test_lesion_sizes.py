@@ -54,8 +54,8 @@ def through(study: Study) -> None:
     """Run the stages of a study in the working directory as far as its cohorts are measured."""
     (run,) = study.runs.values()
     for entry in study.entries.values():
-        status = entry.source.fetch(Path(paths.STATUS.format(dataset=entry.id)).parent)
-        write_json(Path(paths.STATUS.format(dataset=entry.id)), status.model_dump())
+        status = entry.source.fetch(paths.raw_folder(entry.id))
+        write_json(paths.at(paths.STATUS, dataset=entry.id), status.model_dump())
         at = {"dataset": entry.id, "shard": 0, "rules": study.prompt_rules.id, "run": run.id}
         got = prepare.prepare(entry, status, 0)
         images = write(got.images, prepare.IMAGE_SCHEMA, paths.IMAGES, **at)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchmark import catalogue, cli, plan
+from benchmark import catalogue, cli, paths, plan
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from tests.benchmark.sources.test_fetched import zipped
@@ -168,7 +168,7 @@ def test_fewer_scans_than_published_are_told(here: Path, entry: Make, save_scan:
 )
 def test_verify_finds(here: Path, entry: Make, spoil: Callable[[Path], None], told: str) -> None:
     made = entry(source=manual())
-    raw = plan.raw_of(made)
+    raw = paths.raw_folder(made.id)
     (raw / "files").mkdir(parents=True)
     (raw / "files" / "a.zip").write_bytes(ZIP)
     name = write(made)
@@ -181,7 +181,7 @@ def test_verify_finds(here: Path, entry: Make, spoil: Callable[[Path], None], to
 
 def test_an_archive_that_was_deleted_is_no_fault(here: Path, entry: Make) -> None:
     made = entry(source=manual())
-    raw = plan.raw_of(made)
+    raw = paths.raw_folder(made.id)
     (raw / "files").mkdir(parents=True)
     (raw / "files" / "a.zip").write_bytes(ZIP)
     name = write(made)

@@ -59,24 +59,24 @@ def test_a_study_that_was_not_started(study: Study) -> None:
 
 def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) -> None:
     waits = Status(state="manual", root="", fingerprint="", reason="register first")
-    write_json(Path(paths.STATUS.format(dataset="T1")), waits.model_dump())
+    write_json(paths.at(paths.STATUS, dataset="T1"), waits.model_dump())
     assert done(study)["fetch"] == (1, 1)
     assert {cell.reason for cell in cells(study, Path())} == {"manual: register first"}
 
 
 def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
-    write_table([], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**AT)))
+    write_table([], prepare.IMAGE_SCHEMA, paths.at(paths.IMAGES, **AT))
     asked = [
         {"dataset": "T1", "kind": kind, "deviation": deviation}
         for kind, deviations in (("box3d", [0.0] * 5), ("mask2d", [0.0] * 5 + [-0.2, 0.2]))
         for deviation in deviations
     ]
-    where = Path(paths.PROMPTS.format(rules=study.prompt_rules.id, **AT))
+    where = paths.at(paths.PROMPTS, rules=study.prompt_rules.id, **AT)
     write_table(asked, prompts.SCHEMA, where)
     old = [{**row, "variant": "wide", "deviation": 0.2} for row in masks("ok")]
     answered = [*masks("ok", "ok", "failed"), *old]
     run = study.runs["box"].id
-    write_table(answered, inference.MASK_SCHEMA, Path(paths.MASKS.format(run=run, **AT)))
+    write_table(answered, inference.MASK_SCHEMA, paths.at(paths.MASKS, run=run, **AT))
 
     assert done(study)["predict"] == (1, 4)
     box, slab = cells(study, Path())
@@ -97,11 +97,11 @@ def test_scans_that_were_set_aside_are_counted_by_dataset(study: Study) -> None:
     assert "scans set aside" not in summary(study, Path())
     lost = [{"dataset": "T1", "scan": scan} for scan in ("a", "b", None, "c")]
     kept = [{"dataset": "T1", "scan": scan} for scan in ("d", "e")]
-    write_table(lost[:3], prepare.FAILURE_SCHEMA, Path(paths.SET_ASIDE.format(**AT)))
-    write_table(kept[:1], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**AT)))
+    write_table(lost[:3], prepare.FAILURE_SCHEMA, paths.at(paths.SET_ASIDE, **AT))
+    write_table(kept[:1], prepare.IMAGE_SCHEMA, paths.at(paths.IMAGES, **AT))
     second = AT | {"shard": 1}
-    write_table(lost[3:], prepare.FAILURE_SCHEMA, Path(paths.SET_ASIDE.format(**second)))
-    write_table(kept[1:], prepare.IMAGE_SCHEMA, Path(paths.IMAGES.format(**second)))
+    write_table(lost[3:], prepare.FAILURE_SCHEMA, paths.at(paths.SET_ASIDE, **second))
+    write_table(kept[1:], prepare.IMAGE_SCHEMA, paths.at(paths.IMAGES, **second))
     assert set_aside(study, Path()) == {"T1": (3, 5)}
     assert ["T1", "3", "of", "5"] in [line.split() for line in summary(study, Path()).splitlines()]
 
@@ -112,8 +112,8 @@ def test_the_final_check_is_that_of_the_scores_that_are_there(study: Study) -> N
         path.write_text(text, encoding="utf-8")
         os.utime(path, (time, time))
 
-    folder = Path(paths.STUDY.format(study=study.study))
-    log = Path(paths.CHECK_LOG.format(study=study.study))
+    folder = paths.at(paths.STUDY, study=study.study)
+    log = paths.at(paths.CHECK_LOG, study=study.study)
     assert final_check(study, Path()) == "has not run"
     put(log, "", 5)
     assert final_check(study, Path()) == "has not run"
@@ -141,7 +141,7 @@ def test_it_tells_whether_a_workflow_is_at_it(study: Study, tmp_path: Path) -> N
 def test_a_damaged_table_is_told_and_one_that_vanishes_is_not_there(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    masks = Path(paths.MASKS.format(run=study.runs["box"].id, **AT))
+    masks = paths.at(paths.MASKS, run=study.runs["box"].id, **AT)
     write_table([], inference.MASK_SCHEMA, masks)
     masks.write_bytes(masks.read_bytes()[:-9])
     with pytest.raises(UserError, match=rf"rm {masks}"):

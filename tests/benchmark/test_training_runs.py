@@ -72,8 +72,8 @@ def score(run: Run, number: float, lost: Collection[tuple[str, str]] = ()) -> No
             timed = {"dataset": dataset, "scan": "c", "object": "c/1", "variant": variant}
             times.append({**timed, "device": "cpu", "segment_s": number, "flops": 7})
         fields = {"run": run.id, "dataset": dataset, "shard": 0, "scoring": study().scoring.id}
-        write_table(cells, scoring.SCHEMA, Path(paths.SCORES.format(**fields)))
-        write_table(times, inference.TIME_SCHEMA, Path(paths.TIMES.format(**fields)))
+        write_table(cells, scoring.SCHEMA, paths.at(paths.SCORES, **fields))
+        write_table(times, inference.TIME_SCHEMA, paths.at(paths.TIMES, **fields))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     for dataset, test in HELD_BACK.items():
         train = [scan for scan in "abcd" if scan not in test]
         content = {"seed": 0, "share": 0.8, "train": train, "test": list(test)}
-        write_json(Path(paths.SPLIT.format(seed=0, dataset=dataset)), content)
+        write_json(paths.at(paths.SPLIT, seed=0, dataset=dataset), content)
     known = study()
     values = (0.5, 0.4, 0.6, 0.1, 0.2, 0.3, 0.35)
     both = [*known.runs.values(), *(trained.run for trained in known.trained)]

@@ -163,12 +163,12 @@ def entry_name(wildcards):
 
 # Functions of wildcards only: Snakemake does not compare params that depend on outputs.
 def fingerprint_of_data(wildcards):
-    raw = Path(paths.STATUS.format(**wildcards)).parent
+    raw = paths.raw_folder(wildcards.dataset)
     return lost.fingerprint(DATASETS[wildcards.dataset].source, raw)
 
 
 def fingerprint_of_weights(wildcards):
-    raw = Path(paths.WEIGHTS_STATUS.format(**wildcards)).parent
+    raw = paths.weights_folder(wildcards.weights)
     return store.fingerprint(WEIGHTS[WEIGHTS_BY_ID[wildcards.weights]], raw)
 
 
