@@ -18,7 +18,8 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.method_registry import find
 from benchmark.settings import Settings
-from benchmark.study import Method, Study
+from benchmark.study import Study
+from benchmark.study_sections import Method
 
 RATES = Path(__file__).parents[1] / "config" / "rates.yaml"
 """The rates that ship with the project."""

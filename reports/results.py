@@ -13,7 +13,7 @@ from benchmark.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.study import ReportSettings
+    from benchmark.study_sections import ReportSettings
     from reports.style import Look
 
 
@@ -59,7 +59,7 @@ class Results:
     @cached_property
     def report(self) -> "ReportSettings":
         """The study file's ``report`` section, stored apart since no statistics depend on it."""
-        from benchmark.study import ReportSettings
+        from benchmark.study_sections import ReportSettings
 
         path = self.folder / "figures" / "settings.json"
         return ReportSettings.load(path) if path.exists() else ReportSettings()

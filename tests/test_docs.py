@@ -19,7 +19,8 @@ from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
 from benchmark.metrics import markdown
 from benchmark.settings import Settings
-from benchmark.study import REFERENCES, Study
+from benchmark.study import Study
+from benchmark.study_sections import REFERENCES
 
 ROOT = Path(__file__).parents[1]
 METHOD = ROOT / "docs" / "add-a-method.md"

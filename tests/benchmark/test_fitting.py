@@ -18,7 +18,7 @@ from benchmark.prompts import Prompt
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.splits import split
-from benchmark.study import Method
+from benchmark.study_sections import Method
 from benchmark.tables import records
 from benchmark.volume import Volume
 
