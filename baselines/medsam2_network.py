@@ -144,26 +144,26 @@ def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:
     of a file that is not converted. Returns the network in float32, on the CPU. Raises `UserError`
     for tensors that do not fit.
     """
-    if path.suffix == ".safetensors":
-        content, told = tensors.read_safetensors(path, KIND)
-        size = Sam2Size.read(told, str(path))
-    else:
-        content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
-        if all(name in content for name in _POINTS):
-            together = torch.cat([content.pop(name) for name in _POINTS])
-            content["prompt_encoder.point_embed.weight"] = together
-        if _POSITIONS in content:  # transformers has a second copy, for the image
-            content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
-        size = size or Sam2Size()
-    network = build(size.model_copy(update={"image": image}))
-    tensors.fill(network, content, path)
-    network.requires_grad_(False)
-    return network
+
+    def build_for_image(size: Sam2Size) -> Any:
+        return build(size.model_copy(update={"image": image}))
+
+    return tensors.load_network(path, KIND, Sam2Size, build_for_image, _read_published, size)
+
+
+def _read_published(path: Path) -> tensors.Tensors:
+    content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
+    if all(name in content for name in _POINTS):
+        together = torch.cat([content.pop(name) for name in _POINTS])
+        content["prompt_encoder.point_embed.weight"] = together
+    if _POSITIONS in content:  # transformers has a second copy, for the image
+        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+    return content
 
 
 def save(network: Any, size: Sam2Size, path: Path) -> None:
     """Write the network as safetensors, with its configuration in the header."""
-    tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), network.state_dict())
+    tensors.save_network(network, KIND, size, path)
 
 
 def convert(source: Path, target: Path, *, image: int) -> None:

@@ -117,23 +117,19 @@ def load(path: Path, size: SamSize | None = None) -> Any:
     ``size``: configuration of a file that is not converted. Raises `UserError` for tensors that do
     not fit.
     """
-    if path.suffix == ".safetensors":
-        content, told = tensors.read_safetensors(path, KIND)
-        network = build(SamSize.read(told, str(path)))
-    else:
-        content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
-        if _POSITIONS in content:  # transformers has a second copy, for the image
-            content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
-        network = build(size or SamSize())
-    tensors.fill(network, content, path)
-    network.requires_grad_(False)
-    return network
+    return tensors.load_network(path, KIND, SamSize, build, _read_published, size)
+
+
+def _read_published(path: Path) -> tensors.Tensors:
+    content = tensors.renamed(tensors.read_pickle(path, "model"), renamed, path)
+    if _POSITIONS in content:  # transformers has a second copy, for the image
+        content["shared_image_embedding.positional_embedding"] = content[_POSITIONS].clone()
+    return content
 
 
 def save(network: nn.Module, size: SamSize, path: Path) -> None:
     """Write the network as safetensors, with its configuration in the header."""
-    content: dict[str, Any] = network.state_dict()
-    tensors.write_safetensors(path, KIND, size.model_dump(mode="json"), content)
+    tensors.save_network(network, KIND, size, path)
 
 
 def convert(source: Path, target: Path) -> None:

@@ -112,24 +112,19 @@ def load(path: Path, size: Size | None = None) -> SegVolNet:
     ``size``: configuration of a published file. Raises `UserError` for missing or unknown
     parameters.
     """
-    if path.suffix == ".safetensors":
-        content, told = tensors.read_safetensors(path, KIND)
-        network = build(Size.read(told, str(path)))
-    else:
-        read = tensors.renamed(
-            tensors.read_pickle(path, "model"), lambda key: _PREFIX.sub("", key), path
-        )
-        content = {key: value for key, value in read.items() if not _OTHER.fullmatch(key)}
-        network = build(size or Size())
-    tensors.fill(network, content, path)
-    network.requires_grad_(False)
-    return network
+    return tensors.load_network(path, KIND, Size, build, _read_published, size)
+
+
+def _read_published(path: Path) -> tensors.Tensors:
+    content = tensors.renamed(
+        tensors.read_pickle(path, "model"), lambda key: _PREFIX.sub("", key), path
+    )
+    return {key: value for key, value in content.items() if not _OTHER.fullmatch(key)}
 
 
 def save(network: SegVolNet, path: Path) -> None:
     """Write the network as safetensors, with its configuration in the header."""
-    header = network.size.model_dump(mode="json")
-    tensors.write_safetensors(path, KIND, header, network.state_dict())
+    tensors.save_network(network, KIND, network.size, path)
 
 
 def convert(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from benchmark.files import atomic
+from benchmark.settings import Settings
 
+S = TypeVar("S", bound=Settings)
+N = TypeVar("N", bound=nn.Module)
 Tensors = dict[str, Tensor]
 HEADER = "pambench"
 
@@ -146,6 +149,37 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
         )
     module.load_state_dict({key: x.float() for key, x in tensors.items()}, assign=True)
     module.eval()
+
+
+def load_network(
+    path: Path,
+    kind: str,
+    size_type: type[S],
+    build: Callable[[S], N],
+    read_published: Callable[[Path], Tensors],
+    size: S | None = None,
+) -> N:
+    """Read a network from a file of `save_network` or a published one; float32, without gradients.
+
+    ``size_type``: model of its configuration. ``build``: returns the network of a configuration.
+    ``read_published``: returns the tensors of a published file under the network's names; ``size``
+    is the configuration of such a file, by default that of ``size_type``. Raises `UserError` for
+    tensors that do not fit.
+    """
+    if path.suffix == ".safetensors":
+        content, config = read_safetensors(path, kind)
+        network = build(size_type.read(config, str(path)))
+    else:
+        content = read_published(path)
+        network = build(size or size_type())
+    fill(network, content, path)
+    network.requires_grad_(False)
+    return network
+
+
+def save_network(network: nn.Module, kind: str, size: Settings, path: Path) -> None:
+    """Write a network as safetensors, with its configuration in the header."""
+    write_safetensors(path, kind, size.model_dump(mode="json"), network.state_dict())
 
 
 def _some(names: Iterable[str], shown: int = 5) -> str:
