@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.boxes import insert_axis
 
 if TYPE_CHECKING:
     from benchmark.prompts import Mask2D, Prompt
@@ -123,10 +124,8 @@ class SliceWalker(Adapter):
         first, stop = min(planes), max(planes) + 1
         box = _window(np.any([*planes.values()], axis=0))
         solid = np.stack([planes[index][box] for index in range(first, stop)])
-        offset = [box[0].start, box[1].start]
-        offset.insert(prompt.axis, first)
-        found = np.moveaxis(solid, 0, prompt.axis)
-        return Prediction(found, (offset[0], offset[1], offset[2]))
+        offset = insert_axis([side.start for side in box], prompt.axis, first)
+        return Prediction(np.moveaxis(solid, 0, prompt.axis), offset)
 
     def _walk(
         self, stack: NDArray[Any], prompt: "Mask2D", pixel: tuple[float, float], distance: float

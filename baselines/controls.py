@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import boxes
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 
 if TYPE_CHECKING:
-    from benchmark.boxes import Box
     from benchmark.masks import Mask
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
@@ -30,7 +30,7 @@ class Oracle(ReferenceAdapter):
         """Yield the reference of each prompt's object."""
         for prompt in prompts:
             reference = self.reference(prompt)
-            yield Prediction(reference.crop, _start(reference.box))
+            yield Prediction(reference.crop, boxes.start(reference.box))
 
 
 class Empty(Adapter):
@@ -46,7 +46,7 @@ class Empty(Adapter):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield an empty mask per prompt."""
         for _ in prompts:
-            yield Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+            yield Prediction.empty()
 
 
 class BoxFill(Adapter):
@@ -62,7 +62,7 @@ class BoxFill(Adapter):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the filled box of each prompt."""
         for prompt in prompts:
-            yield Prediction(np.ones(_size(prompt.box), dtype=bool), _start(prompt.box))
+            yield Prediction(np.ones(boxes.size(prompt.box), dtype=bool), boxes.start(prompt.box))
 
 
 class Ellipsoid(Adapter):
@@ -78,7 +78,7 @@ class Ellipsoid(Adapter):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield the inscribed ellipsoid of each prompt's box."""
         for prompt in prompts:
-            yield Prediction(inscribed_ellipsoid(_size(prompt.box)), _start(prompt.box))
+            yield Prediction(inscribed_ellipsoid(boxes.size(prompt.box)), boxes.start(prompt.box))
 
 
 class CopyMask(ReferenceAdapter):
@@ -115,17 +115,7 @@ def inscribed_ellipsoid(size: tuple[int, int, int]) -> NDArray[np.bool_]:
 
 
 def _extruded(guide: "Mask", reference: "Mask", axis: int) -> Prediction:
-    first, stop = reference.box[2 * axis], reference.box[2 * axis + 1]
-    start = list(_start(guide.box))
-    start[axis] = first
+    first, stop = boxes.extent(reference.box, axis)
+    corner = [low for low, _ in boxes.in_plane(guide.box, axis)]
     copies = np.repeat(guide.crop, stop - first, axis=axis)
-    return Prediction(copies, (start[0], start[1], start[2]))
-
-
-def _size(box: "Box") -> tuple[int, int, int]:
-    z0, z1, y0, y1, x0, x1 = box
-    return z1 - z0, y1 - y0, x1 - x0
-
-
-def _start(box: "Box") -> tuple[int, int, int]:
-    return box[0], box[2], box[4]
+    return Prediction(copies, boxes.insert_axis(corner, axis, first))

@@ -66,9 +66,8 @@ def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: s
     from benchmark.prompts import Mask2D
 
     grid = volume.native.canonical if volume.native else volume.spacing
-    channels = [volume.array] if volume.array.ndim == 3 else list(volume.array)
     images = []
-    for number, channel in enumerate(channels):
+    for number, channel in enumerate(volume.channel_arrays):
         images.append(f"image_{number:04d}.nii.gz")
         volumes.write(channel, grid, folder / images[-1])
     asked = []

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job, Rectangle, Slices
+from benchmark import boxes
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.machine.precision import Precision
 
@@ -101,14 +102,14 @@ class MedSAMPerSlice(ReferenceAdapter, MedSAM):
     def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
         """Yield the slices that contain the object, and its tight rectangle on each."""
         reference = self.reference(prompt)
-        start = [reference.box[0], reference.box[2], reference.box[4]]
-        corner = [n for a, n in enumerate(start) if a != axis]
+        first, _ = boxes.extent(reference.box, axis)
+        (y, _), (x, _) = boxes.in_plane(reference.box, axis)
         for index, plane in enumerate(np.moveaxis(reference.crop, axis, 0)):
             rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
             if len(rows):
-                (y, x), (y0, y1), (x0, x1) = corner, rows[[0, -1]], columns[[0, -1]]
+                (y0, y1), (x0, x1) = rows[[0, -1]], columns[[0, -1]]
                 tight = float(x + x0), float(y + y0), float(x + x1), float(y + y1)
-                yield start[axis] + index, tight
+                yield first + index, tight
 
 
 def slice_axis(volume: "Volume", chosen: int | None) -> int:
@@ -122,5 +123,5 @@ def slice_axis(volume: "Volume", chosen: int | None) -> int:
 
 def _rectangle(box: "Box", axis: int) -> Rectangle:
     """Return the rectangle on its slices of a half-open 3D box."""
-    (y0, y1), (x0, x1) = ((box[2 * a], box[2 * a + 1]) for a in range(3) if a != axis)
+    (y0, y1), (x0, x1) = boxes.in_plane(box, axis)
     return float(x0), float(y0), float(x1 - 1), float(y1 - 1)

@@ -17,6 +17,7 @@ from pydantic import Field
 from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job
 from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.boxes import in_plane
 from benchmark.machine.precision import Precision, fastest
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ class _Video:
             square = (self.size, self.size)
             scaled = interpolate(plane, square, mode="bilinear", antialias=True)
             return Prompted(prompt.slice, mask=(scaled[0, 0] >= 0.5).float())
-        (y0, y1), (x0, x1) = (
-            (prompt.box[2 * a], prompt.box[2 * a + 1]) for a in range(3) if a != prompt.axis
-        )
+        (y0, y1), (x0, x1) = in_plane(prompt.box, prompt.axis)
         corners = torch.tensor([x0, y0, x1 - 1, y1 - 1], dtype=torch.float32)
         scale = torch.tensor([width, height, width, height]) / self.size
         return Prompted(prompt.slice, box=corners / scale)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.adapter import Prediction
+from benchmark.boxes import insert_axis
 from benchmark.machine.precision import in_precision
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Job:
     def prediction(self, axis: int) -> Prediction:
         """Stack the masks of the slices along ``axis``."""
         if not self.planes:
-            return Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+            return Prediction.empty()
         first, last = min(self.planes), max(self.planes)
         starts = np.array([start for start, _ in self.planes.values()])
         stops = np.array([np.add(start, part.shape) for start, part in self.planes.values()])
@@ -54,9 +55,7 @@ class Job:
         for index, (start, part) in self.planes.items():
             y, x = np.subtract(start, low)
             solid[index - first, y : y + part.shape[0], x : x + part.shape[1]] = part
-        offset = [int(low[0]), int(low[1])]
-        offset.insert(axis, first)
-        return Prediction(np.moveaxis(solid, 0, axis), (offset[0], offset[1], offset[2]))
+        return Prediction(np.moveaxis(solid, 0, axis), insert_axis(low, axis, first))
 
 
 class Slices:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.boxes import start
 from benchmark.errors import UserError
 from benchmark.machine.precision import in_precision
 
@@ -81,8 +82,7 @@ class SegVol(Adapter):
             boxes = [scan.inside(prompt.box) for prompt in prompts]
             for found in zoom.logits(boxes):
                 if found is None:
-                    yield Prediction(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
+                    yield Prediction.empty()
                     continue
                 crop, logits = found
-                box = scan.outside(crop)
-                yield Prediction(np.flip(positive(logits), (1, 2)), (box[0], box[2], box[4]))
+                yield Prediction(np.flip(positive(logits), (1, 2)), start(scan.outside(crop)))

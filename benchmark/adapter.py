@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
@@ -77,6 +78,11 @@ class Prediction:
     mask: NDArray[Any] | None = None
     offset: tuple[int, int, int] | None = None
     failure: str | None = None
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return an empty mask."""
+        return cls(np.zeros((0, 0, 0), dtype=bool), (0, 0, 0))
 
 
 class Adapter(ABC):

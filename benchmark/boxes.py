@@ -3,7 +3,7 @@
 Parsing a study file imports this module, so it imports nothing heavier than numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -26,6 +26,37 @@ def of_slices(box: tuple[slice, ...]) -> Box:
     """Return the box of an index made by `slices`."""
     z, y, x = box
     return int(z.start), int(z.stop), int(y.start), int(y.stop), int(x.start), int(x.stop)
+
+
+def start(box: Box) -> tuple[int, int, int]:
+    """Return the first voxel (z, y, x) of ``box``."""
+    z, y, x = box[::2]
+    return z, y, x
+
+
+def size(box: Box) -> tuple[int, int, int]:
+    """Return the voxels of ``box`` along z, y and x."""
+    z0, z1, y0, y1, x0, x1 = box
+    return z1 - z0, y1 - y0, x1 - x0
+
+
+def extent(box: Box, axis: int) -> tuple[int, int]:
+    """Return the first index of ``box`` along ``axis``, and the one after its last."""
+    return box[2 * axis], box[2 * axis + 1]
+
+
+def in_plane(box: Box, axis: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the extents of ``box`` along the two axes other than ``axis``, in their order."""
+    rows, columns = (extent(box, a) for a in range(3) if a != axis)
+    return rows, columns
+
+
+def insert_axis(pixel: Iterable[int], axis: int, index: int) -> tuple[int, int, int]:
+    """Return the voxel (z, y, x) of a ``pixel`` on slice ``index`` perpendicular to ``axis``."""
+    voxel = [int(place) for place in pixel]
+    voxel.insert(axis, int(index))
+    z, y, x = voxel
+    return z, y, x
 
 
 def relative(box: Box, origin: Box) -> Box:

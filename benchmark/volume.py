@@ -77,7 +77,12 @@ class Volume:
     @property
     def grey(self) -> NDArray[Any]:
         """The first channel, (z, y, x)."""
-        return self.array if self.array.ndim == 3 else self.array[0]
+        return self.channel_arrays[0]
+
+    @property
+    def channel_arrays(self) -> list[NDArray[Any]]:
+        """All channels, (z, y, x) each."""
+        return [self.array] if self.array.ndim == 3 else list(self.array)
 
     @property
     def grey_modality(self) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from benchmark.adapter import MethodInfo
+from benchmark.boxes import extent, in_plane
 from benchmark.errors import UserError
 from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
@@ -98,7 +99,7 @@ class Pam2DBox(_PamBox):
         if isinstance(prompt, Mask2D):
             truth = validated_prompt(scan, prompt.slice, prompt.plane)
             first_vote = truth if self.options.protocol == "released" else None
-        y0, y1, x0, x1 = (end for i, end in enumerate(prompt.box) if i // 2 != axis)
+        (y0, y1), (x0, x1) = in_plane(prompt.box, axis)
         mask = self._mask(scan, prompt.slice, (y0, y1, x0, x1), self.conversion)
         return [ObjectState(scan, prompt.slice, mask, self.propagation, first_vote=first_vote)]
 
@@ -149,10 +150,8 @@ class Pam3DBox(_PamBox):
     def _states(self, scan: "Scan", axis: int, prompt: "Prompt") -> "list[ObjectState]":
         from pam.rounds import ObjectState
 
-        order = axis, *(a for a in range(3) if a != axis)
-        (low, high), (y0, y1), (x0, x1) = (
-            (prompt.box[2 * a], prompt.box[2 * a + 1]) for a in order
-        )
+        low, high = extent(prompt.box, axis)
+        (y0, y1), (x0, x1) = in_plane(prompt.box, axis)
         if low >= high:
             raise UserError(f"The box {prompt.box} has no depth. Boxes are half-open.")
         box = (low, high, y0, y1, x0, x1)

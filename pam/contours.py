@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmark.boxes import insert_axis
 from benchmark.errors import UserError
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Mask2D
@@ -24,11 +25,8 @@ def mask_prompt(points: ArrayLike, shape: Shape, *, axis: int, index: int) -> Ma
         )
     rows, columns = (length for a, length in enumerate(shape) if a != axis)
     plane = np.expand_dims(filled(points, (rows, columns)), axis)
-    offset = [0, 0, 0]
-    offset[axis] = index
-    return Mask2D(
-        axis, index, Mask.of(plane, offset=(offset[0], offset[1], offset[2]), shape=shape)
-    )
+    offset = insert_axis((0, 0), axis, index)
+    return Mask2D(axis, index, Mask.of(plane, offset=offset, shape=shape))
 
 
 def filled(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -117,9 +117,8 @@ class NnUNet(Learner):
         named = set()
         for number, case in enumerate(cases):
             image = case.volume()
-            channels = [image.array] if image.array.ndim == 3 else list(image.array)
             named.add(tuple(image.channels) or (image.modality,))
-            for place, channel in enumerate(channels):
+            for place, channel in enumerate(image.channel_arrays):
                 path = raw / "imagesTr" / f"case_{number:05d}_{place:04d}.nii.gz"
                 volumes.write(channel, image.spacing, path)
             path = raw / "labelsTr" / f"case_{number:05d}.nii.gz"

@@ -53,7 +53,7 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     """
     places = segments(path)
     found = volume.read_labels(path, layered=bool(places))
-    layers = list(found.array) if found.array.ndim == 4 else [found.array]
+    layers = found.channel_arrays
     if places:
         maps = [LabelMap(layer) for layer in layers]
         structures = {name: maps[layer][value] for name, (layer, value) in places.items()}
