@@ -93,7 +93,7 @@ def _why_not(entry: "Dataset") -> str:
 
 def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
     """Read the cohort's table and rename its columns to those of the analysis."""
-    from benchmark.analysis.frames import read, require
+    from benchmark.analysis.frames import read, require_columns
 
     path = Path(cohort.table)
     if not path.exists():
@@ -107,7 +107,7 @@ def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
     table = read(path, names=(cohort.patient, cohort.pre, cohort.post))
     names = {cohort.patient: "patient", cohort.time: "time", cohort.event: "event"}
     names |= {cohort.pre: "pre_scan", cohort.post: "post_scan"}
-    require(table, (*names, *cohort.covariates), str(path))
+    require_columns(table, (*names, *cohort.covariates), str(path))
     more = {covariate: f"covariate_{covariate}" for covariate in cohort.covariates}
     kept = table[[*names, *cohort.covariates]].rename(columns=names | more)
     return kept.assign(cohort=dataset, dataset=dataset)

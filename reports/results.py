@@ -171,7 +171,7 @@ class Results:
         table = frames.read(path, [*frames.SCORE_KEY, "status", ratio])
         if ratio not in table:
             return {}
-        cells = frames.base(frames.scores(table, str(path)), "structure")
+        cells = frames.base_rows(frames.checked_scores(table, str(path)), "structure")
         scored = cells[cells["status"] == "ok"]
         groups = (scored[ratio] == 0).groupby(scored["method"], sort=False)
         return {str(m): (int(part.sum()), len(part)) for m, part in groups}

@@ -40,7 +40,7 @@ def analyse(
     tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Average ``tables["scores"]`` by structure, by dataset and overall; see docs/analyses.md."""
-    rows = frames.base(tables["scores"], "structure")
+    rows = frames.base_rows(tables["scores"], "structure")
     structures = by_structure(rows)
     means = by_dataset(structures)
     datasets, whole = _intervals(rows, means, overall(means), settings)
@@ -54,8 +54,8 @@ def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataF
     `UserError` if the table lacks a column or is not a valid table of scores.
     """
     table = frames.read(path, [*frames.SCORE_COLUMNS, *more])
-    frames.require(table, more, str(path))
-    return frames.base(frames.scores(table, str(path)), level)
+    frames.require_columns(table, more, str(path))
+    return frames.base_rows(frames.checked_scores(table, str(path)), level)
 
 
 def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def by_structure(rows: pd.DataFrame) -> pd.DataFrame:
         }
     )
     counts = flags.groupby(keys, sort=False, dropna=False)[list(COUNTED_FLAGS)].sum().reset_index()
-    groups = rows.groupby(keys, sort=False, dropna=False)[frames.metrics_of(rows)]
+    groups = rows.groupby(keys, sort=False, dropna=False)[frames.metric_columns(rows)]
     wide = groups.agg(["mean", "std", "count"]).rename_axis(columns=["metric", None])  # type: ignore[list-item]
     long = wide.stack("metric", future_stack=True).reset_index()
     long = long.rename(columns=_SUMMARY).assign(cells=long["count"])
@@ -127,7 +127,7 @@ def _intervals(
     rows: pd.DataFrame, datasets: pd.DataFrame, whole: pd.DataFrame, settings: "AnalysisSettings"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Add bootstrap intervals, and a description of the resampled units, to both tables."""
-    methods, metrics = rows["method"].unique().tolist(), frames.metrics_of(rows)
+    methods, metrics = rows["method"].unique().tolist(), frames.metric_columns(rows)
     drawn = bootstrap.dataset_replicates(rows, methods, metrics, settings.resamples, settings.seed)
     facts = rows.drop_duplicates("dataset").set_index("dataset")
     inner = {name: bootstrap.interval(values, settings.tail) for name, values in drawn.items()}
@@ -157,7 +157,7 @@ def _intervals(
 def _patients(rows: pd.DataFrame) -> pd.DataFrame:
     """Count the patients with a value; one row per (dataset, method, metric) that has any."""
     found = []
-    for metric in frames.metrics_of(rows):
+    for metric in frames.metric_columns(rows):
         valued = rows[np.isfinite(rows[metric].astype(float))]
         counts = valued.groupby(["dataset", "method"])["patient"].nunique()
         found.append(counts.rename("patients").reset_index().assign(metric=metric))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from benchmark.analysis.arrays import Array
 
 MIN_UNITS_FOR_INTERVAL = 6
 """Smallest number of units at the outermost resampled level for which intervals are given."""

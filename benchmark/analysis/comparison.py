@@ -26,8 +26,6 @@ from benchmark.metrics.definitions import METRICS
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
 
-Array = NDArray[np.float64]
-
 COMPARED = ("dsc", "sensitivity", "specificity", "hd95", "nsd", "asd")
 """The metrics of the paper's Table 1."""
 
@@ -47,7 +45,7 @@ def analyse(
     tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Compare the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
-    rows = frames.base(tables["scores"], "structure")
+    rows = frames.base_rows(tables["scores"], "structure")
     metrics = [name for name in COMPARED if name in rows]
     grid = Grid.of(rows, metrics, without=settings.controls)
     return {
@@ -60,7 +58,7 @@ def analyse(
 def compare(grid: Grid, *, tail: float = 0.025) -> pd.DataFrame:
     """Compare every pair of methods over dataset means; one row per split, metric, pair, test."""
     splits = grid.datasets["split"]
-    groups = {name: (splits == name).to_numpy() for name in frames.order(splits)}
+    groups = {name: (splits == name).to_numpy() for name in frames.order_splits(splits)}
     groups[ALL] = np.ones(len(splits), dtype=bool)
     units = dict.fromkeys(groups, "dataset")
     found = [

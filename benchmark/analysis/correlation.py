@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.paired import constant
-
-Array = NDArray[np.float64]
 
 KINDS = ("pearson", "spearman", "partial")
 

@@ -34,7 +34,7 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Describe the datasets in ``tables["images"]`` and ``tables["objects"]``."""
     images, objects = tables["images"], tables["objects"]
-    frames.require(objects, _OBJECT, "The table of objects")
+    frames.require_columns(objects, _OBJECT, "The table of objects")
     objects = objects[list(_OBJECT)]
     about = images[["dataset", "scan", "split", "modality", "part"]]
     joined = objects.merge(about, on=["dataset", "scan"], how="inner")

@@ -95,19 +95,19 @@ def read_csv(path: Path, names: Sequence[str] = NAME_COLUMNS) -> pd.DataFrame:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Read and check a long table of scores from any source; see `scores`."""
-    return scores(read(path, SCORE_COLUMNS), str(path))
+    """Read and check a long table of scores from any source; see `checked_scores`."""
+    return checked_scores(read(path, SCORE_COLUMNS), str(path))
 
 
 def read_objects(path: Path) -> pd.DataFrame:
     """Read a table of objects, with unique pairs of ``dataset`` and ``object``."""
     table = read(path)
-    require(table, ("dataset", "object"), str(path))
-    unique(table, ("dataset", "object"), str(path))
+    require_columns(table, ("dataset", "object"), str(path))
+    require_unique(table, ("dataset", "object"), str(path))
     return table
 
 
-def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataFrame:
+def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataFrame:
     """Check a long table of scores and fill in the optional columns; rows keep their order.
 
     Metrics of rows whose status is not ``ok`` become NaN, so no statistic needs to check the status
@@ -115,14 +115,14 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
     unknown status, a ``contaminated`` that is not a boolean, a table without metrics, or a metric
     that is not numeric.
     """
-    require(table, REQUIRED_SCORE_COLUMNS, origin)
-    metrics = metrics_of(table)
+    require_columns(table, REQUIRED_SCORE_COLUMNS, origin)
+    metrics = metric_columns(table)
     if not metrics:
         raise UserError(
             f"{origin} has no metric: expected at least one column of {', '.join(METRICS)}."
         )
     for name in metrics:
-        numbers(table, name, origin)
+        require_numeric(table, name, origin)
     filled = table.assign(
         **{name: value for name, value in SCORE_DEFAULTS.items() if name not in table},
         **{name: table[name].astype(float) for name in metrics},
@@ -139,23 +139,23 @@ def scores(table: pd.DataFrame, origin: str = "The table of scores") -> pd.DataF
         filled["status"] = filled[metrics].notna().any(axis=1).map({True: "ok", False: "failed"})
     if unknown := sorted(set(filled["status"]) - {"ok", "skipped", "failed"}):
         raise UserError(f"{origin}: the status is ok, skipped or failed, got {unknown[0]!r}.")
-    unique(filled, SCORE_KEY, origin)
+    require_unique(filled, SCORE_KEY, origin)
     ok = filled["status"] == "ok"
     return filled.assign(**{name: filled[name].where(ok) for name in metrics})
 
 
-def metrics_of(table: pd.DataFrame) -> list[str]:
+def metric_columns(table: pd.DataFrame) -> list[str]:
     """Return the metrics that are columns of ``table``, in the order of `METRICS`."""
     return [name for name in METRICS if name in table]
 
 
-def base(table: pd.DataFrame, level: str) -> pd.DataFrame:
+def base_rows(table: pd.DataFrame, level: str) -> pd.DataFrame:
     """Select the rows of one level ("structure" or "object") without variant or deviation."""
     kept = (table["level"] == level) & (table["variant"] == "") & (table["deviation"] == 0)
     return table[kept].reset_index(drop=True)
 
 
-def require(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
+def require_columns(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
     """Raise a `UserError` that names the first of ``columns`` that ``table`` lacks."""
     for name in columns:
         if name not in table:
@@ -165,7 +165,7 @@ def require(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
             )
 
 
-def unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
+def require_unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
     """Raise a `UserError` if two rows of ``table`` have the same ``key``."""
     twice = table.duplicated(list(key))
     if twice.any():
@@ -178,13 +178,13 @@ def unique(table: pd.DataFrame, key: Sequence[str], origin: str) -> None:
         )
 
 
-def known_method(table: pd.DataFrame, name: str, where: str) -> None:
+def require_method(table: pd.DataFrame, name: str, where: str) -> None:
     """Raise a `UserError` if ``table`` has no row of the method ``name``."""
     if name not in set(table["method"]):
         raise UserError(f"{where}: " + unknown_name("method", name, table["method"].unique()))
 
 
-def order(values: Iterable[str]) -> list[str]:
+def order_splits(values: Iterable[str]) -> list[str]:
     """Return the distinct splits: internal, external and phantom first, then by name."""
     usual = ("internal", "external", "phantom")
     return sorted(set(values), key=lambda v: (usual.index(v) if v in usual else len(usual), v))
@@ -195,21 +195,21 @@ def read_images(path: Path) -> pd.DataFrame:
     axes = [f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx"]
     wanted = ["dataset", "scan", "patient", "split", "part", "modality", *axes]
     table = read(path, wanted)
-    require(table, wanted, str(path))
-    unique(table, ["dataset", "scan"], str(path))
+    require_columns(table, wanted, str(path))
+    require_unique(table, ["dataset", "scan"], str(path))
     return table
 
 
 def read_times(path: Path) -> pd.DataFrame:
     """Read inference times: method, dataset, object, and seconds by phase (``segment_s``, ...)."""
     table = read(path)
-    require(table, ("method", "dataset", "object", "segment_s"), str(path))
+    require_columns(table, ("method", "dataset", "object", "segment_s"), str(path))
     defaults = {"scan": "", "variant": "", "device": "unknown"}
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
     table["variant"] = table["variant"].fillna("")
-    unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
+    require_unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
     for name in (c for c in table if str(c).endswith("_s")):
-        numbers(table, str(name), str(path))
+        require_numeric(table, str(name), str(path))
     return table
 
 
@@ -219,18 +219,18 @@ def read_interaction(path: Path) -> pd.DataFrame:
     The column ``generated`` defaults to false.
     """
     table = read(path)
-    require(table, INTERACTION_COLUMNS, str(path))
-    numbers(table, "seconds", str(path))
+    require_columns(table, INTERACTION_COLUMNS, str(path))
+    require_numeric(table, "seconds", str(path))
     if (table["seconds"] <= 0).any() or table["seconds"].isna().any():
         raise UserError(f"{path}: seconds must be positive.")
-    unique(table, INTERACTION_COLUMNS[:-1], str(path))
+    require_unique(table, INTERACTION_COLUMNS[:-1], str(path))
     return table if "generated" in table else table.assign(generated=False)
 
 
 def read_runs(path: Path) -> pd.DataFrame:
     """Read training runs, one row per trained model, test dataset and metric."""
     table = read(path)
-    require(table, ("kind", "method", "tested_on", "value"), str(path))
+    require_columns(table, ("kind", "method", "tested_on", "value"), str(path))
     defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
     for name, value in {"trained_on": "", **_ABLATION}.items():
@@ -239,11 +239,11 @@ def read_runs(path: Path) -> pd.DataFrame:
     unknown = [name for name in (*CELL_COUNTS, *COST_COLUMNS) if name not in table]
     table = table.assign(**dict.fromkeys(unknown, float("nan")))
     for name in ("value", *CELL_COUNTS, *COST_COLUMNS):
-        numbers(table, name, str(path))
+        require_numeric(table, name, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:
             raise UserError(f"{path}: " + unknown_name("kind", str(kind), RUN_KINDS))
-    unique(table, RUN_KEY, str(path))
+    require_unique(table, RUN_KEY, str(path))
     return table
 
 
@@ -266,10 +266,10 @@ def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORT_COLUMNS})
     table = pd.concat(tables, ignore_index=True)
-    require(table, COHORT_COLUMNS, "The table of patients")
-    unique(table, ("cohort", "patient"), "The table of patients")
+    require_columns(table, COHORT_COLUMNS, "The table of patients")
+    require_unique(table, ("cohort", "patient"), "The table of patients")
     for name in ("time", *(str(c) for c in table if str(c).startswith("covariate_"))):
-        numbers(table, name, "The table of patients")
+        require_numeric(table, name, "The table of patients")
     if (table["time"] < 0).any():
         raise UserError("The table of patients: a time is negative.")
     events = table["event"].map({0: 0.0, 1: 1.0})
@@ -285,17 +285,17 @@ def read_measures(path: Path) -> pd.DataFrame:
     """
     table = read(path)
     table = table if "dataset" in table else table.assign(dataset="study")
-    require(table, ("scan", "method", *SIZE_COLUMNS), str(path))
+    require_columns(table, ("scan", "method", *SIZE_COLUMNS), str(path))
     for name in SIZE_COLUMNS:
-        numbers(table, name, str(path))
+        require_numeric(table, name, str(path))
     if "status" not in table:
         table["status"] = table["volume_mm3"].notna().map({True: "ok", False: "failed"})
     table = table if "reason" in table else table.assign(reason=None)
-    unique(table, ("dataset", "scan", "method"), str(path))
+    require_unique(table, ("dataset", "scan", "method"), str(path))
     return table
 
 
-def numbers(table: pd.DataFrame, name: str, origin: str) -> None:
+def require_numeric(table: pd.DataFrame, name: str, origin: str) -> None:
     """Raise a `UserError` if the column ``name`` contains values that are not numbers."""
     if not pd.api.types.is_numeric_dtype(table[name]) and table[name].notna().any():
         raise UserError(f"{origin}: the column {name!r} is not numeric.")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import ratio
 
-Array = NDArray[np.float64]
 CELL_KEY = ["dataset", "scan", "structure"]
 
 

@@ -6,11 +6,9 @@ Where a test cannot be computed, its outcome has the ``reason`` and NaN in place
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.paired import constant, tidy
-
-Array = NDArray[np.float64]
 
 ALPHA = 0.05
 """Significance level of each of the two one-sided tests of equivalence."""

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmark.analysis import aggregate, frames
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import enough, generator, interval, ratio
 from benchmark.analysis.paired import WILCOXON, holm, paired_test
 from benchmark.analysis.paired import rank_sum as rank_sum_test
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
-
-Array = NDArray[np.float64]
 
 SUMMARY = (
     *("prompt", "generated", "n", "readers", "objects", "mean", "sd", "median", "q1", "q3"),
@@ -113,7 +111,7 @@ def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
     """Return the mean DSC over datasets per second of interaction, where the prompt was timed."""
     if scores is None or summary.empty or "dsc" not in scores:
         return pd.DataFrame(columns=list(GAIN))
-    rows = frames.base(scores, "structure")
+    rows = frames.base_rows(scores, "structure")
     means = aggregate.dataset_means(rows, ["method", "prompt", "dataset"], ["dsc"]).dropna()
     over = means.groupby(["method", "prompt"], sort=False)["dsc"].agg(["mean", "size"])
     over = over.reset_index().rename(columns={"mean": "dsc", "size": "datasets"})

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import ratio
 from benchmark.analysis.grid import codes, group_means
 from benchmark.analysis.groups import equivalence, one_way, repeated_measures
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
-
-Array = NDArray[np.float64]
 
 METRIC = "dsc"
 SELECTIONS = {"all": "structure", "effective": "object"}

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmark.analysis import frames
 from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator
-from benchmark.analysis.grid import Array, Grid, common
+from benchmark.analysis.grid import Grid, common
 from benchmark.analysis.paired import constant, holm
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def compare(grid: Grid, settings: "AnalysisSettings") -> pd.DataFrame:
     Only cells in which every method has a value are used; methods without any value are ignored
     in this. At most ``settings.mixed_scans`` scans of each dataset enter, drawn at random.
     """
-    splits = frames.order(grid.cells["split"])
+    splits = frames.order_splits(grid.cells["split"])
     rows = {
         (split, metric): list(_rows(grid, metric, split, settings))
         for split in ([*splits, ALL] if len(splits) > 1 else [ALL])

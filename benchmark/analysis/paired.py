@@ -9,11 +9,9 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import ratio
-
-Array = NDArray[np.float64]
 
 WILCOXON, PAIRED_T = "wilcoxon signed-rank", "paired t"
 PAIRED_TESTS = (WILCOXON, PAIRED_T)

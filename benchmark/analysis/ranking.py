@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.analysis import bootstrap, frames
 from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.comparison import COMPARED
 from benchmark.analysis.grid import CELL_KEY, Grid, codes, common
 from benchmark.analysis.paired import signed_ranks
@@ -23,8 +24,6 @@ from benchmark.tables import records
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
-
-Array = NDArray[np.float64]
 
 SCHEMES = ("mean", "median", "significance")
 SIGNIFICANT = 0.05
@@ -49,7 +48,7 @@ def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Rank the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
-    rows = frames.base(tables["scores"], "structure")
+    rows = frames.base_rows(tables["scores"], "structure")
     rows = rows[~rows["method"].isin(settings.controls)].reset_index(drop=True)
     grid = Grid.of(rows, _metrics(rows))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
@@ -83,7 +82,7 @@ _TABLES = {
 
 def _splits(grid: Grid) -> list[list[str]]:
     """Group splits with the same datasets: a single split has the same datasets as "all"."""
-    splits = frames.order(grid.datasets["split"])
+    splits = frames.order_splits(grid.datasets["split"])
     return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
 
 

@@ -40,12 +40,12 @@ def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Correlate the change of DSC with the shapes in ``tables["objects"]``."""
-    scores = frames.base(tables["scores"], "object")
-    frames.require(scores, ["dsc"], "The table of scores")
+    scores = frames.base_rows(tables["scores"], "object")
+    frames.require_columns(scores, ["dsc"], "The table of scores")
     scores = scores[~scores["method"].isin(settings.controls)]
     methods = scores["method"].unique().tolist()
     if settings.reference is not None and len(scores):
-        frames.known_method(scores, settings.reference, "analysis.reference")
+        frames.require_method(scores, settings.reference, "analysis.reference")
     reference = settings.reference or next(iter(methods), "")
     values: list[pd.DataFrame] = []
     found: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ def analyse(
 def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
     """Return one row per object, with its description, its shape and the DSC of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPE_NAMES}
-    frames.require(objects, (*columns, "volume_mm3"), "The table of objects")
+    frames.require_columns(objects, (*columns, "volume_mm3"), "The table of objects")
     wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
     wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
     facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, *_OF_OBJECT]]

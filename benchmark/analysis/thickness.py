@@ -27,11 +27,11 @@ def analyse(
     objects the reach differs.
     """
     scores = tables["scores"]
-    frames.require(scores, [levels.METRIC], "The table of scores")
+    frames.require_columns(scores, [levels.METRIC], "The table of scores")
     parts = [scores.head(0).assign(**dict.fromkeys(("selection", "level", "baseline"), None))]
     for method, reach in settings.thickness.items():
         if len(scores):
-            frames.known_method(scores, method, "analysis.thickness")
+            frames.require_method(scores, method, "analysis.thickness")
         parts += _cells(scores[scores["method"] == method], method, reach, tables.get("objects"))
     cells = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     return levels.tables(cells, settings, "thickness")

@@ -159,7 +159,7 @@ def test_a_method_that_has_easy_cells_alone_does_not_lead() -> None:
         for s in range(2)
         for method, value in (("a", 0.9 - 0.5 * s), ("b", math.nan if s else 0.8))
     ]
-    scores = {"scores": frames.scores(pd.DataFrame(cells))}
+    scores = {"scores": frames.checked_scores(pd.DataFrame(cells))}
     settings = AnalysisSettings(resamples=100)
     means = aggregate.analyse(scores, settings)["by_dataset"]
     ours = means[means["metric"] == "dsc"].set_index(["dataset", "method"])["mean"]

@@ -48,7 +48,7 @@ def study(folder: Path, weights: str = "pam-released", datasets: int = 44) -> Re
     (folder / "statistics").mkdir()
     write_json(folder / "settings.json", {})
     write_json(folder / "record.json", {"methods": methods})
-    scores = frames.scores(pd.DataFrame(rows))
+    scores = frames.checked_scores(pd.DataFrame(rows))
     found = aggregate.analyse({"scores": scores}, AnalysisSettings(resamples=100))
     found["comparison"] = comparison.compare(Grid.of(scores, ["dsc"]))
     for table in (name for analysis in ANALYSES.values() for name in analysis.gives):

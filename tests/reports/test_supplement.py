@@ -256,7 +256,9 @@ def test_supervised_methods_are_compared_over_the_scans_that_they_held_back() ->
             ("nnunet", "structure", None if hard else 0.8),
         )
     ]
-    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, AnalysisSettings())
+    found = ranking.analyse(
+        {"scores": frames.checked_scores(pd.DataFrame(rows))}, AnalysisSettings()
+    )
     entry = SUPPLEMENT["supervised"]
     shown = tidy.selected(found[entry.source], entry)
     head, cells = tidy.layout(shown, entry, ["pam", "nnunet"])

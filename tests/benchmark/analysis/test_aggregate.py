@@ -168,7 +168,7 @@ def scored(name: str, patients: int, **values: Any) -> list[dict[str, Any]]:
 
 def intervals(rows: list[dict[str, Any]], resamples: int = 200) -> Any:
     """The tables ``by_dataset`` and ``overall`` (all datasets) of ``rows``."""
-    scores = frames.scores(pd.DataFrame(rows))
+    scores = frames.checked_scores(pd.DataFrame(rows))
     found = aggregate.analyse({"scores": scores}, AnalysisSettings(resamples=resamples))
     whole = found["overall"]
     return found["by_dataset"], whole[whole["split"] == "all"]

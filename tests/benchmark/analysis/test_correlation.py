@@ -93,7 +93,10 @@ def over_structures(structures: int) -> pd.DataFrame:
                 {**cell, "method": method, "dsc": value}
                 for method, value in (("reference", 0.5), ("m", 0.5 + Y[d] / 100))
             ]
-    tables = {"scores": frames.scores(pd.DataFrame(scores)), "objects": pd.DataFrame(objects)}
+    tables = {
+        "scores": frames.checked_scores(pd.DataFrame(scores)),
+        "objects": pd.DataFrame(objects),
+    }
     found = regularity.analyse(tables, AnalysisSettings(resamples=200))["regularity"]
     return found[(found["unit"] == "structure") & (found["modality"] == "all")]
 
@@ -122,7 +125,10 @@ def shaped(collections: dict[str, str] | None = None, merged: bool = False) -> p
         table.assign(method=method, dsc=0.5 + (method == "m") * points["change"])
         for method in ("reference", "m")
     ]
-    tables = {"scores": frames.scores(pd.concat(scores, ignore_index=True)), "objects": points}
+    tables = {
+        "scores": frames.checked_scores(pd.concat(scores, ignore_index=True)),
+        "objects": points,
+    }
     found = regularity.analyse(tables, AnalysisSettings(resamples=200))["regularity"]
     return found[found["modality"] == "all"].reset_index(drop=True)
 

@@ -142,7 +142,7 @@ def measured(path: Path, **changed: Any) -> Path:
 
 def test_reduction_in_percent(tmp_path: Path) -> None:
     table = frames.read_interaction(measured(tmp_path / "t.csv"))
-    scores = frames.scores(
+    scores = frames.checked_scores(
         pd.DataFrame(
             {"dataset": ["D", "E"], "scan": "s", "structure": "x", "method": "m"}
             | {"prompt": "box2d", "dsc": [0.5, 0.9]}

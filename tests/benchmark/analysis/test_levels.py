@@ -30,7 +30,7 @@ def scores(drop: float, datasets: int = 8, slices: int = 10) -> pd.DataFrame:
                 about |= {"deviation": deviation, "dsc": value, "patient": f"s{s}"}
                 rows.append({**about, "level": "structure"})
                 rows.append({**about, "level": "object", "object": f"s{s}/1", "shift": shift})
-    return frames.scores(pd.DataFrame(rows))
+    return frames.checked_scores(pd.DataFrame(rows))
 
 
 def result(table: pd.DataFrame, **settings: Any) -> Any:

@@ -29,7 +29,7 @@ def result(values: np.ndarray, **settings: Any) -> Any:
         {"dataset": f"D{d:02d}", "scan": f"s{s}", "structure": "x", "method": f"m{m}", "dsc": value}
         for (d, s, m), value in np.ndenumerate(values)
     ]
-    grid = Grid.of(frames.scores(pd.DataFrame(rows)), ["dsc"])
+    grid = Grid.of(frames.checked_scores(pd.DataFrame(rows)), ["dsc"])
     table = mixed.compare(grid, AnalysisSettings(**settings))
     return table[table["split"] == "all"].set_index(["method_a", "method_b"])
 
@@ -74,7 +74,7 @@ def test_holm_is_within_split_and_metric() -> None:
         | {metric: table[d, s, m] for metric, table in values.items()}
         for d, s, m in np.ndindex(values["dsc"].shape)
     ]
-    grid = Grid.of(frames.scores(pd.DataFrame(rows)), list(values))
+    grid = Grid.of(frames.checked_scores(pd.DataFrame(rows)), list(values))
     found = mixed.compare(grid, AnalysisSettings())
     groups = found.groupby(["split", "metric"])
     assert len(groups) == 6

@@ -21,7 +21,7 @@ def result(values: dict[str, Any], metric: str = "dsc") -> Any:
         for d, value in enumerate(column)
         for s in range(2)
     ]
-    return ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+    return ranking.analyse({"scores": frames.checked_scores(pd.DataFrame(rows))}, SETTINGS)
 
 
 def test_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_what_a_method_failed_on_is_held_against_no_other() -> None:
             value = rng.uniform(0.8, 0.9) - 0.4 * (s % 2)
             rows.append({**about, "method": "a", "dsc": value + 0.02})
             rows.append({**about, "method": "b", "dsc": np.nan if s % 2 else value})
-    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+    found = ranking.analyse({"scores": frames.checked_scores(pd.DataFrame(rows))}, SETTINGS)
     rows_of_all = found["ranking"][found["ranking"]["split"] == "all"]
     table: Any = rows_of_all.set_index(["scheme", "method"])
     for scheme in ("mean", "median", "significance"):
@@ -102,7 +102,7 @@ def nearly(together: int, copies: int) -> Any:
         for d, difference in enumerate(differences)
         for method, value in (("a", 0.5 + difference), ("b", 0.5))
     ]
-    scores = frames.scores(pd.DataFrame(rows))
+    scores = frames.checked_scores(pd.DataFrame(rows))
     found = ranking.analyse({"scores": scores}, AnalysisSettings(resamples=1000))
     return {
         name: found[name][(found[name]["split"] == "all") & (found[name]["scheme"] == "mean")]
@@ -131,7 +131,7 @@ def test_what_weights_were_trained_on_is_counted_over_the_cells_that_are_ranked(
         for s in range(2)
         for method in "ab"
     ]
-    found = ranking.analyse({"scores": frames.scores(pd.DataFrame(rows))}, SETTINGS)
+    found = ranking.analyse({"scores": frames.checked_scores(pd.DataFrame(rows))}, SETTINGS)
     table: Any = found["ranking"].set_index("method")
     assert set(table["cells"]) == {3}
     assert set(table.loc["a", "contaminated"]) == {2}

@@ -96,7 +96,7 @@ def test_every_analysis_is_a_subcommand() -> None:
 )
 def test_a_bad_table_is_an_error_that_says_so(table: pd.DataFrame, told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
-        frames.scores(table)
+        frames.checked_scores(table)
 
 
 @pytest.mark.parametrize("name", ON_SCORES)
@@ -107,7 +107,7 @@ def test_metrics_of_what_is_not_ok_are_not_read(name: str) -> None:
     table = table.assign(status=np.where(failed, "failed", "ok"))
     empty = table.assign(**{m: table[m].mask(failed) for m in ("dsc", "nsd")})
     filled = table.assign(**{m: table[m].mask(failed, 0.0) for m in ("dsc", "nsd")})
-    first, second = (run(name, frames.scores(t)) for t in (empty, filled))
+    first, second = (run(name, frames.checked_scores(t)) for t in (empty, filled))
     for key in ANALYSES[name].gives:
         pd.testing.assert_frame_equal(first[key], second[key])
 
@@ -159,7 +159,7 @@ def test_order_of_rows_does_not_matter(name: str) -> None:
     table = scores()
     shuffled = table.sample(frac=1, random_state=1)
     shuffled = shuffled.sort_values("method", kind="stable")
-    found = [run(name, frames.scores(t.reset_index(drop=True))) for t in (table, shuffled)]
+    found = [run(name, frames.checked_scores(t.reset_index(drop=True))) for t in (table, shuffled)]
     for key in ANALYSES[name].gives:
         first, second = (ordered(tables[key]) for tables in found)
         pd.testing.assert_frame_equal(first, second)
@@ -170,7 +170,7 @@ def test_names_of_methods_do_not_matter(name: str) -> None:
     names = {"m0": "zebra", "m1": "a b, c", "m2": "NA"}
     table = scores()
     renamed = table.assign(method=table["method"].map(names))
-    first, second = (run(name, frames.scores(t)) for t in (table, renamed))
+    first, second = (run(name, frames.checked_scores(t)) for t in (table, renamed))
     for key in ANALYSES[name].gives:
         pd.testing.assert_frame_equal(first[key].replace(names), second[key])
 
