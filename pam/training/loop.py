@@ -63,28 +63,10 @@ def train(
     together = world > 1 and not dist.is_initialized()
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    state = TrainingState(recipe, device, world)
     path = out / CHECKPOINT
-    if path.exists() and not resume:
-        raise UserError(
-            f"{out} holds a training already. Go on with it by --resume, or take another folder."
-        )
-    if path.exists():
-        state.load(path)
-        if start is not None and state.began != fingerprint(start):
-            raise UserError(
-                f"{path} began with other weights than those given. Start anew in another folder, "
-                "or delete it."
-            )
-    elif start is not None:
-        state.start_from(start)
-    model: nn.Module = state.network
-    if recipe.compiled:  # fastest for bfloat16; gradients then have the same layout
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if world > 1:
-        model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=_idle(recipe))
-    if recipe.compiled:
-        model = cast(nn.Module, torch.compile(model, dynamic=False))
+    state = TrainingState(recipe, device, world)
+    _restore(state, path, resume=resume, start=start)
+    model = _training_module(state.network, recipe, world)
     curve = Curve(out / CURVE, state.step) if rank == 0 else None
     last = min(stop or recipe.steps, recipe.steps)
     with tqdm(total=last, initial=state.step, unit="step", disable=rank > 0, mininterval=5) as bar:
@@ -110,6 +92,36 @@ def train(
     if together:  # NCCL warns about a process group that is left open
         dist.destroy_process_group()
     return weights
+
+
+def _restore(state: TrainingState, path: Path, *, resume: bool, start: Network | None) -> None:
+    """Bring a new state to the checkpoint ``path`` or, without one, to the weights of ``start``."""
+    if path.exists() and not resume:
+        raise UserError(
+            f"{path.parent} holds a training already. Go on with it by --resume, or take another "
+            "folder."
+        )
+    if path.exists():
+        state.load(path)
+        if start is not None and state.began != fingerprint(start):
+            raise UserError(
+                f"{path} began with other weights than those given. Start anew in another folder, "
+                "or delete it."
+            )
+    elif start is not None:
+        state.start_from(start)
+
+
+def _training_module(network: Network, recipe: Recipe, world: int) -> nn.Module:
+    """Wrap a network for ``world`` processes, and compile it, as the recipe says."""
+    model: nn.Module = network
+    if recipe.compiled:  # fastest for bfloat16; gradients then have the same layout
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if world > 1:
+        model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=_idle(recipe))
+    if recipe.compiled:
+        model = cast(nn.Module, torch.compile(model, dynamic=False))
+    return model
 
 
 def _idle(recipe: Recipe) -> bool:
