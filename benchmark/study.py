@@ -188,11 +188,13 @@ class Study(Settings):
 
     def _trained(self) -> Iterator[Trained]:
         for name, model in self.training.models.items():
-            if model.of not in self.methods:
+            if model.method not in self.methods:
                 raise ValueError(
-                    unknown_name(f"method in training.models.{name}.of", model.of, self.methods)
+                    unknown_name(
+                        f"method in training.models.{name}.method", model.method, self.methods
+                    )
                 )
-            general = self.methods[model.of]
+            general = self.methods[model.method]
             for seed in model.seeds:
                 for learns_from in model.learns_from(tuple(self.entries)):
                     method = Method(

@@ -27,7 +27,7 @@ class Model(Settings):
     """
 
     kind: Kind
-    of: str
+    method: str
     adapter: str = "pam-2dmask-trained"
     options: dict[str, Any] = {}
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)

@@ -112,14 +112,14 @@ def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
 def _comparisons(study: Study) -> Iterator[list[_Asked]]:
     """Yield the runs to compare: all models together, then the settings of each ablation."""
     training = study.training
-    named = [("general", model.of) for model in training.models.values()]
+    named = [("general", model.method) for model in training.models.values()]
     named += [("reference", name) for name in training.references]
     models = [
         _Asked(study.runs[name], {"kind": kind, "method": name})
         for kind, name in dict.fromkeys(named)
     ]
     for trained in study.trained:
-        about = {"kind": trained.model.kind, "method": trained.model.of, "seed": trained.seed}
+        about = {"kind": trained.model.kind, "method": trained.model.method, "seed": trained.seed}
         if trained.learns_from:
             about["trained_on"] = trained.learns_from[0]
         if trained.model.kind != "together":
@@ -147,4 +147,4 @@ def _settings(study: Study, ablation: str) -> Iterator[_Asked]:
 def _base(study: Study, name: str) -> str:
     """Return the method that a setting belongs to."""
     model = study.training.models.get(name)
-    return model.of if model else name.partition("/")[0]
+    return model.method if model else name.partition("/")[0]

@@ -128,7 +128,7 @@ class Pam3DBox(_PamBox):
 
         ``guides``: number of slices of the box that start a propagation, spread evenly over the
             middle ``span`` of its depth.
-        ``again``: number of slices, those which the first answer fills best, that start a second
+        ``restarts``: number of slices, those which the first answer fills best, that start a second
             propagation from the answer's box there; by default 3 under the protocol ``rigorous``,
             else 0.
         ``axis``: array axis that the slices are perpendicular to (0, 1, 2 for z, y, x); by default
@@ -137,7 +137,7 @@ class Pam3DBox(_PamBox):
 
         guides: int = Field(default=5, ge=1)
         span: float = Field(default=0.5, ge=0, le=1)
-        again: int | None = Field(default=None, ge=0)
+        restarts: int | None = Field(default=None, ge=0)
         axis: Literal[0, 1, 2] | None = None
 
     options: Options
@@ -175,14 +175,14 @@ class Pam3DBox(_PamBox):
     def _restarts(self, states: "Sequence[ObjectState]") -> "list[ObjectState]":
         from pam.rounds import ObjectState
 
-        again = self.options.again
-        if again is None:
-            again = 3 if self.options.protocol == "rigorous" else 0
-        if not again:
+        count = self.options.restarts
+        if count is None:
+            count = 3 if self.options.protocol == "rigorous" else 0
+        if not count:
             return []
         answer, scan, settings = self._merged(states), states[0].scan, self.conversion
         more = []
-        for index in fullest(answer, again):
+        for index in fullest(answer, count):
             _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
             with suppress(UserError):  # a slice of constant intensity cannot start one
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)

@@ -75,7 +75,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "analysis.thickness.<name>.least_slices": 1,
     "analysis.thickness.<name>.most_slices": 5,
     "training.models.<name>.kind": "scratch",
-    "training.models.<name>.of": "n",
+    "training.models.<name>.method": "n",
     "training.models.<name>.adapter": "methods_of_docs:OtherLearner",
     "training.models.<name>.options": {"size": 2},
     "training.models.<name>.seeds": [1],
@@ -408,7 +408,10 @@ def test_keys_of_a_study_enter_what_the_page_says(
     }
     item = "P01" if key.startswith("analysis.cohorts") else "m"
     if key.startswith("training"):
-        item, learns = "t", {"kind": "finetuned", "of": "m", "adapter": "methods_of_docs:Learns"}
+        item, learns = (
+            "t",
+            {"kind": "finetuned", "method": "m", "adapter": "methods_of_docs:Learns"},
+        )
         other = {"adapter": "methods_of_docs:Sized", "prompt": "mask2d", "weights": "weights.yaml"}
         base["methods"] |= {"n": other}
         base["training"] = {"models": {"t": learns}}

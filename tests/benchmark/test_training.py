@@ -48,7 +48,7 @@ def study(**training: Any) -> Study:
 
 
 def model(kind: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "of": "plain", "adapter": f"{__name__}:Learning", **more}
+    return {"kind": kind, "method": "plain", "adapter": f"{__name__}:Learning", **more}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_models_are_no_methods_of_the_comparison() -> None:
 @pytest.mark.parametrize(
     ("training", "told"),
     [
-        ({"models": {"m": model("scratch") | {"of": "plan"}}}, "Did you mean: plain"),
+        ({"models": {"m": model("scratch") | {"method": "plan"}}}, "Did you mean: plain"),
         ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
         ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),
         ({"models": {"plain": model("scratch")}}, "both a method and a model"),
@@ -118,7 +118,7 @@ def test_options_of_speed_alone_are_in_no_digest() -> None:
 
     def trained(workers: int) -> Trained:
         options = {"workers": workers, "training": {"steps": 4}}
-        models = {"m": {"kind": "scratch", "of": "pam", "options": options}}
+        models = {"m": {"kind": "scratch", "method": "pam", "options": options}}
         content = {
             "study": "s",
             "datasets": ["P01"],

@@ -31,11 +31,11 @@ def study() -> Study:
         "training": {
             "references": ["other"],
             "models": {
-                "tuned": {"kind": "finetuned", "of": "general", "adapter": LEARNER},
-                "scratch": {"kind": "scratch", "of": "general", "adapter": LEARNER},
+                "tuned": {"kind": "finetuned", "method": "general", "adapter": LEARNER},
+                "scratch": {"kind": "scratch", "method": "general", "adapter": LEARNER},
                 "joint": {
                     "kind": "together",
-                    "of": "general",
+                    "method": "general",
                     "adapter": LEARNER,
                     "seeds": [0, 1],
                 },

@@ -42,7 +42,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_training_is_told_by_how_far_it_is() -> None:
-    model = {"kind": "together", "of": "box", "adapter": f"{__name__}:Counting", "seeds": [5, 6]}
+    model = {
+        "kind": "together",
+        "method": "box",
+        "adapter": f"{__name__}:Counting",
+        "seeds": [5, 6],
+    }
     study = learning(models={"m": model})
     first, second = (trained.run.fit.id for trained in study.trained)
 
@@ -65,7 +70,7 @@ def test_a_training_is_told_by_how_far_it_is() -> None:
 
 
 def test_a_method_has_a_training_for_each_dataset_and_models_that_are_equal_share_one() -> None:
-    model = {"kind": "finetuned", "of": "box", "adapter": f"{__name__}:Counting"}
+    model = {"kind": "finetuned", "method": "box", "adapter": f"{__name__}:Counting"}
     study = learning(models={"one": model, "same": model})
     told = [(t.name, t.seed, t.model) for t in trainings(study, Path())]
     expected = [("learns", None), ("one", 0), ("same", 0)]

@@ -201,7 +201,7 @@ def test_what_is_not_the_protocols_is_told(folder: Path) -> None:
 
 def test_a_box_in_space_is_not_taken_for_tight_on_a_slice(folder: Path) -> None:
     volume, inside = scene()
-    never: dict[str, Any] = {"again": 0}
+    never: dict[str, Any] = {"restarts": 0}
     for name, kind, once, differ in (
         ("pam-2dbox", "box2d", {}, True),
         ("pam-3dbox", "box3d", never, False),
@@ -260,7 +260,7 @@ def test_probabilities_are_voted(folder: Path) -> None:
     """By hand: the vote of what each of the guiding slices gives alone."""
     volume, inside = scene()
     (prompt,) = prompts(inside, "box3d")
-    options = {"guides": 3, "again": 0, "propagation": {"connectivity": None}}
+    options = {"guides": 3, "restarts": 0, "propagation": {"connectivity": None}}
     adapter = loaded("pam-3dbox", folder, options)
     scan = Scan(volume.array, SPACING, "CT")
     alone = []
@@ -309,7 +309,7 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
     """By hand: from the first answer's own boxes there, still inside the box in space."""
     volume, inside = scene()
     (prompt,) = prompts(inside, "box3d")
-    adapter, once = (loaded("pam-3dbox", folder, o) for o in ({}, {"again": 0}))
+    adapter, once = (loaded("pam-3dbox", folder, o) for o in ({}, {"restarts": 0}))
     (first,), (answer,) = (a.segment(volume, [prompt]) for a in (once, adapter))
     scan = Scan(volume.array, SPACING, "CT")
     states = []
@@ -325,7 +325,7 @@ def test_the_fullest_slices_of_an_answer_start_again(folder: Path) -> None:
     propagate_many(adapter.network, states)
     np.testing.assert_array_equal(answer.mask, adapter._merged(states))
     (as_authors,) = loaded("pam-3dbox", folder, {"protocol": "paper"}).segment(volume, [prompt])
-    (never,) = loaded("pam-3dbox", folder, {"protocol": "paper", "again": 0}).segment(
+    (never,) = loaded("pam-3dbox", folder, {"protocol": "paper", "restarts": 0}).segment(
         volume, [prompt]
     )
     np.testing.assert_array_equal(as_authors.mask, never.mask)
@@ -362,7 +362,7 @@ def test_guiding_slices_of_one_intensity_are_passed_over(folder: Path) -> None:
     array = volume.array.copy()
     array[10] = 3.0
     (prompt,) = prompts(inside, "box3d")
-    adapter = loaded("pam-3dbox", folder, {"guides": 3, "again": 0})
+    adapter = loaded("pam-3dbox", folder, {"guides": 3, "restarts": 0})
     (answer,) = adapter.segment(Volume(array, SPACING, "CT"), [prompt])
     scan = Scan(array, SPACING, "CT")
     states = []
@@ -388,7 +388,7 @@ def test_a_slice_of_one_intensity_does_not_start_again(folder: Path) -> None:
     array = volume.array.copy()
     array[[7, 12]] = 3.0
     (prompt,) = prompts(inside, "box3d")
-    options = {"guides": 1, "again": 9, "propagation": {"connectivity": None}}
+    options = {"guides": 1, "restarts": 9, "propagation": {"connectivity": None}}
     adapter = loaded("pam-3dbox", folder, options)
     (state,) = adapter._states(Scan(array, SPACING, "CT"), 0, prompt)
     for index in (7, 12):  # as wide there as the box in space

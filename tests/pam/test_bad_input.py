@@ -137,7 +137,7 @@ def test_one_intensity_inside_the_prompt(methods: dict[str, Adapter], name: str)
     assert answer(methods, name, scan, asked).mask is not None
     # A first answer is not bound to the box where networks of random weights start anew from it.
     adapter = methods[name]
-    once = adapter.with_options({"again": 0}) if name == "pam-3dbox" else adapter
+    once = adapter.with_options({"restarts": 0}) if name == "pam-3dbox" else adapter
     found = answer({name: once}, name, scan, asked).mask
     assert found is not None
     assert found[6, 8:18, 9:21].all()  # nothing tells the object from the box

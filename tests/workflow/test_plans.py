@@ -264,7 +264,7 @@ def test_a_training_on_several_gpus_is_one_job_on_one_node(tmp_path: Path) -> No
         "study": "gpus",
         "datasets": ["P01"],
         "methods": {"pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}},
-        "training": {"models": {"m": {"kind": "finetuned", "of": "pam", "options": options}}},
+        "training": {"models": {"m": {"kind": "finetuned", "method": "pam", "options": options}}},
     }
     more = ("--resources", "gpu=2", "--cores", "4")
     rule = rule_of("train", content, "results/gpus/runs.csv", tmp_path, *more)

@@ -51,10 +51,10 @@ def study(place: Workplace) -> Path:
         methods={"pam": {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}},
         training={
             "models": {
-                "tuned": {"kind": "finetuned", "of": "pam", "options": {"training": few}},
-                "scratch": {"kind": "scratch", "of": "pam", "options": plain},
-                "R2": {"kind": "together", "of": "pam", "options": plain},
-                "R1": {"kind": "together", "of": "pam", "options": less},
+                "tuned": {"kind": "finetuned", "method": "pam", "options": {"training": few}},
+                "scratch": {"kind": "scratch", "method": "pam", "options": plain},
+                "R2": {"kind": "together", "method": "pam", "options": plain},
+                "R1": {"kind": "together", "method": "pam", "options": less},
             },
             "ablations": {"scales": {"both": "R2", "one": "R1"}},
         },
