@@ -189,11 +189,8 @@ class Study(Settings):
     def _trained(self) -> Iterator[Trained]:
         for name, model in self.training.models.items():
             if model.method not in self.methods:
-                raise ValueError(
-                    unknown_name(
-                        f"method in training.models.{name}.method", model.method, self.methods
-                    )
-                )
+                key = f"training.models.{name}.method"
+                raise ValueError(unknown_name(f"method in {key}", model.method, self.methods))
             general = self.methods[model.method]
             for seed in model.seeds:
                 for learns_from in model.learns_from(tuple(self.entries)):

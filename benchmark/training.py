@@ -22,7 +22,7 @@ class Model(Settings):
     - ``kind``: ``finetuned`` continues from the weights of the general model on each dataset, and
       predicts that one; ``scratch`` starts from random weights on each dataset, and predicts all;
       ``together`` starts from random weights on all datasets at once, for ablations.
-    - ``of``: the general model, a method of the study.
+    - ``method``: the general model, a method of the study.
     - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options.
     """
 

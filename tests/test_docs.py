@@ -408,10 +408,8 @@ def test_keys_of_a_study_enter_what_the_page_says(
     }
     item = "P01" if key.startswith("analysis.cohorts") else "m"
     if key.startswith("training"):
-        item, learns = (
-            "t",
-            {"kind": "finetuned", "method": "m", "adapter": "methods_of_docs:Learns"},
-        )
+        item = "t"
+        learns = {"kind": "finetuned", "method": "m", "adapter": "methods_of_docs:Learns"}
         other = {"adapter": "methods_of_docs:Sized", "prompt": "mask2d", "weights": "weights.yaml"}
         base["methods"] |= {"n": other}
         base["training"] = {"models": {"t": learns}}
