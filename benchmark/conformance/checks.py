@@ -38,24 +38,6 @@ class Finding:
     detail: str
 
 
-def check(
-    name: str,
-    options: Mapping[str, Any] | None = None,
-    device: str = "cpu",
-    weights: Path | None = None,
-    kinds: Sequence[Kind] = KINDS,
-) -> list[Finding]:
-    """Check the adapter ``name`` (registered, or ``module:Class``) with these ``options``.
-
-    ``kinds`` restricts the kinds of prompt among those that the adapter accepts. A method that
-    learns is first trained on synthetic cases; ``weights`` are then its starting point.
-
-    Returns all findings in a fixed order; the list ends early at an error that prevents the
-    remaining checks. The adapter passes if every finding is ``ok``.
-    """
-    return list(findings(name, options, device, weights, kinds))
-
-
 def findings(
     name: str,
     options: Mapping[str, Any] | None = None,
@@ -63,7 +45,14 @@ def findings(
     weights: Path | None = None,
     kinds: Sequence[Kind] = KINDS,
 ) -> Iterator[Finding]:
-    """Yield the findings of `check`, each as soon as it is known."""
+    """Check the adapter ``name`` (registered, or ``module:Class``) with these ``options``.
+
+    ``kinds`` restricts the kinds of prompt among those that the adapter accepts. A method that
+    learns is first trained on synthetic cases; ``weights`` are then its starting point.
+
+    Yields the findings in a fixed order, each as soon as it is known; it ends early at an error
+    that prevents the remaining checks. The adapter passes if every finding is ``ok``.
+    """
     yield (first := _attempt("found", partial(_found, name), f"{name} is an Adapter"))
     if not first.ok:
         return

@@ -19,7 +19,7 @@ from baselines import process
 from baselines.command import Command
 from benchmark import volume
 from benchmark.adapter import Prediction
-from benchmark.conformance.checks import check
+from benchmark.conformance.checks import findings
 from benchmark.errors import MachineError, UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D, Mask2D, Prompt, StructureName
@@ -359,8 +359,8 @@ def test_the_program_of_the_page_conforms(tmp_path: Path) -> None:
     (failed, *_) = ask(method(tmp_path, source, "{folder}"))
     assert failed.failure is None
     command = shlex.join([sys.executable, str(path), "{folder}"])
-    findings = check("command", {"command": command}, kinds=("box3d",))
-    assert [finding for finding in findings if not finding.ok] == []
+    found = findings("command", {"command": command}, kinds=("box3d",))
+    assert [finding for finding in found if not finding.ok] == []
 
 
 def test_a_job_is_given_what_the_options_tell() -> None:

@@ -8,7 +8,7 @@ import pytest
 from baselines import segvol_network
 from baselines.segvol import SegVol
 from benchmark.boxes import Crop
-from benchmark.conformance.checks import check
+from benchmark.conformance.checks import findings
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
@@ -27,8 +27,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("corrected", [False, True])
 def test_conforms(file: Path, corrected: bool) -> None:
-    findings = check("segvol", {"corrected": corrected}, weights=file)
-    assert [finding for finding in findings if not finding.ok] == []
+    found = findings("segvol", {"corrected": corrected}, weights=file)
+    assert [finding for finding in found if not finding.ok] == []
 
 
 def test_masks_lie_where_the_objects_are() -> None:

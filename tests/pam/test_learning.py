@@ -14,7 +14,7 @@ import torch
 
 from benchmark import prepare, stages, volume
 from benchmark.catalogue import Dataset
-from benchmark.conformance.checks import check
+from benchmark.conformance.checks import findings
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.fitting import Source, fit, plan
@@ -199,9 +199,9 @@ def test_several_gpus_are_several_processes() -> None:
 
 
 def test_it_keeps_the_contract_of_a_method(one_thread: None) -> None:
-    findings = check("pam-2dmask-trained", TINY)
-    assert [f"{found.name}: {found.detail}" for found in findings if not found.ok] == []
-    assert "fit again, when it is done" in [found.name for found in findings]
+    found = list(findings("pam-2dmask-trained", TINY))
+    assert [f"{one.name}: {one.detail}" for one in found if not one.ok] == []
+    assert "fit again, when it is done" in [one.name for one in found]
 
 
 def test_a_recipe_of_the_other_network_is_refused(

@@ -3,7 +3,7 @@
 import random
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from benchmark import objects, prepare
 from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
 from benchmark.boxes import slices
 from benchmark.conformance.cases import made_cases
-from benchmark.conformance.checks import Finding, check
+from benchmark.conformance.checks import Finding, findings
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
@@ -31,17 +31,17 @@ INFO = BoxFill.info
 SHIPPED = ["baselines.controls", "baselines.classical"]
 
 
-def broken(findings: Sequence[Finding]) -> dict[str, str]:
-    return {finding.name: finding.detail for finding in findings if not finding.ok}
+def broken(found: Iterable[Finding]) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in found if not finding.ok}
 
 
 @pytest.mark.parametrize(
     "name", sorted(n for n, target in available().items() if target.split(":")[0] in SHIPPED)
 )
 def test_shipped_methods_conform(name: str) -> None:
-    findings = check(name)
-    assert broken(findings) == {}
-    scenes = {finding.name.split(",")[0] for finding in findings}
+    found = list(findings(name))
+    assert broken(found) == {}
+    scenes = {finding.name.split(",")[0] for finding in found}
     assert {"plain", "anisotropic", "border", "one slice", "constant"} <= scenes
 
 
@@ -53,12 +53,13 @@ def test_the_method_of_the_docs_conforms(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mymethods", raising=False)  # another test's, in this process
-    assert broken(check("mymethods.threshold:Threshold", {"quantile": 0.4})) == {}
-    assert "quantile" in broken(check("mymethods.threshold:Threshold", {"quantil": 0.4}))["options"]
+    assert broken(findings("mymethods.threshold:Threshold", {"quantile": 0.4})) == {}
+    misspelled = broken(findings("mymethods.threshold:Threshold", {"quantil": 0.4}))
+    assert "quantile" in misspelled["options"]
 
 
 def test_the_template_says_which_blank_is_left() -> None:
-    assert "blank 2" in broken(check("baselines.template:Template"))["load"]
+    assert "blank 2" in broken(findings("baselines.template:Template"))["load"]
 
 
 def filled_in(folder: Path) -> str:
@@ -89,16 +90,16 @@ def test_the_template_conforms_once_its_blanks_are_filled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    findings = check(filled_in(tmp_path))
-    assert broken(findings) == {}
-    rules = {finding.name.split(",")[0] for finding in findings}
+    found = list(findings(filled_in(tmp_path)))
+    assert broken(found) == {}
+    rules = {finding.name.split(",")[0] for finding in found}
     assert {"two runs", "order", "out of memory", "memory", "time"} <= rules
 
 
 def test_a_failure_for_want_of_memory_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: GivesIn)
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
-    assert broken(check("mine")) == {}
+    assert broken(findings("mine")) == {}
 
 
 class Learnt(Learner):
@@ -133,14 +134,14 @@ class LearntAnew(Learnt):
 def test_a_method_that_learns_is_trained_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: LearntAnew)
-    found = check("mine")
+    found = list(findings("mine"))
     assert broken(found) == {}
     names = [finding.name for finding in found]
     assert names.index("plan") < names.index("fit") < names.index("load")
     plain = next(finding for finding in found if finding.name == "plain, structure")
     assert "mean DSC 1.00" in plain.detail
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: Learnt)
-    assert list(broken(check("mine"))) == ["fit again, when it is done"]
+    assert list(broken(findings("mine"))) == ["fit again, when it is done"]
 
 
 def test_the_template_learns_with_the_options_of_what_learns(
@@ -156,11 +157,11 @@ def test_the_template_learns_with_the_options_of_what_learns(
         "\n    def fit(self, workdir, device, start):\n        pass\n"
     )
     (tmp_path / "learns.py").write_text(text, encoding="utf-8")
-    assert "class Options(Learner.Options)" in broken(check("learns:Template"))["found"]
+    assert "class Options(Learner.Options)" in broken(findings("learns:Template"))["found"]
     (tmp_path / "learnt.py").write_text(
         text.replace("(Adapter.Options)", "(Learner.Options)"), encoding="utf-8"
     )
-    assert broken(check("learnt:Template")) == {}
+    assert broken(findings("learnt:Template")) == {}
     method = {"adapter": "learns:Template", "prompt": "box3d"}
     content = {"study": "s", "datasets": ["P01"], "methods": {"m": method}}
     with pytest.raises(UserError, match="is a Learner, so its options"):
@@ -188,7 +189,7 @@ def test_made_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_a_finding_with_a_suggestion() -> None:
-    (finding,) = check("elipsoid")
+    (finding,) = findings("elipsoid")
     assert not finding.ok
     assert "Did you mean: ellipsoid" in finding.detail
 
@@ -338,7 +339,7 @@ def test_each_mistake_is_found_and_told(
     random.seed(3)
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
-    assert re.search(message, broken(check("mine"))[rule])
+    assert re.search(message, broken(findings("mine"))[rule])
 
 
 def test_a_heavy_import_at_the_top_is_found(
@@ -349,5 +350,5 @@ def test_a_heavy_import_at_the_top_is_found(
     source = "import jax\nfrom baselines.controls import BoxFill\nclass Mine(BoxFill): pass\n"
     (tmp_path / "heavymethod.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    import_rule = broken(check("heavymethod:Mine"))["import is light"]
+    import_rule = broken(findings("heavymethod:Mine"))["import is light"]
     assert "got jax" in import_rule
