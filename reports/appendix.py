@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import recorded, tidy
 from reports.columns import Column, Kind
-from reports.sections import counted
+from reports.formatting import count_noun
 from reports.supplement import NAMES, SUPPLEMENT
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -
     of the table. Tables of more than `_MOST_ROWS` rows are returned without their rows.
     """
     count = len(table.cells)
-    told = counted(count, "row") if count else f"none: {table.without}"
+    told = count_noun(count, "row") if count else f"none: {table.without}"
     if count > _MOST_ROWS:
         told += ", only in its files"
     return {

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
-from reports import prompts, tables
-from reports.sections import counted
-from reports.typeset import NONE
+from reports import prompts
+from reports.formatting import NONE, count_noun, mean_cell, split_title
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -43,7 +42,7 @@ def headline(results: "Results") -> dict[str, Any]:
             }
         )
     return {
-        "splits": [tables.SPLITS.get(split, split) for split in splits],
+        "splits": [split_title(split) for split in splits],
         "rows": sorted(rows, key=_order),
         "confidence": results.confidence,
         "fewest": MIN_UNITS_FOR_INTERVAL,
@@ -55,7 +54,8 @@ def ranked(rank: dict[str, Any]) -> str:
     """Say over which cells methods are ranked, given a row of the ranking; empty without one."""
     if not rank:
         return ""
-    cells, datasets = counted(int(rank["cells"]), "cell"), counted(int(rank["datasets"]), "dataset")
+    cells = count_noun(int(rank["cells"]), "cell")
+    datasets = count_noun(int(rank["datasets"]), "dataset")
     return (
         "Each mean is over all cells in which the method has a score; the rank is by the mean over "
         f"those in which every ranked method has one: {cells} of {datasets}."
@@ -79,7 +79,7 @@ def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
     counts = (int(row[key]) for key in ("cells", "expected", "contaminated"))
     low, high = row["low"], row["high"]
     return {
-        "text": tables.cell(row["mean"], *counts),
+        "text": mean_cell(row["mean"], *counts),
         "interval": f"{low:.3f} to {high:.3f}" if low == low else "no interval",
         "value": f"{row['mean']:.6f}",
     }

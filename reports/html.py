@@ -11,6 +11,7 @@ from reports import appendix, folded, headline, prompts, scoring, sections, tabl
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
+from reports.formatting import plain_text
 from reports.notes import notes
 from reports.paper import shown
 from reports.style import NONE_DRAWN
@@ -124,7 +125,7 @@ def content(results: "Results") -> dict[str, Any]:
         "about_methods": sections.methods(results),
         "datasets": datasets,
         "works": works.used(results),
-        "facts": sections.plain(
+        "facts": plain_text(
             {k: v for k, v in results.record.items() if k not in ("datasets", "methods")}
         ),
     }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.sections import counted, p_equals
+from reports.formatting import count_noun, p_statement
 from reports.style import MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
     lines = []
     for row in anova.to_dict("records"):
         p = float(row["p"])
-        lines.append(f"ANOVA: {p_equals(p) if p == p else 'not computable'}")
+        lines.append(f"ANOVA: {p_statement(p) if p == p else 'not computable'}")
     tost = mine[(mine["test"] == _EQUIVALENCE) & (mine["selection"] == "effective")]
     done = tost[tost["p"].notna()]
     if len(done):
@@ -127,11 +127,11 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
         return f"DSC by {what}: none, since no method was run at more than one level."
     datasets = rows["dataset"].nunique()
     text = (
-        f"DSC by {what} of {counted(rows['method'].nunique(), 'method')} on "
-        f"{counted(datasets, 'dataset')}; each point is the mean of a dataset. {shapes(datasets)} "
-        "P: one-way ANOVA over the means of the datasets, as in the paper; finding nothing does "
-        "not prove stability. Equivalence: two one-sided paired tests of each level against the "
-        "baseline, over the objects that the level affected."
+        f"DSC by {what} of {count_noun(rows['method'].nunique(), 'method')} on "
+        f"{count_noun(datasets, 'dataset')}; each point is the mean of a dataset. "
+        f"{shapes(datasets)} P: one-way ANOVA over the means of the datasets, as in the paper; "
+        "finding nothing does not prove stability. Equivalence: two one-sided paired tests of each "
+        "level against the baseline, over the objects that the level affected."
     )
     tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]
     if len(tost):

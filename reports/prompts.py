@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reports.typeset import NONE
+from reports.formatting import NONE
 
 if TYPE_CHECKING:
     import pandas as pd

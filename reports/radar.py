@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, SPLITS, Look
+from reports.formatting import split_label
+from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, Look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,5 +90,5 @@ def arcs(axes: Any, splits: Sequence[str]) -> None:
             linewidth=2.2,
             solid_capstyle="butt",
             clip_on=False,
-            label=f"arc: {SPLITS.get(split, split)}" if first else None,
+            label=f"arc: {split_label(split)}" if first else None,
         )

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.windows import CLINICAL, SOURCE
 from reports import headline, scoring, sections
+from reports.formatting import NONE, mean_cell
 from reports.supplement import NORMALISATION
-from reports.tables import cell
 from reports.tidy import Printed
-from reports.typeset import NONE
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -68,7 +67,7 @@ def windows(results: "Results") -> Printed:
     measured = measured[(measured["ablation"] == NORMALISATION) & (measured["metric"] == "dsc")]
     columns = {**_WINDOWS, **{f"dsc_{m}": f"DSC, {m}" for m in dict.fromkeys(measured["method"])}}
     means = {
-        (f"dsc_{row['method']}", str(row["setting"]).replace(" ", "-")): cell(
+        (f"dsc_{row['method']}", str(row["setting"]).replace(" ", "-")): mean_cell(
             row["mean"], row["matched"], row["expected"], 0
         )
         for row in measured.to_dict("records")

@@ -5,44 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from benchmark.analysis.ranking import SIGNIFICANT
 from reports import prompts, tables
-from reports.typeset import NONE
+from reports.formatting import NONE, format_p, marked, mean_cell, plain_text, split_title
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from reports.results import Results
-
-
-def plain(value: Any) -> Any:
-    """Format a value of the record: a mapping as (name, text) pairs, a list joined by commas."""
-    if isinstance(value, dict) and value:
-        return [(str(key), plain(inner)) for key, inner in value.items()]
-    if isinstance(value, list | tuple):
-        return ", ".join(str(inner) for inner in value) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value in (None, "", {}) else str(value)
-
-
-def p_value(p: float) -> str:
-    """Format a P value: four decimals below 0.1, else three; never 0, never rounded up to 0.05."""
-    if p < 0.0001:
-        return "< 0.0001"
-    text = f"{p:.4f}" if p < 0.1 else f"{p:.3f}"
-    return f"< {SIGNIFICANT}" if p < SIGNIFICANT <= float(text) else text
-
-
-def p_equals(p: float) -> str:
-    """Format a P value for a sentence, such as P = 0.0123 or P < 0.0001."""
-    text = p_value(p)
-    return f"P {text}" if text.startswith("<") else f"P = {text}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Format a count with its noun: 1 method, 2 methods."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def blocks(results: "Results") -> list[dict[str, Any]]:
@@ -53,7 +22,7 @@ def blocks(results: "Results") -> list[dict[str, Any]]:
     rows = tables.printed(numbers, lambda text: f"*{text}")
     blocks: dict[str, dict[str, Any]] = {}
     for number, row in zip(numbers.to_dict("records"), rows, strict=True):
-        title = tables.SPLITS.get(str(number["split"]), str(number["split"]))
+        title = split_title(str(number["split"]))
         block = blocks.setdefault(title, {"title": title, "rows": []})
         block["rows"].append(
             {
@@ -80,7 +49,7 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
         }
         mean = float(found["dsc_mean"])
         counts = (int(found[key]) for key in ("cells", "expected", "contaminated"))
-        text = tables.cell(mean, *counts)
+        text = mean_cell(mean, *counts)
         rows.setdefault(dataset, start)["cells"][found["method"]] = {
             "text": text,
             "value": "" if mean != mean else f"{mean:.6f}",
@@ -98,7 +67,7 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
     for row in rows.to_dict("records"):
         pair = (str(row["method_a"]), str(row["method_b"]))
         a, b = (
-            name + "†" * bool(row[f"contaminated_{which}"])
+            marked(name, row[f"contaminated_{which}"])
             for name, which in zip(pair, "ab", strict=True)
         )
         start = {"a": a, "b": b, "n": row["n"], "cells": row["cells"]}
@@ -106,7 +75,7 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
         difference = float(row["difference"])
         start["difference"] = NONE if difference != difference else f"{difference:+.3f}"
         p = float(row["p_holm"])
-        text = f"not computable: {row['reason']}" if p != p else p_value(p)
+        text = f"not computable: {row['reason']}" if p != p else format_p(p)
         found.setdefault(pair, start)[str(row["test"]).split()[0]] = text
     return list(found.values())
 
@@ -163,11 +132,11 @@ def weights_of(entry: dict[str, Any]) -> Any:
     """Describe the weights of a method: name, training data, licence and hash, where recorded."""
     weights = entry.get("weights")
     if not isinstance(weights, str):
-        return plain(weights)
+        return plain_text(weights)
     parts = [str(entry.get("weights_name") or weights)]
     if entry.get("weights_trained_on"):
         more = "" if entry.get("weights_trained_on_complete", True) else " and more"
-        parts.append(f"trained on {plain(entry['weights_trained_on'])}{more}")
+        parts.append(f"trained on {plain_text(entry['weights_trained_on'])}{more}")
     else:
         parts.append("training data not known")
     if entry.get("weights_licence"):
@@ -198,9 +167,9 @@ def methods(results: "Results") -> list[dict[str, Any]]:
                 "views": costs[method][0],
                 "clicks": costs[method][1],
                 "weights": weights_of(entry),
-                "options": plain(entry.get("options") or None),
-                "departures": plain(departures(entry)),
-                "licence": plain(entry.get("licence")),
+                "options": plain_text(entry.get("options") or None),
+                "departures": plain_text(departures(entry)),
+                "licence": plain_text(entry.get("licence")),
                 "control": method in results.controls,
             }
         )

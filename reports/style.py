@@ -32,13 +32,6 @@ MODALITIES = {
 """Colour of each modality; all others share `OTHER`."""
 OTHER = "#6B4E23"
 
-SPLITS = {
-    "internal": "internal",
-    "external": "external",
-    "phantom": "generated phantoms",
-    "local": "own data",
-}
-"""Labels of the catalogue's splits in figures."""
 SPLIT_GREYS = ("#222222", "#999999", "#555555", "#C4C4C4")
 
 CONTROL = "#8A8A8A"

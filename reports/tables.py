@@ -8,21 +8,15 @@ from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from benchmark.metrics.definitions import METRICS
 from reports import prompts, scoring
+from reports.formatting import NONE, decimals, denominators, marked, mean_cell, mean_sd, split_title
 from reports.notes import notes, weights
-from reports.typeset import NONE, write
+from reports.typeset import write
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from reports.results import Results
 
-SPLITS = {
-    "internal": "Internal datasets",
-    "external": "External datasets",
-    "phantom": "Generated phantoms",
-    "local": "Own data",
-    ALL: "All datasets",
-}
 HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datasets"}
 TABLE1 = COMPARED
 _BY_DATASET = "Table S5: DSC by dataset"
@@ -72,23 +66,10 @@ def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
     fair = numbers[~numbers["control"] & whole & (numbers["contaminated"] == 0)]
     found: set[int] = set()
     for _, block in fair.groupby("split"):
-        means = block[f"{metric}_mean"].round(digits(metric))
+        means = block[f"{metric}_mean"].round(decimals(metric))
         if means.nunique() > 1:
             found |= set(means.index[means == (means.max() if higher else means.min())])
     return found
-
-
-def digits(metric: str) -> int:
-    """Return the number of decimals of a metric: two if it is in mm, else three."""
-    return 2 if METRICS[metric].unit == "mm" else 3
-
-
-def plus_minus(mean: float, sd: float, metric: str) -> str:
-    """Format mean ± sd; a dash if the mean is NaN, the mean alone if the sd is NaN."""
-    if mean != mean:
-        return NONE
-    text = f"{mean:.{digits(metric)}f}"
-    return text if sd != sd else f"{text} ± {sd:.{digits(metric)}f}"
 
 
 def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[str]]:
@@ -99,11 +80,11 @@ def printed(numbers: "pd.DataFrame", bold: Callable[[str], str]) -> list[list[st
     leaders = {metric: best(numbers, metric) if len(numbers) else set() for metric in TABLE1}
     rows = []
     for index, row in numbers.iterrows():
-        trained = "†" if row["contaminated"] else ""
-        cells = [f"{row['method']}{' (control)' if row['control'] else ''}{trained}"]
+        name = f"{row['method']}{' (control)' if row['control'] else ''}"
+        cells = [marked(name, row["contaminated"])]
         for metric in TABLE1:
-            text = plus_minus(row[f"{metric}_mean"], row[f"{metric}_sd"], metric)
-            text += lacking(row[f"{metric}_cells"], row["ok"])
+            text = mean_sd(row[f"{metric}_mean"], row[f"{metric}_sd"], decimals(metric))
+            text += denominators(row[f"{metric}_cells"], row["ok"])
             cells.append(bold(text) if index in leaders[metric] else text)
         rows.append([*cells, f"{row['ok']}/{row['expected']}", f"{row['n']}/{row['datasets']}"])
     return rows
@@ -127,17 +108,6 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
     return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
 
 
-def cell(mean: float, known: float, expected: float, contaminated: int, decimals: int = 3) -> str:
-    """Format a dataset mean, with denominators if cells are missing, and † if contaminated."""
-    text = NONE if mean != mean else f"{mean:.{decimals}f}"
-    return text + lacking(known, expected) + ("†" if contaminated else "")
-
-
-def lacking(known: float, expected: float) -> str:
-    """Return the denominators of a mean if cells are missing; empty if unknown (NaN)."""
-    return f" ({known:.0f}/{expected:.0f})" if known < expected else ""
-
-
 def make(results: "Results") -> list[Path]:
     """Write table1, dsc_by_dataset and prompts into the study's folder ``tables``; return paths."""
     folder = results.folder / "tables"
@@ -150,7 +120,7 @@ def make(results: "Results") -> list[Path]:
     for row in long.to_dict("records"):
         dataset = str(row["dataset"])
         cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.columns))
-        text = cell(row["dsc_mean"], row["cells"], row["expected"], row["contaminated"])
+        text = mean_cell(row["dsc_mean"], row["cells"], row["expected"], row["contaminated"])
         cells[1 + results.columns.index(str(row["method"]))] = text
     head = ["Dataset", *results.columns]
     made += write(folder / "dsc_by_dataset", long, {_BY_DATASET: list(wide.values())}, head, below)
@@ -164,5 +134,5 @@ def _split_rows(numbers: "pd.DataFrame") -> dict[str, list[list[str]]]:
     if len(numbers):
         rows = printed(numbers, lambda text: f"**{text}**")
         for split, row in zip(numbers["split"], rows, strict=True):
-            blocks.setdefault(SPLITS.get(split, split), []).append(row)
+            blocks.setdefault(split_title(split), []).append(row)
     return blocks

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.columns import Column, Kind, Table
+from reports.formatting import (
+    NONE,
+    denominators,
+    format_p,
+    is_missing,
+    marked,
+    mean_cell,
+    mean_sd,
+)
 from reports.notes import notes
-from reports.sections import p_value
 from reports.supplement import SUPPLEMENT
-from reports.tables import cell, lacking
-from reports.typeset import NONE, write
+from reports.typeset import write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,15 +115,11 @@ def layout(
 def _cell(column: Column, row: dict[Any, Any]) -> str:
     fields, behind = column.fields, ""
     if "matched" in fields:
-        fields, behind = fields[:-2], lacking(row["matched"], row["expected"])
+        fields, behind = fields[:-2], denominators(row["matched"], row["expected"])
     first, *rest = (row[name] for name in fields)
-    if _missing(first) and column.kind not in ("share", "mm"):
+    if is_missing(first) and column.kind not in ("share", "mm"):
         return NONE + behind
     return _PRINTED[column.kind](first, *rest) + behind
-
-
-def _missing(value: object) -> bool:
-    return value is None or value != value
 
 
 def _text(value: object) -> str:
@@ -125,16 +128,12 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plus_minus(mean: float, sd: float) -> str:
-    return f"{mean:.3f}" if _missing(sd) else f"{mean:.3f} ± {sd:.3f}"
-
-
 def _interval(low: float, high: float) -> str:
-    return NONE if _missing(high) else f"{low:.3f} to {high:.3f}"
+    return NONE if is_missing(high) else f"{low:.3f} to {high:.3f}"
 
 
 def _of(part: float, whole: float) -> str:
-    return f"{part:,.0f}" if _missing(whole) else f"{part:,.0f}/{whole:,.0f}"
+    return f"{part:,.0f}" if is_missing(whole) else f"{part:,.0f}/{whole:,.0f}"
 
 
 def _short(value: float) -> str:
@@ -144,7 +143,7 @@ def _short(value: float) -> str:
 
 _PRINTED: dict[Kind, Callable[..., str]] = {
     "text": _text,
-    "method": lambda name, trained: name + "†" * bool(trained),
+    "method": marked,
     "count": lambda value: f"{value:,.0f}",
     "number": lambda value: f"{value:.3f}",
     "signed": lambda value: f"{value:+.3f}",
@@ -152,9 +151,9 @@ _PRINTED: dict[Kind, Callable[..., str]] = {
     "short": _short,
     "of": _of,
     "timed": lambda seconds, objects: f"{_short(seconds)} ({objects:,.0f})",
-    "p": p_value,
-    "pm": _plus_minus,
+    "p": format_p,
+    "pm": mean_sd,
     "interval": _interval,
-    "share": cell,
-    "mm": lambda mean, known, expected, trained: cell(mean, known, expected, trained, 2),
+    "share": mean_cell,
+    "mm": lambda mean, known, expected, trained: mean_cell(mean, known, expected, trained, 2),
 }

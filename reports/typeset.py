@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.files import atomic
+from reports.formatting import DAGGER, NONE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NONE = "\N{EN DASH}"
-"""Printed in place of a missing value."""
 
 
 def write(
@@ -73,7 +71,7 @@ _TEX = str.maketrans(
         ">": "$>$",
         "|": r"\textbar{}",
         NONE: "--",
-        "†": r"$^\dagger$",
+        DAGGER: r"$^\dagger$",
     }
 )
 

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL, by_dataset, by_structure, overall
 from benchmark.tables import read_groups
-from reports import appendix, tables
-from reports.sections import plain
+from reports import appendix
+from reports.formatting import NONE, marked, mean_sd, plain_text
 from reports.tidy import Printed
-from reports.typeset import NONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,10 +67,10 @@ def _kept(rows: "pd.DataFrame", methods: list[str]) -> "pd.DataFrame":
 
 def _cells(method: str, variant: str, options: dict[str, Any], row: dict[Any, Any]) -> list[str]:
     return [
-        method + "†" * bool(row["contaminated"]),
+        marked(method, row["contaminated"]),
         variant or "(plain)",
         ", ".join(_told(options)) or NONE,
-        tables.plus_minus(row["mean"], row["sd"], "dsc"),
+        mean_sd(row["mean"], row["sd"]),
         f"{row['ok']}/{row['expected']}",
         f"{row['n']}/{row['datasets']}",
     ]
@@ -83,4 +82,4 @@ def _told(options: Mapping[str, Any], within: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _told(value, f"{within}{key}.")
         else:
-            yield f"{within}{key} {plain(value)}"
+            yield f"{within}{key} {plain_text(value)}"

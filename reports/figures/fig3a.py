@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.sections import counted
-from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, SPLITS, WIDTH, nothing, styled
+from reports.formatting import count_noun, split_label
+from reports.style import MM, MODALITIES, OTHER, SMALL, SPLIT_GREYS, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def draw(types: "pd.DataFrame") -> "Figure":
         modalities = list(dict.fromkeys(map(str, types["modality"])))
         handles = [Patch(color=MODALITIES.get(m, OTHER), label=m) for m in modalities]
         handles += [
-            Patch(color=SPLIT_GREYS[i % len(SPLIT_GREYS)], label=SPLITS.get(str(s), str(s)))
+            Patch(color=SPLIT_GREYS[i % len(SPLIT_GREYS)], label=split_label(str(s)))
             for i, s in enumerate(splits)
         ]
         figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6))
@@ -96,8 +96,8 @@ def caption(types: "pd.DataFrame") -> str:
     if types.empty:
         return "Objects by type and dataset: none, since no dataset was prepared."
     splits: Mapping[Any, int] = types.drop_duplicates("dataset")["split"].value_counts().to_dict()
-    listed = ", ".join(f"{count} {SPLITS.get(str(s), str(s))}" for s, count in splits.items())
-    different = counted(types["structure"].str.casefold().nunique(), "different name")
+    listed = ", ".join(f"{count} {split_label(str(s))}" for s, count in splits.items())
+    different = count_noun(types["structure"].str.casefold().nunique(), "different name")
     return (
         f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset; "
         f"{different} as spelled) in {types['dataset'].nunique()} datasets ({listed}). Each bar "

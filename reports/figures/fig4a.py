@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from reports import radar
 from reports.cases import links
+from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import trained_on
-from reports.sections import counted
 from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def caption(
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
     text = (
         "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
-        f"{counted(ranked.shape[1], 'method')} on {counted(len(wide), 'dataset')}: "
+        f"{count_noun(ranked.shape[1], 'method')} on {count_noun(len(wide), 'dataset')}: "
         "mean over the scans of a structure, then over the structures of a dataset; each method "
         "over its own scored cells."
     )
@@ -93,7 +93,7 @@ def caption(
         wins, shared = leaders(matched)
         leads = [f"{method} on {count}" for method, count in wins.items()]
         text += " Highest mean over the cells of a dataset that all methods have: "
-        text += f"{', '.join(leads)} of {counted(len(matched), 'dataset')}"
+        text += f"{', '.join(leads)} of {count_noun(len(matched), 'dataset')}"
         text += f", {shared} of them shared by methods that are equal." if shared else "."
     missing = int(wide.isna().to_numpy().sum())
     if missing:

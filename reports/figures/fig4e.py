@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.paired import WILCOXON
+from reports.formatting import p_statement
 from reports.prompts import TOLD
-from reports.sections import p_equals
 from reports.style import MM, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
             text += f" {a.capitalize()} against {b}: {abs(reduction):.1f} % "
-            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_equals(p)} "
+            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_statement(p)} "
             text += "after Holm's correction)."
     return text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.sections import p_equals
+from reports.formatting import p_statement
 from reports.style import COLOURS, MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -160,4 +160,4 @@ def _told(tests: "pd.DataFrame", cohort: str, method: str, measure: str) -> str:
         rows = rows[rows[key] == value]
     if rows.empty or np.isnan(float(rows["logrank_p"].iloc[0])):
         return "log-rank not computable"
-    return f"log-rank {p_equals(float(rows['logrank_p'].iloc[0]))}"
+    return f"log-rank {p_statement(float(rows['logrank_p'].iloc[0]))}"

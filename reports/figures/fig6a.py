@@ -7,7 +7,7 @@ import numpy as np
 
 from reports import models
 from reports.figures import fig4a
-from reports.sections import counted, p_equals
+from reports.formatting import count_noun, p_statement
 from reports.style import MM, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."
     count = long["dataset"].nunique()
     text = (
-        f"DSC of general and fine-tuned models on {counted(count, 'dataset')}; a "
+        f"DSC of general and fine-tuned models on {count_noun(count, 'dataset')}; a "
         "fine-tuned model was trained on a part of the dataset that it is tested on."
     )
     rows = tests[(tests["metric"] == models.METRIC) & tests["chosen"].astype(bool)]
@@ -84,7 +84,7 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         if not row["n"]:
             continue
         p = float(row["p"])
-        told = f"{p_equals(p)}, {row['test']}" if p == p else "P not computable"
+        told = f"{p_statement(p)}, {row['test']}" if p == p else "P not computable"
         text += (
             f" {row['method']}: {row['mean_gain']:+.3f} by fine-tuning, "
             f"{row['mean_gain_over_reference']:+.3f} over {row['reference']} without it "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import levels, models
 from reports.figures.fig4d import duration
-from reports.sections import p_equals
+from reports.formatting import p_statement
 from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
     if rows.empty or rows["p"].isna().all():
         return "P not computable"
     row = rows.iloc[0]
-    text = f"{p_equals(float(row['p']))} (n = {int(row['n'])})"
+    text = f"{p_statement(float(row['p']))} (n = {int(row['n'])})"
     if row["wins_of_default"] == row["wins_of_default"]:
         text += f"; {row['default']} best on {int(row['wins_of_default'])}"
     return text

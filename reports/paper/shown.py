@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from reports.formatting import NONE, format_p
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, WITHIN, read
-from reports.sections import p_value
-from reports.typeset import NONE
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -57,7 +56,7 @@ def _number(value: Any, row: dict[str, Any]) -> str:
     if value is None or value != value:
         return NONE
     if str(row["unit"]).split()[0] == "P":
-        return p_value(value)
+        return format_p(value)
     places = len(_stated(row).partition(".")[2])
     return f"{value:,.{places + bool(places or value % 1)}f}"
 

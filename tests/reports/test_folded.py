@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from reports import folded, html
+from reports.formatting import NONE, format_p
 from reports.results import Results
-from reports.sections import p_value
-from reports.typeset import NONE
 
 
 def test_dsc_by_structure_is_the_mean_over_its_scans(study: Path) -> None:
@@ -49,7 +48,7 @@ def test_a_pair_has_a_row_a_dataset_by_the_test_that_fits(study: Path) -> None:
         assert (line["Method"], line["Against"]) == (here["method_a"] + trained, here["method_b"])
         line["Method"] = here["method_a"]
         assert line["Test"] == here["test"]
-        assert line["P"] == (NONE if pd.isna(here["p"]) else p_value(here["p"]))
+        assert line["P"] == (NONE if pd.isna(here["p"]) else format_p(here["p"]))
         wide = scores[scores["dataset"] == line["Dataset"]].pivot_table(
             index=["scan", "structure"], columns="method", values="dsc"
         )

@@ -15,9 +15,10 @@ from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import headline, html, recorded, sections, works
+from reports import headline, html, recorded, works
 from reports.cli import app
 from reports.figures import FIGURES
+from reports.formatting import format_p
 from reports.paper import ledger, shown
 from reports.results import Results
 from reports.supplement import NAMES, SUPPLEMENT
@@ -302,4 +303,4 @@ P_VALUES += [(0.05, "0.0500"), (0.2345, "0.234"), (1.0, "1.000")]
 
 @pytest.mark.parametrize(("p", "text"), P_VALUES)
 def test_p_value(p: float, text: str) -> None:
-    assert sections.p_value(p) == text
+    assert format_p(p) == text

@@ -11,8 +11,8 @@ import pytest
 from benchmark.analysis import read_statistics
 from benchmark.files import read_json, write_json
 from reports import sections, tables, tidy
+from reports.formatting import NONE, decimals, mean_cell, mean_sd
 from reports.results import Results
-from reports.typeset import NONE
 from tests.reports.conftest import statistics
 
 
@@ -116,12 +116,12 @@ def test_a_distance_that_hard_cells_lack_is_told_and_not_best(
     ],
 )
 def test_print(mean: float, sd: float, metric: str, text: str) -> None:
-    assert tables.plus_minus(mean, sd, metric) == text
+    assert mean_sd(mean, sd, decimals(metric)) == text
 
 
 def test_cell_shows_what_is_missing_or_was_trained_on() -> None:
-    assert tables.cell(0.5, 4, 4, 0) == "0.500"
-    assert tables.cell(0.5, 3, 4, 1) == "0.500 (3/4)†"
+    assert mean_cell(0.5, 4, 4, 0) == "0.500"
+    assert mean_cell(0.5, 3, 4, 1) == "0.500 (3/4)†"
 
 
 def described(study: Path, tmp_path: Path, **methods: dict[str, object]) -> Path:

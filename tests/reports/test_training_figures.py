@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from reports.figures import fig6a, fig6b, fig6c, fig6d
-from reports.sections import p_equals
+from reports.formatting import p_statement
 from reports.style import looks
 from tests.reports.test_figures import texts
 
@@ -158,7 +158,7 @@ def test_ablations_hold_the_means_by_setting(datasets: int) -> None:
     if datasets == 1:
         assert fig6d.verdict(tests, "scales", "PAM") == "P not computable"
     else:
-        expected = f"{p_equals(row['p'])} (n = 6); R2 best on {row['wins_of_default']}"
+        expected = f"{p_statement(row['p'])} (n = 6); R2 best on {row['wins_of_default']}"
         assert fig6d.verdict(tests, "scales", "PAM") == expected
     mean = ablation.loc[ablation["setting"] == "R1", "mean"].mean()
     assert f"R1 {mean:.3f}" in fig6d.caption(ablation, found["ablation_overall"], tests)

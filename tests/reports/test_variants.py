@@ -7,8 +7,8 @@ import pandas as pd
 
 from benchmark.files import read_json, write_json
 from reports import html, variants
+from reports.formatting import NONE
 from reports.results import Results
-from reports.typeset import NONE
 
 
 def test_variants_are_averaged_over_scans_structures_and_datasets(
