@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.ranking import SIGNIFICANT
-from reports.paper.measured import Measured, NotHereError
+from reports.paper.measured import Measured, NotAvailableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +37,14 @@ def ledger(results: "Results") -> "pd.DataFrame":
     import pandas as pd
 
     from benchmark.tables import records
-    from reports.paper.quantities import measure
+    from reports.paper.quantities import evaluate
 
     rows: list[dict[str, Any]] = []
     for fact in records(read(NUMBERS)):
         about = {key: fact[key] for key in COLUMNS if key in fact}
         try:
-            ours = measure(str(fact["quantity"]), results)
-        except NotHereError as why:
+            ours = evaluate(str(fact["quantity"]), results)
+        except NotAvailableError as why:
             rows.append({**about, "verdict": NOT_HERE, "why": str(why)})
             continue
         verdict, why_so = judge(str(fact["relation"]), str(fact["stated"]), ours)
@@ -70,8 +70,8 @@ def judge(relation: str, stated: str, ours: Measured) -> tuple[str, str]:
     If the differences behind a P value have the opposite sign, the finding differs, whatever P is.
     """
     number = float(stated)
-    if ours.other_way:
-        return DIFFERS, f"the other way: {ours.other_way}"
+    if ours.opposite_sign:
+        return DIFFERS, f"the other way: {ours.opposite_sign}"
     if relation in ("<", "<=", ">"):
         holds = {"<": ours.value < number, "<=": ours.value <= number, ">": ours.value > number}
         return (REPRODUCED if holds[relation] else DIFFERS), f"stated as {relation} {stated}"

@@ -15,7 +15,7 @@ class Measured:
         n: number of units that it is from.
         over: units whose spread the interval reflects.
         note: caveat shown with the number.
-        other_way: differences behind a P value whose sign is opposite to the paper's.
+        opposite_sign: differences behind a P value whose sign is opposite to the paper's.
     """
 
     value: float
@@ -24,8 +24,8 @@ class Measured:
     n: int = 0
     over: str = "datasets"
     note: str = ""
-    other_way: str = ""
+    opposite_sign: str = ""
 
 
-class NotHereError(Exception):
+class NotAvailableError(Exception):
     """The study cannot give this number; the message says why."""

@@ -154,8 +154,8 @@ def test_what_is_not_the_papers_is_not_compared(
         ("P", "0.6736", Measured(0.2), REPRODUCED),
         ("P", "0.013", Measured(0.2), DIFFERS),
         ("P", "0.0011", Measured(0.002), REPRODUCED),
-        ("P", "0.0011", Measured(0.002, other_way="gain"), DIFFERS),
-        ("<=", "0.0078", Measured(0.001, other_way="HD95"), DIFFERS),
+        ("P", "0.0011", Measured(0.002, opposite_sign="gain"), DIFFERS),
+        ("<=", "0.0078", Measured(0.001, opposite_sign="HD95"), DIFFERS),
         ("count", "31", Measured(31, 0, 44), REPRODUCED),
         ("count", "31", Measured(30, 0, 44), DIFFERS),
     ],
@@ -580,4 +580,4 @@ def test_object_types_are_counted_once_in_whichever_dataset(bare: Results) -> No
 
 def test_each_number_names_a_known_quantity() -> None:
     for row in records(read_statistics(ledger.NUMBERS)):
-        assert str(row["quantity"]).split()[0] in quantities._QUANTITIES
+        assert str(row["quantity"]).split()[0] in quantities.QUANTITIES
