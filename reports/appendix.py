@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import recorded, tidy
+from reports import record_tables, supplement_tables
 from reports.columns import Column, Kind
 from reports.formatting import count_noun
+from reports.printed import PrintedTable
 from reports.supplement import NAMES, SUPPLEMENT
 
 if TYPE_CHECKING:
@@ -21,18 +22,18 @@ _MOST_ROWS = 300
 def appendix(results: "Results") -> list[dict[str, Any]]:
     """Return the tables that the report does not show elsewhere, each with links to its files."""
     made = files(results.folder)
-    tables = (*tidy.printed(results), recorded.windows(results))
+    tables = (*supplement_tables.printed(results), record_tables.windows(results))
     return [shown(table, _numeric(table), made.get(table.name, [])) for table in tables]
 
 
-def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
+def shown(table: PrintedTable, numeric: set[int], made: list[tuple[str, str]]) -> dict[str, Any]:
     """Return what the template needs to show a collapsible table.
 
     ``numeric`` holds the indices of the numeric columns, ``made`` a (label, path) pair per file
     of the table. Tables of more than `_MOST_ROWS` rows are returned without their rows.
     """
     count = len(table.cells)
-    told = count_noun(count, "row") if count else f"none: {table.without}"
+    told = count_noun(count, "row") if count else f"none: {table.when_empty}"
     if count > _MOST_ROWS:
         told += ", only in its files"
     return {
@@ -42,7 +43,7 @@ def shown(table: tidy.Printed, numeric: set[int], made: list[tuple[str, str]]) -
         "head": table.head,
         "numeric": numeric,
         "rows": table.cells if count <= _MOST_ROWS else [],
-        "notes": table.below,
+        "notes": table.notes,
         "files": made,
         "opened": False,
     }
@@ -55,7 +56,7 @@ def numeric(columns: Sequence[Column], head: Sequence[str]) -> set[int]:
     return {place for place, kind in enumerate(kinds) if kind not in _TEXT}
 
 
-def _numeric(table: tidy.Printed) -> set[int]:
+def _numeric(table: PrintedTable) -> set[int]:
     if table.name not in SUPPLEMENT:
         return set(range(1, len(table.head)))
     return numeric(SUPPLEMENT[table.name].columns, table.head)

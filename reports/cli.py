@@ -31,11 +31,10 @@ def tables(study: OnlyStudy) -> None:
 
     As csv, md and tex, in results/<study>/tables.
     """
-    from reports import recorded, tables, tidy
     from reports.results import Results
+    from reports.tables import make
 
-    results = Results(study)
-    for path in (*tables.make(results), *recorded.make(results), *tidy.make(results)):
+    for path in make(Results(study)):
         typer.echo(str(path))
 
 

@@ -57,7 +57,7 @@ class Table:
         where: permitted values by field; rows with other values are dropped.
         across: field whose values become columns; the last of ``columns`` then formats the cells.
         marked: whether the table may contain † marks, which need a footnote.
-        without: text shown in place of an empty table.
+        when_empty: text shown in place of an empty table.
         beside: a field and a value; keep only datasets with a mean in such a row.
         leaves_out: excluded values by field.
     """
@@ -70,7 +70,7 @@ class Table:
     across: str = ""
     marked: bool = False
     notes: tuple[str, ...] = ()
-    without: str = "No scores."
+    when_empty: str = "No scores."
     beside: tuple[str, object] | None = None
     leaves_out: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
@@ -122,14 +122,14 @@ def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[obj
     return Table(f"{title} by dataset", "by_dataset", columns, number, where, "method", marked=True)
 
 
-def levels(title: str, source: str, number: str, without: str) -> Table:
+def levels(title: str, source: str, number: str, when_empty: str) -> Table:
     """Return a table of DSC: one row per (method, dataset), one column per level."""
     columns = (METHOD, DATASET, column("DSC", "number", "mean"))
     where: dict[str, tuple[object, ...]] = {"metric": ("dsc",), "selection": ("all",)}
-    return Table(title, source, columns, number, where, "level", without=without)
+    return Table(title, source, columns, number, where, "level", when_empty=when_empty)
 
 
-def level_tests(title: str, source: str, number: str, without: str) -> Table:
+def level_tests(title: str, source: str, number: str, when_empty: str) -> Table:
     """Return the table of the tests between levels."""
     columns = (
         METHOD,
@@ -149,4 +149,4 @@ def level_tests(title: str, source: str, number: str, without: str) -> Table:
         UNCORRECTED,
     )
     where: dict[str, tuple[object, ...]] = {"metric": ("dsc",)}
-    return Table(title, source, columns, number, where, notes=notes, without=without)
+    return Table(title, source, columns, number, where, notes=notes, when_empty=when_empty)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reports import appendix, tidy
+from reports import appendix, supplement_tables
 from reports.columns import DATASET, HOLM_CHOSEN, PAIR, REASON, N, P, Table, column
 from reports.notes import notes
+from reports.printed import PrintedTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,14 +64,14 @@ def structures(results: "Results") -> dict[str, Any]:
     The column ``scans`` counts the scans with the structure, as the largest number expected of any
     method. Empty without scores.
     """
-    rows = tidy.selected(results.statistics(STRUCTURES.source), STRUCTURES)
+    rows = supplement_tables.selected(results.statistics(STRUCTURES.source), STRUCTURES)
     asked = rows.groupby(["dataset", "structure"])["expected"]
     return _shown(results, STRUCTURES, rows.assign(scans=asked.transform("max")), opened=False)
 
 
 def within(results: "Results") -> dict[str, Any]:
     """Return the paired comparisons within each dataset, by the chosen test; empty without any."""
-    rows = tidy.selected(results.statistics(WITHIN.source), WITHIN)
+    rows = supplement_tables.selected(results.statistics(WITHIN.source), WITHIN)
     few = results.by_dataset.loc[results.by_dataset["n"] > 0, "dataset"].nunique() < FEW
     return _shown(results, WITHIN, rows, opened=few)
 
@@ -80,9 +81,9 @@ def _shown(
 ) -> dict[str, Any]:
     if rows.empty:
         return {}
-    head, cells = tidy.layout(rows, table, results.columns, results.confidence)
+    head, cells = supplement_tables.layout(rows, table, results.columns, results.confidence)
     below = [*table.notes, *(notes(results) if table.marked else ())]
-    printed = tidy.Printed(table.source, table.heading, rows, head, cells, below)
+    printed = PrintedTable.one_block(table.source, table.heading, rows, head, cells, below)
     files = appendix.links(results.folder, f"statistics/{table.source}", ("csv",))
     shown = appendix.shown(printed, appendix.numeric(table.columns, head), files)
     return {**shown, "opened": opened}

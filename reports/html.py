@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
-from reports import appendix, folded, headline, prompts, scoring, sections, tables, variants, works
+from reports import (
+    appendix,
+    folded,
+    headline,
+    main_tables,
+    prompts,
+    scoring,
+    sections,
+    variants,
+    works,
+)
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
@@ -101,7 +111,7 @@ def content(results: "Results") -> dict[str, Any]:
         "dirty": results.record.get("dirty"),
         "headline": headline.headline(results),
         "blocks": sections.blocks(results),
-        "headings": tables.headings(),
+        "headings": main_tables.headings(),
         "scoring": scoring.told(results),
         "spacing_notes": scoring.spacing(results),
         "figures": [

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
-from reports import prompts, tables
+from reports import main_tables, prompts
 from reports.formatting import NONE, format_p, marked, mean_cell, plain_text, split_title
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def blocks(results: "Results") -> list[dict[str, Any]]:
     """Return Table 1 as one block per split; each cell has its text and whether it is the best."""
-    numbers = tables.table1(results.overall, results.methods, results.controls)
+    numbers = main_tables.table1(results.overall, results.methods, results.controls)
     if numbers.empty:
         return []
-    rows = tables.printed(numbers, lambda text: f"*{text}")
+    rows = main_tables.table1_cells(numbers, lambda text: f"*{text}")
     blocks: dict[str, dict[str, Any]] = {}
     for number, row in zip(numbers.to_dict("records"), rows, strict=True):
         title = split_title(str(number["split"]))
@@ -37,7 +37,7 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
     """Return DSC by dataset: one row per dataset, one cell per method."""
     names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
     rows: dict[str, dict[str, Any]] = {}
-    for found in tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
+    for found in main_tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
         dataset = str(found["dataset"])
         start = {
             "dataset": dataset,

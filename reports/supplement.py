@@ -62,7 +62,7 @@ _ABLATION = Table(
     where=_DSC,
     across="dataset",
     notes=(_MATCHED,),
-    without=_NO_ABLATION,
+    when_empty=_NO_ABLATION,
 )
 
 SUPPLEMENT: dict[str, Table] = {
@@ -79,7 +79,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Objects", "count", "objects"),
         ),
         "S4",
-        without=_NO_DATA,
+        when_empty=_NO_DATA,
     ),
     "object_types": Table(
         "Objects by type and dataset",
@@ -91,7 +91,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Scans", "count", "scans"),
             column("Volume (mm³, median)", "short", "volume_mm3_median"),
         ),
-        without=_NO_DATA,
+        when_empty=_NO_DATA,
     ),
     "training_samples": Table(
         "Samples for Box2Mask and tasks for PropMask",
@@ -109,7 +109,7 @@ SUPPLEMENT: dict[str, Table] = {
             "One task is counted per object with a slice of over 100 pixels: the paper does not "
             "say how it chose guiding slices, so these are not the tasks of its Table S3.",
         ),
-        without=_NO_DATA,
+        when_empty=_NO_DATA,
     ),
     "averages": Table(
         "Averages over the datasets",
@@ -139,7 +139,7 @@ SUPPLEMENT: dict[str, Table] = {
             "Means are over the cells of a dataset that all its methods have, which such a method "
             "did not learn from; (a/b) if these are a of b.",
         ),
-        without="No method that learns from each dataset has a score.",
+        when_empty="No method that learns from each dataset has a score.",
         beside=("prompt", "structure"),
     ),
     "sensitivity_by_dataset": by_dataset("Sensitivity", "S7-S11", metric=("sensitivity",)),
@@ -179,7 +179,7 @@ SUPPLEMENT: dict[str, Table] = {
         {"phase": ("total",)},
         "method",
         notes=("Mean seconds, with the number of objects in parentheses.",),
-        without="No times were taken.",
+        when_empty="No times were taken.",
     ),
     "times_tests": Table(
         "Tests of the seconds from reading the scan to the result",
@@ -202,7 +202,7 @@ SUPPLEMENT: dict[str, Table] = {
         "S13",
         {"phase": ("total",)},
         notes=("Means of a dataset are over what was timed with both methods (the matches).",),
-        without="No times of two methods were taken.",
+        when_empty="No times of two methods were taken.",
     ),
     "prompt_times": Table(
         "Seconds for a prompt",
@@ -215,7 +215,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Generated", "text", "generated"),
         ),
         "S14",
-        without=_NO_READER,
+        when_empty=_NO_READER,
     ),
     "prompt_time_tests": Table(
         "Tests of the seconds for a prompt",
@@ -231,7 +231,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         "S14",
-        without=_NO_READER,
+        when_empty=_NO_READER,
     ),
     "stability": levels(
         "DSC by absolute deviation of the guiding slice (share of the object's slices)",
@@ -264,7 +264,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"unit": ("structure",), "modality": ("all",)},
         notes=("Intervals and P values are from draws of collections of datasets.", UNCORRECTED),
-        without="No pair of methods to compare (analysis.reference).",
+        when_empty="No pair of methods to compare (analysis.reference).",
     ),
     "ranking": Table(
         "Ranks of the methods by DSC",
@@ -309,7 +309,7 @@ SUPPLEMENT: dict[str, Table] = {
             "may itself depend on the outcome.",
             UNCORRECTED,
         ),
-        without=_NO_COHORT,
+        when_empty=_NO_COHORT,
     ),
     "recovery": Table(
         "Recovery (%) by training from scratch on one dataset: DSC, tested on each",
@@ -322,7 +322,7 @@ SUPPLEMENT: dict[str, Table] = {
         where={"metric": ("dsc",)},
         across="tested_on",
         notes=(_MATCHED,),
-        without=_NO_SCRATCH,
+        when_empty=_NO_SCRATCH,
     ),
     "transfer": Table(
         "Models trained or fine-tuned on one dataset: DSC, tested on each",
@@ -336,7 +336,7 @@ SUPPLEMENT: dict[str, Table] = {
         where={"metric": ("dsc",)},
         across="tested_on",
         notes=(_MATCHED,),
-        without=_NO_TRAINED,
+        when_empty=_NO_TRAINED,
     ),
     "finetuning": Table(
         "Fine-tuning: DSC by dataset",
@@ -354,7 +354,7 @@ SUPPLEMENT: dict[str, Table] = {
         "S22",
         {"metric": ("dsc",)},
         notes=(_MATCHED,),
-        without=_NO_FINETUNED,
+        when_empty=_NO_FINETUNED,
     ),
     "finetuning_tests": Table(
         "Gain by fine-tuning minus gain over the reference: DSC",
@@ -372,7 +372,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"metric": ("dsc",), "chosen": (True,)},
         notes=(DIFFERENCE, UNCORRECTED),
-        without=_NO_REFERENCE,
+        when_empty=_NO_REFERENCE,
     ),
     "ablation_normalisation": replace(
         _ABLATION,
@@ -402,7 +402,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where=_DSC,
         notes=(_MATCHED,),
-        without=_NO_ABLATION,
+        when_empty=_NO_ABLATION,
     ),
     "ablation_tests": Table(
         "Tests of the ablations: DSC",
@@ -420,14 +420,14 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"metric": ("dsc",)},
         notes=(UNCORRECTED,),
-        without=_NO_ABLATION,
+        when_empty=_NO_ABLATION,
     ),
 }
 """Supplementary tables by file name without suffix."""
 
 _MAIN = {"table1": "overall", "dsc_by_dataset": "by_dataset", "prompts": "overall"}
 RECORDED = ("headline", "datasets", "failures", "windows")
-"""Tables made from the record of the study; see `reports.recorded`."""
+"""Tables made from the record of the study; see `reports.record_tables`."""
 NAMES = (*_MAIN, *RECORDED, *SUPPLEMENT)
 """All tables of a study, in order, by file name without suffix."""
 SOURCES = tuple(dict.fromkeys([*_MAIN.values(), *(t.source for t in SUPPLEMENT.values())]))

@@ -7,7 +7,7 @@ from benchmark.analysis.aggregate import ALL, by_dataset, by_structure, overall
 from benchmark.tables import read_groups
 from reports import appendix
 from reports.formatting import NONE, marked, mean_sd, plain_text
-from reports.tidy import Printed
+from reports.printed import PrintedTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,8 @@ def variants(results: "Results") -> dict[str, Any]:
         for variant, options in {"": {}, **variants}.items()
         if (method, variant) in found
     ]
-    printed = Printed("variants", "Variants of the methods: DSC", numbers, HEAD, cells, NOTES)
+    heading = "Variants of the methods: DSC"
+    printed = PrintedTable.one_block("variants", heading, numbers, HEAD, cells, NOTES)
     return appendix.shown(printed, {3, 4, 5}, [])
 
 

@@ -56,7 +56,7 @@ def test_the_check_sees_every_form_of_import() -> None:
     source = """
 import pam.network
 def late():
-    from reports.tables import write
+    from reports.tables import make
     import importlib
     importlib.import_module("baselines.medsam")
 """

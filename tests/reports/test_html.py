@@ -15,7 +15,7 @@ from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import headline, html, recorded, works
+from reports import headline, html, record_tables, works
 from reports.cli import app
 from reports.figures import FIGURES
 from reports.formatting import format_p
@@ -180,8 +180,8 @@ def test_ranks_are_said_to_be_over_the_cells_that_all_have(study: Path, tmp_path
     found = headline.headline(Results(folder))
     # Two structures of the first scan of two datasets, of two structures of two scans of three.
     assert found["ranked"].endswith("has one: 4 cells of 2 datasets.")
-    (table, *_) = recorded.printed(Results(folder))
-    assert list(table.below) == [found["ranked"]]
+    (table, *_) = record_tables.printed(Results(folder))
+    assert list(table.notes) == [found["ranked"]]
     assert found["ranked"] in read(html.render(Results(folder))).text
 
 

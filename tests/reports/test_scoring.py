@@ -12,7 +12,7 @@ import pytest
 from benchmark import catalogue, metrics
 from benchmark.files import read_json, write_json
 from benchmark.metrics.empty import EmptyPolicy
-from reports import html, recorded, scoring, tables, tidy
+from reports import html, scoring, tables
 from reports.figures import draw
 from reports.results import Results
 
@@ -116,7 +116,6 @@ def test_it_stands_where_the_numbers_are_read(study: Path, tmp_path: Path) -> No
         assert sentence in page
     assert page.index("How to read the numbers") < page.index(DIAGONAL)
     tables.make(results)
-    tidy.make(results)
     folder = results.folder / "tables"
     for name in ("table1", "hd95_by_dataset", "asd_by_dataset"):
         for suffix in ("md", "tex"):
@@ -138,8 +137,7 @@ def test_what_is_wrong_with_a_spacing_stands_below_distances(study: Path, tmp_pa
     assert scoring.spacing(results) == [f"D01: {lost}"]
     data = html.render(results).partition('<h2 id="data">')[2].partition("</section>")[0]
     assert f"D01: {lost}" in data
-    for module in (tables, tidy, recorded):
-        module.make(results)
+    tables.make(results)
     for name, told in {
         "table1": True,
         "averages": True,
@@ -163,6 +161,6 @@ def test_scans_stand_beside_those_that_are_published(study: Path, tmp_path: Path
     data = html.render(results).partition('<h2 id="data">')[2]
     assert '<td class="number" data-value="2">2 of 3</td>' in data
     assert data.count('<td class="number" data-value="2">2</td>') == 2
-    recorded.make(results)
+    tables.make(results)
     written = pd.read_csv(folder / "tables" / "datasets.csv", dtype=str).set_index("id")
     assert (written["scans"]["D01"], written["published"]["D01"]) == ("2", "3")

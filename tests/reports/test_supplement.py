@@ -21,9 +21,10 @@ from benchmark.analysis.settings import AnalysisSettings
 from benchmark.files import read_json, write_json
 from benchmark.phantoms.cohort import HAZARD_PER_SD
 from benchmark.windows import CLINICAL
-from reports import recorded, tables, tidy
+from reports import record_tables, supplement_tables, tables
 from reports.columns import Column, Table
 from reports.figures import fig5e
+from reports.printed import PrintedTable
 from reports.results import Results
 from reports.supplement import NAMES, SOURCES, SUPPLEMENT
 from tests.benchmark.analysis.test_survival import cohort
@@ -33,8 +34,7 @@ from tests.reports.test_training_figures import runs
 
 @pytest.fixture(scope="module")
 def written(study: Path) -> Path:
-    results = Results(study)
-    made = [*tables.make(results), *recorded.make(results), *tidy.make(results)]
+    made = tables.make(Results(study))
     suffixes = (".csv", ".md", ".tex")
     assert [path.name for path in made] == [name + s for name in NAMES for s in suffixes]
     return study / "tables"
@@ -44,6 +44,10 @@ def body(markdown: str) -> list[list[str]]:
     """Cells below the head of the only table of a text."""
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_tables_are_printed_in_the_order_that_the_workflow_names_them(study: Path) -> None:
+    assert [table.name for table in tables.printed(Results(study))] == list(NAMES)
 
 
 def test_every_table_is_made_from_one_of_the_analyses() -> None:
@@ -68,7 +72,7 @@ def test_csv_holds_the_rows_and_print_one_line_each(name: str, study: Path, writ
     latex = (written / f"{name}.tex").read_text(encoding="utf-8")
     assert entry.title in text
     if source.empty:
-        assert entry.without in text
+        assert entry.when_empty in text
         assert r"\multicolumn" in latex
         assert body(text) == []
     elif not entry.across:
@@ -107,13 +111,13 @@ def test_every_interval_has_its_level_and_every_effect_its_name(
     settings = read_json(folder / "settings.json") | {"analysis": {"confidence": 0.9}}
     write_json(folder / "settings.json", settings)
     statistics(folder, confidence=0.9)
-    tables_of = {table.name: table for table in tidy.printed(Results(folder))}
+    tables_of = {table.name: table for table in supplement_tables.printed(Results(folder))}
     for name, entry in SUPPLEMENT.items():
         table = tables_of[name]
         for place, shown in enumerate(entry.columns):
             if shown.kind == "interval":
                 assert table.head[place].startswith("90 % interval")
-    (headline,) = (t for t in recorded.printed(Results(folder)) if t.name == "headline")
+    (headline,) = (t for t in record_tables.printed(Results(folder)) if t.name == "headline")
     assert headline.heading == "DSC and ranks with 90 % intervals"
     comparison = tables_of["comparison"]
     named = {"paired t": "Cohen's d_z", "wilcoxon signed-rank": "rank-biserial"}
@@ -121,7 +125,7 @@ def test_every_interval_has_its_level_and_every_effect_its_name(
     assert rows
     assert [row["Effect is"] for row in rows] == [named[row["Test"]] for row in rows]
     for name in ("comparison", "finetuning_tests"):
-        assert any("interval of the pseudomedian" in note for note in tables_of[name].below)
+        assert any("interval of the pseudomedian" in note for note in tables_of[name].notes)
 
 
 @pytest.mark.parametrize("name", ["stability_tests", "thickness_tests"])
@@ -144,7 +148,7 @@ def test_survival_tells_of_how_many_patients_it_is() -> None:
     skipped = pd.DataFrame({"dataset": ["D38"], "method": ["m"], "reason": ["no data"]})
     tables["measures"] = pd.concat([measures, skipped], ignore_index=True)
     found = survival.analyse(tables, AnalysisSettings(resamples=100))["survival_tests"]
-    head, cells = tidy.layout(found, SUPPLEMENT["survival"])
+    head, cells = supplement_tables.layout(found, SUPPLEMENT["survival"])
     shown = [line[head.index("n/patients")] for line in cells]
     assert shown == ["37/40"] * 3 + ["0"] * 3
     caption = fig5e.caption(found, ["m"], "95 %")
@@ -159,15 +163,16 @@ def test_times_are_told_with_the_objects_that_they_are_of() -> None:
     ]
     found = efficiency.analyse({"times": pd.DataFrame(rows)}, AnalysisSettings())
     entry = SUPPLEMENT["times_by_dataset"]
-    _, cells = tidy.layout(tidy.selected(found["times_by_dataset"], entry), entry, ["m"])
+    rows_of = supplement_tables.selected(found["times_by_dataset"], entry)
+    _, cells = supplement_tables.layout(rows_of, entry, ["m"])
     assert cells == [["D1", "cpu", "1.50 (2)"]]
 
 
 def test_signs_that_latex_takes_for_others_are_written_as_mathematics(tmp_path: Path) -> None:
     columns = (Column("|d|", "text", ("name",)), Column("P", "p", ("p",)))
     rows = pd.DataFrame({"name": ["a > b"], "p": [1e-6]})
-    head, cells = tidy.layout(rows, Table("Title", "source", columns))
-    tidy.Printed("t", "Title", rows, head, cells).write(tmp_path)
+    head, cells = supplement_tables.layout(rows, Table("Title", "source", columns))
+    PrintedTable.one_block("t", "Title", rows, head, cells).write(tmp_path)
     text = (tmp_path / "t.tex").read_text(encoding="utf-8")
     assert r"\textbar{}d\textbar{} & P \\" in text
     assert r"a $>$ b & $<$ 0.0001 \\" in text
@@ -197,7 +202,7 @@ def test_tables_of_what_is_recorded(
     for mean in rows["mean"]:
         assert re.search(rf"{mean:.3f}[^|]* \[no interval\]", text)  # of three datasets
     monkeypatch.setattr(Results, "overall", rows.assign(low=0.1234, high=0.9))
-    (told,) = (t for t in recorded.printed(Results(study)) if t.name == "headline")
+    (told,) = (t for t in record_tables.printed(Results(study)) if t.name == "headline")
     shown = " | ".join(cell for row in told.cells for cell in row)
     for mean in rows["mean"]:
         assert re.search(rf"{mean:.3f}[^|]* \[0\.123 to 0\.900\]", shown)
@@ -209,7 +214,7 @@ def test_fixed_windows_stand_with_their_source_and_what_was_measured(
     results = Results(study)
     found = analyse({"runs": runs(3)}, AnalysisSettings())["ablation_overall"]
     monkeypatch.setattr(Results, "statistics", lambda results, name: found)
-    table = recorded.windows(results)
+    table = record_tables.windows(results)
     assert table.heading.startswith("Table S18: ")
     assert table.head == ["Window", "Centre (HU)", "Width (HU)", "Source", "DSC, PAM"]
     windows = {row[0]: (float(row[1]), float(row[2])) for row in table.cells}
@@ -218,13 +223,14 @@ def test_fixed_windows_stand_with_their_source_and_what_was_measured(
     shown = {row[0]: row[-1] for row in table.cells}
     assert shown == {**dict.fromkeys(CLINICAL, "\N{EN DASH}"), "lung": f"{lung:.3f}"}
     found[["matched", "expected"]] = 11, 12
-    assert recorded.windows(results).cells[list(shown).index("lung")][-1] == f"{lung:.3f} (11/12)"
+    row = record_tables.windows(results).cells[list(shown).index("lung")]
+    assert row[-1] == f"{lung:.3f} (11/12)"
 
 
 def test_every_ablation_stands_in_one_table_of_the_paper() -> None:
     rows = analyse({"runs": runs(3)}, AnalysisSettings())["ablation"]
     normalisation, others = (
-        tidy.selected(rows, SUPPLEMENT[f"ablation_{name}"])
+        supplement_tables.selected(rows, SUPPLEMENT[f"ablation_{name}"])
         for name in ("normalisation", "architecture")
     )
     assert set(normalisation["ablation"]) == {"normalisation"}
@@ -241,7 +247,7 @@ def test_supervised_methods_stand_beside_the_others_on_their_datasets() -> None:
         {"dataset": ["D1", "D1", "D2", "D2"], "method": ["pam", "nnunet"] * 2, "metric": "dsc"}
         | {"prompt": ["box2d", "structure"] * 2, "value": [0.7, 0.8, 0.6, None]}
     )
-    found = tidy.selected(rows, SUPPLEMENT["supervised"])
+    found = supplement_tables.selected(rows, SUPPLEMENT["supervised"])
     assert found[["dataset", "method"]].to_numpy().tolist() == [["D1", "pam"], ["D1", "nnunet"]]
 
 
@@ -260,20 +266,20 @@ def test_supervised_methods_are_compared_over_the_scans_that_they_held_back() ->
         {"scores": frames.checked_scores(pd.DataFrame(rows))}, AnalysisSettings()
     )
     entry = SUPPLEMENT["supervised"]
-    shown = tidy.selected(found[entry.source], entry)
-    head, cells = tidy.layout(shown, entry, ["pam", "nnunet"])
+    shown = supplement_tables.selected(found[entry.source], entry)
+    head, cells = supplement_tables.layout(shown, entry, ["pam", "nnunet"])
     assert head == ["Dataset", "Modality", "pam", "nnunet"]
     assert cells == [["D1", "CT", "0.900 (2/4)", "0.800 (2/4)"]]
 
 
 def test_runs_become_tables() -> None:
     found = analyse({"runs": runs(3)}, AnalysisSettings())
-    head, cells = tidy.layout(found["recovery"], SUPPLEMENT["recovery"])
+    head, cells = supplement_tables.layout(found["recovery"], SUPPLEMENT["recovery"])
     assert head == ["Method", "Trained on", "D35", "D36", "D37"]
     wide = {line[1]: dict(zip(head[2:], line[2:], strict=True)) for line in cells}
     for row in found["recovery"].to_dict("records"):
         assert wide[row["trained_on"]][row["tested_on"]] == f"{row['recovery_percent']:.1f}"
-    head, cells = tidy.layout(found["finetuning"], SUPPLEMENT["finetuning"])
+    head, cells = supplement_tables.layout(found["finetuning"], SUPPLEMENT["finetuning"])
     gains = [line[head.index("Gain")] for line in cells]
     shown = found["finetuning"]["gain"]
     assert gains == ["\N{EN DASH}" if gain != gain else f"{gain:+.3f}" for gain in shown]
@@ -286,21 +292,22 @@ def test_tables_of_runs_show_their_denominators_where_cells_are_missing() -> Non
     of_datasets = ["recovery", "transfer", "ablation_normalisation", "ablation_architecture"]
     for name in of_datasets:
         entry = SUPPLEMENT[name]
-        head, cells = tidy.layout(tidy.selected(found[entry.source], entry), entry)
+        rows = supplement_tables.selected(found[entry.source], entry)
+        head, cells = supplement_tables.layout(rows, entry)
         ends = {dataset: line[head.index(dataset)][-6:] for line in cells for dataset in head[-3:]}
         assert {dataset: end == " (3/4)" for dataset, end in ends.items()} == {
             "D35": False,
             "D36": True,
             "D37": False,
         }
-    head, cells = tidy.layout(found["finetuning"], SUPPLEMENT["finetuning"])
+    head, cells = supplement_tables.layout(found["finetuning"], SUPPLEMENT["finetuning"])
     assert {line[0] for line in cells if line[head.index("General")].endswith(" (3/4)")} == {"D36"}
     entry = SUPPLEMENT["ablation_overall"]
-    head, cells = tidy.layout(found["ablation_overall"], entry)
+    head, cells = supplement_tables.layout(found["ablation_overall"], entry)
     assert all(line[head.index("DSC (SD of seeds)")].endswith(" (11/12)") for line in cells)
     nothing = table.assign(value=table["value"].mask(lost), matched=4 * ~lost)
     rows = analyse({"runs": nothing}, AnalysisSettings())["transfer"]
-    head, cells = tidy.layout(rows, SUPPLEMENT["transfer"])
+    head, cells = supplement_tables.layout(rows, SUPPLEMENT["transfer"])
     assert {line[head.index("D36")] for line in cells} == {"\N{EN DASH} (0/4)"}
 
 
@@ -315,7 +322,7 @@ def test_cells_in_print() -> None:
         {"mean": [0.5, 0.25, None], "sd": [0.125, None, None], "p": [0.0004, 0.25, None]}
         | {"low": [0.1, 0.2, None], "high": [0.3, None, None], "size": [123456.0, 0.1, None]}
     )
-    _, cells = tidy.layout(rows, Table("Title", "source", columns))
+    _, cells = supplement_tables.layout(rows, Table("Title", "source", columns))
     assert cells == [
         ["0.500 ± 0.125", "0.0004", "0.100 to 0.300", "123,456"],
         ["0.250", "0.250", "–", "0.100"],  # noqa: RUF001
@@ -329,7 +336,7 @@ def test_levels_are_columns_in_ascending_order_with_gaps() -> None:
         | {"metric": "dsc", "selection": ["all", "all", "all"], "mean": [0.7, 0.8, 0.9]}
     )
     entry = SUPPLEMENT["stability"]
-    head, cells = tidy.layout(tidy.selected(rows, entry), entry)
+    head, cells = supplement_tables.layout(supplement_tables.selected(rows, entry), entry)
     assert head == ["Method", "Dataset", "0.05", "0.2"]
     assert cells == [["a", "D1", "0.800", "0.700"], ["b", "D1", "0.900", "\N{EN DASH}"]]
-    assert tidy.selected(rows.assign(selection="effective"), entry).empty
+    assert supplement_tables.selected(rows.assign(selection="effective"), entry).empty

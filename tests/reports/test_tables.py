@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.analysis import read_statistics
 from benchmark.files import read_json, write_json
-from reports import sections, tables, tidy
+from reports import main_tables, sections, tables
 from reports.formatting import NONE, decimals, mean_cell, mean_sd
 from reports.results import Results
 from tests.reports.conftest import statistics
@@ -18,12 +18,12 @@ from tests.reports.conftest import statistics
 
 def test_table_1_holds_the_statistics(study: Path) -> None:
     results = Results(study)
-    numbers = tables.table1(results.overall, results.methods, results.controls)
+    numbers = main_tables.table1(results.overall, results.methods, results.controls)
     assert numbers["method"].tolist() == ["classic-0", "PAM-1", "oracle"]
     for row in numbers.to_dict("records"):
         source = results.overall
         source = source[(source["method"] == row["method"]) & (source["split"] == "phantom")]
-        for metric in tables.TABLE1:
+        for metric in main_tables.TABLE1:
             line = source[source["metric"] == metric].iloc[0]
             assert row[f"{metric}_mean"] == line["mean"]
             assert row[f"{metric}_sd"] == line["sd"]
@@ -55,30 +55,30 @@ def block(*means: float, control: bool = False) -> pd.DataFrame:
 
 def test_best_follows_the_direction_of_the_metric() -> None:
     numbers = block(0.5, 0.9, 0.7)
-    assert tables.best(numbers, "dsc") == {1}
-    assert tables.best(numbers, "hd95") == {0}
+    assert main_tables.best(numbers, "dsc") == {1}
+    assert main_tables.best(numbers, "hd95") == {0}
 
 
 def test_best_leaves_out_controls_gaps_and_ties() -> None:
     numbers = block(0.5, 0.9, 0.7, 1.0)
     numbers.loc[3, "control"] = True
     numbers.loc[1, "dsc_cells"] = 8
-    assert tables.best(numbers, "dsc") == {2}
-    assert tables.best(block(0.5, 0.5), "dsc") == set()
+    assert main_tables.best(numbers, "dsc") == {2}
+    assert main_tables.best(block(0.5, 0.5), "dsc") == set()
 
 
 def test_best_leaves_out_a_method_that_failed_on_some_cells_of_each_dataset() -> None:
     numbers = block(0.5, 0.9, 0.7)
     numbers.loc[1, ["ok", "dsc_cells"]] = 11
-    assert tables.best(numbers, "dsc") == {2}
+    assert main_tables.best(numbers, "dsc") == {2}
     numbers[["ok", "dsc_cells"]] = 11
-    assert tables.best(numbers, "dsc") == set()
+    assert main_tables.best(numbers, "dsc") == set()
 
 
 def test_best_leaves_out_a_method_that_was_trained_on_some_of_the_data() -> None:
     numbers = block(0.5, 0.9, 0.7)
     numbers.loc[1, "contaminated"] = 1
-    assert tables.best(numbers, "dsc") == {2}
+    assert main_tables.best(numbers, "dsc") == {2}
 
 
 def test_a_distance_that_hard_cells_lack_is_told_and_not_best(
@@ -93,12 +93,11 @@ def test_a_distance_that_hard_cells_lack_is_told_and_not_best(
     scores.to_parquet(folder / "scores.parquet")
     statistics(folder)
     results = Results(folder)
-    numbers = tables.table1(results.overall, results.methods)
-    (first,) = tables.best(numbers, "hd95")
+    numbers = main_tables.table1(results.overall, results.methods)
+    (first,) = main_tables.best(numbers, "hd95")
     assert numbers.loc[numbers["hd95_mean"].idxmin(), "method"] == "classic-0"
     assert numbers.loc[first, "method"] != "classic-0"
     tables.make(results)
-    tidy.make(results)
     by_dataset = (folder / "tables" / "hd95_by_dataset.md").read_text(encoding="utf-8")
     table1 = (folder / "tables" / "table1.md").read_text(encoding="utf-8")
     assert by_dataset.count("0.50 (5/10)") == 3
@@ -182,7 +181,6 @@ def test_a_method_that_was_trained_on_the_data_has_a_dagger_and_is_not_bold(
         scores.assign(contaminated=contaminated).to_parquet(folder / "scores.parquet")
         statistics(folder)
         tables.make(Results(folder))
-        tidy.make(Results(folder))
         texts = {
             name: (folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
             for name in ("table1", "comparison", "ranking")
@@ -212,4 +210,4 @@ def test_prompts_and_what_they_cost(study: Path, tmp_path: Path) -> None:
 
 def test_nothing_gives_empty_tables() -> None:
     empty = pd.DataFrame(columns=["split", "method", "metric"])
-    assert tables.table1(empty, []).empty
+    assert main_tables.table1(empty, []).empty

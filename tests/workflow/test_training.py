@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from benchmark.files import read_json
 from benchmark.specs import Run
 from benchmark.tables import read_table
-from reports import tidy
+from reports import supplement_tables
 from reports.results import Results
 from reports.supplement import SUPPLEMENT
 from tests.workflow.conftest import Workplace
@@ -201,8 +201,8 @@ def test_figures_and_tables_show_the_table_of_runs(
     printed = {}
     for name in ("finetuning", "ablation_architecture"):
         entry = SUPPLEMENT[name]
-        rows = tidy.selected(Results(folder).statistics(entry.source), entry)
-        _, printed[name] = tidy.layout(rows, entry)
+        rows = supplement_tables.selected(Results(folder).statistics(entry.source), entry)
+        _, printed[name] = supplement_tables.layout(rows, entry)
     ((*_, general, tuned, gain, _, _, _),) = printed["finetuning"]
     assert (general, tuned) == (f"{dsc['general']:.3f}", f"{dsc['tuned']:.3f}")
     assert gain == f"{dsc['tuned'] - dsc['general']:+.3f}"

@@ -1,8 +1,6 @@
-"""Formats the supplementary tables of the registry from the tidy tables of the statistics."""
+"""The supplementary tables of the registry, formatted from the tidy tables of the statistics."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.definitions import METRICS
@@ -18,8 +16,8 @@ from reports.formatting import (
     mean_sd,
 )
 from reports.notes import notes
+from reports.printed import PrintedTable
 from reports.supplement import SUPPLEMENT
-from reports.typeset import write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,36 +27,7 @@ if TYPE_CHECKING:
 _DISTANCES = {name for name, metric in METRICS.items() if metric.family == "distance"}
 
 
-@dataclass(frozen=True)
-class Printed:
-    """A table ready to be written and shown.
-
-    ``numbers`` holds the full values for the csv file, ``cells`` the formatted rows under ``head``,
-    ``below`` the notes, ``without`` the text shown if there are no rows.
-    """
-
-    name: str
-    heading: str
-    numbers: "pd.DataFrame"
-    head: list[str]
-    cells: list[list[str]]
-    below: Sequence[str] = ()
-    without: str = "No rows."
-
-    def write(self, folder: Path) -> list[Path]:
-        """Write the table as csv, md and tex into ``folder`` and return the paths."""
-        blocks = {self.heading: self.cells}
-        stem = folder / self.name
-        return write(stem, self.numbers, blocks, self.head, self.below, self.without)
-
-
-def make(results: "Results") -> list[Path]:
-    """Write every table of the registry into the study's folder ``tables`` and return the paths."""
-    folder = results.folder / "tables"
-    return [path for table in printed(results) for path in table.write(folder)]
-
-
-def printed(results: "Results") -> Iterator[Printed]:
+def printed(results: "Results") -> Iterator[PrintedTable]:
     """Yield every table of the registry."""
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
@@ -68,7 +37,9 @@ def printed(results: "Results") -> Iterator[Printed]:
             below += filter(None, [scoring.empty(results)])
         if not _DISTANCES.isdisjoint(rows.get("metric", ())):
             below += scoring.spacing(results)
-        yield Printed(name, entry.heading, rows, head, cells, below, entry.without)
+        yield PrintedTable.one_block(
+            name, entry.heading, rows, head, cells, below, entry.when_empty
+        )
 
 
 def selected(table: "pd.DataFrame", entry: Table) -> "pd.DataFrame":

@@ -1,14 +1,13 @@
 """Tables made from the record of a study, among them the paper's Tables S1 and S18."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.windows import CLINICAL, SOURCE
 from reports import headline, scoring, sections
 from reports.formatting import NONE, mean_cell
+from reports.printed import PrintedTable
 from reports.supplement import NORMALISATION
-from reports.tidy import Printed
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -40,24 +39,18 @@ _WINDOWS = {
 }
 
 
-def make(results: "Results") -> list[Path]:
-    """Write the tables into the study's folder ``tables`` and return their paths."""
-    folder = results.folder / "tables"
-    return [path for table in printed(results) for path in table.write(folder)]
-
-
-def printed(results: "Results") -> "Iterator[Printed]":
-    """Yield the tables in the order of `reports.supplement.RECORDED`."""
+def printed(results: "Results") -> Iterator[PrintedTable]:
+    """Yield the tables in the order of `reports.supplement.NAMES`."""
     yield _headline(results)
     datasets = sections.datasets(results)
     heading = "Table S1: Datasets and where they are"
-    yield _table("datasets", heading, _DATASETS, datasets, below=tuple(scoring.spacing(results)))
+    yield _table("datasets", heading, _DATASETS, datasets, notes=tuple(scoring.spacing(results)))
     failures = sections.failures(results.failures)
     yield _table("failures", "What was set aside or failed", _FAILURES, failures, "Nothing.")
     yield windows(results)
 
 
-def windows(results: "Results") -> Printed:
+def windows(results: "Results") -> PrintedTable:
     """Return the fixed windows that dynamic normalisation is compared with (paper, Table S18).
 
     Where the study ran the normalisation ablation, the table also gives the mean DSC of each
@@ -80,10 +73,10 @@ def windows(results: "Results") -> Printed:
     ]
     note = "The paper's windows are only in its supplement, and may differ."
     heading = "Table S18: Fixed windows of the normalisation"
-    return _table("windows", heading, columns, rows, below=(note,))
+    return _table("windows", heading, columns, rows, notes=(note,))
 
 
-def _headline(results: "Results") -> Printed:
+def _headline(results: "Results") -> PrintedTable:
     import pandas as pd
 
     found = headline.headline(results)
@@ -108,9 +101,9 @@ def _headline(results: "Results") -> Printed:
     joined: pd.DataFrame = numbers.merge(
         ranks.rename(columns=names), on=["split", "method"], how="left"
     )
-    below = [found["ranked"]] if found.get("ranked") else []
+    notes = [found["ranked"]] if found.get("ranked") else []
     heading = f"DSC and ranks with {results.confidence} intervals"
-    return Printed("headline", heading, joined, head, cells, below)
+    return PrintedTable.one_block("headline", heading, joined, head, cells, notes)
 
 
 def _bracketed(interval: str) -> str:
@@ -122,11 +115,12 @@ def _table(
     heading: str,
     columns: dict[str, str],
     rows: Sequence[Mapping[str, object]],
-    without: str = "No rows.",
-    below: tuple[str, ...] = (),
-) -> Printed:
+    when_empty: str = "No rows.",
+    notes: tuple[str, ...] = (),
+) -> PrintedTable:
     import pandas as pd
 
     numbers = pd.DataFrame(rows, columns=list(columns))
     cells = [[str(row[key]) for key in columns] for row in rows]
-    return Printed(name, heading, numbers, list(columns.values()), cells, below, without)
+    head = list(columns.values())
+    return PrintedTable.one_block(name, heading, numbers, head, cells, notes, when_empty)
