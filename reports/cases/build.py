@@ -11,12 +11,11 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.volume import channel_modality
-from reports import panels
 from reports.cases import encoding
 from reports.cases.choice import choose, judged
+from reports.cases.loading import Case, load_case
 
 if TYPE_CHECKING:
-    from reports.panels import Case
     from reports.results import Results
 
 NAME = "cases.json"
@@ -95,15 +94,15 @@ def _keep(chosen: list[dict[str, Any]], results: "Results", budget: float) -> Ke
 
 def _read(
     chosen: list[dict[str, Any]], results: "Results", kept: Kept
-) -> "Iterator[tuple[dict[str, Any], Case]]":
+) -> Iterator[tuple[dict[str, Any], Case]]:
     for row in chosen:
         try:
-            yield row, panels.read(results, row, MARGIN_MM)
+            yield row, load_case(results, row, MARGIN_MM)
         except (UserError, OSError) as error:
             kept.missing.append({"object": f"{row['dataset']}/{row['object']}", "why": str(error)})
 
 
-def describe(row: Mapping[str, Any], case: "Case") -> dict[str, Any]:
+def describe(row: Mapping[str, Any], case: Case) -> dict[str, Any]:
     """Return the data of a case for the viewer; ``row`` is one of `choose`.
 
     ``shape`` and ``spacing`` (mm) are (z, y, x), after reduction by ``step``; ``guide`` is the

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = ["dataset", "scan", "object"]
+OBJECT_KEY = ["dataset", "scan", "object"]
 KINDS = {
     "worst": "lowest mean DSC of the methods, in the lower half of the objects",
     "disputed": "largest spread of DSC between the methods",
@@ -27,7 +27,7 @@ def judged(objects: "pd.DataFrame", judges: Sequence[str]) -> "pd.DataFrame":
     rows = objects[objects["method"].isin(list(judges))].copy()
     rows["dsc"] = rows["dsc"].where(rows["status"] == "ok")
     rows["failed"] = rows["status"] == "failed"
-    groups = rows.groupby([*KEYS, "structure", "modality"], sort=True, dropna=False)
+    groups = rows.groupby([*OBJECT_KEY, "structure", "modality"], sort=True, dropna=False)
     found = groups.agg(
         mean=("dsc", "mean"),
         low=("dsc", "min"),
@@ -60,7 +60,7 @@ def choose(found: "pd.DataFrame", shown: Collection[str], most: int) -> list[dic
 
 
 def _key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in KEYS)
+    return tuple(str(row[name]) for name in OBJECT_KEY)
 
 
 def _queue(found: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def _queue(found: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
     elif kind == "best":
         belongs &= found["mean"] >= middle
     rows = found[belongs]
-    rows = rows.sort_values([by, *KEYS], ascending=[up, True, True, True])
+    rows = rows.sort_values([by, *OBJECT_KEY], ascending=[up, True, True, True])
     rows = rows.assign(turn=rows.groupby("dataset").cumcount())
     rows = rows.sort_values("turn", kind="stable").drop(columns="turn")
     return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import panels, surface
-from reports.panels import Answer, Case
+from reports.cases.loading import Answer, Case
 from reports.style import MM, SMALL, TRUTH, WIDTH, Look, nothing, styled
 
 if TYPE_CHECKING:

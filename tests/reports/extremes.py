@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from benchmark.analysis import generalisation
 from benchmark.analysis.settings import AnalysisSettings
 from reports import levels
+from reports.cases.loading import Answer, Case
 from reports.figures import (
     fig3a,
     fig3b,
@@ -33,7 +34,6 @@ from reports.figures import (
     fig6c,
     fig6d,
 )
-from reports.panels import Answer, Case
 from reports.style import Look, looks
 
 SIZES = [(3, 2), (44, 12)]

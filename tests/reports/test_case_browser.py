@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from reports import html, panels
+from reports import html
 from reports.cases import build
 from reports.cases.choice import choose, judged
+from reports.cases.loading import load_case
 from reports.figures import make
 from reports.results import Results
 
@@ -126,7 +127,7 @@ def test_a_click_moves_the_other_views(page: Page) -> None:
 def test_the_masks_are_where_they_belong(page: Page, shown: Results) -> None:
     """Tinted pixels of the reference alone, over all pixels of the plane: its area on the slice."""
     row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
-    case = panels.read(shown, row, build.MARGIN_MM)
+    case = load_case(shown, row, build.MARGIN_MM)
     page.get_by_label("crosshair").uncheck()
     choice(page, "Masks").select_option("areas")
     page.get_by_role("button", name="None").click()
@@ -202,7 +203,7 @@ def test_windows(page: Page) -> None:
 
 def test_the_grey_value_is_that_of_the_scan(page: Page, shown: Results) -> None:
     row = choose(judged(shown.objects, build.judges(shown)), {"D01", "D02", "D03"}, 1)[0]
-    case = panels.read(shown, row, build.MARGIN_MM)
+    case = load_case(shown, row, build.MARGIN_MM)
     at = tuple(int(page.get_by_role("slider").nth(axis).input_value()) for axis in range(3))
     said = page.locator("#here").inner_text()
     value = float(said.split("grey value ")[1].split(" HU")[0].replace(",", ""))

@@ -21,6 +21,7 @@ from benchmark.files import write_json
 from reports import html, panels
 from reports.cases import build, encoding, links, page
 from reports.cases.choice import choose, judged
+from reports.cases.loading import load_case
 from reports.results import Results
 
 
@@ -156,7 +157,7 @@ def test_a_case_holds_the_pixels_of_its_scan(study: Path) -> None:
     assert content["forbidden"] == ["D02", "D03"]
     assert content["bytes"] == sum(len(case["pixels"]) for case in content["cases"])
     for entry in content["cases"]:
-        case = panels.read(results, entry, build.MARGIN_MM)
+        case = load_case(results, entry, build.MARGIN_MM)
         assert tuple(entry["shape"]) == case.image.shape
         data = gzip.decompress(base64.b64decode(entry["pixels"]))
         size = case.image.size

@@ -21,9 +21,9 @@ from benchmark.files import read_json, write_json
 from benchmark.prompts import SCHEMA as PROMPTS
 from benchmark.tables import read_arrow, write_table
 from reports import html, panels, tables
+from reports.cases.loading import Answer, Case
 from reports.figures import FIGURES, draw, fig3a, fig3b, fig4a, fig4b, fig4c, fig4d, fig5a, make
 from reports.notes import weights
-from reports.panels import Answer, Case
 from reports.paper.ledger import NUMBERS
 from reports.paper.stated import STATED, stated
 from reports.results import Results
