@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from benchmark.errors import MachineError, UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, same_grid, view_axis
-from benchmark.published.dicomseries import inspect_frames, inspect_series
-from benchmark.published.imagefile import Contents, inspect, pixels, refusal
-from benchmark.published.integrity import DamagedError, scan
+from benchmark.image_io.dicomseries import inspect_frames, inspect_series
+from benchmark.image_io.imagefile import Contents, inspect, pixels, refusal
+from benchmark.image_io.integrity import DamagedError, check_pixels
 
 __all__ = [
     "Geometry",
@@ -292,7 +292,7 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
     with atomic(path) as temporary:
         sitk.WriteImage(image, str(temporary), True)
         try:
-            scan(temporary)
+            check_pixels(temporary)
         except DamagedError as error:  # ITK does not report a full disk
             raise OSError(errno.ENOSPC, f"not written completely: {error}", str(path)) from error
 

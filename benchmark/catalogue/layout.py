@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from benchmark.published.transforms import AnyTransform
 from benchmark.settings import ONE_OR_MORE, Settings
+from benchmark.transforms import AnyTransform
 
 
 def placeholders(pattern: str) -> set[str]:

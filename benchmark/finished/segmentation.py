@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
+from benchmark.image_io.imagefile import open_header
 from benchmark.labelmap import Label, LabelMap
-from benchmark.published.imagefile import open_header
 
 _SLICER = ".seg.nrrd"
 SUFFIXES = (_SLICER, *volume.SUFFIXES)

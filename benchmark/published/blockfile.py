@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
-from benchmark.published.raster import Raster
+from benchmark.transforms.raster import Raster
 
 SUFFIXES = (".tif", ".tiff", ".zarr")
 

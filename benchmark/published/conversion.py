@@ -9,9 +9,9 @@ from benchmark import volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
-from benchmark.published import dicomseg, rasters, resample
+from benchmark.published import dicomseg, rasters
 from benchmark.published.scans import Scan
-from benchmark.published.transforms import Channel
+from benchmark.transforms import Channel, resample
 from benchmark.volume import Volume
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.published.dicomgroups import functional_group
-from benchmark.published.raster import Raster
+from benchmark.image_io.dicomgroups import functional_group
+from benchmark.transforms.raster import Raster
 
 _ON_GRID = 0.1  # tolerated in-plane offset of a frame from the pixels of the image, in voxels
 _SLICE = 0.3  # tolerated offset across slices, in voxels: positions are often rounded
@@ -179,7 +179,7 @@ def _inside(
 
 def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -> NDArray[np.bool_]:
     """Stack the frames on a grid of their own and resample it to ``grid`` by nearest neighbour."""
-    from benchmark.published.resample import onto
+    from benchmark.transforms.resample import onto
 
     first = frames[0]
     across, down = (np.linalg.norm(v) for v in (first.along_columns, first.along_rows))

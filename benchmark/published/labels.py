@@ -15,10 +15,10 @@ from benchmark.geometry import Geometry, same_grid
 from benchmark.masks import Mask
 from benchmark.objects import Region
 from benchmark.published import dicomseg, patterns, rasters
-from benchmark.published.raster import Raster
 from benchmark.published.scans import Scan
-from benchmark.published.transforms import OntoImage
 from benchmark.published.wildcards import fits, paths_like
+from benchmark.transforms import OntoImage
+from benchmark.transforms.raster import Raster
 from benchmark.volume import Header, whole_numbers
 
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"

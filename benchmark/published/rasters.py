@@ -9,9 +9,9 @@ import numpy as np
 from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
+from benchmark.image_io.imagefile import pixels
 from benchmark.published import blockfile
-from benchmark.published.imagefile import pixels
-from benchmark.published.raster import Raster
+from benchmark.transforms.raster import Raster
 
 
 def readable(path: Path) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from benchmark.geometry import Geometry
-from benchmark.published.raster import Raster
+from benchmark.transforms.raster import Raster
 
 
 def onto(raster: Raster, grid: Geometry, *, nearest: bool) -> Raster:

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry
-from benchmark.published.dicomgroups import functional_group
-from benchmark.published.imagefile import Contents, inspect, open_header, refusal
+from benchmark.image_io.dicomgroups import functional_group
+from benchmark.image_io.imagefile import Contents, inspect, open_header, refusal
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
 _TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels

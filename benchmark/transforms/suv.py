@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.published.raster import Raster
+from benchmark.transforms.raster import Raster
 
 _TO_SUV, _TO_ACTIVITY = 0x70531000, 0x70531009
 """Private tags of Philips: factors from (rescaled) counts to SUV, and to Bq/ml."""

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.published import suv
-from benchmark.published.raster import Raster
+from benchmark.transforms import suv
+from benchmark.transforms.raster import Raster
 from tests.benchmark.published.tree import Tree
 
 WEIGHT, DOSE, HALF_LIFE = 72.0, 360e6, 6588.0

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.published.raster import Raster
-from benchmark.published.transforms import AnyTransform
+from benchmark.transforms import AnyTransform
+from benchmark.transforms.raster import Raster
 
 ARRAY = np.arange(2 * 3 * 4 * 5, dtype=np.int16).reshape(2, 3, 4, 5)
 GRID = Geometry((5, 4, 3), (0.5, 0.7, 2.0), (1.0, 2.0, 3.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))

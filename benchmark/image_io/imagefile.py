@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.published.integrity import DamagedError, scan
+from benchmark.image_io.integrity import DamagedError, check_pixels
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -113,7 +113,7 @@ def pixels(path: Path, contents: Contents) -> NDArray[Any]:
     """
     names = [str(file) for file in contents.files]
     try:
-        broken = scan(contents.files[0]) if len(names) == 1 else 0
+        broken = check_pixels(contents.files[0]) if len(names) == 1 else 0
         with _shear_allowed():
             image = sitk.ReadImage(names if len(names) > 1 else names[0], contents.pixel_type)
     except DamagedError as error:

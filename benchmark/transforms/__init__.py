@@ -12,9 +12,9 @@ from pydantic import Field, field_validator
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.published import suv
-from benchmark.published.raster import Raster
 from benchmark.settings import Settings, short_for
+from benchmark.transforms import suv
+from benchmark.transforms.raster import Raster
 
 
 class Flip(Settings):
@@ -148,7 +148,7 @@ class Channel(Settings):
 
 
 class Suv(Settings):
-    """Convert the activity of a PET series to SUV by body weight; see `benchmark.published.suv`."""
+    """Convert the activity of a PET series to SUV by body weight; see the module `suv`."""
 
     tag: ClassVar = "suv"
     name: Literal["suv"]
@@ -167,7 +167,7 @@ class OntoImage(Settings):
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
         """Resample, unless the grids are equal."""
-        from benchmark.published.resample import onto
+        from benchmark.transforms.resample import onto
 
         if image is None or image == raster.grid:
             return raster

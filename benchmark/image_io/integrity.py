@@ -22,7 +22,7 @@ class DamagedError(Exception):
     """A file is truncated or damaged; the message says how."""
 
 
-def scan(path: Path) -> int:
+def check_pixels(path: Path) -> int:
     """Read through a file that ITK has recognised; return the number of its non-finite values.
 
     This takes about as long as reading the pixels once more. Values are counted in NIfTI files
@@ -32,18 +32,18 @@ def scan(path: Path) -> int:
     try:
         if name.endswith(".nii.gz"):
             with gzip.open(path) as stream:
-                return _scan_nifti(stream)  # type: ignore[arg-type]
+                return _check_nifti(stream)  # type: ignore[arg-type]
         with path.open("rb") as stream:
             if name.endswith(".nii"):
-                return _scan_nifti(stream)
+                return _check_nifti(stream)
             if name.endswith((".mha", ".nrrd")):
-                _scan_packed(stream)
+                _check_packed(stream)
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise DamagedError(str(error)) from None
     return 0
 
 
-def _scan_nifti(stream: BinaryIO) -> int:
+def _check_nifti(stream: BinaryIO) -> int:
     """Compare the bytes with the header (NIfTI-1 standard, nifti1.h); count non-finite values."""
     header = stream.read(348)
     order = "<" if header[:4] == struct.pack("<i", 348) else ">"
@@ -65,7 +65,7 @@ def _scan_nifti(stream: BinaryIO) -> int:
     return wrong
 
 
-def _scan_packed(stream: BinaryIO) -> None:
+def _check_packed(stream: BinaryIO) -> None:
     """Decompress the pixels of an MHA or NRRD file, if they are compressed, to detect damage."""
     packed = False
     for line in stream:
