@@ -38,7 +38,7 @@ onsuccess:
 
 
 onerror:
-    print(*filter(None, [room.trouble(WRITTEN)]), file=sys.stderr)
+    print(*filter(None, [disk.write_problem(WRITTEN)]), file=sys.stderr)
 
 
 rule all:

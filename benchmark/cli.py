@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from benchmark.analysis.commands import app as analyse
 from benchmark.commands import datasets, methods, scores, stages, studies
 from benchmark.commands.stages import STAGES
+from benchmark.disk import raise_if_disk_full
 from benchmark.errors import UserError
-from benchmark.machine.room import stop_at_full_disk
 from benchmark.weights.commands import app as weights
 
 COMMANDS = "pambench.commands"
@@ -95,7 +95,7 @@ def _run() -> None:
     try:
         app()
     except OSError as error:
-        stop_at_full_disk(error)
+        raise_if_disk_full(error)
         if explained := _as_user_error(error):
             raise explained from error
         raise

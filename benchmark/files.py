@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import paths
+from benchmark.disk import writing
 from benchmark.errors import UserError
-from benchmark.machine.room import writing
 
 CHECKSUM = "crc32"
 """Key of the checksum in a JSON object; `read_json` removes it."""

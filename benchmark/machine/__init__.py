@@ -1,1 +1,1 @@
-"""What depends on the machine: GPUs, precision, locks, memory, disk space, progress lines."""
+"""What depends on the machine: GPUs, precision, locks, memory, progress lines."""

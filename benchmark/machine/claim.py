@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.disk import writing
 from benchmark.errors import UserError
-from benchmark.machine.room import writing
 
 
 @contextmanager

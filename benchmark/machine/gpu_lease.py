@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.disk import writing
 from benchmark.errors import UserError
-from benchmark.machine.room import writing
 
 LOCKS = "PAMBENCH_GPU_LOCKS"
 """Environment variable: folder of the locks, local to the machine.

@@ -5,8 +5,8 @@ Any other error becomes the reason of a cell or a model, which a rerun keeps.
 
 import re
 
+from benchmark.disk import raise_if_disk_full
 from benchmark.errors import MachineError
-from benchmark.machine.room import stop_at_full_disk
 
 RAISED = (Exception, SystemExit)
 """What a method may raise as its own failure: research code also calls `sys.exit`."""
@@ -36,7 +36,7 @@ def stop_at_trouble(error: BaseException, *, loading: bool = False) -> None:
     here. Errors are recognised by their messages, because torch is not imported, and a program in
     another environment has nothing else.
     """
-    stop_at_full_disk(error)
+    raise_if_disk_full(error)
     told = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if _FULL.search(str(error)):
         if loading:

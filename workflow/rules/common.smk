@@ -9,13 +9,13 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import paths, stages
+from benchmark import disk, paths, stages
 from benchmark.adapter import Learner
 from benchmark.method_registry import find
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM
-from benchmark.machine import clock, room
+from benchmark.machine import clock
 from benchmark.machine.workflow_progress import take_over
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
@@ -77,7 +77,7 @@ if workflow.is_main_process:
     logging.raiseExceptions = (
         False  # when the disk is full, our one message about it is enough
     )
-    room.check(WRITTEN)
+    disk.require_writable_folders(WRITTEN)
     take_over(logger)
 
 # Jobs find `pambench` beside the Python that runs Snakemake, even if no environment is active.

@@ -12,8 +12,8 @@ import pytest
 
 from benchmark import prepare
 from benchmark.catalogue import Dataset
+from benchmark.disk import require_writable_folders, write_problem, writing
 from benchmark.errors import MachineError, UserError
-from benchmark.machine.room import check, trouble, writing
 from benchmark.machine.trouble import stop_at_trouble
 from benchmark.published import conversion
 from benchmark.segmenting import segment_prompts
@@ -52,11 +52,11 @@ def test_other_errors_pass(tmp_path: Path) -> None:
 
 
 def test_folders_that_can_be_written_are_no_trouble(tmp_path: Path) -> None:
-    assert trouble([tmp_path, tmp_path / "absent"]) is None
+    assert write_problem([tmp_path, tmp_path / "absent"]) is None
     assert not list(tmp_path.iterdir())
     (tmp_path / "results").touch()  # a file where a folder should be
     with pytest.raises(MachineError, match=r"Nothing can be written to .*/results"):
-        check([tmp_path, tmp_path / "results"])
+        require_writable_folders([tmp_path, tmp_path / "results"])
 
 
 # ITK writes what fits and says nothing. A bound on the size of files stands for a full disk.

@@ -36,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def stop_at_full_disk(error: BaseException) -> None:
+def raise_if_disk_full(error: BaseException) -> None:
     """Raise `MachineError` if ``error`` is one, or comes from a full or read-only disk."""
     if isinstance(error, MachineError):
         raise error
@@ -45,7 +45,7 @@ def stop_at_full_disk(error: BaseException) -> None:
         raise MachineError(_message("A file was not written", _DISK[error.errno], place)) from error
 
 
-def trouble(folders: Iterable[Path]) -> str | None:
+def write_problem(folders: Iterable[Path]) -> str | None:
     """Return why one of ``folders`` cannot be written to, else None; missing ones are skipped."""
     for folder in folders:
         try:
@@ -59,9 +59,9 @@ def trouble(folders: Iterable[Path]) -> str | None:
     return None
 
 
-def check(folders: Iterable[Path]) -> None:
+def require_writable_folders(folders: Iterable[Path]) -> None:
     """Raise `MachineError` if one of ``folders`` cannot be written to; missing ones are skipped."""
-    if told := trouble(folders):
+    if told := write_problem(folders):
         raise MachineError(told)
 
 
