@@ -10,12 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.analysis.commands import app as analyse
-from benchmark.commands import datasets, methods, scores, stages, studies
+from benchmark.commands import analyse, datasets, methods, scores, stages, studies, weights
 from benchmark.commands.stages import STAGES
 from benchmark.disk import raise_if_disk_full
 from benchmark.errors import UserError
-from benchmark.weights.commands import app as weights
 
 COMMANDS = "pambench.commands"
 """Entry-point group of further commands: each entry is a `typer.Typer` whose commands are added."""
@@ -47,8 +45,8 @@ for module in (stages, studies, methods, scores):
     app.registered_commands += module.app.registered_commands
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(methods.methods, name="methods")
-app.add_typer(weights, name="weights")
-app.add_typer(analyse, name="analyse")
+app.add_typer(weights.app, name="weights")
+app.add_typer(analyse.app, name="analyse")
 
 
 def _show_version(asked: bool) -> None:
