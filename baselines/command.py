@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from baselines import exchange, process
-from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.adapter import Adapter, MethodInfo, Prediction, Resources
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -68,10 +67,10 @@ class Command(Adapter):
     options: Options
 
     @property
-    def resources(self) -> MethodInfo:
-        """`info` with GPU, threads and memory from the options."""
-        told = self.options
-        return replace(self.info, gpu=told.gpu, threads=told.threads, memory_mb=told.memory_mb)
+    def resources(self) -> Resources:
+        """GPU, threads and memory from the options."""
+        options = self.options
+        return Resources(int(options.gpu), options.threads, options.memory_mb)
 
     def external_state(self) -> str:
         """Tell whether the program exists."""

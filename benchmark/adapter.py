@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
-__all__ = ["Adapter", "Learner", "MethodInfo", "Prediction", "ReferenceAdapter"]
+__all__ = ["Adapter", "Learner", "MethodInfo", "Prediction", "ReferenceAdapter", "Resources"]
 
 TOGETHER = "together"
 """Name of a model that is trained on several datasets."""
+
+
+class Resources(NamedTuple):
+    """What a job requests: GPUs, CPU threads and memory (MiB)."""
+
+    gpus: int
+    threads: int
+    memory_mb: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,11 @@ class MethodInfo:
     weights: str | None = None
     control: bool = False
     sees_reference: bool = False
+
+    @property
+    def resources(self) -> Resources:
+        """``gpu``, ``threads`` and ``memory_mb`` as a job requests them."""
+        return Resources(int(self.gpu), self.threads, self.memory_mb)
 
 
 @dataclass(frozen=True)
@@ -108,9 +121,9 @@ class Adapter(ABC):
         return variant
 
     @property
-    def resources(self) -> MethodInfo:
-        """`info`, with the ``gpu``, ``threads`` and ``memory_mb`` of a job under these options."""
-        return self.info
+    def resources(self) -> Resources:
+        """What a job that predicts under these options requests; by default, as in `info`."""
+        return self.info.resources
 
     def external_state(self) -> str:
         """Return a short description of the state of what the method needs from outside the study.
@@ -201,19 +214,14 @@ class Learner(Adapter):
             )
 
     @property
-    def gpus(self) -> int:
-        """Number of GPUs that `fit` uses; with several, torchrun starts one process per GPU."""
-        return int(self.info.gpu)
+    def plan_resources(self) -> Resources:
+        """What a job of `plan` requests; by default, as in `info` but no GPU."""
+        return self.info.resources._replace(gpus=0)
 
     @property
-    def threads(self) -> int:
-        """Number of CPU threads that `fit` uses."""
-        return self.info.threads
-
-    @property
-    def memory_mb(self) -> int:
-        """Memory that `fit` uses, in MiB."""
-        return self.info.memory_mb
+    def fit_resources(self) -> Resources:
+        """What a job of `fit` requests; with several GPUs, torchrun starts a process for each."""
+        return self.info.resources
 
     def model_for(self, dataset: str) -> str:
         """Return the name of the model that predicts ``dataset``.

@@ -186,7 +186,8 @@ def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
 
 
 def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
-    info = study.methods[name].adapter_class(run.options).resources
+    adapter = study.methods[name].adapter_class(run.options)
+    info = adapter.info
     records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
     loaded = (record for record in records if record.get("departures"))
     return {
@@ -200,7 +201,7 @@ def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
         "summary": info.summary,
         "licence": info.licence,
         "citation": info.citation,
-        "gpu": info.gpu,
+        "gpu": adapter.resources.gpus > 0,
         "control": info.control,
         "sees_reference": info.sees_reference,
         "made_by": next(loaded, records[0]),  # a shard may end before the method is loaded

@@ -225,8 +225,8 @@ def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
     resources = [
         find(method.adapter)(method.options).resources for method in study.methods.values()
     ]
-    on_gpu = max((one.memory_mb for one in resources if one.gpu), default=0)
-    cpu = [one.memory_mb // one.threads for one in resources if not one.gpu]
+    on_gpu = max((one.memory_mb for one in resources if one.gpus), default=0)
+    cpu = [one.memory_mb // one.threads for one in resources if not one.gpus]
     on_core = max([stages.MEMORY_MB, *cpu])
     claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
     one, other, every = (f"{gb:,.0f} GB" for gb in claims)

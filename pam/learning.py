@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from benchmark.adapter import Learner, MethodInfo
+from benchmark.adapter import Learner, MethodInfo, Resources
 from benchmark.errors import UserError
 from benchmark.settings import merged
 from pam.adapters import PAPER, Pam2DMask
@@ -74,19 +74,14 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
     inference_options = frozenset({"batch", "objects", "precision"})
 
     @property
-    def gpus(self) -> int:
-        """GPUs used by the training."""
-        return self.options.gpus
+    def fit_resources(self) -> Resources:
+        """For each GPU: a thread and the training's memory, plus a thread and 1,500 MiB per worker.
 
-    @property
-    def threads(self) -> int:
-        """CPU threads: one plus the workers, for each GPU."""
-        return (1 + self.options.workers) * self.options.gpus
-
-    @property
-    def memory_mb(self) -> int:
-        """Memory in MiB: the training's plus 1,500 per worker (1 GB and a margin), for each GPU."""
-        return (self.info.memory_mb + 1500 * self.options.workers) * self.options.gpus
+        A worker uses 1 GB; the rest is a margin.
+        """
+        gpus, workers = self.options.gpus, self.options.workers
+        memory_mb = self.info.memory_mb + 1500 * workers
+        return Resources(gpus, (1 + workers) * gpus, memory_mb * gpus)
 
     def recipe(self, workdir: Path, network: Mapping[str, Any] | None = None) -> "Recipe":
         """Return the recipe of a training in ``workdir``; ``network``: that of the weights."""

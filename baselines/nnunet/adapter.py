@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from baselines import exchange, process
-from benchmark.adapter import Learner, MethodInfo, Prediction
+from benchmark.adapter import Learner, MethodInfo, Prediction, Resources
 from benchmark.errors import UserError
 from benchmark.machine.trouble import stop_at_trouble
 
@@ -94,9 +94,9 @@ class NnUNet(Learner):
         return Path(told).expanduser() if told else PYTHON
 
     @property
-    def threads(self) -> int:
-        """Threads for augmentation in a training on a GPU: 32 cores keep four GPUs busy."""
-        return 8
+    def fit_resources(self) -> Resources:
+        """More threads, for the augmentation on a GPU: 32 cores keep four GPUs busy."""
+        return super().fit_resources._replace(threads=8)
 
     def external_state(self) -> str:
         """Tell whether the environment exists."""
@@ -161,7 +161,7 @@ class NnUNet(Learner):
         self.server.ask(str(folder))
 
     def _command(self, what: str, workdir: Path, device: str) -> list[str]:
-        threads = self.threads if what == "train" else self.info.threads
+        threads = (self.fit_resources if what == "train" else self.resources).threads
         told = self.options.model_dump(exclude={"python"}) | {"threads": threads}
         words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(told))
         return [str(word) for word in words]

@@ -20,13 +20,13 @@ def device(method: str, purpose: str, options: Mapping[str, Any] | None = None) 
     ``purpose``: shown to jobs that wait for the GPU; ``options``: of the method. Raises `UserError`
     if no GPU became free in time.
     """
-    resources = find(method)(options).resources
-    if not resources.gpu:
+    adapter = find(method)(options)
+    if not adapter.resources.gpus:
         yield "cpu"
         return
     with lease(purpose):
         gpus = visible()
-        if gpus and resources.out_of_process:
+        if gpus and adapter.info.out_of_process:
             yield "cuda"
             return
         import torch

@@ -194,8 +194,7 @@ def test_the_recipe_is_the_shipped_one_but_for_what_is_told(tmp_path: Path) -> N
 
 def test_several_gpus_are_several_processes() -> None:
     method = Pam2DMaskTrained({"gpus": 4, "workers": 3})
-    assert (method.gpus, method.threads) == (4, 16)
-    assert method.memory_mb == 4 * (method.info.memory_mb + 3 * 1500)
+    assert method.fit_resources == (4, 16, 4 * (method.info.memory_mb + 3 * 1500))
 
 
 def test_it_keeps_the_contract_of_a_method(one_thread: None) -> None:

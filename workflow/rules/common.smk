@@ -11,12 +11,12 @@ from snakemake.logging import logger
 
 from benchmark import disk, paths, stages
 from benchmark.adapter import Learner
-from benchmark.method_registry import find
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.at_hand import noted
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock
 from benchmark.machine.workflow_progress import take_over
+from benchmark.method_registry import find
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
 from benchmark.study import Study
@@ -36,7 +36,9 @@ TRAINED = {trained.run.id: trained for trained in STUDY.trained}
 METHOD_RUNS = {run.id: run for run in STUDY.runs.values()}
 RUNS = METHOD_RUNS | {name: trained.run for name, trained in TRAINED.items()}
 ADAPTERS = {run.id: find(run.adapter) for run in RUNS.values()}
-METHODS = {run: adapter(RUNS[run].options).resources for run, adapter in ADAPTERS.items()}
+RESOURCES = {
+    run: adapter(RUNS[run].options).resources for run, adapter in ADAPTERS.items()
+}
 LEARNERS = {
     run: adapter(RUNS[run].options | RUNS[run].speed)
     for run, adapter in ADAPTERS.items()
@@ -222,7 +224,7 @@ def learnt_by(wildcards):
 
 
 def memory_of_method(wildcards, input):
-    return METHODS[wildcards.run].memory_mb
+    return RESOURCES[wildcards.run].memory_mb
 
 
 # It takes `input` so that Snakemake does not compare it: new speed options do not rerun a training.
@@ -231,13 +233,19 @@ def speed_of_fit(wildcards, input):
 
 
 def memory_of_plan(wildcards, input):
-    return FITTED[wildcards.fit].info.memory_mb
+    return FITTED[wildcards.fit].plan_resources.memory_mb
 
 
 def memory_of_training(wildcards, input):
-    return FITTED[wildcards.fit].memory_mb
+    return FITTED[wildcards.fit].fit_resources.memory_mb
+
+
+def launcher_of_training(wildcards):
+    gpus = FITTED[wildcards.fit].fit_resources.gpus
+    torchrun = f"torchrun --standalone --nproc-per-node {gpus} --no-python "
+    return torchrun if gpus > 1 else ""
 
 
 def reference_of_run(wildcards):
-    seen = METHODS[wildcards.run].sees_reference
+    seen = ADAPTERS[wildcards.run].info.sees_reference
     return [paths.REFERENCE.format(**wildcards)] if seen else []

@@ -44,7 +44,7 @@ rule plan:
         "results/logs/plan/{fit}/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: FITTED[wildcards.fit].info.threads
+    threads: lambda wildcards: FITTED[wildcards.fit].plan_resources.threads
     resources:
         **asked(memory_of_plan, minutes=1440),
     params:
@@ -72,22 +72,18 @@ rule train:
         "results/logs/train/{fit}/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: FITTED[wildcards.fit].threads
+    threads: lambda wildcards: FITTED[wildcards.fit].fit_resources.threads
     resources:
         **asked(memory_of_training, minutes=2880, resumes=True),
         **KUBERNETES_GPU,
-        gpu=lambda wildcards: FITTED[wildcards.fit].gpus,
+        gpu=lambda wildcards: FITTED[wildcards.fit].fit_resources.gpus,
         nodes=1,  # for Slurm: the processes of a training must be on one node
     params:
         speed=speed_of_fit,
         weights=lambda wildcards, input: (
             f"--weights-status {input.weights}" if input.weights else ""
         ),
-        launcher=lambda wildcards: (
-            f"torchrun --standalone --nproc-per-node {FITTED[wildcards.fit].gpus} --no-python "
-            if FITTED[wildcards.fit].gpus > 1
-            else ""
-        ),
+        launcher=launcher_of_training,
     shell:
         "{params.launcher}pambench fit --settings {input.settings:q} --planned {input.planned:q}"
         " --speed {params.speed:q} {params.weights} --output {output:q} > {log:q} 2>&1"

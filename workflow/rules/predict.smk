@@ -20,11 +20,11 @@ rule predict:
         "results/logs/predict/{run}/{dataset}/{shard}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: METHODS[wildcards.run].threads
+    threads: lambda wildcards: RESOURCES[wildcards.run].threads
     resources:
         **asked(memory_of_method, minutes=1440),
         **KUBERNETES_GPU,
-        gpu=lambda wildcards: int(METHODS[wildcards.run].gpu),
+        gpu=lambda wildcards: RESOURCES[wildcards.run].gpus,
     params:
         at_hand=lambda wildcards: at_hand(
             wildcards.run, paths.MASKS.format(**wildcards)
