@@ -11,7 +11,7 @@ import pytest
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
 from benchmark.errors import MachineError, UserError
-from benchmark.fitting import Case, Source, fit, model, plan
+from benchmark.fitting import Case, Source, fit, model_folder, plan
 from benchmark.inference import predict
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
@@ -186,12 +186,12 @@ def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
 def test_a_model_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
     there = Status(state="ready", root=str(tmp_path / "work"), fingerprint="")
     (tmp_path / "work").mkdir()
-    assert model(there, tmp_path / "status.json") == tmp_path / "work"
+    assert model_folder(there, tmp_path / "status.json") == tmp_path / "work"
     (tmp_path / "work").rmdir()
     with pytest.raises(UserError, match=rf"--forcerun {tmp_path / 'status.json'}"):
-        model(there, tmp_path / "status.json")
+        model_folder(there, tmp_path / "status.json")
     failed = there.model_copy(update={"state": "failed"})
-    assert model(failed, tmp_path / "status.json") is None
+    assert model_folder(failed, tmp_path / "status.json") is None
 
 
 def test_images_that_are_gone_fail_no_planning(shard: Any, tmp_path: Path) -> None:
