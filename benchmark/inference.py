@@ -81,7 +81,7 @@ class Task:
 
 
 @dataclass
-class Results:
+class ShardPredictions:
     """Rows of the tables, and `Adapter.protocol_overrides` if the method was loaded.
 
     ``masks`` are rows of `MASK_SCHEMA`, ``times`` of `TIME_SCHEMA`.
@@ -104,7 +104,7 @@ def predict(
     is_trained_model: bool = False,
     device: str = "cpu",
     attempts: Attempts | None = None,
-) -> Results:
+) -> ShardPredictions:
     """Run a method and its variants over the scans of ``images``; see `Run.variants_at`.
 
     - ``images``: rows of `benchmark.prepare.IMAGE_SCHEMA`.
@@ -120,7 +120,7 @@ def predict(
     attempts = attempts or Attempts()
     mine = prompt_rows[prompt_rows["kind"] == run.prompt]
     seen = mine["scan"].isin(list(training_scans))
-    results = Results(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
+    results = ShardPredictions(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
     mine = mine[~seen]
     if weights is not None and not weights.is_ready:
         lost = is_trained_model and weights.state == "failed"
@@ -156,7 +156,11 @@ def predict(
 
 
 def _load(
-    adapter: Adapter, weights: Path | None, device: str, attempts: Attempts, results: Results
+    adapter: Adapter,
+    weights: Path | None,
+    device: str,
+    attempts: Attempts,
+    results: ShardPredictions,
 ) -> str | None:
     """Load the model and store its departures; return the reason if that fails."""
     if attempts.given_up(_LOADING):
@@ -200,7 +204,7 @@ class _ScanJob:
         image: dict[str, Any],
         rows: pd.DataFrame,
         reference: pd.DataFrame | None,
-        results: Results,
+        results: ShardPredictions,
     ) -> None:
         self.run, self.adapter, self.image, self.results = run, adapter, image, results
         self.shape = row_shape(image)

@@ -61,8 +61,8 @@ def cases(
     from reports.results import Results
 
     found = Results(study)
-    room = found.report.cases_mb if megabytes is None else megabytes
-    private = found.report.private_images if private_images is None else private_images
+    room = found.report_settings.cases_mb if megabytes is None else megabytes
+    private = found.report_settings.private_images if private_images is None else private_images
     typer.echo(str(build.make(found, room, private=private)))
 
 

@@ -81,7 +81,9 @@ def _shown(
 ) -> dict[str, Any]:
     if rows.empty:
         return {}
-    head, cells = supplement_tables.layout(rows, table, results.columns, results.confidence)
+    head, cells = supplement_tables.layout(
+        rows, table, results.methods_in_table_order, results.confidence
+    )
     below = [*table.notes, *(notes(results) if table.marked else ())]
     printed = PrintedTable.one_block(table.source, table.heading, rows, head, cells, below)
     files = appendix.links(results.folder, f"statistics/{table.source}", ("csv",))

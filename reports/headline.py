@@ -28,7 +28,7 @@ def headline(results: "Results") -> dict[str, Any]:
     ranks = _ranks(results, splits[-1])
     known = results.record.get("methods", {})
     rows = []
-    for method in results.columns:
+    for method in results.methods_in_table_order:
         rank = ranks.get(method, {})
         rows.append(
             {

@@ -90,13 +90,13 @@ def content(results: "Results") -> dict[str, Any]:
     behind = browser.get("places", set())
     splits = [str(s) for s in results.overall["split"].unique() if s != ALL]
     return {
-        "title": results.report.title,
+        "title": results.report_settings.title,
         "study": results.settings.get("study", results.folder.name),
         "protocol": results.settings.get("protocol", "unknown"),
         "protocol_means": PROTOCOLS.get(str(results.settings.get("protocol")), ""),
         "departing": _departing(results),
         "machine": _machine(results.record),
-        "private": results.private,
+        "private": results.restricted_images_shown,
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
         "weights": _weights(results),
         "controls": results.controls,
@@ -123,7 +123,7 @@ def content(results: "Results") -> dict[str, Any]:
         "numbers": Numbers(),
         "made": appendix.files(results.folder),
         "appendix": appendix.appendix(results),
-        "columns": results.columns,
+        "columns": results.methods_in_table_order,
         "cases": browser,
         "per_dataset": sections.per_dataset(results),
         "by_structure": folded.structures(results),
@@ -144,7 +144,7 @@ def content(results: "Results") -> dict[str, Any]:
 def _departing(results: "Results") -> list[str]:
     """Return the methods that override settings of the protocol."""
     known = results.record.get("methods", {})
-    return [m for m in results.columns if sections.departures(known.get(m, {}))]
+    return [m for m in results.methods_in_table_order if sections.departures(known.get(m, {}))]
 
 
 def _machine(record: dict[str, Any]) -> str:
@@ -153,7 +153,10 @@ def _machine(record: dict[str, Any]) -> str:
 
 def _weights(results: "Results") -> list[tuple[str, Any]]:
     known = results.record.get("methods", {})
-    described = ((method, sections.weights_of(known.get(method, {}))) for method in results.columns)
+    described = (
+        (method, sections.weights_of(known.get(method, {})))
+        for method in results.methods_in_table_order
+    )
     return [(method, weights) for method, weights in described if weights != "none"]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.formatting import count_noun, p_statement
-from reports.style import MM, WIDTH, Look, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ _EQUIVALENCE = "TOST"
 def draw(
     values: "pd.DataFrame",
     tests: "pd.DataFrame",
-    looks: Mapping[str, Look],
+    styles: Mapping[str, MethodStyle],
     axis: str,
     name: Callable[[float], str],
 ) -> "Figure":
@@ -37,7 +37,7 @@ def draw(
 
     with styled():
         rows = values[values["selection"] == SELECTION]
-        methods = [method for method in looks if method in set(rows["method"])]
+        methods = [method for method in styles if method in set(rows["method"])]
         if not methods:
             return nothing(f"No method was run at more than one level of: {axis}.")
         lines = -(-len(methods) // _COLUMNS)
@@ -48,7 +48,7 @@ def draw(
             part = rows[rows["method"] == method]
             levels = sorted(part["level"].unique())
             means = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
-            boxes(axes, means, [looks[method].colour] * len(levels))
+            boxes(axes, means, [styles[method].colour] * len(levels))
             axes.set_xticks(range(1, len(levels) + 1), [name(float(level)) for level in levels])
             axes.set_title(method, loc="left")
             axes.set_ylim(0, 1.02)

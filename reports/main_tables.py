@@ -115,14 +115,15 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     blocks = _split_rows(numbers)
     table1_notes = [*below, *scoring.told(results)]
     yield PrintedTable("table1", "", numbers, headings(), blocks, table1_notes, _NO_SCORES)
-    long = per_dataset(results.by_dataset, results.columns)
+    methods = results.methods_in_table_order
+    long = per_dataset(results.by_dataset, methods)
     wide: dict[str, list[str]] = {}
     for row in long.to_dict("records"):
         dataset = str(row["dataset"])
-        cells = wide.setdefault(dataset, [dataset] + [NONE] * len(results.columns))
+        cells = wide.setdefault(dataset, [dataset] + [NONE] * len(methods))
         text = mean_cell(row["dsc_mean"], row["cells"], row["expected"], row["contaminated"])
-        cells[1 + results.columns.index(str(row["method"]))] = text
-    head, rows = ["Dataset", *results.columns], list(wide.values())
+        cells[1 + methods.index(str(row["method"]))] = text
+    head, rows = ["Dataset", *methods], list(wide.values())
     yield PrintedTable.one_block("dsc_by_dataset", _BY_DATASET, long, head, rows, below, _NO_SCORES)
     costs = prompts.table(results)
     rows, about = prompts.printed(costs), prompts.NOTES

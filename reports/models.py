@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reports.style import COLOURS, Look, looks
+from reports.style import COLOURS, MethodStyle, method_styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,15 +51,16 @@ def own(transfer: "pd.DataFrame") -> "pd.DataFrame":
     return _joined([_long(rows, "mean", rows["model"])])
 
 
-def looks_of(models: Sequence[str], known: Mapping[str, Look]) -> dict[str, Look]:
+def styles_of(models: Sequence[str], known: Mapping[str, MethodStyle]) -> dict[str, MethodStyle]:
     """Return the style of each model: the study's where it has one, else with an unused colour."""
-    free = [colour for colour in COLOURS if colour not in {look.colour for look in known.values()}]
+    taken = {style.colour for style in known.values()}
+    free = [colour for colour in COLOURS if colour not in taken]
     ends = (finetuned(""), scratch(""))
     new = [model for model in models if model not in known]
     # Fine-tuned models choose first, so that they have the same colour in Fig. 6a and 6c.
     new.sort(key=lambda model: [not model.endswith(end) for end in ends])
     own_colours = dict(zip(new, free, strict=False))
-    return looks(models, (), own_colours) | {m: known[m] for m in models if m in known}
+    return method_styles(models, (), own_colours) | {m: known[m] for m in models if m in known}
 
 
 def _long(rows: "pd.DataFrame", value: str, models: "pd.Series[str]") -> "pd.DataFrame":

@@ -24,7 +24,7 @@ def notes(results: "Results") -> list[str]:
     """Return the notes on contamination and weights, in the order of the methods."""
     known = results.record.get("methods", {})
     found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
-    for method in results.columns:
+    for method in results.methods_in_table_order:
         found += _of_method(method, known.get(method, {}))
     return found
 

@@ -48,8 +48,8 @@ def load(results: "Results") -> list[Case]:
 
     A case whose files cannot be read is left out with a message, so that the report is still made.
     """
-    shown = results.shown(private=results.report.private_images)
-    chosen = choose(results.objects, results.panel_method, results.report.panels, shown)
+    shown = results.datasets_with_images(include_restricted=results.report_settings.private_images)
+    chosen = choose(results.objects, results.panel_method, results.report_settings.panels, shown)
     cases = []
     for row in chosen.to_dict("records"):
         try:

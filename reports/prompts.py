@@ -45,7 +45,7 @@ def table(results: "Results") -> "pd.DataFrame":
     costs = results.record.get("prompts", {})
     known = results.record.get("methods", {})
     rows = []
-    for method in results.columns:
+    for method in results.methods_in_table_order:
         entry = known.get(method, {})
         kind = str(entry.get("prompt", "unknown"))
         cost = costs.get(kind, {})

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reports.formatting import split_label
-from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, Look
+from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, MethodStyle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,18 +33,18 @@ def angles(spokes: int) -> Any:
     return 2 * np.pi * np.arange(spokes) / spokes
 
 
-def line(axes: Any, values: ArrayLike, look: Look, label: str, scale: float = 1.0) -> None:
+def line(axes: Any, values: ArrayLike, style: MethodStyle, label: str, scale: float = 1.0) -> None:
     """Draw one value per spoke as a closed line; NaN leaves a gap."""
     heights = np.asarray(values, dtype=float)
     axes.plot(
         np.append(angles(len(heights)), 2 * np.pi),
         np.append(heights, heights[0]),
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.line,
+        color=style.colour,
+        marker=style.marker,
+        linestyle=style.line,
         linewidth=1.2 * scale,
         markersize=3.6 * scale,
-        markeredgewidth=0.8 if look.marker in CONTROL_MARKERS else 0,
+        markeredgewidth=0.8 if style.marker in CONTROL_MARKERS else 0,
         label=label,
         clip_on=False,
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.study_sections import ReportSettings
-    from reports.style import Look
+    from reports.style import MethodStyle
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Results:
             )
 
     @property
-    def home(self) -> Path:
+    def workdir(self) -> Path:
         """The folder that the workflow ran in, which contains ``data`` and ``results``."""
         return self.folder.absolute().parents[1]
 
@@ -57,7 +57,7 @@ class Results:
         return dict(read_json(self.folder / "record.json"))
 
     @cached_property
-    def report(self) -> "ReportSettings":
+    def report_settings(self) -> "ReportSettings":
         """The study file's ``report`` section, stored apart since no statistics depend on it."""
         from benchmark.study_sections import ReportSettings
 
@@ -78,7 +78,7 @@ class Results:
         return tuple(m for m in self.methods if known.get(m, {}).get("control"))
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def methods_in_table_order(self) -> tuple[str, ...]:
         """Methods in the order of table columns: controls last."""
         return (*(m for m in self.methods if m not in self.controls), *self.controls)
 
@@ -87,28 +87,35 @@ class Results:
         """The record's entry of each dataset, by id."""
         return dict(self.record.get("datasets", {}))
 
-    def shown(self, *, private: bool) -> set[str]:
-        """Return the datasets whose images may be shown: all if ``private``, else by licence."""
-        return {i for i, entry in self.datasets.items() if private or entry.get("redistributable")}
+    def datasets_with_images(self, *, include_restricted: bool) -> set[str]:
+        """Return the datasets whose images may be shown by their licence, or all of them."""
+        return {
+            i
+            for i, entry in self.datasets.items()
+            if include_restricted or entry.get("redistributable")
+        }
 
     @property
-    def private(self) -> list[str]:
+    def restricted_images_shown(self) -> list[str]:
         """Datasets whose images are shown although their licence is not known to allow it."""
-        if not self.report.private_images:
+        if not self.report_settings.private_images:
             return []
-        return sorted(self.shown(private=True) - self.shown(private=False))
+        return sorted(
+            self.datasets_with_images(include_restricted=True)
+            - self.datasets_with_images(include_restricted=False)
+        )
 
     @cached_property
-    def looks(self) -> "dict[str, Look]":
+    def styles(self) -> "dict[str, MethodStyle]":
         """Colour, marker and line of each method, the same in all figures."""
-        from reports.style import looks
+        from reports.style import method_styles
 
-        return looks(self.methods, self.controls, self.report.colours)
+        return method_styles(self.methods, self.controls, self.report_settings.colours)
 
     @property
     def panel_method(self) -> str | None:
         """The method by whose scores the qualitative panels are chosen."""
-        named = self.report.panel_method
+        named = self.report_settings.panel_method
         known = self.record.get("methods", {})
         scored = (m for m in self.methods if known.get(m, {}).get("prompt") != "structure")
         return named or next((m for m in scored if m not in self.controls), None)
@@ -158,7 +165,7 @@ class Results:
         return read_scores(self.folder / "scores.parquet", level="object", more=more)
 
     @cached_property
-    def empty(self) -> dict[str, tuple[int, int]]:
+    def empty_predictions(self) -> dict[str, tuple[int, int]]:
         """Number of empty predictions and of scored cells, by method.
 
         A cell is a structure of a scan, at the base variant and deviation 0. A prediction is empty

@@ -34,7 +34,7 @@ def empty(results: "Results") -> str:
 
 def counted(results: "Results") -> str:
     """Say how often each method, except controls, predicted nothing; empty if unknown."""
-    counts = {m: n for m, n in results.empty.items() if m not in results.controls}
+    counts = {m: n for m, n in results.empty_predictions.items() if m not in results.controls}
     if not counts:
         return ""
     some = [f"{m} in {n} of {cells} scored cells" for m, (n, cells) in counts.items() if n]

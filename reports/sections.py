@@ -37,7 +37,8 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
     """Return DSC by dataset: one row per dataset, one cell per method."""
     names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
     rows: dict[str, dict[str, Any]] = {}
-    for found in main_tables.per_dataset(results.by_dataset, results.columns).to_dict("records"):
+    table = main_tables.per_dataset(results.by_dataset, results.methods_in_table_order)
+    for found in table.to_dict("records"):
         dataset = str(found["dataset"])
         start = {
             "dataset": dataset,
@@ -114,7 +115,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "state": entry.get("state") or "ready",
                 "licence": entry.get("licence") or "unknown",
                 "images": "not for passing on"
-                if name in results.private
+                if name in results.restricted_images_shown
                 else "allowed"
                 if entry.get("redistributable")
                 else "no",
@@ -157,7 +158,7 @@ def methods(results: "Results") -> list[dict[str, Any]]:
     known = results.record.get("methods", {})
     costs = {row[0]: row[3:] for row in prompts.printed(prompts.table(results))}
     found = []
-    for method in results.columns:
+    for method in results.methods_in_table_order:
         entry = known.get(method, {})
         found.append(
             {

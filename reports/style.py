@@ -79,7 +79,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Look:
+class MethodStyle:
     """Colour, marker and line style of a method."""
 
     colour: str
@@ -92,23 +92,23 @@ class Look:
         return [] if isinstance(self.line, str) else list(self.line[1])
 
 
-def looks(
+def method_styles(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
-) -> dict[str, Look]:
+) -> dict[str, MethodStyle]:
     """Assign each of ``methods`` a style by its position in the study.
 
     ``controls`` are grey and differ by marker. If there are more methods than colours, those of
     the same colour differ by marker and line. ``colours`` overrides the colours of some methods.
     """
     own = colours or {}
-    found: dict[str, Look] = {}
+    found: dict[str, MethodStyle] = {}
     for i, control in enumerate(controls):
         colour, marker = own.get(control, CONTROL), CONTROL_MARKERS[i % len(CONTROL_MARKERS)]
-        found[control] = Look(colour, marker, _DOTTED)
+        found[control] = MethodStyle(colour, marker, _DOTTED)
     for i, method in enumerate(m for m in methods if m not in found):
         colour = own.get(method, COLOURS[i % len(COLOURS)])
         line = _LINES[i // len(COLOURS) % len(_LINES)]
-        found[method] = Look(colour, _MARKERS[i % len(_MARKERS)], line)
+        found[method] = MethodStyle(colour, _MARKERS[i % len(_MARKERS)], line)
     return {method: found[method] for method in methods}
 
 

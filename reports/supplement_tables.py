@@ -31,7 +31,7 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     """Yield every table of the registry."""
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
-        head, cells = layout(rows, entry, results.columns, results.confidence)
+        head, cells = layout(rows, entry, results.methods_in_table_order, results.confidence)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
         if entry.columns[-1].kind == "mm":
             below += filter(None, [scoring.empty(results)])

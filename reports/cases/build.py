@@ -55,7 +55,7 @@ def content(results: "Results", megabytes: float, *, private: bool = False) -> d
     not be read).
     """
     found = judged(results.objects, judges(results))
-    shown = results.shown(private=private)
+    shown = results.datasets_with_images(include_restricted=private)
     budget = megabytes * 1e6
     kept = _keep(choose(found, shown, MOST_CASES if budget else 0), results, budget)
     return {
@@ -73,9 +73,9 @@ def content(results: "Results", megabytes: float, *, private: bool = False) -> d
 def judges(results: "Results") -> list[str]:
     """Return the methods by whose scores cases are chosen; controls only without any method."""
     known = results.record.get("methods", {})
-    methods = [m for m in results.columns if m not in results.controls]
+    methods = [m for m in results.methods_in_table_order if m not in results.controls]
     blind = [m for m in results.controls if not known.get(m, {}).get("sees_reference")]
-    return methods or blind or list(results.columns)
+    return methods or blind or list(results.methods_in_table_order)
 
 
 def _keep(chosen: list[dict[str, Any]], results: "Results", budget: float) -> Kept:

@@ -79,7 +79,7 @@ def load_case(results: "Results", row: Mapping[Any, Any], margin_mm: float) -> C
     predictions = {m: _prediction(results, m, dataset, name, shape) for m in results.methods}
     masks = [mask for mask, _ in predictions.values() if mask is not None]
     box = _visible_box(truth, masks, spacing, shape, margin_mm)
-    image = volume.read_row(about, root=results.home)
+    image = volume.read_row(about, root=results.workdir)
     axis, index = _guiding_slice(guide, truth)
     return Case(
         dataset=dataset,
@@ -160,7 +160,7 @@ def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None
 
 def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
     """Return the folder of the shards that a pattern of `benchmark.paths` names."""
-    return results.home / paths.table_folder(pattern, **fields)
+    return results.workdir / paths.table_folder(pattern, **fields)
 
 
 def _prediction(

@@ -34,14 +34,14 @@ def page(results: "Results") -> dict[str, Any]:
     cases = [dict(case) for case in kept.pop("cases")]
     pixels = [case.pop("pixels") for case in cases]
     keys = [case["key"] for case in cases]
-    looks = results.looks
+    styles = results.styles
     index = {
         "truth": TRUTH,
         "kinds": KINDS,
         "methods": [
-            {"name": m, "colour": looks[m].colour, "dash": looks[m].dash}
+            {"name": m, "colour": styles[m].colour, "dash": styles[m].dash}
             | {"control": m in results.controls}
-            for m in results.columns
+            for m in results.methods_in_table_order
         ],
         "points": points(results, set(keys)),
         "cases": cases,
@@ -70,7 +70,7 @@ def points(results: "Results", keys: set[str]) -> list[list[Any]]:
     rows = results.objects
     rows = rows[rows["status"] == "ok"]
     wide = rows.pivot_table(index=["dataset", "object"], columns="method", values="dsc")
-    wide = wide.reindex(columns=list(results.columns))
+    wide = wide.reindex(columns=list(results.methods_in_table_order))
     order = judged(results.objects, judges(results)).sort_values("mean", kind="stable")
     every = max(-(-len(order) // MOST_POINTS), 1)
     found: list[list[Any]] = []

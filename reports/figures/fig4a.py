@@ -8,7 +8,7 @@ from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import trained_on
-from reports.style import CONTROL_MARKERS, MM, WIDTH, Look, nothing, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +21,13 @@ _CIRCLE_MM = 108
 _MOST_LINES = 6
 """Most methods whose lines can be told apart in one chart; with more, each gets its own chart."""
 _COLUMNS, _NAME_MM = 4, 6.5
-_BEHIND = Look("#D8D8D8", "", "-")
+_BEHIND = MethodStyle("#D8D8D8", "", "-")
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
-    figure = draw(results.by_dataset, results.looks, names)
+    figure = draw(results.by_dataset, results.styles, names)
     ranks = results.statistics("ranks_by_dataset")
     return figure, caption(results.by_dataset, ranks, results.methods, results.controls)
 
@@ -45,7 +45,7 @@ def table(
 
 
 def draw(
-    by_dataset: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, str]
+    by_dataset: "pd.DataFrame", styles: Mapping[str, MethodStyle], names: Mapping[str, str]
 ) -> "Figure":
     """Draw one radar chart, or one small chart per method if there are many.
 
@@ -53,19 +53,19 @@ def draw(
 
     Args:
         by_dataset: see `benchmark.analysis.aggregate.by_dataset`.
-        looks: style of each method.
+        styles: style of each method.
         names: full names of the datasets by id.
     """
     with styled():
-        wide = table(by_dataset, list(looks)).dropna(how="all")
+        wide = table(by_dataset, list(styles)).dropna(how="all")
         if wide.empty:
             return nothing("No dataset has a score.")
         if len(wide) < _FEWEST_AXES:
-            return _dots(wide, looks, names)
-        if sum(look.marker not in CONTROL_MARKERS for look in looks.values()) > _MOST_LINES:
-            return _radars(wide, looks)
+            return _dots(wide, styles, names)
+        if sum(style.marker not in CONTROL_MARKERS for style in styles.values()) > _MOST_LINES:
+            return _radars(wide, styles)
         splits = by_dataset.drop_duplicates("dataset").set_index("dataset")["split"]
-        return _radar(wide, looks, names, [str(splits[name]) for name in wide.index])
+        return _radar(wide, styles, names, [str(splits[name]) for name in wide.index])
 
 
 def caption(
@@ -108,22 +108,22 @@ def caption(
 
 def _radar(
     wide: "pd.DataFrame",
-    looks: Mapping[str, Look],
+    styles: Mapping[str, MethodStyle],
     names: Mapping[str, str],
     splits: Sequence[str],
 ) -> "Figure":
     from matplotlib.figure import Figure
 
-    columns = min(len(looks), 4)
+    columns = min(len(styles), 4)
     arcs = len(set(splits)) > 1
-    legend_mm = 4 + 4.2 * -(-(len(looks) + arcs * len(set(splits))) // columns)
+    legend_mm = 4 + 4.2 * -(-(len(styles) + arcs * len(set(splits))) // columns)
     height_mm = _CIRCLE_MM + 28 + legend_mm
     figure = Figure(figsize=(WIDTH, height_mm * MM))
     left, bottom = 0.5 - _CIRCLE_MM / 360, (legend_mm + 14) / height_mm
     box = (left, bottom, _CIRCLE_MM / 180, _CIRCLE_MM / height_mm)
     axes = radar.polar(figure, box, len(wide))
-    for method, look in looks.items():
-        radar.line(axes, wide[method], look, method, 0.7 if len(wide) > 20 else 1.0)
+    for method, style in styles.items():
+        radar.line(axes, wide[method], style, method, 0.7 if len(wide) > 20 else 1.0)
     radar.scale(axes, len(wide))
     for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
         radar.name(axes, float(angle), _label(str(name), names, short=len(wide) > 16))
@@ -133,16 +133,16 @@ def _radar(
     return figure
 
 
-def _radars(wide: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
+def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
     """Draw one small chart per method, with all others in grey behind it."""
     from matplotlib.figure import Figure
 
-    lines = -(-len(looks) // _COLUMNS)
+    lines = -(-len(styles) // _COLUMNS)
     side, title = 180 / _COLUMNS, 5.0
     height_mm = lines * (side + title)
     figure = Figure(figsize=(WIDTH, height_mm * MM))
     circle = side - 2 * _NAME_MM
-    for place, (method, look) in enumerate(looks.items()):
+    for place, (method, style) in enumerate(styles.items()):
         row, column = divmod(place, _COLUMNS)
         top = height_mm - row * (side + title)
         box = (
@@ -152,40 +152,42 @@ def _radars(wide: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
             circle / height_mm,
         )
         axes = radar.polar(figure, box, len(wide))
-        for other in looks:
+        for other in styles:
             if other != method:
                 radar.line(axes, wide[other], _BEHIND, "", 0.4)
-        radar.line(axes, wide[method], look, method, 0.7)
+        radar.line(axes, wide[method], style, method, 0.7)
         for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
             radar.turned_name(axes, float(angle), str(name))
         place_mm = ((column + 0.5) * side / 180, (top - title + 0.8) / height_mm)
-        figure.text(*place_mm, method, color=look.colour, fontweight="bold", ha="center")
+        figure.text(*place_mm, method, color=style.colour, fontweight="bold", ha="center")
     return figure
 
 
-def _dots(wide: "pd.DataFrame", looks: Mapping[str, Look], names: Mapping[str, str]) -> "Figure":
+def _dots(
+    wide: "pd.DataFrame", styles: Mapping[str, MethodStyle], names: Mapping[str, str]
+) -> "Figure":
     from matplotlib.figure import Figure
 
-    rows = len(wide) * len(looks)
+    rows = len(wide) * len(styles)
     height_mm = 24 + 5 * rows + 5 * len(wide)
     figure = Figure(figsize=(WIDTH, height_mm * MM), layout="constrained")
     axes = figure.subplots()
     labels, places = [], []
     for i, dataset in enumerate(wide.index):
-        for j, (method, look) in enumerate(looks.items()):
-            place = i * (len(looks) + 1) + j
+        for j, (method, style) in enumerate(styles.items()):
+            place = i * (len(styles) + 1) + j
             labels.append(method)
             places.append(place)
             axes.plot(
                 wide.loc[dataset, method],
                 place,
-                look.marker,
-                color=look.colour,
+                style.marker,
+                color=style.colour,
                 ms=5,
                 url=links.cases(str(dataset)),
             )
         title = _label(str(dataset), names, short=False).replace("\n", " ")
-        axes.text(0, i * (len(looks) + 1) - 0.6, title, fontweight="bold", va="bottom")
+        axes.text(0, i * (len(styles) + 1) - 0.6, title, fontweight="bold", va="bottom")
     axes.set_yticks(places, labels)
     axes.set_ylim(max(places) + 0.7, -1.6)
     axes.set_xlim(-0.02, 1.02)

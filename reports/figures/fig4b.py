@@ -12,7 +12,7 @@ from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.leaders import leaders
 from reports.notes import trained_on
-from reports.style import MM, WIDTH, Look, dodge, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,10 @@ NORMALISED = ("hd95", "asd")
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     rows = chosen(results.by_dataset)
-    looks = {m: look for m, look in results.looks.items() if m not in results.controls}
+    styles = {m: style for m, style in results.styles.items() if m not in results.controls}
     ranks = chosen(results.statistics("ranks_by_dataset"))
-    text = caption(rows, ranks, list(looks))
-    return draw(rows, looks), " ".join(filter(None, (text, scoring.empty(results))))
+    text = caption(rows, ranks, list(styles))
+    return draw(rows, styles), " ".join(filter(None, (text, scoring.empty(results))))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
@@ -60,27 +60,27 @@ def table(
     return wide.div(wide.max(axis=1).replace(0.0, 1.0), axis=0)
 
 
-def draw(by_dataset: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
+def draw(by_dataset: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
     """Draw one panel per metric, with the datasets along x and one point per method."""
     from matplotlib.figure import Figure
 
     with styled():
-        shown = [m for m in SHOWN if not table(by_dataset, m, list(looks)).isna().all(axis=None)]
+        shown = [m for m in SHOWN if not table(by_dataset, m, list(styles)).isna().all(axis=None)]
         if not shown:
             return nothing("No dataset has a score.")
-        columns = min(len(looks), 5)
-        legend = 5 + 4.2 * -(-len(looks) // columns)
+        columns = min(len(styles), 5)
+        legend = 5 + 4.2 * -(-len(styles) // columns)
         figure = Figure(figsize=(WIDTH, (14 + 34 * len(shown) + legend) * MM), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, shown, strict=True):
-            wide = table(by_dataset, metric, list(looks))
-            spread = dodge(len(looks))
-            for shift, (method, look) in zip(spread, looks.items(), strict=True):
+            wide = table(by_dataset, metric, list(styles))
+            spread = dodge(len(styles))
+            for shift, (method, style) in zip(spread, styles.items(), strict=True):
                 axes.plot(
                     np.arange(len(wide)) + shift,
                     wide[method].to_numpy(),
-                    look.marker,
-                    color=look.colour,
+                    style.marker,
+                    color=style.colour,
                     markersize=3.4,
                     markeredgewidth=0,
                     label=method,

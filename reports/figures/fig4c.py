@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from benchmark.matching import require_same_prompt
 from benchmark.tables import read_table
 from reports.figures import fig4a
-from reports.style import MM, Look, nothing, styled
+from reports.style import MM, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,15 +22,16 @@ BOXES = ("pam-3dbox", "pam-2dbox")
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     known = results.record.get("methods", {})
-    told = {method: str(known.get(method, {}).get("prompt")) for method in results.columns}
-    shown = [m for m in results.columns if told[m] in (SAME_PROMPT, SUPERVISED)]
+    methods = results.methods_in_table_order
+    told = {method: str(known.get(method, {}).get("prompt")) for method in methods}
+    shown = [m for m in methods if told[m] in (SAME_PROMPT, SUPERVISED)]
     require_same_boxes(results, [m for m in shown if told[m] == SAME_PROMPT])
-    looks = {method: results.looks[method] for method in shown}
-    adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(results.columns)}
+    styles = {method: results.styles[method] for method in shown}
+    adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(methods)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     ranks = results.statistics("ranks_by_dataset")
-    figure = draw(results.by_dataset, ranks, looks, names, pair)
+    figure = draw(results.by_dataset, ranks, styles, names, pair)
     return figure, caption(results.by_dataset, ranks, shown, results.controls, pair)
 
 
@@ -47,20 +48,20 @@ def require_same_boxes(results: "Results", methods: list[str]) -> None:
 def draw(
     by_dataset: "pd.DataFrame",
     ranks: "pd.DataFrame",
-    looks: Mapping[str, Look],
+    styles: Mapping[str, MethodStyle],
     names: Mapping[str, str],
     pair: tuple[str, ...],
 ) -> "Figure":
-    """Draw the radar chart of the methods in ``looks``.
+    """Draw the radar chart of the methods in ``styles``.
 
     If both methods of ``pair`` have scores, bars below it show the first minus the second.
     """
     with styled():
-        wide = fig4a.table(by_dataset, list(looks)).dropna(how="all").dropna(axis=1, how="all")
+        wide = fig4a.table(by_dataset, list(styles)).dropna(how="all").dropna(axis=1, how="all")
         if wide.empty:
             return nothing("No method with a 3D box has a score.")
         rows = by_dataset[by_dataset["method"].isin(wide.columns)]
-        figure = fig4a.draw(rows, {m: looks[m] for m in wide.columns}, names)
+        figure = fig4a.draw(rows, {m: styles[m] for m in wide.columns}, names)
         change = difference(ranks, pair)
         if change is not None:
             _bars(figure, change, pair)

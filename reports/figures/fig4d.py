@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.analysis.efficiency import total
 from reports.cases import links
-from reports.style import MM, WIDTH, Look, dodge, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ _ENOUGH_DATASETS = 5
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     times = results.times[~results.times["method"].isin(list(results.controls))]
-    return draw(times, results.looks), caption(times)
+    return draw(times, results.styles), caption(times)
 
 
 def unit(times: "pd.DataFrame") -> str:
@@ -59,8 +59,8 @@ def by_dataset(times: "pd.DataFrame") -> "pd.DataFrame":
     return _taken(times).groupby(keys, sort=False)["seconds"].mean().reset_index()
 
 
-def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
-    """Draw a box and its points for each method and device, in the order of ``looks``.
+def draw(times: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
+    """Draw a box and its points for each method and device, in the order of ``styles``.
 
     With several datasets, a second panel shows the mean of each.
     """
@@ -70,7 +70,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         points = table(times)
         groups = [
             (method, str(device), group["seconds"].to_numpy(dtype=float), _places(group))
-            for method in looks
+            for method in styles
             for device, group in points[points["method"] == method].groupby("device", sort=False)
         ]
         if not groups:
@@ -81,7 +81,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         upper, *below = figure.subfigures(len(tall), 1, height_ratios=tall, squeeze=False)[:, 0]
         axes = upper.subplots()
         for place, (method, _, seconds, places) in enumerate(groups):
-            colour = looks[method].colour
+            colour = styles[method].colour
             axes.boxplot(
                 seconds,
                 positions=[place],
@@ -107,7 +107,7 @@ def draw(times: "pd.DataFrame", looks: Mapping[str, Look]) -> "Figure":
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         for lower in below:
-            _each(lower.subplots(), means, looks)
+            _each(lower.subplots(), means, styles)
             lower.legend(loc="outside lower center", ncols=5)
         return figure
 
@@ -118,22 +118,22 @@ def _places(points: "pd.DataFrame") -> list[str]:
     return [links.case(d, o) if isinstance(o, str) else links.cases(d) for d, o in pairs]
 
 
-def _each(axes: "Axes", means: "pd.DataFrame", looks: Mapping[str, Look]) -> None:
+def _each(axes: "Axes", means: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> None:
     """Draw the mean of each method on each dataset, hollow for a second device."""
     datasets = list(dict.fromkeys(means["dataset"]))
-    shown = [method for method in looks if method in set(means["method"])]
+    shown = [method for method in styles if method in set(means["method"])]
     for shift, method in zip(dodge(len(shown)), shown, strict=True):
         mine = means[means["method"] == method]
         for i, (_, part) in enumerate(mine.groupby("device", sort=False)):
             places = [datasets.index(name) + shift for name in part["dataset"]]
-            look = looks[method]
+            style = styles[method]
             axes.plot(
                 places,
                 part["seconds"],
-                look.marker,
-                color=look.colour,
+                style.marker,
+                color=style.colour,
                 markersize=3.2,
-                markerfacecolor="white" if i else look.colour,
+                markerfacecolor="white" if i else style.colour,
                 markeredgewidth=0.6,
                 label=None if i else method,
             )

@@ -14,5 +14,5 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     values, tests = results.statistics("stability_values"), results.statistics("stability_tests")
     what = "deviation of the guiding slice"
-    figure = levels.draw(values, tests, results.looks, what.capitalize(), "{:.0%}".format)
+    figure = levels.draw(values, tests, results.styles, what.capitalize(), "{:.0%}".format)
     return figure, levels.caption(values, tests, what)

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     values, tests = results.statistics("thickness_values"), results.statistics("thickness_tests")
-    figure = levels.draw(values, tests, results.looks, "Thickness (mm)", "{:g}".format)
+    figure = levels.draw(values, tests, results.styles, "Thickness (mm)", "{:g}".format)
     return figure, levels.caption(values, tests, "thickness")

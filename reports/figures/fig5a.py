@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reports import panels, surface
 from reports.cases.loading import Answer, Case
-from reports.style import MM, SMALL, TRUTH, WIDTH, Look, nothing, styled
+from reports.style import MM, SMALL, TRUTH, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,18 +25,18 @@ _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     cases = panels.load(results)
-    shown = {m: look for m, look in results.looks.items() if m not in results.controls}
+    shown = {m: style for m, style in results.styles.items() if m not in results.controls}
     return draw(cases, shown), caption(cases, results.panel_method)
 
 
-def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
+def draw(cases: Sequence[Case], styles: Mapping[str, MethodStyle]) -> "Figure":
     """Draw one block per case: reference with prompt, then each method, in three views each."""
     from matplotlib.figure import Figure
 
     with styled():
         if not cases:
             return nothing("No panel: no scored object of a dataset whose licence allows images.")
-        panels = 1 + len(looks)
+        panels = 1 + len(styles)
         bands = -(-panels // _MOST_COLUMNS)
         columns = max(-(-panels // bands), _FEWEST_COLUMNS)
         heights = [_row_heights(case, columns) for case in cases]
@@ -44,7 +44,7 @@ def draw(cases: Sequence[Case], looks: Mapping[str, Look]) -> "Figure":
         figure = Figure(figsize=(WIDTH, (sum(block) + 2) * MM))
         top = sum(block) + 2.0
         for case, rows, height in zip(cases, heights, block, strict=True):
-            _block(figure, case, looks, columns, rows, top)
+            _block(figure, case, styles, columns, rows, top)
             top -= height
         return figure
 
@@ -97,7 +97,7 @@ def _row_heights(case: Case, columns: int) -> tuple[float, float, float]:
 def _block(
     figure: "Figure",
     case: Case,
-    looks: Mapping[str, Look],
+    styles: Mapping[str, MethodStyle],
     columns: int,
     heights: tuple[float, float, float],
     top: float,
@@ -111,12 +111,12 @@ def _block(
     width = 180 / columns
     shown = [case.truth, *(a.mask for a in case.answers.values() if a.mask is not None)]
     place = surface.sphere(shown, case.spacing)
-    methods: list[str | None] = [None, *looks]
+    methods: list[str | None] = [None, *styles]
     for i, method in enumerate(methods):
         band, column = divmod(i, columns)
         upper = top - 7 - band * (10 + sum(heights))
         answer = case.answers.get(method) if method else None
-        colour = looks[method].colour if method else "black"
+        colour = styles[method].colour if method else "black"
         heading = "Reference\nand prompt" if method is None else _heading(method, answer, width)
         left = (column * width + 0.75) / 180
         figure.text(left, (upper - 6.4) / total, heading, color=colour, fontsize=6, va="bottom")

@@ -8,7 +8,7 @@ import numpy as np
 from reports import models
 from reports.figures import fig4a
 from reports.formatting import count_noun, p_statement
-from reports.style import MM, WIDTH, Look, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +26,10 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     finetuning = results.statistics("finetuning")
     tests = results.statistics("finetuning_tests")
-    return draw(finetuning, results.looks), caption(finetuning, tests)
+    return draw(finetuning, results.styles), caption(finetuning, tests)
 
 
-def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
+def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figure":
     """Draw one group of bars per dataset; ``known`` holds the styles of the study's methods."""
     from matplotlib.figure import Figure
 
@@ -39,26 +39,26 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, Look]) -> "Figure":
             return nothing("No model was fine-tuned (training.models, or analysis.runs).")
         names = list(dict.fromkeys(long["method"]))
         wide = fig4a.table(long, names)
-        looks = models.looks_of(names, known)
+        styles = models.styles_of(names, known)
         lines = -(-wide.size // _MOST_BARS)
         each = -(-len(wide) // lines)
         legend = 5 + 4.2 * -(-len(names) // _COLUMNS)
         figure = Figure(figsize=(WIDTH, (52 * lines + legend) * MM), layout="constrained")
         panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
         for line, axes in enumerate(panels):
-            _bars(axes, wide.iloc[line * each : (line + 1) * each], looks, each)
+            _bars(axes, wide.iloc[line * each : (line + 1) * each], styles, each)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS)
         return figure
 
 
-def _bars(axes: "Axes", wide: "pd.DataFrame", looks: Mapping[str, Look], room: int) -> None:
+def _bars(axes: "Axes", wide: "pd.DataFrame", styles: Mapping[str, MethodStyle], room: int) -> None:
     """Draw one group of bars per row of ``wide``; ``room`` is the number of groups that fit."""
-    width = 0.84 / len(looks)
-    for i, (name, look) in enumerate(looks.items()):
-        places = np.arange(len(wide)) + (i - (len(looks) - 1) / 2) * width
-        hatch = None if look.line == "-" else "/////"
-        fill: Any = {"color": look.colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
+    width = 0.84 / len(styles)
+    for i, (name, style) in enumerate(styles.items()):
+        places = np.arange(len(wide)) + (i - (len(styles) - 1) / 2) * width
+        hatch = None if style.line == "-" else "/////"
+        fill: Any = {"color": style.colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
         axes.bar(places, wide[name], width * 0.92, label=name, **fill)
     turned = 90 if room > 24 else 0
     axes.set_xticks(range(len(wide)), [str(name) for name in wide.index], rotation=turned)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reports import models, radar
 from reports.figures import fig4a
-from reports.style import MM, WIDTH, Look, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     transfer = results.statistics("transfer")
     names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
-    return draw(transfer, results.looks, names), caption(transfer)
+    return draw(transfer, results.styles, names), caption(transfer)
 
 
 def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
@@ -43,7 +43,9 @@ def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
     return found
 
 
-def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str, str]) -> "Figure":
+def draw(
+    transfer: "pd.DataFrame", known: Mapping[str, MethodStyle], names: Mapping[str, str]
+) -> "Figure":
     """Draw one chart per training dataset, with one spoke per test dataset.
 
     Rings mark the training dataset. If the models were tested only on their own datasets, draw one
@@ -53,13 +55,13 @@ def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str
 
     with styled():
         drawn = charts(transfer)[:_MOST]
-        looks = models.looks_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
-        if not looks:
+        styles = models.styles_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
+        if not styles:
             return nothing(
                 "No model was trained or fine-tuned (training.models, or analysis.runs)."
             )
         if not drawn:
-            return fig4a.draw(models.own(transfer), looks, names)
+            return fig4a.draw(models.own(transfer), styles, names)
         columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4
         columns = min(columns, len(drawn))
         lines, side = -(-len(drawn) // columns), 180 / max(columns, 3)
@@ -74,7 +76,7 @@ def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str
             bottom = top - _TITLE_MM - side + _NAME_MM
             shares = (circle / 180, circle / height)
             box = ((left + _NAME_MM) / 180, bottom / height, *shares)
-            _chart(figure, box, dataset, wide, looks)
+            _chart(figure, box, dataset, wide, styles)
             middle = ((left + side / 2) / 180, (top - _TITLE_MM + 1.5) / height)
             figure.text(*middle, f"{method} on {dataset}", ha="center", fontweight="bold")
         handles = {
@@ -87,11 +89,15 @@ def draw(transfer: "pd.DataFrame", known: Mapping[str, Look], names: Mapping[str
 
 
 def _chart(
-    figure: "Figure", box: radar.Box, dataset: str, wide: "pd.DataFrame", looks: Mapping[str, Look]
+    figure: "Figure",
+    box: radar.Box,
+    dataset: str,
+    wide: "pd.DataFrame",
+    styles: Mapping[str, MethodStyle],
 ) -> None:
     axes = radar.polar(figure, box, len(wide))
     for model in wide:
-        radar.line(axes, wide[model], looks[str(model)], str(model), 0.7)
+        radar.line(axes, wide[model], styles[str(model)], str(model), 0.7)
     for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
         radar.turned_name(axes, float(angle), str(name))
         if name == dataset:

@@ -18,7 +18,7 @@ from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.commands.stages import predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import read_json, write_json
-from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, Results, predict
+from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, ShardPredictions, predict
 from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGE_SCHEMA
@@ -574,11 +574,11 @@ def test_a_control_sees_the_reference_of_each_prompt(shard: Any) -> None:
     assert {row["status"] for row in blind.masks} == {"failed"}
 
 
-def timed(shard: Any, **changed: Any) -> Results:
+def timed(shard: Any, **changed: Any) -> ShardPredictions:
     return predict(run_of(Good, prompt="box2d", **changed), shard.images, shard.prompts)
 
 
-def sample(results: Results) -> set[str]:
+def sample(results: ShardPredictions) -> set[str]:
     return {row["object"] for row in results.times}
 
 

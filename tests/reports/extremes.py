@@ -34,7 +34,7 @@ from reports.figures import (
     fig6c,
     fig6d,
 )
-from reports.style import Look, looks
+from reports.style import MethodStyle, method_styles
 
 SIZES = [(3, 2), (44, 12)]
 """Numbers of datasets and methods."""
@@ -56,12 +56,12 @@ def split(i: int, count: int) -> str:
     return "external" if i >= count * 3 // 4 else "internal"
 
 
-def known(methods: int) -> dict[str, Look]:
-    return looks(METHODS[:methods], CONTROLS)
+def known(methods: int) -> dict[str, MethodStyle]:
+    return method_styles(METHODS[:methods], CONTROLS)
 
 
-def _no_controls(methods: int) -> dict[str, Look]:
-    return {method: look for method, look in known(methods).items() if method not in CONTROLS}
+def _no_controls(methods: int) -> dict[str, MethodStyle]:
+    return {method: style for method, style in known(methods).items() if method not in CONTROLS}
 
 
 def names(datasets: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from benchmark.files import write_json
 from reports import levels
 from reports.figures import fig4c, fig4e, fig5b, fig5e
 from reports.results import Results
-from reports.style import looks
+from reports.style import method_styles
 from tests.reports.test_figures import METHODS, by_dataset, ranks, texts
 
 LEVELS = (0.0, 0.1, 0.2)
@@ -41,7 +41,7 @@ def level_tests() -> pd.DataFrame:
 
 
 def draw_levels(values: pd.DataFrame) -> Figure:
-    return levels.draw(values, level_tests(), looks(METHODS), "Deviation", "{:.0%}".format)
+    return levels.draw(values, level_tests(), method_styles(METHODS), "Deviation", "{:.0%}".format)
 
 
 def test_boxes_hold_the_means_by_level() -> None:
@@ -249,7 +249,7 @@ def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
     table = by_dataset(datasets)
     table.loc[table["method"] == "first", "mean"] += 0.5  # over other cells than the bars
     shared = ranks(by_dataset(datasets))
-    figure = fig4c.draw(table, shared, looks(METHODS), {}, ("first", "second"))
+    figure = fig4c.draw(table, shared, method_styles(METHODS), {}, ("first", "second"))
     wide = shared.pivot(index="dataset", columns="method", values="value")
     bars: list[Any] = list(figure.axes[-1].patches)
     np.testing.assert_allclose([bar.get_height() for bar in bars], wide["first"] - wide["second"])
@@ -263,7 +263,7 @@ def test_bars_are_the_difference_of_the_two_boxes(datasets: int) -> None:
     "figure",
     [
         lambda: draw_levels(level_values(0)),
-        lambda: fig4c.draw(by_dataset(0), ranks(by_dataset(0)), looks(METHODS), {}, ()),
+        lambda: fig4c.draw(by_dataset(0), ranks(by_dataset(0)), method_styles(METHODS), {}, ()),
         lambda: fig4e.draw(interaction(0)),
         lambda: fig5b.draw(regularity_values(0), correlations()),
         lambda: fig5e.draw(curves([]), SURVIVAL_TESTS, ["reference"]),

@@ -27,7 +27,7 @@ from reports.notes import weights
 from reports.paper.ledger import NUMBERS
 from reports.paper.stated import STATED, stated
 from reports.results import Results
-from reports.style import CONTROL, looks, save
+from reports.style import CONTROL, method_styles, save
 from reports.supplement import SUPPLEMENT
 
 METHODS = ["first", "second"]
@@ -87,13 +87,13 @@ def texts(figure: Figure) -> str:
 @pytest.mark.parametrize("gap", [False, True])
 def test_radar_holds_the_table(gap: bool) -> None:
     table = by_dataset(5, gap)
-    figure = fig4a.draw(table, looks(METHODS), {})
+    figure = fig4a.draw(table, method_styles(METHODS), {})
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     for method in METHODS:
         values = table.loc[table["method"] == method, "mean"].to_numpy()
         shown = np.asarray(lines[method].get_ydata())
         np.testing.assert_array_equal(shown, np.append(values, values[0]))
-        assert to_hex(lines[method].get_color()).upper() == looks(METHODS)[method].colour
+        assert to_hex(lines[method].get_color()).upper() == method_styles(METHODS)[method].colour
 
 
 def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
@@ -101,19 +101,19 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
     parts = [by_dataset(5).query("method == 'first'").assign(method=name) for name in names]
     table = pd.concat(parts, ignore_index=True)
     table["mean"] = np.random.default_rng(1).random(len(table))
-    figure = fig4a.draw(table, looks(names), {})
+    figure = fig4a.draw(table, method_styles(names), {})
     assert len(figure.axes) == len(names)
     for axes, name in zip(figure.axes, names, strict=True):
         (line,) = (line for line in axes.get_lines() if line.get_label() == name)
         values = table.loc[table["method"] == name, "mean"]
         np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
-        assert to_hex(line.get_color()).upper() == looks(names)[name].colour
+        assert to_hex(line.get_color()).upper() == method_styles(names)[name].colour
     assert "One chart per method" in fig4a.caption(table, ranks(table), names, [])
 
 
 def test_methods_of_one_colour_are_told_apart_by_their_dashes() -> None:
     names = [f"m{i}" for i in range(17)]
-    found = looks([*names, "control"], ["control"])
+    found = method_styles([*names, "control"], ["control"])
     assert len({(found[name].colour, *found[name].dash) for name in names}) == len(names)
     assert found["m0"].dash == []
     assert found["m8"].dash == [5, 1.5]
@@ -190,18 +190,18 @@ def test_captions_tell_whose_weights_were_trained_on_what_is_shown() -> None:
 
 def test_times_stand_by_dataset_below() -> None:
     table = times(3)
-    below = fig4d.draw(table, looks(METHODS)).axes[1]
+    below = fig4d.draw(table, method_styles(METHODS)).axes[1]
     lines = {line.get_label(): line for line in below.get_lines()}
     means = table.groupby(["method", "dataset"])["segment_s"].mean()
     for method in METHODS:
         np.testing.assert_allclose(np.asarray(lines[method].get_ydata()), means[method])
     assert [tick.get_text() for tick in below.get_xticklabels()] == ["D0", "D1", "D2"]
-    assert len(fig4d.draw(times(1), looks(METHODS)).axes) == 1
+    assert len(fig4d.draw(times(1), method_styles(METHODS)).axes) == 1
 
 
 def test_times_run_from_reading_the_scan_to_the_result() -> None:
     table = times(2).assign(read_s=0.5, write_s=0.25, load_s=9.0)
-    points = figure_points(fig4d.draw(table, looks(METHODS)))
+    points = figure_points(fig4d.draw(table, method_styles(METHODS)))
     assert points[1] == [2.75, 4.75]
     # 2 s of 4.2 s of the first, and 1 s of 7.5 s of the second.
     told = "Reading takes 13 to 48 % of it, by method."
@@ -212,7 +212,7 @@ def test_times_run_from_reading_the_scan_to_the_result() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_datasets_are_dots_and_say_why(count: int) -> None:
     table = by_dataset(count)
-    figure = fig4a.draw(table, looks(METHODS), {})
+    figure = fig4a.draw(table, method_styles(METHODS), {})
     shown = [float(np.asarray(line.get_xdata())[0]) for line in figure.axes[0].get_lines()]
     assert shown == table["mean"].tolist()
     assert "needs three datasets" in texts(figure)
@@ -220,9 +220,9 @@ def test_fewer_than_three_datasets_are_dots_and_say_why(count: int) -> None:
 
 def test_box_plot_holds_objects_or_means_of_datasets() -> None:
     few, many = times(2), times(5)
-    points = figure_points(fig4d.draw(few, looks(METHODS)))
+    points = figure_points(fig4d.draw(few, method_styles(METHODS)))
     assert points == [[0.1, 0.3, 0.2, 0.6], [2.0, 4.0]]
-    points = figure_points(fig4d.draw(many, looks(METHODS)))
+    points = figure_points(fig4d.draw(many, method_styles(METHODS)))
     np.testing.assert_allclose(points[0], 0.2 * np.arange(1, 6))
     np.testing.assert_allclose(points[1], 2.0 * np.arange(1, 6))
 
@@ -243,7 +243,7 @@ def figure_points(figure: Figure) -> list[list[float]]:
 def test_panels_show_image_reference_and_each_mask() -> None:
     given = np.roll(case().truth, 1, axis=2)
     shown = case(first=Answer(given, 0.75), second=Answer(None, None, "out of memory"))
-    figure = fig5a.draw([shown], looks(METHODS))
+    figure = fig5a.draw([shown], method_styles(METHODS))
     cuts = [axes for axes in figure.axes if axes.axison]
     assert len(cuts) == 2 * 3
     np.testing.assert_array_equal(cuts[0].images[0].get_array(), shown.image[3])
@@ -263,9 +263,9 @@ def test_panels_show_image_reference_and_each_mask() -> None:
 @pytest.mark.parametrize("name", ["fig4a", "fig4d", "fig5a"])
 def test_no_rows_are_said_in_the_place_of_the_figure(name: str) -> None:
     figures = {
-        "fig4a": lambda: fig4a.draw(by_dataset(0), looks(METHODS), {}),
-        "fig4d": lambda: fig4d.draw(times(0), looks(METHODS)),
-        "fig5a": lambda: fig5a.draw([], looks(METHODS)),
+        "fig4a": lambda: fig4a.draw(by_dataset(0), method_styles(METHODS), {}),
+        "fig4d": lambda: fig4d.draw(times(0), method_styles(METHODS)),
+        "fig5a": lambda: fig5a.draw([], method_styles(METHODS)),
     }
     figure = figures[name]()
     assert not figure.axes
@@ -273,15 +273,16 @@ def test_no_rows_are_said_in_the_place_of_the_figure(name: str) -> None:
 
 
 def test_a_method_keeps_its_look_beside_controls_and_own_colours() -> None:
-    plain, more = looks(METHODS), looks(["oracle", *METHODS], ["oracle"], {"second": "#123456"})
+    plain = method_styles(METHODS)
+    more = method_styles(["oracle", *METHODS], ["oracle"], {"second": "#123456"})
     assert more["first"] == plain["first"]
     assert more["oracle"].colour == CONTROL
     assert more["second"].colour == "#123456"
 
 
 def test_twelve_methods_all_look_different() -> None:
-    given = looks([str(i) for i in range(12)])
-    assert len({(look.colour, str(look.line)) for look in given.values()}) == 12
+    given = method_styles([str(i) for i in range(12)])
+    assert len({(style.colour, str(style.line)) for style in given.values()}) == 12
 
 
 def test_choice_takes_best_median_and_worst_once_each() -> None:
@@ -337,7 +338,8 @@ def test_private_images_are_shown_where_the_study_says_so(
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        save(fig4a.draw(by_dataset(4), looks(METHODS), {}), tmp_path / folder / "fig", "caption")
+        figure = fig4a.draw(by_dataset(4), method_styles(METHODS), {})
+        save(figure, tmp_path / folder / "fig", "caption")
     for suffix in ("pdf", "svg", "png", "txt"):
         first, second = (tmp_path / f / f"fig.{suffix}" for f in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
@@ -477,7 +479,7 @@ def further(metric: str, scale: float) -> pd.DataFrame:
 
 def test_further_metrics_normalise_distances_by_dataset() -> None:
     table = pd.concat([further("sensitivity", 1), further("hd95", 30)], ignore_index=True)
-    figure = fig4b.draw(table, looks(METHODS))
+    figure = fig4b.draw(table, method_styles(METHODS))
     sensitivity, hd95 = figure.axes
     for axes, rows in ((sensitivity, table[:8]), (hd95, table[8:])):
         wide = rows.pivot(index="dataset", columns="method", values="mean")
@@ -496,7 +498,7 @@ def test_further_metrics_normalise_distances_by_dataset() -> None:
     [
         lambda: fig3a.draw(object_types(0)),
         lambda: fig3b.draw(fingerprint(0)),
-        lambda: fig4b.draw(further("dsc", 1), looks(METHODS)),
+        lambda: fig4b.draw(further("dsc", 1), method_styles(METHODS)),
     ],
 )
 def test_nothing_to_draw_is_said(figure: Any) -> None:

@@ -16,14 +16,14 @@ def test_dsc_by_structure_is_the_mean_over_its_scans(study: Path) -> None:
     scores = pd.read_parquet(study / "scores.parquet")
     scores = scores[scores["level"] == "structure"]
     table = folded.structures(results)
-    assert table["head"] == ["Dataset", "Structure", "Scans", *results.columns]
+    assert table["head"] == ["Dataset", "Structure", "Scans", *results.methods_in_table_order]
     assert table["numeric"] == set(range(2, len(table["head"])))
     assert not table["opened"]
     assert len(table["rows"]) == len(scores[["dataset", "structure"]].drop_duplicates())
     for dataset, structure, scans, *cells in table["rows"]:
         here = scores[(scores["dataset"] == dataset) & (scores["structure"] == structure)]
         assert int(scans) == here["scan"].nunique()
-        for method, cell in zip(results.columns, cells, strict=True):
+        for method, cell in zip(results.methods_in_table_order, cells, strict=True):
             mine = here[here["method"] == method]
             mean = mine["dsc"].mean()
             assert cell.startswith(NONE if pd.isna(mean) else f"{mean:.3f}")

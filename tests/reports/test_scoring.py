@@ -60,7 +60,7 @@ def test_structures_without_a_prediction_are_counted_by_method(study: Path, tmp_
     scored = scores[(scores["level"] == "structure") & (scores["status"] == "ok")]
     cells = scored["method"].value_counts()
     results = Results(folder)
-    assert results.empty == {
+    assert results.empty_predictions == {
         "classic-0": (0, cells["classic-0"]),
         "PAM-1": (2, cells["PAM-1"]),
         "oracle": (1, cells["oracle"]),

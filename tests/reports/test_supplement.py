@@ -86,7 +86,7 @@ def test_metrics_by_dataset_keep_denominators_and_what_was_trained_on(
     found = read_statistics(study / "statistics" / "by_dataset.csv")
     text = (written / "hd95_by_dataset.md").read_text(encoding="utf-8")
     lines = {line[0]: line[2:] for line in body(text)}
-    columns = Results(study).columns
+    columns = Results(study).methods_in_table_order
     for row in found[found["metric"] == "hd95"].to_dict("records"):
         cell = lines[row["dataset"]][columns.index(row["method"])]
         assert cell.startswith(f"{row['mean']:.2f}")

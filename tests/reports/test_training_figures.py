@@ -12,10 +12,10 @@ from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from reports.figures import fig6a, fig6b, fig6c, fig6d
 from reports.formatting import p_statement
-from reports.style import looks
+from reports.style import method_styles
 from tests.reports.test_figures import texts
 
-KNOWN = looks(["other", "PAM"])
+KNOWN = method_styles(["other", "PAM"])
 OF_ABLATIONS = ("ablation", "ablation_overall", "ablation_tests")
 SETTINGS = {"normalisation": ("dynamic", "abdomen", "lung"), "scales": ("R1", "R2")}
 
