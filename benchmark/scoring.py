@@ -123,7 +123,7 @@ class _ScanScores:
         z0, z1, y0, y1, x0, x1 = sides
         truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
         found = Mask.from_row(cell, self.shape)
-        return metrics.in_region(truth, found, (z0, z1, y0, y1, x0, x1))
+        return metrics.metrics_in_region(truth, found, (z0, z1, y0, y1, x0, x1))
 
     def _structure(self, variant: str, deviation: float, structure: str) -> dict[str, Any]:
         about = self._about("structure", variant, deviation, structure)

@@ -17,7 +17,7 @@ from baselines.command import Command
 from benchmark import catalogue, paths, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
-from benchmark.metrics import markdown
+from benchmark.metrics import metrics_markdown
 from benchmark.settings import Settings
 from benchmark.study import Study
 from benchmark.study_sections import REFERENCES
@@ -220,7 +220,7 @@ def changed(content: Mapping[str, Any], path: str, value: Any, item: Any) -> dic
 
 
 def test_the_table_of_metrics_is_that_of_the_code() -> None:
-    assert markdown() in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert metrics_markdown() in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def list_metrics(
     from benchmark import metrics
 
     if markdown:
-        print(metrics.markdown(), end="")
+        print(metrics.metrics_markdown(), end="")
         return
-    for row in metrics.table():
+    for row in metrics.metric_rows():
         print("\n".join(f"{key:>16}: {value}" for key, value in row.items()), end="\n\n")

@@ -6,12 +6,12 @@ from benchmark.metrics.definitions import (
     SHAPE_METRICS,
     Family,
     Metric,
-    markdown,
-    table,
+    metric_rows,
+    metrics_markdown,
 )
 from benchmark.metrics.empty import EmptyPolicy, fill_empty
 from benchmark.metrics.engines import Engine
-from benchmark.metrics.pair import in_region, score, score_masks, surface_metrics
+from benchmark.metrics.pair import metrics_in_region, score, score_masks, surface_metrics
 from benchmark.metrics.scan import score_labels
 
 __all__ = [
@@ -23,11 +23,11 @@ __all__ = [
     "Family",
     "Metric",
     "fill_empty",
-    "in_region",
-    "markdown",
+    "metric_rows",
+    "metrics_in_region",
+    "metrics_markdown",
     "score",
     "score_labels",
     "score_masks",
     "surface_metrics",
-    "table",
 ]

@@ -219,7 +219,7 @@ SHAPE_METRICS = _by_name(
 _DIRECTION = {True: "higher", False: "lower", None: ""}
 
 
-def table() -> list[dict[str, str]]:
+def metric_rows() -> list[dict[str, str]]:
     """Describe each metric as a row of strings, for the documentation and the command line."""
     return [
         {
@@ -240,9 +240,9 @@ def table() -> list[dict[str, str]]:
     ]
 
 
-def markdown() -> str:
-    """Format `table` as the Markdown table of docs/metrics.md."""
-    rows = table()
+def metrics_markdown() -> str:
+    """Format `metric_rows` as the Markdown table of docs/metrics.md."""
+    rows = metric_rows()
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)

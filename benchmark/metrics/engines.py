@@ -24,7 +24,7 @@ _spent = 0
 _numba_fails = False
 
 
-class Code(Protocol):
+class EngineModule(Protocol):
     """Interface of the module of an engine; ``Any`` is its own representation of a mask."""
 
     @staticmethod
@@ -42,13 +42,13 @@ class Code(Protocol):
         """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
 
 
-def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
-    """Return the result of ``work``, called with the code of an ``engine``.
+def run(engine: Engine, cost: int, work: Callable[[EngineModule], T]) -> T:
+    """Return the result of ``work``, called with the module of an ``engine``.
 
     Args:
         engine: name of the engine; "auto" chooses between "numpy" and "numba".
         cost: estimate of the work in voxels, from `cost`.
-        work: function of the engine's code.
+        work: function of the engine's module.
 
     Raises:
         ValueError: the engine is unknown.
@@ -60,17 +60,17 @@ def run(engine: Engine, cost: int, work: Callable[[Code], T]) -> T:
     if engine == "reference":
         from benchmark.metrics import surface_reference
 
-        return work(_code(surface_reference))
+        return work(_as_engine(surface_reference))
     if engine == "numba" or (engine == "auto" and _numba_is_worth_it(cost)):
         try:
             from benchmark.metrics import surface_fast
 
-            return work(_code(surface_fast))
+            return work(_as_engine(surface_fast))
         except (ImportError, OSError):  # numba is not installed, or the disk of its cache is full
             if engine == "numba":
                 raise
             _numba_fails = True
-    return work(_code(surface_numpy))
+    return work(_as_engine(surface_numpy))
 
 
 def cost(reference: Box, prediction: Box) -> int:
@@ -78,8 +78,8 @@ def cost(reference: Box, prediction: Box) -> int:
     return _VOXELS_AN_OBJECT + (volume(reference) + volume(prediction)) // 2
 
 
-def _code(module: ModuleType) -> Code:
-    return cast(Code, module)
+def _as_engine(module: ModuleType) -> EngineModule:
+    return cast(EngineModule, module)
 
 
 def _numba_is_worth_it(cost: int) -> bool:

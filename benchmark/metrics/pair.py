@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, volume
 from benchmark.metrics import engines, surface_numpy
 from benchmark.metrics.definitions import METRICS, PROMPT_REGION_METRICS
-from benchmark.metrics.engines import Code, Engine
+from benchmark.metrics.engines import Engine, EngineModule
 from benchmark.metrics.overlap import confusion, overlap_metrics
 from benchmark.metrics.surface import Spacing
 
@@ -72,9 +72,9 @@ def score_masks(
     """
     check_numbers(spacing, tolerance_mm)
 
-    def work(code: Code) -> dict[str, float]:
-        pair = code.of_mask(reference), code.of_mask(prediction)
-        return every_metric(code, *pair, spacing, grid_voxels, tolerance_mm)
+    def work(module: EngineModule) -> dict[str, float]:
+        pair = module.of_mask(reference), module.of_mask(prediction)
+        return compute_metrics(module, *pair, spacing, grid_voxels, tolerance_mm)
 
     return engines.run(engine, engines.cost(reference.box, prediction.box), work)
 
@@ -101,14 +101,14 @@ def surface_metrics(
     """
     crops = Crop.of(reference), Crop.of(prediction)
 
-    def work(code: Code) -> dict[str, float]:
-        pair = code.of_mask(crops[0]), code.of_mask(crops[1])
-        return _surface(code, *pair, spacing, tolerance_mm)
+    def work(module: EngineModule) -> dict[str, float]:
+        pair = module.of_mask(crops[0]), module.of_mask(crops[1])
+        return _surface(module, *pair, spacing, tolerance_mm)
 
     return engines.run(engine, engines.cost(crops[0].box, crops[1].box), work)
 
 
-def in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
+def metrics_in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
     """Compute the metrics in `PROMPT_REGION_METRICS`, restricted to the voxels in ``region``.
 
     They are NaN where undefined, as in `score`.
@@ -118,19 +118,19 @@ def in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, flo
     return {name: values[name.removesuffix("_in_prompt")] for name in PROMPT_REGION_METRICS}
 
 
-def every_metric(
-    code: Code,
+def compute_metrics(
+    module: EngineModule,
     reference: Any,
     prediction: Any,
     spacing: Spacing,
     grid_voxels: int,
     tolerance_mm: float,
 ) -> dict[str, float]:
-    """Compute all `METRICS` of two masks that ``code.of_mask`` converted; see `score`."""
-    both, in_reference, in_prediction = code.counts(reference, prediction)
+    """Compute all `METRICS` of two masks that ``module.of_mask`` converted; see `score`."""
+    both, in_reference, in_prediction = module.counts(reference, prediction)
     values = overlap_metrics(confusion(both, in_reference, in_prediction, grid_voxels))
     values["volume_difference"] = (in_prediction - in_reference) * prod(spacing) / 1000
-    values |= _surface(code, reference, prediction, spacing, tolerance_mm)
+    values |= _surface(module, reference, prediction, spacing, tolerance_mm)
     return {name: values[name] for name in METRICS}
 
 
@@ -143,12 +143,12 @@ def check_numbers(spacing: Spacing, tolerance_mm: float) -> None:
 
 
 def _surface(
-    code: Code, reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
+    module: EngineModule, reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
     if EMPTY in (reference.box, prediction.box):
         nsd = 0.0 if reference.box != prediction.box else nan
         return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan, "assd": nan}
-    return code.surface_metrics(reference, prediction, spacing, tolerance_mm)
+    return module.surface_metrics(reference, prediction, spacing, tolerance_mm)
 
 
 def _check_masks(reference: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> None:

@@ -18,8 +18,8 @@ from benchmark.metrics import (
     SHAPE_METRICS,
     EmptyPolicy,
     fill_empty,
+    metric_rows,
     score,
-    table,
 )
 from benchmark.metrics.shape import shape_3d
 
@@ -168,8 +168,12 @@ def test_policy_of_a_study_file_is_strict() -> None:
 
 def test_descriptions_cover_what_is_computed() -> None:
     assert set(SHAPE_METRICS) == set(shape_3d(np.ones((1, 1, 1), np.bool_), UNIT))
-    assert [row["name"] for row in table()] == [*METRICS, *PROMPT_REGION_METRICS, *SHAPE_METRICS]
-    rows = {row["name"]: row for row in table()}
+    assert [row["name"] for row in metric_rows()] == [
+        *METRICS,
+        *PROMPT_REGION_METRICS,
+        *SHAPE_METRICS,
+    ]
+    rows = {row["name"]: row for row in metric_rows()}
     assert rows["hd95"]["label"] == "HD95 (mm)"
     assert (rows["hd95"]["better"], rows["dsc"]["better"]) == ("lower", "higher")
     assert (rows["hd95"]["range"], rows["dsc"]["range"]) == ("0 to inf", "0 to 1")
