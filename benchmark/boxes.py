@@ -66,7 +66,7 @@ def relative(box: Box, origin: Box) -> Box:
     return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
 
 
-def hull(boxes: Sequence[Box]) -> Box:
+def bounding_box(boxes: Sequence[Box]) -> Box:
     """Return the smallest box around all non-empty ``boxes``; `EMPTY` if there are none."""
     solid = np.array([box for box in boxes if box != EMPTY])
     if not len(solid):
@@ -127,7 +127,7 @@ class Crop(NamedTuple):
         return cls(mask[:0, :0, :0], EMPTY) if index is None else cls(mask[index], of_slices(index))
 
 
-def volume(box: Box) -> int:
+def voxel_count(box: Box) -> int:
     """Return the number of voxels in a box."""
     z0, z1, y0, y1, x0, x1 = box
     return (z1 - z0) * (y1 - y0) * (x1 - x0)
@@ -139,7 +139,7 @@ def clip(mask: Boxed, region: Box) -> Crop:
     return Crop(mask.crop[slices(relative(shared, mask.box) if shared != EMPTY else EMPTY)], shared)
 
 
-def inside(mask: Boxed, box: Box) -> NDArray[np.bool_]:
+def dense_in(mask: Boxed, box: Box) -> NDArray[np.bool_]:
     """Return the mask as a dense bool array over ``box``, which must contain the mask's own box."""
     dense = np.zeros([s.stop - s.start for s in slices(box)], dtype=np.bool_)
     if mask.box != EMPTY:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.boxes import EMPTY, Box, Crop, hull, inside, relative, slices, volume
+from benchmark.boxes import EMPTY, Box, Crop, bounding_box, dense_in, relative, slices, voxel_count
 
 Shape = tuple[int, int, int]
 BOX_FIELDS = ("z0", "z1", "y0", "y1", "x0", "x1")
@@ -58,7 +58,7 @@ class Mask:
     @classmethod
     def union(cls, masks: Sequence["Mask"], shape: Shape) -> Self:
         """Return the union of ``masks``; the empty mask on ``shape`` if there are none."""
-        box = hull([mask.box for mask in masks])
+        box = bounding_box([mask.box for mask in masks])
         crop = np.zeros(tuple(s.stop - s.start for s in slices(box)), dtype=bool)
         for mask in masks:
             if mask.voxels:
@@ -72,7 +72,7 @@ class Mask:
 
     def inside(self, box: Box) -> NDArray[np.bool_]:
         """Return the mask as a dense array over ``box``, which must contain the mask's own box."""
-        return inside(self, box)
+        return dense_in(self, box)
 
     def dense(self) -> NDArray[np.bool_]:
         """Return the mask as a dense array over the whole grid."""
@@ -89,7 +89,7 @@ class Mask:
         """Return the mask that `to_row` made this ``row`` from, on a grid of ``shape``."""
         box = box_of(row)
         extent = [s.stop - s.start for s in slices(box)]
-        count = volume(box)
+        count = voxel_count(box)
         packed = pa.decompress(row["bits"], (count + 7) // 8, codec="zstd", asbytes=True)
         flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
         return cls(shape, box, flat.astype(bool).reshape(extent))

@@ -177,7 +177,7 @@ def derive(reference: Mask, axis: int, deviations: Sequence[float]) -> Iterator[
     yield _row(Box3D(reference.box), _UNMOVED, views=2, clicks=4)
 
 
-def of_shard(
+def shard_rows(
     images: "pd.DataFrame",
     objects: "pd.DataFrame",
     reference: "pd.DataFrame",
@@ -200,10 +200,14 @@ def of_shard(
     named = dict.fromkeys((r["dataset"], r["scan"], r["structure"]) for r in records(objects))
     for dataset, scan, structure in named:
         about = {"dataset": dataset, "scan": scan, "structure": structure}
-        yield {**about, "object": f"{scan}/{structure}", **name(structure, shapes[scan])}
+        yield {
+            **about,
+            "object": f"{scan}/{structure}",
+            **structure_prompt_row(structure, shapes[scan]),
+        }
 
 
-def name(structure: str, shape: Shape) -> dict[str, Any]:
+def structure_prompt_row(structure: str, shape: Shape) -> dict[str, Any]:
     """Return the row of `SCHEMA` for the name of a structure, without the columns that name it."""
     z, y, x = shape
     prompt = StructureName(structure, (0, z, 0, y, 0, x))

@@ -114,7 +114,7 @@ class Shard:
         self.images = through_file(prepared.images, prepare.IMAGE_SCHEMA, "images")
         self.objects = through_file(prepared.objects, objects.SCHEMA, "objects")
         self.reference = through_file(prepared.reference, objects.REFERENCE_SCHEMA, "reference")
-        rows = prompts.of_shard(self.images, self.objects, self.reference, deviations)
+        rows = prompts.shard_rows(self.images, self.objects, self.reference, deviations)
         self.prompts = through_file(rows, prompts.SCHEMA, "prompts")
 
 

@@ -134,7 +134,7 @@ def derive_prompts(
     from benchmark.tables import read_table, write_table
 
     rules = PromptRules.load(settings)
-    rows = prompts.of_shard(
+    rows = prompts.shard_rows(
         read_table(images), read_table(objects), read_table(reference), rules.deviations
     )
     write_table(rows, prompts.SCHEMA, output)

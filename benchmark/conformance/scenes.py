@@ -36,7 +36,7 @@ class Scene:
         """
         if kind == "structure":
             shape = self.volume.shape
-            row = prompting.name(STRUCTURE, shape) | {"structure": STRUCTURE}
+            row = prompting.structure_prompt_row(STRUCTURE, shape) | {"structure": STRUCTURE}
             return [(prompting.from_row(row, shape), Mask.union(self.masks, shape))]
         return [
             (prompting.from_row(row, mask.shape), mask)

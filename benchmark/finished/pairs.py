@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from benchmark import metrics
-from benchmark.boxes import EMPTY, inside
+from benchmark.boxes import EMPTY, dense_in
 from benchmark.errors import UserError, unknown_name
 from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
@@ -234,7 +234,7 @@ def _by_conventions(
     values: dict[str, float] = {}
     if conventions:
         z, y, x = truth.shape
-        dense = [inside(label, (0, z, 0, y, 0, x)) for label in pair]
+        dense = [dense_in(label, (0, z, 0, y, 0, x)) for label in pair]
         for convention in conventions:
             found = boundary_metrics(
                 dense[0], dense[1], truth.spacing, tolerance_mm, convention=convention

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, cast, get_args
 
-from benchmark.boxes import Box, Boxed, volume
+from benchmark.boxes import Box, Boxed, voxel_count
 from benchmark.metrics import surface_numpy
 from benchmark.metrics.surface import Spacing
 from benchmark.metrics.surface_numpy import Counts
@@ -75,7 +75,7 @@ def run(engine: Engine, cost: int, work: Callable[[EngineModule], T]) -> T:
 
 def cost(reference: Box, prediction: Box) -> int:
     """Estimate the cost, in voxels, of comparing two masks with these boxes."""
-    return _VOXELS_AN_OBJECT + (volume(reference) + volume(prediction)) // 2
+    return _VOXELS_AN_OBJECT + (voxel_count(reference) + voxel_count(prediction)) // 2
 
 
 def _as_engine(module: ModuleType) -> EngineModule:

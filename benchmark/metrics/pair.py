@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, volume
+from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, voxel_count
 from benchmark.metrics import engines, surface_numpy
 from benchmark.metrics.definitions import METRICS, PROMPT_REGION_METRICS
 from benchmark.metrics.engines import Engine, EngineModule
@@ -114,7 +114,7 @@ def metrics_in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[
     They are NaN where undefined, as in `score`.
     """
     counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
-    values = overlap_metrics(confusion(*counts, volume(region)))
+    values = overlap_metrics(confusion(*counts, voxel_count(region)))
     return {name: values[name.removesuffix("_in_prompt")] for name in PROMPT_REGION_METRICS}
 
 

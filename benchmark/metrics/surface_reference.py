@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import Boxed, hull, inside
+from benchmark.boxes import Boxed, bounding_box, dense_in
 from benchmark.metrics.surface import Spacing
 from benchmark.metrics.surface_numpy import counts, of_mask
 
@@ -23,8 +23,8 @@ def surface_metrics(
     """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
     import surface_distance as sd
 
-    box = hull([reference.box, prediction.box])
-    masks = inside(reference, box), inside(prediction, box)
+    box = bounding_box([reference.box, prediction.box])
+    masks = dense_in(reference, box), dense_in(prediction, box)
     with _FILTERS, warnings.catch_warnings():
         # The released package uses names that scipy has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)

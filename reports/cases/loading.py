@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import paths
-from benchmark.boxes import Box, clip, hull, inside, overlap, relative, slices
+from benchmark.boxes import Box, bounding_box, clip, dense_in, overlap, relative, slices
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape, row_spacing
 from benchmark.masks import Mask, Shape, box_of
@@ -86,7 +86,7 @@ def load_case(results: "Results", row: Mapping[Any, Any], margin_mm: float) -> C
         structure=str(row["structure"]),
         object=name,
         image=image.grey[slices(box)].astype(np.float32),
-        truth=inside(clip(truth, box), box),
+        truth=dense_in(clip(truth, box), box),
         spacing=spacing,
         axis=axis,
         index=index - box[2 * axis],
@@ -109,7 +109,7 @@ def _visible_box(
     """Return the box of the scan that a case shows; see `load_case` for the margin."""
     limit = _around(truth.box, spacing, shape, 2 * margin_mm)
     near = [overlap(mask.box, limit) for mask in masks]
-    return _around(hull([truth.box, *near]), spacing, shape, margin_mm)
+    return _around(bounding_box([truth.box, *near]), spacing, shape, margin_mm)
 
 
 def _guiding_slice(guide: Mapping[str, Any] | None, truth: Mask) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def _answers(
     for method, (mask, reason) in predictions.items():
         scored = by_method.get(method, {})
         dsc = float(scored["dsc"]) if scored.get("status") == "ok" else None
-        crop = None if mask is None else inside(clip(mask, box), box)
+        crop = None if mask is None else dense_in(clip(mask, box), box)
         answers[method] = Answer(crop, dsc, reason or str(scored.get("reason") or "not scored"))
     return answers
 

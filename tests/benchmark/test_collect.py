@@ -49,7 +49,7 @@ def through(study: Study, with_weights: bool) -> None:
             found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
             reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
             write(got.failures, prepare.FAILURE_SCHEMA, paths.SET_ASIDE, **at)
-            rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
+            rows = prompts.shard_rows(images, found, reference, study.prompt_rules.deviations)
             rules = study.prompt_rules.id
             asked = write(rows, prompts.SCHEMA, paths.PROMPTS, rules=rules, **at)
             for run in {run.id: run for run in study.runs.values()}.values():

@@ -32,7 +32,7 @@ def oracle_run(dataset: str) -> Path:
     write_table(done.objects, objects.SCHEMA, found)
     write_table(done.reference, objects.REFERENCE_SCHEMA, reference)
     scans, items, truth = (read_table(path) for path in (images, found, reference))
-    write_table(prompts.of_shard(scans, items, truth, [0.0]), prompts.SCHEMA, derived)
+    write_table(prompts.shard_rows(scans, items, truth, [0.0]), prompts.SCHEMA, derived)
     run = Run(
         adapter="oracle",
         version=1,

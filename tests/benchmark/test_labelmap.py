@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmark import labelmap
-from benchmark.boxes import EMPTY, Crop, hull, inside, of_slices, overlap, slices, tight
+from benchmark.boxes import EMPTY, Crop, bounding_box, dense_in, of_slices, overlap, slices, tight
 from benchmark.labelmap import LabelMap
 
 MAPS = hnp.arrays(
@@ -82,9 +82,9 @@ def test_algebra_of_boxes(pair: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> 
     for field, crop in zip(fields, crops, strict=True):
         field[slices(crop.box)] = True
     assert overlap(crops[0].box, crops[1].box) == Crop.of(fields[0] & fields[1]).box
-    both = hull([crop.box for crop in crops])
+    both = bounding_box([crop.box for crop in crops])
     assert both == Crop.of(fields[0] | fields[1]).box
     assert of_slices(slices(both)) == both
     for mask, crop in zip(pair, crops, strict=True):
-        np.testing.assert_array_equal(inside(crop, both), mask[slices(both)])
+        np.testing.assert_array_equal(dense_in(crop, both), mask[slices(both)])
         assert (crop.box == EMPTY) == (not mask.any())

@@ -61,7 +61,7 @@ def through(study: Study) -> None:
         images = write(got.images, prepare.IMAGE_SCHEMA, paths.IMAGES, **at)
         found = write(got.objects, objects.SCHEMA, paths.OBJECTS, **at)
         reference = write(got.reference, objects.REFERENCE_SCHEMA, paths.REFERENCE, **at)
-        rows = prompts.of_shard(images, found, reference, study.prompt_rules.deviations)
+        rows = prompts.shard_rows(images, found, reference, study.prompt_rules.deviations)
         asked = write(rows, prompts.SCHEMA, paths.PROMPTS, **at)
         write(inference.predict(run, images, asked).masks, inference.MASK_SCHEMA, paths.MASKS, **at)
 

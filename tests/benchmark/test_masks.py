@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmark.boxes import Crop, hull, slices
+from benchmark.boxes import Crop, bounding_box, slices
 from benchmark.masks import COLUMNS, Mask
 from benchmark.tables import read_table, records, write_table
 
@@ -79,7 +79,7 @@ def test_union_and_hull(arrays: list[Dense]) -> None:
     dense = np.any(arrays, axis=0)
     union = Mask.union(parts, parts[0].shape)
     np.testing.assert_array_equal(union.dense(), dense)
-    assert union.box == hull([part.box for part in parts]) == Crop.of(dense).box
+    assert union.box == bounding_box([part.box for part in parts]) == Crop.of(dense).box
     for part, array in zip(parts, arrays, strict=True):
         np.testing.assert_array_equal(part.inside(union.box), array[slices(union.box)])
 
