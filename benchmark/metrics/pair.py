@@ -87,7 +87,7 @@ def surface_metrics(
     *,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """Compute only NSD, HD95, HD, ASD and ASSD; arguments and values are those of `score`.
+    """Compute only NSD, HD95, HD, ASD and ASSD; arguments, values and errors are those of `score`.
 
     The surface of a mask is the set of voxel corners that touch both foreground and background,
     weighted by the marching-cubes area of their 2 x 2 x 2 voxels. Distances run from each corner to
@@ -97,8 +97,10 @@ def surface_metrics(
     comparison with the tolerance: ``distance <= tolerance_mm`` in float64, without slack.
 
     NSD is over both surfaces, as introduced by Nikolov et al. 2021; the text of the paper mentions
-    only the predicted one. Unlike `score`, this does not check the masks, spacing and tolerance.
+    only the predicted one.
     """
+    _check_masks(reference, prediction)
+    check_numbers(spacing, tolerance_mm)
     crops = Crop.of(reference), Crop.of(prediction)
 
     def work(module: EngineModule) -> dict[str, float]:

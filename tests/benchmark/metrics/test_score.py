@@ -20,6 +20,7 @@ from benchmark.metrics import (
     fill_empty,
     metric_rows,
     score,
+    surface_metrics,
 )
 from benchmark.metrics.shape import shape_3d
 
@@ -199,6 +200,8 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         score(reference, prediction, spacing, grid_voxels=100, tolerance_mm=tolerance)
+    with pytest.raises(ValueError, match=message):
+        surface_metrics(reference, prediction, spacing, tolerance)
 
 
 def test_import_is_light() -> None:
