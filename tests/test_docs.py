@@ -452,7 +452,7 @@ def test_commands_of_the_pages_exist() -> None:
     from typer.main import get_command
 
     from benchmark.cli import app
-    from pam.training.cli import app as training
+    from pam.cli import app as training
     from reports.cli import app as reports
 
     apps = (app, training, reports)

@@ -81,8 +81,8 @@ def runs(node: ast.AST) -> Iterator[ast.AST]:
             yield from runs(child)
 
 
-def cycle(found: Mapping[str, ast.Module]) -> list[str]:
-    """Modules that import each other in a ring, also in functions; none where there is no ring."""
+def imports(found: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """By module, the modules that it imports, also in functions."""
     graph: dict[str, set[str]] = {name: set() for name in found}
     for name, tree in found.items():
         for node in runs(tree):
@@ -91,6 +91,24 @@ def cycle(found: Mapping[str, ast.Module]) -> list[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 whole = (f"{node.module}.{alias.name}" for alias in node.names)
                 graph[name] |= {one if one in found else node.module for one in whole}
+    return graph
+
+
+def of_packages(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The graph between the packages, and the single modules, directly below each layer."""
+    joined: dict[str, set[str]] = {}
+    for name, others in graph.items():
+        package = shortened(name)
+        joined.setdefault(package, set()).update({shortened(other) for other in others} - {package})
+    return joined
+
+
+def shortened(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Names that import each other in a ring; none where there is no ring."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -99,7 +117,11 @@ def cycle(found: Mapping[str, ast.Module]) -> list[str]:
 
 
 def test_no_modules_import_each_other() -> None:
-    assert cycle(modules()) == []
+    assert cycle(imports(modules())) == []
+
+
+def test_no_packages_import_each_other() -> None:
+    assert cycle(of_packages(imports(modules()))) == []
 
 
 def test_late_imports_make_a_cycle() -> None:
@@ -107,7 +129,15 @@ def test_late_imports_make_a_cycle() -> None:
     typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import b\n"
     for source, ring in ((late, {"a.b", "a.c"}), (typed, set())):
         sources = {"a": "", "a.b": "import a.c\n", "a.c": source}
-        assert set(cycle({name: ast.parse(text) for name, text in sources.items()})) == ring
+        found = {name: ast.parse(text) for name, text in sources.items()}
+        assert set(cycle(imports(found))) == ring
+
+
+def test_packages_make_a_cycle_where_their_modules_make_none() -> None:
+    sources = {"a.b.x": "import a.c", "a.b.y": "", "a.c": "from a.b import y"}
+    graph = imports({name: ast.parse(text) for name, text in sources.items()})
+    assert cycle(graph) == []
+    assert set(cycle(of_packages(graph))) == {"a.b", "a.c"}
 
 
 @pytest.mark.parametrize("layer", ["pam", "baselines"])

@@ -8,9 +8,9 @@ import torch
 from typer.testing import CliRunner
 
 from benchmark.errors import UserError
-from pam.training.cli import app
+from pam.cli import app
 
-SHIPPED = Path(__file__).parents[3] / "pam" / "weights"
+SHIPPED = Path(__file__).parents[2] / "pam" / "weights"
 
 
 @pytest.mark.parametrize(

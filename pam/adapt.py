@@ -30,7 +30,7 @@ _TABLES = {
 }
 
 
-def learn(
+def adapt_to_dataset(
     dataset: str,
     start: str,
     out: Path,
@@ -42,11 +42,12 @@ def learn(
 ) -> Path:
     """Train the PropMask of the weights ``start`` on ``dataset``; returns the new entry's path.
 
-    ``dataset``: id, or file of an entry, whose files are available. ``start``: as in `found`.
-    ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: hold no case back. The folder
-    ``out`` receives the weights (with the Box2Mask of ``start``, if there is one, so that boxes can
-    be prompts too), the split, the loss by step and `ENTRY`. Raises `UserError` if anything is
-    missing, and for a folder in use unless this function began it and ``resume`` is set.
+    ``dataset``: id, or file of an entry, whose files are available. ``start``: as in
+    `resolve_weights`. ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: hold no case
+    back. The folder ``out`` receives the weights (with the Box2Mask of ``start``, if there is one,
+    so that boxes can be prompts too), the split, the loss by step and `ENTRY`. Raises `UserError`
+    if anything is missing, and for a folder in use unless this function began it and ``resume`` is
+    set.
     """
     from pam.learning import Pam2DMaskTrained
     from pam.training import recipe as recipes
@@ -59,7 +60,7 @@ def learn(
     entry = catalogue.load(dataset)
     method = Pam2DMaskTrained(options)
     recipes.load(method.options.recipe)  # refuse an unknown name before anything is made
-    path, general = found(start)
+    path, general = resolve_weights(start)
     require_writable(out)
     begun = (out / "split.json").exists()
     if any(path.name != _PLANNED for path in out.iterdir()) and not (begun and resume):
@@ -103,7 +104,7 @@ def _check_begun(out: Path, dataset: str, everything: bool) -> None:
         )
 
 
-def found(name: str) -> tuple[Path, Weights | None]:
+def resolve_weights(name: str) -> tuple[Path, Weights | None]:
     """Find weights by the path of a file, the id or file of an entry, or "general".
 
     "general" is the model of the paper. Returns the path, and the entry if there is one. Raises

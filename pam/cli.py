@@ -47,8 +47,8 @@ def train(
 
     On several GPUs run it under torchrun.
     """
+    from pam import adapt
     from pam.network import Box2Mask, Network, PropMask
-    from pam.training import own
     from pam.training import recipe as recipes
     from pam.training.loop import resolve_device
     from pam.training.loop import train as run
@@ -65,7 +65,7 @@ def train(
             raise UserError("Say by --from which weights are adapted, such as --from general.")
         options = {"recipe": recipe, "workers": workers}
         options |= {"training": {"steps": steps}} if steps is not None else {}
-        told = own.learn(
+        told = adapt.adapt_to_dataset(
             dataset,
             start,
             output,
@@ -81,7 +81,7 @@ def train(
         content = content.model_copy(update={"steps": steps})
     network: Network | None = None
     if start is not None:
-        path, _ = own.found(start)
+        path, _ = adapt.resolve_weights(start)
         box = content.kind == "box2mask"
         network = read_network(path, Box2Mask) if box else read_network(path, PropMask)
     require_writable(output)

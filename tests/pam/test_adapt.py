@@ -16,12 +16,11 @@ from benchmark.files import read_json
 from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.weights import registry, store
-from pam import checkpoints
+from pam import adapt, checkpoints
+from pam.cli import app
 from pam.learning import Pam2DMaskTrained
 from pam.network import Box2Mask, PropMask
-from pam.training import own
 from pam.training import recipe as recipes
-from pam.training.cli import app
 from pam.training.loop import train
 from pam.weight_files import read_network
 
@@ -130,7 +129,7 @@ def test_what_ends_before_the_training_leaves_no_folder_in_use(
 ) -> None:
     wrong: dict[str, Any] = {"recipe": "finetun"}
     with pytest.raises(UserError, match="Did you mean: finetune"):
-        own.learn("mine.yaml", "general", Path("tuned"), options=wrong, device="cpu")
+        adapt.adapt_to_dataset("mine.yaml", "general", Path("tuned"), options=wrong, device="cpu")
     with monkeypatch.context() as patch:
         patch.setattr(Pam2DMaskTrained, "recipe", killed)
         assert finetune().exit_code != 0
