@@ -5,9 +5,9 @@ failures; methods without any value have no rank. The bootstrap is that of the a
 collections, datasets and patients.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -144,45 +144,69 @@ def _ranked(
     patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
     drawn_enough = bootstrap.enough((*units, len(patients)))
     contaminated = grid.contaminated[shared].sum(axis=0)
+    places = {m: i for i, m in enumerate(methods)}
     for scheme in SCHEMES:
-        places = {m: i for i, m in enumerate(methods)}
-        if not reason:
-            rated = _values(matrix, scheme)
-            ranks = _ranks(rated)
-            resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
-            best = resampled == resampled.min(axis=1, keepdims=True)
-            firsts = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
-            agreement = _agreement(ranks, resampled, settings)
+        ranks = None if reason else _rank_scheme(matrix, draws, scheme)
+        if ranks is None:
+            agreement: dict[str, Any] = {"resamples": 0, "reason": reason}
+        else:
+            agreement = _agreement(ranks.ranks, ranks.resampled, settings)
             if not drawn_enough:
                 agreement |= {"tau_low": np.nan, "tau_high": np.nan}
-            yield "rank_agreement", {"scheme": scheme, **agreement}
-        else:
-            yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
+        yield "rank_agreement", {"scheme": scheme, **agreement}
         for method, trained in zip(grid.methods, contaminated, strict=True):
             about: dict[str, Any] = {"scheme": scheme, "method": method}
             about["prompt"] = grid.prompts[method]
             about |= {"datasets": len(names), "cells": int(shared.sum())}
             about["contaminated"] = int(trained)
-            if reason or method not in places:
-                why = reason or "no value"
-                yield "ranking", {**about, "reason": why}
+            if ranks is None or method not in places:
+                yield "ranking", {**about, "reason": reason or "no value"}
                 continue
             place = places[method]
-            mine = resampled[:, place]
-            ends = np.quantile(mine, (settings.tail, 1 - settings.tail))
-            low, high = ends if drawn_enough else (np.nan, np.nan)
-            yield (
-                "ranking",
-                {
-                    **about,
-                    "value": rated[place] if scheme == "significance" else sign * rated[place],
-                    **{"rank": ranks[place], "rank_mean": mine.mean(), "low": low, "high": high},
-                    **{"first_share": float(firsts[place]), "reason": ""},
-                },
-            )
-            for rank, count in zip(*np.unique(mine, return_counts=True), strict=True):
+            row = _method_row(ranks, place, settings.tail if drawn_enough else None)
+            if scheme != "significance":
+                row["value"] *= sign
+            yield "ranking", {**about, **row, "reason": ""}
+            drawn_ranks = ranks.resampled[:, place]
+            for rank, count in zip(*np.unique(drawn_ranks, return_counts=True), strict=True):
                 share = {"scheme": scheme, "method": method, "rank": rank}
-                yield "rank_shares", {**share, "share": count / len(mine)}
+                yield "rank_shares", {**share, "share": count / len(drawn_ranks)}
+
+
+class _SchemeRanks(NamedTuple):
+    """How one scheme ranks the methods.
+
+    Attributes:
+        values: (methods,), by which they are ranked; higher is better.
+        ranks: (methods,), of all data.
+        resampled: (resamples, methods), of each draw.
+        first_shares: (methods,), share of the draws in which each is first; ties share a draw.
+    """
+
+    values: Array
+    ranks: Array
+    resampled: Array
+    first_shares: Array
+
+
+def _rank_scheme(matrix: Array, draws: Sequence[Array], scheme: str) -> _SchemeRanks:
+    """Rank the methods of ``matrix`` (datasets, methods), and of each draw of it."""
+    values = _values(matrix, scheme)
+    resampled = np.array([_ranks(_values(draw, scheme)) for draw in draws])
+    best = resampled == resampled.min(axis=1, keepdims=True)
+    first_shares = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+    return _SchemeRanks(values, _ranks(values), resampled, first_shares)
+
+
+def _method_row(ranks: _SchemeRanks, place: int, tail: float | None) -> dict[str, Any]:
+    """Return the value and ranks of one method; without a ``tail`` its interval is NaN."""
+    drawn = ranks.resampled[:, place]
+    low, high = (np.nan, np.nan) if tail is None else np.quantile(drawn, (tail, 1 - tail))
+    return {
+        "value": ranks.values[place],
+        **{"rank": ranks.ranks[place], "rank_mean": drawn.mean(), "low": low, "high": high},
+        "first_share": float(ranks.first_shares[place]),
+    }
 
 
 def _values(matrix: Array, scheme: str) -> Array:
