@@ -34,10 +34,10 @@ def score(
             help="Distances where one mask is empty: the scan's 'diagonal', or 'leave-out'."
         ),
     ] = "diagonal",
-    also: Annotated[
+    convention: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also compute the surface metrics as another library defines them, in extra "
+            help="Also compute the surface metrics by the convention of another library, in extra "
             "columns: 'monai', 'medpy' or 'simpleitk'. Can be repeated."
         ),
     ] = None,
@@ -66,7 +66,7 @@ def score(
         tolerance_mm=tolerance,
         empty=EmptyPolicy.read({"distance": empty}, "--empty"),
         threads=threads or finished.cores(),
-        conventions=finished.conventions(also or ()),
+        conventions=finished.check_conventions(convention or ()),
     )
     pairs = finished.pair(reference, prediction)
     columns = finished.schema(options.conventions)
@@ -77,9 +77,9 @@ def score(
     shown = [*summary.SHOWN, *columns.names[len(finished.SCHEMA) :]]
     print(summary.summary(scores, shown), end="")
     print(summary.failures(scores), end="", file=sys.stderr)
-    if alone := finished.strangers(reference, prediction):
+    if alone := finished.unmatched_predictions(reference, prediction):
         print(f"predictions without a reference, not scored: {', '.join(alone)}", file=sys.stderr)
-    if absent := finished.nowhere(options, set(scores["structure"])):
+    if absent := finished.unused_names(options, set(scores["structure"])):
         print(f"named in {labels}, in no file: {', '.join(absent)}", file=sys.stderr)
     if not (scores["status"] == "ok").any():
         raise UserError(

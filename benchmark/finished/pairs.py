@@ -26,7 +26,7 @@ from benchmark.geometry import diagonal_mm, same_grid
 from benchmark.labelmap import Label
 from benchmark.machine.progress import progress
 from benchmark.metrics import EmptyPolicy, fill_empty
-from benchmark.metrics.boundary import VALUES, Convention, boundary_metrics
+from benchmark.metrics.boundary import METRICS_OF_CONVENTION, Convention, boundary_metrics
 from benchmark.settings import Settings, load_yaml, short_for
 
 SCHEMA = pa.schema(
@@ -78,17 +78,21 @@ class Options:
     conventions: tuple[Convention, ...] = ()
 
 
-def conventions(names: Sequence[str]) -> tuple[Convention, ...]:
+def check_conventions(names: Sequence[str]) -> tuple[Convention, ...]:
     """Check the names of conventions and sort them; raise a `UserError` for an unknown one."""
     for name in names:
-        if name not in VALUES:
-            raise UserError(unknown_name("definition", name, VALUES))
-    return tuple(convention for convention in VALUES if convention in names)
+        if name not in METRICS_OF_CONVENTION:
+            raise UserError(unknown_name("convention", name, METRICS_OF_CONVENTION))
+    return tuple(convention for convention in METRICS_OF_CONVENTION if convention in names)
 
 
 def schema(conventions: Sequence[Convention]) -> pa.Schema:
     """Add the columns of boundary metrics, ``<metric>_<convention>``, to `SCHEMA`."""
-    more = (f"{name}_{convention}" for convention in conventions for name in VALUES[convention])
+    more = (
+        f"{name}_{convention}"
+        for convention in conventions
+        for name in METRICS_OF_CONVENTION[convention]
+    )
     return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
 
 
@@ -145,12 +149,12 @@ def pair(reference: Path, prediction: Path) -> dict[str, tuple[Path, Path | None
     return {name: (path, predictions.get(name)) for name, path in references.items()}
 
 
-def strangers(reference: Path, prediction: Path) -> list[str]:
+def unmatched_predictions(reference: Path, prediction: Path) -> list[str]:
     """Return the names of predictions without a reference, sorted."""
     return sorted(_files(prediction).keys() - _files(reference).keys())
 
 
-def nowhere(options: Options, structures: Collection[str]) -> list[str]:
+def unused_names(options: Options, structures: Collection[str]) -> list[str]:
     """Return the named values that do not occur in any file, as "name (value)".
 
     ``structures`` are those of all files.
@@ -244,8 +248,8 @@ def _by_conventions(
 
 
 def _label(of: Segmentation, name: str) -> Label:
-    nowhere = np.zeros(0, np.int64)
-    return of.structures.get(name) or Label(np.zeros((0, 0, 0), int), 1, EMPTY, nowhere, nowhere)
+    none = np.zeros(0, np.int64)
+    return of.structures.get(name) or Label(np.zeros((0, 0, 0), int), 1, EMPTY, none, none)
 
 
 def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction: Path) -> None:

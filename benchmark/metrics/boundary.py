@@ -28,7 +28,7 @@ from benchmark.metrics.surface_numpy import nearest_by_tree
 
 Convention = Literal["monai", "medpy", "simpleitk"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
-VALUES: dict[Convention, tuple[str, ...]] = {
+METRICS_OF_CONVENTION: dict[Convention, tuple[str, ...]] = {
     "monai": ("nsd", "hd95", "hd", "asd", "assd"),
     "medpy": ("hd95", "hd", "asd", "assd"),
     "simpleitk": ("hd95", "hd", "assd"),
@@ -44,7 +44,9 @@ def boundary_metrics(
     *,
     convention: Convention,
 ) -> dict[str, float]:
-    """Compute the metrics in `VALUES` of one object by the ``convention`` of a library.
+    """Compute the metrics of one object by the ``convention`` of a library.
+
+    `METRICS_OF_CONVENTION` lists them.
 
     Args:
         reference: bool (z, y, x), reference mask over the whole scan, whose border matters to
@@ -65,7 +67,7 @@ def boundary_metrics(
         raise ValueError(unknown_name("convention", convention, CONVENTIONS))
     if reference.shape != prediction.shape:
         raise ValueError(f"Masks of different shapes: {reference.shape} and {prediction.shape}.")
-    names = VALUES[convention]
+    names = METRICS_OF_CONVENTION[convention]
     if not (reference.any() and prediction.any()):
         nsd = 0.0 if reference.any() or prediction.any() else nan
         return {name: nsd if name == "nsd" else nan for name in names}

@@ -212,7 +212,7 @@ def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> 
 def test_metrics_as_other_libraries_define_them(tmp_path: Path) -> None:
     write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
     write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
-    result = run(tmp_path, "--also", "medpy", "--also", "monai")
+    result = run(tmp_path, "--convention", "medpy", "--convention", "monai")
     assert result.exit_code == 0, result.output
     assert "hd95_medpy" in result.stdout
     row = scores(tmp_path)["a", "2"]
@@ -221,7 +221,7 @@ def test_metrics_as_other_libraries_define_them(tmp_path: Path) -> None:
         expected = boundary_metrics(*pair, SPACING, 2.0, convention=name)
         assert {key: row[f"{key}_{name}"] for key in expected} == pytest.approx(expected)
     assert "hd_simpleitk" not in row
-    result = run(tmp_path, "--also", "medpi")
+    result = run(tmp_path, "--convention", "medpi")
     assert "Did you mean: medpy" in str(result.exception)
 
 

@@ -17,7 +17,7 @@ from monai.metrics import surface_dice as monai_nsd
 from monai.metrics import surface_distance as monai_asd
 from numpy.typing import NDArray
 
-from benchmark.metrics.boundary import CONVENTIONS, VALUES, boundary_metrics
+from benchmark.metrics.boundary import CONVENTIONS, METRICS_OF_CONVENTION, boundary_metrics
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
@@ -95,7 +95,7 @@ LIBRARIES = {"monai": of_monai, "medpy": of_medpy, "simpleitk": of_simpleitk}
 def assert_as_the_library(name: Any, reference: Mask, prediction: Mask, spacing: Spacing) -> None:
     got = boundary_metrics(reference, prediction, spacing, TOLERANCE, convention=name)
     expected = LIBRARIES[name](reference, prediction, spacing)
-    assert tuple(got) == VALUES[name]
+    assert tuple(got) == METRICS_OF_CONVENTION[name]
     # MONAI and SimpleITK compute in float32
     assert got == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
