@@ -16,8 +16,8 @@ from benchmark.files import write_json
 from benchmark.inference import TIME_SCHEMA
 from benchmark.losses import prompted_cells
 from benchmark.machine.progress import progress
-from benchmark.matching import costs
 from benchmark.prepare import FAILURE_SCHEMA, IMAGE_SCHEMA
+from benchmark.prompt_cost import prompt_costs
 from benchmark.record import run_record
 from benchmark.sources import Status
 from benchmark.specs import Run
@@ -155,7 +155,7 @@ def _record(study: Study, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "study": study.model_dump(mode="json"),
         "scoring": study.scoring.model_dump(mode="json"),
         "datasets": told,
-        "prompts": costs(_prompts(study)),
+        "prompts": prompt_costs(_prompts(study)),
         "methods": {name: _method(study, name, run) for name, run in study.runs.items()},
     }
 

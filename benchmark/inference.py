@@ -19,7 +19,7 @@ from benchmark.adapter import Adapter, ReferenceAdapter
 from benchmark.digest import stable_hash
 from benchmark.errors import MachineError, UserError
 from benchmark.geometry import row_shape
-from benchmark.machine import costs
+from benchmark.machine import compute_cost
 from benchmark.machine.attempts import Attempts
 from benchmark.machine.progress import progress
 from benchmark.machine.trouble import RAISED, stop_at_trouble
@@ -67,7 +67,7 @@ TIME_SCHEMA = pa.schema(
 
 ``load_s`` is that of the whole job, and ``write_s`` is the time to compress the mask. ``flops`` are
 counted only for the first object of each variant, and the peaks are those of the process so far.
-See `benchmark.machine.costs`.
+See `benchmark.machine.compute_cost`.
 """
 
 
@@ -299,16 +299,18 @@ class _ScanJob:
         self, name: str, variant: Adapter, scan: Volume, task: Task, device: str
     ) -> dict[str, float | None]:
         """Measure costs other than time; FLOPs once per variant, as counting takes another run."""
-        parameters = costs.parameters(variant)
+        parameters = compute_cost.parameters(variant)
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
-                flops = costs.flops(lambda: list(variant.segment(scan, [task.prompt])))
+                flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
             except RAISED as error:  # e.g. memory that sufficed without counting
                 stop_at_trouble(error)
         return {
             "parameters": parameters,
             "flops": flops,
-            "peak_memory_mb": None if variant.info.out_of_process else costs.peak_memory_mb(),
-            "peak_gpu_mb": costs.peak_gpu_mb(device),
+            "peak_memory_mb": None
+            if variant.info.out_of_process
+            else compute_cost.peak_memory_mb(),
+            "peak_gpu_mb": compute_cost.peak_gpu_mb(device),
         }

@@ -71,7 +71,7 @@ def run(name: str, takes: tuple[str, ...], folder: Path) -> tuple[float, float]:
     tables = [part for t in takes for part in (f"--{t}", str(folder / f"{t}.parquet"))]
     settings = ["--settings", str(folder / "analysis.yaml"), "--output", str(folder / "out")]
     code = (
-        "from benchmark.cli import app; from benchmark.machine.costs import peak_memory_mb;"
+        "from benchmark.cli import app; from benchmark.machine.compute_cost import peak_memory_mb;"
         f"app({['analyse', name, *tables, *settings]!r}, standalone_mode=False);"
         "print(peak_memory_mb())"
     )

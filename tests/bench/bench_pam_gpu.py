@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from benchmark.machine import costs
+from benchmark.machine import compute_cost
 from benchmark.machine.precision import Precision, in_precision
 from pam.network import PropMask
 from pam.preprocess import Scan
@@ -149,7 +149,7 @@ def rates(network: PropMask, guides: int, slices: int, side: int) -> Iterator[tu
     for precision, dtype in kinds.items():
         with in_precision(precision, device):
             passed = partial(network, image, mask.round(), adjacent)
-            forward = (costs.flops(passed) or 0) / _seconds(passed, device)
+            forward = (compute_cost.flops(passed) or 0) / _seconds(passed, device)
         matrix = torch.rand(side, side, device=device, dtype=dtype)
         product = 2 * side**3 / _seconds(partial(torch.mm, matrix, matrix), device)
         yield (

@@ -14,7 +14,7 @@ from benchmark import prompts as prompting
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
 from benchmark.estimate import RATES, Rates
-from benchmark.machine import costs
+from benchmark.machine import compute_cost
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.prompts import Mask2D, Prompt
@@ -339,7 +339,7 @@ def test_the_rates_know_the_passes_of_box2mask(
     """Those of a prompt, counted; a pass is that of a network of the published size."""
     with torch.device("meta"):
         published, image = Box2Mask(Box2MaskConfig()), torch.empty(1, 1, 224, 224)
-    each = (costs.flops(lambda: published(image)) or 0) / 1e9
+    each = (compute_cost.flops(lambda: published(image)) or 0) / 1e9
     array = np.random.default_rng(5).normal(size=(24, 24, 28)).astype(np.float32)
     inside = np.zeros(array.shape, np.bool_)
     inside[2:22, 8:16, 8:18] = True

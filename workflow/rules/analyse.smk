@@ -16,6 +16,7 @@ COUNTED_BY = code(
             "collect.py",
             "lesion_sizes.py",
             "losses.py",
+            "prompt_cost.py",
             "training_runs.py",
         )
     )
