@@ -114,8 +114,8 @@ def resolve_weights(name: str) -> tuple[Path, Weights | None]:
         return Path(name), None
     name = GENERAL.get(name, name)
     entry = registry.load(name)
-    status = store.fetch(entry, store.place(entry), name)
-    path = store.handed(status, store.place(entry), name)
+    status = store.fetch(entry, paths.weights_folder(entry.id), name)
+    path = store.path_for_adapter(status, paths.weights_folder(entry.id), name)
     if path is None:
         raise UserError(f"The weights {entry.id!r} are not here. {status.reason}")
     return path, entry

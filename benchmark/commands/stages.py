@@ -47,7 +47,7 @@ def _fetched_weights(
     if path is None:
         return None, None
     status = weights_store.WeightsStatus.load(path)
-    return status, weights_store.handed(status, path.parent, str(settings.weights))
+    return status, weights_store.path_for_adapter(status, path.parent, str(settings.weights))
 
 
 def _trained_model(path: Path) -> "tuple[Status, Path | None]":
@@ -171,7 +171,7 @@ def plan_training(
 
     Writes a status file.
     """
-    from benchmark import at_hand, fitting
+    from benchmark import external_state, fitting
     from benchmark.files import write_json
     from benchmark.machine.claim import claim
 
@@ -182,7 +182,7 @@ def plan_training(
         if not wanted:
             return
         status = fitting.plan(learnt, sources, output.parent)
-        at_hand.note(learnt, output)
+        external_state.record(learnt, output)
         content = {name: one.model_dump() for name, one in divided.items()}
         write_json(output.parent / "split.json", content)
         write_json(output, status.model_dump())
@@ -248,7 +248,7 @@ def predict_shard(
 
     Reads images and prompts, writes masks; sees no labels.
     """
-    from benchmark import at_hand, inference
+    from benchmark import external_state, inference
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -288,7 +288,7 @@ def predict_shard(
         told = {**about, "departures": results.departures}
         write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
         write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
-        at_hand.note(run, masks)
+        external_state.record(run, masks)
 
 
 @stage()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark import paths
 from benchmark.errors import UserError
 
 app = typer.Typer(help="List, fetch and check weights.", no_args_is_help=True)
@@ -30,12 +31,12 @@ def list_weights() -> None:
         print(f"{entry.id}: {entry.name}")
         for key, value in {
             "what": entry.about or "",
-            "here": _here(weights_store.place(entry)),
+            "here": _here(paths.weights_folder(entry.id)),
             "size": size,
             "licence": entry.licence.told,
             "trained on": ", ".join(told) or "none of the catalogue's datasets",
             "told by": trained.source if trained else "nobody",
-            "get": weights_store.command(entry),
+            "get": weights_store.fetch_command(entry),
         }.items():
             print(f"{key:>12}: {value}")
 
@@ -55,12 +56,12 @@ def fetch(
     from benchmark.weights import store as weights_store
 
     entry = weights.load(name)
-    raw = weights_store.place(entry)
+    raw = paths.weights_folder(entry.id)
     if given is not None:
-        weights_store.put(entry, given, raw)
+        weights_store.import_files(entry, given, raw)
     status = weights_store.fetch(entry, raw, name)
     # The workflow's own fetch is the first, and that weights are lost is no news to it.
-    known = (raw / "status.json").is_file() and not weights_store.absent(entry, raw)
+    known = (raw / "status.json").is_file() and not weights_store.files_are_lost(entry, raw)
     if status.is_ready or known:
         weights_store.write_status(status, entry, raw)
     if not status.is_ready:
@@ -79,7 +80,7 @@ def verify(name: Name) -> None:
     from benchmark.weights import store as weights_store
 
     entry = weights.load(name)
-    for path, sha256 in weights_store.verify(entry, weights_store.place(entry), name).items():
+    for path, sha256 in weights_store.verify(entry, paths.weights_folder(entry.id), name).items():
         published = next(file.sha256 for file in entry.files if file.path == path)
         print(f"{sha256}  {path}  ({'as published' if published else 'as first used'})")
 
@@ -94,7 +95,7 @@ def convert(name: Name) -> None:
     from benchmark.weights import store as weights_store
 
     entry = weights.load(name)
-    for path in weights_store.convert(entry, weights_store.place(entry), name):
+    for path in weights_store.convert(entry, paths.weights_folder(entry.id), name):
         print(path)
 
 

@@ -37,11 +37,6 @@ class WeightsStatus(Status):
     sha256: dict[str, str] = {}
 
 
-def place(entry: Weights) -> Path:
-    """Return the folder of an entry, below the working directory."""
-    return paths.weights_folder(entry.id)
-
-
 def fingerprint(entry: Weights, raw: Path) -> str:
     """Return a fingerprint of the available files, so that the workflow notices files added later.
 
@@ -52,13 +47,13 @@ def fingerprint(entry: Weights, raw: Path) -> str:
     if (raw / "status.json").is_file():
         status = WeightsStatus.load(raw / "status.json")
         same = path.is_file() and read_json(path) == here
-        if status.is_ready and (same or absent(entry, raw)):
+        if status.is_ready and (same or files_are_lost(entry, raw)):
             return status.fingerprint
     others = (source for source in entry.source if not isinstance(source, _ON_THIS_DISK))
     return digest([here, *(source.fingerprint(raw) for source in others)])
 
 
-def absent(entry: Weights, raw: Path) -> bool:
+def files_are_lost(entry: Weights, raw: Path) -> bool:
     """Return whether none of the possible folders holds all files."""
     return all(_absent(entry, root) for root in _roots(entry, raw))
 
@@ -91,7 +86,7 @@ def fetch(entry: Weights, raw: Path, name: str | None = None) -> WeightsStatus:
         root=str(raw / "files"),
         fingerprint=before,
         file=entry.file,
-        reason=f"{' '.join(dict.fromkeys(reasons))} To get them: {command(entry, name)}",
+        reason=f"{' '.join(dict.fromkeys(reasons))} To get them: {fetch_command(entry, name)}",
     )
 
 
@@ -102,7 +97,7 @@ def verify(entry: Weights, raw: Path, name: str | None = None) -> dict[str, str]
     """
     wrong, hashes = _checked(entry, _root(entry, raw), raw)
     if wrong is not None:
-        raise UserError(f"{entry.id}: {wrong} To get them: {command(entry, name)}")
+        raise UserError(f"{entry.id}: {wrong} To get them: {fetch_command(entry, name)}")
     return hashes
 
 
@@ -116,7 +111,7 @@ def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
     write_json(raw / "listing.json", _listing(entry, raw))
 
 
-def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
+def path_for_adapter(status: WeightsStatus, raw: Path, name: str) -> Path | None:
     """Return what an adapter is given: the file, or the folder of several.
 
     Converted files take precedence. Returns None if the fetch failed. ``name`` is that under which
@@ -133,12 +128,13 @@ def handed(status: WeightsStatus, raw: Path, name: str) -> Path | None:
         if not path.is_file():
             raise UserError(
                 f"The weights {name!r} were here and are not any more: no file {path}. What was "
-                f"made with them stays. To get them again: {command(registry.load(name), name)}"
+                f"made with them stays. To get them again: "
+                f"{fetch_command(registry.load(name), name)}"
             )
     return files[0] if status.file else root
 
 
-def at_hand(name: str) -> Path:
+def local_path(name: str) -> Path:
     """Return what an adapter is given for weights on this machine.
 
     ``name`` is that of an entry or of a file. Raises `UserError`, with the command that gets them,
@@ -151,20 +147,21 @@ def at_hand(name: str) -> Path:
             nearest = unknown_name("weights", name, registry.names())
             raise UserError(f"There is no file {name} here. {nearest}")
     entry = registry.load(name)
-    raw = place(entry)
+    raw = paths.weights_folder(entry.id)
     here = all(isinstance(source, _ON_THIS_DISK) for source in entry.source)
     last = raw / "status.json"
     known = None if here or not last.is_file() else WeightsStatus.load(last)
     status = fetch(entry, raw, name) if here else known
-    path = handed(status, raw, name) if status else None
+    path = path_for_adapter(status, raw, name) if status else None
     if path is None:
         raise UserError(
-            f"The weights {name!r} are not on this machine. To get them: {command(entry, name)}"
+            f"The weights {name!r} are not on this machine. To get them: "
+            f"{fetch_command(entry, name)}"
         )
     return path
 
 
-def command(entry: Weights, name: str | None = None) -> str:
+def fetch_command(entry: Weights, name: str | None = None) -> str:
     """Return the command that gets the weights; the entry was loaded under ``name``."""
     fetch = f"pambench weights fetch {name or entry.id}"
     if all(source.kind in ("manual", "local") for source in entry.source):
@@ -172,7 +169,7 @@ def command(entry: Weights, name: str | None = None) -> str:
     return f"{fetch} (or, where the download is refused, {fetch} --from DOWNLOADED)"
 
 
-def put(entry: Weights, given: Path, raw: Path) -> None:
+def import_files(entry: Weights, given: Path, raw: Path) -> None:
     """Copy a downloaded file, or a folder of several, to its place.
 
     Raises `UserError` for a missing file or one that differs from the published one; the latter is

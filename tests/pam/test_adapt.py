@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchmark import volume
+from benchmark import paths, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json
@@ -60,9 +60,9 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
     assert run.exit_code == 0
     assert run.stdout.split()[-1] == "tuned/weights.yaml"
     entry = registry.load("tuned/weights.yaml")
-    status = store.fetch(entry, store.place(entry), "tuned/weights.yaml")
+    status = store.fetch(entry, paths.weights_folder(entry.id), "tuned/weights.yaml")
     assert status.state == "ready", status.reason
-    weights = store.handed(status, store.place(entry), "tuned/weights.yaml")
+    weights = store.path_for_adapter(status, paths.weights_folder(entry.id), "tuned/weights.yaml")
     assert weights is not None
     ours = read_network(weights, PropMask)
     before = checkpoints.load(Path("general/propmask.safetensors"))

@@ -12,7 +12,7 @@ from snakemake.logging import logger
 from benchmark import disk, paths, stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
-from benchmark.at_hand import noted
+from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock
 from benchmark.machine.workflow_progress import take_over
@@ -176,15 +176,15 @@ def fingerprint_of_weights(wildcards):
 
 # What a run, or its models, needs from outside the study: what is missing, and its fingerprint.
 @functools.cache
-def outside(of):
+def external_state(of):
     adapter = FITTED[of] if of in FITTED else ADAPTERS[of](RUNS[of].options)
     return adapter.missing_requirement(), adapter.external_state()
 
 
 # If something is missing now, keep the results that were made with it.
-def at_hand(of, output):
-    missing, found = outside(of)
-    before = noted(Path(output)) if missing else None
+def external_state_param(of, output):
+    missing, found = external_state(of)
+    before = recorded(Path(output)) if missing else None
     return found if before is None else before
 
 

@@ -48,7 +48,9 @@ rule plan:
     resources:
         **asked(memory_of_plan, minutes=1440),
     params:
-        at_hand=lambda wildcards: at_hand(wildcards.fit, paths.PLAN.format(**wildcards)),
+        at_hand=lambda wildcards: external_state_param(
+            wildcards.fit, paths.PLAN.format(**wildcards)
+        ),
         speed=speed_of_fit,
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"

@@ -26,7 +26,7 @@ rule predict:
         **KUBERNETES_GPU,
         gpu=lambda wildcards: RESOURCES[wildcards.run].gpus,
     params:
-        at_hand=lambda wildcards: at_hand(
+        at_hand=lambda wildcards: external_state_param(
             wildcards.run, paths.MASKS.format(**wildcards)
         ),
         weights=lambda wildcards, input: (

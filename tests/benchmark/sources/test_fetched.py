@@ -353,7 +353,7 @@ def test_weights_are_fetched_like_data(server: Server, tmp_path: Path) -> None:
     assert weights_store.fingerprint(entry, raw) == before  # nothing to fetch again
     own = tmp_path / "model.pth"
     own.write_bytes(b"weights")
-    weights_store.put(entry, own, raw)  # in place of the link
+    weights_store.import_files(entry, own, raw)  # in place of the link
     assert not (raw / "files" / "model.pth").is_symlink()
     assert weights_store.fetch(entry, raw).state == "ready"
 

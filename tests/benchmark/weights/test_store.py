@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from benchmark import paths
 from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
@@ -75,7 +76,7 @@ def test_right(tmp_path: Path, known: dict[str, Any]) -> None:
         status = store.fetch(one(**known), tmp_path)
     assert len(times) == 1
     assert (status.state, status.reason) == ("ready", None)
-    assert store.handed(status, tmp_path, "net.yaml") == path
+    assert store.path_for_adapter(status, tmp_path, "net.yaml") == path
     assert status.sha256 == {"sub/net.pt": SHA256}
 
 
@@ -141,7 +142,7 @@ def test_files_of_an_installed_package(tmp_path: Path) -> None:
     source = {"kind": "packaged", "package": "benchmark", "folder": "metrics"}
     found = store.fetch(of("__init__.py", "overlap.py", source=source), tmp_path)
     assert found.state == "ready"
-    folder = store.handed(found, tmp_path, "net.yaml")
+    folder = store.path_for_adapter(found, tmp_path, "net.yaml")
     assert folder is not None
     assert (folder / "overlap.py").is_file()
     for wrong in ({"folder": "nothing"}, {"package": "no_such_package"}):
@@ -188,7 +189,7 @@ def test_other_files_beside_the_weights_are_no_news(
             path.unlink()
 
 
-def test_weights_that_are_lost_are_no_news_and_cannot_be_handed(
+def test_weights_that_are_lost_are_no_news_and_have_no_path_for_an_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import yaml
@@ -196,14 +197,14 @@ def test_weights_that_are_lost_are_no_news_and_cannot_be_handed(
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(yaml.safe_dump(one().model_dump(mode="json")))
     Path("net.pt").write_bytes(CONTENT)
-    raw, run = store.place(one()), CliRunner().invoke
+    raw, run = paths.weights_folder(one().id), CliRunner().invoke
     taken = ["weights", "fetch", "net.yaml", "--from", "net.pt"]
     assert run(app, taken).exit_code == 0
     known, status = as_the_workflow(one(), raw), (raw / "status.json").read_bytes()
     (raw / "files" / "sub" / "net.pt").unlink()
     assert store.fingerprint(one(), raw) == known
     with pytest.raises(UserError, match=r"To get them again: pambench weights fetch net\.yaml"):
-        store.handed(store.WeightsStatus.load(raw / "status.json"), raw, "net.yaml")
+        store.path_for_adapter(store.WeightsStatus.load(raw / "status.json"), raw, "net.yaml")
     assert "are not there" in str(run(app, ["weights", "fetch", "net.yaml"]).exception)
     assert store.fingerprint(one(), raw) == known
     assert run(app, taken).exit_code == 0
@@ -216,16 +217,16 @@ def test_what_was_downloaded_by_hand_is_taken_if_it_is_right(tmp_path: Path) -> 
     given.parent.mkdir()
     given.write_bytes(b"broken")
     with pytest.raises(UserError, match=f"expected {SHA256}.*not taken"):
-        store.put(one(sha256=SHA256), given, tmp_path / "raw")
+        store.import_files(one(sha256=SHA256), given, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
     given.write_bytes(CONTENT)
-    store.put(one(sha256=SHA256), given, tmp_path / "raw")
+    store.import_files(one(sha256=SHA256), given, tmp_path / "raw")
     assert store.fetch(one(sha256=SHA256), tmp_path / "raw").state == "ready"
     with pytest.raises(UserError, match=r"a folder that holds a\.pt, b\.pt"):
-        store.put(of("a.pt", "b.pt"), given, tmp_path / "two")
+        store.import_files(of("a.pt", "b.pt"), given, tmp_path / "two")
     for name in ("a.pt", "b.pt"):
         (given.parent / name).write_bytes(CONTENT)
-    store.put(of("a.pt", "b.pt"), given.parent, tmp_path / "two")
+    store.import_files(of("a.pt", "b.pt"), given.parent, tmp_path / "two")
     assert store.fetch(of("a.pt", "b.pt"), tmp_path / "two").files == 2
 
 
@@ -238,10 +239,10 @@ def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> N
     (made,) = store.convert(entry, tmp_path)
     assert made.name == "net.safetensors"
     assert made.read_bytes() == CONTENT * 2
-    assert store.handed(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == made
+    assert store.path_for_adapter(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == made
     path.write_bytes(b"a newer one")
     (tmp_path / "recorded.json").unlink()
-    assert store.handed(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == path
+    assert store.path_for_adapter(store.fetch(entry, tmp_path), tmp_path, "my.yaml") == path
     with pytest.raises(UserError, match="no converter"):
         store.convert(of("net.pt"), tmp_path)
     with pytest.raises(UserError, match="cannot be imported"):
@@ -285,15 +286,15 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not looked for yet" in listed
 
 
-def test_what_is_at_hand_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_path_of_weights_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, weights that ship, an entry that was fetched; all else is asked for."""
     monkeypatch.chdir(tmp_path)
     Path("net.pt").write_bytes(CONTENT)
-    assert store.at_hand("net.pt") == Path("net.pt")
-    assert (store.at_hand("pam-small") / "pam-small-propmask.safetensors").is_file()
+    assert store.local_path("net.pt") == Path("net.pt")
+    assert (store.local_path("pam-small") / "pam-small-propmask.safetensors").is_file()
     with pytest.raises(UserError, match=r"no file medsam here\. .*Did you mean: medsam2"):
-        store.at_hand("medsam")
+        store.local_path("medsam")
     with pytest.raises(
         UserError, match=r"are not on this machine\. To get them: pambench weights fetch medsam2"
     ):
-        store.at_hand("medsam2")
+        store.local_path("medsam2")
