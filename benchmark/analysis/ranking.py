@@ -201,7 +201,9 @@ def _rank_scheme(matrix: Array, draws: Sequence[Array], scheme: str) -> _SchemeR
 def _method_row(ranks: _SchemeRanks, place: int, tail: float | None) -> dict[str, Any]:
     """Return the value and ranks of one method; without a ``tail`` its interval is NaN."""
     drawn = ranks.resampled[:, place]
-    low, high = (np.nan, np.nan) if tail is None else np.quantile(drawn, (tail, 1 - tail))
+    low, high = np.nan, np.nan
+    if tail is not None:
+        low, high = np.quantile(drawn, (tail, 1 - tail))
     return {
         "value": ranks.values[place],
         **{"rank": ranks.ranks[place], "rank_mean": drawn.mean(), "low": low, "high": high},
