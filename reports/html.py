@@ -9,21 +9,21 @@ from benchmark.analysis.aggregate import ALL
 from benchmark.files import atomic
 from reports import (
     appendix,
-    folded,
+    detail_tables,
     headline,
     main_tables,
     prompts,
+    references,
     scoring,
     sections,
     variants,
-    works,
 )
 from reports.cases.links import spots
 from reports.cases.page import page as cases
 from reports.figures import FIGURES
 from reports.formatting import plain_text
 from reports.notes import notes
-from reports.paper import shown
+from reports.paper import ledger_view
 from reports.style import NONE_DRAWN
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _SOURCES = {
 _MIME = {"svg": "image/svg+xml", "png": "image/png"}
 
 
-class Numbers:
+class Numbering:
     """Counters that number figures and tables in the order in which the page shows them."""
 
     def __init__(self) -> None:
@@ -120,21 +120,21 @@ def content(results: "Results") -> dict[str, Any]:
             | _figure(results.folder, name, behind)
             for name, entry in FIGURES.items()
         ],
-        "numbers": Numbers(),
+        "numbers": Numbering(),
         "made": appendix.files(results.folder),
         "appendix": appendix.appendix(results),
         "columns": results.methods_in_table_order,
         "cases": browser,
         "per_dataset": sections.per_dataset(results),
-        "by_structure": folded.structures(results),
+        "by_structure": detail_tables.structures(results),
         "variants": variants.variants(results),
-        "within": folded.within(results),
+        "within": detail_tables.within(results),
         "comparison": sections.comparison(results.comparison),
-        "ledger": shown.shown(results),
+        "ledger": ledger_view.view(results),
         "failures": sections.failures(results.failures),
         "about_methods": sections.methods(results),
         "datasets": datasets,
-        "works": works.used(results),
+        "works": references.cited_works(results),
         "facts": plain_text(
             {k: v for k, v in results.record.items() if k not in ("datasets", "methods")}
         ),

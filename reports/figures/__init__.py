@@ -159,7 +159,7 @@ def draw(name: str, results: "Results") -> "Made":
     """
     from benchmark.errors import UserError, unknown_name
     from reports.notes import weights
-    from reports.paper.stated import applies, stated
+    from reports.paper.caption import applies, stated
 
     if name not in FIGURES:
         raise UserError(unknown_name("figure", name, FIGURES))

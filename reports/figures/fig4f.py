@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reports import levels
+from reports import level_boxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,5 +14,5 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     values, tests = results.statistics("stability_values"), results.statistics("stability_tests")
     what = "deviation of the guiding slice"
-    figure = levels.draw(values, tests, results.styles, what.capitalize(), "{:.0%}".format)
-    return figure, levels.caption(values, tests, what)
+    figure = level_boxes.draw(values, tests, results.styles, what.capitalize(), "{:.0%}".format)
+    return figure, level_boxes.caption(values, tests, what)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reports import levels
+from reports import level_boxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     values, tests = results.statistics("thickness_values"), results.statistics("thickness_tests")
-    figure = levels.draw(values, tests, results.styles, "Thickness (mm)", "{:g}".format)
-    return figure, levels.caption(values, tests, "thickness")
+    figure = level_boxes.draw(values, tests, results.styles, "Thickness (mm)", "{:g}".format)
+    return figure, level_boxes.caption(values, tests, "thickness")

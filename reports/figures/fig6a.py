@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports import models
+from reports import trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun, p_statement
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
@@ -34,12 +34,12 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figur
     from matplotlib.figure import Figure
 
     with styled():
-        long = models.scores(finetuning)
+        long = trained_models.scores(finetuning)
         if long.empty:
             return nothing("No model was fine-tuned (training.models, or analysis.runs).")
         names = list(dict.fromkeys(long["method"]))
         wide = fig4a.table(long, names)
-        styles = models.styles_of(names, known)
+        styles = trained_models.styles_of(names, known)
         lines = -(-wide.size // _MOST_BARS)
         each = -(-len(wide) // lines)
         legend = 5 + 4.2 * -(-len(names) // _COLUMNS)
@@ -71,7 +71,7 @@ def _bars(axes: "Axes", wide: "pd.DataFrame", styles: Mapping[str, MethodStyle],
 
 def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     """Return the caption: the gain by fine-tuning, and the gain over each reference."""
-    long = models.scores(finetuning)
+    long = trained_models.scores(finetuning)
     if long.empty:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."
     count = long["dataset"].nunique()
@@ -79,7 +79,7 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         f"DSC of general and fine-tuned models on {count_noun(count, 'dataset')}; a "
         "fine-tuned model was trained on a part of the dataset that it is tested on."
     )
-    rows = tests[(tests["metric"] == models.METRIC) & tests["chosen"].astype(bool)]
+    rows = tests[(tests["metric"] == trained_models.METRIC) & tests["chosen"].astype(bool)]
     for row in rows.to_dict("records"):
         if not row["n"]:
             continue

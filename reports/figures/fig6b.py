@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports import models
+from reports import trained_models
 from reports.style import MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
 
 def matrix(recovery: "pd.DataFrame", method: str) -> "pd.DataFrame":
     """Return recovery in percent: rows are training, columns test datasets; NaN if missing."""
-    rows = recovery[(recovery["metric"] == models.METRIC) & (recovery["method"] == method)]
+    rows = recovery[(recovery["metric"] == trained_models.METRIC) & (recovery["method"] == method)]
     wide = rows.pivot(index="trained_on", columns="tested_on", values="recovery_percent")
     trained, tested = sorted(wide.index), sorted(wide.columns)
     return wide.reindex(index=trained, columns=tested).astype(float)
@@ -85,7 +85,7 @@ def caption(recovery: "pd.DataFrame") -> str:
         "Recovery: DSC of a model trained from scratch on one dataset, in percent of that of the "
         "general model of the same name. Framed: tested on the dataset that it was trained on."
     )
-    known = recovery[recovery["metric"] == models.METRIC].dropna(subset=["recovery_percent"])
+    known = _known(recovery)
     for method in maps:
         rows = known[known["method"] == method]
         own = rows.loc[rows["own"].astype(bool), "recovery_percent"]
@@ -102,5 +102,10 @@ def caption(recovery: "pd.DataFrame") -> str:
 
 
 def _maps(recovery: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
-    known = recovery[recovery["metric"] == models.METRIC].dropna(subset=["recovery_percent"])
+    known = _known(recovery)
     return {str(method): matrix(recovery, method) for method in known["method"].unique()}
+
+
+def _known(recovery: "pd.DataFrame") -> "pd.DataFrame":
+    rows = recovery[recovery["metric"] == trained_models.METRIC]
+    return rows.dropna(subset=["recovery_percent"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from reports import models, radar
+from reports import radar, trained_models
 from reports.figures import fig4a
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
@@ -33,7 +33,7 @@ def charts(transfer: "pd.DataFrame") -> "list[tuple[str, str, pd.DataFrame]]":
     datasets are left out, such as those of models tested only on their own dataset.
     """
     found = []
-    for (method, dataset), part in models.trained(transfer).groupby(
+    for (method, dataset), part in trained_models.trained(transfer).groupby(
         ["method", "trained_on"], sort=False
     ):
         wide = part.pivot(index="tested_on", columns="model", values="mean")
@@ -55,13 +55,14 @@ def draw(
 
     with styled():
         drawn = charts(transfer)[:_MOST]
-        styles = models.styles_of(list(dict.fromkeys(models.trained(transfer)["model"])), known)
+        names_of_models = list(dict.fromkeys(trained_models.trained(transfer)["model"]))
+        styles = trained_models.styles_of(names_of_models, known)
         if not styles:
             return nothing(
                 "No model was trained or fine-tuned (training.models, or analysis.runs)."
             )
         if not drawn:
-            return fig4a.draw(models.own(transfer), styles, names)
+            return fig4a.draw(trained_models.own(transfer), styles, names)
         columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4
         columns = min(columns, len(drawn))
         lines, side = -(-len(drawn) // columns), 180 / max(columns, 3)
@@ -108,7 +109,7 @@ def _chart(
 
 def caption(transfer: "pd.DataFrame") -> str:
     """Return the caption: on how many datasets fine-tuning beats training from scratch."""
-    long = models.own(transfer)
+    long = trained_models.own(transfer)
     if long.empty:
         return "Scratch against fine-tuned: none, since the study has no such models."
     found = charts(transfer)
@@ -124,7 +125,7 @@ def caption(transfer: "pd.DataFrame") -> str:
         text += f" {_MOST} of {len(found)} are drawn; all are in statistics/transfer.csv."
     wide = long.pivot(index="dataset", columns="method", values="mean")
     for method in dict.fromkeys(transfer["method"]):
-        pair = [models.finetuned(method), models.scratch(method)]
+        pair = [trained_models.finetuned(method), trained_models.scratch(method)]
         if not set(pair) <= set(wide.columns):
             continue
         change = (wide[pair[0]] - wide[pair[1]]).dropna()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reports import levels, models
+from reports import level_boxes, trained_models
 from reports.figures.fig4d import duration
 from reports.formatting import p_statement
 from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
@@ -37,7 +37,7 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
     from matplotlib.figure import Figure
 
     with styled():
-        rows = ablation[ablation["metric"] == models.METRIC]
+        rows = ablation[ablation["metric"] == trained_models.METRIC]
         keys = list(dict.fromkeys(zip(rows["ablation"], rows["method"], strict=True)))
         if not keys:
             return nothing("No ablation was run (training.ablations, or analysis.runs).")
@@ -65,7 +65,7 @@ def _panel(axes: "Axes", part: "pd.DataFrame", costs: Mapping[str, str]) -> None
     default = set(part.loc[part["default"].astype(bool), "setting"])
     of = [part[part["setting"] == setting] for setting in settings]
     colours = [COLOURS[0] if setting in default else CONTROL for setting in settings]
-    levels.boxes(axes, [rows["mean"] for rows in of], colours, [rows["sd"] for rows in of])
+    level_boxes.boxes(axes, [rows["mean"] for rows in of], colours, [rows["sd"] for rows in of])
     names = [_wrapped(setting) for setting in settings]
     axes.set_xticks(range(1, len(settings) + 1), names)
     below = -(8 + _LINE * max(name.count("\n") + 1 for name in names))
@@ -88,7 +88,7 @@ def _panel(axes: "Axes", part: "pd.DataFrame", costs: Mapping[str, str]) -> None
 def costs(overall: "pd.DataFrame", ablation: str, method: str) -> dict[str, str]:
     """Return operations and time per object by setting; empty if all settings cost the same."""
     rows = overall[(overall["ablation"] == ablation) & (overall["method"] == method)]
-    rows = rows[rows["metric"] == models.METRIC]
+    rows = rows[rows["metric"] == trained_models.METRIC]
     told = {
         str(row["setting"]): "\n".join(
             printed(row[name]) for name, printed in _COSTS.items() if row[name] == row[name]
@@ -111,7 +111,7 @@ _COSTS: Mapping[str, Callable[[float], str]] = {"flops": operations, "seconds": 
 def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
     """State the test's P value, and on how many datasets the default setting is best."""
     rows = tests[(tests["ablation"] == ablation) & (tests["method"] == method)]
-    rows = rows[(rows["metric"] == models.METRIC) & (rows["test"] == TEST)]
+    rows = rows[(rows["metric"] == trained_models.METRIC) & (rows["test"] == TEST)]
     if rows.empty or rows["p"].isna().all():
         return "P not computable"
     row = rows.iloc[0]
@@ -123,13 +123,13 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
 
 def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     """Return the caption: the mean of each setting, and its spread over seeds."""
-    rows = ablation[ablation["metric"] == models.METRIC]
+    rows = ablation[ablation["metric"] == trained_models.METRIC]
     if rows.empty:
         return "Ablations: none, since the study has no runs of them."
-    means = overall[overall["metric"] == models.METRIC]
+    means = overall[overall["metric"] == trained_models.METRIC]
     seeds = int(means["runs"].max())
     text = "DSC by setting; each point is a dataset; the model's own setting is in colour. "
-    text += levels.shapes(rows["dataset"].nunique())
+    text += level_boxes.shapes(rows["dataset"].nunique())
     if seeds > 1:
         text += " Line through a point, and ± below: SD over the seeds of a model."
     groups = list(means.groupby(["ablation", "method"], sort=False))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmark.analysis import generalisation
 from benchmark.analysis.settings import AnalysisSettings
-from reports import levels
+from reports import level_boxes
 from reports.cases.loading import Answer, Case
 from reports.figures import (
     fig3a,
@@ -219,7 +219,7 @@ ABLATIONS = {
 
 
 def _levels(datasets: int, methods: int, axis: str, name: Callable[[float], str]) -> Figure:
-    return levels.draw(*level_tables(datasets, methods), known(methods), axis, name)
+    return level_boxes.draw(*level_tables(datasets, methods), known(methods), axis, name)
 
 
 def _training(figure: Any, *tables: str) -> Callable[[int, int], Figure]:

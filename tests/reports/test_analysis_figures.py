@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from benchmark.analysis.paired import WILCOXON
 from benchmark.errors import UserError
 from benchmark.files import write_json
-from reports import levels
+from reports import level_boxes
 from reports.figures import fig4c, fig4e, fig5b, fig5e
 from reports.results import Results
 from reports.style import method_styles
@@ -41,7 +41,9 @@ def level_tests() -> pd.DataFrame:
 
 
 def draw_levels(values: pd.DataFrame) -> Figure:
-    return levels.draw(values, level_tests(), method_styles(METHODS), "Deviation", "{:.0%}".format)
+    return level_boxes.draw(
+        values, level_tests(), method_styles(METHODS), "Deviation", "{:.0%}".format
+    )
 
 
 def test_boxes_hold_the_means_by_level() -> None:
@@ -59,13 +61,13 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert "equivalence: not computable" in texts(figure)  # of the second method
     some = level_tests()
     some.loc[some["level"] == LEVELS[1], ["p", "equivalent"]] = [np.nan, False]
-    told = levels.verdict(some, "first")
+    told = level_boxes.verdict(some, "first")
     assert told.endswith("equivalent within 0.02: 0 of 2 levels, 1 not testable")
-    text = levels.caption(values, level_tests(), "deviation")
+    text = level_boxes.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
     assert "Objects that a level did not affect: 7, by" in text
     alone = values[values["method"] == METHODS[0]]
-    assert "of 1 method on 5 datasets;" in levels.caption(alone, level_tests(), "deviation")
+    assert "of 1 method on 5 datasets;" in level_boxes.caption(alone, level_tests(), "deviation")
 
 
 def test_one_dataset_has_a_point_a_level() -> None:
@@ -82,7 +84,7 @@ def test_a_box_is_of_five_points_or_more_and_a_bar_at_the_mean_of_fewer(datasets
     assert [y for bar in bars for y in bar[:, 1]] == [m for m in means for _ in (0, 1)][
         : 2 * len(bars)
     ]
-    shown = levels.caption(values, level_tests(), "deviation")
+    shown = level_boxes.caption(values, level_tests(), "deviation")
     assert ("Bar: their mean." in shown, "Box: quartiles" in shown) == (
         datasets == 4,
         datasets == 5,

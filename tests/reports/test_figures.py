@@ -24,8 +24,8 @@ from reports import html, panels, tables
 from reports.cases.loading import Answer, Case
 from reports.figures import FIGURES, draw, fig3a, fig3b, fig4a, fig4b, fig4c, fig4d, fig5a, make
 from reports.notes import weights
+from reports.paper.caption import STATED, stated
 from reports.paper.ledger import NUMBERS
-from reports.paper.stated import STATED, stated
 from reports.results import Results
 from reports.style import CONTROL, method_styles, save
 from reports.supplement import SUPPLEMENT

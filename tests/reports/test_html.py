@@ -15,11 +15,11 @@ from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from reports import headline, html, record_tables, works
+from reports import headline, html, record_tables, references
 from reports.cli import app
 from reports.figures import FIGURES
 from reports.formatting import format_p
-from reports.paper import ledger, shown
+from reports.paper import ledger, ledger_view
 from reports.results import Results
 from reports.supplement import NAMES, SUPPLEMENT
 
@@ -187,17 +187,17 @@ def test_ranks_are_said_to_be_over_the_cells_that_all_have(study: Path, tmp_path
 
 def test_the_paper_is_cited_as_the_project_asks() -> None:
     cff = (Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8")
-    assert f'title: "{works.TITLE}"' in cff
-    assert f"doi: {works.PAPER.removeprefix('doi:')}" in cff
+    assert f'title: "{references.TITLE}"' in cff
+    assert f"doi: {references.PAPER.removeprefix('doi:')}" in cff
 
 
 def test_what_was_used_is_cited(reported: Reader, study: Path) -> None:
-    entries = works.used(Results(study))["bibtex"]
+    entries = references.cited_works(Results(study))["bibtex"]
     assert entries in reported.text
     assert entries.count("@misc{") == entries.count("\n}\n") == 2
     assert "doi = {10.1038/s41746-025-02087-y}" in entries
     assert "note = {Doe et al. A data set. 2024.}" in entries
-    rows = {row["name"]: row for row in works.used(Results(study))["rows"]}
+    rows = {row["name"]: row for row in references.cited_works(Results(study))["rows"]}
     assert "classic-0" in rows
     assert "oracle" not in rows
     assert not any("D03" in name for name in rows)
@@ -220,7 +220,7 @@ def test_the_ledger_tells_what_was_reproduced(made: Callable[..., Path], tmp_pat
         for column, value in ({"verdict": ledger.REPRODUCED} | values).items():
             table.loc[key, column] = value
     table.to_csv(path)
-    found = shown.shown(Results(folder))
+    found = ledger_view.view(Results(folder))
     absent = len(table) - 4
     counts = {ledger.REPRODUCED: 2, ledger.WITHIN: 1, ledger.DIFFERS: 1, ledger.NOT_HERE: absent}
     assert found["counts"] == list(counts.items())

@@ -25,7 +25,7 @@ from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.tables import records
 from pam.network import Box2Mask, PropMask
-from reports.paper import ledger, quantities, shown
+from reports.paper import ledger, ledger_view, quantities
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, WITHIN, judge
 from reports.paper.measured import Measured
 from reports.results import Results
@@ -105,7 +105,7 @@ def test_numbers_keep_the_digits_that_the_paper_prints(bare: Results) -> None:
     row = judged(ours).loc["table1_segvol_dsc"]
     assert row[["stated", "verdict", "why"]].tolist() == ["0.590", DIFFERS, "not equal"]
     ledger.make(ours)
-    (printed,) = (r for r in shown.shown(ours)["compared"] if r["name"] == "table1 segvol dsc")
+    (printed,) = (r for r in ledger_view.view(ours)["compared"] if r["name"] == "table1 segvol dsc")
     assert (printed["stated"], printed["ours"]) == ("0.590", "0.5940")
 
 

@@ -14,7 +14,7 @@ TITLE = (
 """Title of the paper whose study this project follows; see CITATION.cff."""
 
 
-def used(results: "Results") -> dict[str, Any]:
+def cited_works(results: "Results") -> dict[str, Any]:
     """Return ``rows``, one per item with licence and citation, and ``bibtex``, one entry per work.
 
     Items with the same citation share one BibTeX entry.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import folded, html
+from reports import detail_tables, html
 from reports.formatting import NONE, format_p
 from reports.results import Results
 
@@ -15,7 +15,7 @@ def test_dsc_by_structure_is_the_mean_over_its_scans(study: Path) -> None:
     results = Results(study)
     scores = pd.read_parquet(study / "scores.parquet")
     scores = scores[scores["level"] == "structure"]
-    table = folded.structures(results)
+    table = detail_tables.structures(results)
     assert table["head"] == ["Dataset", "Structure", "Scans", *results.methods_in_table_order]
     assert table["numeric"] == set(range(2, len(table["head"])))
     assert not table["opened"]
@@ -38,7 +38,7 @@ def test_a_pair_has_a_row_a_dataset_by_the_test_that_fits(study: Path) -> None:
     found = found[found["metric"] == "dsc"]
     scores = pd.read_parquet(study / "scores.parquet")
     scores = scores[scores["level"] == "structure"]
-    table = folded.within(results)
+    table = detail_tables.within(results)
     assert table["opened"]
     assert len(table["rows"]) == len(found) / 2 == 3
     for row in table["rows"]:
@@ -64,7 +64,7 @@ def test_pairs_within_a_dataset_are_open_where_datasets_are_few(
     made: Callable[..., Path], tmp_path: Path, datasets: int, opened: bool
 ) -> None:
     folder = made(tmp_path, datasets, 2)
-    assert folded.within(Results(folder))["opened"] == opened
+    assert detail_tables.within(Results(folder))["opened"] == opened
     text = html.render(Results(folder))
     assert ('id="table-comparison_by_dataset" open>' in text) == opened
     assert 'id="table-by_structure">' in text
@@ -74,7 +74,7 @@ def test_a_study_without_pairs_has_no_table_of_them(
     made: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = made(tmp_path, 1, 1)
-    assert folded.within(Results(folder)) == {}
+    assert detail_tables.within(Results(folder)) == {}
     text = html.render(Results(folder))
     assert "table-comparison_by_dataset" not in text
     assert "A comparison needs two methods other than controls." in text

@@ -12,7 +12,7 @@ _SIGNS = {"<": "< ", "<=": "≤ ", ">": "> "}
 _PLAIN_UNITS = {"1", "count", "r"}
 
 
-def shown(results: "Results") -> dict[str, Any]:
+def view(results: "Results") -> dict[str, Any]:
     """Return ``counts`` by verdict, rows ``compared`` and ``absent``; empty without a ledger."""
     from benchmark.tables import records
 
