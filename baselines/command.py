@@ -83,16 +83,16 @@ class Command(Adapter):
 
     def load(self, weights: Path | None, device: str) -> None:
         """Store the values of the placeholders; kept-running programs start with the first scan."""
-        self.told = {"weights": str(weights or ""), "device": device}
+        self.placeholders = {"weights": str(weights or ""), "device": device}
         self.servers: dict[tuple[object, ...], process.Server] = {}
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Hand all prompts of the scan over at once."""
-        yield from exchange.exchange(volume, prompts, self.told["device"], self._run)
+        yield from exchange.exchange(volume, prompts, self.placeholders["device"], self._run)
 
     def _run(self, folder: Path) -> None:
         options = self.options
-        values = {**self.told, "folder": str(folder)}
+        values = {**self.placeholders, "folder": str(folder)}
         command = tuple(_filled(word, values) for word in options.command)
         if not options.keep_running:
             process.run(command, timeout_s=options.timeout_s, env=options.env)

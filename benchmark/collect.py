@@ -223,7 +223,7 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_reason": status.reason,
         "weights_command": command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
-        "weights_licence": entry.licence.told,
+        "weights_licence": entry.licence.text,
         "weights_trained_on": told,
         "weights_trained_on_complete": trained.complete if trained else False,
         "weights_trained_on_source": trained.source if trained else None,

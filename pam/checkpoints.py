@@ -71,7 +71,7 @@ def kind_of(path: Path) -> str | None:
     """
     try:
         if path.suffix == ".safetensors":
-            found = tensors.told(path, HEADER)
+            found = tensors.read_header(path, HEADER)
             return found[0] if found and found[0] in NETWORKS else None
         names = {canonical(name) for name in tensors.read_pickle(path, _WRAPPER)}
     except UserError:
@@ -101,7 +101,7 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
 
     ``kind``: the expected class. Raises `UserError` as `load_released` does, and for another kind.
     """
-    found = tensors.told(path, HEADER)
+    found = tensors.read_header(path, HEADER)
     if found is None:
         raise UserError(
             f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."

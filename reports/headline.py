@@ -33,7 +33,7 @@ def headline(results: "Results") -> dict[str, Any]:
         rows.append(
             {
                 "method": method,
-                "told": prompts.told(known.get(method, {})),
+                "prompt": prompts.describe_prompt(known.get(method, {})),
                 "control": method in results.controls,
                 "cells": [_cell(values.get((split, method))) for split in splits],
                 "place": rank.get("rank", float("nan")),

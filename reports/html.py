@@ -112,8 +112,8 @@ def content(results: "Results") -> dict[str, Any]:
         "headline": headline.headline(results),
         "blocks": sections.blocks(results),
         "headings": main_tables.headings(),
-        "scoring": scoring.told(results),
-        "spacing_notes": scoring.spacing(results),
+        "scoring": scoring.notes(results),
+        "spacing_notes": scoring.spacing_notes(results),
         "figures": [
             {"name": name, "section": entry.section, "title": entry.title}
             | {"paper": entry.panels or name.removeprefix("fig")}

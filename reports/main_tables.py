@@ -113,7 +113,7 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     numbers = table1(results.overall, results.methods, results.controls)
     below = [*filter(None, [weights(results)]), *notes(results)]
     blocks = _split_rows(numbers)
-    table1_notes = [*below, *scoring.told(results)]
+    table1_notes = [*below, *scoring.notes(results)]
     yield PrintedTable("table1", "", numbers, headings(), blocks, table1_notes, _NO_SCORES)
     methods = results.methods_in_table_order
     long = per_dataset(results.by_dataset, methods)

@@ -27,7 +27,7 @@ NOTES = (
 )
 
 
-def told(entry: Mapping[str, Any]) -> str:
+def describe_prompt(entry: Mapping[str, Any]) -> str:
     """Describe the prompt of a method in words; ``entry`` is its entry in the run record."""
     kind = str(entry.get("prompt", "unknown"))
     text = TOLD.get(kind, kind)
@@ -50,7 +50,7 @@ def table(results: "Results") -> "pd.DataFrame":
         kind = str(entry.get("prompt", "unknown"))
         cost = costs.get(kind, {})
         numbers = {k: cost.get(k) for k in ("views", "clicks", "clicks_low", "clicks_high")}
-        rows.append({"method": method, "prompt": kind, "told": told(entry), **numbers})
+        rows.append({"method": method, "prompt": kind, "told": describe_prompt(entry), **numbers})
     found = pd.DataFrame(rows, columns=["method", "prompt", "told", "views", *_CLICKS])
     place = {kind: i for i, kind in enumerate(sorted(costs, key=lambda k: costs[k]["clicks"]))}
     order = found["prompt"].map(lambda kind: place.get(kind, len(place)))

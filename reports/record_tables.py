@@ -43,8 +43,8 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     """Yield the tables in the order of `reports.supplement.NAMES`."""
     yield _headline(results)
     datasets = sections.datasets(results)
-    heading = "Table S1: Datasets and where they are"
-    yield _table("datasets", heading, _DATASETS, datasets, notes=tuple(scoring.spacing(results)))
+    heading, about = "Table S1: Datasets and where they are", scoring.spacing_notes(results)
+    yield _table("datasets", heading, _DATASETS, datasets, notes=tuple(about))
     failures = sections.failures(results.failures)
     yield _table("failures", "What was set aside or failed", _FAILURES, failures, "Nothing.")
     yield windows(results)
@@ -86,7 +86,7 @@ def _headline(results: "Results") -> PrintedTable:
     cells = [
         [
             row["method"] + " (control)" * row["control"],
-            row["told"],
+            row["prompt"],
             *(" ".join(filter(None, (c["text"], _bracketed(c["interval"])))) for c in row["cells"]),
             row["rank"],
             row["first"],

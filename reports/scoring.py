@@ -15,13 +15,14 @@ _DISTANCE = {
 }
 
 
-def told(results: "Results") -> list[str]:
+def notes(results: "Results") -> list[str]:
     """Return notes on empty predictions and their number, the NSD tolerance, and spacings."""
-    sentences = (empty(results), counted(results), tolerance(results), *spacing(results))
+    about_empty = (empty_rule(results), empty_counts(results))
+    sentences = (*about_empty, nsd_tolerance(results), *spacing_notes(results))
     return [sentence for sentence in sentences if sentence]
 
 
-def empty(results: "Results") -> str:
+def empty_rule(results: "Results") -> str:
     """Say how metrics are scored where a method predicts nothing for an object."""
     distance = _DISTANCE.get(str(_rules(results).get("empty", {}).get("distance")))
     if distance is None:
@@ -32,7 +33,7 @@ def empty(results: "Results") -> str:
     )
 
 
-def counted(results: "Results") -> str:
+def empty_counts(results: "Results") -> str:
     """Say how often each method, except controls, predicted nothing; empty if unknown."""
     counts = {m: n for m, n in results.empty_predictions.items() if m not in results.controls}
     if not counts:
@@ -43,7 +44,7 @@ def counted(results: "Results") -> str:
     return f"Nothing was predicted by {', by '.join(some)}."
 
 
-def tolerance(results: "Results") -> str:
+def nsd_tolerance(results: "Results") -> str:
     """State the tolerance of NSD in mm; empty if unknown."""
     rules = _rules(results)
     if "nsd_tolerance_mm" not in rules:
@@ -56,7 +57,7 @@ def tolerance(results: "Results") -> str:
     )
 
 
-def spacing(results: "Results") -> list[str]:
+def spacing_notes(results: "Results") -> list[str]:
     """Return the caveats on the spacing of datasets with scans, which affect NSD, HD95 and ASD."""
     scored = {name: entry for name, entry in results.datasets.items() if entry.get("scans")}
     notes = {name: entry.get("spacing_note") for name, entry in scored.items()}

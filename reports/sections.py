@@ -164,7 +164,7 @@ def methods(results: "Results") -> list[dict[str, Any]]:
             {
                 "name": method,
                 "summary": entry.get("summary") or "",
-                "told": prompts.told(entry),
+                "prompt": prompts.describe_prompt(entry),
                 "views": costs[method][0],
                 "clicks": costs[method][1],
                 "weights": weights_of(entry),

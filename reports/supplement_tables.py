@@ -34,9 +34,9 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
         head, cells = layout(rows, entry, results.methods_in_table_order, results.confidence)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
         if entry.columns[-1].kind == "mm":
-            below += filter(None, [scoring.empty(results)])
+            below += filter(None, [scoring.empty_rule(results)])
         if not _DISTANCES.isdisjoint(rows.get("metric", ())):
-            below += scoring.spacing(results)
+            below += scoring.spacing_notes(results)
         yield PrintedTable.one_block(
             name, entry.heading, rows, head, cells, below, entry.when_empty
         )

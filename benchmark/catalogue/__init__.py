@@ -70,7 +70,7 @@ class Licence(Settings):
     note: str | None = None
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The licence with its note, as a text; "none stated" if there is none."""
         stated = self.spdx or "none stated"
         return f"{stated} ({self.note})" if self.note else stated

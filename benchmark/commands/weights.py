@@ -33,7 +33,7 @@ def list_weights() -> None:
             "what": entry.about or "",
             "here": _here(paths.weights_folder(entry.id)),
             "size": size,
-            "licence": entry.licence.told,
+            "licence": entry.licence.text,
             "trained on": ", ".join(told) or "none of the catalogue's datasets",
             "told by": trained.source if trained else "nobody",
             "get": weights_store.fetch_command(entry),

@@ -54,7 +54,7 @@ def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
     return dict(content)
 
 
-def told(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
+def read_header(path: Path, header: str = HEADER) -> tuple[str, Any] | None:
     """Return kind and configuration in the header of a `write_safetensors` file; None without them.
 
     Reads no tensors. ``header`` is the name of the metadata entry. Raises `UserError` for a missing
@@ -82,7 +82,7 @@ def read_safetensors(path: Path, kind: str, header: str = HEADER) -> tuple[Tenso
 
     Raises `UserError` if the file is not of the given ``kind``.
     """
-    found, config = told(path, header) or (None, None)
+    found, config = read_header(path, header) or (None, None)
     if found != kind:
         raise UserError(
             f"{path} holds no {kind}: its header says {found!r}. Make it with: "

@@ -30,7 +30,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
     styles = {m: style for m, style in results.styles.items() if m not in results.controls}
     ranks = chosen(results.statistics("ranks_by_dataset"))
     text = caption(rows, ranks, list(styles))
-    return draw(rows, styles), " ".join(filter(None, (text, scoring.empty(results))))
+    return draw(rows, styles), " ".join(filter(None, (text, scoring.empty_rule(results))))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":

@@ -66,24 +66,24 @@ def test_structures_without_a_prediction_are_counted_by_method(study: Path, tmp_
         "oracle": (1, cells["oracle"]),
     }
     expected = f"Nothing was predicted by PAM-1 in 2 of {cells['PAM-1']} scored cells."
-    assert scoring.counted(results) == expected
+    assert scoring.empty_counts(results) == expected
 
 
 def test_where_all_is_predicted_that_is_said(study: Path) -> None:
-    assert scoring.counted(Results(study)) == "Every scored cell has a prediction."
+    assert scoring.empty_counts(Results(study)) == "Every scored cell has a prediction."
 
 
 def test_scores_without_a_volume_ratio_are_not_judged(study: Path, tmp_path: Path) -> None:
     folder = copied(study, tmp_path)
     path = folder / "scores.parquet"
     pd.read_parquet(path).drop(columns="volume_ratio").to_parquet(path)
-    assert scoring.counted(Results(folder)) == ""
+    assert scoring.empty_counts(Results(folder)) == ""
 
 
 def test_rules_that_nobody_recorded_are_not_made_up(study: Path) -> None:
     results = Results(study)
     assert "scoring" not in results.record
-    assert (scoring.empty(results), scoring.tolerance(results)) == ("", "")
+    assert (scoring.empty_rule(results), scoring.nsd_tolerance(results)) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_the_policy_in_force_is_told(
     policy: dict[str, Any], said: str, unsaid: str, study: Path, tmp_path: Path
 ) -> None:
     rules = {"empty": EmptyPolicy(**policy).model_dump()}
-    text = " ".join(scoring.told(Results(copied(study, tmp_path, rules))))
+    text = " ".join(scoring.notes(Results(copied(study, tmp_path, rules))))
     assert said in text
     assert unsaid not in text
 
 
 def test_the_tolerance_in_force_is_told(study: Path, tmp_path: Path) -> None:
     rules = {"nsd_tolerance_mm": 1.5, "tolerances": {"liver": 5.0}}
-    text = scoring.tolerance(Results(copied(study, tmp_path, rules)))
+    text = scoring.nsd_tolerance(Results(copied(study, tmp_path, rules)))
     assert text.startswith("The tolerance of NSD is 1.5 mm, 5 mm for liver;")
 
 
@@ -112,7 +112,7 @@ def test_it_stands_where_the_numbers_are_read(study: Path, tmp_path: Path) -> No
     results = Results(copied(study, tmp_path))
     emptied(results.folder, 2, "structure", "PAM-1")
     page = html.render(results)
-    for sentence in scoring.told(results):
+    for sentence in scoring.notes(results):
         assert sentence in page
     assert page.index("How to read the numbers") < page.index(DIAGONAL)
     tables.make(results)
@@ -134,7 +134,7 @@ def test_what_is_wrong_with_a_spacing_stands_below_distances(study: Path, tmp_pa
     record["datasets"]["D03"] |= {"spacing_note": "Not scored.", "scans": 0}
     write_json(folder / "record.json", record)
     results = Results(folder)
-    assert scoring.spacing(results) == [f"D01: {lost}"]
+    assert scoring.spacing_notes(results) == [f"D01: {lost}"]
     data = html.render(results).partition('<h2 id="data">')[2].partition("</section>")[0]
     assert f"D01: {lost}" in data
     tables.make(results)
