@@ -22,8 +22,8 @@ from benchmark.settings import Settings, merged
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
-    from benchmark.kinds import Kind
     from benchmark.masks import Mask
+    from benchmark.prompt_kinds import PromptKind
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 
@@ -61,7 +61,7 @@ class MethodInfo:
     """
 
     summary: str
-    prompts: tuple["Kind", ...]
+    prompts: tuple["PromptKind", ...]
     version: int = 1
     gpu: bool = False
     threads: int = 1

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from benchmark import masks, stages
 from benchmark.boxes import Box, slices
 from benchmark.geometry import row_shape
-from benchmark.kinds import Kind
 from benchmark.masks import Mask, Shape
+from benchmark.prompt_kinds import PromptKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ class Box2D:
     ``box``: half-open in (z, y, x), one voxel thick along ``axis``.
     """
 
-    kind: ClassVar[Kind] = "box2d"
+    kind: ClassVar[PromptKind] = "box2d"
     axis: int
     slice: int
     box: Box
@@ -82,7 +82,7 @@ class Box2D:
 class Mask2D:
     """A mask on one slice; ``mask`` is one voxel thick along ``axis``."""
 
-    kind: ClassVar[Kind] = "mask2d"
+    kind: ClassVar[PromptKind] = "mask2d"
     axis: int
     slice: int
     mask: Mask
@@ -112,7 +112,7 @@ class Mask2D:
 class Box3D:
     """A 3D box, half-open in (z, y, x)."""
 
-    kind: ClassVar[Kind] = "box3d"
+    kind: ClassVar[PromptKind] = "box3d"
     box: Box
 
     @cached_property
@@ -128,7 +128,7 @@ class StructureName:
     ``box``: the whole grid, because the prompt gives no location.
     """
 
-    kind: ClassVar[Kind] = "structure"
+    kind: ClassVar[PromptKind] = "structure"
     structure: str
     box: Box
 

@@ -10,10 +10,13 @@ from pydantic import Field
 from benchmark import stages
 from benchmark.adapter import Learner
 from benchmark.digest import digest
-from benchmark.kinds import Kind
 from benchmark.method_registry import find, slug
 from benchmark.metrics.empty import EmptyPolicy
+from benchmark.prompt_kinds import PromptKind
 from benchmark.settings import Settings
+
+ReferenceChoice = Literal["kept", "label"]
+"""The reference of a structure: its kept objects, or its whole label."""
 
 
 class Fit(Settings):
@@ -49,7 +52,7 @@ class Run(Settings):
     stage: int = stages.PREDICT
     adapter: str
     version: int
-    prompt: Kind
+    prompt: PromptKind
     prompts: str
     weights: str | None
     weights_sha256: str | None
@@ -106,7 +109,7 @@ class Scoring(Settings):
     stage: int = stages.SCORE
     nsd_tolerance_mm: float
     tolerances: dict[str, float]
-    reference: Literal["kept", "label"]
+    reference: ReferenceChoice
     empty: EmptyPolicy
     in_prompt: bool = False
 

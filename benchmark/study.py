@@ -20,11 +20,11 @@ from benchmark.method_registry import find
 from benchmark.settings import Settings, merged
 from benchmark.specs import PromptRules, Run, Scoring
 from benchmark.study_sections import (
-    REFERENCES,
+    REFERENCE_OF_PROTOCOL,
     Budgets,
     Method,
     MetricSettings,
-    Preset,
+    Protocol,
     ReportSettings,
 )
 from benchmark.training import Trained, Training
@@ -35,7 +35,7 @@ class Study(Settings):
     """A study file; ``config/README.md`` explains every key."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    protocol: Preset = "rigorous"
+    protocol: Protocol = "rigorous"
     seed: int = Field(default=0, ge=0)
     datasets: tuple[str, ...] = Field(min_length=1)
     methods: dict[str, Method] = Field(min_length=1)
@@ -164,7 +164,7 @@ class Study(Settings):
         return Scoring(
             nsd_tolerance_mm=self.metrics.nsd_tolerance_mm,
             tolerances=self.metrics.tolerances,
-            reference=self.metrics.reference or REFERENCES[self.protocol],
+            reference=self.metrics.reference or REFERENCE_OF_PROTOCOL[self.protocol],
             empty=self.metrics.empty,
             in_prompt=self.metrics.in_prompt,
         )

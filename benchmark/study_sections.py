@@ -6,17 +6,20 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from benchmark.adapter import Adapter, Learner
-from benchmark.kinds import Kind
 from benchmark.method_registry import find
 from benchmark.metrics.empty import EmptyPolicy
+from benchmark.prompt_kinds import PromptKind
 from benchmark.settings import Settings
+from benchmark.specs import ReferenceChoice
 from benchmark.weights import registry as weights
 
-Preset = Literal["paper", "released", "rigorous"]
+Protocol = Literal["paper", "released", "rigorous"]
 
-Reference = Literal["kept", "label"]
-
-REFERENCES: dict[Preset, Reference] = {"paper": "label", "released": "label", "rigorous": "kept"}
+REFERENCE_OF_PROTOCOL: dict[Protocol, ReferenceChoice] = {
+    "paper": "label",
+    "released": "label",
+    "rigorous": "kept",
+}
 """Default `MetricSettings.reference` by protocol.
 
 In it the paper's text, the authors' scripts and good practice differ.
@@ -30,7 +33,7 @@ class Method(Settings):
     """
 
     adapter: str
-    prompt: Kind
+    prompt: PromptKind
     weights: str | None = None
     options: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}
@@ -77,7 +80,7 @@ class MetricSettings(Settings):
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
     tolerances: dict[str, Annotated[float, Field(gt=0)]] = {}
-    reference: Reference | None = None
+    reference: ReferenceChoice | None = None
     empty: EmptyPolicy = EmptyPolicy()
     in_prompt: bool = False
 

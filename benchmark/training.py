@@ -13,7 +13,7 @@ from benchmark.errors import unknown_name
 from benchmark.settings import Settings
 from benchmark.specs import Run
 
-Kind = Literal["finetuned", "scratch", "together"]
+ModelKind = Literal["finetuned", "scratch", "together"]
 
 
 class Model(Settings):
@@ -26,7 +26,7 @@ class Model(Settings):
     - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options.
     """
 
-    kind: Kind
+    kind: ModelKind
     method: str
     adapter: str = "pam-2dmask-trained"
     options: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import record_tables, supplement_tables
-from reports.columns import Column, Kind
+from reports.columns import CellFormat, Column
 from reports.formatting import count_noun
 from reports.printed import PrintedTable
 from reports.supplement import NAMES, SUPPLEMENT
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 _LABELS = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX", "pdf": "PDF", "svg": "SVG", "png": "PNG"}
-_TEXT: tuple[Kind, ...] = ("text", "method")
+_TEXT: tuple[CellFormat, ...] = ("text", "method")
 _MOST_ROWS = 300
 """Longer tables are only linked, so that the report stays small enough to send."""
 
@@ -51,9 +51,9 @@ def shown(table: PrintedTable, numeric: set[int], made: list[tuple[str, str]]) -
 
 def numeric(columns: Sequence[Column], head: Sequence[str]) -> set[int]:
     """Return the indices of the numeric columns; the last column may be repeated in ``head``."""
-    kinds = [column.kind for column in columns]
-    kinds += [kinds[-1]] * (len(head) - len(kinds))
-    return {place for place, kind in enumerate(kinds) if kind not in _TEXT}
+    formats = [column.format for column in columns]
+    formats += [formats[-1]] * (len(head) - len(formats))
+    return {place for place, format in enumerate(formats) if format not in _TEXT}
 
 
 def _numeric(table: PrintedTable) -> set[int]:

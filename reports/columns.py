@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal[
+CellFormat = Literal[
     "text",
     "method",
     "count",
@@ -30,7 +30,7 @@ Kind = Literal[
 - ``share``, ``mm``: a dataset mean with its denominators and † (fields: mean, cells, expected,
   contaminated), with three and two decimals.
 
-In any other kind, if the last two fields are ``matched`` and ``expected``, the cell also shows
+In any other format, if the last two fields are ``matched`` and ``expected``, the cell also shows
 these denominators where cells are missing.
 """
 
@@ -43,7 +43,7 @@ class Column:
     """
 
     heading: str
-    kind: Kind
+    format: CellFormat
     fields: tuple[str, ...]
 
 
@@ -83,9 +83,9 @@ class Table:
         return f"{label} {self.number}: {self.title}"
 
 
-def column(heading: str, kind: Kind, *fields: str) -> Column:
-    """Return a column; see `Kind` for the formats."""
-    return Column(heading, kind, fields)
+def column(heading: str, format: CellFormat, *fields: str) -> Column:
+    """Return a column; see `CellFormat` for the formats."""
+    return Column(heading, format, fields)
 
 
 DATASET = column("Dataset", "text", "dataset")
@@ -115,9 +115,11 @@ PAIR = (
 )
 
 
-def by_dataset(title: str, number: str, kind: Kind = "share", **where: tuple[object, ...]) -> Table:
+def by_dataset(
+    title: str, number: str, format: CellFormat = "share", **where: tuple[object, ...]
+) -> Table:
     """Return a table of means and denominators: one row per dataset, one column per method."""
-    cell = column(title, kind, "mean", "cells", "expected", "contaminated")
+    cell = column(title, format, "mean", "cells", "expected", "contaminated")
     columns = (*PLACE, cell)
     return Table(f"{title} by dataset", "by_dataset", columns, number, where, "method", marked=True)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
-from reports.columns import Column, Kind, Table
+from reports.columns import CellFormat, Column, Table
 from reports.formatting import (
     NONE,
     denominators,
@@ -33,7 +33,7 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
         rows = selected(results.statistics(entry.source), entry)
         head, cells = layout(rows, entry, results.methods_in_table_order, results.confidence)
         below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
-        if entry.columns[-1].kind == "mm":
+        if entry.columns[-1].format == "mm":
             below += filter(None, [scoring.empty_rule(results)])
         if not _DISTANCES.isdisjoint(rows.get("metric", ())):
             below += scoring.spacing_notes(results)
@@ -88,9 +88,9 @@ def _cell(column: Column, row: dict[Any, Any]) -> str:
     if "matched" in fields:
         fields, behind = fields[:-2], denominators(row["matched"], row["expected"])
     first, *rest = (row[name] for name in fields)
-    if is_missing(first) and column.kind not in ("share", "mm"):
+    if is_missing(first) and column.format not in ("share", "mm"):
         return NONE + behind
-    return _PRINTED[column.kind](first, *rest) + behind
+    return _FORMATTERS[column.format](first, *rest) + behind
 
 
 def _text(value: object) -> str:
@@ -112,7 +112,7 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
-_PRINTED: dict[Kind, Callable[..., str]] = {
+_FORMATTERS: dict[CellFormat, Callable[..., str]] = {
     "text": _text,
     "method": marked,
     "count": lambda value: f"{value:,.0f}",

@@ -20,7 +20,7 @@ from benchmark.catalogue.layout import Layout
 from benchmark.metrics import metrics_markdown
 from benchmark.settings import Settings
 from benchmark.study import Study
-from benchmark.study_sections import REFERENCES
+from benchmark.study_sections import REFERENCE_OF_PROTOCOL
 
 ROOT = Path(__file__).parents[1]
 METHOD = ROOT / "docs" / "add-a-method.md"
@@ -438,7 +438,7 @@ def test_keys_of_a_dataset_enter_what_the_page_says(key: str) -> None:
 
 def test_the_protocols_are_told() -> None:
     told = {row[0].strip("`"): row[1].strip("`| ") for row in rows(STUDY, "protocol")}
-    assert told == REFERENCES
+    assert told == REFERENCE_OF_PROTOCOL
 
 
 def test_the_readme_begins_with_demo_and_test() -> None:

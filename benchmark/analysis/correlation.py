@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.paired import constant
 
-KINDS = ("pearson", "spearman", "partial")
+CORRELATION_KINDS = ("pearson", "spearman", "partial")
 
 
 @dataclass(frozen=True)

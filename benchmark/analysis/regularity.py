@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmark.analysis import frames
 from benchmark.analysis.bootstrap import generator
-from benchmark.analysis.correlation import KINDS, correlate
+from benchmark.analysis.correlation import CORRELATION_KINDS, correlate
 from benchmark.analysis.grid import codes
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _correlations(
             y = np.round(part["change"].to_numpy(np.float64), 12)
             size = np.log(part["volume_mm3"].to_numpy(np.float64))
             for shape in SHAPE_NAMES:
-                for kind in KINDS:
+                for kind in CORRELATION_KINDS:
                     outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **draws)
                     about = {"unit": unit, "modality": modality, "shape": shape}
                     about |= {"correlation": kind}

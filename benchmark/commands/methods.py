@@ -27,13 +27,13 @@ def check_adapter(
     Runs the conformance checks and lists what fails.
     """
     from benchmark.conformance.checks import findings
-    from benchmark.kinds import KINDS
+    from benchmark.prompt_kinds import PROMPT_KINDS
     from benchmark.settings import parse_yaml
     from benchmark.weights.store import local_path
 
-    kinds = [kind for kind in KINDS if prompt in (None, kind)]
+    kinds = [kind for kind in PROMPT_KINDS if prompt in (None, kind)]
     if not kinds:
-        raise UserError(unknown_name("kind of prompt", str(prompt), KINDS))
+        raise UserError(unknown_name("kind of prompt", str(prompt), PROMPT_KINDS))
     given = parse_yaml(options, "--options")
     if not isinstance(given, dict):
         raise UserError(

@@ -23,8 +23,8 @@ from benchmark.conformance.cases import made_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
 from benchmark.fitting import Case
-from benchmark.kinds import KINDS, Kind
 from benchmark.method_registry import find
+from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
 
 _HEAVY = ("torch", "tensorflow", "jax")
 
@@ -43,7 +43,7 @@ def findings(
     options: Mapping[str, Any] | None = None,
     device: str = "cpu",
     weights: Path | None = None,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[PromptKind] = PROMPT_KINDS,
 ) -> Iterator[Finding]:
     """Check the adapter ``name`` (registered, or ``module:Class``) with these ``options``.
 
@@ -100,7 +100,7 @@ def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     return Finding(rule, wrong is None, wrong or good)
 
 
-def _segments(adapter: Adapter, kinds: Sequence[Kind], load_s: float) -> Iterator[Finding]:
+def _segments(adapter: Adapter, kinds: Sequence[PromptKind], load_s: float) -> Iterator[Finding]:
     """Check the predictions for every scene with every kind of prompt."""
     for scene in scenes():
         for kind in kinds:
@@ -173,8 +173,14 @@ def _info(cls: type[Adapter]) -> str | None:
     wrong = []
     if not info.summary.strip() or "\n" in info.summary:
         wrong.append(f"summary is one line of text, not {info.summary!r}")
-    if not isinstance(info.prompts, tuple) or not info.prompts or set(info.prompts) - set(KINDS):
-        wrong.append(f"prompts is a tuple of some of {', '.join(KINDS)}, not {info.prompts!r}")
+    if (
+        not isinstance(info.prompts, tuple)
+        or not info.prompts
+        or set(info.prompts) - set(PROMPT_KINDS)
+    ):
+        wrong.append(
+            f"prompts is a tuple of some of {', '.join(PROMPT_KINDS)}, not {info.prompts!r}"
+        )
     for field in ("version", "threads", "memory_mb"):
         value = getattr(info, field)
         if not isinstance(value, int) or value < 1:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import prompts as prompting
-from benchmark.kinds import Kind
 from benchmark.masks import Mask
+from benchmark.prompt_kinds import PromptKind
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
 
@@ -28,7 +28,7 @@ class Scene:
     masks: tuple[Mask, ...]
     odd: bool = False
 
-    def prompts(self, kind: Kind, axis: int) -> list[tuple[Prompt, Mask]]:
+    def prompts(self, kind: PromptKind, axis: int) -> list[tuple[Prompt, Mask]]:
         """Return the prompt and the mask of each object.
 
         2D prompts lie on a slice across ``axis``. For ``structure`` there is one prompt, for all

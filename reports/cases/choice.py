@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OBJECT_KEY = ["dataset", "scan", "object"]
-KINDS = {
+CASE_KINDS = {
     "worst": "lowest mean DSC of the methods, in the lower half of the objects",
     "disputed": "largest spread of DSC between the methods",
     "best": "highest mean DSC of the methods, in the upper half",
@@ -42,15 +42,15 @@ def judged(objects: "pd.DataFrame", judges: Sequence[str]) -> "pd.DataFrame":
 def choose(found: "pd.DataFrame", shown: Collection[str], most: int) -> list[dict[str, Any]]:
     """Choose up to ``most`` objects of the datasets ``shown``, in order of interest.
 
-    ``found`` comes from `judged`. The `KINDS` take turns. Within a kind, the most extreme object of
-    every dataset comes before the second one of any dataset. ``kinds`` of a row lists every kind
-    that proposed the object before the choice ended.
+    ``found`` comes from `judged`. The `CASE_KINDS` take turns. Within a kind, the most extreme
+    object of every dataset comes before the second one of any dataset. ``kinds`` of a row lists
+    every kind that proposed the object before the choice ended.
     """
-    queues = [_queue(found[found["dataset"].isin(list(shown))], kind) for kind in KINDS]
+    queues = [_queue(found[found["dataset"].isin(list(shown))], kind) for kind in CASE_KINDS]
     reached = {_key(row) for queue in queues for row in queue}
     chosen: dict[tuple[str, ...], dict[str, Any]] = {}
     for turn in zip_longest(*queues):
-        for kind, row in zip(KINDS, turn, strict=True):
+        for kind, row in zip(CASE_KINDS, turn, strict=True):
             # Stop here: in a small study, every kind would in the end propose every object.
             if len(chosen) == min(most, len(reached)):
                 return list(chosen.values())

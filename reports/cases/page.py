@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.files import read_json
 from reports.cases.build import NAME, judges
-from reports.cases.choice import KINDS, judged
+from reports.cases.choice import CASE_KINDS, judged
 from reports.style import TRUTH
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def page(results: "Results") -> dict[str, Any]:
     styles = results.styles
     index = {
         "truth": TRUTH,
-        "kinds": KINDS,
+        "kinds": CASE_KINDS,
         "methods": [
             {"name": m, "colour": styles[m].colour, "dash": styles[m].dash}
             | {"control": m in results.controls}
@@ -51,7 +51,7 @@ def page(results: "Results") -> dict[str, Any]:
         "index": index,
         "pixels": pixels,
         "judges": judges(results),
-        "kinds": KINDS,
+        "kinds": CASE_KINDS,
         "links": set(keys),
         "datasets": {case["dataset"] for case in cases},
         "places": {f"case:{key}" for key in keys}

@@ -113,7 +113,7 @@ def test_what_is_shown_lies_beside_the_page_as_files(reported: Reader, study: Pa
 def test_every_table_of_the_supplement_is_shown_or_says_why_not(reported: Reader) -> None:
     for entry in SUPPLEMENT.values():
         assert entry.heading in reported.text
-    assert f"none: {SUPPLEMENT['recovery'].without}" in reported.text
+    assert f"none: {SUPPLEMENT['recovery'].when_empty}" in reported.text
 
 
 def test_says_what_was_run_and_what_was_not(reported: Reader, study: Path) -> None:

@@ -98,7 +98,7 @@ def test_metrics_by_dataset_keep_denominators_and_what_was_trained_on(
 @pytest.mark.parametrize("name", SUPPLEMENT)
 def test_p_values_are_corrected_or_said_not_to_be(name: str, written: Path) -> None:
     entry = SUPPLEMENT[name]
-    shown = {field for column in entry.columns if column.kind == "p" for field in column.fields}
+    shown = {field for column in entry.columns if column.format == "p" for field in column.fields}
     below = (written / f"{name}.md").read_text(encoding="utf-8")
     bare = bool(shown) and not shown & {"p_holm", "p_holm_chosen"}
     assert ("P values are not corrected for the number of tests." in below) == bare
@@ -115,7 +115,7 @@ def test_every_interval_has_its_level_and_every_effect_its_name(
     for name, entry in SUPPLEMENT.items():
         table = tables_of[name]
         for place, shown in enumerate(entry.columns):
-            if shown.kind == "interval":
+            if shown.format == "interval":
                 assert table.head[place].startswith("90 % interval")
     (headline,) = (t for t in record_tables.printed(Results(folder)) if t.name == "headline")
     assert headline.heading == "DSC and ranks with 90 % intervals"

@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Kind = Literal["box2d", "mask2d", "box3d", "structure"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PromptKind = Literal["box2d", "mask2d", "box3d", "structure"]
+PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
