@@ -1,5 +1,7 @@
 """Reading of zip, tar and 7z archives; a `Guard` decides what happens to each member."""
 
+import bz2
+import gzip
 import lzma
 import shutil
 import stat
@@ -7,13 +9,25 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from gzip import BadGzipFile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from benchmark.archives.guard import DamagedArchiveError, Guard, PasswordError
+from benchmark.archives.guard import ArchiveError, DamagedArchiveError, Guard, PasswordError
 
 _BLOCK = 1 << 20
+_DECOMPRESSORS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+    b"\x5d\x00\x00\x80": lzma.open,
+}
+_EXTENSIONS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 
 
 def pour(archive: Path, password: str | None, guard: Guard) -> None:
@@ -31,20 +45,26 @@ def pour(archive: Path, password: str | None, guard: Guard) -> None:
 def _told(archive: Path, password: str | None) -> Iterator[None]:
     """Convert exceptions of the archive libraries to `ArchiveError`."""
     from py7zr.exceptions import ArchiveError as SevenError
-    from py7zr.exceptions import PasswordRequired
+    from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
     from pyzipper.zipfile import BadZipFile
 
-    libraries = (BadZipFile, tarfile.TarError, SevenError, NotImplementedError)
-    damaged = (*libraries, lzma.LZMAError, zlib.error, BadGzipFile, EOFError)
+    libraries = (BadZipFile, tarfile.TarError, SevenError)
     try:
         yield
     except PasswordRequired:
         raise PasswordError(f"{archive.name} needs a password.") from None
+    except (NotImplementedError, UnsupportedCompressionMethodError) as error:
+        raise ArchiveError(
+            f"{archive} is packed in a way that cannot be read here ({error}). Unpack it with "
+            "another program, such as 7-Zip, and use the folder instead of the archive."
+        ) from None
     except RuntimeError as error:  # raised by zipfile for a missing or wrong password
         if "password" not in str(error).lower():
             raise
         raise PasswordError(f"{archive.name} needs a password, or a different one.") from None
-    except damaged as error:
+    except (*libraries, lzma.LZMAError, zlib.error, OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's, not gzip's
+            raise
         if password is not None:  # in 7z, a wrong password looks like damage
             raise PasswordError(f"{archive.name} is damaged, or the password is wrong.") from None
         raise DamagedArchiveError(
@@ -74,13 +94,55 @@ def _kind(mode: int, is_folder: bool) -> str:
 
 
 def _tar(archive: Path, password: str | None, guard: Guard) -> None:
-    with tarfile.open(archive, "r|*") as opened:
+    with (
+        _decompressed(archive) as stream,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictMember) as opened,
+    ):
         for info in opened:
+            opened.members.clear()  # type: ignore[attr-defined]  # or their headers fill the memory
             kind = "folder" if info.isdir() else "file" if info.isfile() else "a device"
             target = guard.accept(info.name, "a link" if info.issym() or info.islnk() else kind)
             if target is not None and (source := opened.extractfile(info)) is not None:
                 with source, guard.open(target) as sink:
                     shutil.copyfileobj(source, sink, _BLOCK)
+        while stream.read(_BLOCK):  # read on, so that the checksum is verified
+            pass
+
+
+def _decompressed(archive: Path) -> Any:
+    """Open an archive; its first bytes decide on the compression."""
+    with archive.open("rb") as file:
+        start = file.read(8)
+    for magic, decompressor in _DECOMPRESSORS.items():
+        if start.startswith(magic):
+            return decompressor(archive)
+    return archive.open("rb")
+
+
+class _StrictMember(tarfile.TarInfo):
+    """A member whose header must be whole.
+
+    `tarfile` takes a damaged or missing header for the end of the archive, and reads a long name
+    into memory whatever its length.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        """Read the next header; raise `tarfile.ReadError` if neither it nor the end is found."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # a block of zeros: the end
+            raise
+        except (tarfile.HeaderError, ValueError, IndexError, RecursionError) as error:
+            raise tarfile.ReadError(str(error)) from None
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header; raise `tarfile.ReadError` for a name or an attribute above 1 MiB."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _EXTENSIONS and not 0 <= member.size <= _BLOCK:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
 
 
 def _seven(archive: Path, password: str | None, guard: Guard) -> None:

@@ -1,12 +1,17 @@
 """Unpacking of valid and hostile archives."""
 
 import base64
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import multiprocessing
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +19,17 @@ from typing import Any
 import py7zr
 import pytest
 import pyzipper
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from benchmark.archives import ArchiveError, Limits, PasswordError, marker, unpack
+from benchmark.archives import (
+    ArchiveError,
+    DamagedArchiveError,
+    Limits,
+    PasswordError,
+    marker,
+    unpack,
+)
 
 FILES = {
     "top/images/a.nii": bytes(range(256)) * 20,
@@ -139,6 +153,94 @@ def test_a_page_that_is_named_like_an_archive(tmp_path: Path, name: str) -> None
     (tmp_path / name).write_bytes(b"<html>sign in</html>")
     with pytest.raises(ArchiveError, match="is damaged, or its format is unknown"):
         open_up(tmp_path / name)
+
+
+CASES = {f"case{n}": hashlib.sha512(bytes([n])).digest() * 20 for n in range(5)}
+HEADER = 2 * (512 + 1536)  # of case2 in a tar of CASES: a header and 1280 bytes in blocks of 512
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def changed_member(tar: bytes) -> bytes:
+    """Return a .tar.gz with the checksum of ``tar``, but another byte of case1."""
+    packed = gzip.compress(flipped(tar, 2048 + 512 + 7))
+    return packed[:-8] + struct.pack("<I", zlib.crc32(tar)) + packed[-4:]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("a.tar", lambda tar: flipped(tar, HEADER + 3)),
+        ("a.tar", lambda tar: tar[:HEADER]),
+        ("a.tar", lambda tar: tar[: HEADER + 200]),
+        ("a.tar.gz", lambda tar: gzip.compress(tar[:HEADER])),
+        ("a.tar.gz", changed_member),
+        ("a.tar.gz", lambda tar: gzip.compress(tar)[:-8]),
+        ("a.tar.bz2", lambda tar: flipped(bz2.compress(tar), 200)),
+        ("a.tar.xz", lambda tar: lzma.compress(tar)[:-8]),
+    ],
+)
+def test_a_damaged_tar_is_not_taken_for_whole(
+    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    tarred(tmp_path / "whole.tar", CASES)
+    (tmp_path / name).write_bytes(damage((tmp_path / "whole.tar").read_bytes()))
+    (tmp_path / "whole.tar").unlink()
+    with pytest.raises(DamagedArchiveError, match="is damaged"):
+        open_up(tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_flipped_bit_is_refused_or_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("flipped") / "a.tar.gz"
+    tarred(path, CASES)
+    packed = bytearray(path.read_bytes())
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(packed)
+    try:
+        assert content(open_up(path)) == CASES
+    except ArchiveError:
+        assert names(path.parent) == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_name_that_fills_the_memory(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as made:
+        info = tarfile.TarInfo("long")
+        info.type, info.size = kind, 2 << 20
+        made.addfile(info, io.BytesIO(bytes(2 << 20)))
+    with pytest.raises(ArchiveError, match="a header of 2,097,152 bytes"):
+        open_up(path)
+
+
+def test_a_long_name_and_several_gzip_streams(tmp_path: Path) -> None:
+    """As pigz and GNU tar write them."""
+    files = {"/".join(["folder"] * 40): b"x", **CASES}
+    tarred(tmp_path / "a.tar", files)
+    tar = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar[:3000]) + gzip.compress(tar[3000:]))
+    assert content(open_up(tmp_path / "a.tar.gz")) == files
+
+
+def test_a_compression_that_cannot_be_read(tmp_path: Path) -> None:
+    """Windows makes zips of more than 2 GB with Deflate64 (9)."""
+    path = tmp_path / "a.zip"
+    zipped(path, {"a": b"x" * 100})
+    data = path.read_bytes()
+    for magic, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = data.index(magic) + offset
+        data = data[:at] + b"\x09\x00" + data[at + 2 :]
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="Unpack it with another program") as caught:
+        open_up(path)
+    assert not isinstance(caught.value, DamagedArchiveError)  # which would be deleted
 
 
 HOSTILE = ["../evil", "a/../../evil", "/tmp/evil", "..\\evil", "C:\\evil", "C:evil"]
