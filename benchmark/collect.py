@@ -24,7 +24,7 @@ from benchmark.specs import Run
 from benchmark.study import Study
 from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
 from benchmark.weights import registry as weights
-from benchmark.weights.store import WeightsStatus, command
+from benchmark.weights.store import WeightsStatus, fetch_command
 
 STUDY_SCORE_SCHEMA = pa.schema(
     [
@@ -221,7 +221,7 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_name": entry.name,
         "weights_state": status.state,
         "weights_reason": status.reason,
-        "weights_command": command(entry, run.weights),
+        "weights_command": fetch_command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
         "weights_licence": entry.licence.text,
         "weights_trained_on": told,
