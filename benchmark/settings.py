@@ -6,7 +6,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import read_json
@@ -145,6 +145,37 @@ def short_for(key: str) -> BeforeValidator:
     """Accept a plain string in place of a mapping with the single key ``key``."""
     return BeforeValidator(lambda given: {key: given} if isinstance(given, str) else given)
 
+
+_LONGEST_NAME = 80
+
+_RESERVED = ("all", "reference")
+"""Names that tables and pages have for rows of their own, beside those of the study."""
+
+
+def _title(value: str) -> str:
+    """Validate a text that figures, tables and pages show on a line."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("must be on one line, without control characters or space at its ends")
+    if len(value) > _LONGEST_NAME:
+        raise ValueError(f"must not be longer than {_LONGEST_NAME} characters")
+    return value
+
+
+def _name(value: str) -> str:
+    if "/" in value:
+        raise ValueError("must not hold a slash, which separates a method and its variant")
+    if value in _RESERVED:
+        raise ValueError(f"{value!r} is a row of the tables already; take another name")
+    return value
+
+
+Title = Annotated[str, AfterValidator(_title)]
+"""A text that is only shown."""
+
+Name = Annotated[Title, AfterValidator(_name)]
+"""Name of a method, a variant, a model or a structure, by which tables are joined."""
 
 ONE_OR_MORE = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
 """Accept a single item in place of a list."""

@@ -17,7 +17,7 @@ from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.errors import unknown_name
 from benchmark.method_registry import find
-from benchmark.settings import Settings, merged
+from benchmark.settings import Name, Settings, merged
 from benchmark.specs import PromptRules, Run, Scoring
 from benchmark.study_sections import (
     REFERENCE_OF_PROTOCOL,
@@ -38,7 +38,7 @@ class Study(Settings):
     protocol: Protocol = "rigorous"
     seed: int = Field(default=0, ge=0)
     datasets: tuple[str, ...] = Field(min_length=1)
-    methods: dict[str, Method] = Field(min_length=1)
+    methods: dict[Name, Method] = Field(min_length=1)
     deviations: tuple[float, ...] = (0.0,)
     metrics: MetricSettings = MetricSettings()
     budgets: Budgets = Budgets()

@@ -9,7 +9,7 @@ from benchmark.adapter import Adapter, Learner
 from benchmark.method_registry import find
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.prompt_kinds import PromptKind
-from benchmark.settings import Settings
+from benchmark.settings import Name, Settings
 from benchmark.specs import ReferenceChoice
 from benchmark.weights import registry as weights
 
@@ -36,7 +36,7 @@ class Method(Settings):
     prompt: PromptKind
     weights: str | None = None
     options: dict[str, Any] = {}
-    variants: dict[str, dict[str, Any]] = {}
+    variants: dict[Name, dict[str, Any]] = {}
 
     @model_validator(mode="after")
     def _fits_the_adapter(self) -> "Method":
@@ -44,8 +44,6 @@ class Method(Settings):
         if self.prompt not in cls.info.prompts:
             accepted = ", ".join(cls.info.prompts)
             raise ValueError(f"{self.adapter} takes {accepted}, not the prompt {self.prompt!r}")
-        if "" in self.variants:
-            raise ValueError("a variant needs a name: the method without one is the plain method")
         if self.variants and issubclass(cls, Learner):
             raise ValueError("a method that trains cannot have variants; list it once per training")
         adapter = cls(self.options)

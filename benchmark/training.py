@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from benchmark.errors import unknown_name
-from benchmark.settings import Settings
+from benchmark.settings import Name, Settings
 from benchmark.specs import Run
 
 ModelKind = Literal["finetuned", "scratch", "together"]
@@ -61,7 +61,7 @@ class Training(Settings):
       or a model of kind ``together``. The first setting is the default.
     """
 
-    models: dict[str, Model] = {}
+    models: dict[Name, Model] = {}
     references: tuple[str, ...] = ()
     ablations: dict[str, dict[str, str]] = {}
 

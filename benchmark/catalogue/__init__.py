@@ -11,7 +11,7 @@ from benchmark import stages
 from benchmark.catalogue.layout import Layout
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import ONE_OR_MORE, Settings, load_yaml, short_for
+from benchmark.settings import ONE_OR_MORE, Name, Settings, Title, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.substance import substance
 
@@ -53,7 +53,7 @@ class Structure(Settings):
         nsd_tolerance_mm: tolerance of NSD, if the study does not set one.
     """
 
-    name: str
+    name: Name
     key: str | None = None
     instances: bool | Literal["values", "files"] = True
     nsd_tolerance_mm: float | None = Field(default=None, gt=0)
@@ -80,7 +80,7 @@ class Dataset(Settings):
     """An entry of the catalogue; ``docs/add-a-dataset.md`` documents every key."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    name: str
+    name: Title
     split: Literal["internal", "external", "phantom", "local"]
     modality: str
     sequence: str | None = None

@@ -81,6 +81,7 @@ def test_models_are_no_methods_of_the_comparison() -> None:
         ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
         ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),
         ({"models": {"plain": model("scratch")}}, "both a method and a model"),
+        ({"models": {"a/b": model("scratch")}}, "must not hold a slash"),
         ({"models": {"m": model("scratch", seeds=[-1])}}, "greater than or equal to 0"),
         ({"references": ["plane"]}, "Did you mean: plain"),
         ({"ablations": {"reach": {"near": "plain"}}}, "needs at least two settings"),
