@@ -75,6 +75,7 @@ _STYLE: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "pambench",
+    "text.parse_math": False,  # names may hold dollars, and no figure sets mathematics
 }
 
 
@@ -132,7 +133,13 @@ def nothing(text: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 0.4))
-    place: Any = {"ha": "center", "va": "center", "wrap": True, "gid": NONE_DRAWN}
+    place: Any = {
+        "ha": "center",
+        "va": "center",
+        "wrap": True,
+        "gid": NONE_DRAWN,
+        "parse_math": False,
+    }
     figure.text(0.5, 0.5, text, color="#555555", fontsize=8, **place)
     return figure
 

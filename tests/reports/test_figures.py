@@ -27,7 +27,7 @@ from reports.notes import weights
 from reports.paper.caption import STATED, stated
 from reports.paper.ledger import NUMBERS
 from reports.results import Results
-from reports.style import CONTROL, method_styles, save
+from reports.style import CONTROL, method_styles, nothing, save, styled
 from reports.supplement import SUPPLEMENT
 
 METHODS = ["first", "second"]
@@ -347,6 +347,15 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     pdf = (tmp_path / "one" / "fig.pdf").read_bytes()
     assert b"/FontFile2" in pdf  # TrueType, which editors keep as text
     assert b"/Type3" not in pdf
+
+
+def test_dollars_in_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    with styled():
+        figure = Figure()
+        figure.subplots().set_title("cost$_$1")
+    for name, drawn in (("title", figure), ("nothing", nothing("cost$_$1"))):
+        save(drawn, tmp_path / name, "caption")
+        assert ">cost$_$1<" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_captions_end_with_what_the_paper_states(study: Path) -> None:
