@@ -9,8 +9,8 @@ from benchmark import catalogue, paths
 from benchmark.catalogue import Dataset
 from benchmark.digest import digest
 from benchmark.settings import load_yaml
-from benchmark.sources.fetched import Fetched
-from benchmark.sources.place import Place
+from benchmark.sources.fetched import FetchedSource
+from benchmark.sources.raw_folder import RawFolder
 from benchmark.study import Study
 
 
@@ -57,13 +57,15 @@ def items(chosen: Iterable[Dataset]) -> list[Item]:
 
 def _item(dataset: Dataset, raw: Path) -> Item:
     source = dataset.source
-    if not isinstance(source, Fetched):
+    if not isinstance(source, FetchedSource):
         if source.kind == "phantom":
             return Item(dataset, raw, 0.0, True, False, ())
         reason = source.fetch(raw).reason  # looks at a folder, copies nothing
         return Item(dataset, raw, 0.0, True, reason is None, (reason,) if reason else ())
-    place = Place(raw)
-    return Item(dataset, raw, *source.size(), source.is_here(raw), tuple(source.to_do(place)))
+    place = RawFolder(raw)
+    return Item(
+        dataset, raw, *source.size(), source.is_complete(raw), tuple(source.manual_steps(place))
+    )
 
 
 def text(planned: Sequence[Item]) -> Iterator[str]:
@@ -101,7 +103,7 @@ def _lines(item: Item) -> Iterator[str]:
     size = _readable(item.bytes) if item.whole else "size not known"
     if item.bytes and not item.whole:
         size = f"over {_readable(item.bytes)}"
-    if not isinstance(entry.source, Fetched):
+    if not isinstance(entry.source, FetchedSource):
         size = "generated" if entry.source.kind == "phantom" else "own files"
     yield f"  {entry.id:6} {entry.name:28} {size:>14}  {entry.source.kind:11} licence: {licence}"
     if not item.ready:
@@ -125,7 +127,7 @@ def _readable(size: float) -> str:
 def _shared(planned: Sequence[Item]) -> Iterator[str]:
     by_source: dict[str, list[str]] = {}
     for item in planned:
-        if isinstance(item.dataset.source, Fetched) and item.dataset.source.kind != "manual":
+        if isinstance(item.dataset.source, FetchedSource) and item.dataset.source.kind != "manual":
             by_source.setdefault(item.source, []).append(item.dataset.id)
     shared = [" and ".join(ids) for ids in by_source.values() if len(ids) > 1]
     if shared:

@@ -13,7 +13,7 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import ONE_OR_MORE, Name, Settings, Title, load_yaml, short_for
 from benchmark.sources import AnySource
-from benchmark.sources.substance import substance
+from benchmark.sources.identity import without_notes
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
@@ -106,11 +106,11 @@ class Dataset(Settings):
     def digest(self, stage: Literal["fetch", "prepare"]) -> str:
         """Return the digest of the keys of the entry that a stage depends on."""
         if stage == "fetch":
-            return digest(substance(self.source.model_dump()))
+            return digest(without_notes(self.source.model_dump()))
         told: dict[str, Any] = dict.fromkeys(_TOLD, True)
         told["layout"] = {"__all__": {"unverified"}}
         content = self.model_dump(mode="json", exclude=told)
-        content["source"] = substance(content["source"])
+        content["source"] = without_notes(content["source"])
         return digest([stages.PREPARE, content])
 
     @property

@@ -79,13 +79,13 @@ def prepare(
     """
     from benchmark import catalogue, paths, prepare
     from benchmark.sources import Status
-    from benchmark.sources.fetched import Fetched
+    from benchmark.sources.fetched import FetchedSource
 
     entry = catalogue.load(name)
     raw, status = paths.raw_folder(entry.id), None
-    if not isinstance(entry.source, Fetched):
+    if not isinstance(entry.source, FetchedSource):
         status = entry.source.fetch(raw)
-    elif entry.source.is_here(raw):
+    elif entry.source.is_complete(raw):
         status = Status(state="ready", root=str(raw / "files"), fingerprint="")
     if status is None:
         raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
@@ -116,15 +116,15 @@ def verify(names: Names) -> None:
     from benchmark import paths
     from benchmark.plan import datasets
     from benchmark.sources import inventory
-    from benchmark.sources.fetched import Fetched
-    from benchmark.sources.place import Place
+    from benchmark.sources.fetched import FetchedSource
+    from benchmark.sources.raw_folder import RawFolder
 
     bad = []
     for entry in datasets(names):
-        if not isinstance(entry.source, Fetched):
+        if not isinstance(entry.source, FetchedSource):
             print(f"{entry.id}: nothing is downloaded for it")
             continue
-        count, wrong = inventory.verify(Place(paths.raw_folder(entry.id)))
+        count, wrong = inventory.verify(RawFolder(paths.raw_folder(entry.id)))
         print(f"{entry.id}: {count - len(wrong):,} of {count:,} files unchanged")
         print(*(f"  {told}" for told in wrong), sep="\n", end="\n" * bool(wrong))
         bad += [entry.id] * bool(wrong)

@@ -4,15 +4,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
-from benchmark.sources.place import Got, Place
-from benchmark.sources.records import Published, ask, choose, download_all, told
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
+from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
 
 _ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
 
 
-class DataverseSource(Fetched):
+class DataverseSource(FetchedSource):
     """Files of a Dataverse dataset.
 
     ``server`` is the host name, ``doi`` the DOI of the dataset, ``version`` one like ``1.0`` (None
@@ -27,13 +27,13 @@ class DataverseSource(Fetched):
     version: str | None = Field(default=None, pattern=r"^\d+\.\d+$")
     files: tuple[File, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the files of the version, and download those of the entry one by one."""
         where = f"{self.server}, doi:{self.doi}"
         version = self.version or ":latest-published"
         dataset = f"{self._api}/datasets/:persistentId/versions/{version}/files"
         content = ask(place, f"{dataset}?persistentId=doi:{self.doi}")
-        chosen = choose(self.files, told(where, lambda: self._published(content)), where)
+        chosen = choose(self.files, parse_answer(where, lambda: self._published(content)), where)
         store = f"dataverse/{self.doi.replace('/', '_')}-{self.version or 'latest'}"
         return download_all(place, store, chosen)
 

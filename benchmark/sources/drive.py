@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from benchmark.sources.answers import broken, is_page
 from benchmark.sources.checks import already_there, give_receipt
 from benchmark.sources.download import locked
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.patience import DownloadError
-from benchmark.sources.place import Got, Place, spared
+from benchmark.sources.raw_folder import FetchedFile, RawFolder, already_unpacked
 
 HOST = "drive.google.com"
 
@@ -30,22 +30,22 @@ class DriveFile(File):
         return self
 
 
-class DriveSource(Fetched):
+class DriveSource(FetchedSource):
     """Files on Google Drive, with their ids."""
 
     tag: ClassVar = "drive"
     kind: Literal["drive"]
     files: tuple[DriveFile, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> Iterator[Got]:
+    def gather(self, place: RawFolder) -> Iterator[FetchedFile]:
         """Download the files with gdown, and check them."""
         for file in self.files:
             path = place.downloads / "drive" / file.id / file.name
-            got = Got(path, file.name, file, verified=bool(file.hashes))
+            got = FetchedFile(path, file.name, file, verified=bool(file.hashes))
             with locked(got.path):
-                if not spared(got) and not already_there(got.path, file.expected):
-                    with place.turn(HOST):
-                        place.patience.persist(file.name, partial(_download, file, got.path))
+                if not already_unpacked(got) and not already_there(got.path, file.expected):
+                    with place.host_slot(HOST):
+                        place.patience.retry(file.name, partial(_download, file, got.path))
             yield got
 
 

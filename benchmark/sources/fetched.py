@@ -18,15 +18,21 @@ from benchmark.sources import folder, inventory, lost
 from benchmark.sources.checks import sha256_of
 from benchmark.sources.download import locked
 from benchmark.sources.files import File
+from benchmark.sources.identity import without_notes
 from benchmark.sources.patience import Patience
-from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, unpacked_to
-from benchmark.sources.secrets import hidden, token
+from benchmark.sources.raw_folder import (
+    FetchedFile,
+    ManualStepError,
+    RawFolder,
+    is_unpacked,
+    unpacked_to,
+)
+from benchmark.sources.secrets import redacted, token
 from benchmark.sources.status import Status
-from benchmark.sources.substance import substance
-from benchmark.sources.tree import Tree, grow, plant
+from benchmark.sources.tree import Tree, insert, make_links
 
 
-class Fetched(Settings):
+class FetchedSource(Settings):
     """A source whose files are fetched.
 
     ``about_gb`` is the total size in GB (10^9 bytes) where exact sizes are not known.
@@ -35,25 +41,25 @@ class Fetched(Settings):
     about_gb: float | None = Field(default=None, gt=0)
 
     @abstractmethod
-    def gather(self, place: Place) -> Iterable[Got]:
+    def gather(self, place: RawFolder) -> Iterable[FetchedFile]:
         """Get the files and return where they are.
 
-        Raises `ByHandError` for steps that a person has to take, and `UserError` for failures.
+        Raises `ManualStepError` for steps that a person has to take, and `UserError` for failures.
         """
 
     def size(self) -> tuple[float, bool]:
         """Return the size in bytes as far as the entry tells, and whether it is complete."""
         if self.about_gb is not None:
             return self.about_gb * 1e9, True
-        sizes = [file.size for file in self.named]
+        sizes = [file.size for file in self.listed_files]
         return float(sum(filter(None, sizes))), bool(sizes) and all(sizes)
 
     @property
-    def named(self) -> tuple[File, ...]:
+    def listed_files(self) -> tuple[File, ...]:
         """The files that the entry names."""
         return tuple(getattr(self, "files", ()))
 
-    def to_do(self, place: Place) -> list[str]:
+    def manual_steps(self, place: RawFolder) -> list[str]:
         """Return the steps that a person has to take before the fetch; empty if there are none."""
         return [
             f"ask for the password of the archive, and export it as {variable}"
@@ -63,16 +69,16 @@ class Fetched(Settings):
 
     @property
     def _password_variables(self) -> list[str]:
-        named = (file.password_variable for file in self.named)
+        named = (file.password_variable for file in self.listed_files)
         return list(dict.fromkeys(variable for variable in named if variable))
 
-    def at_hand(self, place: Place) -> str:
+    def local_state(self, place: RawFolder) -> str:
         """Describe what the fetch depends on besides the network: tokens, the user's own files."""
         return "remote"
 
     def files_in(self, raw: Path) -> Path:
         """Return the folder of links to the fetched files; it also holds files placed by hand."""
-        return Place(raw).files
+        return RawFolder(raw).files
 
     def fingerprint(self, raw: Path) -> str:
         """Return a fingerprint of what is available.
@@ -80,16 +86,20 @@ class Fetched(Settings):
         It changes after a failed fetch that is worth repeating, so that the workflow runs it again.
         """
         last = self._last(raw)
-        if self.is_here(raw):
+        if self.is_complete(raw):
             return str(last["fingerprint"])
         passwords = [f", {name}" for name in self._password_variables if token(name)]
         again = f", again {last['tries']}" if last.get("again") else ""
-        return f"{self.at_hand(Place(raw))}{''.join(passwords)}{again}"
+        return f"{self.local_state(RawFolder(raw))}{''.join(passwords)}{again}"
 
-    def is_here(self, raw: Path) -> bool:
+    def is_complete(self, raw: Path) -> bool:
         """Return whether everything was fetched, and nothing was lost or changed by hand since."""
-        place, last = Place(raw), self._last(raw)
-        return bool(last.get("ready")) and last["hand"] == place.by_hand and place.whole
+        place, last = RawFolder(raw), self._last(raw)
+        return (
+            bool(last.get("ready"))
+            and last["hand"] == place.user_files_fingerprint
+            and place.links_are_intact
+        )
 
     def fetch(self, raw: Path, patience: Patience | None = None) -> Status:
         """Get the files, unpack them and link them below ``<raw>/files``.
@@ -98,36 +108,36 @@ class Fetched(Settings):
         intact and from this source. Files that were lost and are fetched again unchanged do not
         change the fingerprint.
         """
-        place = Place(raw, patience or Patience())
-        before, tries = lost.fingerprint(self, raw), self._last(raw).get("tries", 0) + 1
+        place = RawFolder(raw, patience or Patience())
+        before, tries = lost.fingerprint_or_last(self, raw), self._last(raw).get("tries", 0) + 1
         root, state, reason, again = str(self.files_in(raw)), "ready", None, True
         others = _memory(raw)
         try:
             with locked(raw / "fetch"):
-                if not (self.is_here(raw) and inventory.holds(place)):
+                if not (self.is_complete(raw) and inventory.is_unchanged(place)):
                     now, known = self.fingerprint(raw), inventory.read(place)
                     gathered = list(self.gather(place))
                     tree = lay_out(gathered)
                     # links of another source of the weights, or of the entry before it was changed,
                     # are removed
                     others = {key: {**told, "ready": False} for key, told in others.items()}
-                    plant(tree, place.files, place.links)
+                    make_links(tree, place.files, place.links)
                     inventory.write(place, gathered)
                     if inventory.read(place) != known:
                         before = now
-        except ByHandError as error:
+        except ManualStepError as error:
             state, reason, again = "manual", str(error), error.again
         except UserError as error:
             state, reason = "failed", str(error)
         except Exception as error:  # the workflow goes on without this dataset
             state, reason = "failed", f"{type(error).__name__}: {error}"
-            print(hidden(traceback.format_exc()), file=sys.stderr)
+            print(redacted(traceback.format_exc()), file=sys.stderr)
         memory = {
             "ready": state == "ready",
             "again": again,
             "tries": tries,
             "fingerprint": before,
-            "hand": place.by_hand,
+            "hand": place.user_files_fingerprint,
         }
         write_json(raw / "fetched.json", {**others, self._key: memory})
         return Status.model_validate(
@@ -136,34 +146,34 @@ class Fetched(Settings):
                 "root": root,
                 "fingerprint": before,
                 "files": len(folder.listing(place.files)) if state == "ready" else 0,
-                "reason": hidden(reason) if reason else None,
+                "reason": redacted(reason) if reason else None,
             }
         )
 
     @property
     def _key(self) -> str:
-        return digest(substance(self.model_dump(mode="json")))
+        return digest(without_notes(self.model_dump(mode="json")))
 
     def _last(self, raw: Path) -> dict[str, Any]:
         return dict(_memory(raw).get(self._key, {}))
 
 
-def lay_out(gathered: Iterable[Got]) -> Tree:
+def lay_out(gathered: Iterable[FetchedFile]) -> Tree:
     """Unpack the archives; return where each file and folder goes."""
     tree: Tree = {}
     for got in gathered:
         into = PurePosixPath(got.entry.into or "")
         if not is_unpacked(got):
-            grow(tree, into / got.name, got.path)
+            insert(tree, into / got.name, got.path)
         elif got.entry.into:
-            grow(tree, into, _unpack(got))
+            insert(tree, into, _unpack(got))
         else:
             for inner in sorted(_unpack(got).iterdir()):
-                grow(tree, PurePosixPath(inner.name), inner)
+                insert(tree, PurePosixPath(inner.name), inner)
     return tree
 
 
-def _unpack(got: Got) -> Path:
+def _unpack(got: FetchedFile) -> Path:
     password, target = got.entry.password, unpacked_to(got)
     if got.entry.password_variable:
         password = token(got.entry.password_variable)
@@ -186,7 +196,7 @@ def _unpack(got: Got) -> Path:
     except PasswordError as error:
         if got.entry.password_variable is None:
             raise
-        raise ByHandError(
+        raise ManualStepError(
             f"{error} Ask for it where the data come from, then export "
             f"{got.entry.password_variable} and run again.",
             again=password is not None,

@@ -4,15 +4,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
-from benchmark.sources.place import Got, Place
-from benchmark.sources.records import Published, ask, choose, download_all, told
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
+from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
 
 API = "https://api.figshare.com/v2/articles"
 
 
-class FigshareSource(Fetched):
+class FigshareSource(FetchedSource):
     """Files of a Figshare article.
 
     ``article`` is its number, ``version`` that of its version, and ``files`` selects files.
@@ -24,11 +24,11 @@ class FigshareSource(Fetched):
     version: int = Field(ge=1)
     files: tuple[File, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the files of the version, and download those of the entry."""
         where = f"Figshare article {self.article}, version {self.version}"
         content = ask(place, f"{API}/{self.article}/versions/{self.version}")
-        chosen = choose(self.files, told(where, lambda: _published(content)), where)
+        chosen = choose(self.files, parse_answer(where, lambda: _published(content)), where)
         return download_all(place, f"figshare/{self.article}-{self.version}", chosen)
 
 

@@ -5,18 +5,18 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.patience import DownloadError
-from benchmark.sources.place import Got, Place
-from benchmark.sources.records import Published, ask, choose, download_all, told
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
+from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
 
 API = "https://api.github.com/repos"
 FILES = "https://raw.githubusercontent.com"
 _LINK = "120000"
 
 
-class GitHubSource(Fetched):
+class GitHubSource(FetchedSource):
     """Files of a GitHub repository at a commit.
 
     ``repo`` is ``owner/name``, ``commit`` a full hash, and ``files`` selects files. Each file is
@@ -29,11 +29,11 @@ class GitHubSource(Fetched):
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     files: tuple[File, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the tree of the commit, and download the files of the entry one by one."""
         where = f"GitHub {self.repo} at {self.commit[:10]}"
         content = ask(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
-        chosen = choose(self.files, told(where, lambda: self._published(content)), where)
+        chosen = choose(self.files, parse_answer(where, lambda: self._published(content)), where)
         return download_all(place, f"github/{self.repo}/{self.commit[:12]}", chosen)
 
     def _published(self, content: Any) -> list[Published]:

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.digest import digest
 from benchmark.sources.answers import host_of
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
-from benchmark.sources.place import Got, Place
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
 from benchmark.sources.records import Published, download_all
 
 
@@ -48,14 +48,14 @@ class HttpFile(File):
         return self
 
 
-class HttpSource(Fetched):
+class HttpSource(FetchedSource):
     """Files, each at its own address."""
 
     tag: ClassVar = "http"
     kind: Literal["http"]
     files: tuple[HttpFile, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> Iterator[Got]:
+    def gather(self, place: RawFolder) -> Iterator[FetchedFile]:
         """Download the files, each to a folder of its own, so that equal names do not collide."""
         for file in self.files:
             url = _over_http(file.url)

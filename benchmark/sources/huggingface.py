@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from benchmark.sources.answers import broken
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError
-from benchmark.sources.place import ByHandError, Got, Place
+from benchmark.sources.raw_folder import FetchedFile, ManualStepError, RawFolder
 from benchmark.sources.records import Published, choose, download_all
 from benchmark.sources.secrets import token
 
@@ -17,7 +17,7 @@ TOKEN = "HF_TOKEN"
 _TIMEOUT = 30.0
 
 
-class HuggingFaceSource(Fetched):
+class HuggingFaceSource(FetchedSource):
     """Files of a Hugging Face repository at a revision.
 
     ``repo`` is ``owner/name``, ``revision`` a full commit hash, and ``files`` selects files. Gated
@@ -36,14 +36,14 @@ class HuggingFaceSource(Fetched):
         """Web page of the repository, where its terms are accepted."""
         return f"https://{HOST}/{'datasets/' if self.type == 'dataset' else ''}{self.repo}"
 
-    def at_hand(self, place: Place) -> str:
+    def local_state(self, place: RawFolder) -> str:
         """Describe whether there is a token, which the repository may require."""
         return "remote, with a token" if token(TOKEN) else "remote"
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the files of the revision, and download those of the entry."""
-        with place.turn(HOST):
-            published = place.patience.persist(self.page, self._published)
+        with place.host_slot(HOST):
+            published = place.patience.retry(self.page, self._published)
         chosen = choose(self.files, published, f"{self.page} at {self.revision[:10]}")
         store = f"huggingface/{self.type}s/{self.repo}/{self.revision[:12]}"
         return download_all(place, store, chosen)
@@ -64,7 +64,7 @@ class HuggingFaceSource(Fetched):
             if about.gated:
                 api.auth_check(self.repo, repo_type=self.type)
         except (GatedRepoError, RepositoryNotFoundError):
-            raise ByHandError(
+            raise ManualStepError(
                 f"1. Open {self.page} with an account, and accept its terms. 2. Make a token that "
                 f"may read, and export {TOKEN}. 3. Run again.",
                 again=secret is not None,

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from benchmark.sources.download import locked
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File, below
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError
-from benchmark.sources.place import Got, Place
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
 
 HOST = "s3.amazonaws.com"
 _FILES, _UNFINISHED = "[!.]*.dcm", "*.dcm?*"
@@ -43,7 +43,7 @@ class Series:
         return len(sizes) == self.instances and sum(sizes) == self.bytes
 
 
-class IdcSource(Fetched):
+class IdcSource(FetchedSource):
     """Series of a collection, in ``<collection>/<patient>/<study UID>/<modality>_<series UID>/``.
 
     ``index`` is the IDC release whose index selects the series. ``series`` gives the number of
@@ -121,7 +121,7 @@ class IdcSource(Fetched):
                     "Correct the entry (patients, descriptions, series)."
                 )
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """Download the missing series with idc-index, and check that they are complete."""
         root, series = place.downloads / "idc" / self.collection, self.chosen()
 
@@ -136,15 +136,15 @@ class IdcSource(Fetched):
                     f"{missing[0].uid})"
                 )
 
-        with locked(root), place.turn(HOST):
+        with locked(root), place.host_slot(HOST):
             what = f"IDC {self.collection}"
-            place.patience.persist(what, once, lambda: _bytes_there(series, root))
+            place.patience.retry(what, once, lambda: _bytes_there(series, root))
         return [_got(root, self.collection, one) for one in series]
 
 
-def _got(root: Path, collection: str, series: Series) -> Got:
+def _got(root: Path, collection: str, series: Series) -> FetchedFile:
     name = f"{collection}/{series.folder}"
-    return Got(root / series.folder, name, File(name=name))
+    return FetchedFile(root / series.folder, name, File(name=name))
 
 
 def _bytes_there(series: Sequence[Series], root: Path) -> int:

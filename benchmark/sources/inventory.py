@@ -10,10 +10,10 @@ from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.machine.progress import progress
 from benchmark.sources.checks import hashes_of, sha256_of
-from benchmark.sources.place import Got, Place, is_unpacked, unpacked_to
+from benchmark.sources.raw_folder import FetchedFile, RawFolder, is_unpacked, unpacked_to
 
 
-def write(place: Place, gathered: Iterable[Got]) -> None:
+def write(place: RawFolder, gathered: Iterable[FetchedFile]) -> None:
     """Record each file or folder: size, hash and, for an archive, how much was unpacked."""
     rows = []
     for got in gathered:
@@ -32,12 +32,12 @@ def write(place: Place, gathered: Iterable[Got]) -> None:
     write_json(_inventory(place), rows)
 
 
-def read(place: Place) -> list[dict[str, Any]]:
+def read(place: RawFolder) -> list[dict[str, Any]]:
     """Return the recorded rows; empty before the first fetch."""
     return list(read_json(_inventory(place))) if _inventory(place).is_file() else []
 
 
-def verify(place: Place) -> tuple[int, list[str]]:
+def verify(place: RawFolder) -> tuple[int, list[str]]:
     """Read all files again; return the number of records and a list of what is wrong.
 
     Raises `UserError` where nothing was fetched.
@@ -50,12 +50,12 @@ def verify(place: Place) -> tuple[int, list[str]]:
         return hashes_of(path, ["sha256"])["sha256"]
 
     wrong = [told for row in progress(rows, "verify", "file") for told in _wrong(place, row, read)]
-    if not place.whole:
+    if not place.links_are_intact:
         wrong.append(f"links below {place.files} lead nowhere: fetch again")
     return len(rows), wrong
 
 
-def holds(place: Place) -> bool:
+def is_unchanged(place: RawFolder) -> bool:
     """Return whether all files are as recorded; those with a valid receipt are not read again."""
     if not _inventory(place).is_file():
         return False
@@ -63,7 +63,7 @@ def holds(place: Place) -> bool:
     return not any(told for row in rows for told in _wrong(place, row, sha256_of))
 
 
-def _wrong(place: Place, row: dict[str, Any], read: Callable[[Path], str]) -> Iterator[str]:
+def _wrong(place: RawFolder, row: dict[str, Any], read: Callable[[Path], str]) -> Iterator[str]:
     path = place.raw / row["path"]
     opened = place.raw / row["unpacked"] if "unpacked" in row else None
     if path.is_dir():
@@ -87,5 +87,5 @@ def _count(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _inventory(place: Place) -> Path:
+def _inventory(place: RawFolder) -> Path:
     return place.raw / "inventory.json"

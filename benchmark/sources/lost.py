@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmark.sources import Source
 
 
-def fingerprint(source: "Source", raw: Path) -> str:
+def fingerprint_or_last(source: "Source", raw: Path) -> str:
     """Return `Source.fingerprint`, or that of the last fetch if its files are lost."""
     with suppress(UserError):  # no status, or a damaged one, which is reported later
         last = Status.load(raw / "status.json")

@@ -5,12 +5,18 @@ from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
 from benchmark.archives import marker
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File, without_suffix
-from benchmark.sources.place import ByHandError, Got, Place, is_unpacked, spared
+from benchmark.sources.raw_folder import (
+    FetchedFile,
+    ManualStepError,
+    RawFolder,
+    already_unpacked,
+    is_unpacked,
+)
 
 
-class ManualSource(Fetched):
+class ManualSource(FetchedSource):
     """Files placed by hand: ``page`` is where to get them, ``steps`` what to do there.
 
     ``files`` names the files, with the hashes known; archives among them are unpacked. Without
@@ -23,17 +29,17 @@ class ManualSource(Fetched):
     steps: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
 
-    def at_hand(self, place: Place) -> str:
+    def local_state(self, place: RawFolder) -> str:
         """Return the fingerprint of the files placed by hand."""
-        return place.by_hand
+        return place.user_files_fingerprint
 
-    def gather(self, place: Place) -> Iterator[Got]:
+    def gather(self, place: RawFolder) -> Iterator[FetchedFile]:
         """Check the files placed by hand and yield the archives; other files need no link.
 
-        Raises `ByHandError` while a file is missing or differs from the published one.
+        Raises `ManualStepError` while a file is missing or differs from the published one.
         """
-        if steps := self.to_do(place):
-            raise ByHandError(f"To be done by hand: {numbered(steps)}")
+        if steps := self.manual_steps(place):
+            raise ManualStepError(f"To be done by hand: {numbered(steps)}")
         names = _names(place)
         for file in self.files:
             for name in _fitting(file, names, place):
@@ -41,10 +47,10 @@ class ManualSource(Fetched):
         for file in self.files or [File(name=name) for name in names if "/" not in name]:
             for name in _fitting(file, names, place) or [file.name]:
                 got = _got(file, name, place)
-                if is_unpacked(got) and (got.path.is_file() or spared(got)):
+                if is_unpacked(got) and (got.path.is_file() or already_unpacked(got)):
                     yield got
 
-    def to_do(self, place: Place) -> list[str]:
+    def manual_steps(self, place: RawFolder) -> list[str]:
         """Return the steps of the entry, and where to put the files, while a file is missing."""
         names = _names(place)
         missing = [
@@ -64,15 +70,15 @@ def numbered(steps: Sequence[str]) -> str:
     return " ".join(f"{number}. {step}." for number, step in enumerate(steps, 1))
 
 
-def _names(place: Place) -> list[str]:
-    return [path.relative_to(place.files).as_posix() for path in place.own_files]
+def _names(place: RawFolder) -> list[str]:
+    return [path.relative_to(place.files).as_posix() for path in place.user_files]
 
 
-def _got(file: File, name: str, place: Place) -> Got:
-    return Got(place.files / name, name, file, unpacked=place.unpacked / name)
+def _got(file: File, name: str, place: RawFolder) -> FetchedFile:
+    return FetchedFile(place.files / name, name, file, unpacked=place.unpacked / name)
 
 
-def _fitting(file: File, names: Sequence[str], place: Place) -> list[str]:
+def _fitting(file: File, names: Sequence[str], place: RawFolder) -> list[str]:
     """Return the file names that match an entry, with archives deleted after they were unpacked.
 
     Deleted archives are considered only for a name with wildcards that no file matches.
@@ -84,7 +90,7 @@ def _fitting(file: File, names: Sequence[str], place: Place) -> list[str]:
     return [name for name in opened if fnmatchcase(name, file.name)]
 
 
-def _wanted(file: File, names: Sequence[str], place: Place) -> str:
+def _wanted(file: File, names: Sequence[str], place: RawFolder) -> str:
     """Describe a missing file."""
     if file.count is None:
         return file.name
@@ -92,22 +98,22 @@ def _wanted(file: File, names: Sequence[str], place: Place) -> str:
     return f"{file.count} files like {file.name}, of which {found} are there,"
 
 
-def _is_there(file: File, names: Sequence[str], place: Place) -> bool:
+def _is_there(file: File, names: Sequence[str], place: RawFolder) -> bool:
     """Return whether the file, or its unpacked content, is there."""
     if found := len(_fitting(file, names, place)):
         return file.count in (None, found)
     folder = without_suffix(file.name) + "/"
     opened = is_unpacked(_got(file, file.name, place)) and any(n.startswith(folder) for n in names)
-    return opened or spared(_got(file, file.name, place))
+    return opened or already_unpacked(_got(file, file.name, place))
 
 
-def _check(file: File, place: Place, name: str) -> None:
+def _check(file: File, place: RawFolder, name: str) -> None:
     path, expected = place.files / name, file.expected
     difference = None
     if expected.size is not None or expected.hashes:
         difference, _ = expected.check(path)
     if difference is not None:
-        raise ByHandError(
+        raise ManualStepError(
             f"{path} is not the published file: {difference}. Get it again: the download was "
             "damaged, or it is another version."
         )

@@ -59,7 +59,7 @@ class Patience:
             return min(max(asked, 0.0), self.longest)
         return min(self.first * 2.0 ** (attempt - 1), self.longest) * random.uniform(0.75, 1.25)
 
-    def persist(self, what: str, action: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
+    def retry(self, what: str, action: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
         """Call ``action`` until it succeeds.
 
         ``done`` returns the number of bytes received so far: an attempt that brings at least 1 MiB

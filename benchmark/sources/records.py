@@ -11,7 +11,7 @@ from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, sh
 from benchmark.sources.download import download
 from benchmark.sources.files import File, below
 from benchmark.sources.patience import DownloadError
-from benchmark.sources.place import Got, Place, spared
+from benchmark.sources.raw_folder import FetchedFile, RawFolder, already_unpacked
 
 _MANY = 20
 
@@ -66,7 +66,9 @@ def _agree(file: File, one: Published, where: str) -> None:
             )
 
 
-def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Published]]) -> list[Got]:
+def download_all(
+    place: RawFolder, store: str, chosen: Iterable[tuple[File, Published]]
+) -> list[FetchedFile]:
     """Download the chosen files to ``store``, below the downloads folder, one after the other."""
     import requests
 
@@ -75,11 +77,11 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
     with requests.Session() as session:
         for file, one in progress(every, store, "file") if many else every:
             hashes = {**one.hashes, **file.hashes}
-            here = Got(folder / below(one.name), one.name, file, verified=bool(hashes))
+            here = FetchedFile(folder / below(one.name), one.name, file, verified=bool(hashes))
             got.append(here)
-            if spared(here):
+            if already_unpacked(here):
                 continue
-            with place.turn(host_of(one.url)):
+            with place.host_slot(host_of(one.url)):
                 download(
                     one.url,
                     here.path,
@@ -93,7 +95,7 @@ def download_all(place: Place, store: str, chosen: Iterable[tuple[File, Publishe
     return got
 
 
-def ask(place: Place, url: str) -> Any:
+def ask(place: RawFolder, url: str) -> Any:
     """Return the JSON response of an address; raises `DownloadError`."""
     import requests
 
@@ -108,11 +110,11 @@ def ask(place: Place, url: str) -> Any:
                 "or a page of the network is in between. Open the address in a browser to see."
             ) from None
 
-    with place.turn(host_of(url)):
-        return place.patience.persist(shown(url), lambda: asking(url, once))
+    with place.host_slot(host_of(url)):
+        return place.patience.retry(shown(url), lambda: asking(url, once))
 
 
-def told(where: str, read: Callable[[], list[Published]]) -> list[Published]:
+def parse_answer(where: str, read: Callable[[], list[Published]]) -> list[Published]:
     """Call ``read`` on a response; raise `DownloadError` if the format is not the expected one."""
     try:
         return read()

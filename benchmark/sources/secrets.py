@@ -12,7 +12,7 @@ def token(variable: str) -> str | None:
     return os.environ.get(variable, "").strip() or None
 
 
-def hidden(text: str) -> str:
+def redacted(text: str) -> str:
     """Return ``text`` without the values of secret variables and the queries of addresses."""
     values = [v for n, v in os.environ.items() if _SECRET.search(n.upper()) and len(v) >= 4]
     for value in sorted(values, key=len, reverse=True):

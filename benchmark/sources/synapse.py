@@ -9,11 +9,11 @@ from pydantic import Field
 from benchmark.sources import folder
 from benchmark.sources.answers import broken
 from benchmark.sources.download import locked
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.manual import numbered
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError
-from benchmark.sources.place import ByHandError, Got, Place
+from benchmark.sources.raw_folder import FetchedFile, ManualStepError, RawFolder
 from benchmark.sources.records import Published, choose
 from benchmark.sources.secrets import token
 
@@ -21,7 +21,7 @@ HOST = "www.synapse.org"
 TOKEN = "SYNAPSE_AUTH_TOKEN"
 
 
-class SynapseSource(Fetched):
+class SynapseSource(FetchedSource):
     """Files of the Synapse ``entity``, a file or a folder.
 
     ``page`` is where to request access, and ``files`` selects files. The token is read from the
@@ -34,15 +34,15 @@ class SynapseSource(Fetched):
     page: str | None = None
     files: tuple[File, ...] = Field(min_length=1)
 
-    def at_hand(self, place: Place) -> str:
+    def local_state(self, place: RawFolder) -> str:
         """Describe whether the client and the token are available."""
         client = "client" if find_spec("synapseclient") else "no client"
         return f"{client}, {'token' if token(TOKEN) else 'no token'}"
 
-    def to_do(self, place: Place) -> list[str]:
+    def manual_steps(self, place: RawFolder) -> list[str]:
         """Return how to get access, while the token or the client is missing."""
         there = token(TOKEN) and find_spec("synapseclient")
-        return [*super().to_do(place), *([] if there else self._access())]
+        return [*super().manual_steps(place), *([] if there else self._access())]
 
     def _access(self) -> list[str]:
         page = self.page or f"https://{HOST}/Synapse:{self.entity}"
@@ -54,21 +54,21 @@ class SynapseSource(Fetched):
             "run again",
         ]
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """Download the entity with the Synapse client, which checks each file."""
         secret = token(TOKEN)
         if secret is None or not find_spec("synapseclient"):
-            raise ByHandError(f"To be done by hand: {numbered(self._access())}")
+            raise ManualStepError(f"To be done by hand: {numbered(self._access())}")
         root = place.downloads / "synapse" / self.entity
-        with locked(root), place.turn(HOST):
-            place.patience.persist(self.entity, lambda: self._download(root, secret))
+        with locked(root), place.host_slot(HOST):
+            place.patience.retry(self.entity, lambda: self._download(root, secret))
         # unpack elsewhere: every file in this folder counts as published
         unpacked = root.with_name(f"{self.entity}.unpacked")
         names = [path.relative_to(root).as_posix() for path in folder.listing(root)]
         published = [Published(name, HOST) for name in names]
         chosen = choose(self.files, published, f"Synapse {self.entity}")
         return [
-            Got(root / one.name, one.name, file, unpacked / one.name, verified=True)
+            FetchedFile(root / one.name, one.name, file, unpacked / one.name, verified=True)
             for file, one in chosen
         ]
 
@@ -86,7 +86,7 @@ class SynapseSource(Fetched):
             exceptions.SynapseAuthenticationError,
             exceptions.SynapseUnmetAccessRestrictions,
         ):
-            raise ByHandError(
+            raise ManualStepError(
                 f"The token in {TOKEN} has no access to {self.entity}: {numbered(self._access())}",
                 again=True,
             ) from None

@@ -58,7 +58,7 @@ class Transfer:
         Raises `DownloadError`.
         """
         for resumed in (self.done > 0, False):
-            self.patience.persist(self.target.name, self._once, lambda: self.done)
+            self.patience.retry(self.target.name, self._once, lambda: self.done)
             difference, hashes = self.expected.check(self.part)
             if difference is None:
                 return self._place(hashes)

@@ -10,7 +10,7 @@ from benchmark.files import read_json, write_json
 Tree = dict[str, "Path | Tree"]
 
 
-def grow(tree: Tree, where: PurePosixPath, real: Path) -> None:
+def insert(tree: Tree, where: PurePosixPath, real: Path) -> None:
     """Put ``real`` at ``where``; folders of the same name are merged.
 
     Raises `UserError` where two files would have the same path.
@@ -23,7 +23,7 @@ def grow(tree: Tree, where: PurePosixPath, real: Path) -> None:
     elif real.is_dir():
         _opened(node, where.name, where)
         for child in sorted(real.iterdir()):
-            grow(tree, where / child.name, child)
+            insert(tree, where / child.name, child)
     elif node[where.name] != real:
         raise UserError(
             f"Two sources of the dataset have a file {str(where)!r}. Give one of them a folder of "
@@ -41,7 +41,7 @@ def _opened(node: Tree, part: str, where: PurePosixPath) -> Tree:
     return child
 
 
-def plant(tree: Tree, root: Path, record: Path) -> None:
+def make_links(tree: Tree, root: Path, record: Path) -> None:
     """Make the links of ``tree`` below ``root``, and remove the earlier ones listed in ``record``.
 
     Files placed by hand stay, and take precedence over links of the same name.
@@ -51,17 +51,17 @@ def plant(tree: Tree, root: Path, record: Path) -> None:
         if path.is_symlink():
             path.unlink()
     root.mkdir(parents=True, exist_ok=True)
-    write_json(record, sorted(_plant(tree, root, PurePosixPath())))
+    write_json(record, sorted(_make_links(tree, root, PurePosixPath())))
 
 
-def _plant(tree: Tree, root: Path, below: PurePosixPath) -> Iterable[str]:
+def _make_links(tree: Tree, root: Path, below: PurePosixPath) -> Iterable[str]:
     for name, child in tree.items():
         path = root / below / name
         if isinstance(child, Path) and path.is_dir() and child.is_dir():
             child = {inner.name: inner for inner in sorted(child.iterdir())}
         if isinstance(child, dict):
             path.mkdir(exist_ok=True)
-            yield from _plant(child, root, below / name)
+            yield from _make_links(child, root, below / name)
         elif not os.path.lexists(path):
             path.symlink_to(os.path.relpath(child.absolute(), path.parent.absolute()))
             yield (below / name).as_posix()

@@ -5,16 +5,16 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from benchmark.sources.fetched import Fetched
+from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
-from benchmark.sources.place import Got, Place
-from benchmark.sources.records import Published, ask, choose, download_all, told
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
+from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
 
 API = "https://zenodo.org/api/records"
 FILES = "https://zenodo.org/records"
 
 
-class ZenodoSource(Fetched):
+class ZenodoSource(FetchedSource):
     """Files of a Zenodo record.
 
     ``record`` is the number of one version of the record, and ``files`` selects files.
@@ -25,14 +25,16 @@ class ZenodoSource(Fetched):
     record: int = Field(ge=1)
     files: tuple[File, ...] = Field(min_length=1)
 
-    def gather(self, place: Place) -> list[Got]:
+    def gather(self, place: RawFolder) -> list[FetchedFile]:
         """Download the files; the record is queried only if the entry lacks a hash."""
         if all(file.hashes for file in self.files):
             chosen = [(file, Published(file.name, self._address(file.name))) for file in self.files]
         else:
             where = f"Zenodo record {self.record}"
             content = ask(place, f"{API}/{self.record}")
-            chosen = list(choose(self.files, told(where, lambda: self._published(content)), where))
+            chosen = list(
+                choose(self.files, parse_answer(where, lambda: self._published(content)), where)
+            )
         return download_all(place, f"zenodo/{self.record}", chosen)
 
     def _published(self, content: Any) -> list[Published]:

@@ -18,7 +18,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.settings import ONE_OR_MORE, Settings, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.files import Below, Checked
-from benchmark.sources.substance import substance
+from benchmark.sources.identity import without_notes
 
 _WEIGHTS = Path(__file__).parents[1] / "catalogue" / "weights"
 
@@ -82,7 +82,7 @@ class Weights(Settings):
     @property
     def fetch_digest(self) -> str:
         """Digest of what a fetch depends on, without the keys that only inform people."""
-        sources = [substance(source.model_dump(mode="json")) for source in self.source]
+        sources = [without_notes(source.model_dump(mode="json")) for source in self.source]
         return digest([*sources, *(file.model_dump(mode="json") for file in self.files)])
 
     def contaminates(self, dataset: Dataset) -> bool:

@@ -18,7 +18,7 @@ from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
 from benchmark.sources.local import LocalSource
 from benchmark.sources.packaged import PackagedSource
-from benchmark.sources.place import Place
+from benchmark.sources.raw_folder import RawFolder
 from benchmark.weights import registry
 from benchmark.weights.registry import Weights
 
@@ -234,7 +234,7 @@ def _found(entry: Weights, raw: Path) -> Iterator[tuple[Path, str | None]]:
     by_hand = raw / "files"
     if _absent(entry, by_hand) is None:
         yield by_hand, None
-        own = Place(raw).own_files
+        own = RawFolder(raw).user_files
         if any(by_hand / file.path in own for file in entry.files):
             return  # a download would not replace a wrong file that is there
     for source in entry.source:

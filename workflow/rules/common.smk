@@ -166,7 +166,7 @@ def entry_name(wildcards):
 # Functions of wildcards only: Snakemake does not compare params that depend on outputs.
 def fingerprint_of_data(wildcards):
     raw = paths.raw_folder(wildcards.dataset)
-    return lost.fingerprint(DATASETS[wildcards.dataset].source, raw)
+    return lost.fingerprint_or_last(DATASETS[wildcards.dataset].source, raw)
 
 
 def fingerprint_of_weights(wildcards):

@@ -16,8 +16,8 @@ from benchmark.sources import Status
 from benchmark.sources.fetched import lay_out
 from benchmark.sources.files import File
 from benchmark.sources.manual import ManualSource
-from benchmark.sources.place import Got, Place
-from benchmark.sources.tree import plant
+from benchmark.sources.raw_folder import FetchedFile, RawFolder
+from benchmark.sources.tree import make_links
 from tests.benchmark.published.files import CODES, DECOYS, FILES, WORD
 from tests.benchmark.published.quirks import QUIRKS
 from tests.benchmark.published.tree import Tree, grey, scene
@@ -126,14 +126,14 @@ def test_names_under_which_the_data_come(name: str, top: str, inner: str, tmp_pa
     tree = build(name, tmp_path / "tree")
     (labels,) = tree.root.rglob("label*")
     shutil.copytree(labels.parent, tmp_path / "handed out" / inner, dirs_exist_ok=True)
-    place = Place(tmp_path / "data" / name / "raw")
+    place = RawFolder(tmp_path / "data" / name / "raw")
     if top.endswith(".zip"):
         archive = place.files / top.removesuffix(".zip")
         shutil.make_archive(str(archive), "zip", tmp_path / "handed out")
     else:
         shutil.copytree(tmp_path / "handed out", place.files / top)
     assert isinstance(entry.source, ManualSource)
-    assert entry.source.to_do(place) == []
+    assert entry.source.manual_steps(place) == []
     status = entry.source.fetch(place.raw)
     assert status.state == "ready"
     found = find(entry, Path(status.root))
@@ -144,9 +144,9 @@ def test_names_under_which_the_data_come(name: str, top: str, inner: str, tmp_pa
 def fetched(root: Path, raw: Path) -> Path:
     """The links that a fetch makes to what it has downloaded and unpacked."""
     tops = sorted(root.iterdir())
-    place = Place(raw)
-    got = [Got(top, top.name, File(name=top.name, unpack=False)) for top in tops]
-    plant(lay_out(got), place.files, place.links)
+    place = RawFolder(raw)
+    got = [FetchedFile(top, top.name, File(name=top.name, unpack=False)) for top in tops]
+    make_links(lay_out(got), place.files, place.links)
     assert all(path.is_symlink() for path in place.files.iterdir())
     return place.files
 

@@ -13,7 +13,7 @@ import pytest
 from benchmark.settings import Settings
 from benchmark.sources import AnySource, Status
 from benchmark.sources.http import HttpSource
-from benchmark.sources.place import Place
+from benchmark.sources.raw_folder import RawFolder
 from tests.benchmark.sources.conftest import Naps
 from tests.hosts import Server, broken, status
 
@@ -186,7 +186,7 @@ def test_an_error_that_nobody_thought_of(
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "s3cr3t-value")
 
-    def fail(self: HttpSource, place: Place) -> None:
+    def fail(self: HttpSource, place: RawFolder) -> None:
         raise ZeroDivisionError("with s3cr3t-value at https://example.org/a?signature=abc")
 
     monkeypatch.setattr(HttpSource, "gather", fail)
@@ -260,14 +260,14 @@ def test_two_turns_at_a_host(tmp_path: Path) -> None:
     from contextlib import ExitStack
 
     first = ExitStack()
-    place = Place(tmp_path / "data/D1/raw", Patience(sleep=wait))
-    other = Place(tmp_path / "data/D2/raw", place.patience)
+    place = RawFolder(tmp_path / "data/D1/raw", Patience(sleep=wait))
+    other = RawFolder(tmp_path / "data/D2/raw", place.patience)
     with ExitStack() as second:
-        first.enter_context(place.turn("a.org"))
-        second.enter_context(other.turn("a.org"))
-        with place.turn("b.org"):
+        first.enter_context(place.host_slot("a.org"))
+        second.enter_context(other.host_slot("a.org"))
+        with place.host_slot("b.org"):
             assert not waits
-        with other.turn("a.org"):  # the third has to wait until the first is done
+        with other.host_slot("a.org"):  # the third has to wait until the first is done
             assert waits == [1.0]
 
 

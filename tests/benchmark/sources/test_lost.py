@@ -20,7 +20,7 @@ def raw(tmp_path: Path) -> Path:
 
 def fetch(made: Source, raw: Path) -> str:
     """Fetch as the workflow does; give the fingerprint that it holds against later ones."""
-    before = lost.fingerprint(made, raw)
+    before = lost.fingerprint_or_last(made, raw)
     (raw / "status.json").unlink(missing_ok=True)  # as Snakemake does before the job
     write_json(raw / "status.json", made.fetch(raw).model_dump())
     return before
@@ -30,24 +30,24 @@ def test_a_folder_that_is_away(tmp_path: Path, raw: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MY_SCANS", str(tmp_path / "own"))
     made = LocalSource(kind="local", path="$MY_SCANS")
     nothing = fetch(made, raw)
-    assert lost.fingerprint(made, raw) == nothing
+    assert lost.fingerprint_or_last(made, raw) == nothing
     for name in ("a", "b"):
         (tmp_path / "own" / "deep").mkdir(parents=True, exist_ok=True)
         (tmp_path / "own" / "deep" / name).write_text(name)
     known = fetch(made, raw)
     assert known != nothing
     monkeypatch.delenv("MY_SCANS")
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     monkeypatch.setenv("MY_SCANS", str(tmp_path / "own"))
     (tmp_path / "own").rename(tmp_path / "away")
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     (tmp_path / "own").mkdir()  # where nothing is mounted
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     (tmp_path / "own").rmdir()
     (tmp_path / "away").rename(tmp_path / "own")
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     (tmp_path / "own" / "deep" / "b").unlink()  # one of several was taken out
-    assert lost.fingerprint(made, raw) != known
+    assert lost.fingerprint_or_last(made, raw) != known
 
 
 def test_downloads_that_come_back_are_no_news_unless_they_are_others(
@@ -58,17 +58,17 @@ def test_downloads_that_come_back_are_no_news_unless_they_are_others(
     known = fetch(made, raw)
     downloads = raw.parents[1] / "downloads"
     shutil.rmtree(downloads)
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     server.pages.clear()
     assert made.fetch(raw, naps.patience).state == "failed"  # pambench datasets fetch
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     put(server, images=IMAGES)
     assert made.fetch(raw).state == "ready"
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     shutil.rmtree(downloads)
     put(server, images=LABELS)
     assert made.fetch(raw).state == "ready"
-    assert lost.fingerprint(made, raw) != known
+    assert lost.fingerprint_or_last(made, raw) != known
 
 
 def test_own_files_that_are_gone(raw: Path) -> None:
@@ -77,13 +77,13 @@ def test_own_files_that_are_gone(raw: Path) -> None:
     (raw / "files" / "a").write_text("x")
     known = fetch(made, raw)
     (raw / "files").rename(raw / "away")
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
     (raw / "away").rename(raw / "files")
-    assert lost.fingerprint(made, raw) == known
+    assert lost.fingerprint_or_last(made, raw) == known
 
 
 def test_the_status_of_weights_counts_as_well(raw: Path) -> None:
     """It holds keys of its own, and one of an older version holds another."""
     status = {"state": "ready", "root": str(raw / "files"), "fingerprint": "known"}
     write_json(raw / "status.json", {**status, "file": "net.pth", "listing": "x"})
-    assert lost.fingerprint(source("manual"), raw) == "known"
+    assert lost.fingerprint_or_last(source("manual"), raw) == "known"

@@ -5,10 +5,10 @@ from typing import Any
 _TOLD = ("about_gb", "page", "steps")
 
 
-def substance(content: Any) -> Any:
+def without_notes(content: Any) -> Any:
     """Return the content of a source, or of its parts, without purely informative keys."""
     if isinstance(content, dict):
-        return {key: substance(value) for key, value in content.items() if key not in _TOLD}
+        return {key: without_notes(value) for key, value in content.items() if key not in _TOLD}
     if isinstance(content, list | tuple):
-        return [substance(value) for value in content]
+        return [without_notes(value) for value in content]
     return content

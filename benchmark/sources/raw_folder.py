@@ -20,7 +20,7 @@ from benchmark.sources.tree import linked
 _AT_A_HOST = 2
 
 
-class ByHandError(Exception):
+class ManualStepError(Exception):
     """A person has to do something; the message lists the steps."""
 
     def __init__(self, message: str, *, again: bool = False) -> None:
@@ -30,7 +30,7 @@ class ByHandError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class RawFolder:
     """The raw folder of a dataset (or of weights), and the paths related to it."""
 
     raw: Path
@@ -52,17 +52,17 @@ class Place:
         return self.raw / "links.json"
 
     @property
-    def own_files(self) -> list[Path]:
+    def user_files(self) -> list[Path]:
         """Files placed by hand in ``files``, sorted."""
         return folder.listing(self.files, without=linked(self.links))
 
     @property
-    def by_hand(self) -> str:
+    def user_files_fingerprint(self) -> str:
         """Fingerprint of the files placed by hand in ``files``."""
         return folder.fingerprint(self.files, without=linked(self.links))
 
     @property
-    def whole(self) -> bool:
+    def links_are_intact(self) -> bool:
         """Whether the target of every recorded link still exists."""
         return all((self.files / name).exists() for name in linked(self.links))
 
@@ -72,7 +72,7 @@ class Place:
         return self.raw.absolute().parents[1] / "downloads"
 
     @contextmanager
-    def turn(self, host: str) -> Iterator[None]:
+    def host_slot(self, host: str) -> Iterator[None]:
         """Wait for one of the two download slots of a host, and hold it.
 
         The slots are shared by all jobs with the same downloads folder.
@@ -104,7 +104,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Got:
+class FetchedFile:
     """An available file or folder: its ``path``, its ``name`` in the source, and its ``entry``.
 
     ``unpacked`` is where it is unpacked to, by default beside it. ``verified`` tells that it was
@@ -118,18 +118,18 @@ class Got:
     verified: bool = False
 
 
-def is_unpacked(got: Got) -> bool:
+def is_unpacked(got: FetchedFile) -> bool:
     """Return whether it is an archive to be unpacked."""
     return is_archive(got.name) if got.entry.unpack is None else got.entry.unpack
 
 
-def unpacked_to(got: Got) -> Path:
+def unpacked_to(got: FetchedFile) -> Path:
     """Return the folder an archive is unpacked to; each selection of members has its own."""
     chosen = f"-{digest(list(got.entry.members))[:6]}" if got.entry.members else ""
     return got.unpacked or got.path.parent / f"{got.path.name}.unpacked{chosen}"
 
 
-def spared(got: Got) -> bool:
+def already_unpacked(got: FetchedFile) -> bool:
     """Return whether a missing archive was unpacked before, so that no download is needed."""
     made = marker(unpacked_to(got)) if is_unpacked(got) and not got.path.exists() else None
     return made is not None and got.entry.sha256 in (None, made["sha256"])
