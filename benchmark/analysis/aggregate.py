@@ -17,6 +17,7 @@ from benchmark.analysis import bootstrap, frames
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from benchmark.analysis.arrays import Array
     from benchmark.analysis.settings import AnalysisSettings
 
 ALL = "all"
@@ -167,7 +168,7 @@ def _patients(rows: pd.DataFrame) -> pd.DataFrame:
 def _with_intervals(
     table: pd.DataFrame,
     units: pd.DataFrame,
-    found: "dict[str, tuple[bootstrap.Array, bootstrap.Array]]",
+    found: "dict[str, tuple[Array, Array]]",
     places: dict[str, int],
 ) -> pd.DataFrame:
     """Add the columns ``low``, ``high`` and ``resampled`` (the units that were drawn) to ``table``.

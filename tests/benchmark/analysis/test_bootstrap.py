@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis import bootstrap
+from benchmark.analysis.arrays import Array
 
 
 def rows(rng: np.random.Generator, collections: int, patients: int = 6) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def rows(rng: np.random.Generator, collections: int, patients: int = 6) -> pd.Da
     return pd.DataFrame(found)
 
 
-def overall(table: pd.DataFrame, resamples: int = 200) -> bootstrap.Array:
+def overall(table: pd.DataFrame, resamples: int = 200) -> Array:
     drawn = bootstrap.dataset_replicates(table, ["m"], ["dsc"], resamples, 0)
     collections = {name: name.partition(".")[0] for name in drawn}
     return bootstrap.overall_replicates(drawn, collections, 0)[:, 0, 0]
