@@ -29,7 +29,7 @@ localrules:
 onstart:
     # With the limiter, Snakemake checks all open jobs once per second for each job ended so far.
     workflow.scheduler.job_rate_limiter = None
-    print(*filter(None, [clock.bring_back(Path())]), file=sys.stderr)
+    print(*filter(None, [clock.reset_future_times(Path())]), file=sys.stderr)
 
 
 onsuccess:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.adapter import Prediction
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.machine_errors import raise_if_machine_error
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -39,7 +39,7 @@ def exchange(
             told = folder / "failures.json"
             failures = read_json(told) if told.is_file() else {}
         except (RuntimeError, UserError) as error:
-            stop_at_trouble(error)
+            raise_if_machine_error(error)
             for _ in prompts:
                 yield Prediction(failure=str(error))
             return

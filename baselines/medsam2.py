@@ -18,7 +18,7 @@ from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.boxes import in_plane
-from benchmark.machine.precision import Precision, fastest
+from benchmark.machine.precision import Precision, default_precision
 
 if TYPE_CHECKING:
     from baselines.medsam2_video import Prompted
@@ -100,7 +100,7 @@ class _Video:
 
         self.options, self.axis = method.options, axis
         self.size: int = method.network.config.image_size
-        precision = self.options.precision or fastest(method.device)
+        precision = self.options.precision or default_precision(method.device)
         self.features = Features(method.network, method.device, precision)
         self.grey = self.options.grey(volume, axis)
         far = self.options.reach_mm

@@ -68,18 +68,18 @@ def read_json(path: Path) -> Any:
             f"No such file: {path}. The step that writes it has not been run."
         ) from None
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}). {make_anew(path)}") from None
+        raise UserError(f"{path} is not valid JSON ({error}). {recovery_hint(path)}") from None
     if isinstance(content, dict) and CHECKSUM in content:
         told = content.pop(CHECKSUM)
         if told != _checksum(content):
             raise UserError(
                 f"{path} is not as it was written: it was edited, or the disk has damaged it. "
-                f"{make_anew(path)}"
+                f"{recovery_hint(path)}"
             )
     return content
 
 
-def make_anew(path: Path) -> str:
+def recovery_hint(path: Path) -> str:
     """Return advice on a damaged file: to delete it if the workflow made it, else to repair it."""
     made = (Path(folder).absolute() for folder in (paths.DATA, paths.RESULTS))
     if not any(path.absolute().is_relative_to(folder) for folder in made):

@@ -20,7 +20,7 @@ from benchmark import boxes
 from benchmark.adapter import Learner
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape
-from benchmark.machine.trouble import RAISED, stop_at_trouble
+from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.sources import Status
@@ -133,8 +133,8 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:
         learner.plan(cases, names, folder / "work")
-    except RAISED as error:  # becomes the reason of the method's cells
-        stop_at_trouble(error)
+    except METHOD_ERRORS as error:  # becomes the reason of the method's cells
+        raise_if_machine_error(error)
         return _status(folder, learner, "failed", f"planning failed: {error}")
     return _status(folder, learner, "ready", None)
 
@@ -161,8 +161,8 @@ def fit(
         return _status(folder, learner, "manual", reason)
     try:
         learner.fit(folder / "work", device, start)
-    except RAISED as error:
-        stop_at_trouble(error)
+    except METHOD_ERRORS as error:
+        raise_if_machine_error(error)
         if several_processes():
             raise
         again = f"to train again, run Snakemake with --forcerun {folder / 'status.json'}"

@@ -21,8 +21,8 @@ from benchmark.errors import MachineError, UserError
 from benchmark.geometry import row_shape
 from benchmark.machine import compute_cost
 from benchmark.machine.attempts import Attempts
+from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.machine.progress import progress
-from benchmark.machine.trouble import RAISED, stop_at_trouble
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.prompts import Prompt
@@ -144,11 +144,11 @@ def predict(
     for image in progress(scans, f"{run.adapter} {run.prompt}", "scan"):
         rows = mine[mine["scan"] == image["scan"]]
         step = f"scan {image['scan']}"
-        if attempts.given_up(step):
+        if attempts.is_given_up(step):
             reason = "the process ended twice on this scan"
             results.masks += _unanswered_rows(run, rows, "failed", reason)
         elif len(rows):
-            with attempts.at(step):
+            with attempts.running(step):
                 scan = _ScanJob(run, adapter, image, rows, reference, results)
                 scan.segment()
                 scan.time(timed, loaded, device)
@@ -163,14 +163,14 @@ def _load(
     results: ShardPredictions,
 ) -> str | None:
     """Load the model and store its departures; return the reason if that fails."""
-    if attempts.given_up(_LOADING):
+    if attempts.is_given_up(_LOADING):
         return "the process ended twice while it was loaded"
     try:
-        with attempts.at(_LOADING):
+        with attempts.running(_LOADING):
             adapter.load(weights, device)
             results.departures = adapter.protocol_overrides
-    except RAISED as error:
-        stop_at_trouble(error, loading=True)
+    except METHOD_ERRORS as error:
+        raise_if_machine_error(error, loading=True)
         return error_text(error)
     return None
 
@@ -280,8 +280,8 @@ class _ScanJob:
                     scan = self.read()
                     read = perf_counter()
                     predictions = list(variant.segment(scan, [task.prompt]))
-                except RAISED as error:
-                    stop_at_trouble(error)
+                except METHOD_ERRORS as error:
+                    raise_if_machine_error(error)
                     continue  # the row of the mask has the reason
                 done = perf_counter()
                 if len(predictions) == 1 and predictions[0].failure is None:
@@ -304,8 +304,8 @@ class _ScanJob:
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
                 flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
-            except RAISED as error:  # e.g. memory that sufficed without counting
-                stop_at_trouble(error)
+            except METHOD_ERRORS as error:  # e.g. memory that sufficed without counting
+                raise_if_machine_error(error)
         return {
             "parameters": parameters,
             "flops": flops,

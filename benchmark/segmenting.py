@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.adapter import Adapter, Prediction
 from benchmark.machine.device import release_memory
-from benchmark.machine.trouble import RAISED, stop_at_trouble
+from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
@@ -46,8 +46,8 @@ def _until_failure(
             count = len(answers) if len(answers) < len(prompts) else f"more than {len(prompts)}"
             answers.clear()
             raise ValueError(f"expected {len(prompts)} predictions, one per prompt; got {count}")
-    except RAISED as error:
-        stop_at_trouble(error)
+    except METHOD_ERRORS as error:
+        raise_if_machine_error(error)
         return error_text(error)
     return None
 

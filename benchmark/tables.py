@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.errors import UserError
-from benchmark.files import atomic, make_anew
+from benchmark.files import atomic, recovery_hint
 from benchmark.record import run_record
 
 _RECORD = b"pambench"
@@ -165,7 +165,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
         except (OSError, pa.ArrowInvalid) as error:
             raise UserError(
-                f"The table {path} cannot be read ({error}). {make_anew(path)}"
+                f"The table {path} cannot be read ({error}). {recovery_hint(path)}"
             ) from None
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from baselines import exchange, process
 from benchmark.adapter import Learner, MethodInfo, Prediction, Resources
 from benchmark.errors import UserError
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.machine_errors import raise_if_machine_error
 
 if TYPE_CHECKING:
     from benchmark.fitting import Case
@@ -156,7 +156,7 @@ class NnUNet(Learner):
         try:
             self.server.start()  # after a failure, this loads the model again
         except process.ProcessError as error:
-            stop_at_trouble(error, loading=True)
+            raise_if_machine_error(error, loading=True)
             raise
         self.server.ask(str(folder))
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from benchmark.files import read_json, write_json
-from benchmark.machine.trouble import KernelError
+from benchmark.machine.machine_errors import KernelError
 
-ENOUGH = 2
+MAX_DEATHS = 2
 """Number of deaths after which a step is not tried again."""
 _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
@@ -37,12 +37,12 @@ class Attempts:
         if known:
             self._write(None)
 
-    def given_up(self, step: str) -> bool:
-        """Return whether `ENOUGH` processes have died in ``step``."""
-        return self._deaths.get(step, 0) >= ENOUGH
+    def is_given_up(self, step: str) -> bool:
+        """Return whether `MAX_DEATHS` processes have died in ``step``."""
+        return self._deaths.get(step, 0) >= MAX_DEATHS
 
     @contextmanager
-    def at(self, step: str) -> Iterator[None]:
+    def running(self, step: str) -> Iterator[None]:
         """Mark ``step`` as running in the block.
 
         The mark stays if the process dies, or ends because of a `KernelError`. Any other exception,

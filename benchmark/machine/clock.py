@@ -14,7 +14,7 @@ from benchmark.paths import DATA, RESULTS
 _STEP_NS = 1000
 
 
-def bring_back(root: Path) -> str | None:
+def reset_future_times(root: Path) -> str | None:
     """Set times of the workflow's files that are ahead of the clock to now; return a report.
 
     ``root``: the folder in which the workflow runs. The files keep their order, which decides what

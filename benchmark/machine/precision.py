@@ -36,6 +36,6 @@ def in_precision(precision: Precision, device: Any) -> Iterator[None]:
         torch.set_float32_matmul_precision(products)
 
 
-def fastest(device: str) -> Precision:
+def default_precision(device: str) -> Precision:
     """Return the default precision of a method whose masks hardly depend on it."""
     return "float32" if device == "cpu" else "bfloat16"

@@ -107,7 +107,7 @@ class ProgressLine(logging.Handler):
             print(self.line(), file=self.stream, flush=True)
 
 
-def take_over(logger: logging.Logger) -> None:
+def replace_job_lines(logger: logging.Logger) -> None:
     """Replace the messages of Snakemake's ``logger`` on each job by the progress line."""
     for handler in logger.handlers:
         handler.addFilter(lambda record: not _is_replaced(record))

@@ -14,7 +14,7 @@ from benchmark import prepare
 from benchmark.catalogue import Dataset
 from benchmark.disk import require_writable_folders, write_problem, writing
 from benchmark.errors import MachineError, UserError
-from benchmark.machine.trouble import stop_at_trouble
+from benchmark.machine.machine_errors import raise_if_machine_error
 from benchmark.published import conversion
 from benchmark.segmenting import segment_prompts
 from benchmark.sources import Status
@@ -113,4 +113,4 @@ def test_a_full_disk_is_no_failure_of_a_method() -> None:
 
     with pytest.raises(MachineError, match="the disk is full"):
         segment_prompts(Full(), Scan(), [object()])  # type: ignore[arg-type, list-item]
-    stop_at_trouble(ValueError("nothing of the machine"))
+    raise_if_machine_error(ValueError("nothing of the machine"))

@@ -15,7 +15,7 @@ from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
 from benchmark.machine import clock
-from benchmark.machine.workflow_progress import take_over
+from benchmark.machine.workflow_progress import replace_job_lines
 from benchmark.method_registry import find
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
@@ -80,7 +80,7 @@ if workflow.is_main_process:
         False  # when the disk is full, our one message about it is enough
     )
     disk.require_writable_folders(WRITTEN)
-    take_over(logger)
+    replace_job_lines(logger)
 
 # Jobs find `pambench` beside the Python that runs Snakemake, even if no environment is active.
 shell.prefix(

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import MachineError
 from benchmark.machine.attempts import Attempts, attempts
-from benchmark.machine.trouble import KernelError
+from benchmark.machine.machine_errors import KernelError
 
 DIES = """
 import os, signal, sys
@@ -19,9 +19,9 @@ from benchmark.machine.attempts import attempts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with attempts(Path(sys.argv[1])) as tried:
-    with tried.at("scan a"):
+    with tried.running("scan a"):
         pass
-    with tried.at("scan b"):
+    with tried.running("scan b"):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
 """
 
@@ -41,19 +41,19 @@ def die(output: Path, how: str) -> None:
 def given_up(output: Path) -> set[str]:
     """The steps that a process would not begin now."""
     tried = Attempts(output.with_suffix(".attempts"))
-    return {step for step in ("scan a", "scan b") if tried.given_up(step)}
+    return {step for step in ("scan a", "scan b") if tried.is_given_up(step)}
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
 def test_a_step_in_which_two_processes_died_is_not_begun_again(output: Path, how: str) -> None:
     die(output, how)
     assert given_up(output) == set()
-    with pytest.raises(KeyboardInterrupt), attempts(output) as tried, tried.at("scan a"):
+    with pytest.raises(KeyboardInterrupt), attempts(output) as tried, tried.running("scan a"):
         raise KeyboardInterrupt
     die(output, how)
     with attempts(output) as tried:
-        assert tried.given_up("scan b")
-        assert not tried.given_up("scan a")
+        assert tried.is_given_up("scan b")
+        assert not tried.is_given_up("scan a")
     assert list(output.parent.iterdir()) == []  # the job is done, and begins anew if it is forced
 
 
@@ -81,6 +81,6 @@ def test_of_the_troubles_of_the_machine_only_a_kernel_may_be_the_scans_fault(
     output: Path, error: Exception, blamed: set[str]
 ) -> None:
     for _ in range(2):
-        with pytest.raises(MachineError), attempts(output) as tried, tried.at("scan b"):
+        with pytest.raises(MachineError), attempts(output) as tried, tried.running("scan b"):
             raise error
     assert given_up(output) == blamed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.machine.clock import bring_back
+from benchmark.machine.clock import reset_future_times
 
 NOW = 1_700_000_000 * 10**9
 HOUR = 3600 * 10**9
@@ -35,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_ahead_comes_back_in_its_order(place: Path) -> None:
-    told = bring_back(place)
+    told = reset_future_times(place)
     assert told is not None
     assert told.startswith("4 files had times ahead")
     assert "by 32400 s" in told
@@ -45,4 +45,4 @@ def test_what_is_ahead_comes_back_in_its_order(place: Path) -> None:
     )
     assert NOW - HOUR < status < images < masks == times == NOW
     assert {name: at[name] - NOW for name in STAY} == STAY
-    assert bring_back(place) is None
+    assert reset_future_times(place) is None

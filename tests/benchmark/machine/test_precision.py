@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.machine.precision import Precision, fastest, in_precision
+from benchmark.machine.precision import Precision, default_precision, in_precision
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def products() -> Iterator[None]:
 
 
 def test_a_method_without_a_word_takes_the_fastest() -> None:
-    assert [fastest(device) for device in ("cpu", "cuda", "cuda:1")] == [
+    assert [default_precision(device) for device in ("cpu", "cuda", "cuda:1")] == [
         "float32",
         "bfloat16",
         "bfloat16",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.machine.workflow_progress import ProgressLine, duration, take_over
+from benchmark.machine.workflow_progress import ProgressLine, duration, replace_job_lines
 
 
 class Terminal(io.StringIO):
@@ -90,7 +90,7 @@ def test_it_takes_the_place_of_two_lines_a_job() -> None:
     logger = logging.Logger("workflow", logging.INFO)
     stream = io.StringIO()
     logger.addHandler(logging.StreamHandler(stream))
-    take_over(logger)
+    replace_job_lines(logger)
     logger.info("Finished jobid: 1", extra={"event": "job_finished", "job_id": 1})
     logger.info("Select jobs to execute...")
     logger.info("something else")

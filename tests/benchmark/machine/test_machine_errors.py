@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import MachineError
-from benchmark.machine.trouble import KernelError, stop_at_trouble
+from benchmark.machine.machine_errors import KernelError, raise_if_machine_error
 
 BROKEN = [
     "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported",
@@ -35,32 +35,32 @@ OTHERS = [
 def test_a_gpu_that_failed_ends_the_job(told: str, loading: bool) -> None:
     error = RuntimeError(told)
     with pytest.raises(MachineError, match=r"The GPU failed.*run the same command again") as raised:
-        stop_at_trouble(error, loading=loading)
+        raise_if_machine_error(error, loading=loading)
     assert raised.value.__cause__ is error
 
 
 @pytest.mark.parametrize("told", FULL)
 def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> None:
-    stop_at_trouble(RuntimeError(told))
+    raise_if_machine_error(RuntimeError(told))
     with pytest.raises(MachineError, match="does not fit into GPU memory"):
-        stop_at_trouble(RuntimeError(told), loading=True)
+        raise_if_machine_error(RuntimeError(told), loading=True)
 
 
 @pytest.mark.parametrize("told", WORKERS)
 def test_a_killed_process_that_made_batches_ends_the_job(told: str) -> None:
     with pytest.raises(MachineError, match="more memory or fewer workers"):
-        stop_at_trouble(RuntimeError(told))
+        raise_if_machine_error(RuntimeError(told))
 
 
 def test_an_input_may_have_broken_the_gpu() -> None:
     blamed = []
     for told in BROKEN:
         with pytest.raises(MachineError) as raised:
-            stop_at_trouble(RuntimeError(told))
+            raise_if_machine_error(RuntimeError(told))
         blamed += [told] * isinstance(raised.value, KernelError)
     assert blamed == BROKEN[:2]
 
 
 @pytest.mark.parametrize("told", OTHERS)
 def test_other_errors_pass(told: str) -> None:
-    stop_at_trouble(RuntimeError(told), loading=True)
+    raise_if_machine_error(RuntimeError(told), loading=True)

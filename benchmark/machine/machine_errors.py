@@ -8,7 +8,7 @@ import re
 from benchmark.disk import raise_if_disk_full
 from benchmark.errors import MachineError
 
-RAISED = (Exception, SystemExit)
+METHOD_ERRORS = (Exception, SystemExit)
 """What a method may raise as its own failure: research code also calls `sys.exit`."""
 
 _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
@@ -22,12 +22,12 @@ class KernelError(MachineError):
     """An invalid operation of a GPU kernel: its input may be the cause, or the GPU."""
 
 
-def of_gpu(line: str) -> bool:
+def is_gpu_error(line: str) -> bool:
     """Return whether a line that a program printed reports a full or broken GPU."""
     return bool(_FULL.search(line) or _BROKEN.search(line))
 
 
-def stop_at_trouble(error: BaseException, *, loading: bool = False) -> None:
+def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> None:
     """Raise `MachineError` if ``error`` is one, or comes from a full disk or a broken GPU.
 
     A killed process of a data loader counts too. After any CUDA error except out of memory, the GPU
