@@ -54,12 +54,12 @@ def row_fields(name: str, values: tuple[Any, Any, Any]) -> dict[str, Any]:
 
 
 def row_shape(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Return the shape (z, y, x) of the scan of a row of `benchmark.prepare.IMAGES`."""
+    """Return the shape (z, y, x) of a row of `benchmark.prepare.IMAGE_SCHEMA`."""
     return int(row["size_z"]), int(row["size_y"]), int(row["size_x"])
 
 
 def row_spacing(row: Mapping[str, Any]) -> Triple:
-    """Return the spacing (z, y, x) in mm of the scan of a row of `benchmark.prepare.IMAGES`."""
+    """Return the spacing (z, y, x) in mm of a row of `benchmark.prepare.IMAGE_SCHEMA`."""
     return float(row["spacing_z"]), float(row["spacing_y"]), float(row["spacing_x"])
 
 
