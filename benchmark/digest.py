@@ -31,4 +31,5 @@ def stable_hash(text: str) -> int:
 
     Python's own `hash` is not.
     """
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    data = text.encode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry
 from benchmark.image_io.dicomgroups import functional_group
-from benchmark.image_io.imagefile import Contents, inspect, open_header, refusal
+from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_header, refusal
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
 _TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels
@@ -155,7 +155,8 @@ def _scale(frame: Any, shared: Any) -> tuple[float, float]:
 def _files(folder: Path) -> tuple[Path, ...]:
     """Return the slices of the one series in ``folder``; a `UserError` if it is not one series."""
     reader = sitk.ImageSeriesReader
-    series = reader.GetGDCMSeriesIDs(str(folder))
+    name = itk_name(folder)
+    series = reader.GetGDCMSeriesIDs(name)
     if len(series) != 1:
         raise refusal(
             folder,
@@ -165,7 +166,7 @@ def _files(folder: Path) -> tuple[Path, ...]:
             cause="an empty folder, or one for a study in the place of a series",
             step="give each series a folder of its own",
         )
-    files = tuple(Path(name) for name in reader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    files = tuple(Path(name) for name in reader.GetGDCMSeriesFileNames(name, series[0]))
     others = sorted(set(folder.iterdir()) - set(files))
     lost = [path.name for path in others if path.is_file() and _claims_dicom(path)]
     if lost:

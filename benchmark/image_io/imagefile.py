@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from benchmark.image_io.integrity import DamagedError, check_pixels
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 _SHEAR = 0.01  # tolerated cosine between two index axes; distances are off by at most half of it
+_SPACING = (1e-7, 1e4)  # mm; beyond, squares and volumes overflow, or are told in a wrong unit
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 
 
@@ -58,10 +60,15 @@ def refusal(path: Path, what: str, *, expected: str, got: str, cause: str, step:
 
 def unreadable(path: Path, error: RuntimeError) -> UserError:
     """Return the error for a file that SimpleITK refused, with the relevant line of its message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    marked = [line.split("ERROR: ", 1)[1] for line in lines if "ERROR: " in line]
-    # NRRD gives the reason in the last line, most other formats in the marked one
-    reason = lines[-1] if lines[-1].startswith("[nrrd]") or not marked else marked[-1]
+    text = re.sub(r"\(0x[0-9a-f]+\)", "", str(error))  # addresses differ from run to run
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [number for number, line in enumerate(lines) if "ERROR: " in line]
+    # NRRD gives the reason in the last line, most other formats in the marked one or after it
+    reason = lines[-1]
+    if marked and not reason.startswith("[nrrd]"):
+        reason = lines[marked[-1]].split("ERROR: ", 1)[1]
+        if reason.endswith(":"):
+            reason = " ".join([reason, *lines[marked[-1] + 1 : marked[-1] + 2]])
     return refusal(
         path,
         "unreadable image",
@@ -92,11 +99,12 @@ def inspect(path: Path) -> Contents:
         )
     matrix = np.array(reader.GetDirection()).reshape(len(size), len(size))[:3, :3]
     spacing, origin = reader.GetSpacing()[:3], reader.GetOrigin()[:3]
-    if not (np.isfinite([*spacing, *origin, *matrix.ravel()]).all() and min(spacing) > 0):
+    finite = np.isfinite([*spacing, *origin, *matrix.ravel()]).all()
+    if not finite or min(spacing) < _SPACING[0] or max(spacing) > _SPACING[1]:
         raise refusal(
             path,
             "no valid grid",
-            expected="finite coordinates and positive spacing",
+            expected=f"finite coordinates and spacing of {_SPACING[0]:g} to {_SPACING[1]:g} mm",
             got=f"spacing {spacing} mm, origin {origin} mm",
             cause="a damaged header",
             step="repair the header, or leave the scan out",
@@ -111,7 +119,7 @@ def pixels(path: Path, contents: Contents) -> NDArray[Any]:
     The values have the data type of the file. Raises `UserError` if the file is damaged or holds
     complex or non-finite values.
     """
-    names = [str(file) for file in contents.files]
+    names = [itk_name(file) for file in contents.files]
     try:
         broken = check_pixels(contents.files[0]) if len(names) == 1 else 0
         with _shear_allowed():
@@ -145,6 +153,23 @@ def pixels(path: Path, contents: Contents) -> NDArray[Any]:
     return array.reshape(-1, z, y, x)
 
 
+def itk_name(path: Path) -> str:
+    """Return the name of a file for ITK; a `UserError` if it is no UTF-8, which aborts ITK."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise refusal(
+            path,
+            "the name of a file or of a folder above it is not UTF-8",
+            expected="a path in UTF-8",
+            got=repr(name),
+            cause="an archive that was made on an old system",
+            step="rename it",
+        ) from None
+    return name
+
+
 def open_header(path: Path) -> Any:
     """Return SimpleITK's reader of a file, with the header read.
 
@@ -152,7 +177,7 @@ def open_header(path: Path) -> Any:
     off a rotation by more than rounding, and some public scans are.
     """
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path))
     try:
         try:
             reader.ReadImageInformation()

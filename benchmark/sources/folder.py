@@ -51,5 +51,6 @@ def fingerprint(
     digest = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        digest.update(f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        told = f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+        digest.update(told.encode("utf-8", "surrogateescape"))  # a name may be no UTF-8
     return digest.hexdigest()[:16]

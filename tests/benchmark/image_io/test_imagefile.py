@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from benchmark.volume import read, read_header
+from benchmark.volume import read, read_header, write
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -131,6 +131,21 @@ def test_not_a_volume(tmp_path: Path, dims: tuple[int, ...]) -> None:
 def test_single_slice_is_a_volume(tmp_path: Path) -> None:
     path = nifti(tmp_path / "image.nii", affine(), (2, 2, 3), (5, 6, 1))
     assert read([path]).shape == (1, 6, 5)
+
+
+def test_a_reason_is_the_same_each_time_and_names_the_fault(tmp_path: Path) -> None:
+    """ITK's messages hold the address of an object."""
+    path = tmp_path / "a.mha"
+    write(np.zeros((3, 4, 5), dtype=np.int16), (1.0, 1.0, 1.0), path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"TransformMatrix = 1 0 0", b"TransformMatrix = 0 0 0"))
+    reasons = []
+    for _ in range(2):
+        with pytest.raises(UserError) as caught:
+            read([path])
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
+    assert "got from the reader: Image: Bad direction, determinant is 0" in reasons[0]
 
 
 def test_grid_that_is_not_finite(tmp_path: Path) -> None:
