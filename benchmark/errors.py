@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 2000
+
 
 class UserError(Exception):
     """An error that the user can correct; the command line prints it without a traceback.
@@ -17,6 +19,18 @@ class MachineError(UserError):
     It ends the job, where other errors become a reason in a table: once the fault is repaired, the
     next run must do the work again.
     """
+
+
+def reason_of(error: Exception | str) -> str:
+    """Return the text to store for an error or a reason: printable, and at most 2,000 characters.
+
+    The type is named unless it is a `UserError`. Characters that are not UTF-8, as in the name of
+    an old file, are written as escapes, since no table can hold them.
+    """
+    plain = isinstance(error, UserError | str)
+    text = str(error) if plain else f"{type(error).__name__}: {error}"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from benchmark import masks, prompts, volume
 from benchmark.adapter import Adapter, ReferenceAdapter
 from benchmark.digest import stable_hash
-from benchmark.errors import MachineError, UserError
+from benchmark.errors import MachineError, UserError, reason_of
 from benchmark.geometry import row_shape
 from benchmark.machine import compute_cost
 from benchmark.machine.attempts import Attempts
@@ -262,7 +262,7 @@ class _ScanJob:
                 "deviation": task.deviation,
                 "prompt_hash": task.prompt.hash,
                 "status": "ok" if found else "failed",
-                **(result.to_row() if isinstance(result, Mask) else {"reason": result}),
+                **(result.to_row() if isinstance(result, Mask) else {"reason": reason_of(result)}),
             }
         )
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from benchmark import objects, paths, volume
 from benchmark.catalogue import Dataset
-from benchmark.errors import MachineError, UserError
+from benchmark.errors import MachineError, UserError, reason_of
 from benchmark.geometry import row_fields
+from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
 from benchmark.published import conversion, labels, scans
 from benchmark.published.scans import Scan
@@ -66,7 +67,7 @@ def prepare(
 
     def set_aside(scan: str | None, stage: str, reason: str) -> None:
         prepared.failures.append(
-            {"dataset": dataset.id, "scan": scan, "stage": stage, "reason": reason}
+            {"dataset": dataset.id, "scan": scan, "stage": stage, "reason": reason_of(reason)}
         )
 
     if not status.is_ready:
@@ -100,15 +101,15 @@ def prepare(
     for scan in progress(mine, f"prepare {dataset.id}", "scan"):
         try:
             _add(prepared, dataset, scan, images)
-        except MachineError:
-            raise
-        except UserError as error:
-            set_aside(scan.id, "prepare", str(error))
+        except Exception as error:  # one bad scan does not cost the others of the shard
+            set_aside(reason_of(scan.id), "prepare", reason_for_scan(error))
     return prepared
 
 
 def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
     scans.check_id(scan)
+    if scan.fault:
+        raise UserError(scan.fault)
     if _left_out(scan):
         return
     count = len(prepared.images)

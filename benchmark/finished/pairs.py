@@ -24,6 +24,7 @@ from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
 from benchmark.geometry import diagonal_mm, same_grid
 from benchmark.labelmap import Label
+from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
 from benchmark.metrics import EmptyPolicy, fill_empty
 from benchmark.metrics.boundary import METRICS_OF_CONVENTION, Convention, boundary_metrics
@@ -177,17 +178,18 @@ def _score_scan(
 ) -> Iterator[dict[str, Any]]:
     try:
         truth = segmentation.read(reference, options.names)
-    except UserError as error:
-        yield {"status": "failed", "reason": str(error)}
+    except Exception as error:  # one bad file does not cost the other scans
+        yield {"status": "failed", "reason": reason_for_scan(error)}
         return
     try:
         if prediction is None:
             raise UserError("no prediction: there is no file of this name")
         found = segmentation.read(prediction, options.names)
         _check(truth, found, reference, prediction)
-    except UserError as error:
+    except Exception as error:
+        reason = reason_for_scan(error)
         for name in truth.structures:
-            yield {"structure": name, "status": "failed", "reason": str(error)}
+            yield {"structure": name, "status": "failed", "reason": reason}
         return
     names = [*truth.structures, *(n for n in found.structures if n not in truth.structures)]
     if options.names is not None:

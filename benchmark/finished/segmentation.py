@@ -55,6 +55,11 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     found = volume.read_labels(path, layered=bool(places))
     layers = found.channel_arrays
     if places:
+        if wrong := [name for name, (layer, _) in places.items() if not 0 <= layer < len(layers)]:
+            raise UserError(
+                f"{path}: segment {wrong[0]!r} is in layer {places[wrong[0]][0]} of "
+                f"{len(layers)}. Likely cause: a damaged header. Next step: save it again."
+            )
         maps = [LabelMap(layer) for layer in layers]
         structures = {name: maps[layer][value] for name, (layer, value) in places.items()}
     else:
@@ -87,7 +92,13 @@ def segments(path: Path) -> dict[str, Place]:
 
         def number(field: str, default: int, segment: str = segment) -> int:
             name = f"{segment}_{field}"
-            return int(reader.GetMetaData(name)) if name in keys else default
+            try:
+                return int(reader.GetMetaData(name)) if name in keys else default
+            except ValueError:
+                raise UserError(
+                    f"{path}: {name} is {reader.GetMetaData(name)!r}, not a whole number. Likely "
+                    "cause: a damaged header. Next step: save it again."
+                ) from None
 
         if (structure := reader.GetMetaData(key)) in found:
             raise UserError(

@@ -4,9 +4,10 @@ Any other error becomes the reason of a cell or a model, which a rerun keeps.
 """
 
 import re
+import traceback
 
 from benchmark.disk import raise_if_disk_full
-from benchmark.errors import MachineError
+from benchmark.errors import MachineError, UserError, reason_of
 
 METHOD_ERRORS = (Exception, SystemExit)
 """What a method may raise as its own failure: research code also calls `sys.exit`."""
@@ -25,6 +26,20 @@ class KernelError(MachineError):
 def is_gpu_error(line: str) -> bool:
     """Return whether a line that a program printed reports a full or broken GPU."""
     return bool(_FULL.search(line) or _BROKEN.search(line))
+
+
+def reason_for_scan(error: Exception) -> str:
+    """Return why a scan is set aside after ``error``; raise it if it is a fault of the machine.
+
+    The traceback of anything but a `UserError` is printed: libraries that read files raise
+    exceptions of any type, and a fault of the project looks the same.
+    """
+    raise_if_disk_full(error)
+    if isinstance(error, MemoryError):
+        raise error
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
+    return reason_of(error)
 
 
 def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> None:

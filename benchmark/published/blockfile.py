@@ -18,15 +18,27 @@ SUFFIXES = (".tif", ".tiff", ".zarr")
 Region = tuple[slice, slice, slice]
 """Part of a volume, as slices (z, y, x)."""
 
+_MOST_BLOCKS = 1_000_000
+
 _MM = {"mm": 1.0, "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "nm": 1e-6, "cm": 10.0}
 _MM |= {"millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6, "centimeter": 10.0}
 
 
 def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
-    """Yield blocks of ``size`` voxels (z, y, x) that tile a volume; the last may be smaller."""
+    """Yield blocks of ``size`` voxels (z, y, x) that tile a volume; the last may be smaller.
+
+    Raises `UserError` for an unreadable file, and for more than a million blocks.
+    """
     with _opened(path) as (array, _):
         shape = array.shape
-    for index in np.ndindex(*(math.ceil(n / s) for n, s in zip(shape, size, strict=True))):
+    counts = [math.ceil(n / s) for n, s in zip(shape, size, strict=True)]
+    if math.prod(counts) > _MOST_BLOCKS:
+        raise UserError(
+            f"{path}: {shape} voxels (z, y, x) make more than {_MOST_BLOCKS:,} blocks of {size}. "
+            "Likely cause: damaged metadata. Next step: fetch the file again, or make layout.block "
+            "larger."
+        )
+    for index in np.ndindex(*counts):
         corner = [i * s for i, s in zip(index, size, strict=True)]
         z, y, x = (slice(c, min(c + s, n)) for c, s, n in zip(corner, size, shape, strict=True))
         yield z, y, x

@@ -20,6 +20,7 @@ from benchmark.image_io.dicomgroups import functional_group
 from benchmark.transforms.raster import Raster
 
 _ON_GRID = 0.1  # tolerated in-plane offset of a frame from the pixels of the image, in voxels
+_FINER = 10  # slices of a segmentation, as a multiple of the longest side of the image
 _SLICE = 0.3  # tolerated offset across slices, in voxels: positions are often rounded
 
 
@@ -56,14 +57,15 @@ def read(path: Path, grid: Geometry) -> Iterator[Segment]:
     """
     dataset = _opened(path)
     for label, frames in _segments(path, dataset):
-        indices = [_indices(frame, grid) for frame in frames]
-        resampled = any(found is None for found in indices)
-        if resampled:
-            mask = _resampled(path, dataset, frames, grid)
-        else:
-            mask = np.zeros(grid.size[::-1], dtype=bool)
-            for found in indices:
-                mask[_inside(path, found, mask.shape)] = True
+        with _readable(path):
+            indices = [_indices(frame, grid) for frame in frames]
+            resampled = any(found is None for found in indices)
+            if resampled:
+                mask = _resampled(path, dataset, frames, grid)
+            else:
+                mask = np.zeros(grid.size[::-1], dtype=bool)
+                for found in indices:
+                    mask[_inside(path, found, mask.shape)] = True
         yield Segment(label, mask, resampled)
 
 
@@ -98,6 +100,8 @@ def _readable(path: Path) -> Iterator[None]:
     """Convert any exception raised while reading the file to a `UserError`."""
     try:
         yield
+    except (UserError, MemoryError):
+        raise
     except Exception as error:  # the decoders of pydicom pass on any exception of their libraries
         raise UserError(
             f"{path}: unreadable DICOM segmentation ({type(error).__name__}: {error}). Likely "
@@ -135,6 +139,9 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
         down, across = functional_group(own, shared, "PixelMeasuresSequence").PixelSpacing
         corner = functional_group(own, shared, "PlanePositionSequence").ImagePositionPatient
         along_columns, along_rows = np.array(turn, dtype=float).reshape(2, 3)
+        area = np.linalg.norm(np.cross(along_columns * float(across), along_rows * float(down)))
+        if not 0 < area < np.inf:
+            raise ValueError(f"orientation {turn} and spacing {[down, across]} span no plane")
         yield _Frame(
             pixels,
             np.array(corner, dtype=float).reshape(3),
@@ -190,6 +197,8 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     told = measures[0].get("SpacingBetweenSlices") or measures[0].get("SliceThickness")
     apart = _distance(path, heights, abs(float(told)) if told else None)
     numbers = np.rint(heights / apart).astype(int)
+    if numbers.max() > _FINER * max(grid.size):
+        raise ValueError(f"frames {apart:.3g} mm apart in a stack of {heights.max():.3g} mm")
     stack = np.zeros((numbers.max() + 1, *first.pixels.shape), dtype=np.uint8)
     for number, frame in zip(numbers, frames, strict=True):
         stack[number] |= frame.pixels

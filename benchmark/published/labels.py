@@ -21,6 +21,7 @@ from benchmark.transforms import OntoImage
 from benchmark.transforms.raster import Raster
 from benchmark.volume import Header, whole_numbers
 
+_SHOWN = 10  # unknown values listed in a reason
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
 
 
@@ -161,7 +162,9 @@ def _refuse_unknown(dataset: Dataset, scan: Scan, values: set[int]) -> None:
     unknown = sorted(values - {0, *dataset.labels} - set(dataset.ignore))
     if unknown and not (by_value and unknown[0] >= min(dataset.labels)):
         known = ", ".join(str(value) for value in sorted(dataset.labels))
+        more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
         raise UserError(
-            f"The label of {scan.id} holds the values {unknown}, which the catalogue does not know "
-            f"(known: {known}). Name them under labels, or under ignore, of {dataset.id}."
+            f"The label of {scan.id} holds the values {unknown[:_SHOWN]}{more}, which the "
+            f"catalogue does not know (known: {known}). Name them under labels, or under ignore, "
+            f"of {dataset.id}."
         )

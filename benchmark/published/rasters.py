@@ -33,14 +33,14 @@ def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
     ``grid`` is that of the image. Raises `UserError` where number or size of the pictures differ
     from those of the slices.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     slices = []
     for file in sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)]):
         try:
             with Image.open(file) as picture:
                 slices.append(np.asarray(picture.convert("L")))
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UserError(
                 f"{file}: unreadable picture ({error}). Likely cause: a broken download. Next "
                 "step: fetch the file again."

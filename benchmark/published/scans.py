@@ -16,6 +16,9 @@ from benchmark.splits import held_back
 
 Part = Literal["train", "validation"]
 
+_LONGEST = 200
+"""Bytes of a scan's id. File systems allow 255 in a name, and suffixes are added."""
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -25,7 +28,7 @@ class Scan:
     with the one that it refers to first. ``label`` is the label file, which may be absent, or the
     pattern of the label files where each structure has its own. ``channel`` is index and name of
     the only channel used, ``region`` the only part, (z, y, x), and ``grid`` a series whose grid the
-    image is resampled to.
+    image is resampled to. ``fault`` tells why the scan cannot be used, if listing it found that.
     """
 
     id: str
@@ -37,6 +40,7 @@ class Scan:
     channel: tuple[int, str] | None = None
     region: tuple[slice, slice, slice] | None = None
     grid: Path | None = None
+    fault: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,11 +84,13 @@ def check_id(scan: Scan) -> None:
     Output files are named after the id, and a DICOM header (``{patient}``) may hold any text.
     """
     name = scan.id
-    if not name or name.startswith(".") or "/" in name or not name.isprintable():
+    plain = name and not name.startswith(".") and "/" not in name and name.isprintable()
+    if not plain or len(name.encode()) > _LONGEST:
         raise UserError(
             f"{scan.label}: the scan's id {name!r} cannot name a file. Expected a text without a "
-            "slash, that begins with no dot. Likely cause: an odd or an emptied patient's id in "
-            "the header. Next step: give layout.scan a template of other names."
+            f"slash, that begins with no dot, of up to {_LONGEST} bytes. Likely cause: an odd or "
+            "an emptied patient's id in the header. Next step: give layout.scan a template of "
+            "other names."
         )
 
 
@@ -132,7 +138,12 @@ def _volumes(
     elif layout.block:
         from benchmark.published import blockfile
 
-        for region in blockfile.regions(images[0], layout.block):
+        try:
+            regions = list(blockfile.regions(images[0], layout.block))
+        except UserError as error:
+            yield replace(whole, fault=str(error))
+            return
+        for region in regions:
             corner = "-".join(str(part.start) for part in region)
             yield replace(whole, id=f"{whole.id}.{corner}", region=region)
     else:

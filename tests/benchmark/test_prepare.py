@@ -1,7 +1,10 @@
 """A bad scan is set aside with a clear reason, and the rest goes on."""
 
+import errno
 import gzip
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,12 @@ from numpy.typing import NDArray
 
 from benchmark import catalogue, objects, prepare, volume
 from benchmark.catalogue import Dataset
-from benchmark.errors import UserError
+from benchmark.errors import MachineError, UserError
 from benchmark.masks import Mask
-from benchmark.prepare import IMAGE_SCHEMA
+from benchmark.prepare import FAILURE_SCHEMA, IMAGE_SCHEMA
+from benchmark.published import labels as labels_of
 from benchmark.sources import Status
+from benchmark.tables import write_table
 from tests.benchmark.published.quirks import pet, short
 from tests.benchmark.published.tree import Tree, grey, scene
 
@@ -70,6 +75,17 @@ def fractions(root: Path, labels: Labels) -> None:
     volume.write(labels * np.float32(0.5), SPACING, root / "labels" / "bad.nii.gz")
 
 
+def image_in_place_of_label(root: Path, labels: Labels) -> None:
+    values = np.arange(labels.size, dtype=np.int32).reshape(labels.shape)
+    volume.write(values, SPACING, root / "labels" / "bad.nii.gz")
+
+
+def offset_that_is_no_number(root: Path, labels: Labels) -> None:
+    path = root / "images" / "bad.nii.gz"
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:108] + b"\0\0\xc0\x7f" + content[112:]))
+
+
 MISTAKES = [
     (truncated, r"images/bad\.nii\.gz: the file is truncated or damaged"),
     (not_finite, r"images/bad\.nii\.gz: .*NaN or infinite"),
@@ -81,6 +97,8 @@ MISTAKES = [
     (missing_label, r"labels/bad\.nii\.gz: no such label"),
     (no_image, r"images/bad\.nii\.gz: unreadable image"),
     (fractions, r"labels/bad\.nii\.gz: not a label map"),
+    (image_in_place_of_label, r"bad holds the values \[3, 4, .*, 13\] and [0-9,]+ more, which"),
+    (offset_that_is_no_number, "NaN"),
 ]
 
 
@@ -105,6 +123,7 @@ def test_a_bad_scan_is_set_aside_and_the_rest_goes_on(
         "stage": "prepare",
     }
     assert re.search(reason, failure["reason"]), failure["reason"]
+    assert len(failure["reason"]) < 2000
     assert [row["scan"] for row in got.images] == ["a", "z"]
     for rows in (got.objects, got.reference):
         assert {row["scan"] for row in rows} == {"a", "z"}
@@ -127,6 +146,60 @@ def test_a_header_cannot_name_a_file_outside_of_the_folder(
     assert all("cannot name a file" in row["reason"] for row in got.failures)
     made = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
     assert made == {tmp_path / "a" / "b" / "converted" / "plain 1.nii.gz"}
+
+
+def test_an_error_of_any_type_sets_one_scan_aside(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries that read files raise what they like; a full memory is no fault of the scan."""
+    for scan in ("bad", "a", "z"):
+        save_scan(tmp_path, scan)
+    read, errors = labels_of.read, [OverflowError("x" * 3000)]
+
+    def broken(dataset: Any, scan: Any, grid: Any) -> Any:
+        if scan.id == "bad":
+            raise errors[-1]
+        return read(dataset, scan, grid)
+
+    monkeypatch.setattr(labels_of, "read", broken)
+    got = prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
+    assert [row["scan"] for row in got.images] == ["a", "z"]
+    (failure,) = got.failures
+    assert failure["reason"].startswith("OverflowError: xxx")
+    assert len(failure["reason"]) < 2010
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for error, raised in ((MemoryError(), MemoryError), (full, MachineError)):
+        errors.append(error)
+        with pytest.raises(raised):
+            prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
+
+
+def test_a_name_that_is_not_utf_8(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    """As an archive from an old system holds it. ITK would abort the process."""
+    root, name = tmp_path / "raw", os.fsdecode(b"l\xe4sion")
+    for scan in ("a", "z"):
+        save_scan(root, scan)
+    for folder in ("images", "labels"):
+        try:
+            shutil.copy(root / folder / "a.nii.gz", root / folder / f"{name}.nii.gz")
+        except OSError:
+            pytest.skip("the file system takes names in UTF-8 only")
+    dataset = entry(root)
+    status = dataset.source.fetch(tmp_path / "fetched")
+    assert status.state == "ready"
+    assert status.fingerprint == dataset.source.fingerprint(tmp_path / "fetched")
+    got = prepare.prepare(dataset, status, 0)
+    assert [row["scan"] for row in got.images] == ["a", "z"]
+    (failure,) = got.failures
+    assert failure["scan"] == r"l\udce4sion"
+    write_table(got.failures, FAILURE_SCHEMA, tmp_path / "failures.parquet")
+    with pytest.raises(UserError, match="not UTF-8"):
+        volume.read([root / "images" / f"{name}.nii.gz"])
+    (root / name).mkdir()
+    with pytest.raises(UserError, match="not UTF-8"):
+        volume.read([root / name])
 
 
 @pytest.mark.parametrize("state", ["manual", "failed"])

@@ -185,6 +185,33 @@ def test_two_segments_of_one_name_are_no_prediction(tmp_path: Path) -> None:
     assert all("two segments are named 'organ'" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize(
+    ("layer", "value", "reason"),
+    [("3", "1", "is in layer 3 of 1"), ("0", "one", "is 'one', not a whole number")],
+)
+def test_segments_of_a_damaged_header_cost_their_scan_alone(
+    tmp_path: Path, layer: Any, value: Any, reason: str
+) -> None:
+    for scan in ("a", "b"):
+        write(REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "b.nii.gz")
+    write_segments([PREDICTION], [("organ", layer, value)], tmp_path / "pred" / "a.seg.nrrd")
+    assert run(tmp_path).exit_code == 0
+    table = scores(tmp_path)
+    assert [row["status"] for row in table.values()] == ["failed", "failed", "ok", "ok"]
+    assert reason in table["a", "1"]["reason"]
+
+
+def test_a_spacing_beyond_all_measure_costs_its_scan_alone(tmp_path: Path) -> None:
+    write(REFERENCE, tmp_path / "ref" / "a.mha", (1e300, 1e300, 1e300))
+    write(PREDICTION, tmp_path / "pred" / "a.mha", (1e300, 1e300, 1e300))
+    write(REFERENCE, tmp_path / "ref" / "b.mha")
+    write(PREDICTION, tmp_path / "pred" / "b.mha")
+    assert run(tmp_path).exit_code == 0
+    table = scores(tmp_path)
+    assert [row["status"] for row in table.values()] == ["failed", "ok", "ok"]
+
+
 def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> None:
     for scan in ("a", "b", "c", "d"):
         write(REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")

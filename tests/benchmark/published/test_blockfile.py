@@ -103,6 +103,31 @@ def test_damaged_pixels_say_so(tmp_path: Path) -> None:
             blockfile.read(path)
 
 
+def test_one_bad_file_of_an_entry_with_blocks(
+    tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
+) -> None:
+    for name in ("a", "bad", "z"):
+        ome_tiff(tmp_path / f"{name}_raw.ome.tiff")
+        ome_tiff(tmp_path / f"{name}_seg.ome.tiff", (ARRAY > 0).astype(np.uint8))
+    (tmp_path / "bad_raw.ome.tiff").write_bytes(b"junk")
+    layout = {"image": "{scan}_raw.ome.tiff", "label": "{scan}_seg.ome.tiff", "block": [6, 7, 5]}
+    got = prepare.prepare(entry(tmp_path, layout=layout), ready(tmp_path), 0, tmp_path / "made")
+    assert [row["scan"] for row in got.images] == ["a.0-0-0", "a.0-0-5", "z.0-0-0", "z.0-0-5"]
+    (failure,) = got.failures
+    assert failure["scan"] == "bad"
+    assert "unreadable image" in failure["reason"]
+
+
+def test_more_blocks_than_there_can_be(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=(10**6,) * 3, chunks=(64,) * 3, dtype="u1")
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}
+    axes: Any = [{"name": n, "unit": "micrometer"} for n in "zyx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [level]}]
+    with pytest.raises(UserError, match="more than 1,000,000 blocks"):
+        next(blockfile.regions(tmp_path / "a.zarr", (64, 64, 64)))
+
+
 def test_an_entry_with_blocks(
     tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
 ) -> None:

@@ -216,6 +216,30 @@ def test_a_position_of_two_numbers_is_told(tmp_path: Path) -> None:
         list(dicomseg.read(path, grid))
 
 
+@pytest.mark.parametrize("what", ["no spacing", "no orientation", "parallel", "huge", "far away"])
+def test_a_header_of_an_impossible_grid_is_told(tmp_path: Path, what: str) -> None:
+    path, grid = saved(tmp_path)
+    stored = pydicom.dcmread(path)
+    shared = stored.SharedFunctionalGroupsSequence[0]
+    measures, turn = shared.PixelMeasuresSequence[0], shared.PlaneOrientationSequence[0]
+    frames = stored.PerFrameFunctionalGroupsSequence
+    if what == "no spacing":
+        measures.PixelSpacing = [0, 0]
+    elif what == "huge":
+        measures.PixelSpacing = [1e300, 1e300]
+    elif what == "far away":
+        measures.SpacingBetweenSlices = measures.SliceThickness = 0.01
+        for number, frame in enumerate(frames):
+            z = [0, 0.01, 1e7][min(number, 2)]
+            frame.PlanePositionSequence[0].ImagePositionPatient = [0.3, 0.3, z]
+    else:
+        cosines = [0] * 6 if what == "no orientation" else [1, 0, 0, 1, 0, 0]
+        turn.ImageOrientationPatient = cosines
+    stored.save_as(path)
+    with pytest.raises(UserError, match="unreadable DICOM segmentation"):
+        list(dicomseg.read(path, grid))
+
+
 def test_a_series_is_found_once_beside_a_link_to_its_folder(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / "latest").symlink_to(tmp_path)

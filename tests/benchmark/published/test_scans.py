@@ -1,6 +1,7 @@
 """Which files form a scan."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.prepare import prepare
 from benchmark.published.labels import missing
-from benchmark.published.scans import find, part_of, shard_of
+from benchmark.published.scans import check_id, find, part_of, shard_of
 from benchmark.sources import Status
 from benchmark.splits import split
 from tests.benchmark.published.tree import Tree, grey, scene
@@ -39,6 +40,15 @@ def test_the_id_may_stand_several_times(tmp_path: Path, entry: Make) -> None:
     layout = {"image": "{scan}/{scan}_ct.nii.gz", "label": "{scan}/{scan}_seg.nii.gz"}
     touch(tmp_path, "p1/p1_ct.nii.gz", "p1/p2_ct.nii.gz", "p1/p1_seg.nii.gz")
     assert [scan.id for scan in find(entry(layout=layout), tmp_path)] == ["p1"]
+
+
+def test_an_id_is_no_longer_than_a_name_of_a_file(tmp_path: Path, entry: Make) -> None:
+    """A DICOM header may hold any text."""
+    touch(tmp_path, "images/a.nii.gz")
+    (scan,) = find(entry(), tmp_path)
+    check_id(replace(scan, id="ä" * 100))
+    with pytest.raises(UserError, match="of up to 200 bytes"):
+        check_id(replace(scan, id="ä" * 101))
 
 
 def test_channels_and_wildcards(tmp_path: Path, entry: Make) -> None:
