@@ -1,6 +1,7 @@
 """Whether files can be written: free disk space and permissions, and what to do if not."""
 
 import errno
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,10 @@ _DISK = {
     errno.EDQUOT: "your quota of the disk is used up",
     errno.EROFS: "the file system is read-only",
 }
+_TOLD = re.compile(
+    r"\[Errno (28|30|122)\]|No space left on device|Disk quota exceeded|Read-only file system"
+    r"|inline_container\.cc.*unexpected pos"  # torch.save on a full disk
+)
 _RIGHTS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -36,13 +41,26 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
+def reports_full_disk(text: str) -> bool:
+    """Return whether the message of an error, or a line of a program, tells of a full disk."""
+    return bool(_TOLD.search(text))
+
+
 def raise_if_disk_full(error: BaseException) -> None:
-    """Raise `MachineError` if ``error`` is one, or comes from a full or read-only disk."""
+    """Raise `MachineError` if ``error`` is one, or comes from a full or read-only disk.
+
+    Errors of libraries and of programs in other environments are recognised by their messages.
+    """
     if isinstance(error, MachineError):
         raise error
     if isinstance(error, OSError) and error.errno in _DISK:
         place = Path(error.filename).parent if error.filename else Path()
         raise MachineError(_message("A file was not written", _DISK[error.errno], place)) from error
+    if reports_full_disk(told := " ".join(str(error).split())):
+        raise MachineError(
+            f"A file was not written, for the disk is full or read-only ({told}). Completed work "
+            "is kept. Make room where the program writes, then run the same command again."
+        ) from error
 
 
 def write_problem(folders: Iterable[Path]) -> str | None:

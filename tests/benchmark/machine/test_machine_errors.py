@@ -22,6 +22,13 @@ WORKERS = [
     "DataLoader worker (pid 4711) is killed by signal: Killed. ",
     "DataLoader worker (pid(s) 4711, 4712) exited unexpectedly",
 ]
+DISKS = [
+    "exit code 1: OSError: [Errno 28] No space left on device",
+    "tar: x: Cannot write: No space left on device",
+    "[Errno 122] Disk quota exceeded: 'a.npz'",
+    "[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0",
+    "open a.txt: Read-only file system",
+]
 OTHERS = [
     "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
     "mat1 and mat2 shapes cannot be multiplied",
@@ -49,6 +56,12 @@ def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> N
 @pytest.mark.parametrize("told", WORKERS)
 def test_a_killed_process_that_made_batches_ends_the_job(told: str) -> None:
     with pytest.raises(MachineError, match="more memory or fewer workers"):
+        raise_if_machine_error(RuntimeError(told))
+
+
+@pytest.mark.parametrize("told", DISKS)
+def test_a_full_disk_in_another_program_ends_the_job(told: str) -> None:
+    with pytest.raises(MachineError, match=r"disk is full or read-only.*run the same command"):
         raise_if_machine_error(RuntimeError(told))
 
 
