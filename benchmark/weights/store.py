@@ -16,6 +16,7 @@ from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
+from benchmark.sources.checks import give_receipt, hashes_of, sha256_of
 from benchmark.sources.local import LocalSource
 from benchmark.sources.packaged import PackagedSource
 from benchmark.sources.raw_folder import RawFolder
@@ -114,22 +115,30 @@ def write_status(status: WeightsStatus, entry: Weights, raw: Path) -> None:
 def path_for_adapter(status: WeightsStatus, raw: Path, name: str) -> Path | None:
     """Return what an adapter is given: the file, or the folder of several.
 
-    Converted files take precedence. Returns None if the fetch failed. ``name`` is that under which
-    the entry was loaded. Raises `UserError`, with the command that gets them again, if the files
-    have been lost.
+    Converted files take precedence, if they were made from these very files as the entry says.
+    Returns None if the fetch failed. ``name`` is that under which the entry was loaded. Raises
+    `UserError`, with the command that gets them again, if the files have been lost, and with the
+    one that converts them again if converted ones have changed.
     """
     if not status.is_ready:
         return None
     root, made = Path(status.root), raw / "converted"
     files = [root / file for file in status.sha256]
-    if (made / "from.json").is_file() and read_json(made / "from.json") == status.sha256:
-        root, files = made, [(made / file).with_suffix(".safetensors") for file in status.sha256]
+    record = made / "from.json"
+    told = read_json(record) if record.is_file() else {}
+    if told and told.get("origin") == _origin(status.sha256, registry.load(name)):
+        root, files = made, [made / file for file in told["sha256"]]
     for path in files:
         if not path.is_file():
             raise UserError(
                 f"The weights {name!r} were here and are not any more: no file {path}. What was "
                 f"made with them stays. To get them again: "
                 f"{fetch_command(registry.load(name), name)}"
+            )
+        if root == made and sha256_of(path) != told["sha256"][path.relative_to(made).as_posix()]:
+            raise UserError(
+                f"{path} is not as it was converted: it was edited, or the disk has damaged it. "
+                f"Convert it again: pambench weights convert {name}"
             )
     return files[0] if status.file else root
 
@@ -198,7 +207,9 @@ def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
 
     ``name`` and errors are as in `verify`. Raises `UserError` also for a file without a converter.
     """
-    hashes, root, made = verify(entry, raw, name), _root(entry, raw), []
+    hashes, root, made = verify(entry, raw, name), _root(entry, raw), {}
+    record = raw / "converted" / "from.json"
+    record.unlink(missing_ok=True)  # of files that are about to be replaced
     for file in entry.files:
         if file.convert is None:
             raise UserError(
@@ -208,9 +219,19 @@ def convert(entry: Weights, raw: Path, name: str | None = None) -> list[Path]:
         target = raw / "converted" / Path(file.path).with_suffix(".safetensors")
         target.parent.mkdir(parents=True, exist_ok=True)
         _function(file.convert.function)(root / file.path, target, **file.convert.arguments)
-        made.append(target)
-    write_json(raw / "converted" / "from.json", hashes)
-    return made
+        made[target] = hashes_of(target, ["sha256"])
+        give_receipt(target, target, made[target])
+    sha256 = {
+        path.relative_to(record.parent).as_posix(): got["sha256"] for path, got in made.items()
+    }
+    write_json(record, {"origin": _origin(hashes, entry), "sha256": sha256})
+    return list(made)
+
+
+def _origin(hashes: dict[str, str], entry: Weights) -> dict[str, Any]:
+    """Return what converted files depend on: the hashes of the published ones, and converters."""
+    converters = [file.convert and file.convert.model_dump(mode="json") for file in entry.files]
+    return {"sha256": hashes, "convert": converters}
 
 
 def _root(entry: Weights, raw: Path) -> Path:

@@ -230,8 +230,11 @@ def test_what_was_downloaded_by_hand_is_taken_if_it_is_right(tmp_path: Path) -> 
     assert store.fetch(of("a.pt", "b.pt"), tmp_path / "two").files == 2
 
 
-def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> None:
+def test_runs_take_what_was_converted_from_these_very_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     convert = {"function": f"{__name__}:copy_twice", "arguments": {"times": 2}}
+    monkeypatch.setattr("benchmark.weights.registry.load", lambda _: entry)
     with pytest.raises(UserError, match=r"Missing below .*pambench weights fetch my\.yaml --from"):
         store.convert(of({"path": "net.pt", "convert": convert}), tmp_path, "my.yaml")
     path = put(tmp_path, name="net.pt")
@@ -247,6 +250,36 @@ def test_runs_take_what_was_converted_from_these_very_files(tmp_path: Path) -> N
         store.convert(of("net.pt"), tmp_path)
     with pytest.raises(UserError, match="cannot be imported"):
         store.convert(of({"path": "net.pt", "convert": {"function": "no.such:thing"}}), tmp_path)
+
+
+def stops(_: Path, target: Path) -> None:
+    """A converter that ends when it has written its file."""
+    target.write_bytes(b"of the newer one")
+    raise KeyboardInterrupt
+
+
+def test_converted_files_are_those_of_these_files_converter_and_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by(function: str, **arguments: Any) -> Weights:
+        convert = {"function": f"{__name__}:{function}", "arguments": arguments}
+        return of({"path": "net.pt", "convert": convert})
+
+    def handed(entry: Weights) -> Path | None:
+        monkeypatch.setattr("benchmark.weights.registry.load", lambda _: entry)
+        return store.path_for_adapter(store.fetch(entry, tmp_path), tmp_path, "my.yaml")
+
+    entry, path = by("copy_twice", times=2), put(tmp_path, name="net.pt")
+    (made,) = store.convert(entry, tmp_path)
+    assert handed(entry) == made
+    assert handed(by("copy_twice", times=3)) == path
+    made.write_bytes(CONTENT)
+    with pytest.raises(UserError, match=r"not as it was converted.*weights convert my\.yaml"):
+        handed(entry)
+    store.convert(entry, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store.convert(by("stops"), tmp_path)
+    assert handed(entry) == path
 
 
 def test_what_is_here_is_converted_without_a_network(
