@@ -4,6 +4,7 @@ import sys
 import traceback
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -206,7 +207,9 @@ def _unpack(got: FetchedFile) -> Path:
 def _memory(raw: Path) -> dict[str, Any]:
     """Return the result of the last fetch by source.
 
-    It is kept apart from the status, which is deleted when the fetch is run again.
+    It is kept apart from the status, which is deleted when the fetch is run again. A
+    damaged file counts as none.
     """
-    path = raw / "fetched.json"
-    return dict(read_json(path)) if path.is_file() else {}
+    with suppress(UserError):  # missing or damaged
+        return dict(read_json(raw / "fetched.json"))
+    return {}

@@ -11,20 +11,21 @@ from benchmark.files import read_json, write_json
 from benchmark.machine.progress import progress
 from benchmark.sources.checks import hashes_of, sha256_of
 from benchmark.sources.raw_folder import FetchedFile, RawFolder, is_unpacked, unpacked_to
+from benchmark.sources.tree import relative
 
 
 def write(place: RawFolder, gathered: Iterable[FetchedFile]) -> None:
     """Record each file or folder: size, hash and, for an archive, how much was unpacked."""
     rows = []
     for got in gathered:
-        row: dict[str, Any] = {"name": got.name, "path": os.path.relpath(got.path, place.raw)}
+        row: dict[str, Any] = {"name": got.name, "path": relative(got.path, place.raw)}
         if got.path.is_dir():
             row["files"], row["bytes"] = _count(got.path)
         elif got.path.exists():
             row["bytes"] = got.path.stat().st_size
         made = marker(unpacked_to(got)) if is_unpacked(got) and not got.path.is_dir() else None
         if made is not None:
-            opened = os.path.relpath(unpacked_to(got), place.raw)
+            opened = relative(unpacked_to(got), place.raw)
             row |= {"sha256": made["sha256"], "unpacked": opened}
         elif not got.path.is_dir():
             row["sha256"] = sha256_of(got.path)

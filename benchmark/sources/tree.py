@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from benchmark.errors import UserError
@@ -63,10 +64,23 @@ def _make_links(tree: Tree, root: Path, below: PurePosixPath) -> Iterable[str]:
             path.mkdir(exist_ok=True)
             yield from _make_links(child, root, below / name)
         elif not os.path.lexists(path):
-            path.symlink_to(os.path.relpath(child.absolute(), path.parent.absolute()))
+            path.symlink_to(relative(child, path.parent))
             yield (below / name).as_posix()
 
 
+def relative(path: Path, folder: Path) -> str:
+    """Return the way from ``folder`` to ``path``, also where a folder above is a link elsewhere.
+
+    Where none is, the way stays right when all of them are moved together.
+    """
+    way = os.path.relpath(path.absolute(), folder.absolute())
+    if (folder / way).resolve() == path.resolve():
+        return way
+    return os.path.relpath(path.absolute(), folder.resolve())
+
+
 def linked(record: Path) -> list[str]:
-    """Return the paths of the recorded links, relative to the root."""
-    return list(read_json(record)) if record.is_file() else []
+    """Return the paths of the recorded links, relative to the root; none if it is damaged."""
+    with suppress(UserError):  # missing or damaged
+        return list(read_json(record))
+    return []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmark.settings import Settings
-from benchmark.sources import AnySource, Status
+from benchmark.sources import AnySource, Status, inventory
 from benchmark.sources.http import HttpSource
 from benchmark.sources.raw_folder import RawFolder
 from tests.benchmark.sources.conftest import Naps
@@ -117,6 +117,22 @@ def test_the_folder_can_be_moved(server: Server, raw: Path, tmp_path: Path) -> N
     assert (tmp_path / "moved/D1/raw/files/top/images/a").read_bytes() == b"image"
 
 
+def test_the_folder_of_a_dataset_may_be_a_link_to_another_disk(
+    server: Server, raw: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk" / "D1").mkdir(parents=True)
+    raw.parents[1].mkdir()
+    raw.parent.symlink_to(tmp_path / "disk" / "D1")
+    made = source("http", files=put(server, images=IMAGES))
+    got = made.fetch(raw)
+    assert (got.state, got.files) == ("ready", 2)
+    assert (raw / "files/top/images/a").read_bytes() == b"image"
+    asked = len(server.requests)
+    assert made.fetch(raw) == got
+    assert len(server.requests) == asked
+    assert inventory.verify(RawFolder(raw)) == (1, [])
+
+
 def test_one_file_in_place_of_another_is_told(server: Server, raw: Path) -> None:
     files = put(server, images=IMAGES, more=zipped(top__images__a=b"another"))
     got = source("http", files=files).fetch(raw)
@@ -215,6 +231,17 @@ def test_the_fingerprint_asks_again_only_after_a_failure(
     assert made.fingerprint(raw) != ready  # but what is gone is
     assert made.fetch(raw).state == "ready"
     assert made.fingerprint(raw) == made.fingerprint(raw)
+
+
+@pytest.mark.parametrize("name", ["fetched.json", "links.json"])
+def test_damaged_book_keeping_is_made_anew(server: Server, raw: Path, name: str) -> None:
+    made = source("http", files=put(server, images=IMAGES))
+    first = made.fetch(raw)
+    (raw / name).write_text("")
+    assert made.fingerprint(raw)
+    again = made.fetch(raw)
+    assert (again.state, again.files) == (first.state, first.files)
+    assert made.fingerprint(raw) == again.fingerprint
 
 
 def test_deleted_downloads_are_fetched_again(server: Server, raw: Path) -> None:
