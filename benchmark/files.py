@@ -59,15 +59,19 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raise `UserError` if it is missing, invalid or not as it was written."""
+def read_json(path: Path, *, unique_keys: bool = False) -> Any:
+    """Read a JSON file; raise `UserError` if it is missing, invalid or not as it was written.
+
+    ``unique_keys`` refuses a key that is there twice, of which JSON keeps the last.
+    """
+    hook = _unique if unique_keys else None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook)
     except FileNotFoundError:
         raise UserError(
             f"No such file: {path}. The step that writes it has not been run."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}). {recovery_hint(path)}") from None
     if isinstance(content, dict) and CHECKSUM in content:
         told = content.pop(CHECKSUM)
@@ -77,6 +81,15 @@ def read_json(path: Path) -> Any:
                 f"{recovery_hint(path)}"
             )
     return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"the key {key!r} is there twice")
+        made[key] = value
+    return made
 
 
 def recovery_hint(path: Path) -> str:

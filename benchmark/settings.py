@@ -1,5 +1,6 @@
 """The base class of all files that people write: strict, with helpful messages."""
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -13,6 +14,9 @@ from benchmark.files import read_json
 
 # Every cluster job reads all entries of the study, for which libyaml is several times faster.
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 100
+_SHORT = reprlib.Repr()  # in aliases of aliases, a whole text would have no end
+_SHORT.maxstring = _SHORT.maxother = 80
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -70,7 +74,7 @@ class Settings(BaseModel):
 def load_yaml(path: Path) -> Any:
     """Read a YAML or JSON file; raise `UserError` if it is missing or invalid."""
     if path.suffix == ".json":
-        return read_json(path)
+        return read_json(path, unique_keys=True)
     try:
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -82,9 +86,20 @@ def load_yaml(path: Path) -> Any:
 def parse_yaml(text: str, origin: str) -> Any:
     """Parse YAML; raise a `UserError` with ``origin`` and place of an error or duplicate key."""
     try:
+        _refuse_deep(text)
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2025-02-30
         raise UserError(f"{origin} is not valid YAML: {error}") from None
+
+
+def _refuse_deep(text: str) -> None:
+    """Raise ValueError for nesting that no file needs, and that would end libyaml's process."""
+    depth = 0
+    for event in yaml.parse(text, _FAST):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} deep")
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
@@ -96,7 +111,9 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             known = owner.model_fields if owner else ()
             lines.append(unknown_name("key", str(item["loc"][-1]), known) + f" (at {where})")
         else:
-            lines.append(f"{where or 'the whole file'}: {item['msg']} (got {item['input']!r:.80})")
+            lines.append(
+                f"{where or 'the whole file'}: {item['msg']} (got {_SHORT.repr(item['input']):.80})"
+            )
     return "\n".join(lines)
 
 

@@ -117,6 +117,37 @@ def test_a_key_that_is_there_twice_is_refused(
         load_yaml(path)
 
 
+def test_a_key_that_is_there_twice_in_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "my.json").write_text('{"a": {"b": 1, "b": 2}}')
+    with pytest.raises(UserError, match=r"my\.json is not valid JSON \(the key 'b' is there twice"):
+        load_yaml(tmp_path / "my.json")
+
+
+@pytest.mark.parametrize(
+    "value", ["2025-02-30", "0x_", "0b_", "7" * 5000, "[" * 100_000, "- " * 100_000]
+)
+def test_values_that_yaml_cannot_make_are_told(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(f"a:\n {value}")
+    with pytest.raises(UserError, match=r"my\.yaml is not valid YAML"):
+        load_yaml(path)
+
+
+def test_json_that_is_too_deep_is_told(tmp_path: Path) -> None:
+    (tmp_path / "my.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"my\.json is not valid JSON"):
+        load_yaml(tmp_path / "my.json")
+
+
+def test_aliases_of_aliases_are_told_in_short() -> None:
+    value: object = "x" * 10
+    for _ in range(12):
+        value = [value] * 10
+    with pytest.raises(UserError, match="adapter: ") as caught:
+        Tree.read({"adapter": value}, "my.yaml")
+    assert len(str(caught.value)) < 200
+
+
 def test_what_is_merged_may_be_given_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     path.write_text("p: {a: &a {<<: &b {x: 1, y: 2}, x: 3}}\nc: {<<: *a, x: 4}\nd: &d [*b, *d]")
