@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from baselines import exchange, process
 from benchmark.adapter import Adapter, MethodInfo, Prediction, Resources
+from benchmark.sources.secrets import is_secret
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -42,7 +43,7 @@ class Command(Adapter):
             cpu or cuda.
         ``keep_running``: start the program once and send it the folders line by line.
         ``timeout_s``: seconds per scan.
-        ``env``: additional environment variables.
+        ``env``: additional environment variables, but no secrets, since options are reported.
         ``gpu``: whether it can use one.
         ``threads``, ``memory_mb``: of a job, the program and this process together.
         """
@@ -54,6 +55,17 @@ class Command(Adapter):
         gpu: bool = True
         threads: int = Field(default=1, ge=1)
         memory_mb: int = Field(default=8000, ge=1)
+
+        @field_validator("env")
+        @classmethod
+        def _holds_no_secret(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+            for name in value:
+                if is_secret(name):
+                    raise ValueError(
+                        "options are written into results and reports: export "
+                        f"{name} instead, since the program inherits the environment"
+                    )
+            return value
 
         @model_validator(mode="after")
         def _is_told_the_folder(self) -> "Command.Options":

@@ -38,6 +38,8 @@ def exchange(
             run(folder)
             told = folder / "failures.json"
             failures = read_json(told) if told.is_file() else {}
+            if not isinstance(failures, dict):
+                raise UserError("failures.json holds no object of reasons by the ids of prompts")
         except (RuntimeError, UserError) as error:
             raise_if_machine_error(error)
             for _ in prompts:

@@ -18,6 +18,7 @@ from benchmark.machine.machine_errors import is_machine_error
 
 _TOLD = 3  # last lines of a program's errors to quote in a reason
 _READ = 1 << 16  # bytes at the end of a program's output to search for them
+_STEP_S = 1.0  # between two looks at whether a program has ended
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
 """Script that kills the process group ``$0`` once its input closes: when this process ends."""
 
@@ -84,6 +85,7 @@ class Server:
         """Send ``line`` and wait for the answer; raises `ProcessError` unless it is ``done``."""
         process = self._running()
         assert process.stdin is not None
+        self._drop_late_answers()
         try:
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
@@ -131,15 +133,30 @@ class Server:
         return self._program.process
 
     def _answer(self, wanted: re.Pattern[str], timeout_s: float | None) -> re.Match[str] | None:
-        """Wait for a matching line; None at the end of output, `queue.Empty` if time runs out."""
+        """Wait for a matching line; None if the program has ended, `queue.Empty` if it is late."""
+        process, ended = self._running(), False
         end = monotonic() + (timeout_s or inf)
         while (left := end - monotonic()) > 0:
-            line = self._lines.get(timeout=left if timeout_s else None)
+            if not ended and process.poll() is not None:  # its children may keep the output open
+                ended, end = True, monotonic() + _STEP_S
+            try:
+                line = self._lines.get(timeout=min(left, _STEP_S))
+            except queue.Empty:
+                continue
             if line is None:
                 return None
             if answer := wanted.fullmatch(line):
                 return answer
+        if ended:
+            return None
         raise queue.Empty
+
+    def _drop_late_answers(self) -> None:
+        """Forget what was printed since the last answer, which is none to the next line."""
+        with suppress(queue.Empty):
+            while self._lines.get_nowait() is not None:
+                pass
+            self._lines.put(None)  # the end of the output
 
 
 def _read(process: subprocess.Popen[bytes], lines: "queue.Queue[str | None]") -> None:

@@ -12,9 +12,14 @@ def token(variable: str) -> str | None:
     return os.environ.get(variable, "").strip() or None
 
 
+def is_secret(variable: str) -> bool:
+    """Return whether the name of an environment variable is that of a secret."""
+    return bool(_SECRET.search(variable.upper()))
+
+
 def redacted(text: str) -> str:
     """Return ``text`` without the values of secret variables and the queries of addresses."""
-    values = [v for n, v in os.environ.items() if _SECRET.search(n.upper()) and len(v) >= 4]
+    values = [v for n, v in os.environ.items() if is_secret(n) and len(v) >= 4]
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")
     return _QUERY.sub(r"\1", text)

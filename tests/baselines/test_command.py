@@ -155,6 +155,10 @@ def test_each_channel_is_a_file(tmp_path: Path) -> None:
             "^too faint$",
         ),
         (
+            "import sys; open(sys.argv[1] + '/failures.json', 'w').write('null')",
+            "^failures.json holds no object of reasons",
+        ),
+        (
             "import sys; open(sys.argv[1] + '/masks/0.nii.gz', 'w').write('?')",
             r"^masks/0.nii.gz: unreadable",
         ),
@@ -281,6 +285,21 @@ def test_a_variant_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
     assert "no answer after 0.5 s" in str(late.failure)
 
 
+def test_an_answer_that_comes_twice_is_none_to_the_next_scan(tmp_path: Path) -> None:
+    twice = STAYS + "    print('done', flush=True)\n"
+    adapter = method(tmp_path, twice, str(tmp_path / "starts"), keep_running=True)
+    for _ in range(3):
+        (answer,) = ask(adapter)
+        assert answer.mask is not None, answer.failure
+        time.sleep(0.2)  # until the second answer is there
+
+
+def test_a_program_that_ended_is_noticed_though_its_child_runs_on(tmp_path: Path) -> None:
+    source = "import os, subprocess\nsubprocess.Popen(['sleep', '600'])\ninput()\nos._exit(3)\n"
+    (failed,) = ask(method(tmp_path, source, keep_running=True, timeout_s=60))
+    assert "ended without an answer: exit code 3" in str(failed.failure)
+
+
 def test_only_a_whole_line_is_an_answer(tmp_path: Path) -> None:
     noise = "for said in ('done loading', 'done.', 'ready', 'errors 0'): print(said, flush=True)\n"
     adapter = method(tmp_path, noise + STAYS, str(tmp_path / "starts"), keep_running=True)
@@ -337,6 +356,7 @@ def test_a_program_that_stays_ends_a_job_with_its_gpu_and_is_ended_when_late(
         ({"command": "tool {folder}", "keep_running": True}, "holds {folder} unless"),
         ({"command": []}, "command"),
         ({}, "command"),
+        ({"command": "tool {folder}", "env": {"API_TOKEN": "x"}}, "export API_TOKEN instead"),
     ],
 )
 def test_commands_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
