@@ -154,7 +154,8 @@ def test_an_error_of_any_type_sets_one_scan_aside(
     """Libraries that read files raise what they like; a full memory is no fault of the scan."""
     for scan in ("bad", "a", "z"):
         save_scan(tmp_path, scan)
-    read, errors = labels_of.read, [OverflowError("x" * 3000)]
+    read = labels_of.read
+    errors: list[Exception] = [OverflowError("x" * 3000)]
 
     def broken(dataset: Any, scan: Any, grid: Any) -> Any:
         if scan.id == "bad":

@@ -123,7 +123,8 @@ def test_more_blocks_than_there_can_be(tmp_path: Path) -> None:
     group.create_array("0", shape=(10**6,) * 3, chunks=(64,) * 3, dtype="u1")
     level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}
     axes: Any = [{"name": n, "unit": "micrometer"} for n in "zyx"]
-    group.attrs["multiscales"] = [{"axes": axes, "datasets": [level]}]
+    scales: Any = [{"axes": axes, "datasets": [level]}]
+    group.attrs["multiscales"] = scales
     with pytest.raises(UserError, match="more than 1,000,000 blocks"):
         next(blockfile.regions(tmp_path / "a.zarr", (64, 64, 64)))
 
