@@ -1,5 +1,6 @@
 """Interpret responses of HTTP servers: status codes, errors, web pages sent instead of files."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,12 @@ _NO_CONNECTION = {
 }
 TIMEOUT = (10, 60)
 """Timeouts in seconds: to connect, and between two pieces of a response."""
+
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!doctype html|<html)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Beginning of a web page, also behind a byte order mark or comments."""
 
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
 
@@ -91,7 +98,7 @@ def check_status(response: "Response", url: str) -> None:
 
 def is_page(block: bytes) -> bool:
     """Return whether the first bytes of a file are those of a web page."""
-    return block[:512].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+    return bool(_PAGE.match(block[:4096]))
 
 
 def _retry_after(response: "Response") -> float | None:

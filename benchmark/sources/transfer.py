@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 _PART = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_SUFFIX_OF_TYPE = {"application/json": "json", "application/xml": "xml", "text/xml": "xml"}
 _ASKING = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding": "identity"}
 
 
@@ -94,11 +95,22 @@ class Transfer:
                 self._discard()
                 raise InterruptedDownloadError(f"{host_of(self.url)} has a different file now")
             check_status(answer, self.url)
-            if answer.headers.get("Content-Type", "").startswith("text/html"):
-                self._refuse_page()
+            self._check_type(answer.headers.get("Content-Type", ""))
             total = self._begin(answer)
             self._check_total(total)
             self._receive(answer, total)
+
+    def _check_type(self, told: str) -> None:
+        """Raise `DownloadError` for a page, or for the error of a service in place of the file."""
+        kind = told.partition(";")[0].strip().lower()
+        if kind == "text/html":
+            self._refuse_page()
+        suffix = _SUFFIX_OF_TYPE.get(kind, "")
+        if not self.expected.hashes and not self.target.name.lower().endswith(suffix):
+            raise DownloadError(
+                f"{shown(self.url)} answered with {kind} instead of {self.target.name}, most "
+                "likely an error of the service. Open the address in a browser to see which."
+            )
 
     def _going_on(self) -> dict[str, str]:
         """Return headers that request the rest of the file.
@@ -167,6 +179,13 @@ class Transfer:
                     if came < self.patience.slowest * passed:
                         raise InterruptedDownloadError(f"{host_of(self.url)} is too slow")
                     begun, came = self.patience.clock(), 0
+        chunked = answer.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if total is None and not chunked and self.expected == Expected():
+            print(
+                f"{self.target.name}: {host_of(self.url)} does not tell its size, so that a "
+                "transfer that broke off would go unnoticed. Check the file.",
+                file=sys.stderr,
+            )
         if total is not None and self.done < total:
             broken = f"{host_of(self.url)} broke off after {self.done:,} of {total:,} bytes"
             raise InterruptedDownloadError(broken)

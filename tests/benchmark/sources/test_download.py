@@ -186,8 +186,16 @@ def test_another_size_is_refused_before_it_is_fetched(server: Server, tmp_path: 
     assert not (tmp_path / ".a.part").exists()
 
 
-@pytest.mark.parametrize("how", [{"type": "text/html; charset=utf-8"}, {}])
-@pytest.mark.parametrize("start", [b"<!DOCTYPE html><p>", b"\n <html><p>"])
+@pytest.mark.parametrize("how", [{"type": "TEXT/HTML; charset=utf-8"}, {}])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"<!DOCTYPE html><p>",
+        b"\n <html><p>",
+        b"\xef\xbb\xbf<html>",
+        b"<!-- a\n -->\n<!doctype html>",
+    ],
+)
 def test_a_page_in_place_of_the_file_is_refused(
     server: Server, tmp_path: Path, how: dict[str, str], start: bytes
 ) -> None:
@@ -195,6 +203,29 @@ def test_a_page_in_place_of_the_file_is_refused(
     with pytest.raises(DownloadError, match=r"a web page instead of a\.zip"):
         download(f"{server.address}/a.zip", tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/xml; charset=utf-8"])
+def test_an_error_of_a_service_in_place_of_the_file_is_refused(
+    server: Server, tmp_path: Path, kind: str
+) -> None:
+    page = server.put("/a.zip", b'{"error":"login"}', type=kind)
+    with pytest.raises(DownloadError, match=r"answered with application/\w+ instead of a\.zip"):
+        download(f"{server.address}/a.zip", tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+    download(f"{server.address}/a.zip", tmp_path / "a.zip", hashes={"sha256": page.sha256})
+    server.put("/a.json", b"{}", type=kind.replace("xml", "json"))
+    download(f"{server.address}/a.json", tmp_path / "a.json")
+
+
+def test_a_file_whose_size_nobody_tells_is_warned_of(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = server.put("/a", CONTENT, length=False)
+    download(f"{server.address}/a", tmp_path / "known", hashes={"sha256": page.sha256})
+    assert "does not tell its size" not in capsys.readouterr().err
+    download(f"{server.address}/a", tmp_path / "unknown")
+    assert "unknown: 127.0.0.1 does not tell its size" in capsys.readouterr().err
 
 
 def test_redirects_are_followed_and_tokens_stay_behind(server: Server, tmp_path: Path) -> None:
