@@ -20,6 +20,14 @@ _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
 
 
+class _EndedError(BaseException):
+    """A signal asks for the end of this process; no clause for errors of a method takes it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Attempts:
     """How often a process has died in each step of a job.
 
@@ -81,14 +89,18 @@ class Attempts:
 def attempts(output: Path) -> Iterator[Attempts]:
     """Yield the `Attempts` at ``output``; delete the record when the block ends without an error.
 
-    In the block, a signal that ends the process from outside first removes the mark of the step.
+    In the block, a signal that ends the process from outside first removes the mark of the step and
+    leaves the block as an exception, so that temporary files are deleted; the second ends the
+    process at once.
     """
-    tried = Attempts(output.with_suffix(".attempts"))
+    tried, owner = Attempts(output.with_suffix(".attempts")), os.getpid()
 
     def end(number: int, _: FrameType | None) -> None:
-        tried.interrupted()
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        if os.getpid() != owner:  # a process that was forked in the block
+            os.kill(os.getpid(), number)
+        tried.interrupted()
+        raise _EndedError(number)
 
     # A signal that is ignored, as under nohup, stays ignored.
     taken = [n for n in _ENDED_BY_OTHERS if signal.getsignal(n) is signal.SIG_DFL]
@@ -96,6 +108,9 @@ def attempts(output: Path) -> Iterator[Attempts]:
         signal.signal(number, end)
     try:
         yield tried
+    except _EndedError as ended:
+        signal.signal(ended.number, signal.SIG_DFL)
+        os.kill(os.getpid(), ended.number)
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)

@@ -25,15 +25,19 @@ with attempts(Path(sys.argv[1])) as tried:
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
 """
 
+WRITES = DIES.replace("os.kill(", "with atomic(Path(sys.argv[1])): os.kill(").replace(
+    "import attempts", "import attempts\nfrom benchmark.files import atomic"
+)
+
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     return tmp_path / "0.parquet"
 
 
-def die(output: Path, how: str) -> None:
+def die(output: Path, how: str, script: str = DIES) -> None:
     """Run a process that ends in "scan b" by a signal."""
-    command = [sys.executable, "-c", DIES, str(output), how]
+    command = [sys.executable, "-c", script, str(output), how]
     ended = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
     assert ended.returncode == -getattr(signal, how)
 
@@ -62,6 +66,12 @@ def test_who_ends_a_process_from_outside_blames_no_step(output: Path, how: str) 
     for _ in range(3):
         die(output, how)
     assert given_up(output) == set()
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP"])
+def test_who_ends_a_process_from_outside_leaves_no_temporary_files(output: Path, how: str) -> None:
+    die(output, how, WRITES)
+    assert list(output.parent.iterdir()) == []
 
 
 def test_a_signal_that_is_ignored_stays_so(output: Path) -> None:
