@@ -23,7 +23,7 @@ from pam.network import Network
 from pam.propagation import foreground_margin
 from pam.training.batches import batches
 from pam.training.recipe import Recipe
-from pam.training.state import TrainingState, fingerprint
+from pam.training.state import TrainingState, diverged, fingerprint
 from pam.training.tasks import Task
 
 CHECKPOINT, CURVE, RECORD = "checkpoint.pt", "curve.csv", "record.json"
@@ -52,7 +52,8 @@ def train(
     ``recipe.batch`` tasks per step, and gradients are averaged.
 
     Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
-    ``start``, and as `TrainingState.load`, `Prepared.check` and `check_compiler` do.
+    ``start``, a training that diverges (its last checkpoint is left as it is), and as
+    `TrainingState.load`, `Prepared.check` and `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = resolve_device(device)
@@ -80,9 +81,13 @@ def train(
             if curve is None:
                 continue
             curve.add(state.step, loss.detach(), rate)
+            saves = state.step % recipe.checkpoint == 0 or state.step == last
+            if saves:
+                curve.check()
+                state.check()
             if state.step % recipe.curve == 0 or state.step == recipe.steps:
                 bar.set_postfix_str(f"loss {curve.write():.4f}", refresh=False)
-            if state.step % recipe.checkpoint == 0 or state.step == last:
+            if saves:
                 state.save(path)
     weights = out / f"{recipe.kind}.safetensors"
     if rank == 0:
@@ -168,8 +173,18 @@ class Curve:
         self.losses.append(loss)
         self.step, self.rate = step, rate
 
+    def check(self) -> None:
+        """Raise `UserError` if a loss since the previous row is not finite."""
+        for step, loss in enumerate(self.losses, self.step - len(self.losses) + 1):
+            if not loss.isfinite():
+                raise diverged("loss", step)
+
     def write(self) -> float:
-        """Write a row for the steps since the previous one; returns their mean loss."""
+        """Write a row for the steps since the previous one; returns their mean loss.
+
+        Raises `UserError` as `check` does.
+        """
+        self.check()
         mean = float(torch.stack(self.losses).mean())
         now = time.perf_counter()
         seconds = (now - self.started) / len(self.losses)

@@ -90,6 +90,11 @@ class TrainingState:
         network.load_state_dict(kept)
         return network.to(getattr(torch, self.recipe.stored)).eval()
 
+    def check(self) -> None:
+        """Raise `UserError` if a weight is not finite."""
+        if not all(bool(x.isfinite().all()) for x in self.network.state_dict().values()):
+            raise diverged("network", self.step)
+
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
         content = {
@@ -139,6 +144,15 @@ class TrainingState:
 
     def _weights(self) -> dict[str, Tensor]:
         return {n: x.detach().clone() for n, x in self.network.state_dict().items()}
+
+
+def diverged(what: str, step: int) -> UserError:
+    """Return the error of a training whose loss or network holds NaN or infinity at a step."""
+    return UserError(
+        f"The training diverged: its {what} is not finite at step {step}. Train in another folder "
+        "with a smaller `rate` or `clip` of the optimiser. The checkpoint, if there is one, is of "
+        "a step before that; `steps` set to its step and --resume give its weights."
+    )
 
 
 def began(path: Path) -> str | None:

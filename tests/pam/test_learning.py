@@ -19,7 +19,7 @@ from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.fitting import Source, fit, plan
 from benchmark.sources import Status
-from benchmark.specs import Run
+from benchmark.specs import Fit, Run
 from benchmark.splits import split
 from benchmark.tables import read_table
 from pam import checkpoints
@@ -178,6 +178,22 @@ def test_other_weights_to_start_from_start_it_anew(
     assert (tmp_path / "work" / WEIGHTS).read_bytes() == old
     method.fit(tmp_path / "work", "cpu", other)
     assert (tmp_path / "work" / WEIGHTS).read_bytes() == expected != old
+
+
+def test_a_training_that_diverges_has_failed(source: Callable[..., Source], tmp_path: Path) -> None:
+    training = {"steps": 4, "block": 1, "uses": 4, "optimiser": {"rate": 1e30, "clip": None}}
+    settings = Fit(
+        adapter="pam-2dmask-trained",
+        version=1,
+        weights=None,
+        weights_sha256=None,
+        options={"recipe": "tiny", "training": training},
+        seed=0,
+    )
+    planned = plan(settings, [source()], tmp_path)
+    trained = fit(settings, planned, tmp_path, "cpu")
+    assert trained.state == "failed"
+    assert "The training diverged" in str(trained.reason)
 
 
 def test_the_recipe_is_the_shipped_one_but_for_what_is_told(tmp_path: Path) -> None:

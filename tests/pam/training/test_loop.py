@@ -85,6 +85,45 @@ def test_a_short_training_has_a_curve(
     assert f"loss {float(rows[-1]['loss']):.4f}" in shown
 
 
+@pytest.mark.parametrize("first", [4, 6])
+def test_a_training_that_diverges_ends_and_keeps_its_checkpoint(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Noticed at a row of the curve or, if that comes first, before the next checkpoint."""
+    undisturbed = loss_of
+    with monkeypatch.context() as patched:
+
+        def spoilt(*given: Any) -> Tensor:
+            step = given[-1] + 1
+            return undisturbed(*given) * (math.nan if step >= first else 1)
+
+        patched.setattr(loop, "loss_of", spoilt)
+        with pytest.raises(UserError, match=rf"its loss is not finite at step {first}\."):
+            train(tiny, tmp_path, device="cpu", workers=0)
+    state = TrainingState(tiny, "cpu")
+    state.load(tmp_path / CHECKPOINT)
+    assert state.step == 3
+    state.check()
+    train(tiny, tmp_path, device="cpu", workers=0, resume=True)
+
+
+def test_gradients_that_are_not_finite_end_a_training(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of that step still is."""
+
+    def spoilt(*given: Any) -> Tensor:
+        loss = loss_of(*given)
+        if given[-1] == 2:
+            loss.register_hook(lambda gradient: gradient * math.inf)
+        return loss
+
+    monkeypatch.setattr(loop, "loss_of", spoilt)
+    with pytest.raises(UserError, match="its network is not finite at step 3"):
+        train(tiny, tmp_path, device="cpu", workers=0)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_fused_layers_learn_the_same(
     tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
