@@ -52,8 +52,9 @@ def train(
     ``recipe.batch`` tasks per step, and gradients are averaged.
 
     Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
-    ``start``, a training that diverges (its last checkpoint is left as it is), and as
-    `TrainingState.load`, `Prepared.check` and `check_compiler` do.
+    ``start``, a recipe with ``keep_start`` without ``start``, a training that diverges (it leaves
+    the last checkpoint as it is), and as `TrainingState.load`, `Prepared.check` and
+    `check_compiler` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = resolve_device(device)
@@ -115,6 +116,11 @@ def _restore(state: TrainingState, path: Path, *, resume: bool, start: Network |
             )
     elif start is not None:
         state.start_from(start)
+    if (share := state.recipe.optimiser.keep_start) and state.start is None:
+        raise UserError(
+            f"The recipe keeps a share of {share:g} of the weights that it starts from "
+            "(optimiser.keep_start), and none are given. Name them by --from, or set it to 0."
+        )
 
 
 def _training_module(network: Network, recipe: Recipe, world: int) -> nn.Module:

@@ -291,10 +291,12 @@ def test_a_share_of_the_weights_started_from_is_kept(tiny: Recipe, tmp_path: Pat
     half = tiny.model_copy(update={"optimiser": keeping})
     whole = train(tiny, tmp_path / "b", start=first, device="cpu", workers=0, stop=4)
     train(half, tmp_path / "c", start=first, device="cpu", workers=0, stop=2)
-    kept = train(half, tmp_path / "c", start=first, device="cpu", workers=0, stop=4, resume=True)
+    kept = train(half, tmp_path / "c", device="cpu", workers=0, stop=4, resume=True)
     mixed = _weights(kept)
     for name, x in _weights(whole).items():
         torch.testing.assert_close(mixed[name], 0.75 * x + 0.25 * first.state_dict()[name])
+    with pytest.raises(UserError, match=r"a share of 0\.25 of the weights that it starts from"):
+        train(half, tmp_path / "d", device="cpu", workers=0)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
