@@ -20,6 +20,7 @@ from pam.presets import Propagation, Protocol
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
+    from pam.batch import Batch
     from pam.preprocess import Scan
     from pam.rounds import ObjectState
 
@@ -38,7 +39,7 @@ class Pam(Adapter):
         ``protocol``: preset of all switches, the study's by default.
         ``propagation``: switches of `pam.presets.Propagation` that override the preset.
         ``batch``: slices per forward pass, by default 8 on a CPU and 64 on a GPU; bounds the
-            memory.
+            memory. Halved for the rest of the job where it does not fit into that of a GPU.
         ``objects``: how many objects of a scan are propagated together.
         ``precision``: of the network's arithmetic.
         """
@@ -62,6 +63,7 @@ class Pam(Adapter):
 
     def load(self, weights: Path | None, device: str) -> None:
         """Load the networks onto ``device``; raises `UserError` if weights are missing or unfit."""
+        from pam.batch import Batch
         from pam.network import Box2Mask, PropMask
         from pam.weight_files import read_network
 
@@ -71,14 +73,18 @@ class Pam(Adapter):
             "weights: pam-released for those of its authors.",
         )
         self.device = device
+        self._batches: dict[int, Batch] = {}  # by option: shared by the variants
         self.network: PropMask = read_network(folder, PropMask).to(device)
         if self.needs_boxes:
             self.box_network: Box2Mask = read_network(folder, Box2Mask).to(device)
 
     @property
-    def batch(self) -> int:
-        """Slices per forward pass."""
-        return self.options.batch or (8 if self.device == "cpu" else 64)
+    def batch(self) -> "Batch":
+        """Slices per forward pass, at first as the options say."""
+        from pam.batch import Batch
+
+        size = self.options.batch or (8 if self.device == "cpu" else 64)
+        return self._batches.setdefault(size, Batch(size))
 
     @property
     def propagation(self) -> Propagation:

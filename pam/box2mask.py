@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.windows import CLINICAL
 from pam import preprocess
+from pam.batch import Batch
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
 from pam.propagation import Device, foreground_margin, probability
@@ -43,20 +44,20 @@ def guiding_mask(
     settings: Conversion = RIGOROUS,
     *,
     device: Device = "cpu",
-    batch: int = 8,
+    batch: int | Batch = 8,
 ) -> NDArray[np.bool_]:
     """Segment the object in a box; returns its mask on the slice, bool [y, x], never empty.
 
     ``index``: slice along the scan's first axis. ``box``: half-open (y0, y1, x0, x1), in pixels.
     ``network``: on ``device``; None if ``settings.by`` does not need one. ``batch``: windows per
-    forward pass; it bounds the memory and changes the result by rounding only.
+    forward pass; it bounds the memory, is halved where that does not suffice on a GPU, and changes
+    the result by rounding only.
 
     In a box of constant intensity nothing can be told apart, so the mask is the whole box (with
     ``halved`` the network still runs, as in the released code). Raises `UserError` for a box that
     is empty or leaves the image, and for a network of a single scale with ``estimate`` ``pool``.
     """
-    if batch < 1:
-        raise ValueError(f"batch {batch}; at least one window has to pass the network at a time")
+    batch = Batch.of(batch)
     box = _checked(scan, index, box, settings)
     y0, y1, x0, x1 = box
     inside = scan.volume[index, y0:y1, x0:x1]
@@ -86,7 +87,7 @@ class _Passes:
         crop: NDArray[np.float32],
         settings: Conversion,
         device: Device,
-        batch: int,
+        batch: Batch,
     ) -> None:
         self.network, self.settings, self.device, self.batch = network, settings, device, batch
         self.shape: tuple[int, int] = crop.shape
@@ -123,14 +124,23 @@ class _Passes:
     def _looks(self, limits: Sequence[tuple[float, float]]) -> Iterator[Sequence[Tensor]]:
         """Yield the logits of the crop under the windows ``limits``, a batch at a time."""
         ends = torch.tensor(limits, dtype=torch.float32)[..., None, None]
-        for low, high in (part.unbind(1) for part in torch.split(ends, self.batch)):
-            image = self.crop.float().clamp(low, high)
-            if self.settings.stretch == "crop":
-                low, high = image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True)
-            arithmetic = "native" if self.settings.halved else "float32"
-            grey = preprocess.grey_levels(image, low, high, arithmetic, self.settings.halved)
-            shown = preprocess.network_input(grey.to(self.device), self.settings.size)
-            yield self.network(shown)
+        while len(ends):
+            logits, part = None, ends[: self.batch.size]
+            with self.batch.attempt():
+                logits = self._look(part)
+            if logits is not None:
+                ends = ends[len(part) :]
+                yield logits
+
+    def _look(self, ends: Tensor) -> Sequence[Tensor]:
+        """Return the logits of the crop under windows [N, 2, 1, 1]."""
+        low, high = ends.unbind(1)
+        image = self.crop.float().clamp(low, high)
+        if self.settings.stretch == "crop":
+            low, high = image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True)
+        arithmetic = "native" if self.settings.halved else "float32"
+        grey = preprocess.grey_levels(image, low, high, arithmetic, self.settings.halved)
+        return self.network(preprocess.network_input(grey.to(self.device), self.settings.size))
 
     def _leads(
         self, limits: Sequence[tuple[float, float]], shape: tuple[int, int]

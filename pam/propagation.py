@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmark.machine.precision import Precision, in_precision
 from pam import preprocess
+from pam.batch import Batch
 from pam.preprocess import Scan, View
 from pam.presets import RIGOROUS, Propagation
 from pam.rounds import ObjectState, Sweep
@@ -62,9 +63,9 @@ def propagate(
 
     ``index``: guiding slice along the first axis. ``prompt``: its mask [y, x], 0 or 1. ``device``:
     that of the network. ``batch``: slices per forward pass, both directions together; it bounds the
-    memory and changes the result by rounding only. ``precision``: of the network's arithmetic; tf32
-    and bfloat16 are faster on hardware that supports them, and move the border of the mask by a
-    pixel in places.
+    memory, is halved where that does not suffice on a GPU, and changes the result by rounding only.
+    ``precision``: of the network's arithmetic; tf32 and bfloat16 are faster on hardware that
+    supports them, and move the border of the mask by a pixel in places.
 
     A volume of one slice gives its prompt. Raises `UserError` for a prompt that is empty, of
     another shape or outside the volume, and for slices further apart than the thickness.
@@ -79,11 +80,11 @@ def propagate_many(
     states: Sequence[ObjectState],
     *,
     device: Device = "cpu",
-    batch: int = 8,
+    batch: int | Batch = 8,
     precision: Precision = "float32",
 ) -> None:
     """Propagate any number of masks of one scan, with equal settings, together to their end."""
-    going = list(states)
+    batch, going = Batch.of(batch), list(states)
     while going:
         going = advance(network, going, device=device, batch=batch, precision=precision)
 
@@ -94,7 +95,7 @@ def advance(
     states: Sequence[ObjectState],
     *,
     device: Device = "cpu",
-    batch: int = 8,
+    batch: int | Batch = 8,
     precision: Precision = "float32",
 ) -> list[ObjectState]:
     """Do one round of each of ``states``; returns the states that had slices left to predict.
@@ -103,8 +104,7 @@ def advance(
     waiting ones. A guiding slice is encoded once. Raises ValueError for states of different scans
     or settings, and for a ``batch`` below 1.
     """
-    if batch < 1:
-        raise ValueError(f"batch {batch}; at least one slice has to pass the network at a time")
+    batch = Batch.of(batch)
     going = []
     waiting: deque[_Run] = deque()
     for state in states:
@@ -168,19 +168,28 @@ class _Work:
         # the other states ignore probabilities
         self.keep_probabilities = any(state.keep_probabilities for state in states)
 
-    def do(self, waiting: deque[_Run], batch: int) -> None:
+    def do(self, waiting: deque[_Run], batch: Batch) -> None:
         """Predict all slices of the waiting sweeps, at most ``batch`` sweeps at a time."""
         active: list[_Run] = []
         guide: Guide = ()
         while waiting or active:
-            if waiting and len(active) <= batch // 2:
-                free = min(len(waiting), batch - len(active))
-                entering = [waiting.popleft() for _ in range(free)]
-                self.encode(entering)
-                active += entering
-                guide = _together(active)
-            number = min(max(batch // len(active), 1), *(len(run.slices) for run in active))
-            self.predict(active, guide, number)
+            most = batch.size
+            with batch.attempt():
+                if waiting and len(active) <= most // 2:
+                    free = min(len(waiting), most - len(active))
+                    entering = [waiting.popleft() for _ in range(free)]
+                    active += entering
+                    self.encode(entering)
+                    guide = _together(active)
+                number = min(max(most // len(active), 1), *(len(run.slices) for run in active))
+                self.predict(active, guide, number)
+            if (
+                batch.size < most
+            ):  # nothing of this pass was counted: all enter again
+                waiting.extendleft(reversed(active))
+                active, guide = [], ()
+                for run in waiting:
+                    run.guide = ()
             if not all(run.slices for run in active):
                 active = [run for run in active if run.slices]
                 guide = _together(active)

@@ -18,6 +18,7 @@ from benchmark.machine import compute_cost
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.prompts import Mask2D, Prompt
+from benchmark.segmenting import segment_prompts
 from benchmark.settings import load_yaml
 from benchmark.volume import Volume
 from benchmark.weights import registry as weights
@@ -148,6 +149,41 @@ def test_the_weights_that_ship_give_the_masks_of_a_cpu(
     )
     assert dsc(on_cpu, inside) > 0.8
     assert dsc(on_cpu, here) > least
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it stays so; at one slice the error is that of each prompt."""
+    volume, inside = scene()
+    asked = 3 * prompts(inside, find(name).info.prompts[0])
+    expected = loaded(name, folder, {"batch": 4}).segment(volume, asked)
+    adapter, most = loaded(name, folder, {"batch": 64}), 4
+    seen: list[int] = []
+
+    def limited(forward: Any) -> Any:
+        def passed(first: torch.Tensor, *others: Any, **more: Any) -> Any:
+            seen.append(first.shape[:-3].numel())
+            if seen[-1] > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return forward(first, *others, **more)
+
+        return passed
+
+    networks = [(adapter.network, "decode")]
+    networks += [(adapter.box_network, "forward")] if adapter.needs_boxes else []
+    for network, passes in networks:
+        monkeypatch.setattr(network, passes, limited(getattr(network, passes)))
+    found = segment_prompts(adapter, volume, asked)
+    for mask, prediction in zip(found, expected, strict=True):
+        assert isinstance(mask, Mask)
+        assert (mask.dense() != prediction.mask).mean() <= 1e-4
+    assert adapter.batch.size == most
+    assert 1 <= sum(number > most for number in seen) <= 4
+    most = 0
+    reason = "OutOfMemoryError: CUDA out of memory."
+    assert segment_prompts(adapter, volume, asked) == 3 * [reason]
 
 
 def test_unknown_switches_are_refused_when_the_study_is_read() -> None:
