@@ -41,7 +41,7 @@ scale: $(READY)  ## Measure what the workflow itself costs, and how its memory g
 
 ON_TWO := OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node 2 --no-python $(BIN)/pambench train
 
-weights: $(READY)  ## Train the small networks anew, as they ship; nine hours on two cores.
+weights: $(READY)  ## Train the small networks anew, into data/training/pam-small; nine hours on two cores.
 	$(BIN)/pambench train small-propmask-first --output data/training/small-first --resume
 	$(BIN)/pambench train small-propmask-second --output data/training/small-second --resume \
 		--start data/training/small-first/propmask.safetensors
@@ -56,8 +56,9 @@ weights: $(READY)  ## Train the small networks anew, as they ship; nine hours on
 		--start data/training/small-box-first/box2mask.safetensors
 	$(BIN)/pambench train small-box2mask --output data/training/small-box --resume \
 		--start data/training/small-box-second/box2mask.safetensors
-	cp data/training/small/propmask.safetensors pam/weights/pam-small-propmask.safetensors
-	cp data/training/small-box/box2mask.safetensors pam/weights/pam-small-box2mask.safetensors
+	mkdir -p data/training/pam-small
+	cp data/training/small/propmask.safetensors data/training/small-box/box2mask.safetensors \
+		data/training/pam-small
 
 lock: $(READY)  ## Pin every version anew in requirements.lock.
 	$(BIN)/pip-compile --quiet --upgrade --extra cluster --extra dev --strip-extras --no-header \

@@ -183,9 +183,7 @@ class _Work:
                     guide = _together(active)
                 number = min(max(most // len(active), 1), *(len(run.slices) for run in active))
                 self.predict(active, guide, number)
-            if (
-                batch.size < most
-            ):  # nothing of this pass was counted: all enter again
+            if batch.size < most:  # nothing of this pass was counted: all enter again
                 waiting.extendleft(reversed(active))
                 active, guide = [], ()
                 for run in waiting:

@@ -283,10 +283,12 @@ def _checked(entry: Weights, root: Path, raw: Path) -> tuple[str | None, dict[st
         path = (root / file.path).resolve()  # name the file itself in messages, not a link to it
         wrong, hashes = file.expected.check(path)
         if wrong is not None:
-            return (
-                f"{path} is not as published: {wrong}. The download was broken, or it is another "
-                "file. Delete it and get it again."
-            ), {}
+            advice = (
+                "It ships with the project: install that again."
+                if any(isinstance(s, PackagedSource) and s.root == root for s in entry.source)
+                else "The download was broken, or it is another file. Delete it and get it again."
+            )
+            return f"{path} is not as published: {wrong}. {advice}", {}
         got = found[file.path] = hashes["sha256"]
         if file.sha256 is None and recorded.setdefault(file.path, got) != got:
             return (

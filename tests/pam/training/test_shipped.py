@@ -27,6 +27,16 @@ def test_the_entry_is_that_of_the_files(tmp_path: Path) -> None:
     assert not entry.trained_on.datasets
 
 
+def test_another_file_in_the_place_of_a_shipped_one_is_no_broken_download(tmp_path: Path) -> None:
+    shipped = weights.load("pam-small")
+    other = shipped.files[0].model_copy(update={"sha256": 64 * "0"})
+    entry = shipped.model_copy(update={"files": (other, *shipped.files[1:])})
+    status = weights_store.fetch(entry, tmp_path)
+    assert status.state == "failed"
+    assert "is not as published" in str(status.reason)
+    assert "It ships with the project" in str(status.reason)
+
+
 @pytest.mark.parametrize("kind", [PropMask, Box2Mask])
 def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask]) -> None:
     path = FOLDER / f"pam-small-{kind.kind}.safetensors"
