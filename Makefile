@@ -49,7 +49,7 @@ weights: $(READY)  ## Train the small networks anew, into data/training/pam-smal
 		--start data/training/small-second/propmask.safetensors
 	$(BIN)/pambench train small-propmask-fourth --output data/training/small-fourth --resume \
 		--start data/training/small-third/propmask.safetensors
-	$(ON_TWO) small-propmask --output data/training/small --resume --workers 0 \
+	$(ON_TWO) small-propmask --output data/training/small --resume --workers 0 --device cpu \
 		--from data/training/small-fourth/propmask.safetensors
 	$(BIN)/pambench train small-box2mask-first --output data/training/small-box-first --resume
 	$(BIN)/pambench train small-box2mask-second --output data/training/small-box-second --resume \

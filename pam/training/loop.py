@@ -2,6 +2,7 @@
 
 import csv
 import os
+import socket
 import sysconfig
 import time
 from collections.abc import Sequence
@@ -53,8 +54,8 @@ def train(
 
     Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
     ``start``, a recipe with ``keep_start`` without ``start``, a training that diverges (it leaves
-    the last checkpoint as it is), and as `TrainingState.load`, `Prepared.check` and
-    `check_compiler` do.
+    the last checkpoint as it is), and as `TrainingState.load`, `Prepared.check`, `check_compiler`
+    and `check_distinct` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = resolve_device(device)
@@ -64,7 +65,10 @@ def train(
         check_compiler(device)
     together = world > 1 and not dist.is_initialized()
     if together:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        on_gpus = device.startswith("cuda")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
+        if on_gpus:
+            _check_gpus(device, world)
     path = out / CHECKPOINT
     state = TrainingState(recipe, device, world)
     _restore(state, path, resume=resume, start=start)
@@ -138,6 +142,24 @@ def _training_module(network: Network, recipe: Recipe, world: int) -> nn.Module:
 def _idle(recipe: Recipe) -> bool:
     """Whether some parameters get no gradient: those of a mask encoder that nothing reads."""
     return recipe.kind == "propmask" and not (recipe.network.attended or recipe.network.prior)
+
+
+def _check_gpus(device: str, world: int) -> None:
+    """Compare the GPUs of all processes, over the CPUs: NCCL fails where two have the same."""
+    own = socket.gethostname(), str(torch.cuda.get_device_properties(device).uuid)
+    gpus: list[tuple[str, str]] = [own] * world
+    dist.all_gather_object(gpus, own)
+    check_distinct(gpus)
+
+
+def check_distinct(gpus: Sequence[tuple[str, str]]) -> None:
+    """Raise `UserError` unless each process has a GPU (host, id) of its own."""
+    if len(set(gpus)) < len(gpus):
+        raise UserError(
+            f"{len(gpus)} processes were started on {len(set(gpus))} GPU(s), and each needs one of "
+            "its own. Start as many as there are GPUs (torchrun --nproc-per-node), or all of them "
+            "with --device cpu."
+        )
 
 
 def check_compiler(device: str) -> None:

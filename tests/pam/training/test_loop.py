@@ -26,7 +26,16 @@ from pam.network import PropMask
 from pam.training import loop
 from pam.training import recipe as recipes
 from pam.training.batches import Blocks, batches
-from pam.training.loop import CHECKPOINT, CURVE, RECORD, chained, loss_of, train
+from pam.training.loop import (
+    CHECKPOINT,
+    CURVE,
+    RECORD,
+    chained,
+    check_distinct,
+    loss_of,
+    resolve_device,
+    train,
+)
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import TrainingState, learning_rate
 from pam.training.tasks import Task
@@ -408,6 +417,24 @@ def test_two_processes_average_their_gradients(tiny: Recipe, tmp_path: Path) -> 
     assert all(torch.allclose(expected[key], got[key], atol=1e-5) for key in expected)
     start = TrainingState(tiny, "cpu").result().state_dict()
     assert not all(torch.allclose(start[key], got[key], atol=1e-3) for key in start)
+
+
+def test_two_processes_on_one_gpu_are_refused() -> None:
+    """Another host may have a GPU of the same number."""
+    check_distinct([("a", "GPU-1"), ("a", "GPU-2"), ("b", "GPU-1")])
+    with pytest.raises(UserError, match=r"3 processes were started on 2 GPU\(s\)"):
+        check_distinct([("a", "GPU-1"), ("a", "GPU-2"), ("a", "GPU-1")])
+
+
+def test_a_process_takes_the_gpu_of_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the only one that it sees."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for seen, expected in ((4, "cuda:1"), (1, "cuda:0")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda seen=seen: seen)
+        assert resolve_device(None) == expected
+        assert resolve_device("cpu") == "cpu"
 
 
 @pytest.fixture
