@@ -180,10 +180,13 @@ class Pam3DBox(_PamBox):
             count = 3 if self.options.protocol == "rigorous" else 0
         if not count:
             return []
-        answer, scan, settings = self._merged(states), states[0].scan, self.conversion
+        answer, scan, settings = self._voted(states), states[0].scan, self.conversion
+        low, y, x = (side.start for side in states[0].region)
+        plane = (1, *scan.volume.shape[1:])
         more = []
-        for index in fullest(answer, count):
-            _, _, y0, y1, x0, x1 = Mask.of(answer[index][None]).box
+        for depth in fullest(answer, count):
+            index = low + depth
+            _, _, y0, y1, x0, x1 = Mask.of(answer[depth][None], offset=(0, y, x), shape=plane).box
             with suppress(UserError):  # a slice of constant intensity cannot start one
                 mask = self._mask(scan, index, (y0, y1, x0, x1), settings)
                 state = ObjectState(
@@ -193,16 +196,21 @@ class Pam3DBox(_PamBox):
         return more
 
     def _merged(self, states: "Sequence[ObjectState]") -> NDArray[np.bool_]:
+        mask = np.zeros(states[0].scan.volume.shape, np.bool_)
+        mask[states[0].region] = self._voted(states)
+        return mask
+
+    def _voted(self, states: "Sequence[ObjectState]") -> NDArray[np.bool_]:
+        """Return the common answer of ``states`` in their box, bool [z, y, x] of its region."""
         from pam.rounds import touching
 
-        mask = np.zeros(states[0].scan.volume.shape, np.bool_)
-        mask[states[0].region] = voted([state.probability() for state in states])
+        mask = voted([state.probability() for state in states])
         connectivity = states[0].settings.connectivity
         if connectivity is None:
             return mask
         seed = np.zeros_like(mask)
         for state in states:
-            seed[state.index] |= state.prompt
+            seed[state.index - state.depths.start] |= state.prompt[state.plane]
         return touching(mask, seed, connectivity)
 
 

@@ -199,18 +199,31 @@ class ObjectState:
         return int(counted.sum(dtype=np.int64))
 
     def result(self) -> NDArray[np.bool_]:
-        """Return the merged votes, bool [z, y, x], without components that miss the prompt."""
-        if self.settings.merge == "union":
-            inside = self.votes > 0
-        else:
-            inside = self.votes > (self.counts[self.region[0]] / 2)[:, None, None]
+        """Return the merged votes, bool [z, y, x], without components that miss the prompt.
+
+        The time depends on the object: nothing but the box of the votes is written, and of the
+        volume around it no page is touched.
+        """
         merged = np.zeros(self.scan.volume.shape, np.bool_)
-        merged[self.region] = inside
-        if self.settings.connectivity is None:
+        seen = self.counts.nonzero()[0]
+        first, last = seen[0] - self.depths.start, seen[-1] + 1 - self.depths.start
+        found = ndimage.find_objects((self.votes[first:last].max(axis=0) > 0).view(np.int8))
+        if not found:
             return merged
-        seed = np.zeros_like(merged)
-        seed[self.index] = self.prompt if self.first_vote is None else self.first_vote
-        return touching(merged, seed, self.settings.connectivity)
+        rows, columns = found[0]
+        votes = self.votes[first:last, rows, columns]
+        depths = slice(seen[0], seen[-1] + 1)
+        if self.settings.merge == "union":
+            inside = votes > 0
+        else:
+            inside = votes > (self.counts[depths] / 2)[:, None, None]
+        if self.settings.connectivity is not None:
+            prompt = self.prompt if self.first_vote is None else self.first_vote
+            seed = np.zeros_like(inside)
+            seed[self.index - seen[0]] = prompt[self.plane][rows, columns]
+            inside = touching(inside, seed, self.settings.connectivity)
+        merged[self.region][first:last, rows, columns] = inside
+        return merged
 
 
 def touching(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,6 +28,7 @@ from pam.propagation import (
     propagate_many,
 )
 from pam.rounds import ObjectState
+from tests.bench.memory import peak_mib
 
 SIZE = 32
 
@@ -123,6 +125,52 @@ def test_a_round_ends_where_the_mask_reaches_the_side_of_its_square(batch: int) 
     # Sides of 21, 26, 32, 40, 50 and 62 pixels, then the whole slice, with nothing behind it.
     assert rounds[True] == 6 + 1
     assert len(pickle.dumps(state.rounds)) < mask[0].nbytes  # no mask of a guide is kept
+
+
+@pytest.mark.parametrize("box", [None, (1, 8, 4, 18, 3, 25)])
+@pytest.mark.parametrize("connectivity", [None, 6, 26])
+@pytest.mark.parametrize("merge", ["union", "majority"])
+def test_votes_are_merged(
+    merge: str, connectivity: int | None, box: tuple[int, int, int, int, int, int] | None
+) -> None:
+    """By hand, on the whole volume."""
+    rng = np.random.default_rng(7)
+    scan = Scan(rng.normal(size=(9, 20, 30)), (1.0, 1.0, 1.0))
+    prompt = np.zeros((20, 30), np.bool_)
+    prompt[5:9, 6:12] = True
+    settings = small(RIGOROUS, merge=merge, connectivity=connectivity)
+    state = ObjectState(scan, 4, prompt, settings, box=box)
+    votes, counts = np.zeros(scan.volume.shape), np.zeros((9, 1, 1))
+    votes[4], counts[4] = prompt, 1
+    for z in (2, 3, 3, 4, 5, 5, 5, 6):
+        plane = np.zeros_like(prompt)
+        plane[2:19, 2:27] = rng.uniform(size=(17, 25)) < 0.4
+        state.add_votes(z, plane, plane)
+        votes[z] += plane
+        counts[z] += 1
+    allowed = np.zeros(scan.volume.shape, np.bool_)
+    allowed[state.region] = True
+    expected = allowed & (votes > (0 if merge == "union" else counts / 2))
+    if connectivity is not None:
+        near = ndimage.generate_binary_structure(3, 1 if connectivity == 6 else 3)
+        labels, _ = ndimage.label(expected, near)
+        expected &= np.isin(labels, labels[4][prompt])
+    assert expected.any()
+    np.testing.assert_array_equal(state.result(), expected)
+
+
+def test_the_memory_of_a_result_is_that_of_its_object() -> None:
+    volume = np.zeros((100, 512, 512), np.float32)
+    prompt = np.zeros((512, 512), np.bool_)
+    prompt[200:230, 300:330] = True
+    volume[40:60, 200:230, 300:330] = 1
+    state = ObjectState(Scan(volume, (1.0, 1.0, 1.0)), 50, prompt, RIGOROUS)
+    for z in range(40, 60):
+        state.add_votes(z, prompt, prompt)
+    found: list[NDArray[np.bool_]] = []
+    needed = peak_mib(lambda: found.append(state.result()))
+    assert found[0].sum() == volume.sum()
+    assert np.isnan(needed) or needed < 10  # the volume has 25 million voxels
 
 
 @pytest.mark.parametrize("batch", [1, 4, 50])
