@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision, in_precision
 from benchmark.windows import CLINICAL
 from pam import preprocess
 from pam.batch import Batch
@@ -45,13 +46,14 @@ def guiding_mask(
     *,
     device: Device = "cpu",
     batch: int | Batch = 8,
+    precision: Precision = "float32",
 ) -> NDArray[np.bool_]:
     """Segment the object in a box; returns its mask on the slice, bool [y, x], never empty.
 
     ``index``: slice along the scan's first axis. ``box``: half-open (y0, y1, x0, x1), in pixels.
     ``network``: on ``device``; None if ``settings.by`` does not need one. ``batch``: windows per
     forward pass; it bounds the memory, is halved where that does not suffice on a GPU, and changes
-    the result by rounding only.
+    the result by rounding only. ``precision``: as in `pam.propagation.propagate`.
 
     In a box of constant intensity nothing can be told apart, so the mask is the whole box (with
     ``halved`` the network still runs, as in the released code). Raises `UserError` for a box that
@@ -69,7 +71,8 @@ def guiding_mask(
             raise UserError("Box2Mask needs its network; without one say by: full-box or adaptive.")
         seen = _enlarged(box, settings.box_ratio, scan.volume.shape[1:])
         crop = scan.volume[index, seen[0] : seen[1], seen[2] : seen[3]]
-        ahead = _Passes(network, crop, settings, device, batch).ahead()
+        with in_precision(precision, device):
+            ahead = _Passes(network, crop, settings, device, batch).ahead()
         within = ahead[y0 - seen[0] : y1 - seen[0], x0 - seen[2] : x1 - seen[2]]
         marked = _reaching(probability(within, settings.average)) if settings.tight else within > 0
         found = marked.cpu().numpy() if marked.any() else found

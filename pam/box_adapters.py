@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from benchmark.adapter import MethodInfo
 from benchmark.boxes import extent, in_plane
 from benchmark.errors import UserError
-from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from pam import box_presets
 from pam.adapters import PAPER, Pam, overrides, require_valid_size
@@ -65,11 +64,16 @@ class _PamBox(Pam):
     ) -> NDArray[np.bool_]:
         from pam.box2mask import guiding_mask
 
-        network, device, batch = self.box_network, self.device, self.batch
-        with in_precision(self.options.precision, device):
-            return guiding_mask(
-                network, scan, index, rectangle, settings, device=device, batch=batch
-            )
+        return guiding_mask(
+            self.box_network,
+            scan,
+            index,
+            rectangle,
+            settings,
+            device=self.device,
+            batch=self.batch,
+            precision=self.options.precision,
+        )
 
 
 class Pam2DBox(_PamBox):

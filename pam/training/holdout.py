@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from pam import preprocess
 from pam.box2mask import guiding_mask
@@ -105,7 +106,8 @@ def _round(
     prompt = preprocess.prompt_image(guide, square, settings)[None].to(device)
     apart = preprocess.distance(example.index, slices, square, case.spacing)
     distance = torch.from_numpy(apart)[None].to(device)
-    logits = network(images[:, 0], prompt, images[:, 1:], distance=distance)
+    with in_precision("float32", device):
+        logits = network(images[:, 0], prompt, images[:, 1:], distance=distance)
     ahead = foreground_margin(logits, (settings.size, settings.size), settings.average)
     found = (preprocess.resize_to_crop(ahead, [square.side], settings)[0] > 0).cpu().numpy()
     rows, columns = square.inside(*guide.shape)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.machine.precision import Precision
 from benchmark.windows import CLINICAL
 from pam.box2mask import guiding_mask
 from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
@@ -52,6 +53,20 @@ def scan(noise: float = 3.0) -> tuple[Scan, NDArray[np.bool_]]:
 
 def dsc(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize(("precision", "found"), [("float32", False), ("tf32", True)])
+def test_tf32_is_used_where_asked_for_alone(precision: Precision, found: bool) -> None:
+    seen = set()
+
+    class Watched(Bright):
+        def __call__(self, image: Tensor) -> Sequence[Tensor]:
+            seen.add(torch.backends.cudnn.allow_tf32)
+            return super().__call__(image)
+
+    volume, _ = scan()
+    guiding_mask(Watched(), volume, 0, BOX, small(RIGOROUS), precision=precision)
+    assert seen == {found}
 
 
 @pytest.mark.parametrize("name", PRESETS)
