@@ -64,6 +64,7 @@ def _checked(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int64]:
     if not np.isfinite(given).all():
         raise UserError("The contour has points that are NaN or infinite; leave them out.")
     corners = np.floor(given + 0.5).astype(np.int64)
+    corners -= given == np.subtract(shape, 0.5)  # the far edges belong to the slice, as the near do
     if (corners < 0).any() or (corners >= shape).any():
         low, high = given.min(axis=0), given.max(axis=0)
         raise UserError(

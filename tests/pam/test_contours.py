@@ -64,6 +64,20 @@ def test_a_line_that_crosses_itself_encloses_both_loops() -> None:
     assert not mask[[4, 10], 7].any()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_contour_may_run_along_an_edge(axis: int) -> None:
+    """A slice spans from half a pixel before the first centre to half a pixel after the last."""
+    shape = (10, 10)
+    near = np.array([(-0.5, 1), (3, 1), (3, 5), (-0.5, 5)])[:, [axis, 1 - axis]]
+    far = near.copy()
+    far[:, axis] = 9 - near[:, axis]
+    assert filled(near, shape).sum() == 4 * 5
+    np.testing.assert_array_equal(filled(far, shape), np.flip(filled(near, shape), axis))
+    far[:, axis] += 0.01
+    with pytest.raises(UserError, match="leaves the slice"):
+        filled(far, shape)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_prompt_on_any_view(axis: int) -> None:
     shape = (30, 32, 34)
