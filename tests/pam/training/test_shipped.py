@@ -43,6 +43,13 @@ def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask])
     assert checkpoints.load(path).config == recipes.load(f"small-{kind.kind}").network
 
 
+def test_the_card_names_every_switch_of_the_headers() -> None:
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    networks = [read_network(FOLDER, kind) for kind in (PropMask, Box2Mask)]
+    switches = {key for network in networks for key in network.config.inference} - {"size"}
+    assert {key for key in switches if f"`{key}" not in card} == set()
+
+
 def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
     network = read_network(FOLDER, PropMask)
     settings = presets.RIGOROUS.model_copy(update=network.config.inference)
