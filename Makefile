@@ -34,6 +34,8 @@ bench: $(READY)  ## Measure speed and memory beside the peers, as ratios in one 
 	$(BIN)/python -m tests.bench.bench_analysis
 	$(BIN)/python -m tests.bench.bench_segvol
 	$(BIN)/python -m tests.bench.bench_pam
+	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+		$(BIN)/python -m tests.bench.bench_pam_gpu; fi
 	$(BIN)/python -m tests.bench.bench_medsam
 
 scale: $(READY)  ## Measure what the workflow itself costs, and how its memory grows.

@@ -1,7 +1,9 @@
 """The GPU benchmark, run on the CPU with a small network: its flows agree."""
 
+import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from pam.config import PropMaskConfig
 from pam.network import PropMask
@@ -43,9 +45,28 @@ def test_a_bfloat16_that_moves_the_dsc_is_no_result(
         list(bench_pam_gpu.flows(network, case, number=1, rounds=1))
 
 
-def test_more_objects_and_the_forward_pass_are_told(network: PropMask, case: Case) -> None:
-    rows = list(bench_pam_gpu.counts(network, case, (1, 3), rounds=1))
-    assert [row[1] for row in rows] == ["1", "3"] * 2
-    assert all(float(row[2]) > 0 for row in rows)
-    for row in bench_pam_gpu.rates(network, guides=1, slices=2, side=64):
-        assert float(row[-1]) > 0
+def test_more_objects_in_a_larger_volume_are_told(network: PropMask, case: Case) -> None:
+    shape = (11, 120, 110)
+    rows = list(bench_pam_gpu.counts(network, case, (1, 3), rounds=1, shape=shape))
+    assert [row[2] for row in rows] == ["1", "3"] * 3
+    assert [row[1] for row in rows] == ["5 x 96 x 96"] * 4 + ["11 x 120 x 110"] * 2
+    assert all(float(row[3]) > 0 for row in rows)
+
+
+def test_an_object_is_the_same_in_a_larger_volume(network: PropMask, case: Case) -> None:
+    whole = bench_pam_gpu.enlarged(case, (5, 120, 110))
+    (mask,), (larger,) = (
+        bench_pam_gpu.FLOWS["rigorous"](network, shown, 1) for shown in (case, whole)
+    )
+    np.testing.assert_array_equal(larger[:, 12:108, 7:103], mask)
+    assert larger.sum() == mask.sum()
+
+
+def test_the_forward_pass_casts_a_weight_once(network: PropMask) -> None:
+    weight = list(network.state_dict()["decoder.heads.0.weight"].shape)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        rows = list(bench_pam_gpu.rates(network, guides=1, slices=2, side=64))
+    assert all(float(row[-1]) > 0 for row in rows)
+    casts = profiled.key_averages(group_by_input_shape=True)
+    found = [x.count for x in casts if x.key == "aten::_to_copy" and x.input_shapes[0] == weight]
+    assert found == [1]
