@@ -67,13 +67,13 @@ def load_released(path: Path, kind: type[N] | str, config: UNetConfig | None = N
 def kind_of(path: Path) -> str | None:
     """Return which network a file holds, "propmask" or "box2mask", or None for anything else.
 
-    Only the header is read of safetensors files.
+    Of safetensors files only the header is read, of others only the names.
     """
     try:
         if path.suffix == ".safetensors":
             found = tensors.read_header(path, HEADER)
             return found[0] if found and found[0] in NETWORKS else None
-        names = {canonical(name) for name in tensors.read_pickle(path, _WRAPPER)}
+        names = {canonical(name) for name in tensors.read_pickle(path, _WRAPPER, mapped=True)}
     except UserError:
         return None
     if not _PARTS.issuperset(name.partition(".")[0] for name in names) or _HEAD not in names:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,13 +27,16 @@ Tensors = dict[str, Tensor]
 HEADER = "pambench"
 
 
-def read_pickle(path: Path, wrapper: str | None = None) -> Tensors:
+def read_pickle(path: Path, wrapper: str | None = None, *, mapped: bool = False) -> Tensors:
     """Read a file of `torch.save`: tensors by name, bare or below the key ``wrapper``.
 
-    Raises `UserError` for a file that is missing, damaged, or holds more than tensors.
+    ``mapped``: read each tensor only when it is used, if the format of the file allows it. Raises
+    `UserError` for a file that is missing, damaged, or holds more than tensors.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path)
+        )
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
     except UnpicklingError as error:

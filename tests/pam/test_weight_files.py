@@ -47,6 +47,29 @@ def test_files_of_the_authors_are_told_from_others(folder: Path) -> None:
     assert kinds == {**dict.fromkeys(FOREIGN), "p.pth": "propmask", "q.pth": "box2mask"}
 
 
+def test_the_kind_of_a_file_is_told_without_its_tensors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are some 400 MB in the files of the authors."""
+    torch.save(Box2Mask(Box2MaskConfig(**UNET)).state_dict(), folder / "q.pth")
+    mapped, read = [], torch.load
+
+    def noted(path: Path, **options: Any) -> Any:
+        mapped.append(options["mmap"])
+        return read(path, **options)
+
+    monkeypatch.setattr(torch, "load", noted)
+    kinds = {path.name: checkpoints.kind_of(path) for path in folder.glob("*.pth")}
+    assert kinds == {"a.pth": None, "b.pth": None, "c.pth": None, "q.pth": "box2mask"}
+    assert mapped == [True] * 4
+
+
+def test_files_of_the_older_format_are_recognised(tmp_path: Path) -> None:
+    content = Box2Mask(Box2MaskConfig(**UNET)).state_dict()
+    torch.save(content, tmp_path / "q.pth", _use_new_zipfile_serialization=False)
+    assert checkpoints.kind_of(tmp_path / "q.pth") == "box2mask"
+
+
 def test_what_is_not_there_is_told(folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"0 files of .* hold a propmask.* damaged: a\.pth, a\.safe"
