@@ -191,11 +191,13 @@ def images(
         least, greatest = (extreme[chosen].clip(low, high) for extreme in scan.extremes)
     ends = np.stack(np.broadcast_arrays(low, high, least, greatest))
     shape = scan.volume.shape[1:]
-    most = np.arange(max(view.square.side for view in views))
+    # Of a square that is larger than the slice, what lies outside is not gathered.
+    most = np.arange(min(max(view.square.side for view in views), max(shape)))
     corners = np.array([(view.square.y, view.square.x) for view in views])[..., None]
     places = (corners + most).clip(max=np.reshape(shape, (2, 1)) - 1)
     parts = [_taps(view.square, shape, settings.size) for view in views]
     taps, weights = (np.stack(part) for part in zip(*parts, strict=True))
+    taps = taps.clip(max=len(most) - 1)  # the weights are 0 there
 
     where, rows_columns, index, weighed, limits = (
         torch.from_numpy(part).to(device) for part in (chosen, places, taps, weights, ends)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
+from pam import preprocess
 from pam.preprocess import (
     Scan,
     Square,
@@ -22,7 +23,7 @@ from pam.preprocess import (
     window,
 )
 from pam.presets import PAPER, RELEASED, RIGOROUS, TUTORIAL, Propagation
-from pam.resize import resize_linear, resize_nearest, resize_smooth
+from pam.resize import blended, resize_linear, resize_nearest, resize_smooth
 
 SPACING = (2.0, 1.0, 1.0)
 
@@ -184,6 +185,19 @@ def test_views_of_all_sides_together_are_as_each_alone(preset: Propagation, inte
         canvas[:, : grey.shape[1], : grey.shape[2]] = grey.astype(np.uint8)
         expected = resize_linear(torch.from_numpy(canvas), 24)
         np.testing.assert_array_equal((shown[:, 0] * 127.5 + 127.5).round(), expected)
+
+
+def test_what_lies_outside_a_slice_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = []
+
+    def noted(image: torch.Tensor, *taps: Any) -> torch.Tensor:
+        gathered.append(image.shape[-2:])
+        return blended(image, *taps)
+
+    monkeypatch.setattr(preprocess, "blended", noted)
+    scan = Scan(np.arange(2640.0).reshape(2, 40, 33), SPACING)
+    images(scan, [View((0, 1), Square(0, 0, 60), (0.0, 2000.0))], RIGOROUS)
+    assert gathered == [(40, 40)]
 
 
 @pytest.mark.parametrize("settings", [TUTORIAL, RIGOROUS])
