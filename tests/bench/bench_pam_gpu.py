@@ -129,7 +129,7 @@ def flows(network: PropMask, case: Case, number: int, rounds: int) -> Iterator[t
 def enlarged(case: Case, shape: tuple[int, int, int]) -> Case:
     """Lay a case into the middle of an empty volume of ``shape``.
 
-    ``rigorous`` gives the same masks there. What is slower is all that is done to whole volumes.
+    The network sees much the same there; what is slower is all that is done to whole volumes.
     """
     first = [(whole - part) // 2 for whole, part in zip(shape, case.volume.shape, strict=True)]
     here = tuple(

@@ -53,20 +53,24 @@ def test_more_objects_in_a_larger_volume_are_told(network: PropMask, case: Case)
     assert all(float(row[3]) > 0 for row in rows)
 
 
-def test_an_object_is_the_same_in_a_larger_volume(network: PropMask, case: Case) -> None:
-    whole = bench_pam_gpu.enlarged(case, (5, 120, 110))
-    (mask,), (larger,) = (
-        bench_pam_gpu.FLOWS["rigorous"](network, shown, 1) for shown in (case, whole)
-    )
-    np.testing.assert_array_equal(larger[:, 12:108, 7:103], mask)
-    assert larger.sum() == mask.sum()
+def test_a_larger_volume_holds_the_case(case: Case) -> None:
+    whole = bench_pam_gpu.enlarged(case, (11, 120, 110))
+    here = slice(3, 8), slice(12, 108), slice(7, 103)
+    for large, small in ((whole.volume, case.volume), (whole.truth, case.truth)):
+        np.testing.assert_array_equal(large[here], small)
+        assert np.count_nonzero(large) == np.count_nonzero(small)
+    assert whole.guide == 3 + case.guide
+    np.testing.assert_array_equal(whole.prompt[here[1:]], case.prompt)
+    assert whole.prompt.sum() == case.prompt.sum()
 
 
-def test_the_forward_pass_casts_a_weight_once(network: PropMask) -> None:
-    weight = list(network.state_dict()["decoder.heads.0.weight"].shape)
+def test_the_forward_pass_does_not_cast_weights_each_time(network: PropMask) -> None:
+    """Once for the timed passes, and once where their operations are counted."""
+    weight = list(network.state_dict()["decoder.heads.3.weight"].shape)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
         rows = list(bench_pam_gpu.rates(network, guides=1, slices=2, side=64))
     assert all(float(row[-1]) > 0 for row in rows)
     casts = profiled.key_averages(group_by_input_shape=True)
     found = [x.count for x in casts if x.key == "aten::_to_copy" and x.input_shapes[0] == weight]
-    assert found == [1]
+    assert len(found) == 1
+    assert found[0] <= 2
