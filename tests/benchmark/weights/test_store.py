@@ -234,11 +234,11 @@ def test_runs_take_what_was_converted_from_these_very_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert = {"function": f"{__name__}:copy_twice", "arguments": {"times": 2}}
-    monkeypatch.setattr("benchmark.weights.registry.load", lambda _: entry)
     with pytest.raises(UserError, match=r"Missing below .*pambench weights fetch my\.yaml --from"):
         store.convert(of({"path": "net.pt", "convert": convert}), tmp_path, "my.yaml")
     path = put(tmp_path, name="net.pt")
     entry = of({"path": "net.pt", "convert": convert})
+    monkeypatch.setattr("benchmark.weights.registry.load", lambda _: entry)
     (made,) = store.convert(entry, tmp_path)
     assert made.name == "net.safetensors"
     assert made.read_bytes() == CONTENT * 2
