@@ -297,8 +297,11 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
             raise OSError(errno.ENOSPC, f"not written completely: {error}", str(path)) from error
 
 
-def inspect_path(path: Path) -> Contents:
-    """Read the header of a file, or of the DICOM series in a folder, without its pixels."""
+def inspect_path(path: Path, *, needs_spacing: bool = True) -> Contents:
+    """Read the header of a file, or of the DICOM series in a folder, without its pixels.
+
+    ``needs_spacing``: as in `inspect`.
+    """
     if path.is_dir():
         return inspect_series(path)
     if not path.exists():
@@ -310,4 +313,6 @@ def inspect_path(path: Path) -> Contents:
             cause="a misspelt path, or a dataset that was not fetched or unpacked",
             step="check the path, or fetch the dataset again",
         )
-    return inspect_frames(path) if path.suffix.lower() == ".dcm" else inspect(path)
+    if path.suffix.lower() == ".dcm":
+        return inspect_frames(path)
+    return inspect(path, needs_spacing=needs_spacing)

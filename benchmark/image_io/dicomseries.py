@@ -19,6 +19,15 @@ from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_heade
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
 _TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels
+_SIZE = 5e-4  # tolerated relative difference in pixel size: a quarter of a pixel in 512
+_TURN = 0.01  # tolerated difference in direction cosines between the header and ITK, which rounds
+_TOLD = {  # tags, and the functional groups that hold them instead in a file of frames
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImagerPixelSpacing": "",
+}
+_HEADER = [*_TOLD, "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 
 
 def inspect_series(folder: Path) -> Contents:
@@ -31,11 +40,14 @@ def inspect_series(folder: Path) -> Contents:
     if len(files) == 1:
         return inspect_frames(files[0])
     headers = {file: open_header(file) for file in files}
+    for file, header in headers.items():
+        _check_told(file, header)
     normal = np.array(headers[files[0]].GetDirection()).reshape(3, 3)[:, 2]
     files = tuple(sorted(files, key=lambda file: float(headers[file].GetOrigin() @ normal)))
     first = headers[files[0]]
     origins = np.array([headers[file].GetOrigin() for file in files])
     directions = np.array([headers[file].GetDirection() for file in files])
+    _check_sizes(folder, np.array([headers[file].GetSpacing()[:2] for file in files]))
     width, height = first.GetSize()[:2]
     dx, dy = first.GetSpacing()[:2]
     _check_regular(folder, origins, directions, normal, min(dx, dy))
@@ -80,16 +92,8 @@ def inspect_frames(file: Path) -> Contents:
     normal = np.cross(directions[0, :3], directions[0, 3:])
     if origins[-1] @ normal < origins[0] @ normal:
         normal = -normal
+    _check_sizes(file, sizes)
     _check_regular(file, origins, directions, normal, min(dx, dy))
-    if not np.allclose(sizes, sizes[0], rtol=1e-4):
-        raise refusal(
-            file,
-            "frames with pixels of their own size",
-            expected="one size",
-            got=f"{sizes.min():g} to {sizes.max():g} mm",
-            cause="several series in one file",
-            step="leave the scan out",
-        )
     if len(scales) > 1:
         raise refusal(
             file,
@@ -184,6 +188,72 @@ def _files(folder: Path) -> tuple[Path, ...]:
 def _claims_dicom(path: Path) -> bool:
     with path.open("rb") as stream:
         return path.suffix.lower() == ".dcm" or stream.read(132)[128:] == b"DICM"
+
+
+def _check_told(file: Path, header: Any) -> None:
+    """Refuse a slice whose position, orientation or pixel size ITK had to invent."""
+    import pydicom
+
+    try:
+        told = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=_HEADER)
+        wrong = _invented(told, header)
+    except Exception as error:  # pydicom raises exceptions of any type for a damaged header
+        wrong = f"from the reader: {error}"
+    if wrong:
+        raise refusal(
+            file,
+            "no valid grid",
+            expected="position, orientation (two axes at right angles) and pixel size",
+            got=wrong,
+            cause="a damaged header, or a program that removed tags",
+            step="fetch the series again; if it is complete, leave the scan out",
+        )
+
+
+def _invented(told: Any, header: Any) -> str:
+    """Return the tag that does not tell what ITK read, with its value; empty if all do.
+
+    Of two tags for the size of the pixels, ITK takes the one that the kind of image goes by.
+    """
+    axes = np.reshape(header.GetDirection(), (3, 3))[:, :2].T
+    size = np.array(header.GetSpacing()[1::-1])
+    position, turn, *sizes = (_values(told, name) for name in _TOLD)
+    if position.shape != (3,) or not np.allclose(position, header.GetOrigin(), atol=0.01):
+        return f"ImagePositionPatient {position.tolist()}"
+    if turn.shape != (6,) or not np.allclose(_units(turn.reshape(2, 3)), axes, atol=_TURN):
+        return f"ImageOrientationPatient {turn.tolist()}"
+    if not any(found.shape == (2,) and np.allclose(found, size, rtol=_SIZE) for found in sizes):
+        return f"PixelSpacing {sizes[0].tolist()}"
+    return ""
+
+
+def _values(told: Any, name: str) -> NDArray[np.float64]:
+    """Return the numbers of a tag, of a slice or of the first frame; empty if there are none."""
+    value = told.get(name)
+    if value is None and (frames := told.get("PerFrameFunctionalGroupsSequence")):
+        shared = (told.get("SharedFunctionalGroupsSequence") or [{}])[0]
+        group = _TOLD[name]
+        if group in frames[0] or group in shared:
+            value = functional_group(frames[0], shared, group).get(name)
+    return np.array([] if value is None else value, dtype=float)
+
+
+def _units(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _check_sizes(path: Path, sizes: NDArray[np.float64]) -> None:
+    """Refuse slices whose pixels have no size, or differ in it."""
+    if not (sizes.min() > 0 and np.allclose(sizes, sizes[0], rtol=_SIZE, atol=0)):
+        raise refusal(
+            path,
+            "slices with pixels of their own size",
+            expected="one size above zero in PixelSpacing",
+            got=f"{sizes.min():g} to {sizes.max():g} mm",
+            cause="several series in one",
+            step="leave the scan out",
+        )
 
 
 def _check_regular(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.image_io.integrity import DamagedError, check_pixels
+from benchmark.image_io.integrity import DamagedError, check_pixels, nifti_voxel_size
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -79,10 +79,11 @@ def unreadable(path: Path, error: RuntimeError) -> UserError:
     )
 
 
-def inspect(path: Path) -> Contents:
+def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
     """Read the header of a file, without the pixels.
 
-    Raises `UserError` for an unreadable file, for fewer than three axes and for an invalid grid.
+    Raises `UserError` for an unreadable file, for fewer than three axes and for an invalid grid; if
+    it ``needs_spacing``, also for a NIfTI file that does not tell its voxel size.
     """
     reader = open_header(path)
     size = reader.GetSize()
@@ -109,6 +110,8 @@ def inspect(path: Path) -> Contents:
             cause="a damaged header",
             step="repair the header, or leave the scan out",
         )
+    if needs_spacing and reader.HasMetaDataKey("pixdim[1]"):
+        _check_voxel_size(path, reader)
     grid = Geometry(size[:3], spacing, origin, tuple(matrix.ravel().tolist()))
     return Contents((path,), size, grid, components)
 
@@ -208,14 +211,40 @@ def _shear_allowed() -> Iterator[None]:
             os.environ[name] = before
 
 
+def _check_voxel_size(path: Path, reader: Any) -> None:
+    """Refuse a NIfTI file whose voxel size is told by neither pixdim nor its sform."""
+    stored = nifti_voxel_size(path)
+    if stored is None or (np.isfinite(stored).all() and all(stored)):
+        return
+    lengths = np.linalg.norm(_sform(reader), axis=0)
+    if int(reader.GetMetaData("sform_code")) > 0 and np.allclose(
+        lengths, reader.GetSpacing()[:3], rtol=0.01
+    ):
+        return
+    raise refusal(
+        path,
+        "no valid grid",
+        expected="a positive voxel size in pixdim",
+        got=f"{stored} (x, y, z)",
+        cause="a program that wrote the voxels without their size",
+        step="write the size into the header, set it with the transform spacing, or leave the "
+        "scan out",
+    )
+
+
+def _sform(reader: Any) -> NDArray[np.float64]:
+    """Return the steps between voxels (columns) in the sform of a NIfTI file."""
+    rows = [reader.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
+    return np.array(rows, dtype=float)
+
+
 def _check_sform(path: Path, reader: Any) -> None:
     """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size."""
     corrected = reader.GetMetaData("ITK_sform_corrected") == "YES"
     alone = int(reader.GetMetaData("sform_code")) > 0 and not int(reader.GetMetaData("qform_code"))
     if not (corrected or alone):
         return
-    rows = [reader.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
-    columns = np.array(rows, dtype=float)
+    columns = _sform(reader)
     lengths = np.linalg.norm(columns, axis=0)
     sizes = np.array([float(reader.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)])
     if np.abs(lengths - np.abs(sizes)).max() > 0.01 * lengths.min():

@@ -15,7 +15,12 @@ import numpy as np
 
 _CHUNK = 1 << 20
 _PACKED = ([b"CompressedData", b"=", b"True"], [b"encoding:", b"gzip"], [b"encoding:", b"gz"])
-_FLOAT_BYTES = {16: 4, 32: 4, 64: 8, 1792: 8}  # by NIfTI's type codes; complex is two floats
+# By NIfTI's type codes. ITK goes by the code too; `bitpix`, which says it again, may be wrong.
+_VOXEL_BYTES = {
+    2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8,
+    1536: 16, 1792: 16, 2048: 32, 2304: 4,
+}  # fmt: skip
+_FLOAT_BYTES = {16: 4, 32: 4, 64: 8, 1792: 8}  # complex is two floats
 
 
 class DamagedError(Exception):
@@ -43,14 +48,34 @@ def check_pixels(path: Path) -> int:
     return 0
 
 
+def nifti_voxel_size(path: Path) -> tuple[float, ...] | None:
+    """Return pixdim (x, y, z) as stored; ITK makes 1 of zero, NaN and infinity.
+
+    None for a header that is not NIfTI-1 or cannot be read, which `check_pixels` tells.
+    """
+    try:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+            header = stream.read(348)
+    except (EOFError, OSError, zlib.error):
+        return None
+    order = _byte_order(header)
+    if len(header) < 348 or struct.unpack_from(f"{order}i", header)[0] != 348:
+        return None
+    return struct.unpack_from(f"{order}3f", header, 80)
+
+
+def _byte_order(header: bytes) -> str:
+    return "<" if header[:4] == struct.pack("<i", 348) else ">"
+
+
 def _check_nifti(stream: BinaryIO) -> int:
     """Compare the bytes with the header (NIfTI-1 standard, nifti1.h); count non-finite values."""
     header = stream.read(348)
-    order = "<" if header[:4] == struct.pack("<i", 348) else ">"
+    order = _byte_order(header)
     rank, *dims = struct.unpack_from(f"{order}8h", header, 40)
     code, bits = struct.unpack_from(f"{order}2h", header, 70)
     offset = max(int(struct.unpack_from(f"{order}f", header, 108)[0]), 352)
-    left = promised = math.prod(dims[:rank]) * bits // 8
+    left = promised = math.prod(dims[:rank]) * _VOXEL_BYTES.get(code, bits // 8)
     stream.read(offset - len(header))
     wrong = 0
     while chunk := stream.read(min(left, _CHUNK)):

@@ -48,7 +48,7 @@ def _targets(scan: Scan, folder: Path) -> tuple[Path, ...]:
 
 
 def _convert(scan: Scan, path: Path, target: Path) -> None:
-    raster = rasters.read(path, scan.region)
+    raster = rasters.read(path, scan.region, scan.layout.image_transforms)
     if scan.channel and len(scan.layout.image) == 1:
         raster = Channel(name="channel", index=scan.channel[0]).apply(raster)
     for transform in scan.layout.image_transforms:

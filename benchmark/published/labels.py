@@ -58,7 +58,7 @@ def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
     if files[0].suffix.lower() == ".png":
         raster = rasters.read_pictures(files, grid)
     else:
-        raster = rasters.read(files[0], scan.region)
+        raster = rasters.read(files[0], scan.region, scan.layout.label_transforms)
     array, note = _on_image(scan, raster, grid)
     found = whole_numbers(files[0], array)
     _refuse_unknown(dataset, scan, set(np.unique(found).tolist()))
@@ -95,7 +95,8 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
         if structure is None:
             continue
         file = patterns.resolve(scan.root, pattern, fields)
-        array, note = _on_image(scan, rasters.read(file, scan.region), grid)
+        raster = rasters.read(file, scan.region, scan.layout.label_transforms)
+        array, note = _on_image(scan, raster, grid)
         notes.add(note)
         if array.any():
             found.append((structure, Mask.of(array != 0)))

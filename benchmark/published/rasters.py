@@ -11,6 +11,7 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.image_io.imagefile import pixels
 from benchmark.published import blockfile
+from benchmark.transforms import AnyTransform, ImageGrid, Spacing
 from benchmark.transforms.raster import Raster
 
 
@@ -19,11 +20,17 @@ def readable(path: Path) -> bool:
     return path.is_file() and not path.name.lower().endswith((".dcm", ".png", *blockfile.SUFFIXES))
 
 
-def read(path: Path, region: blockfile.Region | None = None) -> Raster:
-    """Read an image or a label map; ``region`` selects a part of a TIFF or Zarr file."""
+def read(
+    path: Path, region: blockfile.Region | None = None, transforms: Sequence[AnyTransform] = ()
+) -> Raster:
+    """Read an image or a label map; ``region`` selects a part of a TIFF or Zarr file.
+
+    The file need not tell the size of its voxels where ``transforms``, which follow, set it.
+    """
     if path.name.lower().endswith(blockfile.SUFFIXES):
         return blockfile.read(path, region)
-    contents = volume.inspect_path(path)
+    lost = any(isinstance(transform, ImageGrid | Spacing) for transform in transforms)
+    contents = volume.inspect_path(path, needs_spacing=not lost)
     return Raster(path, pixels(path, contents), contents.grid)
 
 

@@ -198,6 +198,65 @@ def test_two_series_or_none(tmp_path: Path) -> None:
         read_header(folder)
 
 
+def change(file: Path, **values: Any) -> None:
+    """Set tags of a DICOM file; None deletes them."""
+    header = dcmread(file)
+    for name, value in values.items():
+        delattr(header, name) if value is None else setattr(header, name, value)
+    header.save_as(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PixelSpacing", None),
+        ("PixelSpacing", [0, 0]),
+        ("PixelSpacing", [0.8, -0.7]),
+        ("ImageOrientationPatient", None),
+        ("ImageOrientationPatient", [0] * 6),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+        ("ImagePositionPatient", None),
+    ],
+)
+@pytest.mark.parametrize("which", [[0, 1, 2, 3, 4, 5], [3]], ids=["all", "one"])
+def test_slices_that_do_not_tell_their_grid(
+    tmp_path: Path, name: str, value: list[float] | None, which: list[int]
+) -> None:
+    files = save_series(tmp_path / "series", source(np.eye(3)))
+    for number in which:
+        change(files[number], **{name: value})
+    with pytest.raises(UserError, match=rf"(valid grid|own size).*{name}"):
+        read_header(tmp_path / "series")
+
+
+def test_slices_with_pixels_of_their_own_size(tmp_path: Path) -> None:
+    files = save_series(tmp_path / "series", source(np.eye(3)))
+    change(files[3], PixelSpacing=[0.8001, 0.70007])
+    assert read([tmp_path / "series"]).spacing == (2.5, 0.8, 0.7)
+    change(files[3], PixelSpacing=[0.8, 1.4])
+    with pytest.raises(UserError, match=r"pixels of their own size.*0\.7 to 1\.4 mm"):
+        read_header(tmp_path / "series")
+
+
+def test_headers_that_tell_the_grid_in_other_ways(tmp_path: Path) -> None:
+    """Directions of few digits or length 2, and the tags of an X-ray detector or of frames."""
+    oblique = save_series(tmp_path / "oblique", source(DIRECTIONS["oblique"]))
+    for file in oblique:
+        turn = [round(2 * float(v), 4) for v in dcmread(file).ImageOrientationPatient]
+        change(file, ImageOrientationPatient=turn)
+    assert read([tmp_path / "oblique"]).spacing == (2.5, 0.7, 0.8)
+    for file in save_series(tmp_path / "detector", source(np.eye(3))):
+        kind = "1.2.840.10008.5.1.4.1.1.1.1"
+        change(file, SOPClassUID=kind, ImagerPixelSpacing=[0.5, 0.4], PixelSpacing=None)
+    assert read([tmp_path / "detector"]).spacing == (2.5, 0.5, 0.4)
+    for number, z in enumerate(UP):
+        file = save_frames(tmp_path / str(number), [z])
+        change(file, SOPInstanceUID=f"1.2.3.4.{number}")
+        (tmp_path / "frames").mkdir(exist_ok=True)
+        file.rename(tmp_path / "frames" / f"{number}.dcm")
+    assert read([tmp_path / "frames"]).spacing == (2.5, 0.8, 0.7)
+
+
 UP = [2.5 * k for k in range(6)]
 
 
@@ -214,7 +273,7 @@ def save_frames(
     """Write `ARRAY` as one file of CT frames at ``heights``; with a scale each, if any."""
     file = group(
         SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", SOPInstanceUID="1.2.3.4.1", Modality="CT",
-        StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", NumberOfFrames=len(ARRAY),
+        StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", NumberOfFrames=len(heights),
         Rows=ARRAY.shape[1], Columns=ARRAY.shape[2], SamplesPerPixel=1, BitsAllocated=16,
         BitsStored=16, HighBit=15, PixelRepresentation=1, PhotometricInterpretation="MONOCHROME2",
     )  # fmt: skip
@@ -233,7 +292,7 @@ def save_frames(
             frame.PixelValueTransformationSequence = [scale]
         frames.append(frame)
     file.PerFrameFunctionalGroupsSequence = frames
-    file.PixelData = ARRAY.tobytes()
+    file.PixelData = ARRAY[: len(heights)].tobytes()
     folder.mkdir()
     file.save_as(folder / "1.dcm", enforce_file_format=True)
     return folder / "1.dcm"

@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
+from benchmark.published import rasters
+from benchmark.transforms import ImageGrid, Spacing
 from benchmark.volume import read, read_header, write
 
 
@@ -114,6 +116,45 @@ def test_contradicting_voxel_sizes(tmp_path: Path, pixdim: tuple[float, ...]) ->
     path = nifti(tmp_path / "image.nii", affine(), pixdim)
     with pytest.raises(UserError, match=r"contradicts itself.*\[2\.0, 2\.0, 3\.0\] against"):
         read_header(path)
+
+
+@pytest.mark.parametrize("pixdim", [(0.0, 0.0, 0.0), (2.0, 2.0, np.nan), (np.inf, 2.0, 3.0)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_voxel_size_that_is_not_told(
+    tmp_path: Path, pixdim: tuple[float, ...], packed: bool
+) -> None:
+    plain = bytearray(nifti_bytes(affine(), pixdim, (5, 6, 7)))
+    path = tmp_path / ("image.nii.gz" if packed else "image.nii")
+    for codes in ((0, 0), (1, 0), (1, 1)):
+        struct.pack_into("<2h", plain, 252, *codes)
+        path.write_bytes(gzip.compress(plain) if packed else plain)
+        for reading in (read_header, lambda path: read([path])):
+            with pytest.raises(UserError, match=r"no valid grid.*pixdim"):
+                reading(path)
+
+
+def test_voxel_size_is_told_by_pixdim_or_sform(tmp_path: Path) -> None:
+    plain = bytearray(nifti_bytes(affine(), (2, 2, 3), (5, 6, 7)))
+    path = tmp_path / "image.nii"
+    for codes in ((0, 0), (1, 0), (0, 1)):
+        struct.pack_into("<2h", plain, 252, *codes)
+        path.write_bytes(plain)
+        assert read([path]).spacing == (3, 2, 2)
+    nifti(path, affine(scale=(1.0, 1.0, 1.0)), (0, 0, 0))
+    assert read([path]).spacing == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "transform", [ImageGrid(name="image-grid"), Spacing(name="spacing", mm=(3, 2, 2))]
+)
+def test_voxel_size_that_a_transform_sets(tmp_path: Path, transform: ImageGrid | Spacing) -> None:
+    plain = bytearray(nifti_bytes(affine(), (0, 0, 0), (5, 6, 7)))
+    struct.pack_into("<h", plain, 254, 0)  # no sform
+    path = tmp_path / "label.nii"
+    path.write_bytes(plain)
+    assert rasters.read(path, transforms=[transform]).array.shape == (1, 7, 6, 5)
+    with pytest.raises(UserError, match="no valid grid"):
+        rasters.read(path)
 
 
 def test_micrometres_become_millimetres(tmp_path: Path) -> None:

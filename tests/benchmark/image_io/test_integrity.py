@@ -2,6 +2,7 @@
 """Truncated and damaged files, most of which ITK reads without complaint."""
 
 import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,18 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(UserError, match=r"image\..*Expected .*; got .*Likely cause: .*Next step: "):
+        read([path])
+
+
+@pytest.mark.parametrize("bitpix", [0, 8, 16, 64])
+def test_bytes_of_a_voxel_are_those_of_its_type(tmp_path: Path, bitpix: int) -> None:
+    path = noisy(tmp_path / "image.nii")
+    whole = bytearray(path.read_bytes())
+    struct.pack_into("<h", whole, 72, bitpix)
+    path.write_bytes(whole)
+    assert np.array_equal(read([path]).array, NOISE)
+    path.write_bytes(whole[: 352 + NOISE.nbytes // 2])
+    with pytest.raises(UserError, match="truncated"):
         read([path])
 
 
