@@ -5,6 +5,7 @@ slice, or a tilted gantry, gives a wrong volume and at most a warning. In a mult
 the positions of only a few frames, and the rescaling of one frame for all.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,15 @@ _TOLD = {  # tags, and the functional groups that hold them instead in a file of
     "PixelSpacing": "PixelMeasuresSequence",
     "ImagerPixelSpacing": "",
 }
-_HEADER = [*_TOLD, "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
+_SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+_HEADER = (
+    *_TOLD,
+    *_SIZES,
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_PIXEL_DATA = 0x7FE00010
+_NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
 
 
 def inspect_series(folder: Path) -> Contents:
@@ -41,7 +50,7 @@ def inspect_series(folder: Path) -> Contents:
         return inspect_frames(files[0])
     headers = {file: open_header(file) for file in files}
     for file, header in headers.items():
-        _check_told(file, header)
+        _check_header(file, header)
     normal = np.array(headers[files[0]].GetDirection()).reshape(3, 3)[:, 2]
     files = tuple(sorted(files, key=lambda file: float(headers[file].GetOrigin() @ normal)))
     first = headers[files[0]]
@@ -68,6 +77,7 @@ def inspect_frames(file: Path) -> Contents:
     in pixel size or rescaling.
     """
     reader = open_header(file)
+    _check_header(file)
     width, height, depth = reader.GetSize()
     try:
         frames = _frames(file)
@@ -190,15 +200,38 @@ def _claims_dicom(path: Path) -> bool:
         return path.suffix.lower() == ".dcm" or stream.read(132)[128:] == b"DICM"
 
 
-def _check_told(file: Path, header: Any) -> None:
-    """Refuse a slice whose position, orientation or pixel size ITK had to invent."""
-    import pydicom
+def _check_header(file: Path, header: Any = None) -> None:
+    """Refuse a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
+
+    With the ``header`` that ITK read of a slice, also refuse one whose position, orientation or
+    pixel size ITK had to invent.
+    """
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    lengths = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        lengths.append(length if tag == _PIXEL_DATA else _NOT_TOLD)
+        return tag == _PIXEL_DATA
 
     try:
-        told = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=_HEADER)
-        wrong = _invented(told, header)
+        with file.open("rb") as stream:
+            tags = [Tag(name) for name in _HEADER]
+            told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
+        sizes = [int(told.get(name) or 1) for name in _SIZES]
+        wrong = _invented(told, header) if header else ""
     except Exception as error:  # pydicom raises exceptions of any type for a damaged header
-        wrong = f"from the reader: {error}"
+        sizes, wrong = [], f"from the reader: {error}" if header else ""
+    if sizes and min(lengths, default=_NOT_TOLD) < (promised := math.prod(sizes) // 8):
+        raise refusal(
+            file,
+            "fewer pixels than the header promises",
+            expected=f"{promised} bytes ({', '.join(_SIZES)}: {sizes})",
+            got=f"{min(lengths)}",
+            cause="a damaged header",
+            step="fetch the file again; if it is complete, leave the scan out",
+        )
     if wrong:
         raise refusal(
             file,

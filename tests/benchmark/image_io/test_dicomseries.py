@@ -238,6 +238,18 @@ def test_slices_with_pixels_of_their_own_size(tmp_path: Path) -> None:
         read_header(tmp_path / "series")
 
 
+@pytest.mark.parametrize("values", [{"PixelData": bytes(16)}, {"SamplesPerPixel": 3}])
+@pytest.mark.parametrize("alone", [False, True])
+def test_fewer_pixels_than_the_header_promises(
+    tmp_path: Path, values: dict[str, Any], alone: bool
+) -> None:
+    """ITK would make voxels of its memory beyond the pixels."""
+    files = save_series(tmp_path / "series", source(np.eye(3)))
+    change(files[3], **values)
+    with pytest.raises(UserError, match="fewer pixels than the header promises"):
+        read([files[3] if alone else tmp_path / "series"])
+
+
 def test_headers_that_tell_the_grid_in_other_ways(tmp_path: Path) -> None:
     """Directions of few digits or length 2, and the tags of an X-ray detector or of frames."""
     oblique = save_series(tmp_path / "oblique", source(DIRECTIONS["oblique"]))
