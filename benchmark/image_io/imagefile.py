@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
+from benchmark.image_io.detached import ElsewhereError, pixel_file
 from benchmark.image_io.integrity import DamagedError, check_pixels, nifti_voxel_size
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
@@ -179,6 +180,19 @@ def open_header(path: Path) -> Any:
     A slightly sheared NIfTI grid becomes the nearest rectangular one. ITK refuses any sform that is
     off a rotation by more than rounding, and some public scans are.
     """
+    try:
+        pixel_file(path)
+    except ElsewhereError as error:
+        raise refusal(
+            path,
+            "the pixels are elsewhere",
+            expected="pixels in the file, or in one file beside it, named without a folder",
+            got=f"{str(error)!r}",
+            cause="a file that was not copied with its header, or a header made to read others",
+            step="put the file there and name it in the header, or leave the scan out",
+        ) from None
+    except OSError as error:
+        raise unreadable(path, RuntimeError(str(error))) from None
     reader = sitk.ImageFileReader()
     reader.SetFileName(itk_name(path))
     try:

@@ -8,10 +8,13 @@ import gzip
 import math
 import struct
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from benchmark.image_io.detached import pixel_file
 
 _CHUNK = 1 << 20
 _PACKED = ([b"CompressedData", b"=", b"True"], [b"encoding:", b"gzip"], [b"encoding:", b"gz"])
@@ -41,8 +44,8 @@ def check_pixels(path: Path) -> int:
         with path.open("rb") as stream:
             if name.endswith(".nii"):
                 return _check_nifti(stream)
-            if name.endswith((".mha", ".nrrd")):
-                _check_packed(stream)
+            if name.endswith((".mha", ".mhd", ".nrrd")):  # ITK notices damage beside .nhdr
+                _check_packed(stream, pixel_file(path))
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise DamagedError(str(error)) from None
     return 0
@@ -90,8 +93,11 @@ def _check_nifti(stream: BinaryIO) -> int:
     return wrong
 
 
-def _check_packed(stream: BinaryIO) -> None:
-    """Decompress the pixels of an MHA or NRRD file, if they are compressed, to detect damage."""
+def _check_packed(stream: BinaryIO, apart: Path | None) -> None:
+    """Decompress the pixels of a MetaImage or NRRD file, if they are compressed, to detect damage.
+
+    They follow the header in ``stream``, or are in the file ``apart``.
+    """
     packed = False
     for line in stream:
         packed |= line.split() in _PACKED
@@ -100,7 +106,8 @@ def _check_packed(stream: BinaryIO) -> None:
     if not packed:
         return  # ITK notices missing bytes itself
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip format
-    while chunk := stream.read(_CHUNK):
-        inflate.decompress(chunk)
+    with apart.open("rb") if apart else nullcontext(stream) as pixels:
+        while chunk := pixels.read(_CHUNK):
+            inflate.decompress(chunk)
     if not inflate.eof:
         raise DamagedError("compressed pixels that end too early")

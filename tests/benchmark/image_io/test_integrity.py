@@ -62,6 +62,19 @@ def test_damaged_compression(tmp_path: Path, suffix: str, share: float) -> None:
         read([path])
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_damaged_compression_beside_the_header(tmp_path: Path, suffix: str, share: float) -> None:
+    path = noisy(tmp_path / f"image{suffix}")
+    assert np.array_equal(read([path]).array, NOISE)
+    pixels = next(file for file in tmp_path.iterdir() if file != path)
+    damaged = bytearray(pixels.read_bytes())
+    damaged[int(len(damaged) * share)] ^= 0x55
+    pixels.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"truncated or damaged|unreadable"):
+        read([path])
+
+
 def test_gzip_in_several_members_is_whole(tmp_path: Path) -> None:
     plain = noisy(tmp_path / "image.nii").read_bytes()
     path = tmp_path / "members.nii.gz"

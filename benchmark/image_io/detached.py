@@ -1,0 +1,56 @@
+"""Where the pixels of a MetaImage or NRRD file are: in the file itself, or in another one.
+
+Both formats allow any path, also of a device or of a file that has nothing to do with the dataset,
+and lists and patterns of paths. Only one file beside the header is accepted here.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_FIELDS = {
+    (".mha", ".mhd"): re.compile(rb"\s*ElementDataFile\s*[=:]\s*(.*?)\s*"),
+    (".nrrd", ".nhdr"): re.compile(rb"data ?file:(?!=)\s*(.*?)\s*", re.IGNORECASE),
+}
+_LOCAL = (b"LOCAL", b"Local", b"local")  # of MetaImage
+_SEVERAL = (b"LIST", b"SKIPLIST")
+_LONGEST = 1 << 16
+
+
+class ElsewhereError(Exception):
+    """The pixels are not in a file beside the header; the message is what the header names."""
+
+
+def pixel_file(path: Path) -> Path | None:
+    """Return the file with the pixels of ``path``; None if they are in ``path`` itself.
+
+    Raises `ElsewhereError` if a header names anything but a regular file in its own folder.
+    """
+    name = path.name.lower()
+    field = next((field for suffixes, field in _FIELDS.items() if name.endswith(suffixes)), None)
+    if field is None:
+        return None
+    with path.open("rb") as stream:
+        named = [found[1] for line in _header(stream) if (found := field.fullmatch(line))]
+    files = [_beside(path, value.removeprefix(b"./")) for value in named if value not in _LOCAL]
+    return files[0] if files else None
+
+
+def _header(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a header, which ends at an empty line, or at the field ElementDataFile."""
+    while text := stream.readline(_LONGEST):
+        if not text.strip():
+            return
+        yield from text.rstrip(b"\r\n").split(b"\r")  # ends a line of NRRD, too
+        if text.lstrip().startswith(b"ElementDataFile"):
+            return
+
+
+def _beside(path: Path, name: bytes) -> Path:
+    file = path.parent / os.fsdecode(name)
+    plain = not (name.startswith(_SEVERAL) or any(sign in name for sign in b"/%\0"))
+    if not (plain and file.is_file()):
+        raise ElsewhereError(name.decode(errors="backslashreplace"))
+    return file
