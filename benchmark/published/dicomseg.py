@@ -150,10 +150,15 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
         )
 
 
+def _to_index(grid: Geometry) -> NDArray[np.float64]:
+    """Return the matrix from mm, from the origin of ``grid``, to its indices (x, y, z)."""
+    steps: NDArray[np.float64] = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
+    return np.linalg.inv(steps)
+
+
 def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | None:
     """Return the indices (z, y, x) of a frame's content in the image; None if it is off-grid."""
-    steps = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
-    to_index = np.linalg.inv(steps)
+    to_index = _to_index(grid)
     corner = to_index @ (frame.corner - np.array(grid.origin))
     moves = np.stack([to_index @ frame.along_columns, to_index @ frame.along_rows])
     whole = np.rint(moves)
@@ -176,18 +181,38 @@ def _inside(
     assert indices is not None
     for axis, length in zip(indices, shape, strict=True):
         if axis.min() < 0 or axis.max() >= length:
-            raise UserError(
-                f"{path}: frames with content lie beyond the image. Expected all within {shape} "
-                "voxels (z, y, x). Likely cause: the segmentation was drawn on another series. "
-                "Next step: leave the scan out, or find the series."
-            )
+            raise _beyond(path, shape)
     return indices
+
+
+def _beyond(path: Path, shape: tuple[int, ...]) -> UserError:
+    return UserError(
+        f"{path}: frames with content lie beyond the image. Expected all within {shape} voxels "
+        "(z, y, x). Likely cause: the segmentation was drawn on another series. Next step: leave "
+        "the scan out, or find the series."
+    )
+
+
+def _check_within(path: Path, frames: list[_Frame], grid: Geometry) -> None:
+    """Refuse content whose pixels have their centres beyond the voxels of ``grid``."""
+    to_index, edge = _to_index(grid), 0.5 + _ON_GRID
+    for frame in frames:
+        rows, columns = np.nonzero(frame.pixels)
+        corners = [
+            frame.corner + column * frame.along_columns + row * frame.along_rows
+            for column in (columns.min(), columns.max())
+            for row in (rows.min(), rows.max())
+        ]
+        found = (np.array(corners) - np.array(grid.origin)) @ to_index.T
+        if not ((found >= -edge) & (found <= np.array(grid.size) - 1 + edge)).all():
+            raise _beyond(path, grid.size[::-1])
 
 
 def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -> NDArray[np.bool_]:
     """Stack the frames on a grid of their own and resample it to ``grid`` by nearest neighbour."""
     from benchmark.transforms.resample import onto
 
+    _check_within(path, frames, grid)
     first = frames[0]
     across, down = (np.linalg.norm(v) for v in (first.along_columns, first.along_rows))
     normal = np.cross(first.along_columns / across, first.along_rows / down)

@@ -206,6 +206,26 @@ def test_content_beyond_the_image_is_refused(tmp_path: Path) -> None:
         list(dicomseg.read(path, shorter))
 
 
+@pytest.mark.parametrize("heights", [[0, 50], [50, 51], [-3, 0]])
+@pytest.mark.parametrize("shift", [0.0, 0.4], ids=["on the grid", "off the grid"])
+def test_frames_beyond_the_image_are_refused(
+    tmp_path: Path, heights: list[float], shift: float
+) -> None:
+    tree = Tree(tmp_path)
+    mask = np.zeros((2, 6, 6), dtype=bool)
+    mask[:, 2, 2] = True
+    places = [ORIGIN[2] + height for height in heights]
+    drawn = mask.astype(np.int16)
+    source = tree.series("drawn", drawn, patient="p", heights=places, spacing=(1.0, 1.0, 1.0))
+    tree.segmentation("seg/seg.dcm", source, [("organ", mask)])
+    tree.series("ct", drawn, patient="p", spacing=(1.0, 1.0, 1.0))
+    grid = volume.read_header(tmp_path / "ct").native
+    x, y, z = grid.origin
+    moved = Geometry(grid.size, grid.spacing, (x + shift, y, z), grid.direction)
+    with pytest.raises(UserError, match="frames with content lie beyond the image"):
+        list(dicomseg.read(tmp_path / "seg/seg.dcm", moved))
+
+
 def test_a_position_of_two_numbers_is_told(tmp_path: Path) -> None:
     path, grid = saved(tmp_path)
     stored = pydicom.dcmread(path)
