@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import MachineError, UserError
 from benchmark.files import atomic
-from benchmark.geometry import Geometry, Triple, same_grid, view_axis
+from benchmark.geometry import Geometry, Triple, row_shape, row_spacing, same_grid, view_axis
 from benchmark.image_io.dicomseries import inspect_frames, inspect_series
 from benchmark.image_io.imagefile import Contents, inspect, pixels, refusal
 from benchmark.image_io.integrity import DamagedError, check_pixels
@@ -192,8 +192,8 @@ def read(
 def read_row(row: Mapping[str, Any], *, root: Path = Path()) -> Volume:
     """Read the scan of a row of `benchmark.prepare.IMAGE_SCHEMA`; paths are relative to ``root``.
 
-    Raises `MachineError` for a file that existed when the scan was prepared and is gone now;
-    otherwise as `read`.
+    Raises `MachineError` for a file that existed when the scan was prepared and is gone now, or has
+    another size, spacing or orientation; otherwise as `read`.
     """
     paths = [root / path for path in row["images"]]
     for path in paths:
@@ -204,7 +204,20 @@ def read_row(row: Mapping[str, Any], *, root: Path = Path()) -> Volume:
                 "(mount the share, or: pambench datasets fetch), then run the same command again."
             )
     scan = read(paths, modality=str(row["modality"]), channels=list(row["channels"]))
+    before = (row_shape(row), row_spacing(row), str(row["orientation"]))
+    now = (scan.shape, scan.spacing, scan.orientation)
+    if before[::2] != now[::2] or not np.allclose(before[1], now[1], rtol=1e-3):
+        raise MachineError(
+            f"{row['dataset']}, scan {row['scan']}: {', '.join(map(str, paths))} is not the image "
+            f"that was prepared. Expected {_grid_text(*before)}; got {_grid_text(*now)}. What was "
+            "made of it stays. Likely cause: a file that was changed or replaced since. Next step: "
+            "bring the old one back, or run again with --forcerun prepare."
+        )
     return replace(scan, dataset=str(row["dataset"]), scan=str(row["scan"]))
+
+
+def _grid_text(shape: tuple[int, ...], spacing: Triple, orientation: str) -> str:
+    return f"{shape} voxels of {spacing} mm (z, y, x), {orientation}"
 
 
 def read_labels(path: Path, *, layered: bool = False) -> Volume:

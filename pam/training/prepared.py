@@ -17,7 +17,10 @@ from pam.training.cases import Case
 if TYPE_CHECKING:
     from benchmark import fitting
 
-_IMAGE = ["dataset", "scan", "patient", "collection", "modality", "channels", "images"]
+_IMAGE = [
+    *("dataset", "scan", "patient", "collection", "modality", "channels", "images", "orientation"),
+    *(f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx"),
+]
 _REFERENCE = ["object", *BOX_FIELDS, "bits"]
 
 

@@ -1,3 +1,4 @@
+# mypy: untyped-calls-exclude=SimpleITK
 """A bad scan is set aside with a clear reason, and the rest goes on."""
 
 import errno
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark import catalogue, objects, prepare, volume
@@ -351,6 +353,26 @@ def test_what_is_written_of_a_scan(
         (mask,) = [r for r in got.reference if r["object"] == row["object"]]
         assert Mask.from_row(mask, shape).voxels == row["voxels"]
     assert set(got.objects[0]) == set(objects.SCHEMA.names)
+
+
+@pytest.mark.parametrize("change", ["size", "spacing", "orientation"])
+def test_an_image_that_changed_since_is_not_read(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, change: str
+) -> None:
+    save_scan(tmp_path, "a")
+    (image,) = prepare.prepare(entry(tmp_path), ready(tmp_path), 0).images
+    assert volume.read_row(image).scan == "a"
+    path = tmp_path / "images" / "a.nii.gz"
+    scan = sitk.ReadImage(str(path))
+    if change == "size":
+        scan = scan[:, :, 1:]
+    elif change == "spacing":
+        scan.SetSpacing([2 * mm for mm in scan.GetSpacing()])
+    else:
+        scan = sitk.DICOMOrient(scan, "RAS")
+    sitk.WriteImage(scan, str(path))
+    with pytest.raises(MachineError, match=r"not the image that was prepared.*Next step"):
+        volume.read_row(image)
 
 
 def test_the_images_table_has_no_word_of_labels(

@@ -120,7 +120,7 @@ def test_what_is_not_drawn_is_not_decoded(folder: Path, monkeypatch: pytest.Monk
     assert [found.box for found in case.objects] == [(3, 7, 2, 9, 4 + k, 9 + k) for k in range(4)]
     assert [found.box[4] for found in case.objects[1:3]] == [5, 6]
     assert asked["objects.parquet"] == {"scan", "axis"}
-    assert not {"orientation", "structure", "label_note"} & set().union(*asked.values())
+    assert not {"split", "structure", "label_note"} & set().union(*asked.values())
 
 
 def test_what_a_study_holds_back_is_held_back(folder: Path) -> None:
