@@ -207,7 +207,7 @@ def _check_header(file: Path, header: Any = None) -> None:
     pixel size ITK had to invent.
     """
     from pydicom.filereader import read_partial
-    from pydicom.tag import Tag
+    from pydicom.tag import BaseTag, Tag
 
     lengths = []
 
@@ -217,7 +217,7 @@ def _check_header(file: Path, header: Any = None) -> None:
 
     try:
         with file.open("rb") as stream:
-            tags = [Tag(name) for name in _HEADER]
+            tags: list[BaseTag | int] = [Tag(name) for name in _HEADER]
             told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
         sizes = [int(told.get(name) or 1) for name in _SIZES]
         wrong = _invented(told, header) if header else ""
@@ -273,7 +273,8 @@ def _values(told: Any, name: str) -> NDArray[np.float64]:
 
 def _units(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
 
 
 def _check_sizes(path: Path, sizes: NDArray[np.float64]) -> None:

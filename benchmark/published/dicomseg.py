@@ -152,8 +152,9 @@ def _frames(dataset: Any, number: int) -> Iterator[_Frame]:
 
 def _to_index(grid: Geometry) -> NDArray[np.float64]:
     """Return the matrix from mm, from the origin of ``grid``, to its indices (x, y, z)."""
-    steps: NDArray[np.float64] = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
-    return np.linalg.inv(steps)
+    steps = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing)
+    matrix: NDArray[np.float64] = np.linalg.inv(steps)
+    return matrix
 
 
 def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | None:

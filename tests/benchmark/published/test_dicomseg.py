@@ -236,7 +236,7 @@ def test_a_position_of_two_numbers_is_told(tmp_path: Path) -> None:
         list(dicomseg.read(path, grid))
 
 
-@pytest.mark.parametrize("what", ["no spacing", "no orientation", "parallel", "huge", "far away"])
+@pytest.mark.parametrize("what", ["no spacing", "no orientation", "parallel", "huge", "too fine"])
 def test_a_header_of_an_impossible_grid_is_told(tmp_path: Path, what: str) -> None:
     path, grid = saved(tmp_path)
     stored = pydicom.dcmread(path)
@@ -247,11 +247,12 @@ def test_a_header_of_an_impossible_grid_is_told(tmp_path: Path, what: str) -> No
         measures.PixelSpacing = [0, 0]
     elif what == "huge":
         measures.PixelSpacing = [1e300, 1e300]
-    elif what == "far away":
+    elif what == "too fine":
         measures.SpacingBetweenSlices = measures.SliceThickness = 0.01
         for number, frame in enumerate(frames):
-            z = [0, 0.01, 1e7][min(number, 2)]
-            frame.PlanePositionSequence[0].ImagePositionPatient = [0.3, 0.3, z]
+            move = (0.3, 0.3, [0, 0.01, 25][min(number, 2)])
+            corner = np.add(ORIGIN, move).tolist()
+            frame.PlanePositionSequence[0].ImagePositionPatient = corner
     else:
         cosines = [0] * 6 if what == "no orientation" else [1, 0, 0, 1, 0, 0]
         turn.ImageOrientationPatient = cosines
