@@ -504,6 +504,7 @@ def test_components_that_do_not_touch_the_prompt_go() -> None:
         state = votes(small(TUTORIAL, connectivity=connectivity))
         state.votes[:3] = state.votes[4:] = 0
         state.votes[4, 4, 4] = state.votes[5, 5, 5] = state.votes[0, 9, 9] = 1
+        state.counts[[0, 4, 5]] = 1
         result = state.result()
         assert result[3].sum() == 25
         return [bool(result[4, 4, 4]), bool(result[5, 5, 5]), bool(result[0, 9, 9])]
