@@ -124,7 +124,7 @@ def test_gradients_that_are_not_finite_end_a_training(
     def spoilt(*given: Any) -> Tensor:
         loss = loss_of(*given)
         if given[-1] == 2:
-            loss.register_hook(lambda gradient: gradient * math.inf)
+            loss.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
         return loss
 
     monkeypatch.setattr(loop, "loss_of", spoilt)

@@ -48,8 +48,8 @@ def test_the_header_is_that_of_the_recipe(kind: type[PropMask] | type[Box2Mask])
 
 def test_the_card_names_every_switch_of_the_headers() -> None:
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    networks = [read_network(FOLDER, kind) for kind in (PropMask, Box2Mask)]
-    switches = {key for network in networks for key in network.config.inference} - {"size"}
+    configs = read_network(FOLDER, PropMask).config, read_network(FOLDER, Box2Mask).config
+    switches = {key for config in configs for key in config.inference} - {"size"}
     assert {key for key in switches if f"`{key}" not in card} == set()
 
 
