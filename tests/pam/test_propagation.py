@@ -160,7 +160,8 @@ def test_votes_are_merged(
 
 
 def test_the_memory_of_a_result_is_that_of_its_object() -> None:
-    volume = np.zeros((100, 512, 512), np.float32)
+    # Of 40 MiB as a mask: glibc maps what is above 32 MiB, and untouched pages take no memory.
+    volume = np.zeros((160, 512, 512), np.float32)
     prompt = np.zeros((512, 512), np.bool_)
     prompt[200:230, 300:330] = True
     volume[40:60, 200:230, 300:330] = 1
@@ -170,7 +171,7 @@ def test_the_memory_of_a_result_is_that_of_its_object() -> None:
     found: list[NDArray[np.bool_]] = []
     needed = peak_mib(lambda: found.append(state.result()))
     assert found[0].sum() == volume.sum()
-    assert np.isnan(needed) or needed < 10  # the volume has 25 million voxels
+    assert np.isnan(needed) or needed < 10
 
 
 @pytest.mark.parametrize("batch", [1, 4, 50])
