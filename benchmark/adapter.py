@@ -3,7 +3,7 @@
 A method is one class in one file, which imports its heavy libraries inside `Adapter.load` and
 `Adapter.segment`, so that listing methods does not import torch. Besides this module, such a file
 imports `benchmark.prompts.Prompt` and `benchmark.volume.Volume` and, where it needs them,
-`benchmark.errors.UserError` and `benchmark.machine.precision.in_precision`.
+`benchmark.boxes`, `benchmark.errors.UserError` and `benchmark.machine.precision.in_precision`.
 `benchmark.method_registry` finds the class.
 """
 

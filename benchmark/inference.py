@@ -162,7 +162,7 @@ def _load(
     attempts: Attempts,
     results: ShardPredictions,
 ) -> str | None:
-    """Load the model and store its departures; return the reason if that fails."""
+    """Load the model, store its `protocol_overrides`; return the reason if that fails."""
     if attempts.is_given_up(_LOADING):
         return "the process ended twice while it was loaded"
     try:

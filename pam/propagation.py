@@ -100,8 +100,8 @@ def advance(
 ) -> list[ObjectState]:
     """Do one round of each of ``states``; returns the states that had slices left to predict.
 
-    All directions of all objects are batched together, and sweeps that finish are replaced by
-    waiting ones. A guiding slice is encoded once. Raises ValueError for states of different scans
+    All sweeps of all objects are batched together, and those that finish are replaced by waiting
+    ones. A guiding slice is encoded once. Raises ValueError for states of different scans
     or settings, and for a ``batch`` below 1.
     """
     batch = Batch.of(batch)

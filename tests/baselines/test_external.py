@@ -159,7 +159,7 @@ def test_the_pattern_names_the_scan() -> None:
         External({"files": "predictions/all.nii.gz"})
 
 
-def test_what_is_at_hand_follows_the_folder(truth: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_the_external_state_follows_the_folder(truth: NDArray[np.uint8], tmp_path: Path) -> None:
     method = External({"files": str(tmp_path / "made" / "{dataset}" / "{scan}")})
     assert f"no folder {tmp_path / 'made'}" in str(method.missing_requirement())
     before = method.external_state()

@@ -51,7 +51,7 @@ def test_other_errors_pass(tmp_path: Path) -> None:
         assert raised.value is error
 
 
-def test_folders_that_can_be_written_are_no_trouble(tmp_path: Path) -> None:
+def test_folders_that_can_be_written_are_no_problem(tmp_path: Path) -> None:
     assert write_problem([tmp_path, tmp_path / "absent"]) is None
     assert not list(tmp_path.iterdir())
     (tmp_path / "results").touch()  # a file where a folder should be

@@ -478,7 +478,7 @@ def test_the_first_and_last_slice_guide_nothing() -> None:
     assert guides(state) == []
 
 
-def test_lanes() -> None:
+def test_next_sweeps() -> None:
     sweeps = votes(TUTORIAL.model_copy(update={"thickness": 15.0})).next_sweeps()
     assert [sweep.slices for sweep in sweeps] == [(0, 2, 3, 4), (2, 3, 4, 6)]
     state = votes(TUTORIAL)

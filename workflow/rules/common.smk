@@ -227,7 +227,7 @@ def memory_of_method(wildcards, input):
     return RESOURCES[wildcards.run].memory_mb
 
 
-# It takes `input` so that Snakemake does not compare it: new speed options do not rerun a training.
+# It takes `input` so that Snakemake does not compare it: new runtime options do not rerun a training.
 def speed_of_fit(wildcards, input):
     return json.dumps(FITS[wildcards.fit].speed)
 
