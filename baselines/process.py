@@ -14,7 +14,7 @@ from threading import Thread
 from time import monotonic
 from typing import IO, Any
 
-from benchmark.machine.machine_errors import is_machine_error
+from benchmark.machine.machine_errors import is_gpu_error
 
 _TOLD = 3  # last lines of a program's errors to quote in a reason
 _READ = 1 << 16  # bytes at the end of a program's output to search for them
@@ -205,13 +205,13 @@ class _Program:
 
 
 def _tail(said: IO[bytes]) -> str:
-    """Return the last lines, and the last about disk or GPU, which torch follows with advice."""
+    """Return the last lines, and the last about a GPU, which torch follows with advice."""
     said.seek(0, os.SEEK_END)
     said.seek(max(said.tell() - _READ, 0))
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
     told = [line for line in lines if line][-_TOLD:]
-    if not any(map(is_machine_error, told)):
-        told = [*filter(is_machine_error, lines)][-1:] + told
+    if not any(map(is_gpu_error, told)):
+        told = [*filter(is_gpu_error, lines)][-1:] + told
     return f": {' / '.join(told)}" if told else ""
 
 

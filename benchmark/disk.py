@@ -19,7 +19,9 @@ _DISK = {
     errno.EROFS: "the file system is read-only",
 }
 _TOLD = re.compile(
-    r"\[Errno (28|30|122)\]|No space left on device|Disk quota exceeded|Read-only file system"
+    # not a warning, nor a read-only file system: programs in a container often go on after these
+    r"(?<!Warning: )\[Errno (28|122)\]|(?<!Warning: \[Errno 28\] )No space left on device"
+    r"|Disk quota exceeded"
     r"|inline_container\.cc.*unexpected pos"  # torch.save on a full disk
 )
 _RIGHTS = {

@@ -88,7 +88,8 @@ def parse_yaml(text: str, origin: str) -> Any:
     try:
         _refuse_deep(text)
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2025-02-30
+    # not all are YAMLError: 2025-02-30, !!int '', !!timestamp x
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise UserError(f"{origin} is not valid YAML: {error}") from None
 
 
@@ -180,19 +181,26 @@ def _title(value: str) -> str:
     return value
 
 
+def _label(value: str) -> str:
+    if value in _RESERVED:
+        raise ValueError(f"{value!r} is a row of the tables already; take another name")
+    return value
+
+
 def _name(value: str) -> str:
     if "/" in value:
         raise ValueError("must not hold a slash, which separates a method and its variant")
-    if value in _RESERVED:
-        raise ValueError(f"{value!r} is a row of the tables already; take another name")
     return value
 
 
 Title = Annotated[str, AfterValidator(_title)]
 """A text that is only shown."""
 
-Name = Annotated[Title, AfterValidator(_name)]
-"""Name of a method, a variant, a model or a structure, by which tables are joined."""
+Label = Annotated[Title, AfterValidator(_label)]
+"""Name of a structure or a variant, by which tables are joined."""
+
+Name = Annotated[Label, AfterValidator(_name)]
+"""Name of a method or a model, which that of a variant may follow."""
 
 ONE_OR_MORE = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
 """Accept a single item in place of a list."""

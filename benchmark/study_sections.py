@@ -9,7 +9,7 @@ from benchmark.adapter import Adapter, Learner
 from benchmark.method_registry import find
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.prompt_kinds import PromptKind
-from benchmark.settings import Name, Settings
+from benchmark.settings import Label, Settings
 from benchmark.specs import ReferenceChoice
 from benchmark.weights import registry as weights
 
@@ -36,7 +36,7 @@ class Method(Settings):
     prompt: PromptKind
     weights: str | None = None
     options: dict[str, Any] = {}
-    variants: dict[Name, dict[str, Any]] = {}
+    variants: dict[Label, dict[str, Any]] = {}
 
     @model_validator(mode="after")
     def _fits_the_adapter(self) -> "Method":

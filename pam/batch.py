@@ -1,5 +1,6 @@
 """How many slices pass a network at a time, as the memory of the GPU allows."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,13 +26,11 @@ class Batch:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Halve the size and go on after the block if it runs out of memory, except at size 1."""
-        full = False
         try:
             yield
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
             if self.size == 1:
                 raise
-            full = True
-        if full:  # not in `except`: the traceback keeps what the pass allocated
             self.size //= 2
+            traceback.clear_frames(error.__traceback__)  # they keep what the pass allocated
             release_memory()

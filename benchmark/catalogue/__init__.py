@@ -11,7 +11,7 @@ from benchmark import stages
 from benchmark.catalogue.layout import Layout
 from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.settings import ONE_OR_MORE, Name, Settings, Title, load_yaml, short_for
+from benchmark.settings import ONE_OR_MORE, Label, Settings, Title, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.identity import without_notes
 
@@ -53,7 +53,7 @@ class Structure(Settings):
         nsd_tolerance_mm: tolerance of NSD, if the study does not set one.
     """
 
-    name: Name
+    name: Label
     key: str | None = None
     instances: bool | Literal["values", "files"] = True
     nsd_tolerance_mm: float | None = Field(default=None, gt=0)

@@ -37,6 +37,8 @@ class Attempts:
     def __init__(self, path: Path | None = None) -> None:
         """Read the record; a step that is still marked as running ended with its process."""
         self._path = path
+        self.ended_by: int | None = None
+        """The signal by which the process was asked to end."""
         known = path is not None and path.is_file()
         told = read_json(path) if path is not None and known else {"at": None, "deaths": {}}
         self._deaths: dict[str, int] = told["deaths"]
@@ -57,6 +59,8 @@ class Attempts:
         such as another fault of the machine or an interruption, removes it: the step is not to
         blame.
         """
+        if self.ended_by is not None:  # its exception was lost, as all those raised in `__del__`
+            raise _EndedError(self.ended_by)
         self._write(step)
         try:
             yield
@@ -100,6 +104,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
         if os.getpid() != owner:  # a process that was forked in the block
             os.kill(os.getpid(), number)
         tried.interrupted()
+        tried.ended_by = number
         raise _EndedError(number)
 
     # A signal that is ignored, as under nohup, stays ignored.

@@ -6,7 +6,7 @@ Any other error becomes the reason of a cell or a model, which a rerun keeps.
 import re
 import traceback
 
-from benchmark.disk import raise_if_disk_full, reports_full_disk
+from benchmark.disk import raise_if_disk_full
 from benchmark.errors import MachineError, UserError, reason_of
 
 METHOD_ERRORS = (Exception, SystemExit)
@@ -23,9 +23,9 @@ class KernelError(MachineError):
     """An invalid operation of a GPU kernel: its input may be the cause, or the GPU."""
 
 
-def is_machine_error(line: str) -> bool:
-    """Return whether a line that a program printed reports a full disk, or a full or broken GPU."""
-    return reports_full_disk(line) or bool(_FULL.search(line) or _BROKEN.search(line))
+def is_gpu_error(line: str) -> bool:
+    """Return whether a line that a program printed reports a full or broken GPU."""
+    return bool(_FULL.search(line) or _BROKEN.search(line))
 
 
 def reason_for_scan(error: Exception) -> str:

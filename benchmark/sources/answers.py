@@ -30,7 +30,8 @@ TIMEOUT = (10, 60)
 """Timeouts in seconds: to connect, and between two pieces of a response."""
 
 _PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!doctype html|<html)",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*"
+    rb"(?:<!doctype html|<html)",
     re.IGNORECASE | re.DOTALL,
 )
 """Beginning of a web page, also behind a byte order mark or comments."""

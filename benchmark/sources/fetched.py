@@ -210,6 +210,6 @@ def _memory(raw: Path) -> dict[str, Any]:
     It is kept apart from the status, which is deleted when the fetch is run again. A
     damaged file counts as none.
     """
-    with suppress(UserError):  # missing or damaged
+    with suppress(UserError, TypeError, ValueError):  # missing or damaged
         return dict(read_json(raw / "fetched.json"))
     return {}

@@ -3,7 +3,7 @@
 import os
 import re
 
-_SECRET = re.compile(r"TOKEN|PASSWORD|SECRET|PASSWD|API_KEY")
+_SECRET = re.compile(r"TOKEN(?!IZER)|PASSWORD|SECRET|PASSWD|API_KEY")
 _QUERY = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\")]+")
 
 

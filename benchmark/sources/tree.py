@@ -81,6 +81,6 @@ def relative(path: Path, folder: Path) -> str:
 
 def linked(record: Path) -> list[str]:
     """Return the paths of the recorded links, relative to the root; none if it is damaged."""
-    with suppress(UserError):  # missing or damaged
+    with suppress(UserError, TypeError):  # missing or damaged
         return list(read_json(record))
     return []

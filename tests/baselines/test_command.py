@@ -21,6 +21,7 @@ from benchmark import volume
 from benchmark.adapter import Prediction
 from benchmark.conformance.checks import findings
 from benchmark.errors import MachineError, UserError
+from benchmark.machine.machine_errors import raise_if_machine_error
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D, Mask2D, Prompt, StructureName
 from benchmark.volume import Volume
@@ -362,6 +363,19 @@ def test_a_program_that_stays_ends_a_job_with_its_gpu_and_is_ended_when_late(
 def test_commands_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Command(options)
+
+
+def test_settings_of_a_library_are_no_secrets() -> None:
+    env = {"TOKENIZERS_PARALLELISM": "false"}
+    assert Command({"command": "tool {folder}", "env": env}).options.env == env
+
+
+def test_a_warning_about_a_disk_is_not_the_reason_of_a_later_error() -> None:
+    script = "echo '[Errno 28] No space left on device, going on' >&2; seq 100 >&2; exit 3"
+    with pytest.raises(process.ProcessError) as raised:
+        process.run(["sh", "-c", script], timeout_s=60)
+    raise_if_machine_error(raised.value)
+    assert "exit code 3" in str(raised.value)
 
 
 def test_a_program_that_is_not_here_is_asked_for() -> None:

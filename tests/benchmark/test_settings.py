@@ -124,7 +124,17 @@ def test_a_key_that_is_there_twice_in_json_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["2025-02-30", "0x_", "0b_", "7" * 5000, "[" * 100_000, "- " * 100_000]
+    "value",
+    [
+        "2025-02-30",
+        "!!int ''",
+        "!!timestamp x",
+        "0x_",
+        "0b_",
+        "7" * 5000,
+        "[" * 100_000,
+        "- " * 100_000,
+    ],
 )
 def test_values_that_yaml_cannot_make_are_told(value: str, tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"

@@ -60,7 +60,7 @@ REFUSED = [
         "Did you mean: slope",
     ),
     ({"methods": {"a": {**METHODS["small"], "variants": {"": {}}}}}, "must not be empty"),
-    ({"methods": {"a": {**METHODS["small"], "variants": {"b/c": {}}}}}, "not hold a slash"),
+    ({"methods": {"a": {**METHODS["small"], "variants": {"all": {}}}}}, "'all' is a row of"),
     ({"methods": {"": METHODS["fill"]}}, "must not be empty"),
     ({"methods": {" a": METHODS["fill"]}}, "space at its ends"),
     ({"methods": {"a\nb": METHODS["fill"]}}, "must be on one line"),

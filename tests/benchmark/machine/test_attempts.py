@@ -30,6 +30,22 @@ WRITES = DIES.replace("os.kill(", "with atomic(Path(sys.argv[1])): os.kill(").re
 )
 
 
+LOST = """
+import os, signal, sys
+from pathlib import Path
+from benchmark.machine.attempts import attempts
+class Model:
+    def __del__(self):
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+with attempts(Path(sys.argv[1])) as tried:
+    with tried.running("scan a"):
+        model = Model()
+        del model
+    with tried.running("scan b"):
+        sys.exit("began another scan")
+"""
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     return tmp_path / "0.parquet"
@@ -72,6 +88,10 @@ def test_who_ends_a_process_from_outside_blames_no_step(output: Path, how: str) 
 def test_who_ends_a_process_from_outside_leaves_no_temporary_files(output: Path, how: str) -> None:
     die(output, how, WRITES)
     assert list(output.parent.iterdir()) == []
+
+
+def test_a_signal_whose_exception_is_lost_ends_the_process_at_the_next_step(output: Path) -> None:
+    die(output, "SIGTERM", LOST)
 
 
 def test_a_signal_that_is_ignored_stays_so(output: Path) -> None:

@@ -27,12 +27,13 @@ DISKS = [
     "tar: x: Cannot write: No space left on device",
     "[Errno 122] Disk quota exceeded: 'a.npz'",
     "[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0",
-    "open a.txt: Read-only file system",
 ]
 OTHERS = [
     "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
     "mat1 and mat2 shapes cannot be multiplied",
     "no CUDA is here",
+    "mkdir failed for /root/.config/matplotlib: [Errno 30] Read-only file system",
+    "UserWarning: [Errno 28] No space left on device.  joblib will operate in serial mode",
     "",
 ]
 

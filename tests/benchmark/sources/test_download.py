@@ -194,6 +194,7 @@ def test_another_size_is_refused_before_it_is_fetched(server: Server, tmp_path: 
         b"\n <html><p>",
         b"\xef\xbb\xbf<html>",
         b"<!-- a\n -->\n<!doctype html>",
+        b"<!-- a -->\n" * 300 + b"<html>",
     ],
 )
 def test_a_page_in_place_of_the_file_is_refused(

@@ -233,11 +233,12 @@ def test_the_fingerprint_asks_again_only_after_a_failure(
     assert made.fingerprint(raw) == made.fingerprint(raw)
 
 
+@pytest.mark.parametrize("text", ["", "null", "3"])
 @pytest.mark.parametrize("name", ["fetched.json", "links.json"])
-def test_damaged_book_keeping_is_made_anew(server: Server, raw: Path, name: str) -> None:
+def test_damaged_book_keeping_is_made_anew(server: Server, raw: Path, name: str, text: str) -> None:
     made = source("http", files=put(server, images=IMAGES))
     first = made.fetch(raw)
-    (raw / name).write_text("")
+    (raw / name).write_text(text)
     assert made.fingerprint(raw)
     again = made.fetch(raw)
     assert (again.state, again.files) == (first.state, first.files)
