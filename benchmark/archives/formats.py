@@ -133,6 +133,8 @@ class _StrictMember(tarfile.TarInfo):
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # a block of zeros: the end
             raise
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+            raise tarfile.ReadError("it is cut off: its last block is missing") from None
         except (tarfile.HeaderError, ValueError, IndexError, RecursionError) as error:
             raise tarfile.ReadError(str(error)) from None
 

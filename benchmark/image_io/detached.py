@@ -14,6 +14,7 @@ _FIELDS = {
     (".mha", ".mhd"): re.compile(rb"\s*ElementDataFile\s*[=:]\s*(.*?)\s*"),
     (".nrrd", ".nhdr"): re.compile(rb"data ?file:(?!=)\s*(.*?)\s*", re.IGNORECASE),
 }
+_META = b"ElementDataFile"
 _LOCAL = (b"LOCAL", b"Local", b"local")  # of MetaImage
 _SEVERAL = (b"LIST", b"SKIPLIST")
 _LONGEST = 1 << 16
@@ -32,19 +33,27 @@ def pixel_file(path: Path) -> Path | None:
     field = next((field for suffixes, field in _FIELDS.items() if name.endswith(suffixes)), None)
     if field is None:
         return None
+    meta = name.endswith((".mha", ".mhd"))
     with path.open("rb") as stream:
-        named = [found[1] for line in _header(stream) if (found := field.fullmatch(line))]
+        lines = list(_header(stream, field, meta=meta))
+    named = [found[1] for line in lines if (found := field.fullmatch(line))]
+    odd = [line for line in lines if _META in line and not field.fullmatch(line)]
+    if odd and meta:  # MetaImage may take it for the field all the same
+        raise ElsewhereError(odd[0].decode(errors="backslashreplace"))
     files = [_beside(path, value.removeprefix(b"./")) for value in named if value not in _LOCAL]
     return files[0] if files else None
 
 
-def _header(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a header, which ends at an empty line, or at the field ElementDataFile."""
+def _header(stream: BinaryIO, field: re.Pattern[bytes], *, meta: bool) -> Iterator[bytes]:
+    """Yield the lines of a header, which ends at its ``field`` in a ``meta`` image.
+
+    In NRRD an empty line ends it; MetaImage skips those.
+    """
     while text := stream.readline(_LONGEST):
-        if not text.strip():
+        if not meta and not text.strip():
             return
         yield from text.rstrip(b"\r\n").split(b"\r")  # ends a line of NRRD, too
-        if text.lstrip().startswith(b"ElementDataFile"):
+        if meta and field.fullmatch(text):
             return
 
 

@@ -27,6 +27,7 @@ _TOLD = {  # tags, and the functional groups that hold them instead in a file of
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
     "ImagerPixelSpacing": "",
+    "NominalScannedPixelSpacing": "",  # of secondary captures
 }
 _SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
 _HEADER = (
@@ -252,11 +253,11 @@ def _invented(told: Any, header: Any) -> str:
     size = np.array(header.GetSpacing()[1::-1])
     position, turn, *sizes = (_values(told, name) for name in _TOLD)
     if position.shape != (3,) or not np.allclose(position, header.GetOrigin(), atol=0.01):
-        return f"ImagePositionPatient {position.tolist()}"
+        return f"ImagePositionPatient {position.tolist()}, read as {list(header.GetOrigin())}"
     if turn.shape != (6,) or not np.allclose(_units(turn.reshape(2, 3)), axes, atol=_TURN):
-        return f"ImageOrientationPatient {turn.tolist()}"
+        return f"ImageOrientationPatient {turn.tolist()}, read as {axes.ravel().tolist()}"
     if not any(found.shape == (2,) and np.allclose(found, size, rtol=_SIZE) for found in sizes):
-        return f"PixelSpacing {sizes[0].tolist()}"
+        return f"PixelSpacing {sizes[0].tolist()}, read as {size.tolist()}"
     return ""
 
 

@@ -45,7 +45,7 @@ def check_pixels(path: Path) -> int:
             if name.endswith(".nii"):
                 return _check_nifti(stream)
             if name.endswith((".mha", ".mhd", ".nrrd")):  # ITK notices damage beside .nhdr
-                _check_packed(stream, pixel_file(path))
+                _check_packed(stream, pixel_file(path), meta=not name.endswith(".nrrd"))
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise DamagedError(str(error)) from None
     return 0
@@ -93,15 +93,16 @@ def _check_nifti(stream: BinaryIO) -> int:
     return wrong
 
 
-def _check_packed(stream: BinaryIO, apart: Path | None) -> None:
+def _check_packed(stream: BinaryIO, apart: Path | None, *, meta: bool) -> None:
     """Decompress the pixels of a MetaImage or NRRD file, if they are compressed, to detect damage.
 
-    They follow the header in ``stream``, or are in the file ``apart``.
+    They follow the header in ``stream``, or are in the file ``apart``. An empty line ends the
+    header, except in a MetaImage (``meta``).
     """
     packed = False
     for line in stream:
         packed |= line.split() in _PACKED
-        if line.startswith(b"ElementDataFile") or not line.strip():
+        if line.lstrip().startswith(b"ElementDataFile") or not (meta or line.strip()):
             break
     if not packed:
         return  # ITK notices missing bytes itself

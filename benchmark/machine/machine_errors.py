@@ -3,6 +3,7 @@
 Any other error becomes the reason of a cell or a model, which a rerun keeps.
 """
 
+import errno
 import re
 import traceback
 
@@ -17,6 +18,18 @@ _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
 _BROKEN = re.compile(r"\b(CUDA|HIP) (unknown error|(driver )?error: (?!CUBLAS_|HIPBLAS_))")
 _OF_A_KERNEL = re.compile(r"device-side assert|illegal memory access|misaligned address")
 _WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
+
+_PASSING = {  # of a disk, a network share or a process; no fault of the file that is read
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+}
 
 
 class KernelError(MachineError):
@@ -35,7 +48,7 @@ def reason_for_scan(error: Exception) -> str:
     exceptions of any type, and a fault of the project looks the same.
     """
     raise_if_disk_full(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
         raise error
     if not isinstance(error, UserError):
         traceback.print_exception(error)

@@ -171,7 +171,8 @@ def test_an_error_of_any_type_sets_one_scan_aside(
     assert failure["reason"].startswith("OverflowError: xxx")
     assert len(failure["reason"]) < 2010
     full = OSError(errno.ENOSPC, "No space left on device")
-    for error, raised in ((MemoryError(), MemoryError), (full, MachineError)):
+    lost = OSError(errno.ESTALE, "Stale file handle")
+    for error, raised in ((MemoryError(), MemoryError), (full, MachineError), (lost, OSError)):
         errors.append(error)
         with pytest.raises(raised):
             prepare.prepare(entry(tmp_path), ready(tmp_path), 0)

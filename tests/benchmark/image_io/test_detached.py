@@ -51,6 +51,25 @@ def test_other_spellings_of_nrrd(tmp_path: Path, text: str) -> None:
         read([path])
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\nElementDataFile = ../secret.raw",
+        "ElementDataFileX = 1\nElementDataFile = ../secret.raw",
+        "ElementDataFile\0 = ../secret.raw",
+        "ElementDataFile\n= ../secret.raw",
+    ],
+)
+def test_other_spellings_of_metaimage(tmp_path: Path, suffix: str, text: str) -> None:
+    (tmp_path / "secret.raw").write_bytes(ARRAY.tobytes())
+    (tmp_path / "data").mkdir()
+    path = detached(tmp_path / f"data/image{suffix}")
+    path.write_text(path.read_text().replace("ElementDataFile = image.raw", text))
+    with pytest.raises(UserError, match="the pixels are elsewhere"):
+        read([path])
+
+
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
 def test_pixels_beside_the_header(tmp_path: Path, suffix: str) -> None:
     """Also of links, as a dataset's folder has them."""

@@ -62,6 +62,18 @@ def test_damaged_compression(tmp_path: Path, suffix: str, share: float) -> None:
         read([path])
 
 
+def test_damaged_compression_behind_an_empty_line_of_a_metaimage(tmp_path: Path) -> None:
+    path = noisy(tmp_path / "image.mha")
+    whole = path.read_bytes().replace(b"ElementDataFile", b"\nElementDataFile", 1)
+    path.write_bytes(whole)
+    assert np.array_equal(read([path]).array, NOISE)
+    damaged = bytearray(whole)
+    damaged[len(damaged) // 2] ^= 0x55
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read([path])
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
 def test_damaged_compression_beside_the_header(tmp_path: Path, suffix: str, share: float) -> None:
