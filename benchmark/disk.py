@@ -18,7 +18,7 @@ _DISK = {
     errno.EDQUOT: "your quota of the disk is used up",
     errno.EROFS: "the file system is read-only",
 }
-_TOLD = re.compile(
+_FULL = re.compile(
     # not a warning, nor a read-only file system: programs in a container often go on after these
     r"(?<!Warning: )\[Errno (28|122)\]|(?<!Warning: \[Errno 28\] )No space left on device"
     r"|Disk quota exceeded"
@@ -43,11 +43,6 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def reports_full_disk(text: str) -> bool:
-    """Return whether the message of an error, or a line of a program, tells of a full disk."""
-    return bool(_TOLD.search(text))
-
-
 def raise_if_disk_full(error: BaseException) -> None:
     """Raise `MachineError` if ``error`` is one, or comes from a full or read-only disk.
 
@@ -58,10 +53,10 @@ def raise_if_disk_full(error: BaseException) -> None:
     if isinstance(error, OSError) and error.errno in _DISK:
         place = Path(error.filename).parent if error.filename else Path()
         raise MachineError(_message("A file was not written", _DISK[error.errno], place)) from error
-    if reports_full_disk(told := " ".join(str(error).split())):
+    if _FULL.search(told := " ".join(str(error).split())):
         raise MachineError(
-            f"A file was not written, for the disk is full or read-only ({told}). Completed work "
-            "is kept. Make room where the program writes, then run the same command again."
+            f"A file was not written, for the disk is full ({told}). Completed work is kept. Make "
+            "room where the program writes, then run the same command again."
         ) from error
 
 

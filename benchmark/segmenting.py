@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 
 from benchmark.adapter import Adapter, Prediction
+from benchmark.errors import reason_of
 from benchmark.machine.device import release_memory
 from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask, Shape
@@ -68,5 +69,5 @@ def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return the reason that an exception of a method gives for a failure."""
-    return f"{type(error).__name__}: {error}"
+    """Return the reason that an exception of a method gives for a failure, fit to be stored."""
+    return reason_of(f"{type(error).__name__}: {error}")

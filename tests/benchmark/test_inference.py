@@ -137,6 +137,11 @@ class DoesNotLoad(Good):
         raise OSError("wrong format")
 
 
+class LoadsNoTensor(Good):
+    def load(self, weights: Path | None, device: str) -> None:
+        raise OSError("l\udce4sion" + " missing.key" * 1000)
+
+
 class WrongShape(Good):
     def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
         return Prediction(filled(prompt)[1:])
@@ -478,6 +483,14 @@ def test_a_model_that_does_not_load_fails_every_cell(shard: Any) -> None:
     assert {(r["status"], r["reason"]) for r in got.masks} == {
         ("failed", "the model did not load: OSError: wrong format")
     }
+
+
+def test_the_reason_of_a_model_that_does_not_load_can_be_stored(shard: Any) -> None:
+    """Of a network, it may list thousands of tensors; and files may have old names."""
+    got = predict(run_of(LoadsNoTensor), shard.images, shard.prompts)
+    (reason,) = {r["reason"] for r in got.masks}
+    assert reason.startswith("the model did not load: OSError: l\\udce4sion")
+    assert len(reason) < 2100
 
 
 @pytest.mark.parametrize("adapter", [GpuFullAtLoad, GpuBreaks, GpuBreaksWhenTimed])

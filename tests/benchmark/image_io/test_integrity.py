@@ -20,6 +20,13 @@ def noisy(path: Path) -> Path:
     return path
 
 
+def damage(path: Path, share: float) -> None:
+    """Change one byte, behind ``share`` of the file."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * share)] ^= 0x55
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.9, 0.999])
 def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
@@ -55,21 +62,16 @@ def test_last_bytes_missing(tmp_path: Path, suffix: str, missing: int) -> None:
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
 def test_damaged_compression(tmp_path: Path, suffix: str, share: float) -> None:
     path = noisy(tmp_path / f"image{suffix}")
-    damaged = bytearray(path.read_bytes())
-    damaged[int(len(damaged) * share)] ^= 0x55
-    path.write_bytes(damaged)
+    damage(path, share)
     with pytest.raises(UserError, match=r"truncated or damaged|unreadable"):
         read([path])
 
 
 def test_damaged_compression_behind_an_empty_line_of_a_metaimage(tmp_path: Path) -> None:
     path = noisy(tmp_path / "image.mha")
-    whole = path.read_bytes().replace(b"ElementDataFile", b"\nElementDataFile", 1)
-    path.write_bytes(whole)
+    path.write_bytes(path.read_bytes().replace(b"ElementDataFile", b"\nElementDataFile", 1))
     assert np.array_equal(read([path]).array, NOISE)
-    damaged = bytearray(whole)
-    damaged[len(damaged) // 2] ^= 0x55
-    path.write_bytes(damaged)
+    damage(path, 0.5)
     with pytest.raises(UserError, match="truncated or damaged"):
         read([path])
 
@@ -79,10 +81,7 @@ def test_damaged_compression_behind_an_empty_line_of_a_metaimage(tmp_path: Path)
 def test_damaged_compression_beside_the_header(tmp_path: Path, suffix: str, share: float) -> None:
     path = noisy(tmp_path / f"image{suffix}")
     assert np.array_equal(read([path]).array, NOISE)
-    pixels = next(file for file in tmp_path.iterdir() if file != path)
-    damaged = bytearray(pixels.read_bytes())
-    damaged[int(len(damaged) * share)] ^= 0x55
-    pixels.write_bytes(damaged)
+    damage(next(file for file in tmp_path.iterdir() if file != path), share)
     with pytest.raises(UserError, match=r"truncated or damaged|unreadable"):
         read([path])
 
