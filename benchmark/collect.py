@@ -1,7 +1,7 @@
 """Join the shards of a study into its long tables, and write its run record."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from benchmark.record import run_record
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.study import Study
+from benchmark.study_record import DatasetRecord, MethodRecord, StudyRecord
 from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
 from benchmark.weights import registry as weights
 from benchmark.weights.store import WeightsStatus, fetch_command
@@ -85,11 +86,13 @@ def collect(study: Study, folder: Path) -> None:
     with table_of_parts(STUDY_OBJECT_SCHEMA, folder / "objects.parquet") as add:
         for frame in _objects(study):
             add(frame)
-    told = {entry.id: _dataset(entry, lost[entry.id]) for entry in study.entries.values()}
+    counts = {
+        name: Counter(scans=0, objects=0, set_aside=lost[name])
+        for name in (entry.id for entry in study.entries.values())
+    }
     for (name, _), (scans, count) in found.items():
-        told[name]["scans"] += scans
-        told[name]["objects"] += count
-    write_json(folder / "record.json", _record(study, told))
+        counts[name].update(scans=scans, objects=count)
+    write_json(folder / "record.json", _record(study, counts))
 
 
 def _not_ok(scores: pa.Table) -> pa.Table:
@@ -149,14 +152,18 @@ def _objects(study: Study) -> Iterator[pd.DataFrame]:
         yield part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
 
 
-def _record(study: Study, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _record(study: Study, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    described = StudyRecord(
+        datasets={e.id: _dataset(e, counts[e.id]) for e in study.entries.values()},
+        methods={name: _method(study, name, run) for name, run in study.runs.items()},
+    ).model_dump(mode="json", exclude_unset=True)
     return {
         **run_record(),
         "study": study.model_dump(mode="json"),
         "scoring": study.scoring.model_dump(mode="json"),
-        "datasets": told,
+        "datasets": described["datasets"],
         "prompts": prompt_costs(_prompts(study)),
-        "methods": {name: _method(study, name, run) for name, run in study.runs.items()},
+        "methods": described["methods"],
     }
 
 
@@ -165,47 +172,45 @@ def _prompts(study: Study) -> Iterator[pd.DataFrame]:
         yield read_table(path, ["kind", "deviation", "views", "clicks"])
 
 
-def _dataset(entry: Dataset, lost: int) -> dict[str, Any]:
+def _dataset(entry: Dataset, counts: Mapping[str, int]) -> DatasetRecord:
     status = Status.load(paths.at(paths.STATUS, dataset=entry.id))
-    return {
-        "name": entry.name,
-        "split": entry.split,
-        "modality": entry.modality,
-        "licence": entry.licence.spdx,
-        "redistributable": entry.licence.redistributable,
-        "homepage": entry.homepage,
-        "citation": entry.citation,
-        "state": status.state,
-        "reason": status.reason,
-        "spacing_note": entry.spacing_note,
-        "published": entry.published,
-        "scans": 0,
-        "objects": 0,
-        "set_aside": lost,
-    }
+    return DatasetRecord(
+        name=entry.name,
+        split=entry.split,
+        modality=entry.modality,
+        licence=entry.licence.spdx,
+        redistributable=entry.licence.redistributable,
+        homepage=entry.homepage,
+        citation=entry.citation,
+        state=status.state,
+        reason=status.reason,
+        spacing_note=entry.spacing_note,
+        published=entry.published,
+        **counts,
+    )
 
 
-def _method(study: Study, name: str, run: Run) -> dict[str, Any]:
+def _method(study: Study, name: str, run: Run) -> MethodRecord:
     adapter = study.methods[name].adapter_class(run.options)
     info = adapter.info
     records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
     loaded = (record for record in records if record.get("departures"))
-    return {
-        "run": run.id,
-        "adapter": run.adapter,
-        "prompt": run.prompt,
-        "prompts": run.prompts,
-        "options": run.options,
-        "variants": run.variants,
+    return MethodRecord(
+        run=run.id,
+        adapter=run.adapter,
+        prompt=run.prompt,
+        prompts=run.prompts,
+        options=run.options,
+        variants=run.variants,
         **_weights(run),
-        "summary": info.summary,
-        "licence": info.licence,
-        "citation": info.citation,
-        "gpu": adapter.resources.gpus > 0,
-        "control": info.control,
-        "sees_reference": info.sees_reference,
-        "made_by": next(loaded, records[0]),  # a shard may end before the method is loaded
-    }
+        summary=info.summary,
+        licence=info.licence,
+        citation=info.citation,
+        gpu=adapter.resources.gpus > 0,
+        control=info.control,
+        sees_reference=info.sees_reference,
+        made_by=next(loaded, records[0]),  # a shard may end before the method is loaded
+    )
 
 
 def _weights(run: Run) -> dict[str, Any]:

@@ -26,14 +26,13 @@ def headline(results: "Results") -> dict[str, Any]:
     splits = [*splits, ALL] if len(splits) > 1 else splits
     values = {(row["split"], row["method"]): row for row in scores.to_dict("records")}
     ranks = _ranks(results, splits[-1])
-    known = results.record.get("methods", {})
     rows = []
     for method in results.methods_in_table_order:
         rank = ranks.get(method, {})
         rows.append(
             {
                 "method": method,
-                "prompt": prompts.describe_prompt(known.get(method, {})),
+                "prompt": prompts.describe_prompt(results.method_record(method)),
                 "control": method in results.controls,
                 "cells": [_cell(values.get((split, method))) for split in splits],
                 "place": rank.get("rank", float("nan")),

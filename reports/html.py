@@ -100,9 +100,7 @@ def content(results: "Results") -> dict[str, Any]:
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
         "weights": _weights(results),
         "controls": results.controls,
-        "seeing": [
-            m for m in results.controls if results.record["methods"][m].get("sees_reference")
-        ],
+        "seeing": [m for m in results.controls if results.method_record(m).sees_reference],
         "counts": _counts(results),
         "notes": notes(results),
         "prompt_notes": prompts.NOTES,
@@ -143,27 +141,24 @@ def content(results: "Results") -> dict[str, Any]:
 
 def _departing(results: "Results") -> list[str]:
     """Return the methods that override settings of the protocol."""
-    known = results.record.get("methods", {})
-    return [m for m in results.methods_in_table_order if sections.departures(known.get(m, {}))]
+    return [m for m in results.methods_in_table_order if results.method_record(m).departures]
 
 
 def _machine(record: dict[str, Any]) -> str:
     return ", ".join(str(record[key]) for key in ("processor", "system") if record.get(key))
 
 
-def _weights(results: "Results") -> list[tuple[str, Any]]:
-    known = results.record.get("methods", {})
-    described = (
-        (method, sections.weights_of(known.get(method, {})))
-        for method in results.methods_in_table_order
-    )
-    return [(method, weights) for method, weights in described if weights != "none"]
+def _weights(results: "Results") -> list[tuple[str, str]]:
+    known = {method: results.method_record(method) for method in results.methods_in_table_order}
+    return [
+        (method, sections.weights_of(entry)) for method, entry in known.items() if entry.weights
+    ]
 
 
 def _counts(results: "Results") -> dict[str, int]:
     rows = results.overall
     rows = rows[(rows["metric"] == "dsc") & (rows["split"] == ALL)]
-    states = [entry.get("state", "ready") for entry in results.datasets.values()]
+    states = [entry.state for entry in results.dataset_records.values()]
     totals = {name: int(rows[name].sum()) for name in ("ok", "expected", "skipped", "failed")}
     return {
         **totals,

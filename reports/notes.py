@@ -1,10 +1,11 @@
 """Notes below tables and figures: the weights used, their training data, missing weights."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.study_record import MethodRecord
     from reports.results import Results
 
 TRAINED_ON = (
@@ -22,10 +23,9 @@ def trained_on(by_dataset: "pd.DataFrame") -> str:
 
 def notes(results: "Results") -> list[str]:
     """Return the notes on contamination and weights, in the order of the methods."""
-    known = results.record.get("methods", {})
     found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
     for method in results.methods_in_table_order:
-        found += _of_method(method, known.get(method, {}))
+        found += _of_method(method, results.method_record(method))
     return found
 
 
@@ -36,31 +36,31 @@ def weights(results: "Results") -> str:
     have run with the paper's weights.
     """
     groups: dict[str, list[str]] = {}
-    for method, entry in results.record.get("methods", {}).items():
-        if entry.get("weights"):
-            protocol = (entry.get("options") or {}).get("protocol")
-            name = entry.get("weights_name")
-            what = f"{name} ({entry['weights']})" if name else entry["weights"]
+    for method, entry in results.method_records.items():
+        if entry.weights:
+            protocol = entry.options.get("protocol")
+            name = entry.weights_name
+            what = f"{name} ({entry.weights})" if name else entry.weights
             under = f", under the protocol {protocol}" if protocol else ""
             groups.setdefault(f"{what}{under}", []).append(method)
     told = "; ".join(f"{', '.join(methods)}: {what}" for what, methods in groups.items())
     return f"Weights: {told}." if told else ""
 
 
-def _of_method(method: str, entry: dict[str, Any]) -> list[str]:
-    if not entry.get("weights"):
+def _of_method(method: str, entry: "MethodRecord") -> list[str]:
+    if not entry.weights:
         return []
     found = []
-    if entry.get("weights_state", "ready") != "ready":
+    if entry.weights_state != "ready":
         found.append(
             f"{method}: skipped because its weights are missing. To get them: "
-            f"{entry.get('weights_command') or entry.get('weights_reason')}"
+            f"{entry.weights_command or entry.weights_reason}"
         )
-    if entry.get("weights_trained_on") is None:
+    if entry.weights_trained_on is None:
         found.append(
             f"{method}: it is not known what its weights were trained on; † may be missing."
         )
-    elif not entry.get("weights_trained_on_complete", True):
+    elif not entry.weights_trained_on_complete:
         found.append(
             f"{method}: the training data of its weights are only partly known; † may be missing."
         )

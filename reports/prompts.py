@@ -1,13 +1,13 @@
 """Which prompt each method is given, and what it costs a person to make."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reports.formatting import NONE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.study_record import MethodRecord
     from reports.results import Results
 
 TOLD = {
@@ -27,11 +27,10 @@ NOTES = (
 )
 
 
-def describe_prompt(entry: Mapping[str, Any]) -> str:
-    """Describe the prompt of a method in words; ``entry`` is its entry in the run record."""
-    kind = str(entry.get("prompt", "unknown"))
-    text = TOLD.get(kind, kind)
-    return f"{text}, and the reference itself" if entry.get("sees_reference") else text
+def describe_prompt(entry: "MethodRecord") -> str:
+    """Describe the prompt of a method in words."""
+    text = TOLD.get(entry.prompt, entry.prompt)
+    return f"{text}, and the reference itself" if entry.sees_reference else text
 
 
 def table(results: "Results") -> "pd.DataFrame":
@@ -43,11 +42,10 @@ def table(results: "Results") -> "pd.DataFrame":
     import pandas as pd
 
     costs = results.record.get("prompts", {})
-    known = results.record.get("methods", {})
     rows = []
     for method in results.methods_in_table_order:
-        entry = known.get(method, {})
-        kind = str(entry.get("prompt", "unknown"))
+        entry = results.method_record(method)
+        kind = entry.prompt
         cost = costs.get(kind, {})
         numbers = {k: cost.get(k) for k in ("views", "clicks", "clicks_low", "clicks_high")}
         rows.append({"method": method, "prompt": kind, "told": describe_prompt(entry), **numbers})

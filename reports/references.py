@@ -28,16 +28,18 @@ def cited_works(results: "Results") -> dict[str, Any]:
     return {"rows": rows, "bibtex": "\n".join(entries.values())}
 
 
-def _row(kind: str, key: str, licence: Any, citation: Any, **more: str) -> dict[str, Any]:
+def _row(
+    kind: str, key: str, licence: str | None, citation: str | None, **more: str
+) -> dict[str, Any]:
     site = more.get("site", "")
     return {
         "kind": kind,
         "name": more.get("name", key),
         "key": key,
         "title": more.get("title"),
-        "licence": str(licence or "none stated"),
-        "citation": str(citation or ""),
-        "address": address(citation) if isinstance(citation, str) else None,
+        "licence": licence or "none stated",
+        "citation": citation or "",
+        "address": address(citation) if citation else None,
         "site": site if site.startswith(("https://", "http://")) else "",
     }
 
@@ -50,13 +52,13 @@ def _software(results: "Results") -> list[dict[str, Any]]:
 def _methods(results: "Results") -> list[dict[str, Any]]:
     """Return rows for methods and weights; controls are nobody's work and are left out."""
     rows = []
-    for name, entry in results.record.get("methods", {}).items():
-        if entry.get("control"):
+    for name, entry in results.method_records.items():
+        if entry.control:
             continue
-        rows.append(_row("method", name, entry.get("licence"), entry.get("citation")))
-        if entry.get("weights"):
-            known = str(entry.get("weights_name") or entry["weights"])
-            weights = _row("weights", f"{name}-weights", entry.get("weights_licence"), None)
+        rows.append(_row("method", name, entry.licence, entry.citation))
+        if entry.weights:
+            known = entry.weights_name or entry.weights
+            weights = _row("weights", f"{name}-weights", entry.weights_licence, None)
             rows.append(weights | {"name": f"{known}, of {name}"})
     return rows
 
@@ -64,11 +66,11 @@ def _methods(results: "Results") -> list[dict[str, Any]]:
 def _datasets(results: "Results") -> list[dict[str, Any]]:
     """Return rows for the datasets that were available."""
     rows = []
-    for key, entry in results.datasets.items():
-        if entry.get("state", "ready") != "ready":
+    for key, entry in results.dataset_records.items():
+        if entry.state != "ready":
             continue
-        title = str(entry.get("name") or key)
+        title = entry.name or key
         name = key if title == key else f"{key} {title}"
-        more = {"name": name, "title": title, "site": str(entry.get("homepage") or "")}
-        rows.append(_row("dataset", key, entry.get("licence"), entry.get("citation"), **more))
+        more = {"name": name, "title": title, "site": entry.homepage or ""}
+        rows.append(_row("dataset", key, entry.licence, entry.citation, **more))
     return rows

@@ -13,6 +13,8 @@ from benchmark.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.analysis.settings import AnalysisSettings
+    from benchmark.study_record import DatasetRecord, MethodRecord, StudyRecord
     from benchmark.study_sections import ReportSettings
     from reports.style import MethodStyle
 
@@ -46,15 +48,47 @@ class Results:
     @property
     def confidence(self) -> str:
         """Confidence level of the intervals as text, such as 95 %."""
+        return f"{100 * self.analysis.confidence:g} %"
+
+    @cached_property
+    def analysis(self) -> "AnalysisSettings":
+        """The study file's ``analysis`` section."""
         from benchmark.analysis.settings import AnalysisSettings
 
-        default = AnalysisSettings().confidence
-        return f"{100 * self.settings.get('analysis', {}).get('confidence', default):g} %"
+        path = self.folder / "settings.json"
+        return AnalysisSettings.read(self.settings.get("analysis", {}), f"{path}: analysis")
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The run record, including the entries of datasets and methods."""
+        """The run record; `dataset_records` and `method_record` give its typed entries."""
         return dict(read_json(self.folder / "record.json"))
+
+    @cached_property
+    def _described(self) -> "StudyRecord":
+        from benchmark.study_record import StudyRecord
+
+        return StudyRecord.read(self.record, self.folder / "record.json")
+
+    @property
+    def dataset_records(self) -> "dict[str, DatasetRecord]":
+        """The record of each dataset, by id."""
+        return self._described.datasets
+
+    @property
+    def method_records(self) -> "dict[str, MethodRecord]":
+        """The record of each method, by name."""
+        return self._described.methods
+
+    def method_record(self, method: str) -> "MethodRecord":
+        """Return the record of a method; that of an unknown method is empty."""
+        from benchmark.study_record import MethodRecord
+
+        return self.method_records.get(method) or MethodRecord()
+
+    @property
+    def dataset_names(self) -> dict[str, str]:
+        """Full name of each dataset, or its id if it has none."""
+        return {i: entry.name or i for i, entry in self.dataset_records.items()}
 
     @cached_property
     def report_settings(self) -> "ReportSettings":
@@ -68,31 +102,25 @@ class Results:
     def methods(self) -> tuple[str, ...]:
         """Methods in the order of the study file; those without any score come last."""
         named = self.overall["method"].unique().tolist()
-        rest = [m for m in self.record.get("methods", {}) if m not in named]
+        rest = [m for m in self.method_records if m not in named]
         return tuple(dict.fromkeys([*named, *rest]))
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
         """Controls: bounds that never look at the image; some are shown the reference."""
-        known = self.record.get("methods", {})
-        return tuple(m for m in self.methods if known.get(m, {}).get("control"))
+        return tuple(m for m in self.methods if self.method_record(m).control)
 
     @property
     def methods_in_table_order(self) -> tuple[str, ...]:
         """Methods in the order of table columns: controls last."""
         return (*(m for m in self.methods if m not in self.controls), *self.controls)
 
-    @property
-    def datasets(self) -> dict[str, dict[str, Any]]:
-        """The record's entry of each dataset, by id."""
-        return dict(self.record.get("datasets", {}))
-
     def datasets_with_images(self, *, include_restricted: bool) -> set[str]:
         """Return the datasets whose images may be shown by their licence, or all of them."""
         return {
             i
-            for i, entry in self.datasets.items()
-            if include_restricted or entry.get("redistributable")
+            for i, entry in self.dataset_records.items()
+            if include_restricted or entry.redistributable
         }
 
     @property
@@ -116,8 +144,7 @@ class Results:
     def panel_method(self) -> str | None:
         """The method by whose scores the qualitative panels are chosen."""
         named = self.report_settings.panel_method
-        known = self.record.get("methods", {})
-        scored = (m for m in self.methods if known.get(m, {}).get("prompt") != "structure")
+        scored = (m for m in self.methods if self.method_record(m).prompt != "structure")
         return named or next((m for m in scored if m not in self.controls), None)
 
     @cached_property

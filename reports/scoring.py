@@ -59,9 +59,11 @@ def nsd_tolerance(results: "Results") -> str:
 
 def spacing_notes(results: "Results") -> list[str]:
     """Return the caveats on the spacing of datasets with scans, which affect NSD, HD95 and ASD."""
-    scored = {name: entry for name, entry in results.datasets.items() if entry.get("scans")}
-    notes = {name: entry.get("spacing_note") for name, entry in scored.items()}
-    return [f"{name}: {note}" for name, note in notes.items() if note]
+    return [
+        f"{name}: {entry.spacing_note}"
+        for name, entry in results.dataset_records.items()
+        if entry.scans and entry.spacing_note
+    ]
 
 
 def _rules(results: "Results") -> dict[str, Any]:

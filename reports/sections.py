@@ -11,6 +11,7 @@ from reports.formatting import NONE, format_p, marked, mean_cell, plain_text, sp
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.study_record import MethodRecord
     from reports.results import Results
 
 
@@ -35,7 +36,7 @@ def blocks(results: "Results") -> list[dict[str, Any]]:
 
 def per_dataset(results: "Results") -> list[dict[str, Any]]:
     """Return DSC by dataset: one row per dataset, one cell per method."""
-    names = {i: entry.get("name") or "" for i, entry in results.datasets.items()}
+    names = {i: entry.name for i, entry in results.dataset_records.items()}
     rows: dict[str, dict[str, Any]] = {}
     table = main_tables.per_dataset(results.by_dataset, results.methods_in_table_order)
     for found in table.to_dict("records"):
@@ -106,71 +107,65 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
     whole = table[table["scan"].isna() & table["method"].isna()]
     reasons = {str(row["dataset"]): str(row["reason"]) for row in whole.to_dict("records")}
     found = []
-    for name, entry in results.datasets.items():
-        homepage = str(entry.get("homepage") or "")
+    for name, entry in results.dataset_records.items():
+        homepage = entry.homepage or ""
         found.append(
             {
                 "id": name,
-                "name": "" if entry.get("name") == name else entry.get("name") or "",
-                "state": entry.get("state") or "ready",
-                "licence": entry.get("licence") or "unknown",
+                "name": "" if entry.name == name else entry.name,
+                "state": entry.state,
+                "licence": entry.licence or "unknown",
                 "images": "not for passing on"
                 if name in results.restricted_images_shown
                 else "allowed"
-                if entry.get("redistributable")
+                if entry.redistributable
                 else "no",
                 "homepage": homepage if homepage.startswith(("https://", "http://")) else "",
-                "reason": entry.get("reason") or reasons.get(name) or "no reason recorded",
-                **{key: entry.get(key) or "" for key in ("split", "modality")},
-                **{key: entry.get(key, NONE) for key in ("scans", "objects")},
-                "published": entry.get("published") or NONE,
+                "reason": entry.reason or reasons.get(name) or "no reason recorded",
+                "split": entry.split,
+                "modality": entry.modality,
+                "scans": NONE if entry.scans is None else entry.scans,
+                "objects": NONE if entry.objects is None else entry.objects,
+                "published": entry.published or NONE,
             }
         )
     return found
 
 
-def weights_of(entry: dict[str, Any]) -> Any:
+def weights_of(entry: "MethodRecord") -> str:
     """Describe the weights of a method: name, training data, licence and hash, where recorded."""
-    weights = entry.get("weights")
-    if not isinstance(weights, str):
-        return plain_text(weights)
-    parts = [str(entry.get("weights_name") or weights)]
-    if entry.get("weights_trained_on"):
-        more = "" if entry.get("weights_trained_on_complete", True) else " and more"
-        parts.append(f"trained on {plain_text(entry['weights_trained_on'])}{more}")
+    if not entry.weights:
+        return "none"
+    parts = [entry.weights_name or entry.weights]
+    if entry.weights_trained_on:
+        more = "" if entry.weights_trained_on_complete else " and more"
+        parts.append(f"trained on {', '.join(entry.weights_trained_on)}{more}")
     else:
         parts.append("training data not known")
-    if entry.get("weights_licence"):
-        parts.append(f"licence: {entry['weights_licence']}")
-    if entry.get("weights_sha256"):
-        parts.append(f"SHA-256 {entry['weights_sha256'][:12]}")
+    if entry.weights_licence:
+        parts.append(f"licence: {entry.weights_licence}")
+    if entry.weights_sha256:
+        parts.append(f"SHA-256 {entry.weights_sha256[:12]}")
     return ", ".join(parts)
-
-
-def departures(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a method that differ from its protocol, by group."""
-    found: dict[str, Any] = (entry.get("made_by") or {}).get("departures") or {}
-    return found
 
 
 def methods(results: "Results") -> list[dict[str, Any]]:
     """Return a description of each method: prompt and its cost, weights, options, licence."""
-    known = results.record.get("methods", {})
     costs = {row[0]: row[3:] for row in prompts.printed(prompts.table(results))}
     found = []
     for method in results.methods_in_table_order:
-        entry = known.get(method, {})
+        entry = results.method_record(method)
         found.append(
             {
                 "name": method,
-                "summary": entry.get("summary") or "",
+                "summary": entry.summary,
                 "prompt": prompts.describe_prompt(entry),
                 "views": costs[method][0],
                 "clicks": costs[method][1],
                 "weights": weights_of(entry),
-                "options": plain_text(entry.get("options") or None),
-                "departures": plain_text(departures(entry)),
-                "licence": plain_text(entry.get("licence")),
+                "options": plain_text(entry.options),
+                "departures": plain_text(entry.departures),
+                "licence": entry.licence or "none",
                 "control": method in results.controls,
             }
         )

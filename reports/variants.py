@@ -26,10 +26,7 @@ _COLUMNS += ["level", "deviation", "status", "contaminated", "dsc"]
 
 def variants(results: "Results") -> dict[str, Any]:
     """Return the table, one row per (method, variant); empty if no method has variants."""
-    known = results.record.get("methods", {})
-    named = {
-        m: dict(known.get(m, {}).get("variants") or {}) for m in results.methods_in_table_order
-    }
+    named = {m: results.method_record(m).variants for m in results.methods_in_table_order}
     named = {method: options for method, options in named.items() if options}
     if not named:
         return {}

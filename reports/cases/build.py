@@ -72,9 +72,8 @@ def content(results: "Results", megabytes: float, *, private: bool = False) -> d
 
 def judges(results: "Results") -> list[str]:
     """Return the methods by whose scores cases are chosen; controls only without any method."""
-    known = results.record.get("methods", {})
     methods = [m for m in results.methods_in_table_order if m not in results.controls]
-    blind = [m for m in results.controls if not known.get(m, {}).get("sees_reference")]
+    blind = [m for m in results.controls if not results.method_record(m).sees_reference]
     return methods or blind or list(results.methods_in_table_order)
 
 

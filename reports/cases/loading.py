@@ -150,7 +150,7 @@ def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, margin_
 def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None:
     """Return the row of the object's 2D box prompt at deviation 0, or None without one."""
     # All methods of a study share one set of prompt rules.
-    rules = next((m.get("prompts") for m in results.record.get("methods", {}).values()), None)
+    rules = next((method.prompts for method in results.method_records.values()), None)
     folder = _shards(results, paths.PROMPTS, rules=rules, dataset=dataset)
     if not folder.exists():
         return None
@@ -166,7 +166,7 @@ def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
 def _prediction(
     results: "Results", method: str, dataset: str, name: str, shape: Shape
 ) -> tuple[Mask | None, str]:
-    run = results.record.get("methods", {}).get(method, {}).get("run")
+    run = results.method_record(method).run
     folder = _shards(results, paths.MASKS, run=run, dataset=dataset)
     if not folder.exists():
         return None, "no masks kept"

@@ -46,7 +46,8 @@ def page(results: "Results") -> dict[str, Any]:
         "points": points(results, set(keys)),
         "cases": cases,
     }
-    licences = {name: _licence(results.datasets.get(name, {})) for name in kept["forbidden"]}
+    known = results.dataset_records
+    licences = {name: known[name].licence or "unknown" for name in kept["forbidden"]}
     return kept | {
         "index": index,
         "pixels": pixels,
@@ -90,7 +91,3 @@ def _niivue() -> dict[str, str]:
         "niivue_megabytes": f"{len(text) / 1e6:.1f}",
         "niivue_licences": (ASSETS / "LICENSES.txt").read_text(encoding="utf-8"),
     }
-
-
-def _licence(entry: dict[str, Any]) -> str:
-    return str(entry.get("licence") or "unknown")

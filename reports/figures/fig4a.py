@@ -26,7 +26,7 @@ _BEHIND = MethodStyle("#D8D8D8", "", "-")
 
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
-    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
+    names = results.dataset_names
     figure = draw(results.by_dataset, results.styles, names)
     ranks = results.statistics("ranks_by_dataset")
     return figure, caption(results.by_dataset, ranks, results.methods, results.controls)

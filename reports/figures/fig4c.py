@@ -21,17 +21,15 @@ BOXES = ("pam-3dbox", "pam-2dbox")
 
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
-    known = results.record.get("methods", {})
     methods = results.methods_in_table_order
-    told = {method: str(known.get(method, {}).get("prompt")) for method in methods}
+    told = {method: results.method_record(method).prompt for method in methods}
     shown = [m for m in methods if told[m] in (SAME_PROMPT, SUPERVISED)]
     require_same_boxes(results, [m for m in shown if told[m] == SAME_PROMPT])
     styles = {method: results.styles[method] for method in shown}
-    adapters = {str(known.get(m, {}).get("adapter")): m for m in reversed(methods)}
+    adapters = {results.method_record(m).adapter: m for m in reversed(methods)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)
-    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
     ranks = results.statistics("ranks_by_dataset")
-    figure = draw(results.by_dataset, ranks, styles, names, pair)
+    figure = draw(results.by_dataset, ranks, styles, results.dataset_names, pair)
     return figure, caption(results.by_dataset, ranks, shown, results.controls, pair)
 
 

@@ -28,10 +28,9 @@ def make(results: "Results") -> "tuple[Figure, str]":
 
 def without(results: "Results") -> str:
     """Return the caption of a study without a pair of methods, which says why."""
-    analysis = results.settings.get("analysis", {})
-    controls = {*results.controls, *analysis.get("controls", ())}
+    controls = {*results.controls, *results.analysis.controls}
     compared = [method for method in results.methods if method not in controls]
-    named = analysis.get("reference")
+    named = results.analysis.reference
     if named in controls:
         why = f"the reference method that the study names, {named}, is a control"
     elif not compared:

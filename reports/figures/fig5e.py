@@ -27,8 +27,8 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     curves, tests = results.statistics("survival_curves"), results.statistics("survival_tests")
     shown = [m for m in (results.panel_method, _REFERENCE) if m is not None]
-    cohorts = results.settings.get("analysis", {}).get("cohorts", {})
-    units = {name: unit(str(entry.get("time", ""))) for name, entry in cohorts.items()}
+    cohorts = results.analysis.cohorts
+    units = {name: unit(entry.time) for name, entry in cohorts.items()}
     return draw(curves, tests, shown, units), caption(tests, shown, results.confidence)
 
 

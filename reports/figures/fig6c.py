@@ -22,7 +22,7 @@ _FEWEST_SPOKES = 3
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     transfer = results.statistics("transfer")
-    names = {i: str(entry.get("name") or i) for i, entry in results.datasets.items()}
+    names = results.dataset_names
     return draw(transfer, results.styles, names), caption(transfer)
 
 

@@ -63,9 +63,8 @@ def applies(figure: str, results: "Results") -> bool:
     """Return whether the paper's numbers apply to our figure: Fig. 5b must be against MedSAM."""
     if figure != "fig5b":
         return True
-    known = results.record.get("methods", {})
     against = results.statistics("regularity")["reference"].unique()
-    return [known.get(method, {}).get("adapter") for method in against] == ["medsam"]
+    return [results.method_record(method).adapter for method in against] == ["medsam"]
 
 
 def stated(figure: str) -> str:

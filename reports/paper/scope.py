@@ -4,7 +4,7 @@ The paper's methods are identified by their adapters (PAM also by its released w
 datasets by their ids.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reports.paper.measured import Measured, NotAvailableError
@@ -29,15 +29,15 @@ DATASETS = {"internal": _IDS[:34], "external": _IDS[34:], "all": _IDS}
 
 def method_in_role(results: "Results", role: str) -> str:
     """Return the study's name of the paper's method ``role``."""
-    known: Mapping[str, Any] = results.record.get("methods", {})
-    ours = {name: facts for name, facts in known.items() if facts["adapter"] == ROLES[role]}
+    known = results.method_records
+    ours = [name for name, entry in known.items() if entry.adapter == ROLES[role]]
     if not ours:
         raise NotAvailableError(f"{role} is not in this study")
     if role.startswith("PAM"):
-        ours = {n: facts for n, facts in ours.items() if facts.get("weights") == RELEASED}
+        ours = [name for name in ours if known[name].weights == RELEASED]
         if not ours:
             raise NotAvailableError(f"{role} runs here with other weights than the paper's")
-    return next(iter(ours))
+    return ours[0]
 
 
 def require_same_datasets(results: "Results", method: str, split: str) -> None:

@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.losses import require_within_budget
 from benchmark.study import Study
+from benchmark.study_record import DatasetRecord, MethodRecord
 from benchmark.tables import read_table, write_table
 from benchmark.weights import registry as weights
 from benchmark.weights import store as weights_store
@@ -135,6 +136,10 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert "pambench weights fetch net" in record["methods"]["fill"]["weights_reason"]
     assert record["methods"]["fill"]["made_by"]["python"]
     assert Study.read(record["study"], "record").study == "s"
+    assert set(record["methods"]["fill"]) == set(MethodRecord.model_fields)
+    assert record["methods"]["empty"]["weights"] is None  # of weights that are none, nothing else
+    assert "weights_name" not in record["methods"]["empty"]
+    assert set(record["datasets"]["T1"]) == set(DatasetRecord.model_fields)
     require_within_budget(folder, 0.0)
 
 

@@ -137,8 +137,8 @@ def test_a_heading_sorts(seen: Any, many: Results) -> None:
 
 
 def test_words_filter(seen: Any, many: Results) -> None:
-    known = many.datasets
-    names = [n for n, entry in known.items() if entry["modality"] == "CT" and n.startswith("D0")]
+    known = many.dataset_records
+    names = [n for n, entry in known.items() if entry.modality == "CT" and n.startswith("D0")]
     assert [text[:3] for text in seen["left"]] == names
     assert seen["told"] == f"{len(names)} of {len(known)} rows"
     assert seen["all"] == f"{len(known)} of {len(known)} rows"

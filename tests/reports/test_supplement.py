@@ -191,7 +191,7 @@ def test_tables_of_what_is_recorded(
 ) -> None:
     results = Results(study)
     datasets = read_statistics(written / "datasets.csv").set_index("id")
-    assert datasets.index.tolist() == list(results.datasets)
+    assert datasets.index.tolist() == list(results.dataset_records)
     assert datasets.loc["D01", "homepage"] == "https://example.org/data"
     assert "Table S1: " in (written / "datasets.md").read_text(encoding="utf-8")
     failures = read_statistics(written / "failures.csv")

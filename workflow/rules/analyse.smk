@@ -17,6 +17,7 @@ COUNTED_BY = code(
             "lesion_sizes.py",
             "losses.py",
             "prompt_cost.py",
+            "study_record.py",
             "training_runs.py",
         )
     )

@@ -1,0 +1,127 @@
+"""What ``record.json`` says about the datasets and methods of a study."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import UserError
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DatasetRecord(_Entry):
+    """A dataset of a study.
+
+    Attributes:
+        name: full name, empty if it has none.
+        split: group of datasets that averages are also made over, such as ``external``.
+        modality: CT, MR, PET-CT or another.
+        licence: SPDX identifier; None if unknown.
+        redistributable: the licence is known to allow images in a report.
+        homepage: address of its page.
+        citation: DOI or text.
+        state: ``ready``, ``manual`` or ``failed``, see `benchmark.sources.Status`.
+        reason: why it is not ready.
+        spacing_note: caveat on its voxel spacing.
+        published: number of scans in the published dataset.
+        scans: number of scans with cells; None if not recorded.
+        objects: number of objects with cells; None if not recorded.
+        set_aside: number of scans that no method could use.
+    """
+
+    name: str = ""
+    split: str = ""
+    modality: str = ""
+    licence: str | None = None
+    redistributable: bool = False
+    homepage: str | None = None
+    citation: str | None = None
+    state: str = "ready"
+    reason: str | None = None
+    spacing_note: str | None = None
+    published: int | None = None
+    scans: int | None = None
+    objects: int | None = None
+    set_aside: int = 0
+
+
+class MethodRecord(_Entry):
+    """A method of a study, with what is known about its weights.
+
+    Attributes:
+        run: id of the run with its masks and scores.
+        adapter: name of its adapter.
+        prompt: kind of prompt, or ``structure``.
+        prompts: id of the prompt rules.
+        options: options of the adapter.
+        variants: options of each variant that differ from those of the method.
+        weights: the study's name for its weights; None without weights.
+        weights_name: full name of the weights.
+        weights_state: ``ready``, ``manual`` or ``failed``.
+        weights_reason: why the weights are not ready.
+        weights_command: command that fetches the weights.
+        weights_sha256: hash of their file, or hashes separated by commas.
+        weights_licence: licence of the weights in words.
+        weights_trained_on: datasets that they were trained on; None if unknown.
+        weights_trained_on_complete: whether ``weights_trained_on`` is known to be complete.
+        weights_trained_on_source: where that is stated.
+        summary: the adapter in one sentence.
+        licence: licence of the method.
+        citation: DOI or text.
+        gpu: whether it runs on a GPU.
+        control: it is a bound, which never looks at the image.
+        sees_reference: it is shown the reference.
+        made_by: record of the job that made its masks.
+    """
+
+    run: str | None = None
+    adapter: str | None = None
+    prompt: str = "unknown"
+    prompts: str | None = None
+    options: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = {}
+    weights: str | None = None
+    weights_name: str | None = None
+    weights_state: str = "ready"
+    weights_reason: str | None = None
+    weights_command: str | None = None
+    weights_sha256: str | None = None
+    weights_licence: str | None = None
+    weights_trained_on: tuple[str, ...] | None = None
+    weights_trained_on_complete: bool = True
+    weights_trained_on_source: str | None = None
+    summary: str = ""
+    licence: str | None = None
+    citation: str | None = None
+    gpu: bool = False
+    control: bool = False
+    sees_reference: bool = False
+    made_by: dict[str, Any] = {}
+
+    @property
+    def departures(self) -> dict[str, Any]:
+        """Settings that differ from those of the protocol, by group."""
+        return dict(self.made_by.get("departures") or {})
+
+
+class StudyRecord(_Entry):
+    """The entries of ``record.json`` on datasets, by id, and on methods, by name."""
+
+    datasets: dict[str, DatasetRecord] = {}
+    methods: dict[str, MethodRecord] = {}
+
+    @classmethod
+    def read(cls, record: dict[str, Any], path: Path) -> Self:
+        """Validate the content of ``record.json``; raise a `UserError` that names ``path``."""
+        try:
+            return cls.model_validate(record)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"{path}: {where}: {first['msg']}. Likely the file was edited, or written by "
+                "another version. Next step: run the study again with this version."
+            ) from None
