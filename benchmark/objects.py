@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmark import masks
 from benchmark.boxes import EMPTY, relative
 from benchmark.catalogue import Dataset, Structure
+from benchmark.components import connected
 from benchmark.labelmap import Label, LabelMap
 from benchmark.masks import Mask, Shape
 from benchmark.metrics.shape import shape_2d, shape_3d
@@ -134,12 +135,7 @@ def _components(region: Region, dataset: Dataset, shape: Shape) -> Iterator[tupl
     if region.whole or not region.structure.instances:
         yield True, Mask.of(present, offset=region.start, shape=shape)
         return
-    import cc3d
-
-    # cc3d has room for one component per eight voxels. If a side is odd, there may be more:
-    # isolated voxels with gaps of one voxel.
-    padded = np.pad(present, [(0, side % 2) for side in present.shape])
-    components = LabelMap(cc3d.connected_components(padded, connectivity=26))
+    components = LabelMap(connected(present))
     parts = sorted((components[value] for value in components.values), key=_first)
     z, y, x = region.start
     masks = (Mask(shape, relative(part.box, (-z, 0, -y, 0, -x, 0)), part.crop) for part in parts)

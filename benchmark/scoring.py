@@ -4,10 +4,11 @@ There are two levels. ``object``: a prediction against its object. ``structure``
 predictions for a structure's objects in a scan, against the union of the kept objects or the whole
 label. If any of these predictions is not ok, neither is the structure: no part is left out
 silently. Prompts that name a structure have no objects and are scored at the level of structures
-only.
+only. Against the kept objects, what they find of the others does not count
+(`benchmark.dropped.without_dropped`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmark import masks, metrics
+from benchmark.dropped import without_dropped
 from benchmark.geometry import diagonal_mm, row_shape, row_spacing
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
@@ -137,13 +139,13 @@ class _ScanScores:
         if bad:
             count = f"{len(bad)} of {len(cells)} objects: " if len(cells) > 1 else ""
             return {**about, "status": bad[0]["status"], "reason": f"{count}{bad[0]['reason']}"}
-        reference = [
-            row
-            for row in self.reference
-            if row["structure"] == structure
-            and (self.settings.reference == "label" or isinstance(row["object"], str))
-        ]
-        return {**about, **self._compare(reference, cells, structure)}
+        label = [row for row in self.reference if row["structure"] == structure]
+        kept = [row for row in label if isinstance(row["object"], str)]
+        if self.settings.reference == "label":
+            return {**about, **self._compare(label, cells, structure)}
+        dropped = [row for row in label if not isinstance(row["object"], str)]
+        uncounted = dropped if self.run.prompt == "structure" else []
+        return {**about, **self._compare(kept, cells, structure, uncounted)}
 
     def _about(self, level: str, variant: str, deviation: float, structure: str) -> dict[str, Any]:
         return {
@@ -166,19 +168,30 @@ class _ScanScores:
         return cell
 
     def _compare(
-        self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
+        self,
+        reference: list[dict[str, Any]],
+        predicted: list[dict[str, Any]],
+        structure: str,
+        uncounted: Sequence[dict[str, Any]] = (),
     ) -> dict[str, Any]:
         # A structure with one object is a cell at both levels, but is compared once.
-        key = tuple(id(row) for row in reference), tuple(id(row) for row in predicted)
+        key = tuple(tuple(id(row) for row in rows) for rows in (reference, predicted, uncounted))
         if key not in self.compared:
-            self.compared[key] = self._metrics(reference, predicted, structure)
+            self.compared[key] = self._metrics(reference, predicted, structure, uncounted)
         return {"status": "ok", **self.compared[key]}
 
     def _metrics(
-        self, reference: list[dict[str, Any]], predicted: list[dict[str, Any]], structure: str
+        self,
+        reference: list[dict[str, Any]],
+        predicted: list[dict[str, Any]],
+        structure: str,
+        uncounted: Sequence[dict[str, Any]],
     ) -> dict[str, float]:
-        truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
-        found = Mask.union([Mask.from_row(row, self.shape) for row in predicted], self.shape)
+        truth, found, dropped = (
+            Mask.union([Mask.from_row(row, self.shape) for row in rows], self.shape)
+            for rows in (reference, predicted, uncounted)
+        )
+        found = without_dropped(found, dropped, truth)
         values = metrics.score_masks(
             truth,
             found,
