@@ -192,13 +192,16 @@ class Study(Settings):
                 key = f"training.models.{name}.method"
                 raise ValueError(unknown_name(f"method in {key}", model.method, self.methods))
             general = self.methods[model.method]
+            known = find(model.adapter).Options.model_fields
+            shared = {key: value for key, value in general.options.items() if key in known}
+            options = merged(shared, model.options)
             for seed in model.seeds:
                 for learns_from in model.learns_from(tuple(self.entries)):
                     method = Method(
                         adapter=model.adapter,
                         prompt=general.prompt,
                         weights=general.weights if model.kind == "finetuned" else None,
-                        options={**model.options, "seed": seed, "learns_from": list(learns_from)},
+                        options={**options, "seed": seed, "learns_from": list(learns_from)},
                     )
                     if not issubclass(method.adapter_class, Learner):
                         raise ValueError(f"training.models.{name}: {model.adapter} does not learn")

@@ -7,7 +7,7 @@ of methods. ``docs/training-runs.md`` explains the design.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from benchmark.errors import unknown_name
 from benchmark.settings import Name, Settings
@@ -23,7 +23,8 @@ class Model(Settings):
       predicts that one; ``scratch`` starts from random weights on each dataset, and predicts all;
       ``together`` starts from random weights on all datasets at once, for ablations.
     - ``method``: the general model, a method of the study.
-    - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options.
+    - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options,
+      merged over those of ``method`` that it also has.
     """
 
     kind: ModelKind
@@ -31,6 +32,14 @@ class Model(Settings):
     adapter: str = "pam-2dmask-trained"
     options: dict[str, Any] = {}
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+
+    @field_validator("options")
+    @classmethod
+    def _leaves_what_other_keys_set(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for option, key in {"seed": "seeds", "learns_from": "kind"}.items():
+            if option in value:
+                raise ValueError(f"{option} is set by the key {key} of the model; remove it here")
+        return value
 
     def learns_from(self, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return the datasets of each run; an empty tuple stands for one model per dataset."""

@@ -25,6 +25,11 @@ class Plain(Adapter):
         raise NotImplementedError
 
 
+class Wider(Plain):
+    class Options(Plain.Options):
+        width: int = 1
+
+
 class Learning(Plain, Learner):
     class Options(Plain.Options, Learner.Options):
         seed: int = 0
@@ -70,6 +75,45 @@ def test_a_model_is_trained_once_a_seed_on_what_its_kind_says(
     assert len({r.id for r in runs}) == len(runs)
 
 
+@pytest.mark.parametrize("kind", ["finetuned", "scratch", "together"])
+def test_a_model_differs_from_its_method_in_what_it_learned_alone(kind: str) -> None:
+    """Options of the method are those of the model, which may replace some."""
+    asked = {"propagation": {"thickness": 10, "max_slices": 20}, "batch": 4, "protocol": "released"}
+    content = {
+        "study": "s",
+        "datasets": ["P01"],
+        "methods": {
+            "pam": {
+                "adapter": "pam-2dmask",
+                "prompt": "mask2d",
+                "weights": "pam-small",
+                "options": asked,
+            }
+        },
+        "training": {
+            "models": {
+                "same": {"kind": kind, "method": "pam"},
+                "own": {
+                    "kind": kind,
+                    "method": "pam",
+                    "options": {"propagation": {"max_slices": 9}, "batch": 2},
+                },
+            }
+        },
+    }
+    same, own = (t.run.options for t in Study.read(content, "s").trained)
+    assert {name: same[name] for name in asked} == asked
+    assert own["propagation"] == {"thickness": 10, "max_slices": 9}
+    assert (own["batch"], own["protocol"]) == (2, "released")
+
+
+def test_options_that_the_adapter_lacks_are_not_taken_from_the_method() -> None:
+    content = study(models={"m": model("scratch")}).model_dump(mode="json")
+    content["methods"]["plain"] |= {"adapter": f"{__name__}:Wider", "options": {"width": 3}}
+    (one, _) = Study.read(content, "the test's study").trained
+    assert one.run.options == {"seed": 0, "learns_from": ["P01"]}
+
+
 def test_models_are_no_methods_of_the_comparison() -> None:
     assert list(study(models={"m": model("scratch")}).runs) == ["plain"]
 
@@ -79,6 +123,8 @@ def test_models_are_no_methods_of_the_comparison() -> None:
     [
         ({"models": {"m": model("scratch") | {"method": "plan"}}}, "Did you mean: plain"),
         ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
+        ({"models": {"m": model("scratch", options={"seed": 9})}}, "set by the key seeds"),
+        ({"models": {"m": model("scratch", options={"learns_from": ["P01"]})}}, "by the key kind"),
         ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),
         ({"models": {"plain": model("scratch")}}, "both a method and a model"),
         ({"models": {"a/b": model("scratch")}}, "must not hold a slash"),
