@@ -7,7 +7,7 @@ of methods. ``docs/training-runs.md`` explains the design.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import unknown_name
 from benchmark.settings import Name, Settings
@@ -19,9 +19,10 @@ ModelKind = Literal["finetuned", "scratch", "together"]
 class Model(Settings):
     """A model to train, once for each of ``seeds``, on training cases alone.
 
-    - ``kind``: ``finetuned`` continues from the weights of the general model on each dataset, and
-      predicts that one; ``scratch`` starts from random weights on each dataset, and predicts all;
-      ``together`` starts from random weights on all datasets at once, for ablations.
+    - ``kind``: ``finetuned`` continues from the weights of the general model, on each dataset;
+      ``scratch`` starts from random weights, on each dataset; ``together`` starts from random
+      weights, on all datasets at once, for ablations.
+    - ``tested_on``: whether a model of one dataset predicts ``all`` or only its ``own``.
     - ``method``: the general model, a method of the study.
     - ``adapter``: a `benchmark.adapter.Learner` with an option ``seed``; ``options``: its options,
       merged over those of ``method`` that it also has.
@@ -32,6 +33,7 @@ class Model(Settings):
     adapter: str = "pam-2dmask-trained"
     options: dict[str, Any] = {}
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    tested_on: Literal["own", "all"] = "all"
 
     @field_validator("options")
     @classmethod
@@ -41,11 +43,17 @@ class Model(Settings):
                 raise ValueError(f"{option} is set by the key {key} of the model; remove it here")
         return value
 
+    @model_validator(mode="after")
+    def _has_a_dataset_of_its_own(self) -> "Model":
+        if self.kind == "together" and self.tested_on == "own":
+            raise ValueError("a model of kind together has no own dataset; remove tested_on: own")
+        return self
+
     def learns_from(self, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return the datasets of each run; an empty tuple stands for one model per dataset."""
-        if self.kind == "scratch":
-            return tuple((name,) for name in datasets)
-        return ((),) if self.kind == "finetuned" else (datasets,)
+        if self.kind == "together":
+            return (datasets,)
+        return ((),) if self.tested_on == "own" else tuple((name,) for name in datasets)
 
 
 class Trained(NamedTuple):

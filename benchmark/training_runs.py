@@ -69,8 +69,9 @@ class _Scored:
             metric: records(_matched([part[metric] for part in cells])) for metric in RUN_METRICS
         }
         for place, (asked, part) in enumerate(zip(compared, cells, strict=True)):
-            own = {"trained_on": dataset} if asked.about["kind"] == "finetuned" else {}
-            about = {"tested_on": dataset, **own, **asked.about}
+            about = {"tested_on": dataset, **asked.about}
+            if asked.about["kind"] in ("finetuned", "scratch"):
+                about["trained_on"] = asked.about.get("trained_on", dataset)
             about |= {"ok": int((part["status"] == "ok").sum()), "expected": len(part)}
             about |= self._costs(asked, dataset)
             for metric, found in means.items() if len(part) else ():

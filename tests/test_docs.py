@@ -75,10 +75,11 @@ STUDY_CHANGES: dict[str, Any] = {
     "analysis.thickness.<name>.least_slices": 1,
     "analysis.thickness.<name>.most_slices": 5,
     "training.models.<name>.kind": "scratch",
-    "training.models.<name>.method": "n",
+    "training.models.<name>.method": "m",
     "training.models.<name>.adapter": "methods_of_docs:OtherLearner",
     "training.models.<name>.options": {"size": 2},
     "training.models.<name>.seeds": [1],
+    "training.models.<name>.tested_on": "own",
     "training.references": ["m"],
     "training.ablations": {"size": {"small": "m", "large": "n"}},
     "report.title": "Other",
@@ -409,7 +410,7 @@ def test_keys_of_a_study_enter_what_the_page_says(
     item = "P01" if key.startswith("analysis.cohorts") else "m"
     if key.startswith("training"):
         item = "t"
-        learns = {"kind": "finetuned", "method": "m", "adapter": "methods_of_docs:Learns"}
+        learns = {"kind": "finetuned", "method": "n", "adapter": "methods_of_docs:Learns"}
         other = {"adapter": "methods_of_docs:Sized", "prompt": "mask2d", "weights": "weights.yaml"}
         base["methods"] |= {"n": other}
         base["training"] = {"models": {"t": learns}}

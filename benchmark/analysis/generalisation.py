@@ -24,7 +24,10 @@ RECOVERY = (
     *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
     *("recovery_percent", "own", "runs", *_CELLS),
 )
-TRANSFER = ("method", "kind", "trained_on", "tested_on", "metric", "mean", "own", "runs", *_CELLS)
+TRANSFER = (
+    *("method", "kind", "trained_on", "tested_on", "metric", "mean", "general", "own", "runs"),
+    *_CELLS,
+)
 FINETUNING = (
     *("method", "reference", "dataset", "metric", "general", "finetuned", "finetuned_sd"),
     *("reference_value", "gain", "gain_over_reference", "runs", *_CELLS),
@@ -66,7 +69,7 @@ def analyse(
     ]
     return {
         "recovery": recovery,
-        "transfer": _transfer(runs),
+        "transfer": _transfer(runs, general),
         "finetuning": finetuning,
         "finetuning_tests": pd.DataFrame(tests, columns=list(FINETUNING_TESTS)),
         "ablation": ablation,
@@ -91,22 +94,26 @@ def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     keys = ["method", "metric", "trained_on", "tested_on"]
     named = {"value": "scratch", "sd": "scratch_sd"}
     scratch = _means(runs[runs["kind"] == "scratch"], keys).rename(columns=named)
-    joined = scratch.merge(
-        general[["method", "metric", "tested_on", "value"]].rename(columns={"value": "general"}),
-        on=["method", "metric", "tested_on"],
-        how="left",
-    )
+    joined = _with_general(scratch, general)
     percent = 100 * joined["scratch"] / joined["general"].where(joined["general"] > 0)
     own = joined["trained_on"] == joined["tested_on"]
     return joined.assign(recovery_percent=percent, own=own).reindex(columns=list(RECOVERY))
 
 
-def _transfer(runs: pd.DataFrame) -> pd.DataFrame:
+def _with_general(means: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
+    """Add the score of the general model on the tested dataset as the column ``general``."""
+    keys = ["method", "metric", "tested_on"]
+    known = general[[*keys, "value"]].rename(columns={"value": "general"})
+    return means.merge(known, on=keys, how="left")
+
+
+def _transfer(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     """Return the scores, on every tested dataset, of models trained or fine-tuned on one."""
     keys = ["method", "kind", "metric", "trained_on", "tested_on"]
     means = _means(runs[runs["kind"].isin(["scratch", "finetuned"])], keys)
+    means = _with_general(means.rename(columns={"value": "mean"}), general)
     own = means["trained_on"] == means["tested_on"]
-    return means.rename(columns={"value": "mean"}).assign(own=own).reindex(columns=list(TRANSFER))
+    return means.assign(own=own).reindex(columns=list(TRANSFER))
 
 
 def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:

@@ -108,19 +108,18 @@ def _chart(
 
 
 def caption(transfer: "pd.DataFrame") -> str:
-    """Return the caption: on how many datasets fine-tuning beats training from scratch."""
+    """Return the caption: fine-tuning against training from scratch, and what it costs elsewhere.
+
+    The latter, on datasets other than the model's own, is in comparison with the general model.
+    """
     long = trained_models.own(transfer)
     if long.empty:
         return "Scratch against fine-tuned: none, since the study has no such models."
     found = charts(transfer)
-    text = (
-        f"DSC of models trained from scratch on one of {long['dataset'].nunique()} datasets, and "
-        "of the general model after fine-tuning on it"
-    )
+    text = f"DSC of models that learned from one of {long['dataset'].nunique()} datasets: "
+    text += f"{_tests(transfer)}."
     if found:
-        text += ", tested on each; rings: the dataset that they were trained on."
-    else:
-        text += ", each tested on its own dataset."
+        text += " Rings: the dataset that they were trained on."
     if len(found) > _MOST:
         text += f" {_MOST} of {len(found)} are drawn; all are in statistics/transfer.csv."
     wide = long.pivot(index="dataset", columns="method", values="mean")
@@ -133,5 +132,33 @@ def caption(transfer: "pd.DataFrame") -> str:
             text += (
                 f" On its own dataset, {pair[0]} minus {pair[1]}: mean {change.mean():+.3f}, "
                 f"greater than 0 on {int((change > 0).sum())} of {len(change)} datasets."
+            )
+    return text + _elsewhere(transfer)
+
+
+def _tests(transfer: "pd.DataFrame") -> str:
+    """Say how the models were trained, and whether they were tested on other datasets too."""
+    rows = trained_models.trained(transfer)
+    others = set(rows.loc[~rows["own"].astype(bool), "kind"])
+    trained = {"scratch": "trained from scratch", "finetuned": "fine-tuned from the general model"}
+    told = [
+        f"{text}, {'tested on each' if kind in others else 'each tested on its own dataset'}"
+        for kind, text in trained.items()
+        if kind in set(rows["kind"])
+    ]
+    return "; ".join(told)
+
+
+def _elsewhere(transfer: "pd.DataFrame") -> str:
+    """Compare fine-tuned models with the general one on datasets that they did not learn from."""
+    rows = trained_models.trained(transfer)
+    rows = rows[(rows["kind"] == "finetuned") & ~rows["own"].astype(bool)]
+    text = ""
+    for (method, model), part in rows.groupby(["method", "model"], sort=False):
+        change = (part["mean"] - part["general"]).dropna()
+        if len(change):
+            text += (
+                f" On other datasets, {model} minus {method}: mean {change.mean():+.3f}, "
+                f"greater than 0 in {int((change > 0).sum())} of {len(change)} tests."
             )
     return text

@@ -56,18 +56,26 @@ def model(kind: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "method": "plain", "adapter": f"{__name__}:Learning", **more}
 
 
+ALL = {"tested_on": "all"}
+
+
 @pytest.mark.parametrize(
-    ("kind", "weights", "learns_from"),
+    ("kind", "tested_on", "weights", "learns_from"),
     [
-        ("finetuned", "pam-small", [[]]),
-        ("scratch", None, [["P01"], ["P02"]]),
-        ("together", None, [["P01", "P02"]]),
+        ("finetuned", "all", "pam-small", [["P01"], ["P02"]]),
+        ("finetuned", "own", "pam-small", [[]]),
+        ("scratch", "all", None, [["P01"], ["P02"]]),
+        ("scratch", "own", None, [[]]),
+        ("together", "all", None, [["P01", "P02"]]),
     ],
 )
 def test_a_model_is_trained_once_a_seed_on_what_its_kind_says(
-    kind: str, weights: str | None, learns_from: list[list[str]]
+    kind: str, tested_on: str, weights: str | None, learns_from: list[list[str]]
 ) -> None:
-    trained = study(models={"m": model(kind, options={"reach": 3}, seeds=[5, 6])}).trained
+    """A model of one dataset that predicts all names that dataset; one of its own names none."""
+    asked = model(kind, options={"reach": 3}, seeds=[5, 6])
+    assert study(models={"m": asked}).trained == study(models={"m": asked | ALL}).trained
+    trained = study(models={"m": asked | {"tested_on": tested_on}}).trained
     runs = [t.run for t in trained]
     expected = [(seed, names) for seed in (5, 6) for names in learns_from]
     assert [(r.options["seed"], r.options["learns_from"]) for r in runs] == expected
@@ -123,6 +131,7 @@ def test_models_are_no_methods_of_the_comparison() -> None:
     [
         ({"models": {"m": model("scratch") | {"method": "plan"}}}, "Did you mean: plain"),
         ({"models": {"m": model("scratch", options={"reech": 1})}}, "Did you mean: reach"),
+        ({"models": {"m": model("together", tested_on="own")}}, "has no own dataset"),
         ({"models": {"m": model("scratch", options={"seed": 9})}}, "set by the key seeds"),
         ({"models": {"m": model("scratch", options={"learns_from": ["P01"]})}}, "by the key kind"),
         ({"models": {"m": model("scratch") | {"adapter": f"{__name__}:Plain"}}}, "Unknown|learn"),

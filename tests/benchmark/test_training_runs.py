@@ -20,7 +20,7 @@ PLAIN = "tests.benchmark.test_training:Plain"
 HELD_BACK = {"P01": ("c", "d"), "P02": ("c",)}
 
 
-def study() -> Study:
+def study(tested_on: str = "own") -> Study:
     content = {
         "study": "test",
         "datasets": ["P01", "P02"],
@@ -31,7 +31,13 @@ def study() -> Study:
         "training": {
             "references": ["other"],
             "models": {
-                "tuned": {"kind": "finetuned", "method": "general", "adapter": LEARNER},
+                "tuned": {
+                    "kind": "finetuned",
+                    "method": "general",
+                    "adapter": LEARNER,
+                    "tested_on": tested_on,
+                    "options": {"reach": 3},
+                },
                 "scratch": {"kind": "scratch", "method": "general", "adapter": LEARNER},
                 "joint": {
                     "kind": "together",
@@ -91,8 +97,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     return made()
 
 
-def made() -> pd.DataFrame:
-    found = table(study())
+def made(tested_on: str = "own") -> pd.DataFrame:
+    found = table(study(tested_on))
     assert set(found["metric"]) == {"dsc", "nsd"}
     return found[found["metric"] == "dsc"]
 
@@ -118,6 +124,23 @@ def test_models_and_methods_are_held_to_the_same_cases(runs: pd.DataFrame) -> No
         ("P02", "P01"): 0.325,
         ("P02", "P02"): 0.3,
     }
+
+
+def test_fine_tuned_models_are_tested_on_all_datasets_unless_asked_for_their_own(
+    runs: pd.DataFrame,
+) -> None:
+    for trained in study("all").trained:
+        if trained.name == "tuned":
+            score(trained.run, {"P01": 0.6, "P02": 0.7}[trained.learns_from[0]])
+    found = made("all")
+    assert values(found, "trained_on", "tested_on", kind="finetuned") == {
+        ("P01", "P01"): 0.725,
+        ("P01", "P02"): 0.7,
+        ("P02", "P01"): 0.825,
+        ("P02", "P02"): 0.8,
+    }
+    before, after = (part[part["kind"] != "finetuned"] for part in (runs, found))
+    pd.testing.assert_frame_equal(before.reset_index(drop=True), after.reset_index(drop=True))
 
 
 def test_a_cell_that_one_run_lost_is_taken_from_all_that_it_is_held_against(

@@ -71,6 +71,7 @@ def test_a_training_is_told_by_how_far_it_is() -> None:
 
 def test_a_method_has_a_training_for_each_dataset_and_models_that_are_equal_share_one() -> None:
     model = {"kind": "finetuned", "method": "box", "adapter": f"{__name__}:Counting"}
+    model |= {"tested_on": "own"}
     study = learning(models={"one": model, "same": model})
     told = [(t.name, t.seed, t.model) for t in trainings(study, Path())]
     expected = [("learns", None), ("one", 0), ("same", 0)]

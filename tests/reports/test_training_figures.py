@@ -129,6 +129,21 @@ def test_a_radar_a_dataset_trained_on_over_the_datasets_tested_on() -> None:
     text = fig6c.caption(transfer)
     assert f"mean {change.mean():+.3f}" in text
     assert f"on {(change > 0).sum()} of 5 datasets" in text
+    assert text.count("tested on each;") == text.count("tested on each.") == 1
+    # Against the general model, on the 20 pairs of a dataset trained on and another.
+    general = runs(5).query("kind == 'general' and method == 'PAM'").set_index("tested_on")["value"]
+    others = transfer[(transfer["kind"] == "finetuned") & ~transfer["own"]]
+    lost = others["mean"] - others["tested_on"].map(general)
+    assert f"PAM-Finetuned minus PAM: mean {lost.mean():+.3f}" in text
+    assert f"in {(lost > 0).sum()} of 20 tests" in text
+
+
+def test_the_caption_says_which_models_were_tested_on_other_datasets() -> None:
+    transfer = tables(5)["transfer"]
+    text = fig6c.caption(transfer[transfer["own"] | (transfer["kind"] == "scratch")])
+    assert "trained from scratch, tested on each;" in text
+    assert "fine-tuned from the general model, each tested on its own dataset." in text
+    assert "On other datasets" not in text
 
 
 def test_one_radar_where_models_saw_their_own_dataset_alone() -> None:

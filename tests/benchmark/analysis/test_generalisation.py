@@ -56,6 +56,10 @@ def test_by_hand(tmp_path: Path) -> None:
     for name, value in GENERAL.items():
         assert transfer["scratch", name] == pytest.approx(0.9 * value)
         assert transfer["finetuned", name] == pytest.approx(value + 0.02, abs=0.01)
+    assert (
+        found["transfer"]["general"].tolist()
+        == found["transfer"]["tested_on"].map(GENERAL).tolist()
+    )
     by_kind = table.set_index(["kind", "tested_on"])["value"]
     gain = (by_kind["finetuned"] - by_kind["general"]).reindex(DATASETS)
     gain_over = (by_kind["general"] - by_kind["reference"]).reindex(DATASETS)
