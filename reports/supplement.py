@@ -37,7 +37,6 @@ _NO_READER = "No table of measured times for prompts (analysis.interaction)."
 _NO_SCRATCH = "No model was trained from scratch (training.models, or analysis.runs)."
 _NO_TRAINED = "No model was trained (training.models, or analysis.runs)."
 _NO_FINETUNED = "No model was fine-tuned (training.models, or analysis.runs)."
-_NO_REFERENCE = "No fine-tuned model with a reference (training.references, or analysis.runs)."
 _NO_ABLATION = "No ablation was run (training.ablations, or analysis.runs)."
 _NO_COHORT = "No cohort with scans before and after treatment (analysis.cohorts)."
 
@@ -346,6 +345,7 @@ SUPPLEMENT: dict[str, Table] = {
             METHOD,
             column("General", "number", "general", *_CELLS),
             column("Fine-tuned (SD of seeds)", "pm", "finetuned", "finetuned_sd"),
+            column("Seeds", "count", "runs"),
             column("Gain", "signed", "gain"),
             column("Reference", "text", "reference"),
             column("DSC of the reference", "number", "reference_value"),
@@ -357,10 +357,11 @@ SUPPLEMENT: dict[str, Table] = {
         when_empty=_NO_FINETUNED,
     ),
     "finetuning_tests": Table(
-        "Gain by fine-tuning minus gain over the reference: DSC",
+        "Tests of the gain by fine-tuning: DSC",
         "finetuning_tests",
         (
             METHOD,
+            column("Comparison", "text", "comparison"),
             column("Reference", "text", "reference"),
             N,
             column("Difference", "signed", "difference"),
@@ -372,7 +373,7 @@ SUPPLEMENT: dict[str, Table] = {
         ),
         where={"metric": ("dsc",), "chosen": (True,)},
         notes=(DIFFERENCE, UNCORRECTED),
-        when_empty=_NO_REFERENCE,
+        when_empty=_NO_FINETUNED,
     ),
     "ablation_normalisation": replace(
         _ABLATION,

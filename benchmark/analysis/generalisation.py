@@ -33,10 +33,13 @@ FINETUNING = (
     *("reference_value", "gain", "gain_over_reference", "runs", *_CELLS),
 )
 FINETUNING_TESTS = (
-    *("method", "reference", "metric", "n", "mean_gain", "mean_gain_over_reference"),
-    *("difference", "low", "high", "test", "chosen", "normality_p", "statistic", "p"),
-    *("effect", "effect_name", "reason"),
+    *("method", "reference", "comparison", "metric", "n", "difference", "low", "high"),
+    *("test", "chosen", "normality_p", "statistic", "p", "effect", "effect_name", "reason"),
 )
+GAIN = "fine-tuned minus general"
+GAIN_OVER_REFERENCE = "general minus reference"
+BETWEEN_GAINS = "gain by fine-tuning minus gain over the reference"
+"""The paper's comparison; the others are of each of the two gains with zero."""
 ABLATION = (
     *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
     *("best", *_CELLS, *frames.COST_COLUMNS),
@@ -62,10 +65,10 @@ def analyse(
     finetuning = _finetuning(runs, general)
     ablation = _ablation(runs)
     tests = [
-        row
-        for key, part in finetuning.groupby(["method", "reference", "metric"], sort=False)
+        {"method": method, "metric": metric, **row}
+        for (method, metric), part in finetuning.groupby(["method", "metric"], sort=False)
         if part["finetuned"].notna().any()
-        for row in _gains(key, part, settings)
+        for row in _gains(part, settings)
     ]
     return {
         "recovery": recovery,
@@ -140,21 +143,26 @@ def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     ).reindex(columns=list(FINETUNING))
 
 
-def _gains(
-    key: tuple[Any, ...], part: pd.DataFrame, settings: "AnalysisSettings"
-) -> Iterator[dict[str, Any]]:
-    known = part.dropna(subset=["gain", "gain_over_reference"])
-    differences = (known["gain"] - known["gain_over_reference"]).to_numpy(dtype=np.float64)
-    normal = normality(differences)
-    numbers = {
-        **dict(zip(("method", "reference", "metric"), key, strict=True)),
-        **{"n": len(known), "mean_gain": known["gain"].mean()},
-        "mean_gain_over_reference": known["gain_over_reference"].mean(),
-        **{"difference": differences.mean() if len(known) else np.nan, "normality_p": normal},
-    }
-    for test in PAIRED_TESTS:
-        outcome = paired_test(test, differences, unit="dataset", tail=settings.tail)
-        yield {**numbers, "test": test, "chosen": test == papers_choice(normal), **vars(outcome)}
+def _gains(part: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[str, Any]]:
+    """Test over datasets the gains of a method in one metric, whose rows are ``part``."""
+    gains = part.drop_duplicates("dataset")["gain"]  # repeated for each reference
+    compared: list[tuple[str | None, str, pd.Series[float]]] = [(None, GAIN, gains)]
+    for name, rows in part.groupby("reference", sort=False):
+        over = rows["gain_over_reference"]
+        compared.append((str(name), GAIN_OVER_REFERENCE, over))
+        compared.append((str(name), BETWEEN_GAINS, rows["gain"] - over))
+    for reference, comparison, values in compared:
+        differences = np.asarray(values.dropna(), dtype=np.float64)
+        normal = normality(differences)
+        numbers = {
+            **{"reference": reference, "comparison": comparison, "n": len(differences)},
+            "difference": differences.mean() if len(differences) else np.nan,
+            "normality_p": normal,
+        }
+        for test in PAIRED_TESTS:
+            outcome = paired_test(test, differences, unit="dataset", tail=settings.tail)
+            chosen = test == papers_choice(normal)
+            yield {**numbers, "test": test, "chosen": chosen, **vars(outcome)}
 
 
 def _ablation(runs: pd.DataFrame) -> pd.DataFrame:

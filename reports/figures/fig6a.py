@@ -7,7 +7,7 @@ import numpy as np
 
 from reports import trained_models
 from reports.figures import fig4a
-from reports.formatting import count_noun, p_statement
+from reports.formatting import count_noun, is_missing, p_statement
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     finetuning = results.statistics("finetuning")
     tests = results.statistics("finetuning_tests")
-    return draw(finetuning, results.styles), caption(finetuning, tests)
+    return draw(finetuning, results.styles), caption(finetuning, tests, results.confidence)
 
 
 def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figure":
@@ -69,8 +69,11 @@ def _bars(axes: "Axes", wide: "pd.DataFrame", styles: Mapping[str, MethodStyle],
     axes.grid(axis="y")
 
 
-def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
-    """Return the caption: the gain by fine-tuning, and the gain over each reference."""
+def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame", confidence: str) -> str:
+    """Return the caption: the gain by fine-tuning, and the gain over each reference.
+
+    ``confidence``: the level of the intervals as text.
+    """
     long = trained_models.scores(finetuning)
     if long.empty:
         return "DSC after fine-tuning: none, since the study has no fine-tuned model."
@@ -81,13 +84,18 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     )
     rows = tests[(tests["metric"] == trained_models.METRIC) & tests["chosen"].astype(bool)]
     for row in rows.to_dict("records"):
-        if not row["n"]:
-            continue
-        p = float(row["p"])
-        told = f"{p_statement(p)}, {row['test']}" if p == p else "P not computable"
-        text += (
-            f" {row['method']}: {row['mean_gain']:+.3f} by fine-tuning, "
-            f"{row['mean_gain_over_reference']:+.3f} over {row['reference']} without it "
-            f"({told} between the two gains, n = {int(row['n'])})."
-        )
+        if row["n"]:
+            reference = "" if is_missing(row["reference"]) else f" ({row['reference']})"
+            told = f"{row['method']}, {row['comparison']}{reference}"
+            text += f" {told}: mean {row['difference']:+.3f} ({_verdict(row, confidence)})."
     return text
+
+
+def _verdict(row: Mapping[Any, Any], confidence: str) -> str:
+    """Return interval, P value and number of datasets of a test."""
+    number = f"n = {int(row['n'])}"
+    if is_missing(row["p"]):
+        return f"P not computable; {number}"
+    of = "" if row["test"] == "paired t" else " of the pseudomedian"
+    interval = f"{confidence} interval{of} {row['low']:+.3f} to {row['high']:+.3f}"
+    return f"{interval}; {p_statement(float(row['p']))}, {row['test']}; {number}"

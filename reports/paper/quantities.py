@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from benchmark.analysis.generalisation import BETWEEN_GAINS
 from benchmark.metrics.definitions import METRICS
 from reports.paper.measured import Measured, NotAvailableError
 from reports.paper.scope import (
@@ -225,7 +226,8 @@ def _finetuning(results: "Results") -> Measured:
         "method": method_in_role(results, "PAM-2DMask"),
         "reference": method_in_role(results, "MedSAM"),
     }
-    rows = rows_of(results, "finetuning_tests", test="paired t", metric="dsc", **about)
+    what = {"comparison": BETWEEN_GAINS, "test": "paired t", "metric": "dsc"}
+    rows = rows_of(results, "finetuning_tests", **what, **about)
     if rows.empty:
         raise NotAvailableError(f"no fine-tuned runs of PAM-2DMask beside MedSAM ({_FROM})")
     gains = rows_of(results, "finetuning", metric="dsc", **about)

@@ -281,7 +281,11 @@ def test_the_gain_is_held_against_medsam(bare: Results) -> None:
     tables = runs(EXTERNAL)
     tests = tables["finetuning_tests"]
     segvol, medsam = (
-        tests[(tests["reference"] == name) & (tests["test"] == "paired t")]
+        tests[
+            (tests["reference"] == name)
+            & (tests["test"] == "paired t")
+            & (tests["comparison"] == generalisation.BETWEEN_GAINS)
+        ]
         for name in ("segvol", "medsam")
     )
     tables["finetuning_tests"] = pd.concat([segvol, medsam])

@@ -71,9 +71,12 @@ def test_bars_are_reference_general_and_finetuned(datasets: int) -> None:
         lines = {line.get_label(): line.get_color() for line in radar.get_lines()}
         assert colours["PAM-Finetuned"] == to_hex(lines["PAM-Finetuned"]).upper()
     assert axes.get_ylabel() == "DSC"
-    text = fig6a.caption(found["finetuning"], found["finetuning_tests"])
+    text = fig6a.caption(found["finetuning"], found["finetuning_tests"], "95 %")
     assert f"on {datasets} dataset{'s' * (datasets > 1)};" in text
-    assert f"{found['finetuning']['gain'].mean():+.3f} by fine-tuning" in text
+    gain = found["finetuning"]["gain"].mean()
+    assert f"PAM, fine-tuned minus general: mean {gain:+.3f} (" in text
+    assert text.count("95 % interval") == (0 if datasets == 1 else 3)
+    assert "PAM, general minus reference (other): mean " in text
     assert ("P not computable" in text) == (datasets == 1)
 
 
@@ -210,7 +213,11 @@ def test_the_spread_over_seeds_is_drawn_and_told() -> None:
 @pytest.mark.parametrize(
     ("figure", "caption", "takes"),
     [
-        (lambda t: fig6a.draw(t, KNOWN), fig6a.caption, ("finetuning", "finetuning_tests")),
+        (
+            lambda t: fig6a.draw(t, KNOWN),
+            lambda table, tests: fig6a.caption(table, tests, "95 %"),
+            ("finetuning", "finetuning_tests"),
+        ),
         (fig6b.draw, fig6b.caption, ("recovery",)),
         (lambda t: fig6c.draw(t, KNOWN, {}), fig6c.caption, ("transfer",)),
         (fig6d.draw, fig6d.caption, OF_ABLATIONS),

@@ -203,7 +203,8 @@ def test_figures_and_tables_show_the_table_of_runs(
         entry = SUPPLEMENT[name]
         rows = supplement_tables.selected(Results(folder).statistics(entry.source), entry)
         _, printed[name] = supplement_tables.layout(rows, entry)
-    ((*_, general, tuned, gain, _, _, _),) = printed["finetuning"]
+    ((*_, general, tuned, seeds, gain, _, _, _),) = printed["finetuning"]
+    assert seeds == "1"
     assert (general, tuned) == (f"{dsc['general']:.3f}", f"{dsc['tuned']:.3f}")
     assert gain == f"{dsc['tuned'] - dsc['general']:+.3f}"
     assert printed["ablation_architecture"] == [

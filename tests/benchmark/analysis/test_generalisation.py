@@ -24,7 +24,7 @@ def runs() -> pd.DataFrame:
         own = {"method": "pam", "trained_on": name, "tested_on": name}
         rows.append({**own, "kind": "finetuned", "value": value + 0.02 + RNG.normal(0, 0.001)})
         rows.append(
-            {"kind": "reference", "method": "medsam", "tested_on": name, "value": value - 0.2}
+            {"kind": "reference", "method": "medsam", "tested_on": name, "value": 0.7 * value}
         )
         for seed, shift in ((0, -0.01), (1, 0.01)):
             rows.append({**own, "kind": "scratch", "seed": seed, "value": 0.9 * value + shift})
@@ -66,11 +66,17 @@ def test_by_hand(tmp_path: Path) -> None:
     gains = found["finetuning"].set_index("dataset").reindex(DATASETS)
     assert gains["gain"].to_numpy() == pytest.approx(gain.to_numpy())
     assert gains["gain_over_reference"].to_numpy() == pytest.approx(gain_over.to_numpy())
-    row = found["finetuning_tests"].set_index("test").loc["paired t"]
-    assert row["p"] == pytest.approx(stats.ttest_rel(gain, gain_over).pvalue)
-    assert row["mean_gain"] == pytest.approx(gain.mean())
-    assert row["mean_gain_over_reference"] == pytest.approx(gain_over.mean())
-    assert row["difference"] == pytest.approx((gain - gain_over).mean())
+    tested = found["finetuning_tests"].query("test == 'paired t'").set_index("comparison")
+    for comparison, of in (
+        ("fine-tuned minus general", gain),
+        ("general minus reference", gain_over),
+        ("gain by fine-tuning minus gain over the reference", gain - gain_over),
+    ):
+        row, theirs = tested.loc[comparison], stats.ttest_1samp(of, 0)
+        assert (row["n"], row["difference"]) == (4, pytest.approx(of.mean()))
+        assert row["p"] == pytest.approx(theirs.pvalue)
+        assert (row["low"], row["high"]) == pytest.approx(theirs.confidence_interval(0.95))
+    assert tested["reference"].tolist()[1:] == ["medsam", "medsam"]
     wide = found["ablation"].pivot(index="dataset", columns="setting", values="mean")
     tests: Any = found["ablation_tests"].set_index("test")
     theirs = stats.f_oneway(*wide.to_numpy().T)
@@ -78,6 +84,29 @@ def test_by_hand(tmp_path: Path) -> None:
     assert tests.loc["repeated-measures ANOVA", "p"] < 0.001
     assert tests["wins_of_default"].eq(4).all()
     assert found["ablation"].loc[found["ablation"]["setting"] == "dynamic", "best"].all()
+
+
+@pytest.mark.parametrize("references", [0, 2])
+def test_the_gain_by_fine_tuning_is_tested_once_whatever_the_references(references: int) -> None:
+    """Over the four datasets, by the mean of two seeds each."""
+    table = runs().query("kind in ('general', 'finetuned')").assign(metric="dsc")
+    again = table.query("kind == 'finetuned'").assign(
+        seed=1, value=lambda rows: rows["value"] + 0.02
+    )
+    others = [
+        table.query("kind == 'general'").assign(kind="reference", method=name, value=0.5)
+        for name in ("medsam", "segvol")[:references]
+    ]
+    rows = pd.concat([table, again, *others])
+    tests = generalisation.analyse({"runs": rows}, AnalysisSettings())["finetuning_tests"]
+    (row,) = tests[
+        tests["comparison"].eq("fine-tuned minus general") & tests["test"].eq("paired t")
+    ].to_dict("records")
+    values = rows.groupby(["kind", "tested_on"])["value"].mean()
+    gain = values["finetuned"] - values["general"]
+    assert (row["n"], row["difference"]) == (4, pytest.approx(gain.mean()))
+    assert row["p"] == pytest.approx(stats.ttest_1samp(gain, 0).pvalue)
+    assert len(tests) == (1 + 2 * references) * tests["test"].nunique()
 
 
 @pytest.mark.parametrize(
