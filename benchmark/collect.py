@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from benchmark import objects, paths, scoring
 from benchmark.catalogue import Dataset, clusters
+from benchmark.contamination import contaminated
 from benchmark.files import write_json
 from benchmark.inference import TIME_SCHEMA
 from benchmark.losses import prompted_cells
@@ -38,8 +39,8 @@ STUDY_SCORE_SCHEMA = pa.schema(
 """`benchmark.scoring.SCHEMA` with the method's name in the study and facts of the dataset.
 
 ``collection``: one name for all datasets that overlap (`benchmark.catalogue.clusters`).
-``contaminated``: the weights were trained on the dataset or on a related one
-(`benchmark.weights.registry.Weights.contaminates`).
+``contaminated``: the method was trained on the dataset or on a related one
+(`benchmark.contamination.contaminated`).
 """
 
 STUDY_TIME_SCHEMA = pa.schema([pa.field("method", pa.string()), *TIME_SCHEMA])
@@ -122,7 +123,7 @@ def _with(table: pa.Table, **values: str | bool) -> pa.Table:
 def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
     collections = clusters(study.entries.values())
     for name, run in study.runs.items():
-        trained = weights.load(run.weights) if run.weights else None
+        seen = {e.id: contaminated(run, e, study.entries) for e in study.entries.values()}
         fields = {"run": run.id, "scoring": study.scoring.id}
         for entry, path in study.shards(paths.SCORES, **fields):
             told = _with(
@@ -131,7 +132,7 @@ def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
                 split=entry.split,
                 modality=entry.modality,
                 collection=collections[entry.id],
-                contaminated=trained is not None and trained.contaminates(entry),
+                contaminated=seen[entry.id],
             )
             yield entry, path.name, told
 

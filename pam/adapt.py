@@ -169,14 +169,17 @@ def _entry(
     """Return the content of the entry; it was trained on the data of ``general`` and the dataset.
 
     The id contains the name of the folder, so that one study can hold several trainings on a
-    dataset.
+    dataset. Of a dataset that is not in the catalogue, its collection and the datasets that it
+    overlaps are told too: a study with the weights may not contain it.
     """
     folder = files[0].parent.resolve()
     before = general.trained_on if general else None
     shipped = name in catalogue.names()
     trained: dict[str, Any] = before.model_dump(mode="json") if before else {"complete": False}
     key = "datasets" if shipped else "local"
-    trained[key] = [*trained.get(key, ()), entry.id]
+    related = () if shipped else (entry.collection, *entry.overlaps)
+    told = (*trained.get(key, ()), entry.id, *related)
+    trained[key] = list(dict.fromkeys(filter(None, told)))
     return {
         "id": f"pam-{entry.id}-{_FOREIGN.sub('-', folder.name)}",
         "name": f"PAM, fine-tuned on {entry.name}",

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 TRAINED_ON = (
-    "† The weights of the method were trained on this data, or on other data of the same source "
-    "collection, so the score does not measure how well it does on new data."
+    "† The method was trained on this data, on other data of the same source collection, or on "
+    "data with some of the same scans, so the score does not measure how well it does on new data."
 )
 
 

@@ -191,6 +191,14 @@ def load(name: str) -> Dataset:
     return _released(dataset, content, path) if varied else dataset
 
 
+def overlap(one: Dataset, other: Dataset) -> bool:
+    """Return whether either dataset names the other or its collection in ``overlaps``."""
+    return not (
+        {one.id, one.collection}.isdisjoint(other.overlaps)
+        and {other.id, other.collection}.isdisjoint(one.overlaps)
+    )
+
+
 def clusters(entries: Iterable[Dataset]) -> dict[str, str]:
     """Group datasets that are not independent samples; return the cluster of each dataset id.
 

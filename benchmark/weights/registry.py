@@ -41,7 +41,7 @@ class TrainedOn(Settings):
     """Data that a model was trained on; ``source`` cites where this is stated.
 
     ``datasets`` holds ids of the catalogue or of the study, or source collections. ``local`` holds
-    ids of datasets that not every study with these weights contains. ``others`` describes data
+    the same of datasets that not every study with these weights contains. ``others`` describes data
     outside the catalogue. ``complete`` tells whether the list is complete.
     """
 
@@ -85,13 +85,20 @@ class Weights(Settings):
         sources = [without_notes(source.model_dump(mode="json")) for source in self.source]
         return digest([*sources, *(file.model_dump(mode="json") for file in self.files)])
 
-    def contaminates(self, dataset: Dataset) -> bool:
-        """Return whether training used the dataset, its source collection or some of its scans."""
+    def contaminates(self, dataset: Dataset, own: Iterable[Dataset] = ()) -> bool:
+        """Return whether training used the dataset, its source collection or some of its scans.
+
+        ``own`` are the user's own datasets, by which names in ``trained_on`` are understood as by
+        the catalogue.
+        """
         trained = self.trained_on
         told = {*trained.datasets, *trained.local} if trained else set()
-        known = told & set(catalogue.names())
-        seen = {*told, *(catalogue.load(name).collection for name in known)} - {None}
-        return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps})
+        shipped = told & set(catalogue.names())
+        known = [catalogue.load(name) for name in shipped] + [e for e in own if e.id in told]
+        seen = {*told, *(entry.collection for entry in known)} - {None}
+        return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps}) or any(
+            catalogue.overlap(entry, dataset) for entry in known
+        )
 
     def check_datasets(self, own: Iterable[Dataset] = ()) -> None:
         """Raise `UserError` for names in ``trained_on.datasets`` that no dataset or collection has.

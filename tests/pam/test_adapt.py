@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchmark import paths, volume
+from benchmark import catalogue, paths, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json
@@ -93,6 +93,26 @@ def test_it_ends_in_weights_that_a_study_can_name(place: Path) -> None:
     longer = finetune("--resume", "--steps", "4", "--output", str(place / "tuned"))
     assert longer.exit_code == 0
     assert read_json(place / "tuned" / "record.json")["step"] == 4
+
+
+def test_the_weights_tell_what_their_dataset_is_related_to(
+    place: Path, entry: Callable[..., Dataset]
+) -> None:
+    told = yaml.safe_load((place / "mine.yaml").read_text())
+    told |= {"collection": "hospital", "overlaps": ["P01"]}
+    (place / "mine.yaml").write_text(yaml.safe_dump(told))
+    assert finetune().exit_code == 0
+    trained = registry.load("tuned/weights.yaml")
+    assert trained.trained_on is not None
+    assert trained.trained_on.local == ("T1", "hospital", "P01")
+    # Without the entry of T1, as in a study that tests on other data.
+    assert trained.contaminates(entry(id="T2", collection="hospital"))
+    assert trained.contaminates(catalogue.load("P01"))
+    assert not trained.contaminates(entry(id="T2"))
+    assert finetune("--from", "tuned/weights.yaml", "--output", "again").exit_code == 0
+    again = registry.load("again/weights.yaml").trained_on
+    assert again is not None
+    assert again.local == trained.trained_on.local
 
 
 def test_all_cases_can_be_learnt_from(place: Path) -> None:

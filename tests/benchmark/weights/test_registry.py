@@ -97,6 +97,18 @@ def test_a_dataset_contaminates_those_that_hold_its_scans() -> None:
     assert not of("D10").contaminates(catalogue.load("D17"))
 
 
+def test_own_data_contaminate_what_is_related_to_them(entry: Callable[..., Dataset]) -> None:
+    trained = of(trained_on={"local": ["T1"], "source": "its split"})
+    own, other = entry(collection="hospital"), entry(id="T2", collection="hospital")
+    assert trained.contaminates(other, [own, other])
+    assert not trained.contaminates(other, [other])  # nothing tells where T1 is from
+    assert not trained.contaminates(entry(id="T3", collection="clinic"), [own, other])
+    assert trained.contaminates(catalogue.load("P01"), [entry(collection="phantoms")])
+    shared = [entry(overlaps=["D13"])]  # which is the other way round not told
+    assert trained.contaminates(catalogue.load("D13"), shared)
+    assert not trained.contaminates(catalogue.load("D01"), shared)
+
+
 def test_a_typo_in_what_was_trained_on_is_an_error(
     entry: Callable[..., Dataset], tmp_path: Path
 ) -> None:
