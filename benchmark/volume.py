@@ -313,10 +313,10 @@ def write(array: NDArray[Any], grid: Geometry | Triple, path: Path) -> None:
 def inspect_path(path: Path, *, needs_spacing: bool = True) -> Contents:
     """Read the header of a file, or of the DICOM series in a folder, without its pixels.
 
-    ``needs_spacing``: as in `inspect`.
+    ``needs_spacing``: as in `inspect` and `inspect_frames`.
     """
     if path.is_dir():
-        return inspect_series(path)
+        return inspect_series(path, needs_spacing=needs_spacing)
     if not path.exists():
         raise refusal(
             path,
@@ -327,5 +327,5 @@ def inspect_path(path: Path, *, needs_spacing: bool = True) -> Contents:
             step="check the path, or fetch the dataset again",
         )
     if path.suffix.lower() == ".dcm":
-        return inspect_frames(path)
+        return inspect_frames(path, needs_spacing=needs_spacing)
     return inspect(path, needs_spacing=needs_spacing)

@@ -6,7 +6,7 @@ the positions of only a few frames, and the rescaling of one frame for all.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.geometry import Geometry
+from benchmark.geometry import Geometry, Triple
 from benchmark.image_io.dicomgroups import functional_group
 from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_header, refusal
 
@@ -29,6 +29,8 @@ _TOLD = {  # tags, and the functional groups that hold them instead in a file of
     "ImagerPixelSpacing": "",
     "NominalScannedPixelSpacing": "",  # of secondary captures
 }
+_PIXEL = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")  # the best first
+_APART = ("SpacingBetweenSlices", "SliceThickness")
 _SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
 _HEADER = (
     *_TOLD,
@@ -40,15 +42,16 @@ _PIXEL_DATA = 0x7FE00010
 _NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
 
 
-def inspect_series(folder: Path) -> Contents:
+def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
     """Read the headers, without the pixels, of the one DICOM series in ``folder``.
 
-    Raises `UserError` for a folder without exactly one series, for unreadable slices and for slices
-    that form no regular grid.
+    ``needs_spacing``: as in `inspect_frames`, for a folder with a single file. Raises `UserError`
+    for a folder without exactly one series, for unreadable slices and for slices that form no
+    regular grid.
     """
     files = _files(folder)
     if len(files) == 1:
-        return inspect_frames(files[0])
+        return inspect_frames(files[0], needs_spacing=needs_spacing)
     headers = {file: open_header(file) for file in files}
     for file, header in headers.items():
         _check_header(file, header)
@@ -70,18 +73,23 @@ def inspect_series(folder: Path) -> Contents:
     return Contents(files, size, grid, pixel_type=pixel_type)
 
 
-def inspect_frames(file: Path) -> Contents:
+def inspect_frames(file: Path, *, needs_spacing: bool = True) -> Contents:
     """Read the header, without the pixels, of a DICOM file of one or more frames.
 
     Frames may be in ascending or descending order, but must be evenly spaced. Frames without a
-    position are left to ITK. Raises `UserError` for frames that form no regular grid or that differ
-    in pixel size or rescaling.
+    position are taken in the order of the file, at the distance that the header gives. Raises
+    `UserError` for frames that form no regular grid or that differ in pixel size or rescaling; if
+    it ``needs_spacing``, also for frames without a position whose size is not in the header.
     """
+    import pydicom
+
     reader = open_header(file)
     _check_header(file)
     width, height, depth = reader.GetSize()
     try:
-        frames = _frames(file)
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        frames = _frames(header)
+        spacing = _stacked(header, depth)
         if frames and len(frames) != depth:
             raise ValueError(f"{len(frames)} positions of {depth} frames")
     except Exception as error:  # pydicom raises exceptions of any type for a damaged header
@@ -94,7 +102,20 @@ def inspect_frames(file: Path) -> Contents:
             step="fetch the file again; if it is complete, leave the scan out",
         ) from None
     if not frames:
-        return inspect(file)
+        contents = inspect(file)
+        if spacing:
+            return replace(contents, grid=replace(contents.grid, spacing=spacing))
+        if needs_spacing:
+            raise refusal(
+                file,
+                "no valid grid",
+                expected="positions of the frames, or the size of their pixels and their distance",
+                got="no positions, and no PixelSpacing with SpacingBetweenSlices or SliceThickness",
+                cause="a secondary capture, or sizes in private tags",
+                step="set the size with the transform spacing, or convert the scan to NIfTI with "
+                "its size",
+            )
+        return contents
     origins, directions, sizes = (
         np.array([getattr(frame, name) for frame in frames])
         for name in ("origin", "directions", "pixel")
@@ -138,11 +159,10 @@ class _Frame:
     scale: tuple[float, float]
 
 
-def _frames(file: Path) -> list[_Frame]:
+def _frames(header: Any) -> list[_Frame]:
     """Return the frames in a header; empty if there is only one, or if none has a position."""
     import pydicom
 
-    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     frames = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     placed = any("PlanePositionSequence" in groups for groups in (shared, *frames))
@@ -156,6 +176,20 @@ def _frames(file: Path) -> list[_Frame]:
         origin, directions, size = ([float(v) for v in values] for values in (at, turn, pixel))
         found.append(_Frame(origin, directions, size, _scale(frame, shared)))
     return found
+
+
+def _stacked(header: Any, depth: int) -> Triple | None:
+    """Return the spacing (x, y, z) in mm of ``depth`` frames without a position; None if not told.
+
+    A single frame is as thick as it says, or 1 mm.
+    """
+    pixel = next((v for v in (_values(header, name) for name in _PIXEL) if v.shape == (2,)), None)
+    apart = [abs(float(v)) for name in _APART for v in _values(header, name).ravel() if v]
+    apart += [1.0] * (depth == 1)
+    if pixel is None or not apart:
+        return None
+    spacing = float(pixel[1]), float(pixel[0]), apart[0]
+    return spacing if min(spacing) > 0 and np.isfinite(spacing).all() else None
 
 
 def _scale(frame: Any, shared: Any) -> tuple[float, float]:
@@ -266,8 +300,8 @@ def _values(told: Any, name: str) -> NDArray[np.float64]:
     value = told.get(name)
     if value is None and (frames := told.get("PerFrameFunctionalGroupsSequence")):
         shared = (told.get("SharedFunctionalGroupsSequence") or [{}])[0]
-        group = _TOLD[name]
-        if group in frames[0] or group in shared:
+        group = _TOLD.get(name, "PixelMeasuresSequence")
+        if group and (group in frames[0] or group in shared):
             value = functional_group(frames[0], shared, group).get(name)
     return np.array([] if value is None else value, dtype=float)
 

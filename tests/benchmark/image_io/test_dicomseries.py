@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
-from benchmark.volume import read, read_header, same_grid, to_native, write
+from benchmark.volume import inspect_path, read, read_header, same_grid, to_native, write
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1000, (6, 7, 8)).astype(np.int16)
 DIRECTIONS = {
@@ -352,6 +352,57 @@ def test_frames_with_pixels_of_their_own_size(tmp_path: Path) -> None:
     header.save_as(file)
     with pytest.raises(UserError, match=r"pixels of their own size.*0\.7 to 0\.8 mm"):
         read_header(file)
+
+
+SIZES = {"PixelSpacing": [0.8, 0.7], "SliceThickness": "2.5"}
+CAPTURE = {"NominalScannedPixelSpacing": [0.8, 0.7], "SpacingBetweenSlices": "-2.5"}
+
+
+def save_stack(folder: Path, kind: str = "1.2.840.10008.5.1.4.1.1.7.3", **values: Any) -> Path:
+    """Write `ARRAY` as one file of frames without positions, a secondary capture by default."""
+    file = save_frames(folder, UP)
+    nothing = {"SharedFunctionalGroupsSequence": None, "PerFrameFunctionalGroupsSequence": None}
+    change(file, SOPClassUID=kind, **nothing, **values)
+    return file
+
+
+@pytest.mark.parametrize("values", [SIZES, CAPTURE, SIZES | {"SpacingBetweenSlices": ""}])
+def test_frames_without_positions_have_the_size_in_the_header(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    """ITK takes 1 mm for a secondary capture, whatever its header says."""
+    file = save_stack(tmp_path / "series", **values)
+    for path in (file, file.parent):
+        volume = read([path])
+        np.testing.assert_array_equal(volume.array, ARRAY)
+        assert volume.spacing == (2.5, 0.8, 0.7)
+
+
+def test_measures_of_frames_without_positions(tmp_path: Path) -> None:
+    file = save_frames(tmp_path / "series", UP)
+    header = dcmread(file)
+    for frame in header.PerFrameFunctionalGroupsSequence:
+        del frame.PlanePositionSequence
+    header.save_as(file)
+    assert read([file]).spacing == (9.0, 0.8, 0.7)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"PixelSpacing": [0.8, 0.7]},
+        {"SliceThickness": "2.5"},
+        SIZES | {"PixelSpacing": [0, 0]},
+        SIZES | {"SliceThickness": "0"},
+    ],
+)
+def test_frames_of_unknown_size(tmp_path: Path, values: dict[str, Any]) -> None:
+    file = save_stack(tmp_path / "series", **values)
+    for path in (file, file.parent):
+        with pytest.raises(UserError, match=r"no valid grid.*SliceThickness.*transform spacing"):
+            read_header(path)
+        assert inspect_path(path, needs_spacing=False).size == ARRAY.shape[::-1]
 
 
 def test_a_damaged_header_of_frames_is_told(tmp_path: Path) -> None:
