@@ -18,10 +18,18 @@ SUFFIXES = (".tif", ".tiff", ".zarr")
 Region = tuple[slice, slice, slice]
 """Part of a volume, as slices (z, y, x)."""
 
+Sizes = list[tuple[float | None, str]]
+"""Size of a voxel along z, y and x, None if not given, with its unit."""
+
+_UNTOLD: Sizes = [(None, "")] * 3
+
 _MOST_BLOCKS = 1_000_000
 
-_MM = {"mm": 1.0, "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "nm": 1e-6, "cm": 10.0}
-_MM |= {"millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6, "centimeter": 10.0}
+_MM = {"m": 1e3, "dm": 100.0, "cm": 10.0, "mm": 1.0, "µm": 1e-3, "μm": 1e-3, "um": 1e-3}
+_MM |= {"nm": 1e-6, "pm": 1e-9, "Å": 1e-7, "in": 25.4}
+_MM |= {"meter": 1e3, "decimeter": 100.0, "centimeter": 10.0, "millimeter": 1.0, "inch": 25.4}
+_MM |= {"micrometer": 1e-3, "nanometer": 1e-6, "picometer": 1e-9, "angstrom": 1e-7}
+_NO_LENGTH = ("pixel", "reference frame")  # units of OME for voxels of unknown size
 
 
 def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
@@ -44,42 +52,59 @@ def regions(path: Path, size: tuple[int, int, int]) -> Iterator[Region]:
         yield z, y, x
 
 
-def read(path: Path, region: Region | None = None) -> Raster:
+def read(path: Path, region: Region | None = None, *, needs_spacing: bool = True) -> Raster:
     """Read a volume, or only the part of it in ``region``.
 
     The spacing, in mm, is that of the metadata, or 1 where they give none. The origin is the
     position of the part within the whole volume, so that parts of two volumes can be compared.
-    Raises `UserError` for an unreadable file.
+    Raises `UserError` for an unreadable file; if it ``needs_spacing``, also for one that gives the
+    size of its voxels along some axes only, or in an unknown unit.
     """
     part = region or (slice(None), slice(None), slice(None))
-    with _opened(path) as (array, spacing):
+    with _opened(path) as (array, told):
         pixels = np.asarray(array[part])
+    spacing = _spacing(path, told) if needs_spacing else None
     z, y, x = pixels.shape
     start = [s.start or 0 for s in part]
-    sizes = spacing[::-1]
+    sizes = (spacing or (1.0, 1.0, 1.0))[::-1]
     origin = tuple(first * mm for first, mm in zip(start[::-1], sizes, strict=True))
     grid = Geometry((x, y, z), sizes, (origin[0], origin[1], origin[2]))
-    return Raster(path, pixels[None], grid)
+    return Raster(path, pixels[None], grid, sized=spacing is not None)
+
+
+def _spacing(path: Path, told: Sizes) -> Triple | None:
+    """Return the spacing (z, y, x) in mm; None if no axis has one."""
+    found = [size * _MM[unit] for size, unit in told if size and unit in _MM]
+    if len(found) == 3:
+        return found[0], found[1], found[2]
+    if all(size is None or unit in _NO_LENGTH for size, unit in told):
+        return None
+    text = ", ".join("none" if size is None else f"{size:g} {unit}" for size, unit in told)
+    raise UserError(
+        f"{path}: the size of the voxels is not known. Expected a length along each axis, in a "
+        f"unit such as µm or millimeter; got {text} (z, y, x). Likely cause: a program that wrote "
+        "the size in the plane alone. Next step: set the size with the transform spacing."
+    )
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Triple]]:
-    """Yield a lazily read volume and its spacing (z, y, x) in mm."""
+def _opened(path: Path) -> Iterator[tuple[Any, Sizes]]:
+    """Yield a lazily read volume and the sizes of its voxels as the metadata give them."""
     import tifffile
     import zarr
 
     try:
         if path.suffix.lower() == ".zarr":
             group = zarr.open(path, mode="r")
-            array, spacing = _ngff(group)
-            yield _Volume(path, array), spacing
+            array, sizes = _ngff(group)
+            yield _Volume(path, array), sizes
             return
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            spacing = _ome(file.ome_metadata) if file.ome_metadata else (1.0, 1.0, 1.0)
+            sizes = _ome(file.ome_metadata) if file.ome_metadata else _UNTOLD
             store = series.aszarr(level=0)
             try:
-                yield _Volume(path, zarr.open(store, mode="r")), spacing
+                yield _Volume(path, zarr.open(store, mode="r")), sizes
             finally:
                 store.close()
     except UserError:
@@ -109,30 +134,32 @@ class _Volume:
         return self._array[(*self._lead, *region)]
 
 
-def _ome(text: str) -> Triple:
-    """Return the voxel size (z, y, x) in mm from OME-XML, whose default unit is the micrometre."""
+def _ome(text: str) -> Sizes:
+    """Return the sizes in OME-XML, whose default unit is the micrometre."""
     for element in ElementTree.fromstring(text).iter():
         if element.tag.endswith("}Pixels"):
-            found = (
-                float(element.get(f"PhysicalSize{axis}", 1.0))
-                * _MM[element.get(f"PhysicalSize{axis}Unit", "µm")]
-                if element.get(f"PhysicalSize{axis}")
-                else 1.0
-                for axis in "ZYX"
-            )
-            z, y, x = found
-            return z, y, x
-    return 1.0, 1.0, 1.0
+            told = [(element.get(f"PhysicalSize{axis}"), axis) for axis in "ZYX"]
+            return [
+                (float(size) if size else None, element.get(f"PhysicalSize{axis}Unit", "µm"))
+                for size, axis in told
+            ]
+    return _UNTOLD
 
 
-def _ngff(group: Any) -> tuple[Any, Triple]:
-    """Return the finest level of an OME-Zarr image, or a plain array, with its spacing in mm."""
+def _ngff(group: Any) -> tuple[Any, Sizes]:
+    """Return the finest level of an OME-Zarr image, or a plain array, with its sizes.
+
+    The scale of the level is multiplied by that of all levels, if there is one.
+    """
     if hasattr(group, "shape"):
-        return group, (1.0, 1.0, 1.0)
+        return group, _UNTOLD
     attributes = group.attrs.get("ome", group.attrs)
     scales = attributes["multiscales"][0]
     level = scales["datasets"][0]
-    scale = next(t["scale"] for t in level["coordinateTransformations"] if t["type"] == "scale")
-    units = [_MM[axis.get("unit", "millimeter")] for axis in scales["axes"][-3:]]
-    z, y, x = (float(s) * u for s, u in zip(scale[-3:], units, strict=True))
-    return group[level["path"]], (z, y, x)
+    size = np.ones(3)
+    transforms = level["coordinateTransformations"], scales.get("coordinateTransformations", [])
+    for transform in (*transforms[0], *transforms[1]):
+        if transform["type"] == "scale":
+            size *= np.array(transform["scale"][-3:], dtype=float)
+    units = [axis.get("unit", "millimeter") for axis in scales["axes"][-3:]]
+    return group[level["path"]], [(float(s), u) for s, u in zip(size, units, strict=True)]

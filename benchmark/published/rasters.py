@@ -27,9 +27,13 @@ def read(
 
     The file need not tell the size of its voxels where ``transforms``, which follow, set it.
     """
+    lost = any(
+        isinstance(transform, ImageGrid)
+        or (isinstance(transform, Spacing) and not transform.only_missing)
+        for transform in transforms
+    )
     if path.name.lower().endswith(blockfile.SUFFIXES):
-        return blockfile.read(path, region)
-    lost = any(isinstance(transform, ImageGrid | Spacing) for transform in transforms)
+        return blockfile.read(path, region, needs_spacing=not lost)
     contents = volume.inspect_path(path, needs_spacing=not lost)
     return Raster(path, pixels(path, contents), contents.grid)
 

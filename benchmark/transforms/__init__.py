@@ -60,14 +60,20 @@ class Permute(Settings):
 
 
 class Spacing(Settings):
-    """Set the spacing to ``mm``, (z, y, x), where the files have lost it."""
+    """Set the spacing to ``mm``, (z, y, x), where the files have lost it.
+
+    With ``only_missing``, a TIFF or Zarr file that tells the size of its voxels keeps it.
+    """
 
     tag: ClassVar = "spacing"
     name: Literal["spacing"]
     mm: tuple[float, float, float]
+    only_missing: bool = False
 
     def apply(self, raster: Raster, image: Geometry | None = None) -> Raster:
         """Replace the spacing of the grid."""
+        if raster.sized and self.only_missing:
+            return raster
         z, y, x = self.mm
         return replace(raster, grid=replace(raster.grid, spacing=(x, y, z)))
 

@@ -11,8 +11,12 @@ from benchmark.geometry import Geometry
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Pixels (channel, z, y, x) in the voxel order of a file, and the grid they lie on."""
+    """Pixels (channel, z, y, x) in the voxel order of a file, and the grid they lie on.
+
+    ``sized`` is false where the file does not tell the size of its voxels, and 1 mm was taken.
+    """
 
     path: Path
     array: NDArray[Any]
     grid: Geometry
+    sized: bool = True

@@ -1,6 +1,6 @@
 """OME-TIFF and OME-Zarr: blocks equal the same part of the whole, in millimetres."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import prepare, volume
+from benchmark import catalogue, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.published import blockfile
@@ -28,13 +28,15 @@ def ome_tiff(path: Path, array: Any = ARRAY, **metadata: Any) -> Path:
     return path
 
 
-def ome_zarr(path: Path) -> Path:
+def ome_zarr(path: Path, unit: str = "micrometer", all_levels: Sequence[float] = ()) -> Path:
     group = zarr.open_group(path, mode="w", zarr_format=2)
     group.create_array("0", data=ARRAY[None], chunks=(1, 2, 3, 4))
-    axes: Any = [{"name": "c"}] + [{"name": n, "unit": "micrometer"} for n in "zyx"]
+    axes: Any = [{"name": "c"}] + [{"name": n, "unit": unit} for n in "zyx"]
     scale = {"type": "scale", "scale": [1, 4.0, 2.0, 1.6]}
     level = {"path": "0", "coordinateTransformations": [scale]}
     scales: Any = [{"axes": axes, "datasets": [level]}]
+    if all_levels:
+        scales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [1, *all_levels]}]
     group.attrs["multiscales"] = scales
     return path
 
@@ -76,6 +78,66 @@ def test_units_and_files_without_them(tmp_path: Path) -> None:
     assert blockfile.read(path).grid.spacing == pytest.approx((5e-4, 5e-4, 5e-4))
     tifffile.imwrite(tmp_path / "plain.tif", ARRAY, photometric="minisblack")
     assert blockfile.read(tmp_path / "plain.tif").grid.spacing == (1, 1, 1)
+
+
+LENGTHS = {"m": 1e3, "in": 25.4, "Å": 1e-7, "µm": 1e-3}
+
+
+@pytest.mark.parametrize("unit", LENGTHS)
+def test_lengths_of_ome(tmp_path: Path, unit: str) -> None:
+    told = {f"PhysicalSize{a}Unit": unit for a in "XYZ"} | {f"PhysicalSize{a}": 2 for a in "XYZ"}
+    got = blockfile.read(ome_tiff(tmp_path / "a.ome.tiff", **told))
+    assert got.grid.spacing == pytest.approx((2 * LENGTHS[unit],) * 3)
+    assert got.sized
+
+
+def test_lengths_of_ngff(tmp_path: Path) -> None:
+    for unit, mm in {"meter": 1e3, "inch": 25.4, "angstrom": 1e-7}.items():
+        got = blockfile.read(ome_zarr(tmp_path / f"{unit}.zarr", unit))
+        assert got.grid.spacing == pytest.approx((1.6 * mm, 2 * mm, 4 * mm))
+    got = blockfile.read(ome_zarr(tmp_path / "levels.zarr", all_levels=(10, 2, 3)))
+    assert got.grid.spacing == pytest.approx((4.8e-3, 4e-3, 40e-3))
+
+
+def test_voxels_without_a_size(tmp_path: Path) -> None:
+    """As Bio-Formats and ImageJ write it; the unit is no length."""
+    told = {f"PhysicalSize{a}Unit": "pixel" for a in "XYZ"} | {f"PhysicalSize{a}": 1 for a in "XYZ"}
+    got = blockfile.read(ome_tiff(tmp_path / "a.ome.tiff", **told))
+    assert (got.grid.spacing, got.sized) == ((1, 1, 1), False)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"PhysicalSizeX": 1.6, "PhysicalSizeY": 1.6}, "got none, 1.6 µm, 1.6 µm"),
+        ({f"PhysicalSize{a}": 2 for a in "XYZ"} | {"PhysicalSizeXUnit": "pt"}, "2 µm, 2 pt"),
+        ({f"PhysicalSize{a}": 0.0 for a in "XYZ"}, "got 0 µm"),
+    ],
+)
+def test_sizes_that_cannot_be_used(tmp_path: Path, sizes: dict[str, Any], message: str) -> None:
+    """With 1 mm along z alone, voxels would be 625 times as high as wide."""
+    path = ome_tiff(tmp_path / "a.ome.tiff", **sizes)
+    with pytest.raises(UserError, match=rf"voxels is not known.*{message}.*transform spacing"):
+        blockfile.read(path)
+    assert blockfile.read(path, needs_spacing=False).grid.spacing == (1, 1, 1)
+
+
+@pytest.mark.parametrize("sized", ["both", "image", "label", "none"])
+def test_the_glomeruli_have_a_size_whichever_file_tells_it(
+    tmp_path: Path, sized: str, ready: Callable[[Path], Status]
+) -> None:
+    """The tolerance of NSD in mm is meant for voxels of 1.6 micrometres."""
+    folder = tmp_path / "Kidney_2" / "D4_training_data" / "glomeruli"
+    folder.mkdir(parents=True)
+    labels = np.zeros(ARRAY.shape, dtype=np.uint8)
+    labels[4:6, 1:3, 5:8] = 255
+    sizes = {f"PhysicalSize{a}": 1.6 for a in "XYZ"}
+    for kind, name, array in (("image", "raw_pag", ARRAY), ("label", "annotation", labels)):
+        about = sizes if sized in ("both", kind) else {"axes": "ZYX"}
+        ome_tiff(folder / f"kidney2_{name}.ome.tiff", array, **about)
+    got = prepare.prepare(catalogue.load("D44"), ready(tmp_path), 0, tmp_path / "converted")
+    assert not got.failures
+    assert [row["volume_mm3"] for row in got.objects] == pytest.approx([12 * 0.0016**3])
 
 
 def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
