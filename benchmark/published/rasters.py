@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark import volume
 from benchmark.errors import UserError
@@ -39,10 +41,11 @@ def read(
 
 
 def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
-    """Stack grey-scale pictures, one per slice in the order of their numbers, on ``grid``.
+    """Stack label pictures, one per slice in the order of their numbers, on ``grid``.
 
-    ``grid`` is that of the image. Raises `UserError` where number or size of the pictures differ
-    from those of the slices.
+    ``grid`` is that of the image. Grey values are kept as stored, with 1 bit as 0 and 255; of a
+    picture with a palette, the indices. Raises `UserError` for colours, and where number or size of
+    the pictures differ from those of the slices.
     """
     from PIL import Image
 
@@ -50,7 +53,7 @@ def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
     for file in sorted(files, key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)]):
         try:
             with Image.open(file) as picture:
-                slices.append(np.asarray(picture.convert("L")))
+                slices.append(_values(file, picture))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UserError(
                 f"{file}: unreadable picture ({error}). Likely cause: a broken download. Next "
@@ -65,3 +68,20 @@ def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:
             "files, or the pictures of another series. Next step: fetch the dataset again."
         )
     return Raster(files[0].parent, np.stack(slices)[None], grid)
+
+
+def _values(file: Path, picture: Any) -> NDArray[Any]:
+    """Return the values (y, x) of a label picture of Pillow."""
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    array = np.asarray(picture)  # of a palette, its indices
+    if array.ndim == 3:
+        grey = array[..., :3]
+        if picture.mode != "RGB" or (grey != grey[..., :1]).any():
+            raise UserError(
+                f"{file}: not a label picture. Expected grey values, or indices of a palette; got "
+                f"colours ({picture.mode}). Likely cause: a picture made for viewing. Next step: "
+                "convert the pictures to one grey value per label."
+            )
+        array = array[..., 0]
+    return array
