@@ -62,11 +62,11 @@ def _convert(scan: Scan, path: Path, target: Path) -> None:
 def _chosen(scan: Scan) -> Path:
     """Return the series that a label was drawn on.
 
-    This is the series that the label refers to if it fits, otherwise the only one that fits: some
-    references are missing or name a series with another grid. A referenced series that cannot be
-    read may still be the right one; it is returned, so that reading it fails and no other phase of
-    the study is taken instead. Raises `UserError` where there is no series or the choice is
-    ambiguous.
+    This is the series that the label refers to, if the label lies within it (on whatever grid),
+    otherwise the only one whose grid it fits: some references are missing or name a series that
+    lies elsewhere. A referenced series that cannot be read may still be the right one; it is
+    returned, so that reading it fails and no other phase of the study is taken instead. Raises
+    `UserError` where there is no series or the choice is ambiguous.
     """
     if not scan.images:
         raise UserError(
@@ -76,10 +76,9 @@ def _chosen(scan: Scan) -> Path:
         )
     if len(scan.images) == 1:
         return scan.images[0]
-    fits = {path: _fits(scan, path) for path in scan.images}
-    fitting = [path for path in scan.images if fits[path]]
-    first, referred = scan.images[0], "referred" in scan.fields
-    if referred and (fits[first] is not False or not fitting):
+    fitting = [path for path in scan.images if _fits(scan, path)]
+    first = scan.images[0]
+    if "referred" in scan.fields and (not fitting or _may_hold(scan, first)):
         return first
     if len(fitting) == 1:
         return fitting[0]
@@ -90,12 +89,21 @@ def _chosen(scan: Scan) -> Path:
     )
 
 
-def _fits(scan: Scan, path: Path) -> bool | None:
-    """Return whether a label lies on the grid of a series; None if the series cannot be read."""
+def _fits(scan: Scan, path: Path) -> bool:
+    """Return whether a label lies on the grid of a series; false if the series cannot be read."""
+    try:
+        header = volume.read_header(path)
+    except UserError:  # for example two acquisitions in one series
+        return False
+    if scan.layout.label is None:
+        return dicomseg.fits(scan.label, header.native)
+    return same_grid(header, volume.read_header(scan.label)) is None
+
+
+def _may_hold(scan: Scan, path: Path) -> bool:
+    """Return whether a segmentation lies within a series; true if the series cannot be read."""
     try:
         grid: Geometry = volume.read_header(path).native
-    except UserError:  # for example two acquisitions in one series
-        return None
-    if scan.layout.label is None:
-        return dicomseg.fits(scan.label, grid)
-    return same_grid(volume.read_header(path), volume.read_header(scan.label)) is None
+    except UserError:
+        return True
+    return dicomseg.lies_within(scan.label, grid)

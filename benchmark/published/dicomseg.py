@@ -84,6 +84,12 @@ def fits(path: Path, grid: Geometry) -> bool:
     return True
 
 
+def lies_within(path: Path, grid: Geometry) -> bool:
+    """Return whether every frame with content lies within the voxels of ``grid``, on it or off."""
+    dataset = _opened(path)
+    return all(_within(frame, grid) for _, frames in _segments(path, dataset) for frame in frames)
+
+
 def _opened(path: Path) -> Any:
     import pydicom
 
@@ -194,26 +200,25 @@ def _beyond(path: Path, shape: tuple[int, ...]) -> UserError:
     )
 
 
-def _check_within(path: Path, frames: list[_Frame], grid: Geometry) -> None:
-    """Refuse content whose pixels have their centres beyond the voxels of ``grid``."""
+def _within(frame: _Frame, grid: Geometry) -> bool:
+    """Return whether all pixels of a frame's content have their centres within ``grid``."""
     to_index, edge = _to_index(grid), 0.5 + _ON_GRID
-    for frame in frames:
-        rows, columns = np.nonzero(frame.pixels)
-        corners = [
-            frame.corner + column * frame.along_columns + row * frame.along_rows
-            for column in (columns.min(), columns.max())
-            for row in (rows.min(), rows.max())
-        ]
-        found = (np.array(corners) - np.array(grid.origin)) @ to_index.T
-        if not ((found >= -edge) & (found <= np.array(grid.size) - 1 + edge)).all():
-            raise _beyond(path, grid.size[::-1])
+    rows, columns = np.nonzero(frame.pixels)
+    corners = [
+        frame.corner + column * frame.along_columns + row * frame.along_rows
+        for column in (columns.min(), columns.max())
+        for row in (rows.min(), rows.max())
+    ]
+    found = (np.array(corners) - np.array(grid.origin)) @ to_index.T
+    return bool(((found >= -edge) & (found <= np.array(grid.size) - 1 + edge)).all())
 
 
 def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -> NDArray[np.bool_]:
     """Stack the frames on a grid of their own and resample it to ``grid`` by nearest neighbour."""
     from benchmark.transforms.resample import onto
 
-    _check_within(path, frames, grid)
+    if not all(_within(frame, grid) for frame in frames):
+        raise _beyond(path, grid.size[::-1])
     first = frames[0]
     across, down = (np.linalg.norm(v) for v in (first.along_columns, first.along_rows))
     normal = np.cross(first.along_columns / across, first.along_rows / down)

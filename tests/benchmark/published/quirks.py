@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -324,6 +325,17 @@ def one_of_three_phases(tree: Tree) -> None:
         source = tree.series(f"{root}/CT_2", grey(labels), patient=patient)
         tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm, Primary", labels == 1)])
         tree.expect(patient, labels, {1: "adrenocortical carcinoma"}, patient=patient)
+    fine = labels.repeat(2, axis=1).repeat(2, axis=2)  # of CT_1, on a grid that only CT_2 has
+    patient, root = "Adrenal_Ki67_Seg_003", "adrenal_acc_ki67_seg/Adrenal_Ki67_Seg_003/s"
+    referred = tree.series(f"{root}/CT_1", grey(labels, 2), patient=patient)
+    finer = (SPACING[0], SPACING[1] / 2, SPACING[2] / 2)
+    source = tree.series(f"{root}/CT_2", grey(fine), patient=patient, spacing=finer)
+    file = tree.segmentation(f"{root}/SEG_1/seg.dcm", source, [("Neoplasm, Primary", fine == 1)])
+    change = pydicom.dcmread(file)
+    change.ReferencedSeriesSequence[0].SeriesInstanceUID = referred[0].SeriesInstanceUID
+    change.save_as(file)
+    names = {1: "adrenocortical carcinoma"}
+    tree.expect(patient, labels, names, grey(labels, 2), patient=patient, note=True)
 
 
 @quirk("D36")

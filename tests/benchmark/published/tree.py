@@ -161,8 +161,11 @@ class Tree:
         refer: bool = True,
         kind: str = "BINARY",
         description: str = "Segmentation",
-    ) -> None:
-        """Write a DICOM segmentation with highdicom; segments may overlap, without empty frames."""
+    ) -> Path:
+        """Write a DICOM segmentation with highdicom; segments may overlap, without empty frames.
+
+        Return its path.
+        """
         import highdicom as hd
         from pydicom.sr.codedict import codes
 
@@ -193,7 +196,8 @@ class Tree:
         )
         if not refer:
             del made.ReferencedSeriesSequence
-        made.save_as(self.place(path))
+        made.save_as(file := self.place(path))
+        return file
 
     def place(self, path: str) -> Path:
         """Return a path below the root, after creating its folder."""
