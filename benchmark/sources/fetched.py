@@ -182,13 +182,20 @@ def _unpack(got: FetchedFile) -> Path:
         return target
     try:
         with locked(target):
-            return unpack(
+            unpack(
                 got.path,
                 target,
                 sha256=sha256_of(got.path),
                 members=got.entry.members,
                 password=password,
             )
+        for pattern, count in got.entry.holds.items():
+            if (found := sum(1 for _ in target.rglob(pattern))) != count:
+                raise DamagedArchiveError(
+                    f"{got.path} is not the published archive: {found} members fit {pattern!r}, "
+                    f"expected {count}."
+                )
+        return target
     except DamagedArchiveError as error:
         if got.unpacked is not None or got.verified:  # placed by hand, or checked as published
             raise ArchiveError(f"{error} Delete it and get it again.") from None

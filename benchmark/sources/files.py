@@ -54,15 +54,18 @@ class File(Checked):
 
     ``count`` is the number of files that match. ``unpack`` tells whether it is an archive to
     unpack; None decides by the suffix. ``members`` are patterns of the members to unpack (default:
-    all). ``into`` is the folder, below that of the dataset, for the file or the contents of the
-    archive. ``password`` is the password that the owners of the archive publish,
-    ``password_variable`` the environment variable that holds one given to a person.
+    all). ``holds`` gives, for patterns of names, how many members match: the check of an archive
+    that its server packs anew on each request, so that hash and size change. ``into`` is the
+    folder, below that of the dataset, for the file or the contents of the archive. ``password`` is
+    the password that the owners of the archive publish, ``password_variable`` the environment
+    variable that holds one given to a person.
     """
 
     name: Below
     count: int | None = Field(default=None, ge=1)
     unpack: bool | None = None
     members: tuple[str, ...] = ()
+    holds: dict[str, int] = {}
     into: Below | None = None
     password: str | None = None
     password_variable: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")

@@ -1,12 +1,12 @@
-"""Separate the keys of a source that determine its files from those that only inform people."""
+"""Separate the keys of a source that determine its files from those that only inform or check."""
 
 from typing import Any
 
-_TOLD = ("about_gb", "page", "steps")
+_TOLD = ("about_gb", "page", "steps", "holds")
 
 
 def without_notes(content: Any) -> Any:
-    """Return the content of a source, or of its parts, without purely informative keys."""
+    """Return the content of a source, or of its parts, without keys that inform or check."""
     if isinstance(content, dict):
         return {key: without_notes(value) for key, value in content.items() if key not in _TOLD}
     if isinstance(content, list | tuple):

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,15 @@ def zipped(**files: bytes) -> bytes:
     with zipfile.ZipFile(made, "w") as opened:
         for name, data in files.items():
             opened.writestr(name.replace("__", "/"), data)
+    return made.getvalue()
+
+
+def packed_anew(archive: bytes) -> bytes:
+    """The same members, compressed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(made, "w", 8) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
     return made.getvalue()
 
 
@@ -170,6 +180,24 @@ def test_a_damaged_archive_without_a_hash_makes_way_for_another(server: Server, 
     assert got.state == "failed"
     assert "images.zip is damaged" in str(got.reason)
     assert f"{raw.parents[1] / 'downloads'}/" in str(got.reason)
+    assert "It was deleted, so the next run gets it again" in str(got.reason)
+    server.put("/images.zip", IMAGES)
+    assert made.fetch(raw).state == "ready"
+
+
+def test_an_archive_that_is_packed_anew_is_known_by_its_members(server: Server, raw: Path) -> None:
+    """Two archives of the same files: their hashes differ, and neither is published."""
+    file = {"url": f"{server.address}/images.zip", "holds": {"images/*": 2}}
+    made = source("http", files=[file])
+    for name, data in {"first": IMAGES, "packed": packed_anew(IMAGES)}.items():
+        server.put("/images.zip", data)
+        got = made.fetch(raw.parent / name)
+        assert got.state == "ready", got.reason
+        shutil.rmtree(raw.parents[1] / "downloads")
+    server.put("/images.zip", LABELS)
+    got = made.fetch(raw)
+    assert got.state == "failed"
+    assert "0 members fit 'images/*', expected 2" in str(got.reason)
     assert "It was deleted, so the next run gets it again" in str(got.reason)
     server.put("/images.zip", IMAGES)
     assert made.fetch(raw).state == "ready"
