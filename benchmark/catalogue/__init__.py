@@ -49,13 +49,13 @@ class Structure(Settings):
             text; None for ``name``.
         instances: what an object is. True: each connected component (as the authors of PAM did);
             False: all voxels of the value; "values": each value from this one on; "files": each
-            file.
+            file; "file-values": each connected component of each value in a file.
         nsd_tolerance_mm: tolerance of NSD, if the study does not set one.
     """
 
     name: Label
     key: str | None = None
-    instances: bool | Literal["values", "files"] = True
+    instances: bool | Literal["values", "files", "file-values"] = True
     nsd_tolerance_mm: float | None = Field(default=None, gt=0)
 
 

@@ -98,7 +98,10 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
         raster = rasters.read(file, scan.region, scan.layout.label_transforms)
         array, note = _on_image(scan, raster, grid)
         notes.add(note)
-        if array.any():
+        if structure.instances == "file-values":
+            values = np.unique(array[array != 0])
+            found += [(structure, Mask.of(array == value)) for value in values]
+        elif array.any():
             found.append((structure, Mask.of(array != 0)))
     note = next(iter(notes - {None}), None)
     return Labels(tuple(_joined(dataset, found)), note)
@@ -107,14 +110,14 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
 def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
     """Yield regions in the order of the catalogue entry.
 
-    All masks of a structure are merged, unless each of its files is an instance of its own.
+    All masks of a structure are merged, unless its files, or the values in them, stand alone.
     """
     for structure in dataset.labels.values():
         masks = [mask for of, mask in found if of == structure]
-        alone = structure.instances == "files"
+        alone = structure.instances in ("files", "file-values")
         for mask in masks if alone or not masks else [Mask.union(masks, masks[0].shape)]:
             z, _, y, _, x, _ = mask.box
-            yield Region(structure, mask.crop, (z, y, x), whole=alone)
+            yield Region(structure, mask.crop, (z, y, x), whole=structure.instances == "files")
 
 
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:

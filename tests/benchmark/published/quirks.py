@@ -124,8 +124,10 @@ def node_ids(tree: Tree) -> None:
 
 @quirk("D12")
 def two_rasters_that_overlap(tree: Tree) -> None:
+    """The right cavity touches the left, and has less than 10 % of its voxels."""
     cavity = scene(1)
     cavity[1:6, 1:9, 1:12] = 1
+    cavity[1:6, 9:10, 4:8] = 2
     effusion = np.zeros_like(cavity)
     effusion[2:4, 2:5, 3:9] = 1
     patient = "LUNG1-001"
@@ -136,7 +138,11 @@ def two_rasters_that_overlap(tree: Tree) -> None:
         ("Effusions/{0}/{0}_effusion_second_reviewer", cavity),
     ):
         tree.raw(f"{name.format(patient)}.nii.gz", mask[:, ::-1])
-    objects = {"thoracic cavity/1": cavity == 1, "pleural effusion/1": effusion == 1}
+    objects = {
+        "thoracic cavity/1": cavity == 1,
+        "thoracic cavity/2": cavity == 2,
+        "pleural effusion/1": effusion == 1,
+    }
     tree.scans[patient] = Expected(grey(cavity), objects, patient)
 
 
