@@ -53,6 +53,11 @@ class Case:
         """Source collection, and id of the patient in it."""
         return str(self.image["collection"]), str(self.image["patient"])
 
+    @property
+    def is_partly_annotated(self) -> bool:
+        """Whether the scan shows further objects, which have no mask."""
+        return any(row.get("partly_annotated") for row in self.objects)
+
     def volume(self) -> Volume:
         """Read the image."""
         return read_row(self.image)
@@ -117,8 +122,9 @@ class Source:
 def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     """Run the method's planning on the training cases of ``sources``, in ``folder/work``.
 
-    A patient that any of the sources holds back is excluded from all of them. Returns the status:
-    ready, manual or failed, and why.
+    A patient that any of the sources holds back is excluded from all of them; so are scans that are
+    annotated in part, if the method finds the objects itself. Returns the status: ready, manual or
+    failed, and why.
     """
     learner = _learner(settings)
     if reason := learner.missing_requirement():
@@ -126,9 +132,13 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
     held_back = {patient for source in sources for patient in source.held_back()}
     found = [case for source in sources for case in source.cases()]
     cases = [case for case in found if case.patient not in held_back]
+    if learner.info.prompts == ("structure",):
+        cases = [case for case in cases if not case.is_partly_annotated]
     if not cases:
         count = sum(len(source.images) for source in sources)
-        reason = f"nothing to learn from: {count} scans of fewer than two patients"
+        reason = (
+            f"nothing to learn from: {count} scans of fewer than two patients, or annotated in part"
+        )
         return _status(folder, learner, "failed", reason)
     names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:

@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         ("slices_over_100", pa.int32()),
         ("tolerance_mm", pa.float64()),
         ("label_note", pa.string()),
+        ("partly_annotated", pa.bool_()),
         *((f"{name}_2d", pa.float64()) for name in _SHAPE_2D),
         *((f"{name}_3d", pa.float64()) for name in _SHAPE_3D),
     ]
@@ -54,6 +55,7 @@ SCHEMA = pa.schema(
   it has more than 100 pixels (the paper's training samples).
 - ``*_2d``: shape on the largest slice; ``*_3d``: shape of the whole object.
 - ``label_note``: what was done to the label to bring it onto the image's grid.
+- ``partly_annotated``: whether the scan shows further objects, which have no mask.
 """
 
 REFERENCE_SCHEMA = pa.schema(

@@ -143,7 +143,8 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
         if kept:
             about = {"object": name, "structure": item.structure, "instance": item.instance}
             measured = objects.describe(item, image.spacing, axis)
-            rows.append({**names, **about, **measured, "label_note": found.note})
+            told = {"label_note": found.note, "partly_annotated": scan.layout.partly_annotated}
+            rows.append({**names, **about, **measured, **told})
     prepared.objects += rows
     prepared.reference += reference
     prepared.images.append({**names, **_describe(dataset, scan, paths, image)})

@@ -108,6 +108,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "layout.patient": "(.)",
     "layout.where": {"scan": "case.*"},
     "layout.each_channel": True,
+    "layout.partly_annotated": True,
     "layout.unlabelled": "leave-out",
     "layout.block": [64, 64, 64],
     "layout.image_transforms": [{"name": "linear", "intercept": -1000}],

@@ -61,6 +61,7 @@ class Layout(Settings):
     where: dict[str, Expression] = {}
     each_channel: bool = False
     unlabelled: Literal["set-aside", "leave-out", "keep-empty"] = "set-aside"
+    partly_annotated: bool = False
     block: tuple[int, int, int] | None = None
     image_transforms: tuple[AnyTransform, ...] = ()
     label_transforms: tuple[AnyTransform, ...] = ()

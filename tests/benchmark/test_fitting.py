@@ -1,11 +1,13 @@
 """Methods that learn: the cases they are given, and the prompts they are asked."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark import stages
@@ -15,8 +17,9 @@ from benchmark.fitting import Case, Source, fit, model_folder, plan
 from benchmark.inference import predict
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
+from benchmark.scoring import Inputs, score
 from benchmark.sources import Status
-from benchmark.specs import Run
+from benchmark.specs import Run, Scoring
 from benchmark.splits import split
 from benchmark.study_sections import Method
 from benchmark.tables import records
@@ -181,6 +184,32 @@ def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
     rows = predict(run, shard.images, shard.prompts, weights=planned, is_trained_model=True).masks
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["reason"] for row in rows} == {f"no model: {planned.reason}"}
+
+
+def test_scans_annotated_in_part_are_neither_learnt_from_nor_scored(
+    shard: Any, tmp_path: Path
+) -> None:
+    """What such a method finds beyond the masks may be right, so it must not count as wrong."""
+    run, source = run_of(), source_of(shard)
+    (learnt,), (held_back,) = source.split.train, source.split.test
+    objects = shard.objects.assign(partly_annotated=shard.objects["scan"] == learnt)
+    partly = dataclasses.replace(source, objects=objects)
+    planned = plan(run.fit, [partly], tmp_path / "part")
+    assert (planned.state, "annotated in part" in str(planned.reason)) == ("failed", True)
+    assert plan(run.fit, [source], tmp_path / "full").state == "ready"
+
+    about: Any = {"nsd_tolerance_mm": 2, "tolerances": {}, "reference": "kept", "empty": {}}
+    settings = Scoring.read(about, "the test's scoring")
+    masks = pd.DataFrame(predict(run, shard.images, shard.prompts, weights=planned).masks)
+    given = Inputs(shard.images, objects, shard.reference, shard.prompts, masks)
+    reasons = {row["scan"]: (row["status"], row["reason"]) for row in score(run, settings, given)}
+    assert reasons[learnt][0] == "skipped"
+    assert reasons[learnt][1].startswith("annotated in part")
+    assert "annotated in part: " not in reasons[held_back][1]
+
+    prompted = run.model_copy(update={"prompt": "box2d"})
+    others = {row["reason"] for row in score(prompted, settings, given)}
+    assert not [reason for reason in others if reason.startswith("annotated in part")]
 
 
 def test_a_model_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:

@@ -413,10 +413,10 @@ def annotated_in_part(tree: Tree) -> None:
     apart = scene(1, 2, 3)
     labels = (apart > 0).astype(np.uint8)
     nodes = {f"mediastinal lymph node/{number}": apart == number for number in (1, 2, 3)}
-    for patient in ("case_0002", "case_0003"):
+    for patient in ("case_0002", "case_0003", "case_0004"):
         root = f"mediastinal_lymph_node_seg/{patient}/s"
         source = tree.series(f"{root}/CT_1", grey(labels), patient=patient)
-        text = "Partially Annotated"
+        text = "Fully Annotated" if patient == "case_0004" else "Partially Annotated"
         segments = [("Lymph node", labels == 1)]
         tree.segmentation(f"{root}/SEG_1/1.dcm", source, segments, description=text)
         tree.scans[patient] = Expected(grey(labels), nodes, patient)

@@ -81,6 +81,7 @@ def test_variants_take_what_the_authors_took(name: str, tmp_path: Path) -> None:
     assert not got.failures
     expected = {
         "D26": {"10005_1000005-human"},
+        "D39": {"case_0002", "case_0003"},
         "D41": {"word_0001", "word_0002"},
         "D43": {"1-T1-in", "2-T1-in"},
     }
@@ -107,6 +108,13 @@ def test_a_study_tells_from_which_of_its_datasets_no_model_learns(name: str) -> 
     head = (CONFIG / f"{name}.yaml").read_text().partition("\nstudy:")[0]
     told = re.findall(r"No model learns from (D\d\d)", " ".join(head.replace("#", " ").split()))
     assert {*told} == ALONE & {*LEARNT[name]}
+
+
+def test_scans_annotated_in_part_are_told(tmp_path: Path) -> None:
+    tree = build("D39", tmp_path / "tree")
+    got = prepared(catalogue.load("D39"), tree.root, tmp_path / "converted")
+    told = {row["scan"]: row["partly_annotated"] for row in got.objects}
+    assert told == {"case_0002": True, "case_0003": True, "case_0004": False}
 
 
 HANDED_OUT = [
