@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from benchmark import paths
 from benchmark.analysis import frames
+from benchmark.contamination import contaminated
 from benchmark.specs import Run
 from benchmark.splits import Split
 from benchmark.study import Study
@@ -73,6 +74,8 @@ class _Scored:
             if asked.about["kind"] in ("finetuned", "scratch"):
                 about["trained_on"] = asked.about.get("trained_on", dataset)
             about |= {"ok": int((part["status"] == "ok").sum()), "expected": len(part)}
+            entries = self.study.entries
+            about["contaminated"] = contaminated(asked.run, entries[dataset], entries)
             about |= self._costs(asked, dataset)
             for metric, found in means.items() if len(part) else ():
                 yield place, {**about, "metric": metric, **found[place]}

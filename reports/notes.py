@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 TRAINED_ON = (
-    "† The method was trained on this data, on other data of the same source collection, or on "
-    "data with some of the same scans, so the score does not measure how well it does on new data."
+    "† The weights of the method were trained on this data, on other data of the same source "
+    "collection, or on data with some of the same scans, so the score does not measure how well it "
+    "does on new data."
 )
 
 
@@ -21,9 +22,13 @@ def trained_on(by_dataset: "pd.DataFrame") -> str:
     return f"Weights were trained on datasets shown here: {', '.join(told)}." if told else ""
 
 
-def notes(results: "Results") -> list[str]:
-    """Return the notes on contamination and weights, in the order of the methods."""
-    found = [TRAINED_ON] if results.overall["contaminated"].sum() else []
+def notes(results: "Results", *, seen: bool = False) -> list[str]:
+    """Return the notes on contamination and weights, in the order of the methods.
+
+    ``seen``: whether † stands in the table, as it may if a model of the training runs alone is
+    contaminated.
+    """
+    found = [TRAINED_ON] if seen or results.overall["contaminated"].sum() else []
     for method in results.methods_in_table_order:
         found += _of_method(method, results.method_record(method))
     return found

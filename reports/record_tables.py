@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from benchmark.windows import CLINICAL, SOURCE
 from reports import headline, scoring, sections
 from reports.formatting import NONE, mean_cell
+from reports.notes import TRAINED_ON
 from reports.printed import PrintedTable
 from reports.supplement import NORMALISATION
 
@@ -61,7 +62,7 @@ def windows(results: "Results") -> PrintedTable:
     columns = {**_WINDOWS, **{f"dsc_{m}": f"DSC, {m}" for m in dict.fromkeys(measured["method"])}}
     means = {
         (f"dsc_{row['method']}", str(row["setting"]).replace(" ", "-")): mean_cell(
-            row["mean"], row["matched"], row["expected"], 0
+            row["mean"], row["matched"], row["expected"], row["contaminated"]
         )
         for row in measured.to_dict("records")
     }
@@ -71,9 +72,10 @@ def windows(results: "Results") -> PrintedTable:
         | {key: means.get((key, name), NONE) for key in columns if key not in _WINDOWS}
         for name, (low, high) in CLINICAL.items()
     ]
-    note = "The paper's windows are only in its supplement, and may differ."
+    about = ("The paper's windows are only in its supplement, and may differ.",)
+    notes = (*about, TRAINED_ON) if measured["contaminated"].any() else about
     heading = "Table S18: Fixed windows of the normalisation"
-    return _table("windows", heading, columns, rows, notes=(note,))
+    return _table("windows", heading, columns, rows, notes=notes)
 
 
 def _headline(results: "Results") -> PrintedTable:

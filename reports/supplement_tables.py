@@ -7,6 +7,7 @@ from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.columns import CellFormat, Column, Table
 from reports.formatting import (
+    DAGGER,
     NONE,
     denominators,
     format_p,
@@ -32,7 +33,8 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     for name, entry in SUPPLEMENT.items():
         rows = selected(results.statistics(entry.source), entry)
         head, cells = layout(rows, entry, results.methods_in_table_order, results.confidence)
-        below = [*entry.notes, *(notes(results) if entry.marked and len(rows) else ())]
+        seen = any(DAGGER in cell for line in cells for cell in line)
+        below = [*entry.notes, *(notes(results, seen=seen) if entry.marked and len(rows) else ())]
         if entry.columns[-1].format == "mm":
             below += filter(None, [scoring.empty_rule(results)])
         if not _DISTANCES.isdisjoint(rows.get("metric", ())):
@@ -84,13 +86,18 @@ def layout(
 
 
 def _cell(column: Column, row: dict[Any, Any]) -> str:
-    fields, behind = column.fields, ""
-    if "matched" in fields:
-        fields, behind = fields[:-2], denominators(row["matched"], row["expected"])
+    fields, behind, seen = column.fields, "", False
+    if column.format not in _COUNTED:
+        if fields[-1] == "expected":
+            behind = denominators(row[fields[-2]], row[fields[-1]])
+            fields = fields[:-2]
+        if fields[-1].startswith("contaminated"):
+            seen = bool(row[fields[-1]])
+            fields = fields[:-1]
     first, *rest = (row[name] for name in fields)
     if is_missing(first) and column.format not in ("share", "mm"):
         return NONE + behind
-    return _FORMATTERS[column.format](first, *rest) + behind
+    return marked(_FORMATTERS[column.format](first, *rest) + behind, seen)
 
 
 def _text(value: object) -> str:
@@ -111,6 +118,9 @@ def _short(value: float) -> str:
     """Format with three significant digits, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
+
+_COUNTED = ("method", "count", "share", "mm")
+"""Formats that show denominators and † themselves, or are numbers of cells."""
 
 _FORMATTERS: dict[CellFormat, Callable[..., str]] = {
     "text": _text,

@@ -47,7 +47,7 @@ INTERACTION_COLUMNS = ("reader", "dataset", "object", "prompt", "seconds")
 RUN_KEY = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
 COST_COLUMNS = ("seconds", "flops", "parameters")
 CELL_COUNTS = ("ok", "matched", "expected")
-RUN_COLUMNS = (*RUN_KEY, "default", "value", *CELL_COUNTS, *COST_COLUMNS)
+RUN_COLUMNS = (*RUN_KEY, "default", "value", "contaminated", *CELL_COUNTS, *COST_COLUMNS)
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
@@ -232,10 +232,12 @@ def read_runs(path: Path) -> pd.DataFrame:
     table = read(path)
     require_columns(table, ("kind", "method", "tested_on", "value"), str(path))
     defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
+    defaults["contaminated"] = False
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
     for name, value in {"trained_on": "", **_ABLATION}.items():
         table[name] = table[name].where(table[name].notna(), value)
-    table["default"] = table["default"].isin([True, "True", "true", 1])
+    for name in ("default", "contaminated"):
+        table[name] = table[name].isin([True, "True", "true", 1])
     unknown = [name for name in (*CELL_COUNTS, *COST_COLUMNS) if name not in table]
     table = table.assign(**dict.fromkeys(unknown, float("nan")))
     for name in ("value", *CELL_COUNTS, *COST_COLUMNS):

@@ -22,15 +22,17 @@ _CELLS = ("matched", "expected")
 """Numbers of held-out cells: those that the mean is over, and those that exist."""
 RECOVERY = (
     *("method", "trained_on", "tested_on", "metric", "scratch", "scratch_sd", "general"),
-    *("recovery_percent", "own", "runs", *_CELLS),
+    *("recovery_percent", "own", "runs", "contaminated", *_CELLS),
 )
 TRANSFER = (
     *("method", "kind", "trained_on", "tested_on", "metric", "mean", "general", "own", "runs"),
-    *_CELLS,
+    *("contaminated", *_CELLS),
 )
 FINETUNING = (
     *("method", "reference", "dataset", "metric", "general", "finetuned", "finetuned_sd"),
-    *("reference_value", "gain", "gain_over_reference", "runs", *_CELLS),
+    *("reference_value", "gain", "gain_over_reference", "runs"),
+    *("contaminated_general", "contaminated_finetuned", "contaminated_reference"),
+    *(*_CELLS, "matched_finetuned", "matched_reference"),
 )
 FINETUNING_TESTS = (
     *("method", "reference", "comparison", "metric", "n", "difference", "low", "high"),
@@ -42,11 +44,11 @@ BETWEEN_GAINS = "gain by fine-tuning minus gain over the reference"
 """The paper's comparison; the others are of each of the two gains with zero."""
 ABLATION = (
     *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
-    *("best", *_CELLS, *frames.COST_COLUMNS),
+    *("best", "contaminated", *_CELLS, *frames.COST_COLUMNS),
 )
 ABLATION_OVERALL = (
     *("ablation", "setting", "method", "metric", "default", "mean", "sd_datasets", "sd_runs"),
-    *("datasets", "runs", *_CELLS, *frames.COST_COLUMNS),
+    *("datasets", "runs", "contaminated", *_CELLS, *frames.COST_COLUMNS),
 )
 ABLATION_TESTS = (
     *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
@@ -60,6 +62,7 @@ def analyse(
     """Summarise ``tables["runs"]``; without it, all resulting tables are empty."""
     runs = tables.get("runs", pd.DataFrame(columns=list(frames.RUN_COLUMNS)))
     runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *frames.RUN_COLUMNS])))
+    runs = runs.assign(contaminated=runs["contaminated"].eq(True))
     general = _means(runs[runs["kind"] == "general"], ["method", "metric", "tested_on"])
     recovery = _recovery(runs, general)
     finetuning = _finetuning(runs, general)
@@ -84,10 +87,12 @@ def analyse(
 def _means(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return mean and sample standard deviation over the runs (seeds) of each model.
 
-    ``runs`` counts the runs with a value; the numbers of cells are the largest of any run.
+    ``runs`` counts the runs with a value; the numbers of cells are the largest of any run, which is
+    ``contaminated`` if any is.
     """
     groups = runs.groupby(keys, sort=False)
     found = groups["value"].agg(["mean", "std", "count"]).join(groups[list(_CELLS)].max())
+    found = found.join(groups["contaminated"].any())
     named = {"mean": "value", "std": "sd", "count": "runs"}
     return found.rename(columns=named).reset_index()
 
@@ -100,13 +105,20 @@ def _recovery(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     joined = _with_general(scratch, general)
     percent = 100 * joined["scratch"] / joined["general"].where(joined["general"] > 0)
     own = joined["trained_on"] == joined["tested_on"]
-    return joined.assign(recovery_percent=percent, own=own).reindex(columns=list(RECOVERY))
+    seen = joined["contaminated"] | joined["contaminated_general"].eq(True)
+    return joined.assign(recovery_percent=percent, own=own, contaminated=seen).reindex(
+        columns=list(RECOVERY)
+    )
 
 
 def _with_general(means: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
-    """Add the score of the general model on the tested dataset as the column ``general``."""
+    """Add the score of the general model on the tested dataset as the column ``general``.
+
+    Also add ``contaminated_general``.
+    """
     keys = ["method", "metric", "tested_on"]
-    known = general[[*keys, "value"]].rename(columns={"value": "general"})
+    named = {"value": "general", "contaminated": "contaminated_general"}
+    known = general[[*keys, *named]].rename(columns=named)
     return means.merge(known, on=keys, how="left")
 
 
@@ -125,18 +137,22 @@ def _finetuning(runs: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
     General models that were not fine-tuned are included on the datasets for fine-tuning.
     """
     own = runs[(runs["kind"] == "finetuned") & (runs["trained_on"] == runs["tested_on"])]
-    named = {"value": "finetuned", "sd": "finetuned_sd"}
-    tuned = _means(own, ["method", "metric", "tested_on"]).rename(columns=named)
+    named = {"value": "finetuned", "sd": "finetuned_sd", "contaminated": "contaminated_finetuned"}
+    tuned = _means(own, ["method", "metric", "tested_on"]).drop(columns="expected")
+    tuned = tuned.rename(columns={**named, "matched": "matched_finetuned"})
+    named = {"value": "reference_value", "contaminated": "contaminated_reference"}
     other = _means(runs[runs["kind"] == "reference"], ["method", "metric", "tested_on"])
-    other = other.rename(columns={"value": "reference_value", "method": "reference"})
-    tuned = tuned.drop(columns=list(_CELLS))
-    known = general.drop(columns="sd").rename(columns={"value": "general", "runs": "runs_general"})
+    other = other.drop(columns=["runs", "sd", "expected"])
+    other = other.rename(columns={**named, "method": "reference", "matched": "matched_reference"})
+    named = {"value": "general", "runs": "runs_general", "contaminated": "contaminated_general"}
+    known = general.drop(columns="sd").rename(columns=named)
     known = known.merge(tuned[["metric", "tested_on"]].drop_duplicates())
     joined = known.merge(tuned, on=["method", "metric", "tested_on"], how="left")
     joined["runs"] = joined["runs"].fillna(joined["runs_general"]).astype(int)
-    other = other.drop(columns=["runs", "sd", *_CELLS])
     joined = joined.merge(other, on=["metric", "tested_on"], how="left")
+    marks = [name for name in FINETUNING if name.startswith("contaminated")]
     return joined.assign(
+        **{name: joined[name].eq(True) for name in marks},
         dataset=joined["tested_on"],
         gain=joined["finetuned"] - joined["general"],
         gain_over_reference=joined["general"] - joined["reference_value"],
@@ -203,7 +219,7 @@ def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
     found = groups["mean"].agg(["mean", "std", "count"]).join(counts).join(spread)
     found["runs"] = found["runs"].fillna(0).astype(int)
     found = found.join(groups[[*frames.COST_COLUMNS]].mean()).join(groups["default"].first())
-    found = found.join(groups[list(_CELLS)].sum(min_count=1))
+    found = found.join(groups[list(_CELLS)].sum(min_count=1)).join(groups["contaminated"].any())
     found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()
     return found.reindex(columns=list(ABLATION_OVERALL))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from benchmark import inference, paths, scoring
 from benchmark.files import write_json
@@ -201,3 +202,19 @@ def test_ablations_take_methods_variants_and_models(runs: pd.DataFrame) -> None:
     ]
     assert ablation["seconds"].tolist() == [0.5, 0.5, 0.3, 0.35, 0.4]
     assert (ablation["flops"] == 7).all()
+
+
+def test_values_on_data_that_the_weights_were_trained_on_are_marked(runs: pd.DataFrame) -> None:
+    assert not runs["contaminated"].any()
+    seen = {"datasets": ["P02"], "source": "its card"}  # of the collection of P01
+    net = {"id": "net", "name": "Net", "files": ["net.pt"], "trained_on": seen}
+    net["source"] = {"kind": "local", "path": "nowhere"}
+    Path("net.yaml").write_text(yaml.safe_dump(net), encoding="utf-8")
+    content = study().model_dump(mode="json")
+    content["methods"]["other"]["weights"] = "net.yaml"
+    known = Study.read(content, "the test's study")
+    score(known.runs["other"], 0.4)
+    found = table(known)
+    expected = (found["kind"] == "reference") | (found["setting"] == "none")
+    assert found["contaminated"].tolist() == expected.tolist()
+    assert expected.sum() == 2 * 2 * 2

@@ -311,6 +311,44 @@ def test_tables_of_runs_show_their_denominators_where_cells_are_missing() -> Non
     assert {line[head.index("D36")] for line in cells} == {"\N{EN DASH} (0/4)"}
 
 
+OF_RUNS = ("recovery", "transfer", "finetuning", "ablation_normalisation", "ablation_overall")
+
+
+@pytest.mark.parametrize("name", OF_RUNS)
+def test_tables_of_runs_mark_what_was_seen_in_training(
+    name: str, made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, before = Results(made(tmp_path, 3, 2)), Results.statistics
+    unseen = Results(results.folder).overall.assign(contaminated=0)
+    monkeypatch.setattr(Results, "overall", unseen)
+
+    def printed(**marks: Any) -> PrintedTable:
+        found = analyse({"runs": runs(3).assign(**marks)}, AnalysisSettings())
+        monkeypatch.setattr(
+            Results, "statistics", lambda r, n: found[n] if n in found else before(r, n)
+        )
+        (table,) = (t for t in supplement_tables.printed(results) if t.name == name)
+        return table
+
+    plain = printed()
+    assert not any("†" in text for line in plain.cells for text in line)
+    assert not any(note.startswith("†") for note in plain.notes)
+    marked = printed(contaminated=lambda t: (t["tested_on"] == "D36") & (t["kind"] != "reference"))
+    places = {
+        (row[0] if name == "finetuning" else "", head)
+        for row in marked.cells
+        for head, text in zip(marked.head, row, strict=True)
+        if "†" in text
+    }
+    assert places == {
+        "finetuning": {("D36", "General"), ("D36", "Fine-tuned (SD of seeds)")},
+        "ablation_overall": {("", "DSC (SD of seeds)")},
+    }.get(name, {("", "D36")})
+    assert any(note.startswith("†") for note in marked.notes)
+    for old, new in zip(plain.cells, marked.cells, strict=True):
+        assert [text.replace("†", "") for text in new] == list(old)
+
+
 def test_cells_in_print() -> None:
     columns = (
         Column("Mean ± SD", "pm", ("mean", "sd")),

@@ -130,6 +130,31 @@ def test_the_best_goes_by_the_direction_of_the_metric(
     assert told == ([] if wins is None else [wins, wins])
 
 
+def test_what_was_seen_in_training_is_marked_model_by_model(tmp_path: Path) -> None:
+    def marked(*kinds: str) -> dict[str, pd.DataFrame]:
+        table = runs()
+        seen = table["kind"].isin(kinds) & (table["tested_on"] == "D36")
+        return result(tmp_path, table.assign(contaminated=np.where(seen, "true", "")))
+
+    def seen(
+        table: pd.DataFrame, column: str = "contaminated", place: str = "tested_on"
+    ) -> set[str]:
+        return set(table.loc[table[column], place])
+
+    three = [f"contaminated_{name}" for name in ("general", "finetuned", "reference")]
+    found = marked("reference")
+    assert [seen(found["finetuning"], name, "dataset") for name in three] == [set(), set(), {"D36"}]
+    assert not any(seen(found[name]) for name in ("recovery", "transfer"))
+    found = marked("general", "finetuned")
+    assert [seen(found["finetuning"], name, "dataset") for name in three] == [{"D36"}] * 2 + [set()]
+    assert seen(found["recovery"]) == {"D36"}  # a percentage of the general model
+    transfer = found["transfer"]
+    assert set(transfer.loc[transfer["contaminated"], "kind"]) == {"finetuned"}
+    found = marked("ablation")
+    assert seen(found["ablation"], place="dataset") == {"D36"}
+    assert not result(tmp_path, runs())["ablation"]["contaminated"].any()
+
+
 def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     table = runs()
     first, second = (result(tmp_path, t) for t in (table, table.iloc[::-1]))
