@@ -1,5 +1,6 @@
 """Errors meant for the user, and suggestions for misspelt names."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -37,6 +38,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown ``name``: the nearest and all of the ``known`` names."""
     names = sorted(known)
     spelt = {known_name.lower(): known_name for known_name in names}
-    near = [spelt[n] for n in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
+    near = [known_name for known_name in names if _unpadded(known_name) == _unpadded(name)]
+    near = near or [spelt[n] for n in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
     hint = f" Did you mean: {', '.join(near)}?" if near else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}."
+
+
+def _unpadded(name: str) -> str:
+    """Return a name without case and without zeros before numbers: d1 for D01."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.lower())

@@ -23,6 +23,7 @@ from benchmark.geometry import row_shape
 from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask
 from benchmark.method_registry import find
+from benchmark.segmenting import print_traceback
 from benchmark.sources import Status
 from benchmark.specs import Fit
 from benchmark.splits import Split
@@ -145,6 +146,7 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
         learner.plan(cases, names, folder / "work")
     except METHOD_ERRORS as error:  # becomes the reason of the method's cells
         raise_if_machine_error(error)
+        print_traceback(error)
         return _status(folder, learner, "failed", f"planning failed: {error}")
     return _status(folder, learner, "ready", None)
 
@@ -175,6 +177,7 @@ def fit(
         raise_if_machine_error(error)
         if several_processes():
             raise
+        print_traceback(error)
         again = f"to train again, run Snakemake with --forcerun {folder / 'status.json'}"
         return _status(folder, learner, "failed", f"training failed: {error}; {again}")
     return _status(folder, learner, "ready", None)

@@ -26,7 +26,7 @@ from benchmark.machine.progress import progress
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.prompts import Prompt
-from benchmark.segmenting import error_text, segment_prompts, validated_mask
+from benchmark.segmenting import error_text, print_traceback, segment_prompts, validated_mask
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import records
@@ -171,6 +171,7 @@ def _load(
             results.departures = adapter.protocol_overrides
     except METHOD_ERRORS as error:
         raise_if_machine_error(error, loading=True)
+        print_traceback(error)
         return error_text(error)
     return None
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TypeGuard
 
 from benchmark.adapter import Adapter
 from benchmark.errors import UserError, unknown_name
@@ -50,14 +51,30 @@ def find(name: str) -> type[Adapter]:
         sys.path.append(str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"The method {name!r} cannot be imported from {target} ({error}). "
-            "Run from the folder that holds the module, or install its package."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Adapter)):
+    except AttributeError as error:
+        if attribute and (there := sys.modules.get(module)) is not None:
+            adapters = [name for name, value in vars(there).items() if _is_adapter(value)]
+            raise UserError(unknown_name(f"method in {module}", attribute, adapters)) from error
+        raise _not_imported(name, target, error) from error
+    except ImportError as error:
+        raise _not_imported(name, target, error) from error
+    if not _is_adapter(found):
         raise UserError(f"{target} is not a benchmark.adapter.Adapter; see docs/add-a-method.md.")
     return found
+
+
+def _is_adapter(value: object) -> TypeGuard[type[Adapter]]:
+    return isinstance(value, type) and issubclass(value, Adapter)
+
+
+def _not_imported(name: str, target: str, error: Exception) -> UserError:
+    module = target.partition(":")[0]
+    path = module.removesuffix(".py").replace("/", ".")
+    named = f" A module is named with dots, as in {path}:Class." if path != module else ""
+    return UserError(
+        f"The method {name!r} cannot be imported from {target} ({error}).{named} "
+        "Run from the folder that holds the module, or install its package."
+    )
 
 
 def slug(name: str) -> str:

@@ -1,12 +1,15 @@
 """Segment the prompts of a scan, whatever the method does: isolate each prompt that fails."""
 
+import sys
+import traceback
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 
 from benchmark.adapter import Adapter, Prediction
-from benchmark.errors import reason_of
+from benchmark.errors import UserError, reason_of
 from benchmark.machine.device import release_memory
 from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask, Shape
@@ -49,6 +52,7 @@ def _until_failure(
             raise ValueError(f"expected {len(prompts)} predictions, one per prompt; got {count}")
     except METHOD_ERRORS as error:
         raise_if_machine_error(error)
+        print_traceback(error)
         return error_text(error)
     return None
 
@@ -66,6 +70,20 @@ def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:
         return Mask.of(array, offset=prediction.offset or (0, 0, 0), shape=shape)
     except ValueError as error:
         return str(error)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print where a method failed to stderr, which is the log of a job; each failure only once.
+
+    A `UserError` needs none: its message says what is wrong.
+    """
+    if not isinstance(error, UserError):
+        _print_once("".join(traceback.format_exception(error)))
+
+
+@lru_cache(maxsize=1000)
+def _print_once(text: str) -> None:
+    print(text, end="", file=sys.stderr)
 
 
 def error_text(error: BaseException) -> str:

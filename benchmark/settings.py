@@ -17,6 +17,13 @@ _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 100
 _SHORT = reprlib.Repr()  # in aliases of aliases, a whole text would have no end
 _SHORT.maxstring = _SHORT.maxother = 80
+_WORDS = {
+    "tuple_type": "Expected a list, such as [a, b]",
+    "list_type": "Expected a list, such as [a, b]",
+    "dict_type": "Expected a mapping, such as {name: value}",
+    "model_type": "Expected a mapping, such as {key: value}",
+}
+"""Errors that pydantic tells in words of Python, in those of YAML."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -90,7 +97,8 @@ def parse_yaml(text: str, origin: str) -> Any:
         return yaml.load(text, _Loader)
     # not all are YAMLError: 2025-02-30, !!int '', !!timestamp x
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise UserError(f"{origin} is not valid YAML: {error}") from None
+        told = str(error).replace(' in "<unicode string>",', " at")
+        raise UserError(f"{origin} is not valid YAML: {told}") from None
 
 
 def _refuse_deep(text: str) -> None:
@@ -112,9 +120,9 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             known = owner.model_fields if owner else ()
             lines.append(unknown_name("key", str(item["loc"][-1]), known) + f" (at {where})")
         else:
-            lines.append(
-                f"{where or 'the whole file'}: {item['msg']} (got {_SHORT.repr(item['input']):.80})"
-            )
+            told = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+            got = f"{_SHORT.repr(item['input']):.80}"
+            lines.append(f"{where or 'the whole file'}: {told} (got {got})")
     return "\n".join(lines)
 
 

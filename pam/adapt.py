@@ -75,7 +75,12 @@ def adapt_to_dataset(
     else:
         source = _source(entry, method.options.seed, everything)
         if not (cases := source.cases()):
-            raise UserError(f"{entry.id}: nothing to learn from, {len(source.images)} scans.")
+            raise UserError(
+                f"{entry.id}: nothing to learn from. Expected scans that are not held back for "
+                f"testing; got none of {len(source.images)} (patients are never divided: "
+                f"{source.images['patient'].nunique()}). Next step: add scans of other patients, "
+                "or train on everything with --all."
+            )
         planned = out / _PLANNED  # apart, so that a failed plan is not taken for a training
         method.plan(cases, source.structures(), planned)
         for made in planned.iterdir():

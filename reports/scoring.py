@@ -6,6 +6,8 @@ The rules are read from the study's record; without them the notes are empty.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.tables import read_table
+
 if TYPE_CHECKING:
     from reports.results import Results
 
@@ -18,7 +20,12 @@ _DISTANCE = {
 def notes(results: "Results") -> list[str]:
     """Return notes on empty predictions and their number, the NSD tolerance, and spacings."""
     about_empty = (empty_rule(results), empty_counts(results))
-    sentences = (*about_empty, nsd_tolerance(results), *spacing_notes(results))
+    sentences = (
+        *about_empty,
+        nsd_tolerance(results),
+        below_voxel(results),
+        *spacing_notes(results),
+    )
     return [sentence for sentence in sentences if sentence]
 
 
@@ -54,6 +61,29 @@ def nsd_tolerance(results: "Results") -> str:
     return (
         f"The tolerance of NSD is {', '.join(values)}; the entry of a dataset may set its own "
         "for a structure."
+    )
+
+
+def below_voxel(results: "Results") -> str:
+    """Name the datasets whose voxels are larger than the tolerance of NSD; empty if none are.
+
+    A dataset counts if the smallest spacing of most of its scans exceeds the tolerance. Tolerances
+    of single structures are not looked at.
+    """
+    tolerance = _rules(results).get("nsd_tolerance_mm")
+    if tolerance is None:
+        return ""
+    images = read_table(
+        results.folder / "images.parquet", ["dataset", *(f"spacing_{axis}" for axis in "zyx")]
+    )
+    smallest = images.set_index("dataset").min(axis=1)
+    medians = smallest.groupby(level="dataset", sort=False).median()
+    coarse = [f"{name} ({mm:g} mm)" for name, mm in medians[medians > tolerance].items()]
+    if not coarse:
+        return ""
+    return (
+        f"Voxels are larger than the tolerance of NSD in {', '.join(coarse)}: there, only parts of "
+        "the surface that are hit exactly count, and NSD is lower than its name suggests."
     )
 
 

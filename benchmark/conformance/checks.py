@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from benchmark.errors import UserError
 from benchmark.fitting import Case
 from benchmark.method_registry import find
 from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
+from benchmark.segmenting import error_text
 
 _HEAVY = ("torch", "tensorflow", "jax")
 
@@ -96,8 +98,16 @@ def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     except UserError as error:
         wrong = str(error)
     except Exception as error:  # any exception of a method is a finding
-        wrong = say("no exception", f"{type(error).__name__}: {error}", "mend the adapter")
+        wrong = say("no exception", f"{error_text(error)}, {_place(error)}", "mend the adapter")
     return Finding(rule, wrong is None, wrong or good)
+
+
+def _place(error: Exception) -> str:
+    """Return the line that raised ``error``: the innermost one outside installed libraries."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
+    frame = (own or frames)[-1]
+    return f"in line {frame.lineno} of {frame.filename}, in {frame.name}"
 
 
 def _segments(adapter: Adapter, kinds: Sequence[PromptKind], load_s: float) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from benchmark.transforms import OntoImage
 from benchmark.transforms.raster import Raster
 from benchmark.volume import Header, whole_numbers
 
-_SHOWN = 10  # unknown values listed in a reason
+_SHOWN = 120  # unknown values listed in a reason
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
 
 
@@ -129,8 +129,8 @@ def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
         return None
     known = ", ".join(s.key or s.name for s in dataset.labels.values())
     raise UserError(
-        f"The label of {scan.id} holds {text!r}, which the catalogue does not know (known: "
-        f"{known}). Name it as a key under labels, or under ignore, of {dataset.id}."
+        f"The label of {scan.id} holds {text!r}, which the entry of {dataset.id} does not name "
+        f"(labels: {known}). Next step: name it as a key under labels, or under ignore."
     )
 
 
@@ -164,11 +164,13 @@ def _differs(image: Geometry, label: Geometry) -> str | None:
 def _refuse_unknown(dataset: Dataset, scan: Scan, values: set[int]) -> None:
     by_value = any(s.instances == "values" for s in dataset.labels.values())
     unknown = sorted(values - {0, *dataset.labels} - set(dataset.ignore))
-    if unknown and not (by_value and unknown[0] >= min(dataset.labels)):
+    if "*" not in dataset.ignore and unknown:
+        if by_value and unknown[0] >= min(dataset.labels):
+            return
         known = ", ".join(str(value) for value in sorted(dataset.labels))
         more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
         raise UserError(
-            f"The label of {scan.id} holds the values {unknown[:_SHOWN]}{more}, which the "
-            f"catalogue does not know (known: {known}). Name them under labels, or under ignore, "
-            f"of {dataset.id}."
+            f"The label of {scan.id} holds the values {unknown[:_SHOWN]}{more}, which the entry "
+            f"of {dataset.id} does not name (labels: {known}). Next step: name them under labels, "
+            "or under ignore; ignore: ['*'] stands for all values that are not under labels."
         )

@@ -1,5 +1,6 @@
 """Every prompt ends in a row with its status, whatever the method does."""
 
+import re
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,11 @@ class RaisesForOrgan(Good):
         if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
             raise RuntimeError("out of luck")
         return super().one(volume, prompt, number)
+
+
+class RaisesAlways(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        raise RuntimeError("told in no other test")
 
 
 class RaisesAtStart(Good):
@@ -326,6 +332,16 @@ def test_only_the_prompt_that_raised_has_failed(cells: Cells, shard: Any) -> Non
     assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
     assert {row.get("reason") for row in rows} == {None, "RuntimeError: out of luck"}
     assert same_masks([row for row in rows if row["status"] == "ok"], shard.prompts)
+
+
+def test_the_log_tells_once_where_a_method_failed(
+    cells: Cells, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = cells(RaisesAlways)
+    assert len(rows) > 1
+    log = capsys.readouterr().err
+    assert log.count("Traceback") == 1
+    assert re.search(r'test_inference\.py", line \d+, in one\n.*\n.*told in no other test', log)
 
 
 BAD = [

@@ -43,7 +43,9 @@ def test_unknown_name_suggests_the_nearest() -> None:
     ("name", "message"),
     [
         ("no.such.module:Class", "cannot be imported"),
-        ("baselines.controls:NoSuchClass", "cannot be imported"),
+        ("no/such/module.py:Class", r"named with dots, as in no\.such\.module:Class"),
+        ("baselines.controls:", "cannot be imported"),
+        ("baselines.controls:Orakle", r"method in baselines\.controls 'Orakle'.*mean: Oracle"),
         ("benchmark.method_registry:find", "not a benchmark.adapter.Adapter"),
         ("benchmark.masks:Mask", "not a benchmark.adapter.Adapter"),
     ],

@@ -75,7 +75,7 @@ def test_every_mistake_is_listed() -> None:
     message = str(caught.value)
     assert "leaf.width: " in message
     assert "(got 'wide')" in message
-    assert "several: " in message
+    assert "several: Expected a list, such as [a, b] (got 3)" in message
     assert "Unknown key 'nothing'" in message
 
 
@@ -95,8 +95,9 @@ def test_yaml_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_yaml(tmp_path / "absent.yaml")
     for content in (b"a: [1", b"\xff\xfe\xfa"):
         (tmp_path / "broken.yaml").write_bytes(content)
-        with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML"):
+        with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML") as caught:
             load_yaml(tmp_path / "broken.yaml")
+        assert "unicode string" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import read_json
 from benchmark.specs import Run
+from benchmark.splits import Split
 from benchmark.study import Study
 from benchmark.weights import registry, store
 from pam import adapt, checkpoints
@@ -118,6 +119,13 @@ def test_the_weights_tell_what_their_dataset_is_related_to(
 def test_all_cases_can_be_learnt_from(place: Path) -> None:
     assert finetune("--all").exit_code == 0
     assert read_json(place / "tuned" / "split.json")["test"] == []
+
+
+def test_a_single_patient_is_held_back(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_back = Split(seed=0, share=0.8, train=(), test=("a",))
+    monkeypatch.setattr(adapt, "split", lambda images, seed: held_back)
+    with pytest.raises(UserError, match=r"not held back for testing; got none of .* --all"):
+        finetune()
 
 
 def test_a_folder_goes_on_with_what_it_was_begun_with(place: Path) -> None:

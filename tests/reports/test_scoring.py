@@ -1,5 +1,6 @@
 """The report's notes on scoring rules and on cells without a prediction."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_the_tolerance_in_force_is_told(study: Path, tmp_path: Path) -> None:
     rules = {"nsd_tolerance_mm": 1.5, "tolerances": {"liver": 5.0}}
     text = scoring.nsd_tolerance(Results(copied(study, tmp_path, rules)))
     assert text.startswith("The tolerance of NSD is 1.5 mm, 5 mm for liver;")
+
+
+@pytest.mark.parametrize(("tolerance", "told"), [(0.5, ["D01", "D02", "D03"]), (50.0, [])])
+def test_a_tolerance_below_a_voxel_is_told(
+    study: Path, tmp_path: Path, tolerance: float, told: list[str]
+) -> None:
+    results = Results(copied(study, tmp_path, {"nsd_tolerance_mm": tolerance}))
+    images = pd.read_parquet(results.folder / "images.parquet")
+    smallest = images[["spacing_z", "spacing_y", "spacing_x"]].min(axis=1)
+    assert ((smallest > tolerance) == bool(told)).all()
+    text = scoring.below_voxel(results)
+    assert re.findall(r"D\d+", text) == told
+    assert (text in scoring.notes(results)) == bool(told)
 
 
 def test_it_stands_where_the_numbers_are_read(study: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_special_characters_in_the_name_of_a_structure(
     assert {row["structure"] for row in got.objects} == {"node [left]", "why?", "spleen"}
     (tmp_path / "a/node l.nii").write_bytes((tmp_path / "a/why?.nii").read_bytes())
     (failure,) = prepare(dataset, ready(tmp_path), 0).failures
-    assert "holds 'node l', which the catalogue does not know" in failure["reason"]
+    assert "holds 'node l', which the entry of" in failure["reason"]
 
 
 def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
