@@ -36,13 +36,15 @@ class Case:
     """A training case as rows of the prepared tables; the image is read on demand.
 
     ``image``: the row of `benchmark.prepare.IMAGE_SCHEMA`; ``objects`` and ``reference``: the
-    scan's rows of `benchmark.objects.SCHEMA` and ``REFERENCE_SCHEMA``.
+    scan's rows of `benchmark.objects.SCHEMA` and ``REFERENCE_SCHEMA``. ``structures``: what its
+    dataset annotates; any other structure may be in the image, but has no label.
     """
 
     scan: str
     image: dict[str, Any]
     objects: list[dict[str, Any]]
     reference: list[dict[str, Any]]
+    structures: tuple[str, ...]
 
     @property
     def dataset(self) -> str:
@@ -99,12 +101,14 @@ class Source:
     def cases(self) -> list[Case]:
         """Return the training cases and no others."""
         objects, reference = records(self.objects), records(self.reference)
+        structures = tuple(self.structures())
         return [
             Case(
                 row["scan"],
                 row,
                 [r for r in objects if r["scan"] == row["scan"]],
                 [r for r in reference if r["scan"] == row["scan"]],
+                structures,
             )
             for row in records(self.images)
             if row["scan"] in self.split.train

@@ -44,6 +44,18 @@ def channel_names(named: Collection[tuple[str, ...]]) -> dict[str, str]:
     return {str(place): name for place, name in enumerate(together)}
 
 
+def check_structures(cases: Sequence["Case"]) -> None:
+    """Raise `UserError` if the datasets of ``cases`` do not all annotate the same structures."""
+    named = {", ".join(sorted(case.structures)): case.dataset for case in cases}
+    if len(named) > 1:
+        told = "; ".join(f"{names} (as {dataset})" for names, dataset in sorted(named.items()))
+        raise UserError(
+            "nnU-Net learns as background what a dataset does not annotate, so all that one model "
+            f"learns from must annotate the same structures. They annotate: {told}. Next step: let "
+            "it learn from datasets of the same structures."
+        )
+
+
 class NnUNet(Learner):
     """Plan, train and predict through nnunetv2's Python interface.
 
@@ -112,6 +124,7 @@ class NnUNet(Learner):
         """Write the cases in nnU-Net's format; compute fingerprint and plan, and preprocess."""
         from benchmark import volume as volumes
 
+        check_structures(cases)
         shutil.rmtree(workdir, ignore_errors=True)
         raw = workdir / "raw" / "Dataset001_cases"
         named = set()

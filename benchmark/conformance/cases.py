@@ -46,6 +46,7 @@ def made_cases(folder: Path) -> list[Case]:
             image,
             [row for row in found.objects if row["scan"] == image["scan"]],
             [row for row in found.reference if row["scan"] == image["scan"]],
+            (STRUCTURE,),
         )
         for image in found.images
     ]

@@ -36,6 +36,8 @@ class Made:
     seed: int
     channels: tuple[str, ...] = ()
     modality: str = "CT"
+    structures: tuple[str, ...] = ("ball",)
+    dataset: str = "D01"
 
     @property
     def truth(self) -> NDArray[np.bool_]:
@@ -108,6 +110,20 @@ def test_cases_of_more_channels_than_others_are_refused(tmp_path: Path) -> None:
     cases: Any = [Made(1, ("T1", "T2")), Made(2, ("T1",))]
     with pytest.raises(UserError, match=r"got T1; T1, T2\."):
         nowhere(tmp_path, "exit 0").plan(cases, ["ball"], tmp_path / "work")
+
+
+def test_datasets_that_do_not_annotate_the_same_are_refused(tmp_path: Path) -> None:
+    """The liver of a dataset of spleens would be learnt as background."""
+    both = ("spleen", "liver")
+    cases: Any = [
+        Made(1, structures=("liver",), dataset="D13"),
+        Made(2, structures=both, dataset="D01"),
+    ]
+    with pytest.raises(UserError, match=r"liver \(as D13\); liver, spleen \(as D01\)\."):
+        nowhere(tmp_path, "exit 0").plan(cases, both, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    cases = [Made(1, structures=both), Made(2, structures=both[::-1], dataset="D02")]
+    nowhere(tmp_path, "exit 0").plan(cases, both, tmp_path / "work")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])

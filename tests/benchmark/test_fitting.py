@@ -237,6 +237,7 @@ def test_a_case_is_handed_with_its_own_rows_alone(shard: Any) -> None:
     assert case.scan in source.split.train
     assert {row["scan"] for row in (*case.objects, *case.reference)} == {case.scan}
     assert len(case.objects) == (shard.objects["scan"] == case.scan).sum()
+    assert sorted(case.structures) == ["lesion", "organ"]
 
 
 def test_where_structures_overlap_the_last_that_is_named_wins() -> None:
@@ -247,7 +248,7 @@ def test_where_structures_overlap_the_last_that_is_named_wins() -> None:
         {"structure": name, **Mask.of(mask).to_row()}
         for name, mask in (("lesion", lesion), ("organ", organ))
     ]
-    case = Case("a", {"size_z": 3, "size_y": 4, "size_x": 5}, [], rows)
+    case = Case("a", {"size_z": 3, "size_y": 4, "size_x": 5}, [], rows, ("organ", "lesion"))
     expected = np.where(lesion, 2, np.where(organ, 1, 0))
     np.testing.assert_array_equal(case.labels(["organ", "lesion"]), expected)
     expected = np.where(organ, 2, np.where(lesion, 1, 0))
