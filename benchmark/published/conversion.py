@@ -29,7 +29,7 @@ def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ..
     if not (plain and not picked and all(rasters.readable(path) for path in paths)):
         converted = _targets(scan, folder)
         for path, target in zip(paths, converted, strict=True):
-            _convert(scan, path, target)
+            _convert(scan, path, target, dataset.channels if picked else ())
         paths = converted
     return paths, volume.read(paths, modality=dataset.modality, channels=names)
 
@@ -47,9 +47,16 @@ def _targets(scan: Scan, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / f"{scan.id}{number}.nii.gz" for number in numbers)
 
 
-def _convert(scan: Scan, path: Path, target: Path) -> None:
+def _convert(scan: Scan, path: Path, target: Path, channels: tuple[str, ...]) -> None:
+    """Convert an image; of a file that holds all ``channels``, the one of the scan."""
     raster = rasters.read(path, scan.region, scan.layout.image_transforms)
-    if scan.channel and len(scan.layout.image) == 1:
+    if scan.channel and channels:
+        if len(raster.array) != len(channels):
+            raise UserError(
+                f"{path}: another number of channels. Expected {len(channels)} "
+                f"({', '.join(channels)}); got {len(raster.array)}. Likely cause: another file, or "
+                "another order. Next step: check the file against the catalogue entry."
+            )
         raster = Channel(name="channel", index=scan.channel[0]).apply(raster)
     for transform in scan.layout.image_transforms:
         raster = transform.apply(raster)

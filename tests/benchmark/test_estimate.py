@@ -163,13 +163,13 @@ def test_scans_are_those_that_are_prepared(
 
 
 def test_a_number_of_scans_that_nobody_knows_is_asked_for() -> None:
-    (entry,) = Study.read(STUDY | {"datasets": ["D03"]}, "s").entries.values()
+    (entry,) = Study.read(STUDY | {"datasets": ["D29"]}, "s").entries.values()
     with pytest.raises(
-        UserError, match=r"how many scans D03 has.*under scans in the entry.*"
+        UserError, match=r"how many scans D29 has.*under scans in the entry.*"
     ) as told:
         count(entry, rates())
     assert "snakemake --configfile STUDY --until prepare" in str(told.value)
-    assert count(entry, rates(scans={"D03": 7})).scans == 7
+    assert count(entry, rates(scans={"D29": 7})).scans == 7
 
 
 @pytest.mark.parametrize("row", [{}, {"cpu_s": 1, "gpu_s": 1}, {"cpu_s": 1, "basis": "not known"}])

@@ -174,11 +174,17 @@ def four_files_a_case(tree: Tree) -> None:
 @quirk("D23")
 def empty_masks_and_two_sequences(tree: Tree) -> None:
     labels = scene(1)
-    for case, drawn in (("sub-strokecase0001", labels), ("sub-strokecase0150", labels * 0)):
+    old = "sub-strokecase0002"  # in the older layout
+    for case, drawn in (
+        ("sub-strokecase0001", labels),
+        (old, labels),
+        ("sub-strokecase0150", labels * 0),
+    ):
         root = "ISLES-2022"
         for number, suffix in enumerate(("dwi", "adc"), start=1):
             image = grey(labels, number)
-            tree.image(f"{root}/{case}/ses-0001/dwi/{case}_ses-0001_{suffix}.nii.gz", image)
+            folder = f"rawdata/{case}/ses-0001" if case == old else f"{case}/ses-0001/dwi"
+            tree.image(f"{root}/{folder}/{case}_ses-0001_{suffix}.nii.gz", image)
             if drawn.any():
                 names = {1: "ischaemic stroke lesion"}
                 tree.expect(f"{case}.{suffix.upper()}", labels, names, image, case)

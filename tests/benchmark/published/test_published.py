@@ -1,3 +1,4 @@
+# mypy: untyped-calls-exclude=SimpleITK
 """Every dataset of the paper, as a small tree in its published layout, goes through `prepare`."""
 
 import re
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import yaml
 
 from benchmark import catalogue, prepare, volume
@@ -108,6 +110,17 @@ def test_a_study_tells_from_which_of_its_datasets_no_model_learns(name: str) -> 
     head = (CONFIG / f"{name}.yaml").read_text().partition("\nstudy:")[0]
     told = re.findall(r"No model learns from (D\d\d)", " ".join(head.replace("#", " ").split()))
     assert {*told} == ALONE & {*LEARNT[name]}
+
+
+def test_another_number_of_volumes_in_a_file_is_no_order_of_the_channels(tmp_path: Path) -> None:
+    tree = build("D30", tmp_path / "tree")
+    file = next(tree.root.rglob("imagesTr/*.nii.gz"))
+    before = sitk.ReadImage(str(file))
+    sitk.WriteImage(sitk.JoinSeries([before[..., k] for k in (0, 1, 2, 3, 3)]), str(file))
+    got = prepared(catalogue.load("D30"), tree.root, tmp_path / "converted")
+    reasons = {row["reason"] for row in got.failures if row["scan"].startswith(file.name[:-7])}
+    assert len(reasons) == 1
+    assert "Expected 4 (FLAIR, T1w, T1gd, T2w); got 5" in reasons.pop()
 
 
 def test_scans_annotated_in_part_are_told(tmp_path: Path) -> None:
