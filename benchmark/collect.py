@@ -183,6 +183,7 @@ def _dataset(entry: Dataset, counts: Mapping[str, int]) -> DatasetRecord:
         redistributable=entry.licence.redistributable,
         homepage=entry.homepage,
         citation=entry.citation,
+        data_citations=entry.data_citations,
         state=status.state,
         reason=status.reason,
         spacing_note=entry.spacing_note,

@@ -23,6 +23,7 @@ class DatasetRecord(_Entry):
         redistributable: the licence is known to allow images in a report.
         homepage: address of its page.
         citation: DOI or text.
+        data_citations: further works to cite: the data themselves, and those they were made from.
         state: ``ready``, ``manual`` or ``failed``, see `benchmark.sources.Status`.
         reason: why it is not ready.
         spacing_note: caveat on its voxel spacing.
@@ -39,6 +40,7 @@ class DatasetRecord(_Entry):
     redistributable: bool = False
     homepage: str | None = None
     citation: str | None = None
+    data_citations: tuple[str, ...] = ()
     state: str = "ready"
     reason: str | None = None
     spacing_note: str | None = None

@@ -73,4 +73,7 @@ def _datasets(results: "Results") -> list[dict[str, Any]]:
         name = key if title == key else f"{key} {title}"
         more = {"name": name, "title": title, "site": entry.homepage or ""}
         rows.append(_row("dataset", key, entry.licence, entry.citation, **more))
+        for number, citation in enumerate(entry.data_citations, start=1):
+            about = {"name": f"{name}: data", "title": f"{title}: data"}
+            rows.append(_row("dataset", f"{key}-data-{number}", entry.licence, citation, **about))
     return rows

@@ -130,6 +130,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "registration": "a form",
     "homepage": "https://example.org",
     "citation": "nobody",
+    "data_citations": ["doi:1"],
     "quirks": ["one"],
     "spacing_note": "It is lost.",
     "released": {"ignore": [9]},

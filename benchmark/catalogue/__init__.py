@@ -24,6 +24,7 @@ _TOLD = (
     "licence",
     "homepage",
     "citation",
+    "data_citations",
     "quirks",
     "spacing_note",
     "registration",
@@ -99,6 +100,7 @@ class Dataset(Settings):
     registration: str | None = None
     homepage: str | None = None
     citation: str | None = None
+    data_citations: tuple[str, ...] = ()
     quirks: tuple[str, ...] = ()
     spacing_note: str | None = None
     released: dict[str, Any] = {}

@@ -150,6 +150,11 @@ def cite(
     for entry in datasets(names):
         if bibtex:
             print(citations.bibtex(entry.id, entry.name, entry.citation, entry.homepage))
+            for number, citation in enumerate(entry.data_citations, start=1):
+                title = f"{entry.name}: data"
+                print(citations.bibtex(f"{entry.id}-data-{number}", title, citation, None))
             continue
-        known = [citations.readable(entry.citation) or "no citation known", entry.homepage]
-        print(f"{entry.id}: {'. '.join([entry.name, *(text for text in known if text)])}")
+        works = [entry.citation, *entry.data_citations]
+        known = [" and ".join(filter(None, map(citations.readable, works))) or "no citation known"]
+        known += [entry.homepage] if entry.homepage else []
+        print(f"{entry.id}: {'. '.join([entry.name, *known])}")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.sources.download import locked
 from benchmark.sources.fetched import FetchedSource
@@ -49,7 +49,8 @@ class IdcSource(FetchedSource):
     ``index`` is the IDC release whose index selects the series. ``series`` gives the number of
     series of each modality, or None where it is not known. ``patients`` is a pattern of patient
     ids. ``descriptions`` lists, by modality, the SeriesDescription values to accept.
-    ``analysis_results`` lists ids of third-party annotations to include.
+    ``analysis_results`` lists ids of third-party annotations to include. ``studies_with`` is a
+    modality without a series of which a study is left out.
     """
 
     tag: ClassVar = "idc"
@@ -60,6 +61,7 @@ class IdcSource(FetchedSource):
     patients: str = "*"
     descriptions: dict[str, tuple[str, ...]] = {}
     analysis_results: tuple[str, ...] = ()
+    studies_with: str | None = None
 
     @field_validator("series")
     @classmethod
@@ -67,6 +69,12 @@ class IdcSource(FetchedSource):
         if any(count is not None and count < 1 for count in value.values()):
             raise ValueError("a modality has one series or more, or null where that is not known")
         return value
+
+    @model_validator(mode="after")
+    def _fetches_what_a_study_must_have(self) -> "IdcSource":
+        if self.studies_with and self.studies_with not in self.series:
+            raise ValueError(f"studies_with: {self.studies_with} is no modality under series")
+        return self
 
     def chosen(self) -> list[Series]:
         """Return the series that the entry selects from the installed index; needs no network.
@@ -98,6 +106,9 @@ class IdcSource(FetchedSource):
             told = {columns[name]: value for name, value in row.items()}
             if self._means(told.pop("description"), told.pop("by"), told):
                 found.append(Series(**{**told, "bytes": round(told["bytes"] * 1e6)}))
+        if self.studies_with:
+            studies = {series.study for series in found if series.modality == self.studies_with}
+            found = [series for series in found if series.study in studies]
         self._check_numbers(found)
         return sorted(found, key=lambda series: series.folder)
 

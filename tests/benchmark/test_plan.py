@@ -192,6 +192,7 @@ def test_an_archive_that_was_deleted_is_no_fault(here: Path, entry: Make) -> Non
 
 def test_citations(here: Path, entry: Make) -> None:
     known = write(entry(id="A", name="Set", citation="doi:10.1/x", homepage="https://a.org"))
+    data = write(entry(id="D", name="Set", citation="doi:10.1/x", data_citations=["doi:10.2/y"]))
     words = write(entry(id="B", name="Other", citation="Somebody, 2020"))
     unknown = write(entry(id="C", name="Third"))
     assert invoke("cite", known, words, unknown).splitlines() == [
@@ -199,6 +200,11 @@ def test_citations(here: Path, entry: Make) -> None:
         "B: Other. Somebody, 2020",
         "C: Third. no citation known",
     ]
+    both = "https://doi.org/10.1/x and https://doi.org/10.2/y"
+    assert invoke("cite", data).splitlines() == [f"D: Set. {both}"]
+    assert "@misc{D-data-1,\n  title = {{Set: data}},\n  doi = {10.2/y},\n}" in invoke(
+        "cite", "--bibtex", data
+    )
     bibtex = invoke("cite", "--bibtex", known, words, unknown)
     assert "@misc{A,\n  title = {{Set}},\n  doi = {10.1/x},\n  url = {https://a.org},\n}" in bibtex
     assert "note = {Somebody, 2020}" in bibtex

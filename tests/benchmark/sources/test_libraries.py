@@ -12,9 +12,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import idc_index_data
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark import catalogue
+from benchmark.errors import UserError
 from benchmark.sources import synapse
 from benchmark.sources.idc import IdcSource, Series
 from tests.benchmark.sources.conftest import Naps
@@ -349,6 +351,15 @@ def test_what_a_killed_download_left_is_removed(
     assert [path.name for path in folder.iterdir()] == ["0.dcm"]
 
 
+def test_studies_without_a_segmentation_are_not_fetched(idc: Any, raw: Path, naps: Naps) -> None:
+    asked = idc()
+    made = source("idc", collection="c", index=25, series={"CT": 2, "SEG": 1}, studies_with="SEG")
+    assert made.fetch(raw, naps.patience).state == "ready"
+    assert sorted(asked[0]) == ["1.1", "1.2", "1.3"]  # not 1.5, the CT of a study of its own
+    with pytest.raises(UserError, match="studies_with: SEG is no modality under series"):
+        source("idc", collection="c", index=25, series={"CT": 1}, studies_with="SEG")
+
+
 PINNED = int(idc_index_data.__version__.partition(".")[0])
 COLLECTIONS = {
     f"{name}-{part.collection}": part
@@ -366,6 +377,21 @@ def test_entries_of_the_catalogue_agree_with_the_index(name: str) -> None:
     chosen = entry.chosen()
     assert len(chosen) == sum(count or 0 for count in entry.series.values())
     assert entry.about_gb == pytest.approx(sum(one.bytes for one in chosen) / 1e9, rel=0.03)
+
+
+@pytest.mark.parametrize("name", COLLECTIONS)
+def test_the_data_of_a_collection_are_cited(name: str) -> None:
+    """Licences that ask for attribution ask for that of the images too."""
+    part, entry = COLLECTIONS[name], catalogue.load(name.partition("-")[0])
+    rows = pq.read_table(
+        idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
+        columns=["source_DOI", "SeriesInstanceUID"],
+        filters=[("collection_id", "==", part.collection)],
+    ).to_pylist()
+    chosen = {one.uid for one in part.chosen()}
+    works = {row["source_DOI"].lower() for row in rows if row["SeriesInstanceUID"] in chosen}
+    cited = {str(work).lower() for work in (entry.citation, *entry.data_citations)}
+    assert {f"doi:{work}" for work in works} <= cited
 
 
 @pytest.fixture
