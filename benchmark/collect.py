@@ -22,6 +22,7 @@ from benchmark.prompt_cost import prompt_costs
 from benchmark.record import run_record
 from benchmark.sources import Status
 from benchmark.specs import Run
+from benchmark.splits import Split
 from benchmark.study import Study
 from benchmark.study_record import DatasetRecord, MethodRecord, StudyRecord
 from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
@@ -93,7 +94,18 @@ def collect(study: Study, folder: Path) -> None:
     }
     for (name, _), (scans, count) in found.items():
         counts[name].update(scans=scans, objects=count)
+    if study.splits_patients:
+        for name, patients, held_back in _held_back(study, read_table(folder / "images.parquet")):
+            counts[name].update(patients=patients, held_back=held_back)
     write_json(folder / "record.json", _record(study, counts))
+
+
+def _held_back(study: Study, images: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
+    """Yield dataset, number of its patients, and of those that its split holds back."""
+    for name in study.entries:
+        test = Split.load(paths.at(paths.SPLIT, seed=study.seed, dataset=name)).test
+        patients = images.loc[images["dataset"] == name].set_index("scan")["patient"]
+        yield name, patients.nunique(), patients.reindex(list(test)).nunique()
 
 
 def _not_ok(scores: pa.Table) -> pa.Table:

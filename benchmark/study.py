@@ -186,6 +186,13 @@ class Study(Settings):
         """Every model that the study trains, with its run."""
         return tuple(self._trained())
 
+    @property
+    def splits_patients(self) -> bool:
+        """Whether patients are held back, from methods that learn or to compare training runs."""
+        adapters = {run.adapter for run in [*self.runs.values(), *(t.run for t in self.trained)]}
+        learns = any(issubclass(find(name), Learner) for name in adapters)
+        return learns or self.training.makes_runs
+
     def _trained(self) -> Iterator[Trained]:
         for name, model in self.training.models.items():
             if model.method not in self.methods:

@@ -31,6 +31,8 @@ class DatasetRecord(_Entry):
         scans: number of scans with cells; None if not recorded.
         objects: number of objects with cells; None if not recorded.
         set_aside: number of scans that no method could use.
+        patients: number of patients; None if the study holds none back.
+        held_back: number of patients that are held back from methods that learn, or None.
     """
 
     name: str = ""
@@ -48,6 +50,8 @@ class DatasetRecord(_Entry):
     scans: int | None = None
     objects: int | None = None
     set_aside: int = 0
+    patients: int | None = None
+    held_back: int | None = None
 
 
 class MethodRecord(_Entry):

@@ -111,7 +111,7 @@ def content(results: "Results") -> dict[str, Any]:
         "blocks": sections.blocks(results),
         "headings": main_tables.headings(),
         "scoring": scoring.notes(results),
-        "spacing_notes": scoring.spacing_notes(results),
+        "data_notes": [*sections.held_back(results), *scoring.spacing_notes(results)],
         "figures": [
             {"name": name, "section": entry.section, "title": entry.title}
             | {"paper": entry.panels or name.removeprefix("fig")}

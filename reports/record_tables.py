@@ -44,8 +44,9 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     """Yield the tables in the order of `reports.supplement.NAMES`."""
     yield _headline(results)
     datasets = sections.datasets(results)
-    heading, about = "Table S1: Datasets and where they are", scoring.spacing_notes(results)
-    yield _table("datasets", heading, _DATASETS, datasets, notes=tuple(about))
+    heading = "Table S1: Datasets and where they are"
+    about = (*sections.held_back(results), *scoring.spacing_notes(results))
+    yield _table("datasets", heading, _DATASETS, datasets, notes=about)
     failures = sections.failures(results.failures)
     yield _table("failures", "What was set aside or failed", _FAILURES, failures, "Nothing.")
     yield windows(results)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from benchmark.study_record import MethodRecord
     from reports.results import Results
 
+_FEW_PATIENTS = 3
+"""Fewer held-back patients than this are pointed out."""
+
 
 def blocks(results: "Results") -> list[dict[str, Any]]:
     """Return Table 1 as one block per split; each cell has its text and whether it is the best."""
@@ -130,6 +133,25 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def held_back(results: "Results") -> list[str]:
+    """Return notes on the patients of each dataset that are held back from methods that learn."""
+    told = {
+        name: (entry.held_back, entry.patients)
+        for name, entry in results.dataset_records.items()
+        if entry.held_back is not None and entry.patients
+    }
+    if not told:
+        return []
+    listed = ", ".join(f"{name} {kept} of {count}" for name, (kept, count) in told.items())
+    notes = [f"Patients held back from methods that learn: {listed}."]
+    if few := [name for name, (kept, _) in told.items() if kept < _FEW_PATIENTS]:
+        notes.append(
+            f"Fewer than {_FEW_PATIENTS} patients are held back of {', '.join(few)}: the means of "
+            "such methods there are of one or two people."
+        )
+    return notes
 
 
 def weights_of(entry: "MethodRecord") -> str:

@@ -79,7 +79,12 @@ def collected(
     monkeypatch.chdir(tmp_path)
 
     def run(
-        *, bad: bool = False, with_weights: bool = True, absent: bool = False, **told: Any
+        *,
+        bad: bool = False,
+        with_weights: bool = True,
+        absent: bool = False,
+        held_back: dict[str, list[str]] | None = None,
+        **told: Any,
     ) -> Path:
         for name in ("T1", "T2"):
             for scan in ("a", "c", "d", "e"):
@@ -92,6 +97,12 @@ def collected(
             Path("T2").rename("elsewhere")
         Path("net.yaml").write_text(yaml.safe_dump({**WEIGHTS, "trained_on": TRAINED_ON}))
         content = {"study": "s", "datasets": ["T1.yaml", "T2.yaml"], "methods": METHODS}
+        for name, test in (held_back or {}).items():
+            content["training"] = {"references": ["empty"]}
+            write_json(
+                paths.at(paths.SPLIT, seed=0, dataset=name),
+                {"seed": 0, "train": [*{*"acde"} - {*test}], "test": test},
+            )
         study = Study.read(content, "study.yaml")
         through(study, with_weights)
         collect(study, Path("results/s"))
@@ -139,7 +150,8 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert set(record["methods"]["fill"]) == set(MethodRecord.model_fields)
     assert record["methods"]["empty"]["weights"] is None  # of weights that are none, nothing else
     assert "weights_name" not in record["methods"]["empty"]
-    assert set(record["datasets"]["T1"]) == set(DatasetRecord.model_fields)
+    of_splits = {"patients", "held_back"}
+    assert set(record["datasets"]["T1"]) == set(DatasetRecord.model_fields) - of_splits
     require_within_budget(folder, 0.0)
 
 
@@ -185,6 +197,13 @@ def test_what_an_entry_tells_of_its_scans_is_recorded(collected: Collected) -> N
     entry = record["datasets"]["T1"]
     assert (entry["scans"], entry["published"]) == (4, 5)
     assert entry["spacing_note"] == "It is lost."
+
+
+def test_held_back_patients_are_counted(collected: Collected) -> None:
+    folder = collected(held_back={"T1": ["a", "c"], "T2": []})
+    record = read_json(folder / "record.json")["datasets"]
+    counts = {name: (entry["held_back"], entry["patients"]) for name, entry in record.items()}
+    assert counts == {"T1": (2, 4), "T2": (0, 4)}
 
 
 def test_a_method_without_weights_is_skipped_and_no_loss(collected: Collected) -> None:

@@ -166,6 +166,25 @@ def test_what_is_wrong_with_a_spacing_stands_below_distances(study: Path, tmp_pa
         assert (f"D01: {lost}" in text) == told, name
 
 
+def test_patients_that_are_held_back_are_counted_and_few_pointed_out(
+    study: Path, tmp_path: Path
+) -> None:
+    assert "held back" not in html.render(Results(study))
+    folder = copied(study, tmp_path)
+    record = read_json(folder / "record.json")
+    first, second, *_ = record["datasets"]
+    for name, kept in ((first, 4), (second, 2)):
+        record["datasets"][name] |= {"held_back": kept, "patients": 20}
+    write_json(folder / "record.json", record)
+    results = Results(folder)
+    tables.make(results)
+    counted = f"Patients held back from methods that learn: {first} 4 of 20, {second} 2 of 20."
+    few = f"Fewer than 3 patients are held back of {second}: "
+    for text in (html.render(results), (folder / "tables" / "datasets.md").read_text("utf-8")):
+        assert counted in text
+        assert few in text
+
+
 def test_scans_stand_beside_those_that_are_published(study: Path, tmp_path: Path) -> None:
     folder = copied(study, tmp_path)
     record = read_json(folder / "record.json")

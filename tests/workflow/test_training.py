@@ -130,6 +130,8 @@ def test_no_patient_that_is_held_back_is_learnt_from(
     patients = {side: {scan.split("_")[0] for scan in scans} for side, scans in split.items()}
     assert (len(patients["train"]), len(patients["test"])) == (2, 1)
     assert not patients["train"] & patients["test"]
+    told = read_json(done.folder / "results" / "small" / "record.json")["datasets"]["C"]
+    assert (told["held_back"], told["patients"]) == (1, 3)
     scans = {f"pt0{number}_{when}" for number in (1, 2, 3) for when in ("pre", "post")}
     assert {*split["train"], *split["test"]} == scans
     for name, run in runs(done).items():

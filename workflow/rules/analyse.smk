@@ -23,6 +23,8 @@ COUNTED_BY = code(
     )
 )
 
+SPLITS = [paths.SPLIT.format(seed=STUDY.seed, dataset=name) for name in DATASETS]
+
 
 rule collect:
     input:
@@ -37,6 +39,7 @@ rule collect:
             for path in shards(paths.SCORES, run=run, scoring=STUDY.scoring.id)
         ],
         times=[path for run in METHOD_RUNS for path in shards(paths.TIMES, run=run)],
+        splits=SPLITS if STUDY.splits_patients else [],
     output:
         scores=f"{STUDY_FOLDER}/scores.parquet",
         times=f"{STUDY_FOLDER}/times.parquet",
@@ -108,7 +111,7 @@ rule training_runs:
                 *shards(paths.TIMES, run=run),
             )
         ],
-        splits=[paths.SPLIT.format(seed=STUDY.seed, dataset=name) for name in DATASETS],
+        splits=SPLITS,
     output:
         f"{STUDY_FOLDER}/runs.csv",
     log:
