@@ -88,8 +88,12 @@ class _Scored:
         return scores[chosen].set_index(["scan", "structure"])[["status", *RUN_METRICS]]
 
     def _costs(self, asked: _Asked, dataset: str) -> dict[str, float]:
+        """Average all costs over the same objects: those whose operations were counted, if any."""
         times = self._table(paths.TIMES, asked, dataset)
-        return {name: times[column].mean() for name, column in COST_SOURCES.items()}
+        counted = times.dropna(subset="flops")
+        times = times if counted.empty else counted
+        means = {name: times[column].mean() for name, column in COST_SOURCES.items()}
+        return {**means, frames.COST_OBJECTS: len(times)}
 
     def _table(self, pattern: str, asked: _Asked, dataset: str) -> pd.DataFrame:
         fields = {"run": asked.run.id, "scoring": self.study.scoring.id}

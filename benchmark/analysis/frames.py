@@ -46,8 +46,11 @@ MEASURE_COLUMNS = ("dataset", "scan", "method", *SIZE_COLUMNS, "status", "reason
 INTERACTION_COLUMNS = ("reader", "dataset", "object", "prompt", "seconds")
 RUN_KEY = ("kind", "method", "trained_on", "tested_on", "metric", "seed", "ablation", "setting")
 COST_COLUMNS = ("seconds", "flops", "parameters")
+COST_OBJECTS = "objects"
+"""Number of objects that the costs are means over."""
 CELL_COUNTS = ("ok", "matched", "expected")
-RUN_COLUMNS = (*RUN_KEY, "default", "value", "contaminated", *CELL_COUNTS, *COST_COLUMNS)
+_NUMBERS = (*CELL_COUNTS, *COST_COLUMNS, COST_OBJECTS)
+RUN_COLUMNS = (*RUN_KEY, "default", "value", "contaminated", *_NUMBERS)
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 
@@ -238,9 +241,9 @@ def read_runs(path: Path) -> pd.DataFrame:
         table[name] = table[name].where(table[name].notna(), value)
     for name in ("default", "contaminated"):
         table[name] = table[name].isin([True, "True", "true", 1])
-    unknown = [name for name in (*CELL_COUNTS, *COST_COLUMNS) if name not in table]
+    unknown = [name for name in _NUMBERS if name not in table]
     table = table.assign(**dict.fromkeys(unknown, float("nan")))
-    for name in ("value", *CELL_COUNTS, *COST_COLUMNS):
+    for name in ("value", *_NUMBERS):
         require_numeric(table, name, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:

@@ -44,11 +44,11 @@ BETWEEN_GAINS = "gain by fine-tuning minus gain over the reference"
 """The paper's comparison; the others are of each of the two gains with zero."""
 ABLATION = (
     *("ablation", "setting", "method", "dataset", "metric", "mean", "sd", "runs", "default"),
-    *("best", "contaminated", *_CELLS, *frames.COST_COLUMNS),
+    *("best", "contaminated", *_CELLS, *frames.COST_COLUMNS, frames.COST_OBJECTS),
 )
 ABLATION_OVERALL = (
     *("ablation", "setting", "method", "metric", "default", "mean", "sd_datasets", "sd_runs"),
-    *("datasets", "runs", "contaminated", *_CELLS, *frames.COST_COLUMNS),
+    *("datasets", "runs", "contaminated", *_CELLS, *frames.COST_COLUMNS, frames.COST_OBJECTS),
 )
 ABLATION_TESTS = (
     *("ablation", "method", "metric", "test", "groups", "n", "statistic", "df1", "df2", "p"),
@@ -184,8 +184,10 @@ def _gains(part: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[st
 def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
     part = runs[runs["kind"] == "ablation"]
     keys = ["ablation", "setting", "method", "metric", "tested_on"]
-    costs = part.groupby(keys, sort=False)[list(frames.COST_COLUMNS)].mean().reset_index()
-    means = _means(part, keys).merge(costs, on=keys)
+    of_settings = part.groupby(keys, sort=False)
+    costs = of_settings[list(frames.COST_COLUMNS)].mean()
+    costs = costs.join(of_settings[frames.COST_OBJECTS].max())
+    means = _means(part, keys).merge(costs.reset_index(), on=keys)
     means = means.rename(columns={"value": "mean", "tested_on": "dataset"})
     default = part.drop_duplicates(["ablation", "setting"])[["ablation", "setting", "default"]]
     means = means.merge(default, on=["ablation", "setting"])
@@ -219,7 +221,8 @@ def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
     found = groups["mean"].agg(["mean", "std", "count"]).join(counts).join(spread)
     found["runs"] = found["runs"].fillna(0).astype(int)
     found = found.join(groups[[*frames.COST_COLUMNS]].mean()).join(groups["default"].first())
-    found = found.join(groups[list(_CELLS)].sum(min_count=1)).join(groups["contaminated"].any())
+    found = found.join(groups[[*_CELLS, frames.COST_OBJECTS]].sum(min_count=1))
+    found = found.join(groups["contaminated"].any())
     found = found.rename(columns={"std": "sd_datasets", "count": "datasets"}).reset_index()
     return found.reindex(columns=list(ABLATION_OVERALL))
 

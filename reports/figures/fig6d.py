@@ -7,6 +7,7 @@ from reports import level_boxes, trained_models
 from reports.figures.fig4d import duration
 from reports.formatting import p_statement
 from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
+from reports.supplement import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,10 +135,7 @@ def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFr
         text += " Line through a point, and ± below: SD over the seeds of a model."
     groups = list(means.groupby(["ablation", "method"], sort=False))
     if any(costs(overall, str(name), str(method)) for (name, method), _ in groups):
-        text += (
-            " Below a setting: operations and time per object, means over the datasets; they "
-            "grow with the network and with how far it propagates."
-        )
+        text += f" Below a setting: operations and time per object. {COSTS}"
     text += f" P: {TEST} over the datasets that have all settings."
     for (name, method), part in groups:
         told = ", ".join(_mean(row) for row in part.dropna(subset=["mean"]).to_dict("records"))

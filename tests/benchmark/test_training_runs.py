@@ -13,7 +13,7 @@ from benchmark import inference, paths, scoring
 from benchmark.files import write_json
 from benchmark.specs import Run
 from benchmark.study import Study
-from benchmark.tables import write_table
+from benchmark.tables import read_table, write_table
 from benchmark.training_runs import table
 
 LEARNER = "tests.benchmark.test_training:Learning"
@@ -76,8 +76,9 @@ def score(run: Run, number: float, lost: Collection[tuple[str, str]] = ()) -> No
                     else:
                         cells.append({**about, "dsc": dsc, "nsd": dsc / 2})
                     cells.append({**about, "dsc": 0.1, "deviation": 0.2})
-            timed = {"dataset": dataset, "scan": "c", "object": "c/1", "variant": variant}
-            times.append({**timed, "device": "cpu", "segment_s": number, "flops": 7})
+            timed = {"dataset": dataset, "scan": "c", "variant": variant, "device": "cpu"}
+            times.append({**timed, "object": "c/1", "segment_s": number, "flops": 7})
+            times.append({**timed, "object": "c/2", "segment_s": 90.0, "flops": None})
         fields = {"run": run.id, "dataset": dataset, "shard": 0, "scoring": study().scoring.id}
         write_table(cells, scoring.SCHEMA, paths.at(paths.SCORES, **fields))
         write_table(times, inference.TIME_SCHEMA, paths.at(paths.TIMES, **fields))
@@ -202,6 +203,16 @@ def test_ablations_take_methods_variants_and_models(runs: pd.DataFrame) -> None:
     ]
     assert ablation["seconds"].tolist() == [0.5, 0.5, 0.3, 0.35, 0.4]
     assert (ablation["flops"] == 7).all()
+    assert (ablation["objects"] == 1).all()
+
+
+def test_seconds_are_of_all_timed_objects_if_no_operations_are_counted(runs: pd.DataFrame) -> None:
+    for path in Path().rglob("results/runs/*/times/*/*.parquet"):
+        write_table(read_table(path).assign(flops=None), inference.TIME_SCHEMA, path)
+    general = made().query("kind == 'general'")
+    assert general["seconds"].tolist() == [(0.5 + 90) / 2] * 2
+    assert general["flops"].isna().all()
+    assert (general["objects"] == 2).all()
 
 
 def test_values_on_data_that_the_weights_were_trained_on_are_marked(runs: pd.DataFrame) -> None:

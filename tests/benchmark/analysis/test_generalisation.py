@@ -185,8 +185,10 @@ def test_the_spread_of_seeds_is_over_the_datasets_that_all_of_them_have() -> Non
     }
     about |= {"metric": "dsc", "default": True}
     values = {("D35", 0): 0.9, ("D36", 0): 0.3, ("D36", 1): 0.32, ("D35", 1): np.nan}
+    about |= {"objects": 3, "seconds": 2.0}
     rows = [{**about, "tested_on": d, "seed": s, "value": v} for (d, s), v in values.items()]
     found = generalisation.analyse({"runs": pd.DataFrame(rows)}, AnalysisSettings())
     (row,) = found["ablation_overall"].to_dict("records")
     assert row["sd_runs"] == pytest.approx(np.std([0.3, 0.32], ddof=1))
     assert (row["mean"], row["runs"], row["datasets"]) == (pytest.approx(0.605), 2, 2)
+    assert (row["seconds"], row["objects"]) == (2, 6)  # of both datasets, the same for all seeds
