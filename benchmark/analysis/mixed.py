@@ -1,15 +1,22 @@
-"""A linear mixed model of scan means, fitted by statsmodels (REML).
+"""A linear mixed model of scan means, fitted by restricted maximum likelihood (REML).
 
 The method is a fixed effect; dataset, method within dataset and scan are random effects. Without
 the random effect of method within dataset, the model would treat scans of one dataset as
 independent evidence about a method. P values and intervals use the t distribution with one degree
 of freedom fewer than there are datasets.
+
+Every scan that enters has a value of every method, so an orthogonal rotation of the methods
+separates the model into independent parts (Searle, Casella and McCulloch 1992, section 4.7): the
+differences between methods, from which the effects of dataset and scan cancel, and the mean over
+methods. Each part has only two variances, whose ratio maximises a function of one variable. All
+differences have the same standard error. Estimates of the variances of dataset and scan that would
+be negative are given as zero, but not held there in the fit (unlike in lme4, which then pools them
+with the others): the differences do not depend on them.
 """
 
-import warnings
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +26,7 @@ from benchmark.analysis import frames
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator
-from benchmark.analysis.grid import Grid, common
+from benchmark.analysis.grid import Grid, common, group_means
 from benchmark.analysis.paired import constant, holm
 
 if TYPE_CHECKING:
@@ -94,63 +101,119 @@ def _sample(scans: pd.DataFrame, settings: "AnalysisSettings") -> NDArray[np.int
     return np.concatenate(chosen) if chosen else np.array([], dtype=np.intp)
 
 
-def _fit(means: Array, datasets: NDArray[Any]) -> Any:
-    """Fit the model to ``means``, (scans, methods).
+class _Part(NamedTuple):
+    """REML estimates of columns whose rows share an effect of their dataset.
 
-    Return the results of statsmodels, or the reason (a string) why there are none.
+    Attributes:
+        means: (columns,).
+        variance_of_mean: of each entry of ``means``.
+        between: variance of the effects of datasets.
+        within: variance of the rows of one dataset.
     """
-    if means.shape[1] < 2:
-        return f"{means.shape[1]} methods with values: there is nothing to compare"
-    if len(np.unique(datasets)) < 2:
-        return f"{len(np.unique(datasets))} datasets: the model needs at least two"
-    if constant(np.round(means - means.mean(axis=1, keepdims=True), 12).ravel()):
-        return "no method differs from another in any scan"
-    import statsmodels.formula.api as smf
+
+    means: Array
+    variance_of_mean: float
+    between: float
+    within: float
+
+
+class _Model(NamedTuple):
+    """A fitted model: effects of the methods, (methods,), and ``se`` of any difference of two."""
+
+    effects: Array
+    se: float
+    spreads: dict[str, float]
+
+
+def _fit(means: Array, datasets: NDArray[Any]) -> "_Model | str":
+    """Fit the model to ``means``, (scans, methods), or return the reason why it cannot be."""
+    from scipy.linalg import helmert
 
     scans, methods = means.shape
-    long = pd.DataFrame(
-        {
-            "value": means.ravel(),
-            "scan": np.repeat(np.arange(scans), methods),
-            "method": np.tile(np.arange(methods), scans),
-            "dataset": np.repeat(datasets, methods),
-        }
-    )
-    parts = {"method": "0 + C(method)", "scan": "0 + C(scan)"}
-    model = smf.mixedlm(
-        "value ~ 0 + C(method)", long, groups="dataset", re_formula="1", vc_formula=parts
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance estimate of zero is a valid result
-        try:
-            result = model.fit(method=["lbfgs", "powell"])
-        except (np.linalg.LinAlgError, ValueError) as error:
-            return f"the model could not be fitted ({error})"
-        if not result.converged or not np.isfinite(result.bse_fe).all():
-            return "the fit of the model did not converge"
-    return result
+    if methods < 2:
+        return f"{methods} methods with values: there is nothing to compare"
+    names, dataset = np.unique(datasets, return_inverse=True)
+    if len(names) < 2:
+        return f"{len(names)} datasets: the model needs at least two"
+    if constant(np.round(means - means.mean(axis=1, keepdims=True), 12).ravel()):
+        return "no method differs from another in any scan"
+    rotation = helmert(methods)  # orthonormal rows, each of them a contrast of methods
+    contrasts = means @ rotation.T
+    if not np.round(contrasts - contrasts.mean(axis=0), 12).any():
+        return "methods differ alike in every scan: there is no variance of the difference"
+    of_methods = _reml(contrasts, dataset)
+    average = _reml(means.mean(axis=1, keepdims=True), dataset)
+    variances = {
+        "dataset": average.between - of_methods.between / methods,
+        "method_in_dataset": of_methods.between,
+        "scan": average.within - of_methods.within / methods,
+        "residual": of_methods.within,
+    }
+    spreads = {f"sd_{name}": max(variance, 0.0) ** 0.5 for name, variance in variances.items()}
+    if scans == len(names):  # one scan per dataset: its effects cannot be told from the dataset's
+        spreads |= {"sd_method_in_dataset": np.nan, "sd_scan": np.nan}
+        spreads["sd_dataset"] = max(variances["scan"], 0.0) ** 0.5
+    se = (2 * of_methods.variance_of_mean) ** 0.5
+    return _Model(of_methods.means @ rotation, se, spreads)
 
 
-def _contrast(fitted: Any, pair: tuple[int, int], datasets: int, tail: float) -> dict[str, Any]:
+def _reml(values: Array, dataset: NDArray[np.intp]) -> _Part:
+    """Fit ``values = mean + effect of dataset + residual`` to independent columns by REML.
+
+    Args:
+        values: (rows, columns); all columns have the same two variances.
+        dataset: (rows,), index of each row's dataset. With one row per dataset the variances
+            cannot be told apart, and all variance is ``within``.
+    """
+    from scipy import optimize
+
+    rows, columns = values.shape
+    sizes = np.bincount(dataset).astype(np.float64)
+    means = group_means(values, dataset)
+    inside = float(((values - means[dataset]) ** 2).sum())
+    df = (rows - 1) * columns
+
+    def solve(ratio: float) -> tuple[float, Array, float]:
+        """Return the deviance, means and variance within, given that between / within is known."""
+        weights = sizes / (1 + sizes * ratio)
+        centre = weights @ means / weights.sum()
+        within = (inside + float((weights @ (means - centre) ** 2).sum())) / df
+        volume = float(np.log1p(sizes * ratio).sum() + np.log(weights.sum()))
+        return df * float(np.log(max(within, 1e-300))) + columns * volume, centre, within
+
+    def deviance(log_ratio: float) -> float:
+        return solve(float(np.exp(log_ratio)))[0]
+
+    ratio = 0.0
+    if rows > len(sizes):
+        grid = np.linspace(-12, 30, 85)
+        best = int(np.argmin([deviance(x) for x in grid]))
+        bounds = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+        found = optimize.minimize_scalar(
+            deviance, bounds=bounds, method="bounded", options={"xatol": 1e-8}
+        )
+        if found.fun < solve(0.0)[0]:
+            ratio = float(np.exp(found.x))
+    _, centre, within = solve(ratio)
+    return _Part(
+        centre, within / float((sizes / (1 + sizes * ratio)).sum()), ratio * within, within
+    )
+
+
+def _contrast(model: _Model, pair: tuple[int, int], datasets: int, tail: float) -> dict[str, Any]:
     from scipy import stats
 
-    a, b = pair
-    covariance = np.asarray(fitted.cov_params())
-    estimate = float(fitted.fe_params.iloc[a] - fitted.fe_params.iloc[b])
-    se = float(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]) ** 0.5
-    half = stats.t.isf(tail, datasets - 1) * se
-    spreads = dict(zip(fitted.model.exog_vc.names, fitted.vcomp, strict=True))
+    estimate = float(model.effects[pair[0]] - model.effects[pair[1]])
+    half = stats.t.isf(tail, datasets - 1) * model.se
+    t = estimate / model.se
     return {
         "difference": estimate,
-        "se": se,
+        "se": model.se,
         "low": estimate - half,
         "high": estimate + half,
-        "t": estimate / se,
+        "t": t,
         "df": datasets - 1,
-        "p": 2 * float(stats.t.sf(abs(estimate / se), datasets - 1)),
-        "sd_dataset": float(fitted.cov_re.iloc[0, 0]) ** 0.5,
-        "sd_method_in_dataset": float(spreads["method"]) ** 0.5,
-        "sd_scan": float(spreads["scan"]) ** 0.5,
-        "sd_residual": float(fitted.scale) ** 0.5,
+        "p": 2 * float(stats.t.sf(abs(t), datasets - 1)),
+        **model.spreads,
         "reason": "",
     }

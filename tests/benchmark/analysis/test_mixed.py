@@ -1,10 +1,11 @@
-"""The mixed model against the closed-form solution for balanced data."""
+"""The mixed model against closed forms for balanced data, and against statsmodels."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -24,14 +25,32 @@ def draw(seed: int, datasets: int, scans: int) -> np.ndarray:
     return np.asarray(0.6 + of_dataset + of_scan + of_method + rng.normal(0, 0.05, shape))
 
 
-def result(values: np.ndarray, **settings: Any) -> Any:
+def score_rows(values: np.ndarray) -> pd.DataFrame:
+    """A row per finite or missing value; infinite ones stand for scans that do not exist."""
     rows = [
         {"dataset": f"D{d:02d}", "scan": f"s{s}", "structure": "x", "method": f"m{m}", "dsc": value}
         for (d, s, m), value in np.ndenumerate(values)
+        if not np.isinf(value)
     ]
-    grid = Grid.of(frames.checked_scores(pd.DataFrame(rows)), ["dsc"])
+    return pd.DataFrame(rows)
+
+
+def fitted(rows: pd.DataFrame, **settings: Any) -> Any:
+    grid = Grid.of(frames.checked_scores(rows), ["dsc"])
     table = mixed.compare(grid, AnalysisSettings(**settings))
     return table[table["split"] == "all"].set_index(["method_a", "method_b"])
+
+
+def result(values: np.ndarray, **settings: Any) -> Any:
+    return fitted(score_rows(values), **settings)
+
+
+def unbalanced(seed: int) -> np.ndarray:
+    """Scores of 8 datasets with 2 to 6 scans each."""
+    values = draw(seed, 8, 6)
+    for d in range(8):
+        values[d, 2 + d % 5 :] = np.inf
+    return values
 
 
 def test_balanced_data_in_closed_form() -> None:
@@ -55,15 +74,83 @@ def test_balanced_data_in_closed_form() -> None:
     }
     for name, variance in variances.items():
         assert variance > 0  # else REML is not the analysis of variance
-        assert row[f"sd_{name}"] == pytest.approx(variance**0.5, rel=1e-2), name
+        assert row[f"sd_{name}"] == pytest.approx(variance**0.5, rel=1e-6), name
     difference, se = cells[:, 0].mean() - cells[:, 1].mean(), (2 * method_in_dataset / 60) ** 0.5
     assert row["difference"] == pytest.approx(difference)
-    assert row["se"] == pytest.approx(se, rel=1e-3)
+    assert row["se"] == pytest.approx(se, rel=1e-6)
     assert (row["datasets"], row["scans"], row["df"]) == (10, 60, 9)
     assert row["t"] == pytest.approx(row["difference"] / row["se"])
     assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["t"]), 9))
     half = stats.t.isf(0.05, 9) * row["se"]
     assert (row["low"], row["high"]) == pytest.approx((difference - half, difference + half))
+
+
+def test_no_variance_of_methods_within_datasets() -> None:
+    """Then REML pools both mean squares; all pairs have the same standard error."""
+    values = draw(6, 6, 4)
+    values -= values.mean(axis=1, keepdims=True)  # no dataset and no method differs
+    values += np.array([0.0, 0.02, 0.05]) + 0.01 * np.arange(6)[:, None, None]
+    rows = result(values)
+    rest = values - values.mean(axis=2, keepdims=True) - values.mean(axis=(0, 1)) + values.mean()
+    se = (2 * (rest**2).sum() / (23 * 2) / 24) ** 0.5
+    assert rows["se"].to_numpy() == pytest.approx(np.full(3, se))
+    assert rows["difference"].to_numpy() == pytest.approx([-0.02, -0.05, -0.03])
+    assert rows["sd_method_in_dataset"].eq(0).all()
+
+
+def test_unbalanced_data_as_by_statsmodels() -> None:
+    """All variances are well above zero here, where the fit of statsmodels is reliable."""
+    rows = score_rows(unbalanced(2))
+    found = fitted(rows)
+    model = smf.mixedlm(
+        "dsc ~ 0 + method",  # in hundredths, since it calls variances below 0.01 zero
+        rows.assign(scan=rows["dataset"] + rows["scan"], dsc=100 * rows["dsc"]),
+        groups="dataset",
+        re_formula="1",
+        vc_formula={"method": "0 + method", "scan": "0 + scan"},
+    )
+    right = model.fit(method=["lbfgs", "powell"])
+    spreads = dict(zip(model.exog_vc.names, right.vcomp, strict=True))
+    variances = {
+        "sd_method_in_dataset": spreads["method"],
+        "sd_residual": right.scale,
+        "sd_scan": spreads["scan"],
+        "sd_dataset": right.cov_re.iloc[0, 0],
+    }
+    assert found["se"].nunique() == 1
+    for name, variance in variances.items():
+        assert 100 * found[name].to_numpy() == pytest.approx(variance**0.5, rel=1e-3)
+    for a, b in found.index:
+        contrast = [[(f"m{m}" == a) - (f"m{m}" == b) for m in range(METHODS)]]
+        tested = right.t_test(np.array(contrast))
+        row = 100 * found.loc[(a, b), ["difference", "se"]].astype(float)
+        assert row["difference"] == pytest.approx(tested.effect.item(), rel=1e-3)
+        assert row["se"] == pytest.approx(tested.sd.item(), rel=2e-2)
+
+
+def test_order_of_rows_and_names_of_methods_change_nothing() -> None:
+    rows = score_rows(unbalanced(3))
+    first = fitted(rows)
+    renamed = rows.sample(frac=1, random_state=3).replace({"method": {"m0": "z", "m1": "m"}})
+    second = fitted(renamed.reset_index(drop=True))
+    second = {frozenset(pair): row for pair, row in second.iterrows()}
+    for (a, b), row in first.iterrows():
+        other = second[frozenset({"m0": "z", "m1": "m"}.get(name, name) for name in (a, b))]
+        assert abs(row["difference"]) == pytest.approx(abs(other["difference"]), rel=1e-6)
+        for name in ("se", "p", "sd_dataset", "sd_method_in_dataset", "sd_scan", "sd_residual"):
+            assert row[name] == pytest.approx(other[name], rel=1e-6), name
+
+
+def test_one_scan_per_dataset_is_the_paired_t_test() -> None:
+    values = draw(7, 9, 1)[:, :, :2]
+    row = result(values).loc[("m0", "m1")]
+    right = stats.ttest_rel(values[:, 0, 0], values[:, 0, 1])
+    assert (row["t"], row["p"]) == pytest.approx((right.statistic, right.pvalue))
+    assert np.isnan(row[["sd_method_in_dataset", "sd_scan"]].astype(float)).all()
+    noise = (values[:, 0, 0] - values[:, 0, 1]).var(ddof=1) / 2
+    dataset = values.mean(axis=2).var(ddof=1) - noise / 2
+    assert row["sd_residual"] == pytest.approx(noise**0.5)
+    assert row["sd_dataset"] == pytest.approx(dataset**0.5)
 
 
 def test_holm_is_within_split_and_metric() -> None:
@@ -100,3 +187,5 @@ def test_missing_values() -> None:
     assert np.isfinite(rows.loc[("m0", "m1"), "p"])
     assert result(draw(3, 1, 5))["reason"].eq("1 datasets: the model needs at least two").all()
     assert result(np.ones((3, 2, 3)))["reason"].str.startswith("no method differs").all()
+    shifted = draw(3, 4, 5)[:, :, :1] + np.arange(3)
+    assert result(shifted)["reason"].str.startswith("methods differ alike in every scan").all()
