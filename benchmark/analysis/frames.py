@@ -1,9 +1,11 @@
 """Read, check and normalise the input tables of the analyses, of this project or from elsewhere."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -106,6 +108,7 @@ def read_objects(path: Path) -> pd.DataFrame:
     """Read a table of objects, with unique pairs of ``dataset`` and ``object``."""
     table = read(path)
     require_columns(table, ("dataset", "object"), str(path))
+    require_filled(table, ("dataset", "object"), str(path))
     require_unique(table, ("dataset", "object"), str(path))
     return table
 
@@ -114,21 +117,21 @@ def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> 
     """Check a long table of scores and fill in the optional columns; rows keep their order.
 
     Metrics of rows whose status is not ``ok`` become NaN, so no statistic needs to check the status
-    again. Raise a `UserError`, which names ``origin``, for a missing column, a duplicate key, an
-    unknown status, a ``contaminated`` that is not a boolean, a table without metrics, or a metric
-    that is not numeric.
+    again. Raise a `UserError`, which names ``origin``, for a missing column, a row without a name,
+    a duplicate key, an unknown status, a ``contaminated`` that is not a boolean, a table without
+    metrics, a metric that is not numeric, infinite or outside its range, a dataset in several
+    splits, modalities or collections, or a scan of several patients.
     """
     require_columns(table, REQUIRED_SCORE_COLUMNS, origin)
+    require_filled(table, REQUIRED_SCORE_COLUMNS, origin)
     metrics = metric_columns(table)
     if not metrics:
         raise UserError(
             f"{origin} has no metric: expected at least one column of {', '.join(METRICS)}."
         )
-    for name in metrics:
-        require_numeric(table, name, origin)
     filled = table.assign(
         **{name: value for name, value in SCORE_DEFAULTS.items() if name not in table},
-        **{name: table[name].astype(float) for name in metrics},
+        **{name: numbers(table, name, origin) for name in metrics},
     )
     for name in (name for name, value in SCORE_DEFAULTS.items() if value is not None):
         filled[name] = filled[name].where(filled[name].notna(), SCORE_DEFAULTS[name])
@@ -143,8 +146,13 @@ def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> 
     if unknown := sorted(set(filled["status"]) - {"ok", "skipped", "failed"}):
         raise UserError(f"{origin}: the status is ok, skipped or failed, got {unknown[0]!r}.")
     require_unique(filled, SCORE_KEY, origin)
+    require_one(filled, ("dataset",), ("split", "modality", "collection"), origin)
+    require_one(filled, ("dataset", "scan"), ("patient",), origin)
     ok = filled["status"] == "ok"
-    return filled.assign(**{name: filled[name].where(ok) for name in metrics})
+    filled = filled.assign(**{name: filled[name].where(ok) for name in metrics})
+    for name in metrics:
+        require_range(filled, name, METRICS[name].range, origin)
+    return filled
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
@@ -165,6 +173,34 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], origin: str) ->
             raise UserError(
                 f"{origin} lacks the column {name!r}. "
                 + unknown_name("column", name, map(str, table.columns)).partition(". ")[2]
+            )
+
+
+def require_filled(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:
+    """Raise a `UserError` if a row of ``table`` has an empty field in one of ``columns``."""
+    for name in columns:
+        empty = (table[name].isna() | (table[name] == "")).to_numpy()
+        if empty.any():
+            raise UserError(
+                f"{origin}: the column {name!r} is empty in row {np.argmax(empty) + 1}. "
+                f"Rows without it: {empty.sum()}."
+            )
+
+
+def require_one(
+    table: pd.DataFrame, key: Sequence[str], columns: Iterable[str], origin: str
+) -> None:
+    """Raise a `UserError` if rows with the same ``key`` differ in one of ``columns``."""
+    for name in columns:
+        pairs = table[[*key, name]].drop_duplicates()
+        twice = pairs[pairs.duplicated(list(key), keep=False)]
+        if len(twice):
+            row = records(twice.head(1))[0]
+            same = twice[(twice[list(key)] == [row[k] for k in key]).all(axis=1)]
+            values = ", ".join(sorted(map(str, same[name])))
+            raise UserError(
+                f"{origin}: {' '.join(f'{k} {row[k]}' for k in key)} has more than one {name} "
+                f"({values}). Each {key[-1]} has one: give the parts names of their own."
             )
 
 
@@ -206,14 +242,14 @@ def read_images(path: Path) -> pd.DataFrame:
 def read_times(path: Path) -> pd.DataFrame:
     """Read inference times: method, dataset, object, and seconds by phase (``segment_s``, ...)."""
     table = read(path)
-    require_columns(table, ("method", "dataset", "object", "segment_s"), str(path))
+    required = ("method", "dataset", "object")
+    require_columns(table, (*required, "segment_s"), str(path))
+    require_filled(table, required, str(path))
     defaults = {"scan": "", "variant": "", "device": "unknown"}
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
     table["variant"] = table["variant"].fillna("")
     require_unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
-    for name in (c for c in table if str(c).endswith("_s")):
-        require_numeric(table, str(name), str(path))
-    return table
+    return measured(table, [str(c) for c in table if str(c).endswith("_s")], str(path))
 
 
 def read_interaction(path: Path) -> pd.DataFrame:
@@ -223,9 +259,11 @@ def read_interaction(path: Path) -> pd.DataFrame:
     """
     table = read(path)
     require_columns(table, INTERACTION_COLUMNS, str(path))
-    require_numeric(table, "seconds", str(path))
-    if (table["seconds"] <= 0).any() or table["seconds"].isna().any():
+    require_filled(table, INTERACTION_COLUMNS[:-1], str(path))
+    table["seconds"] = numbers(table, "seconds", str(path))
+    if not (table["seconds"] > 0).all():
         raise UserError(f"{path}: seconds must be positive.")
+    require_range(table, "seconds", (0.0, inf), str(path))
     require_unique(table, INTERACTION_COLUMNS[:-1], str(path))
     return table if "generated" in table else table.assign(generated=False)
 
@@ -233,7 +271,9 @@ def read_interaction(path: Path) -> pd.DataFrame:
 def read_runs(path: Path) -> pd.DataFrame:
     """Read training runs, one row per trained model, test dataset and metric."""
     table = read(path)
-    require_columns(table, ("kind", "method", "tested_on", "value"), str(path))
+    required = ("kind", "method", "tested_on")
+    require_columns(table, (*required, "value"), str(path))
+    require_filled(table, required, str(path))
     defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
     defaults["contaminated"] = False
     table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
@@ -243,8 +283,9 @@ def read_runs(path: Path) -> pd.DataFrame:
         table[name] = table[name].isin([True, "True", "true", 1])
     unknown = [name for name in _NUMBERS if name not in table]
     table = table.assign(**dict.fromkeys(unknown, float("nan")))
-    for name in ("value", *_NUMBERS):
-        require_numeric(table, name, str(path))
+    table["value"] = numbers(table, "value", str(path))
+    require_range(table, "value", (-inf, inf), str(path))
+    table = measured(table, _NUMBERS, str(path))
     for kind in table["kind"].unique():
         if kind not in RUN_KINDS:
             raise UserError(f"{path}: " + unknown_name("kind", str(kind), RUN_KINDS))
@@ -265,18 +306,20 @@ def read_cohorts(path: Path) -> pd.DataFrame:
 def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Concatenate and check tables of patients.
 
-    Raise a `UserError` unless patients are unique within cohorts, times and covariates are numeric,
-    times are not negative and events are 0 or 1.
+    Raise a `UserError` unless patients are unique within cohorts, times and covariates are finite
+    numbers, times are not negative and events are 0 or 1.
     """
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COHORT_COLUMNS})
     table = pd.concat(tables, ignore_index=True)
     require_columns(table, COHORT_COLUMNS, "The table of patients")
+    require_filled(table, ("cohort", "patient", "dataset"), "The table of patients")
     require_unique(table, ("cohort", "patient"), "The table of patients")
-    for name in ("time", *(str(c) for c in table if str(c).startswith("covariate_"))):
-        require_numeric(table, name, "The table of patients")
-    if (table["time"] < 0).any():
-        raise UserError("The table of patients: a time is negative.")
+    for name in (str(c) for c in table if str(c).startswith("covariate_")):
+        table[name] = numbers(table, name, "The table of patients")
+        require_range(table, name, (-inf, inf), "The table of patients")
+    table = measured(table, ["time"], "The table of patients")
+    table["event"] = numbers(table, "event", "The table of patients")
     events = table["event"].map({0: 0.0, 1: 1.0})
     if (events.isna() & table["event"].notna()).any():
         raise UserError("The table of patients: event is 1 (it happened) or 0 (censored).")
@@ -291,8 +334,8 @@ def read_measures(path: Path) -> pd.DataFrame:
     table = read(path)
     table = table if "dataset" in table else table.assign(dataset="study")
     require_columns(table, ("scan", "method", *SIZE_COLUMNS), str(path))
-    for name in SIZE_COLUMNS:
-        require_numeric(table, name, str(path))
+    require_filled(table, ("dataset", "method"), str(path))
+    table = measured(table, SIZE_COLUMNS, str(path))
     if "status" not in table:
         table["status"] = table["volume_mm3"].notna().map({True: "ok", False: "failed"})
     table = table if "reason" in table else table.assign(reason=None)
@@ -300,10 +343,48 @@ def read_measures(path: Path) -> pd.DataFrame:
     return table
 
 
-def require_numeric(table: pd.DataFrame, name: str, origin: str) -> None:
-    """Raise a `UserError` if the column ``name`` contains values that are not numbers."""
-    if not pd.api.types.is_numeric_dtype(table[name]) and table[name].notna().any():
-        raise UserError(f"{origin}: the column {name!r} is not numeric.")
+def numbers(table: pd.DataFrame, name: str, origin: str) -> "pd.Series[float]":
+    """Return the column ``name`` as numbers; "NA", "NaN" and "nan" are missing, as from R or numpy.
+
+    Raise a `UserError` if it contains anything else that is not a number.
+    """
+    given = table[name].where(~table[name].isin(["NA", "NaN", "nan"]))
+    found = pd.to_numeric(given, errors="coerce").astype(float)
+    if unread := [*np.flatnonzero(given.notna() & found.isna())]:
+        raise UserError(
+            f"{origin}: the column {name!r} is not numeric: it is {given.iloc[unread[0]]!r} in row "
+            f"{unread[0] + 1}."
+        )
+    return found
+
+
+def require_range(table: pd.DataFrame, name: str, limits: tuple[float, float], origin: str) -> None:
+    """Raise a `UserError` if a number in the column ``name`` is infinite or beyond ``limits``.
+
+    ``limits`` allow for rounding, and are ignored where they are infinite.
+    """
+    values = table[name].to_numpy(dtype=np.float64)
+    infinite, outside = np.isinf(values), ~np.isnan(values)
+    outside &= (values < limits[0] - 1e-6) | (values > limits[1] + 1e-6)
+    if not (infinite | outside).any():
+        return
+    row = int(np.argmax(infinite | outside))
+    if infinite[row]:
+        told = "Leave the field empty, or write a number that stands for it."
+    elif isfinite(limits[1]):
+        told = f"It lies between {limits[0]:g} and {limits[1]:g}."
+    else:
+        told = f"It is at least {limits[0]:g}."
+    raise UserError(f"{origin}: the column {name!r} is {values[row]:g} in row {row + 1}. {told}")
+
+
+def measured(table: pd.DataFrame, columns: Iterable[str], origin: str) -> pd.DataFrame:
+    """Return ``table`` with ``columns`` as numbers, which must be finite and not negative."""
+    columns = list(columns)
+    table = table.assign(**{name: numbers(table, name, origin) for name in columns})
+    for name in columns:
+        require_range(table, name, (0.0, inf), origin)
+    return table
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {

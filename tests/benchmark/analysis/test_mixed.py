@@ -28,7 +28,13 @@ def draw(seed: int, datasets: int, scans: int) -> np.ndarray:
 def score_rows(values: np.ndarray) -> pd.DataFrame:
     """A row per finite or missing value; infinite ones stand for scans that do not exist."""
     rows = [
-        {"dataset": f"D{d:02d}", "scan": f"s{s}", "structure": "x", "method": f"m{m}", "dsc": value}
+        {
+            "dataset": f"D{d:02d}",
+            "scan": f"s{s}",
+            "structure": "x",
+            "method": f"m{m}",
+            "hd95": value,
+        }
         for (d, s, m), value in np.ndenumerate(values)
         if not np.isinf(value)
     ]
@@ -36,7 +42,7 @@ def score_rows(values: np.ndarray) -> pd.DataFrame:
 
 
 def fitted(rows: pd.DataFrame, **settings: Any) -> Any:
-    grid = Grid.of(frames.checked_scores(rows), ["dsc"])
+    grid = Grid.of(frames.checked_scores(rows), ["hd95"])
     table = mixed.compare(grid, AnalysisSettings(**settings))
     return table[table["split"] == "all"].set_index(["method_a", "method_b"])
 
@@ -89,7 +95,7 @@ def test_no_variance_of_methods_within_datasets() -> None:
     """Then REML pools both mean squares; all pairs have the same standard error."""
     values = draw(6, 6, 4)
     values -= values.mean(axis=1, keepdims=True)  # no dataset and no method differs
-    values += np.array([0.0, 0.02, 0.05]) + 0.01 * np.arange(6)[:, None, None]
+    values += np.array([0.5, 0.52, 0.55]) + 0.01 * np.arange(6)[:, None, None]
     rows = result(values)
     rest = values - values.mean(axis=2, keepdims=True) - values.mean(axis=(0, 1)) + values.mean()
     se = (2 * (rest**2).sum() / (23 * 2) / 24) ** 0.5
@@ -103,8 +109,8 @@ def test_unbalanced_data_as_by_statsmodels() -> None:
     rows = score_rows(unbalanced(2))
     found = fitted(rows)
     model = smf.mixedlm(
-        "dsc ~ 0 + method",  # in hundredths, since it calls variances below 0.01 zero
-        rows.assign(scan=rows["dataset"] + rows["scan"], dsc=100 * rows["dsc"]),
+        "hd95 ~ 0 + method",  # in hundredths, since it calls variances below 0.01 zero
+        rows.assign(scan=rows["dataset"] + rows["scan"], hd95=100 * rows["hd95"]),
         groups="dataset",
         re_formula="1",
         vc_formula={"method": "0 + method", "scan": "0 + scan"},

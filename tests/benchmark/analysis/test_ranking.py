@@ -46,7 +46,7 @@ def test_distances_rank_the_other_way() -> None:
 
 
 def test_a_clear_order_is_certain_and_a_method_without_values_has_no_rank() -> None:
-    clear = {name: np.linspace(0, 0.1, 8) + i for i, name in enumerate("abcd")}
+    clear = {name: np.linspace(0, 0.01, 8) + 0.1 * i for i, name in enumerate("abcd")}
     found = result({**clear, "none": [np.nan] * 8})
     agreement = found["rank_agreement"]
     assert agreement["tau_mean"].to_numpy() == pytest.approx(1)

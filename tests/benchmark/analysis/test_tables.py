@@ -92,11 +92,66 @@ def test_every_analysis_is_a_subcommand() -> None:
         (scores(dsc="high"), "'dsc' is not numeric"),
         (pd.concat([scores(), scores().tail(2)]), "2 rows whose key occurs before"),
         (scores(status="done"), "got 'done'"),
+        (scores().replace({"method": {"m1": ""}}), "'method' is empty in row 2. Rows without it"),
+        (scores().replace({"dataset": {"D3": ""}}), "Rows without it: 18"),
+        (scores().replace({"structure": {"liver": ""}}), "'structure' is empty in row 1"),
+        (scores().assign(scan=None), "'scan' is empty"),
+        (scores(hd95=np.inf), "'hd95' is inf in row 1. Leave the field empty"),
+        (scores(hd95=-1.0), "'hd95' is -1 in row 1. It is at least 0"),
+        (scores(dsc=85.0), "'dsc' is 85 in row 1. It lies between 0 and 1"),
+        (scores(split=["a", "b"] * 36), "dataset D0 has more than one split (a, b)"),
+        (scores(modality=["CT", "MR"] * 36), "dataset D0 has more than one modality (CT, MR)"),
+        (scores(collection=["a", None] * 36), "more than one collection (D0, a)"),
+        (scores(patient=["a", "b"] * 36), "dataset D0 scan s0 has more than one patient (a, b)"),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_so(table: pd.DataFrame, told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
         frames.checked_scores(table)
+
+
+def test_missing_numbers_as_written_by_r_and_numpy(tmp_path: Path) -> None:
+    lines = ["dataset,scan,structure,method,dsc", "NA,1,x,m,NA", "NA,2,x,m,nan", "NA,3,x,m,0.5"]
+    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    found = frames.read_scores(tmp_path / "scores.csv")
+    assert found["dsc"].isna().tolist() == [True, True, False]
+    assert found["dataset"].eq("NA").all()  # a name stays text
+    assert found["status"].tolist() == ["failed", "failed", "ok"]
+
+
+def test_what_a_failed_row_holds_is_not_checked() -> None:
+    table = scores(dsc=-1.0, nsd=np.inf, status="failed")
+    assert frames.checked_scores(table)["dsc"].isna().all()
+
+
+NAMELESS = {
+    "objects": "dataset,object\nD,\n",
+    "times": "method,dataset,object,segment_s\n,D,o,1\n",
+    "interaction": "reader,dataset,object,prompt,seconds\nr,D,o,,1\n",
+    "runs": "kind,method,tested_on,value\ngeneral,m,,0.5\n",
+    "cohorts": "patient,time,event,pre_scan,post_scan\n,1,1,a,b\n",
+    "measures": "scan,method,diameter_mm,area_mm2,volume_mm3\na,,1,1,1\n",
+}
+INFINITE = {
+    "times": "method,dataset,object,segment_s\nm,D,o,inf\n",
+    "interaction": "reader,dataset,object,prompt,seconds\nr,D,o,box2d,inf\n",
+    "runs": "kind,method,tested_on,value\ngeneral,m,D,inf\n",
+    "cohorts": "patient,time,event,pre_scan,post_scan\np,inf,1,a,b\n",
+    "measures": "scan,method,diameter_mm,area_mm2,volume_mm3\na,m,1,1,inf\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        *((name, text, "is empty in row 1") for name, text in NAMELESS.items()),
+        *((name, text, "is inf in row 1") for name, text in INFINITE.items()),
+    ],
+)
+def test_bad_rows_of_other_tables(name: str, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(UserError, match=told):
+        frames.READERS[name](tmp_path / "table.csv")
 
 
 @pytest.mark.parametrize("name", ON_SCORES)
@@ -122,13 +177,13 @@ def test_the_plain_method_may_be_an_empty_field(tmp_path: Path) -> None:
 
 
 def test_an_empty_field_is_what_a_missing_column_is(tmp_path: Path) -> None:
-    """Of one method the optional columns are filled in, of the other they are empty."""
+    """Of some datasets the optional columns are filled in, of the others they are empty."""
     told: dict[str, Any] = {
         **{"split": "unsplit", "modality": "unknown", "level": "structure", "prompt": "unknown"},
         **{"deviation": 0.0, "contaminated": False, "patient": "p", "collection": "c"},
     }
     table = scores(methods=2).assign(**told)
-    theirs = table["method"] == "m1"
+    theirs = table["dataset"].isin(["D2", "D3"])
     table.loc[theirs, ["patient", "collection"]] = table.loc[theirs, ["scan", "dataset"]].to_numpy()
     table.to_csv(tmp_path / "whole.csv", index=False)
     for name in told:
