@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 _DISTANCES = {name for name, metric in METRICS.items() if metric.family == "distance"}
+_MEASURED = {"spacing_anisotropy", "volume_mm3_median"}
+"""Columns of datasets that depend on the size of their voxels."""
 
 
 def printed(results: "Results") -> Iterator[PrintedTable]:
@@ -37,7 +39,7 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
         below = [*entry.notes, *(notes(results, seen=seen) if entry.marked and len(rows) else ())]
         if entry.columns[-1].format == "mm":
             below += filter(None, [scoring.empty_rule(results)])
-        if not _DISTANCES.isdisjoint(rows.get("metric", ())):
+        if not _DISTANCES.isdisjoint(rows.get("metric", ())) or not _MEASURED.isdisjoint(rows):
             below += scoring.spacing_notes(results)
         yield PrintedTable.one_block(
             name, entry.heading, rows, head, cells, below, entry.when_empty

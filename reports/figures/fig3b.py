@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.analysis.fingerprint import PROPERTIES
+from reports import scoring
 from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _LIMIT = 2.5
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     table = results.statistics("fingerprint")
-    return draw(table), caption(table)
+    return draw(table), " ".join([caption(table), *scoring.spacing_notes(results)])
 
 
 def draw(fingerprint: "pd.DataFrame") -> "Figure":

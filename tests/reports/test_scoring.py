@@ -160,10 +160,12 @@ def test_what_is_wrong_with_a_spacing_stands_below_distances(study: Path, tmp_pa
         "asd_by_dataset": True,
         "datasets": True,
         "sensitivity_by_dataset": False,
-        "fingerprint": False,
+        "fingerprint": True,
+        "object_types": True,
     }.items():
         text = (folder / "tables" / f"{name}.md").read_text(encoding="utf-8")
         assert (f"D01: {lost}" in text) == told, name
+    assert draw("fig3b", results)[1].count(f"D01: {lost}") == 1
 
 
 def test_patients_that_are_held_back_are_counted_and_few_pointed_out(
