@@ -55,12 +55,29 @@ RELEASED = {
     "D09": {"renal vein", "kidney", "renal artery", "renal tumour"},
     "D25": {"peripheral zone", "central gland"},
     "D26": {"prostate cancer"},
+    "D28": {"prostate", "peripheral zone", "suspected tumour", "normal region"},
+    "D29": {"thoracic vertebra", "lumbar vertebra", "sacral vertebra"},
     "D34": {"white matter hyperintensity", "other pathology"},
     "D39": {"mediastinal lymph node"},
     "D41": set(WORD),
     "D43": {"liver", "right kidney", "left kidney", "spleen"},
 }
 """Structures of the variants that follow the authors' scripts."""
+
+
+@pytest.mark.parametrize(("name", "objects"), [("D29", 1), ("D29@released", 2)])
+def test_the_authors_divided_a_vertebra_into_its_components(
+    name: str, objects: int, tmp_path: Path
+) -> None:
+    tree = build("D29", tmp_path / "raw")
+    file = tree.root / "SpineSegmented" / "Case1" / "L1.mha"
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+    mask |= np.flip(mask)
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(file))
+    file.with_name("L2.mha").unlink()
+    got = prepared(catalogue.load(name), tree.root, tmp_path / "converted")
+    assert [row["structure"] for row in got.objects].count("lumbar vertebra") == objects
+
 
 AS_STORED = {
     "D03": (grey(scene(1)) + 100) * 10,
