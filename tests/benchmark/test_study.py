@@ -78,6 +78,14 @@ REFUSED = [
     ({"deviations": [0, float("nan")]}, "between -1 and 1"),
     ({"metrics": {"tolerances": {"livr": 3}}}, "Did you mean: liver"),
     ({"metrics": {"tolerances": {"liver": 0}}}, "greater than 0"),
+    (
+        {"datasets": ["D02", "D19"], "metrics": {"tolerances": {"oesophagus": 3}}},
+        "names 'oesophagus', but other datasets of the study call this structure 'esophagus'",
+    ),
+    (
+        {"datasets": ["D02", "D19"], "metrics": {"tolerances": {"kidney_right": 3}}},
+        "call this structure 'right kidney'",
+    ),
     ({"metrics": {"nsd_tolerance_mm": -1}}, "greater than 0"),
     ({"report": {"colours": {"smal": "red"}}}, "Did you mean: small"),
     ({"report": {"panel_method": "smal"}}, "Did you mean: small"),
@@ -260,6 +268,12 @@ def test_a_protocol_reaches_a_method_that_has_one(monkeypatch: pytest.MonkeyPatc
     own = {"fill": {**METHODS["fill"], "options": {"protocol": "released"}}}
     assert study(protocol="paper", methods=own).runs["fill"].options == {"protocol": "released"}
     assert study(protocol="paper").runs["fill"].id != study().runs["fill"].id
+
+
+def test_a_tolerance_under_every_name_of_a_structure() -> None:
+    names = {"oesophagus": 3.0, "esophagus": 3.0}
+    assert study(datasets=["D02", "D19"], metrics={"tolerances": names}).metrics.tolerances == names
+    assert study(datasets=["D02"], metrics={"tolerances": {"oesophagus": 3}})
 
 
 def test_a_study_is_the_same_after_a_trip_through_json() -> None:
