@@ -73,7 +73,9 @@ class _Scored:
             about = {"tested_on": dataset, **asked.about}
             if asked.about["kind"] in ("finetuned", "scratch"):
                 about["trained_on"] = asked.about.get("trained_on", dataset)
-            about |= {"ok": int((part["status"] == "ok").sum()), "expected": len(part)}
+            bad = part[part["status"] != "ok"]
+            about |= {"ok": len(part) - len(bad), "expected": len(part)}
+            about["reason"] = next(iter(bad["reason"]), None)
             entries = self.study.entries
             about["contaminated"] = contaminated(asked.run, entries[dataset], entries)
             about |= self._costs(asked, dataset)
@@ -81,11 +83,12 @@ class _Scored:
                 yield place, {**about, "metric": metric, **found[place]}
 
     def _cells(self, asked: _Asked, dataset: str) -> pd.DataFrame:
-        """Return status and metrics of the structures in the held-back scans at deviation 0."""
+        """Return status, reason and metrics of structures in held-back scans at deviation 0."""
         scores = self._table(paths.SCORES, asked, dataset)
         chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
         chosen &= scores["scan"].isin(self.held_back[dataset])
-        return scores[chosen].set_index(["scan", "structure"])[["status", *RUN_METRICS]]
+        told = scores[chosen].set_index(["scan", "structure"])
+        return told[["status", "reason", *RUN_METRICS]]
 
     def _costs(self, asked: _Asked, dataset: str) -> dict[str, float]:
         """Average all costs over the same objects: those whose operations were counted, if any."""

@@ -30,9 +30,9 @@ CellFormat = Literal[
 - ``share``, ``mm``: a dataset mean with its denominators and † (fields: mean, cells, expected,
   contaminated), with three and two decimals.
 
-In any other format but ``count``, the last fields may be a ``contaminated`` one, then one that
-counts cells and ``expected``: the cell then also has these denominators where cells are missing,
-and † if contaminated.
+In any other format, the last fields may be one that begins with ``contaminated``, then one that
+begins with ``matched`` and ``expected``: the cell also has these denominators where cells are
+missing, and † if contaminated.
 """
 
 

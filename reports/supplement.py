@@ -389,6 +389,7 @@ SUPPLEMENT: dict[str, Table] = {
             REASON,
         ),
         where={"metric": ("dsc",), "chosen": (True,)},
+        marked=True,
         notes=(DIFFERENCE, UNCORRECTED),
         when_empty=_NO_FINETUNED,
     ),
@@ -441,6 +442,23 @@ SUPPLEMENT: dict[str, Table] = {
         where={"metric": ("dsc",)},
         notes=(UNCORRECTED,),
         when_empty=_NO_ABLATION,
+    ),
+    "lost_runs": Table(
+        "Training runs without a score for some held-back cells, and why",
+        "lost_runs",
+        (
+            column("Kind", "text", "kind"),
+            METHOD,
+            column("Ablation", "text", "ablation"),
+            column("Setting", "text", "setting"),
+            column("Trained on", "text", "trained_on"),
+            column("Tests", "count", "runs"),
+            column("Cells with a score", "of", "ok", "expected"),
+            column("First reason", "text", "reason"),
+        ),
+        marked=True,
+        notes=("Tests: by dataset and seed.",),
+        when_empty="No training run lacks a score.",
     ),
 }
 """Supplementary tables by file name without suffix."""

@@ -89,13 +89,12 @@ def layout(
 
 def _cell(column: Column, row: dict[Any, Any]) -> str:
     fields, behind, seen = column.fields, "", False
-    if column.format not in _COUNTED:
-        if fields[-1] == "expected":
-            behind = denominators(row[fields[-2]], row[fields[-1]])
-            fields = fields[:-2]
-        if fields[-1].startswith("contaminated"):
-            seen = bool(row[fields[-1]])
-            fields = fields[:-1]
+    if len(fields) > 1 and fields[-2].startswith("matched"):
+        behind = denominators(row[fields[-2]], row[fields[-1]])
+        fields = fields[:-2]
+    if fields[-1].startswith("contaminated") and column.format not in _MARKED:
+        seen = bool(row[fields[-1]])
+        fields = fields[:-1]
     first, *rest = (row[name] for name in fields)
     if is_missing(first) and column.format not in ("share", "mm"):
         return NONE + behind
@@ -121,8 +120,8 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
-_COUNTED = ("method", "count", "share", "mm")
-"""Formats that show denominators and † themselves, or are numbers of cells."""
+_MARKED = ("method", "share", "mm")
+"""Formats that show † themselves."""
 
 _FORMATTERS: dict[CellFormat, Callable[..., str]] = {
     "text": _text,

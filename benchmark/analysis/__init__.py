@@ -77,6 +77,7 @@ ANALYSES = {
             "ablation",
             "ablation_overall",
             "ablation_tests",
+            "lost_runs",
         ),
     ),
 }

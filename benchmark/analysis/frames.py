@@ -52,7 +52,7 @@ COST_OBJECTS = "objects"
 """Number of objects that the costs are means over."""
 CELL_COUNTS = ("ok", "matched", "expected")
 _NUMBERS = (*CELL_COUNTS, *COST_COLUMNS, COST_OBJECTS)
-RUN_COLUMNS = (*RUN_KEY, "default", "value", "contaminated", *_NUMBERS)
+RUN_COLUMNS = (*RUN_KEY, "default", "value", "contaminated", *_NUMBERS, "reason")
 RUN_KINDS = ("general", "scratch", "finetuned", "reference", "ablation")
 _ABLATION: dict[str, Any] = {"ablation": "", "setting": "", "default": False}
 

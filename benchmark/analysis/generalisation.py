@@ -55,6 +55,10 @@ ABLATION_TESTS = (
     *("epsilon", "default", "wins_of_default", "reason"),
 )
 
+LOST_RUNS = (
+    *("kind", "method", "ablation", "setting", "trained_on", "runs", "ok", "expected", "reason"),
+)
+
 
 def analyse(
     tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
@@ -81,6 +85,7 @@ def analyse(
         "ablation": ablation,
         "ablation_overall": _overall(runs, ablation),
         "ablation_tests": pd.DataFrame(_ablation_tests(ablation), columns=list(ABLATION_TESTS)),
+        "lost_runs": _lost_runs(runs),
     }
 
 
@@ -246,3 +251,13 @@ def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
             ("repeated-measures ANOVA", repeated_measures(values)),
         ):
             yield {**about, "test": test, **vars(outcome)}
+
+
+def _lost_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the models without a score for some cells, and why, joined over tests and seeds."""
+    keys = ["kind", "method", "ablation", "setting", "trained_on", "reason"]
+    runs = runs.drop_duplicates([name for name in frames.RUN_KEY if name != "metric"])
+    lost = runs[runs["ok"] < runs["expected"]].fillna(dict.fromkeys(keys, ""))
+    groups = lost.groupby(keys, sort=False)
+    found = groups[["ok", "expected"]].sum().join(groups.size().rename("runs"))
+    return found.reset_index().reindex(columns=list(LOST_RUNS))

@@ -88,6 +88,10 @@ def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame", confidence: str) 
             reference = "" if is_missing(row["reference"]) else f" ({row['reference']})"
             told = f"{row['method']}, {row['comparison']}{reference}"
             text += f" {told}: mean {row['difference']:+.3f} ({_verdict(row, confidence)})."
+    known = finetuning[finetuning["metric"] == trained_models.METRIC]
+    has_score = known["reference_value"].notna().groupby(known["reference"], sort=False).any()
+    if absent := [str(name) for name, known in has_score.items() if not known]:
+        text += f" Without any score (why: table lost_runs): {', '.join(absent)}."
     return text
 
 

@@ -72,7 +72,7 @@ def score(run: Run, number: float, lost: Collection[tuple[str, str]] = ()) -> No
                     about |= {"level": "structure", "deviation": 0.0, "status": "ok"}
                     dsc = value if scan in test else 0.99
                     if scan == "c" and (dataset, structure) in lost:
-                        cells.append({**about, "status": "failed"})
+                        cells.append({**about, "status": "failed", "reason": f"no {structure}"})
                     else:
                         cells.append({**about, "dsc": dsc, "nsd": dsc / 2})
                     cells.append({**about, "dsc": 0.1, "deviation": 0.2})
@@ -166,6 +166,7 @@ def test_a_cell_that_one_run_lost_is_taken_from_all_that_it_is_held_against(
     assert there["expected"].eq(4).all()
     lost = there["method"].eq("other") | there["setting"].eq("none")
     assert there["ok"].tolist() == [3 if one else 4 for one in lost]
+    assert there["reason"].fillna("").tolist() == ["no one" if one else "" for one in lost]
 
 
 def test_shards_of_a_dataset_that_had_more_are_not_read(runs: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,7 +24,7 @@ from benchmark.phantoms.cohort import HAZARD_PER_SD
 from benchmark.windows import CLINICAL
 from reports import record_tables, supplement_tables, tables
 from reports.columns import Column, Table
-from reports.figures import fig5e
+from reports.figures import fig5e, fig6a
 from reports.printed import PrintedTable
 from reports.results import Results
 from reports.supplement import NAMES, SOURCES, SUPPLEMENT
@@ -347,6 +348,37 @@ def test_tables_of_runs_mark_what_was_seen_in_training(
     assert any(note.startswith("†") for note in marked.notes)
     for old, new in zip(plain.cells, marked.cells, strict=True):
         assert [text.replace("†", "") for text in new] == list(old)
+
+
+def test_an_absent_reference_is_told_beside_its_dash(
+    made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before = made(tmp_path, 3, 2), Results.statistics
+    record = read_json(folder / "record.json")
+    record["methods"]["classic-0"] |= {
+        **{"weights": "w.yaml", "weights_name": "W", "weights_state": "manual"},
+        **{"weights_command": "pambench weights fetch w.yaml", "weights_trained_on": []},
+    }
+    write_json(folder / "record.json", record)
+    table = runs(3).replace({"method": {"other": "classic-0"}}).assign(expected=4, ok=4, matched=4)
+    absent = table["kind"] == "reference"
+    for name, value in {"value": np.nan, "ok": 0, "matched": 0}.items():
+        table[name] = table[name].mask(absent, value)
+    table["reason"] = absent.map({True: "no weights: w", False: None})
+    found = analyse({"runs": table}, AnalysisSettings())
+    monkeypatch.setattr(
+        Results, "statistics", lambda r, n: found[n] if n in found else before(r, n)
+    )
+    told = {table.name: table for table in supplement_tables.printed(Results(folder))}
+    for name in ("finetuning", "finetuning_tests", "transfer"):
+        assert any("pambench weights fetch w.yaml" in note for note in told[name].notes), name
+    place = told["finetuning"].head.index("DSC of the reference")
+    assert {line[place] for line in told["finetuning"].cells} == {"\N{EN DASH} (0/4)"}
+    (line,) = told["lost_runs"].cells
+    assert line[1] == "classic-0"
+    assert line[-2:] == ["0/12", "no weights: w"]
+    caption = fig6a.caption(found["finetuning"], found["finetuning_tests"], "95 %")
+    assert caption.endswith("Without any score (why: table lost_runs): classic-0.")
 
 
 def test_cells_in_print() -> None:

@@ -155,6 +155,24 @@ def test_what_was_seen_in_training_is_marked_model_by_model(tmp_path: Path) -> N
     assert not result(tmp_path, runs())["ablation"]["contaminated"].any()
 
 
+def test_models_without_scores_stand_with_the_reason() -> None:
+    table = runs().assign(metric="dsc", expected=5)
+    reason = table["kind"].map({"reference": "no weights: ask for them"})
+    failed = (table["kind"] == "scratch") & (table["tested_on"] == "D36")
+    reason = reason.mask(failed, "no model: out of memory")
+    value = table["value"].mask(reason.notna())
+    table = table.assign(reason=reason, value=value, ok=5 * reason.isna())
+    both = pd.concat([table, table.assign(metric="nsd")])
+    found = generalisation.analyse({"runs": both}, AnalysisSettings())
+    names = ["kind", "method", "trained_on", "runs", "ok", "expected", "reason"]
+    assert found["lost_runs"][names].to_numpy().tolist() == [
+        ["reference", "medsam", "", 4, 0, 20, "no weights: ask for them"],
+        ["scratch", "pam", "D36", 2, 0, 10, "no model: out of memory"],  # two seeds
+    ]
+    whole = generalisation.analyse({"runs": runs().assign(metric="dsc")}, AnalysisSettings())
+    assert whole["lost_runs"].empty
+
+
 def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     table = runs()
     first, second = (result(tmp_path, t) for t in (table, table.iloc[::-1]))
