@@ -14,6 +14,7 @@ COUNTED_BY = code(
         for name in (
             "analysis",
             "collect.py",
+            "contamination.py",
             "lesion_sizes.py",
             "losses.py",
             "prompt_cost.py",
@@ -123,6 +124,7 @@ rule training_runs:
     resources:
         **asked(),
     params:
+        told=TOLD,
         code=COUNTED_BY,
     shell:
         f"pambench training-runs --study {STUDY_FOLDER} > {{log:q}} 2>&1"
