@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.formatting import count_noun, p_statement
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
@@ -19,6 +20,7 @@ MIN_POINTS_FOR_BOX = 5
 """Points needed to draw a box; with fewer, only their mean is drawn."""
 _COLUMNS = 3
 _EQUIVALENCE = "TOST"
+_ANOVAS = {"one-way ANOVA": "ANOVA", "repeated-measures ANOVA": "repeated measures"}
 
 
 def draw(
@@ -49,6 +51,11 @@ def draw(
             levels = sorted(part["level"].unique())
             means = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
             boxes(axes, means, [styles[method].colour] * len(levels))
+            places = np.arange(1, len(levels) + 1)
+            lines_of = part.pivot(index="dataset", columns="level", values="mean")
+            lines_of = lines_of.loc[part["dataset"].unique(), levels]  # in the order of the points
+            for shift, line in zip(_spread(len(lines_of)), lines_of.to_numpy(), strict=True):
+                axes.plot(places + shift, line, color="#999999", lw=0.4, alpha=0.5, zorder=1)
             axes.set_xticks(range(1, len(levels) + 1), [name(float(level)) for level in levels])
             axes.set_title(method, loc="left")
             axes.set_ylim(0, 1.02)
@@ -77,13 +84,17 @@ def boxes(
             _box(axes, place, points, colour)
         elif len(points):
             axes.hlines(points.mean(), place - 0.25, place + 0.25, color="#333333", lw=1.0)
-        spread = np.linspace(-0.15, 0.15, len(points)) if len(points) > 1 else np.zeros(len(points))
+        spread = _spread(len(points))
         if errors is not None:
             reach = errors[place - 1].fillna(0.0)
             low, high = points - reach, points + reach
             axes.vlines(place + spread, low, high, color=colour, lw=0.6, alpha=0.6)
         axes.plot(place + spread, points, ".", color=colour, ms=3)
     axes.set_xlim(0.5, len(values) + 0.5)
+
+
+def _spread(count: int) -> NDArray[np.float64]:
+    return np.linspace(-0.15, 0.15, count) if count > 1 else np.zeros(count)
 
 
 def _box(axes: "Axes", place: int, points: "pd.Series[float]", colour: str) -> None:
@@ -101,13 +112,13 @@ def shapes(count: int) -> str:
 
 
 def verdict(tests: "pd.DataFrame", method: str) -> str:
-    """Summarise the tests of a method in two lines: the paper's ANOVA, and equivalence."""
+    """Summarise the tests of a method: the paper's ANOVA, one of repeats, and equivalence."""
     mine = tests[tests["method"] == method]
-    anova = mine[(mine["test"] == "one-way ANOVA") & (mine["selection"] == SELECTION)]
     lines = []
-    for row in anova.to_dict("records"):
-        p = float(row["p"])
-        lines.append(f"ANOVA: {p_statement(p) if p == p else 'not computable'}")
+    for test, name in _ANOVAS.items():
+        anova = mine[(mine["test"] == test) & (mine["selection"] == SELECTION)]
+        for p in anova["p"].astype(float):
+            lines.append(f"{name}: {p_statement(p) if p == p else 'not computable'}")
     tost = mine[(mine["test"] == _EQUIVALENCE) & (mine["selection"] == "effective")]
     done = tost[tost["p"].notna()]
     if len(done):
@@ -129,8 +140,10 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
     text = (
         f"DSC by {what} of {count_noun(rows['method'].nunique(), 'method')} on "
         f"{count_noun(datasets, 'dataset')}; each point is the mean of a dataset. "
-        f"{shapes(datasets)} P: one-way ANOVA over the means of the datasets, as in the paper; "
-        "finding nothing does not prove stability. Equivalence: two one-sided paired tests of each "
+        f"{shapes(datasets)} Grey lines join the means of a dataset. ANOVA: one-way, as in the "
+        "paper, which takes the same datasets at several levels for independent groups; repeated "
+        "measures: the same with the datasets as subjects. Finding nothing does not prove "
+        "stability. Equivalence: two one-sided paired tests of each "
         "level against the baseline, over the objects that the level affected."
     )
     tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]

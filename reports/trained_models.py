@@ -1,7 +1,8 @@
 """Models of the training runs (paper, Fig. 6a-c): their names, styles and DSC by dataset."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from reports.style import COLOURS, MethodStyle, method_styles
 
@@ -20,6 +21,10 @@ def finetuned(method: str) -> str:
 def scratch(method: str) -> str:
     """Return the paper's name for the model of a method trained from scratch."""
     return f"{method}-Scratch"
+
+
+_LINES: dict[str, Any] = {finetuned(""): (0, (4, 1, 1, 1)), scratch(""): (0, (1, 1))}
+"""By the end of a model's name: its line, where no colour is left; no method has these."""
 
 
 def scores(finetuning: "pd.DataFrame") -> "pd.DataFrame":
@@ -52,15 +57,24 @@ def own(transfer: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def styles_of(models: Sequence[str], known: Mapping[str, MethodStyle]) -> dict[str, MethodStyle]:
-    """Return the style of each model: the study's where it has one, else with an unused colour."""
+    """Return the style of each model: the study's where it has one, else with an unused colour.
+
+    Without an unused colour, it has that of the method it was made from, with a line of its own.
+    """
     taken = {style.colour for style in known.values()}
     free = [colour for colour in COLOURS if colour not in taken]
-    ends = (finetuned(""), scratch(""))
+    ends = list(_LINES)
     new = [model for model in models if model not in known]
     # Fine-tuned models choose first, so that they have the same colour in Fig. 6a and 6c.
     new.sort(key=lambda model: [not model.endswith(end) for end in ends])
     own_colours = dict(zip(new, free, strict=False))
-    return method_styles(models, (), own_colours) | {m: known[m] for m in models if m in known}
+    styles = method_styles(models, (), own_colours)
+    for model in new[len(free) :]:
+        end = next(end for end in ends if model.endswith(end))
+        made_from = known.get(model.removesuffix(end))
+        if made_from is not None:
+            styles[model] = replace(made_from, line=_LINES[end])
+    return styles | {m: known[m] for m in models if m in known}
 
 
 def _long(rows: "pd.DataFrame", value: str, models: "pd.Series[str]") -> "pd.DataFrame":

@@ -99,8 +99,9 @@ def caption(types: "pd.DataFrame") -> str:
     listed = ", ".join(f"{count} {split_label(str(s))}" for s, count in splits.items())
     different = count_noun(types["structure"].str.casefold().nunique(), "different name")
     return (
-        f"{int(types['objects'].sum()):,} objects of {len(types)} types (a structure of a dataset; "
-        f"{different} as spelled) in {types['dataset'].nunique()} datasets ({listed}). Each bar "
+        f"{count_noun(int(types['objects'].sum()), 'object')} of "
+        f"{count_noun(len(types), 'type')} (a structure of a dataset; {different} as spelled) in "
+        f"{count_noun(types['dataset'].nunique(), 'dataset')} ({listed}). Each bar "
         "is a type; its length is the number of objects on a logarithmic scale (dashed rings: "
         "powers of ten). Inner rings: modality and split. In brackets: number of types in the "
         "dataset."

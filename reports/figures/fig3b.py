@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmark.analysis.fingerprint import PROPERTIES
 from reports import scoring
+from reports.formatting import count_noun
 from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def caption(fingerprint: "pd.DataFrame") -> str:
     """Return the caption."""
     if fingerprint.empty:
         return "Fingerprints of the datasets: none, since no dataset was prepared."
-    least, most = fingerprint["scans"].min(), fingerprint["scans"].max()
+    least, most = int(fingerprint["scans"].min()), int(fingerprint["scans"].max())
+    span = count_noun(least, "scan") if least == most else f"{least:,} to {most:,} scans"
     text = (
-        f"Fingerprints of {len(fingerprint)} datasets with {least:,} to {most:,} scans: each "
+        f"Fingerprints of {count_noun(len(fingerprint), 'dataset')} with {span}: each "
         "property as a z-score over the datasets shown. Voxels: of all scans of a dataset "
         "together. Anisotropy: smallest divided by largest physical size, smallest divided by "
         "largest spacing; median over the scans."

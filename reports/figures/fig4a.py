@@ -102,7 +102,9 @@ def caption(
     if told := trained_on(by_dataset[shown]):
         text += f" {told}"
     if controls:
-        text += f" Dotted grey: the controls {', '.join(controls)}."
+        grey = "Grey" if len(wide) < _FEWEST_AXES else "Dotted grey"
+        noun = "control" if len(controls) == 1 else "controls"
+        text += f" {grey}: the {noun} {', '.join(controls)}."
     return text
 
 
@@ -193,9 +195,9 @@ def _dots(
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("DSC")
     axes.grid(axis="x")
-    count = "only one" if len(wide) == 1 else "only two"
+    count = "is only one" if len(wide) == 1 else "are only two"
     axes.set_title(
-        f"Dots: a radar chart needs three datasets with scores, and there are {count}",
+        f"Dots: a radar chart needs three datasets with scores, and there {count}",
         fontweight="normal",
         loc="left",
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
+from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import trained_on
 from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
@@ -106,14 +107,16 @@ def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence
     ``ranks``: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
     """
     external = set(by_dataset["split"]) == {"external"}
-    what = "external datasets" if external else "datasets (the study has no external one)"
-    text = (
-        f"Sensitivity, NSD, HD95 and ASD on {by_dataset['dataset'].nunique()} {what}: means of a "
-    )
+    count = by_dataset["dataset"].nunique()
+    what = count_noun(count, "external dataset" if external else "dataset")
+    what += "" if external else " (the study has no external one)"
+    text = f"Sensitivity, NSD, HD95 and ASD on {what}: means of a "
     text += (
         "dataset, each method over its own scored cells; HD95 and ASD as a share of the greatest "
         "mean of the dataset."
     )
+    if len(methods) == 1:
+        text += " With a single method, that share is 1 on every dataset."
     best = []
     for metric in SHOWN:
         wide = table(ranks, metric, methods, "value").dropna(how="all")

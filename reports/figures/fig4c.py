@@ -86,6 +86,8 @@ def caption(
     pair: tuple[str, ...],
 ) -> str:
     """Return the caption."""
+    if fig4a.table(by_dataset, methods).isna().all(axis=None):
+        return "DSC of methods with a 3D box: none, since no such method has a score."
     radar = fig4a.caption(by_dataset, ranks, methods, [c for c in controls if c in methods])
     text = f"Methods with the same 3D box, and supervised ones without a prompt. {radar}"
     change = difference(ranks, pair)

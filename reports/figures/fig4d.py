@@ -119,12 +119,13 @@ def _places(points: "pd.DataFrame") -> list[str]:
 
 
 def _each(axes: "Axes", means: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> None:
-    """Draw the mean of each method on each dataset, hollow for a second device."""
+    """Draw the mean of each method on each dataset, hollow if not on the first device."""
+    first = means["device"].iloc[0]
     datasets = list(dict.fromkeys(means["dataset"]))
     shown = [method for method in styles if method in set(means["method"])]
     for shift, method in zip(dodge(len(shown)), shown, strict=True):
         mine = means[means["method"] == method]
-        for i, (_, part) in enumerate(mine.groupby("device", sort=False)):
+        for i, (device, part) in enumerate(mine.groupby("device", sort=False)):
             places = [datasets.index(name) + shift for name in part["dataset"]]
             style = styles[method]
             axes.plot(
@@ -133,7 +134,7 @@ def _each(axes: "Axes", means: "pd.DataFrame", styles: Mapping[str, MethodStyle]
                 style.marker,
                 color=style.colour,
                 markersize=3.2,
-                markerfacecolor="white" if i else style.colour,
+                markerfacecolor=style.colour if device == first else "white",
                 markeredgewidth=0.6,
                 label=None if i else method,
             )
@@ -161,7 +162,9 @@ def caption(times: "pd.DataFrame") -> str:
     ]
     below = ""
     if times["dataset"].nunique() > 1:
-        below = "Below: the mean of each dataset; hollow: on a second device. "
+        devices = list(dict.fromkeys(by_dataset(times)["device"].astype(str)))
+        fills = f"; filled: {devices[0]}, hollow: {' or '.join(devices[1:])}" if devices[1:] else ""
+        below = f"Below: the mean of each dataset{fills}. "
     return (
         "Time from reading the scan to the result for one object, without loading the model; "
         "measured separately from the scoring run, one object at a time, on a seeded sample. Box: "

@@ -71,7 +71,7 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if reduction == reduction and p == p:
-            text += f" {a.capitalize()} against {b}: {abs(reduction):.1f} % "
+            text += f" {a[:1].upper()}{a[1:]} against {b}: {abs(reduction):.1f} % "
             text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_statement(p)} "
             text += "after Holm's correction)."
     return text

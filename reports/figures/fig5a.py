@@ -58,7 +58,8 @@ def caption(cases: Sequence[Case], method: str | None) -> str:
         for case in cases
     ]
     return (
-        f"Best, median and worst object by the DSC of {method}; {'; '.join(listed)}. Yellow: "
+        f"Best, median and worst object by the DSC of {method}, among the datasets that may be "
+        f"shown; {'; '.join(listed)}. Yellow: "
         "reference; dashed white: prompt on the guiding slice; coloured: the method. First row: "
         "guiding slice; second: perpendicular cut where the object is largest; third: the surface, "
         "from the front, turned by 30° to the patient's left and seen from 20° above. Letters name "

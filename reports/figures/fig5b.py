@@ -93,20 +93,36 @@ def caption(values: "pd.DataFrame", found: "pd.DataFrame") -> str:
     total = values[["method", "reference"]].drop_duplicates().shape[0]
     text = (
         "Change of DSC from the reference method by the shape of the object on its largest "
-        "slice (1: regular); each point is a structure of a dataset. r: Pearson's correlation with "
-        "its P value, from draws of collections of datasets, not corrected for the panels."
+        "slice (1: regular); each point is a structure of a dataset. r: Pearson's correlation."
     )
+    shown = [
+        rows
+        for method, reference in drawn
+        for shape in SHAPE_LABELS
+        if len(rows := _correlation(found, method, reference, shape))
+    ]
+    if any(rows["p"].notna().any() for rows in shown):
+        text += " P: from draws of collections of datasets, not corrected for the panels."
+    reasons = {str(why) for rows in shown for why in rows.loc[rows["p"].isna(), "reason"].dropna()}
+    if reasons:
+        text += f" Without P: {'; '.join(sorted(reasons))}."
     if total > len(drawn):
         text += f" {len(drawn)} of {total} pairs are drawn; all are in statistics/regularity.csv."
     return text
 
 
-def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str:
+def _correlation(found: "pd.DataFrame", method: str, reference: str, shape: str) -> "pd.DataFrame":
+    """Return the row of the correlation that a panel shows; empty without one."""
     keys = {"method": method, "reference": reference, "shape": shape, "dimension": DIMENSION}
     keys |= {"unit": "structure", "modality": "all", "correlation": "pearson"}
     rows = found
     for key, value in keys.items():
         rows = rows[rows[key] == value]
+    return rows
+
+
+def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str:
+    rows = _correlation(found, method, reference, shape)
     if rows.empty or rows["r"].isna().all():
         return "r not computable"
     row = rows.iloc[0]

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reports.formatting import p_statement
+from reports.formatting import count_noun, p_statement
 from reports.style import COLOURS, MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 
     from reports.results import Results
 
-PANEL_TITLES = {"area": "change of area (2D)", "volume": "change of volume (3D)"}
+PANEL_TITLES = {"area": "reader's change of area (2D)", "volume": "change of volume (3D)"}
+"""By measure. The area is that of the guiding masks, and so the same for all methods."""
 GROUPS = {"low": (COLOURS[0], "at or below the median"), "high": (COLOURS[1], "above")}
 SHORT = {"low": "≤ median", "high": "above"}
 _REFERENCE = "reference"
 _UNITS = ("days", "weeks", "months", "years")
 _MARKS = 5
-"""Number of times at which the numbers at risk are shown."""
+"""Most intervals between the times at which the numbers at risk are shown."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
@@ -69,9 +71,8 @@ def draw(
                 _panel(axes, risk, mine[mine["measure"] == measure])
                 axes.set_xlabel(f"Time ({units[cohort]})" if units.get(cohort) else "Time")
                 risk.tick_params(labelleft=axes is line[0])
-                axes.set_title(
-                    f"{cohort}, {method}: {name}\n{_told(tests, cohort, method, measure)}"
-                )
+                of = cohort if measure == "area" else f"{cohort}, {method}"
+                axes.set_title(f"{of}: {name}\n{_told(tests, cohort, method, measure)}")
             line[0].set_ylabel("Survival")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
@@ -96,13 +97,16 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
         f"change, with {confidence} intervals. Patients who lack a change, a time or an event are "
         "left out; whether they do may itself depend on their outcome."
     )
-    for row in kept.to_dict("records"):
+    by_a_reader = (kept["measure"] == "area") & kept.duplicated(["cohort", "measure"])
+    for row in kept[~by_a_reader].to_dict("records"):
+        of = row["cohort"] if row["measure"] == "area" else f"{row['cohort']}, {row['method']}"
         ratio, c = float(row["hazard_ratio"]), float(row["concordance"])
         if ratio == ratio:
             text += (
-                f" {row['cohort']}, {row['method']}, {row['measure']}: hazard ratio {ratio:.2f} "
+                f" {of}, {row['measure']}: hazard ratio {ratio:.2f} "
                 f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) per standard deviation, "
-                f"concordance {c:.2f}, {row['n']:.0f} of {row['patients']:.0f} patients."
+                f"concordance {c:.2f}, {row['n']:.0f} of {row['patients']:.0f} patients, "
+                f"{count_noun(int(row['events']), 'event')}."
             )
     return f"{text} {why}".rstrip()
 
@@ -125,7 +129,7 @@ def _why_not(tests: "pd.DataFrame") -> str:
 def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:
     """Draw the curves, and the numbers at risk below them on the axes ``risk``."""
     end = float(curves["time"].max()) if len(curves) else 1.0
-    marks = np.linspace(0, end, _MARKS)
+    marks = _round_times(end)
     for line, (group, (colour, name)) in enumerate(GROUPS.items()):
         part = curves[curves["group"] == group].sort_values("time")
         if part.empty:
@@ -139,7 +143,7 @@ def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:
         for mark in marks:
             later = part[part["time"] >= mark]
             count = int(later["at_risk"].iloc[0]) if len(later) else 0
-            side = "left" if mark == 0 else "right" if mark == end else "center"
+            side = "left" if mark == 0 else "right" if mark > 0.95 * end else "center"
             risk.text(mark, line, str(count), color=colour, ha=side, va="center")
     axes.set_ylim(0, 1.03)
     risk.set_ylim(len(GROUPS) - 0.4, -0.6)
@@ -151,6 +155,14 @@ def _panel(axes: Any, risk: Any, curves: "pd.DataFrame") -> None:
     axes.set_xticks(marks, [f"{mark:.3g}" for mark in marks])
     risk.set_xticks([])
     axes.grid(axis="y")
+
+
+def _round_times(end: float) -> "NDArray[np.float64]":
+    """Return round times from 0 to at most ``end``."""
+    from matplotlib.ticker import MaxNLocator
+
+    marks = np.array(MaxNLocator(_MARKS, steps=[1, 2, 5, 10]).tick_values(0, end))
+    return marks[(marks >= 0) & (marks <= end * (1 + 1e-9))]
 
 
 def _told(tests: "pd.DataFrame", cohort: str, method: str, measure: str) -> str:

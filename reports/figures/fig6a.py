@@ -8,7 +8,7 @@ import numpy as np
 from reports import trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun, is_missing, p_statement
-from reports.style import MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MOST_BARS = 150
 """Most bars in one row of the figure, at about a millimetre each."""
 _COLUMNS = 4
+_HATCHES = ("/////", "\\\\\\\\\\", "xxxxx", ".....", "-----", "|||||")
+"""By the place of a control's marker, or the number of parts of another method's line."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
@@ -57,8 +59,7 @@ def _bars(axes: "Axes", wide: "pd.DataFrame", styles: Mapping[str, MethodStyle],
     width = 0.84 / len(styles)
     for i, (name, style) in enumerate(styles.items()):
         places = np.arange(len(wide)) + (i - (len(styles) - 1) / 2) * width
-        hatch = None if style.line == "-" else "/////"
-        fill: Any = {"color": style.colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
+        fill: Any = {"color": style.colour, "hatch": _hatch(style), "edgecolor": "white", "lw": 0}
         axes.bar(places, wide[name], width * 0.92, label=name, **fill)
     turned = 90 if room > 24 else 0
     axes.set_xticks(range(len(wide)), [str(name) for name in wide.index], rotation=turned)
@@ -67,6 +68,13 @@ def _bars(axes: "Axes", wide: "pd.DataFrame", styles: Mapping[str, MethodStyle],
     axes.set_ylabel("DSC")
     axes.set_axisbelow(True)
     axes.grid(axis="y")
+
+
+def _hatch(style: MethodStyle) -> str | None:
+    if style.line == "-":
+        return None
+    control = CONTROL_MARKERS.find(style.marker)
+    return _HATCHES[control if control >= 0 else len(style.dash) // 2 - 1]
 
 
 def caption(finetuning: "pd.DataFrame", tests: "pd.DataFrame", confidence: str) -> str:

@@ -37,6 +37,7 @@ def matrix(recovery: "pd.DataFrame", method: str) -> "pd.DataFrame":
 def draw(recovery: "pd.DataFrame") -> "Figure":
     """Draw one map per method; frames mark models tested on the dataset they were trained on."""
     import seaborn
+    from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -50,11 +51,11 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
         tall = max(24 + most * (8 if most <= _MOST_WRITTEN else 3), 40)
         figure = Figure(figsize=(WIDTH, tall * lines * MM), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        top = max(100.0, *(float(np.nanmax(wide.to_numpy())) for wide in maps.values()))
+        top = max(120.0, *(float(np.nanmax(wide.to_numpy())) for wide in maps.values()))
         for axes, (method, wide) in zip(panels, maps.items(), strict=False):
             written = len(wide.columns) <= _MOST_WRITTEN
             numbers: Any = {"annot": written, "fmt": ".0f", "annot_kws": {"size": 6}}
-            scale: Any = {"cmap": "RdYlBu_r", "vmin": 0, "vmax": top, "cbar": False}
+            scale: Any = {"cmap": "RdYlBu_r", "norm": TwoSlopeNorm(100, 0, top), "cbar": False}
             # Rasterised, since viewers draw hairlines between vector cells.
             ways: Any = {"xticklabels": True, "yticklabels": True, "rasterized": True}
             seaborn.heatmap(wide, ax=axes, **scale, **numbers, **ways)
@@ -83,7 +84,8 @@ def caption(recovery: "pd.DataFrame") -> str:
         return "Recovery: none, since the study has no model trained from scratch."
     text = (
         "Recovery: DSC of a model trained from scratch on one dataset, in percent of that of the "
-        "general model of the same name. Framed: tested on the dataset that it was trained on."
+        "general model of the same name. Framed: tested on the dataset that it was trained on. "
+        "Pale yellow: as good as the general model."
     )
     known = _known(recovery)
     for method in maps:

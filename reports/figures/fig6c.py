@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from reports import radar, trained_models
 from reports.figures import fig4a
+from reports.formatting import count_noun
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def draw(
 ) -> "Figure":
     """Draw one chart per training dataset, with one spoke per test dataset.
 
-    Rings mark the training dataset. If the models were tested only on their own datasets, draw one
-    chart of all datasets.
+    Circles mark the training dataset. If the models were tested only on their own datasets, draw
+    one chart of all datasets.
     """
     from matplotlib.figure import Figure
 
@@ -116,10 +117,12 @@ def caption(transfer: "pd.DataFrame") -> str:
     if long.empty:
         return "Scratch against fine-tuned: none, since the study has no such models."
     found = charts(transfer)
-    text = f"DSC of models that learned from one of {long['dataset'].nunique()} datasets: "
-    text += f"{_tests(transfer)}."
+    count = long["dataset"].nunique()
+    of = f"{'one of ' * (count > 1)}{count_noun(count, 'dataset')}"
+    text = f"DSC of models that learned from {of}: {_tests(transfer)}."
     if found:
-        text += " Rings: the dataset that they were trained on."
+        text += " From 0 in the centre in rings of 0.2."
+        text += " Circles: the dataset that they were trained on."
     if len(found) > _MOST:
         text += f" {_MOST} of {len(found)} are drawn; all are in statistics/transfer.csv."
     wide = long.pivot(index="dataset", columns="method", values="mean")

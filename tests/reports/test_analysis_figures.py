@@ -66,6 +66,19 @@ def test_boxes_hold_the_means_by_level() -> None:
     text = level_boxes.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
     assert "Objects that a level did not affect: 7, by" in text
+    joined = [
+        line
+        for line in figure.axes[0].get_lines()
+        if len(np.asarray(line.get_xdata())) == len(LEVELS)
+    ]
+    first = values[values["method"] == METHODS[0]]
+    for line, (_, rows) in zip(joined, first.groupby("dataset"), strict=True):
+        np.testing.assert_array_equal(
+            np.asarray(line.get_ydata()), rows.sort_values("level")["mean"]
+        )
+    repeats = level_tests().iloc[[0]].assign(test="repeated-measures ANOVA", p=0.01)
+    both = pd.concat([level_tests(), repeats])
+    assert "repeated measures: P = 0.0100" in level_boxes.verdict(both, METHODS[0])
     alone = values[values["method"] == METHODS[0]]
     assert "of 1 method on 5 datasets;" in level_boxes.caption(alone, level_tests(), "deviation")
 
@@ -119,6 +132,8 @@ def test_prompt_times_are_quartiles_median_and_mean() -> None:
     assert "nobody measured" not in texts(fig4e.draw(interaction(3, generated=False)))
     told = "(paired t, P = 0.0002 after Holm's correction)"
     assert f"63.4 % less {told}" in fig4e.caption(table, PROMPT_TESTS)
+    of_boxes = PROMPT_TESTS.assign(prompt_a="box3d", prompt_b="box2d")
+    assert "A 3D box against a box on one slice" in fig4e.caption(table, of_boxes)
     longer = PROMPT_TESTS.assign(reduction_percent=-0.5)
     assert f"0.5 % more {told}" in fig4e.caption(table, longer)
     both = pd.concat([PROMPT_TESTS] * 2, ignore_index=True)
@@ -174,6 +189,10 @@ def test_change_over_shape_holds_the_points_and_their_correlation() -> None:
     alone = correlations().assign(p=np.nan)  # of a single dataset
     titles = [axes.get_title() for axes in fig5b.draw(values, alone).axes]
     assert titles == ["r = \N{MINUS SIGN}0.50 (n = 8)", "r = 0.25 (n = 8)", "r not computable"]
+    assert "P: from draws of collections" in fig5b.caption(values, correlations().assign(reason=""))
+    why = fig5b.caption(values, alone.assign(reason="1 cluster"))
+    assert "P: from draws" not in why
+    assert "Without P: 1 cluster." in why
 
 
 def curves(methods: list[str]) -> pd.DataFrame:
@@ -195,7 +214,7 @@ SURVIVAL_TESTS = pd.DataFrame(
     [
         {"cohort": "P11", "method": "reference", "measure": measure, "logrank_p": p}
         | {"hazard_ratio": 2.5, "hr_low": 1.5, "hr_high": 4.0, "concordance": 0.7}
-        | {"n": 37, "patients": 40, "reason": None}
+        | {"n": 37, "events": 21, "patients": 40, "reason": None}
         for measure, p in (("area", 0.04), ("volume", 0.0001))
     ]
 )
@@ -213,7 +232,12 @@ def test_survival_curves_are_steps_with_numbers_at_risk() -> None:
         rows = table[(table["measure"] == "area") & (table["group"] == group)]
         np.testing.assert_array_equal(np.asarray(line.get_ydata()), rows["survival"])
     written = [text.get_text() for text in risk.texts]
+    assert [tick.get_text() for tick in area.get_xticklabels()] == ["0", "10", "20", "30", "40"]
     assert written[:5] == ["20", "16", "12", "8", "4"]
+    longer = fig5e.draw(table.assign(time=1.16 * table["time"]), SURVIVAL_TESTS, ["reference"])
+    at = [tick.get_text() for tick in longer.axes[0].get_xticklabels()]
+    assert at == ["0", "10", "20", "30", "40"]  # of 46.4
+    assert [text.get_text() for text in longer.axes[2].texts[:5]] == ["20", "16", "12", "8", "4"]
     assert area.get_xlabel() == "Time"
     in_months = fig5e.draw(table, SURVIVAL_TESTS, ["reference"], {"P11": "months"})
     assert in_months.axes[0].get_xlabel() == "Time (months)"
@@ -228,7 +252,12 @@ def test_survival_is_captioned_with_what_its_numbers_are_of() -> None:
     assert "for one standard deviation of the change, with 90 % intervals" in caption
     assert "with 90 % intervals and numbers at risk" in caption
     assert "95 %" not in caption
-    assert caption.count("concordance 0.70, 37 of 40 patients.") == 2
+    assert caption.count("concordance 0.70, 37 of 40 patients, 21 events.") == 2
+    of_methods = SURVIVAL_TESTS.assign(method="first")
+    whole = fig5e.caption(pd.concat([SURVIVAL_TESTS, of_methods]), ["first", "reference"], "90 %")
+    # The area is a reader's, whatever the method.
+    assert whole.count("P11, area: hazard ratio") == 1
+    assert whole.count(", volume: hazard ratio") == 2
     assert "left out" in caption
     assert "not corrected" in caption
     absent = {"cohort": "D38", "reason": "no data: the dataset is manual"}

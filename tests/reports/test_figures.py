@@ -199,6 +199,24 @@ def test_times_stand_by_dataset_below() -> None:
     assert len(fig4d.draw(times(1), method_styles(METHODS)).axes) == 1
 
 
+def test_a_device_is_filled_or_hollow_for_all_methods() -> None:
+    first, second = METHODS[:2]
+    table = times(3)
+    table = table[table["method"].isin([first, second])]
+    table = table.assign(device=table["method"].map({first: "cuda", second: "cpu"}))
+    below = fig4d.draw(table, method_styles(METHODS)).axes[1]
+    faces = {line.get_label(): line.get_markerfacecolor() for line in below.get_lines()}
+    assert faces[first] == method_styles(METHODS)[first].colour
+    assert faces[second] == "white"
+    assert "filled: cuda, hollow: cpu." in fig4d.caption(table)
+    assert "hollow" not in fig4d.caption(table.assign(device="cpu"))
+
+
+def test_a_study_without_3d_boxes_has_no_numbers_in_the_caption() -> None:
+    shown = by_dataset(3)
+    assert fig4c.caption(shown, ranks(shown), [], (), ()).endswith("no such method has a score.")
+
+
 def test_times_run_from_reading_the_scan_to_the_result() -> None:
     table = times(2).assign(read_s=0.5, write_s=0.25, load_s=9.0)
     points = figure_points(fig4d.draw(table, method_styles(METHODS)))

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 
 from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
+from reports import trained_models
 from reports.figures import fig6a, fig6b, fig6c, fig6d
 from reports.formatting import p_statement
 from reports.style import method_styles
@@ -42,6 +43,16 @@ def runs(datasets: int) -> pd.DataFrame:
     columns = ["kind", "method", "tested_on", "trained_on", "ablation", "setting", "default"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(metric="dsc", seed=0, value=rng.uniform(0.3, 0.95, len(table)))
+
+
+def test_a_model_looks_like_its_method_where_no_colour_is_left() -> None:
+    known = method_styles([f"m{i}" for i in range(8)])
+    models = ["m0-Finetuned", "m0-Scratch", "m1-Finetuned"]
+    one, other = (trained_models.styles_of(names, known) for names in (models, models[:1]))
+    assert one["m0-Finetuned"] == other["m0-Finetuned"]
+    assert [one[name].colour for name in models] == [known[m].colour for m in ("m0", "m0", "m1")]
+    looks = [(style.colour, style.line) for style in [*known.values(), *one.values()]]
+    assert len(set(looks)) == len(looks)
 
 
 def tables(datasets: int) -> dict[str, pd.DataFrame]:
