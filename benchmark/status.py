@@ -98,7 +98,8 @@ def cells(study: Study, root: Path) -> list[Cell]:
                 if (rows := _there(masks, _ANSWERED)) is not None:
                     # Shards from when every variant ran at every deviation are still valid.
                     pairs = zip(rows["variant"], rows["deviation"], strict=True)
-                    rows = rows[[variant in run.variants_at(at) for variant, at in pairs]]
+                    kept = [variant in run.variants_at(at) for variant, at in pairs]
+                    rows = rows[pd.Series(kept, index=rows.index, dtype=bool)]
                     states.update(rows["status"])
                     reasons.update(rows["reason"].dropna())
                     done += 1

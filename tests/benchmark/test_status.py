@@ -64,6 +64,13 @@ def test_a_dataset_that_waits_for_a_person_is_named_as_the_reason(study: Study) 
     assert {cell.reason for cell in cells(study, Path())} == {"manual: register first"}
 
 
+def test_a_shard_without_predictions_is_counted_as_done(study: Study) -> None:
+    empty = paths.at(paths.MASKS, run=study.runs["box"].id, **AT)
+    write_table([], inference.MASK_SCHEMA, empty)
+    lines = [line.split() for line in summary(study, Path()).splitlines()]
+    assert ["box", "T1", "1/2", "0", "0", "0", "0"] in lines
+
+
 def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
     write_table([], prepare.IMAGE_SCHEMA, paths.at(paths.IMAGES, **AT))
     asked = [
