@@ -118,8 +118,7 @@ def predict(
     - ``attempts``: the steps in which earlier processes died.
     """
     attempts = attempts or Attempts()
-    mine = prompt_rows[prompt_rows["kind"] == run.prompt]
-    seen = mine["scan"].isin(list(training_scans))
+    mine, seen = _prompts_of(run, prompt_rows, training_scans)
     results = ShardPredictions(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
     mine = mine[~seen]
     if weights is not None and not weights.is_ready:
@@ -132,6 +131,8 @@ def predict(
     adapter = find(run.adapter)(run.options)
     if reason := adapter.missing_requirement():
         results.masks += _unanswered_rows(run, mine, "skipped", reason)
+        return results
+    if mine.empty:
         return results
     start = perf_counter()
     if failure := _load(adapter, weights_path, device, attempts, results):
@@ -153,6 +154,28 @@ def predict(
                 scan.segment()
                 scan.time(timed, loaded, device)
     return results
+
+
+def needs_method(
+    run: Run, prompt_rows: pd.DataFrame, weights: Status | None, training_scans: Collection[str]
+) -> bool:
+    """Return whether `predict` would load the method, for which it may need a GPU.
+
+    It would not if no prompt is the method's to answer, or if its weights, its model or something
+    else that it requires are missing.
+    """
+    _, seen = _prompts_of(run, prompt_rows, training_scans)
+    if seen.all() or (weights is not None and not weights.is_ready):
+        return False
+    return find(run.adapter)(run.options).missing_requirement() is None
+
+
+def _prompts_of(
+    run: Run, prompt_rows: pd.DataFrame, training_scans: Collection[str]
+) -> "tuple[pd.DataFrame, pd.Series[bool]]":
+    """Return the prompts of the run's kind, and which of them are those of training cases."""
+    mine = prompt_rows[prompt_rows["kind"] == run.prompt]
+    return mine, mine["scan"].isin(list(training_scans))
 
 
 def _load(

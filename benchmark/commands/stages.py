@@ -178,7 +178,7 @@ def plan_training(
     learnt = _read_fit(settings, speed)
     sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
     divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
-    with claim(output) as wanted:
+    with claim(output, [settings, *data, *split]) as wanted:
         if not wanted:
             return
         status = fitting.plan(learnt, sources, output.parent)
@@ -213,15 +213,18 @@ def train_model(
     ready = Status.load(planned)
     # Of several processes only the first claims, without waiting: the others would time out.
     claimed = (
-        claim(output, wait=not fitting.several_processes())
+        claim(output, [settings, planned, weights_status], wait=not fitting.several_processes())
         if fitting.is_first_process()
         else nullcontext(True)
     )
     purpose = f"{learnt.adapter} learns {output.parent.name}"
-    with claimed as wanted, device(learnt.adapter, purpose, learnt.options) as where:
+    with claimed as wanted:
         if not wanted:
             return
-        status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
+        begins = ready.is_ready and (weights is None or weights.is_ready)
+        chosen = device(learnt.adapter, purpose, learnt.options) if begins else nullcontext("cpu")
+        with chosen as where:
+            status = fitting.fit(learnt, ready, output.parent, where, weights=weights, start=start)
         if fitting.is_first_process():
             write_json(output, status.model_dump())
 
@@ -264,31 +267,32 @@ def predict_shard(
         weights, path = _fetched_weights(weights_status, run)
     training_scans = Split.load(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
+    inputs = [settings, images, prompts, weights_status, reference, model_status, split]
     # The times are written last: if they exist, so do the masks.
-    with (
-        claim(times) as wanted,
-        attempts(times) as tried,
-        device(run.adapter, purpose, run.options) as where,
-    ):
+    with claim(times, inputs) as wanted:
         if not wanted:
             return
-        results = inference.predict(
-            run,
-            read_table(images),
-            read_table(prompts),
-            weights=weights,
-            weights_path=path,
-            reference=read_table(reference) if reference else None,
-            training_scans=training_scans,
-            is_trained_model=model_status is not None,
-            device=where,
-            attempts=tried,
-        )
-        about = facts(where)
-        told = {**about, "departures": results.departures}
-        write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
-        write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
-        external_state.record(run, masks)
+        asked = read_table(prompts)
+        computes = inference.needs_method(run, asked, weights, training_scans)
+        chosen = device(run.adapter, purpose, run.options) if computes else nullcontext(None)
+        with attempts(times) as tried, chosen as where:
+            results = inference.predict(
+                run,
+                read_table(images),
+                asked,
+                weights=weights,
+                weights_path=path,
+                reference=read_table(reference) if reference else None,
+                training_scans=training_scans,
+                is_trained_model=model_status is not None,
+                device=where or "cpu",
+                attempts=tried,
+            )
+            about = facts(where) if where else {}
+            told = {**about, "departures": results.departures}
+            write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
+            write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
+            external_state.record(run, masks)
 
 
 @stage()

@@ -1,44 +1,73 @@
 """Locks of outputs: of two jobs that would make the same file at once, the later one waits.
 
 A workflow that was killed on a cluster leaves its jobs in the queue, and a rerun submits them
-again.
+again, maybe after a change of their inputs.
 """
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.digest import digest
 from benchmark.disk import writing
 from benchmark.errors import UserError
 
+_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""Errors of a file system that knows no locks, such as Lustre mounted without ``-o flock``."""
+
 
 @contextmanager
-def claim(output: Path, *, wait: bool = True) -> Iterator[bool]:
+def claim(output: Path, inputs: Iterable[Path | None], *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of ``output`` in the block; yield whether the output is still to be made.
 
-    It is not if another process held the lock and has made the output meanwhile, which is printed.
+    It is not if another process held the lock and has made the output meanwhile from the same
+    ``inputs``, which is printed. An input that is a folder stands for all tables below it, None for
+    nothing.
+
     Without ``wait``, raise `UserError` if another process holds the lock. The kernel releases the
-    lock when its holder ends, however it ends.
+    lock when its holder ends, however it ends. On a disk without locks, nothing is locked, which is
+    reported on standard error.
     """
     path = output.with_name(f".{output.name}.lock")
+    mine = _state(inputs)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock, waited = _lock(path, wait)
+        lock, other = _lock(path, wait)
+        if lock is not None:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, mine, 0)
     try:
-        already_made = waited and output.exists()
+        already_made = other == mine and output.exists()
         if already_made:
             print(f"{output} was made by another process in the meantime")
         yield not already_made
     finally:
-        path.unlink(missing_ok=True)
-        os.close(lock)
+        if lock is not None:
+            path.unlink(missing_ok=True)
+            os.close(lock)
 
 
-def _lock(path: Path, wait: bool) -> tuple[int, bool]:
-    """Open and lock ``path``; return the descriptor, and whether another process held the lock."""
-    waited = False
+def _state(inputs: Iterable[Path | None]) -> bytes:
+    """Return a digest of the times and sizes of ``inputs``, as Snakemake compares them."""
+    found = []
+    for path in filter(None, inputs):
+        for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+            if file.is_file():
+                state = file.stat()
+                found.append((str(file), state.st_mtime_ns, state.st_size))
+    return digest(found).encode()
+
+
+def _lock(path: Path, wait: bool) -> tuple[int | None, bytes | None]:
+    """Open and lock ``path``; return the descriptor, and what a holder that ended wrote into it.
+
+    The descriptor is None on a disk without locks.
+    """
+    other = None
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -51,10 +80,22 @@ def _lock(path: Path, wait: bool) -> tuple[int, bool]:
                     "processes cannot wait for it together. Nothing was done. Next step: let that "
                     "job end, or end it, then run the same command again."
                 ) from None
-            waited = True
             fcntl.flock(lock, fcntl.LOCK_EX)
+            other = os.pread(lock, 1000, 0)
+        except OSError as error:
+            os.close(lock)
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
+            path.unlink(missing_ok=True)
+            print(
+                f"The disk of {path.parent} has no locks ({error.strerror}): nothing keeps two "
+                "jobs from making the same file, so cancel the jobs of a killed workflow before "
+                "a rerun, see docs/clusters.md.",
+                file=sys.stderr,
+            )
+            return None, None
         if _is_at(path, lock):
-            return lock, waited
+            return lock, other
         os.close(lock)  # its holder deleted the file at the end: lock a new one
 
 

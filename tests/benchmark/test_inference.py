@@ -27,7 +27,7 @@ from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
 from benchmark.segmenting import segment_prompts
 from benchmark.sources import Status
 from benchmark.specs import Run
-from benchmark.tables import read_record, records, write_table
+from benchmark.tables import read_record, read_table, records, write_table
 from benchmark.volume import Volume
 
 SHAPE = (10, 16, 18)
@@ -141,6 +141,11 @@ class Exits(Good):
 class DoesNotLoad(Good):
     def load(self, weights: Path | None, device: str) -> None:
         raise OSError("wrong format")
+
+
+class Lacking(Good):
+    def missing_requirement(self) -> str | None:
+        return "no environment"
 
 
 class LoadsNoTensor(Good):
@@ -467,6 +472,32 @@ def test_settings_that_are_not_the_protocols_stand_in_the_record_of_the_masks(
             times=folder / "times.parquet",
         )
         assert read_record(folder / "masks.parquet")["departures"] == told
+
+
+@pytest.mark.parametrize("lacks", ["model", "requirement", "prompts"])
+def test_a_shard_with_nothing_to_compute_waits_for_no_gpu(
+    lacks: str, shard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = "it waits for a GPU"
+    monkeypatch.setattr("benchmark.machine.device.device", lambda *_: pytest.fail(waits))
+    rows = shard.prompts.iloc[:0] if lacks == "prompts" else shard.prompts
+    write_table(shard.images, IMAGE_SCHEMA, tmp_path / "T1" / "0" / "images.parquet")
+    write_table(rows, SCHEMA, tmp_path / "prompts.parquet")
+    run = run_of(Lacking if lacks == "requirement" else Good)
+    write_json(tmp_path / "settings.json", run.model_dump())
+    absent = Status(state="manual", root="x", fingerprint="absent", reason="no environment")
+    write_json(tmp_path / "model.json", absent.model_dump())
+    predict_shard(
+        settings=tmp_path / "settings.json",
+        images=tmp_path / "T1" / "0" / "images.parquet",
+        prompts=tmp_path / "prompts.parquet",
+        masks=tmp_path / "masks.parquet",
+        times=tmp_path / "times.parquet",
+        model_status=tmp_path / "model.json" if lacks == "model" else None,
+    )
+    asked = 0 if lacks == "prompts" else int((shard.prompts["kind"] == run.prompt).sum())
+    assert list(read_table(tmp_path / "masks.parquet")["status"]) == ["skipped"] * asked
+    assert "device" not in read_record(tmp_path / "masks.parquet")
 
 
 def test_variants_get_no_moved_guiding_slice(shard: Any) -> None:

@@ -1,10 +1,12 @@
 """Two processes that try to make the same output at once."""
 
+import errno
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +22,38 @@ MAKE = """
 import sys
 from pathlib import Path
 from benchmark.machine.claim import claim
-output = Path(sys.argv[1])
-with claim(output):
+output, *inputs = map(Path, sys.argv[1:])
+with claim(output, inputs):
     print("claimed", flush=True)
     if sys.stdin.readline():
         output.write_text("done")
 """
 
 
-@pytest.fixture
-def holder(tmp_path: Path) -> "Iterator[subprocess.Popen[str]]":
-    """A process that has claimed the output and waits for a line before it makes it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", MAKE, str(tmp_path / "shard" / "0.parquet")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+@contextmanager
+def making(output: Path, *inputs: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A process that has claimed ``output`` and waits for a line before it makes it."""
+    command = [sys.executable, "-c", MAKE, *map(str, (output, *inputs))]
+    streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "claimed\n"
+        yield process
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file from which the output is made."""
+    path = tmp_path / "images.parquet" / "0.parquet"
+    path.parent.mkdir()
+    path.write_text("images")
+    return path
+
+
+@pytest.fixture
+def holder(tmp_path: Path, source: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A process that makes the output from ``source``."""
+    with making(tmp_path / "shard" / "0.parquet", source) as process:
         yield process
 
 
@@ -55,30 +70,72 @@ def when_blocked(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) ->
 
 
 def test_what_is_made_meanwhile_is_not_made_again(
-    tmp_path: Path, holder: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    source: Path,
+    holder: "subprocess.Popen[str]",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = tmp_path / "shard" / "0.parquet"
     when_blocked(monkeypatch, lambda: holder.communicate("go on\n"))
-    with claim(output) as wanted:
+    with claim(output, [source, None]) as wanted:
         assert not wanted
         assert output.read_text() == "done"
     assert [path.name for path in output.parent.iterdir()] == ["0.parquet"]  # no lock is left
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_is_made_meanwhile_from_other_inputs_is_made_again(
+    folder: bool, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "0.parquet"
+    named = source.parent if folder else source
+    with making(output, named) as orphan:
+        when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
+        source.write_text("mended")  # of the same size
+        os.utime(source, (0, 0))
+        with claim(output, [named]) as wanted:
+            assert output.read_text() == "done"
+            assert wanted
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_worked_on_and_told_of(
+    number: int,
+    tmp_path: Path,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(lock: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with claim(tmp_path / "out" / "0.parquet", [source]) as wanted:
+        assert wanted
+    assert f"{tmp_path / 'out'} has no locks" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_killed_holder_leaves_the_output_to_the_next(
-    tmp_path: Path, holder: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    source: Path,
+    holder: "subprocess.Popen[str]",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     when_blocked(monkeypatch, holder.kill)
-    with claim(tmp_path / "shard" / "0.parquet") as wanted:
+    with claim(tmp_path / "shard" / "0.parquet", [source]) as wanted:
         assert wanted
 
 
 def test_who_cannot_wait_is_told(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
     output = tmp_path / "shard" / "0.parquet"
-    with pytest.raises(UserError, match="Another job is already making"), claim(output, wait=False):
+    with (
+        pytest.raises(UserError, match="Another job is already making"),
+        claim(output, [], wait=False),
+    ):
         pass
     holder.communicate("go on\n")
-    with claim(output, wait=False) as wanted:
+    with claim(output, [], wait=False) as wanted:
         assert wanted
 
 
@@ -91,10 +148,11 @@ def test_of_a_training_on_several_gpus_the_first_process_claims(
     write_json(settings, {**learnt, "options": {}, "seed": 0})
     status = Status(state="manual", root="x", fingerprint="x", reason="no environment")
     write_json(planned, status.model_dump())
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    waits = "a training that cannot begin waits for a GPU"
+    monkeypatch.setattr("benchmark.machine.device.device", lambda *_: pytest.fail(waits))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", rank)
-    with claim(output):
+    with claim(output, []):
         refused: Any = (
             pytest.raises(UserError, match="Another job") if rank == "0" else nullcontext()
         )
@@ -107,7 +165,7 @@ def test_of_a_training_on_several_gpus_the_first_process_claims(
 def test_an_output_that_stands_there_is_made_anew_when_asked(tmp_path: Path) -> None:
     output = tmp_path / "0.parquet"
     output.write_text("old")
-    with claim(output) as wanted:
+    with claim(output, []) as wanted:
         assert wanted
 
 
@@ -118,11 +176,7 @@ def test_a_plan_that_is_made_meanwhile_is_not_made_again(
     learnt = {"adapter": "nnunet", "version": 1, "weights": None, "weights_sha256": None}
     write_json(settings, {**learnt, "options": {}, "seed": 0})
     monkeypatch.setattr("benchmark.fitting.plan", lambda *_: pytest.fail("planned again"))
-    command = [sys.executable, "-c", MAKE, str(output)]
-    streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **streams) as orphan:
-        assert orphan.stdout is not None
-        assert orphan.stdout.readline() == "claimed\n"
+    with making(output, settings) as orphan:
         when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
         plan_training(settings, [], [], output)
     assert output.read_text() == "done"
