@@ -20,7 +20,7 @@ from benchmark.digest import stable_hash
 from benchmark.errors import MachineError, UserError, reason_of
 from benchmark.geometry import row_shape
 from benchmark.machine import compute_cost
-from benchmark.machine.attempts import Attempts
+from benchmark.machine.attempts import MAX_DEATHS, Attempts
 from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
@@ -146,7 +146,7 @@ def predict(
         rows = mine[mine["scan"] == image["scan"]]
         step = f"scan {image['scan']}"
         if attempts.is_given_up(step):
-            reason = "the process ended twice on this scan"
+            reason = f"the process ended {MAX_DEATHS} times on this scan"
             results.masks += _unanswered_rows(run, rows, "failed", reason)
         elif len(rows):
             with attempts.running(step):
@@ -187,7 +187,7 @@ def _load(
 ) -> str | None:
     """Load the model, store its `protocol_overrides`; return the reason if that fails."""
     if attempts.is_given_up(_LOADING):
-        return "the process ended twice while it was loaded"
+        return f"the process ended {MAX_DEATHS} times while it was loaded"
     try:
         with attempts.running(_LOADING):
             adapter.load(weights, device)

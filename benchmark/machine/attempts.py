@@ -14,8 +14,17 @@ from types import FrameType
 from benchmark.files import read_json, write_json
 from benchmark.machine.machine_errors import KernelError
 
-MAX_DEATHS = 2
-"""Number of deaths after which a step is not tried again."""
+MAX_DEATHS = 3
+"""Number of deaths after which a step is not tried again.
+
+As many as the profiles' retries, so that a step is tried with the most memory that is asked of a
+cluster, and one attempt is left for the other steps.
+"""
+WORKFLOW = "PAMBENCH_WORKFLOW"
+"""Environment variable: id of the workflow that runs the job.
+
+It is not set in pods, nor for a job that is called directly: then each death counts.
+"""
 _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
 
@@ -35,14 +44,18 @@ class Attempts:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read the record; a step that is still marked as running ended with its process."""
-        self._path = path
+        """Read the record; a step that is still marked as running ended with its process.
+
+        That was its death if the workflow that ran it lived on to run it again. What killed a
+        workflow as well, such as a power cut, is not the fault of a step.
+        """
+        self._path, self._workflow = path, os.environ.get(WORKFLOW)
         self.ended_by: int | None = None
         """The signal by which the process was asked to end."""
         known = path is not None and path.is_file()
         told = read_json(path) if path is not None and known else {"at": None, "deaths": {}}
         self._deaths: dict[str, int] = told["deaths"]
-        if told["at"] is not None:
+        if told["at"] is not None and told.get("workflow") == self._workflow:
             self._deaths[told["at"]] = self._deaths.get(told["at"], 0) + 1
         if known:
             self._write(None)
@@ -86,7 +99,8 @@ class Attempts:
         if step is None and not self._deaths:
             self.forget()
         else:
-            write_json(self._path, {"at": step, "deaths": self._deaths})
+            content = {"at": step, "workflow": self._workflow, "deaths": self._deaths}
+            write_json(self._path, content)
 
 
 @contextmanager

@@ -561,24 +561,24 @@ def test_a_method_that_exits_fails_where_it_does(cells: Cells) -> None:
     assert {row.get("reason") for row in rows} == {None, "SystemExit: no organs"}
 
 
-def test_a_scan_on_which_two_processes_died_is_failed_and_the_others_are_not(
+def test_a_scan_on_which_three_processes_died_is_failed_and_the_others_are_not(
     shard: Any, tmp_path: Path
 ) -> None:
     note = tmp_path / "0.attempts"
-    write_json(note, {"at": "scan b", "deaths": {"scan a": 1, "scan b": 1}})
+    write_json(note, {"at": "scan b", "deaths": {"scan a": 2, "scan b": 2}})
     run = run_of(Good, variants={"thin": {"level": 3}})
     got = predict(run, shard.images, shard.prompts, attempts=Attempts(note))
     ended = {(row["scan"], row["status"], row.get("reason")) for row in got.masks}
     assert ended == {
         ("a", "ok", None),
-        ("b", "failed", "the process ended twice on this scan"),
+        ("b", "failed", "the process ended 3 times on this scan"),
     }
     assert len(got.masks) == 2 * (shard.prompts["kind"] == "box3d").sum()
 
 
 def test_an_assertion_on_the_gpu_is_put_down_to_its_scan(shard: Any, tmp_path: Path) -> None:
     note, run = tmp_path / "0.attempts", run_of(GpuBreaks)
-    for scan in "aabb":
+    for scan in "aaabbb":
         with pytest.raises(MachineError):
             predict(run, shard.images, shard.prompts, attempts=Attempts(note))
         assert read_json(note)["at"] == f"scan {scan}"
@@ -586,16 +586,16 @@ def test_an_assertion_on_the_gpu_is_put_down_to_its_scan(shard: Any, tmp_path: P
     assert {row["status"] for row in got.masks} == {"failed"}
 
 
-def test_a_model_on_which_two_processes_died_is_not_loaded_again(
+def test_a_model_on_which_three_processes_died_is_not_loaded_again(
     shard: Any, tmp_path: Path
 ) -> None:
-    write_json(tmp_path / "0.attempts", {"at": None, "deaths": {"loading": 2}})
+    write_json(tmp_path / "0.attempts", {"at": None, "deaths": {"loading": 3}})
     Good.loads.clear()
     tried = Attempts(tmp_path / "0.attempts")
     got = predict(run_of(Good), shard.images, shard.prompts, attempts=tried)
     assert not Good.loads
     assert {row["reason"] for row in got.masks} == {
-        "the model did not load: the process ended twice while it was loaded"
+        "the model did not load: the process ended 3 times while it was loaded"
     }
 
 

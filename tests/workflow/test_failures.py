@@ -1,12 +1,32 @@
 """Bad scans and bad methods are recorded with their reasons, and the study goes on."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from benchmark import volume
+from benchmark.files import read_json, write_json
+from benchmark.machine.attempts import MAX_DEATHS
 from benchmark.tables import read_table
 from tests.workflow.conftest import Workplace
+from tests.workflow.faults import kill_when
+
+WAITS = '''
+
+import time
+from pathlib import Path
+
+
+class Waits(Slab):
+    """Works on a scan while there is a file ``hold``."""
+
+    def segment(self, volume, prompts):
+        Path("begun").touch()
+        while Path("hold").exists():
+            time.sleep(0.1)
+        yield from super().segment(volume, prompts)
+'''
 
 
 def spoil(place: Workplace) -> None:
@@ -77,7 +97,37 @@ def test_a_scan_that_kills_its_process_is_failed_and_the_study_goes_on(
     assert set(scores.loc["slab", "status"]) == {"ok"}
     assert set(scores.loc[("dies", "case2"), "status"]) == {"ok"}
     assert set(scores.loc[("dies", "case1"), "status"]) == {"failed"}
-    assert set(scores.loc[("dies", "case1"), "reason"]) == {"the process ended twice on this scan"}
+    reason = "the process ended 3 times on this scan"
+    assert set(scores.loc[("dies", "case1"), "reason"]) == {reason}
     report = (place.folder / "results" / "small" / "report.html").read_text(encoding="utf-8")
-    assert "the process ended twice on this scan" in report
+    assert reason in report
     assert place.rerun(study) == set()
+
+
+def test_what_kills_the_workflow_as_well_costs_no_cell(
+    make_workplace: Callable[[], Workplace],
+) -> None:
+    place = make_workplace()
+    hold = place.folder / "hold"
+    with (place.folder / "mymethods.py").open("a", encoding="utf-8") as file:
+        file.write(WAITS)
+    methods = {"waits": {"adapter": "mymethods:Waits", "prompt": "mask2d"}}
+    study = place.study(datasets=["A.yaml"], methods=methods, budgets={"timed_objects": 0})
+    target = "results/small/scores.parquet"
+    hold.touch()
+
+    def notes() -> list[Path]:
+        return list(place.folder.glob("results/runs/*/times/A/*.attempts"))
+
+    assert kill_when(place, study, lambda: (place.folder / "begun").exists(), "--", target)
+    for note in notes():
+        told = read_json(note)
+        assert told["at"].startswith("scan ")
+        write_json(note, told | {"deaths": {told["at"]: MAX_DEATHS - 1}})  # of earlier attempts
+    assert notes()
+    hold.unlink()
+    assert place.run(study, "--unlock").returncode == 0
+    run = place.run(study, "--", target)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert set(place.scores()["status"]) == {"ok"}
+    assert not notes()

@@ -3,8 +3,10 @@
 import functools
 import json
 import logging
+import os
 import shlex
 import sys
+import uuid
 from pathlib import Path
 
 from snakemake.logging import logger
@@ -14,7 +16,7 @@ from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
-from benchmark.machine import clock
+from benchmark.machine import attempts, clock
 from benchmark.machine.workflow_progress import replace_job_lines
 from benchmark.method_registry import find
 from benchmark.settings import load_yaml
@@ -76,6 +78,7 @@ if "downloads" not in workflow.global_resources:
 WRITTEN = [Path(), Path(paths.DATA), Path(paths.RESULTS)]
 
 if workflow.is_main_process:
+    os.environ[attempts.WORKFLOW] = uuid.uuid4().hex  # jobs inherit it, except pods
     logging.raiseExceptions = (
         False  # when the disk is full, our one message about it is enough
     )
@@ -103,14 +106,19 @@ wildcard_constraints:
 def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
     """Return a job's resources for a cluster; `mem_mb` may be a function of wildcards and input.
 
-    Both grow with each attempt, except for the minutes of a job that `resumes` where it stopped.
+    Both grow with each of the first three attempts, except for the minutes of a job that `resumes`
+    where it stopped.
     They are set in the rules because --default-resources and --set-resources on the command line
     replace all of those in a profile.
     """
     first = mem_mb if callable(mem_mb) else lambda wildcards, input: mem_mb
     return {
-        "mem_mb": lambda wildcards, input, attempt: attempt * first(wildcards, input),
-        "runtime": lambda wildcards, attempt: minutes * (1 if resumes else attempt),
+        "mem_mb": lambda wildcards, input, attempt: (
+            min(attempt, 3) * first(wildcards, input)
+        ),
+        "runtime": lambda wildcards, attempt: (
+            minutes * (1 if resumes else min(attempt, 3))
+        ),
     }
 
 

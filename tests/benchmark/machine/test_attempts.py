@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmark.errors import MachineError
-from benchmark.machine.attempts import Attempts, attempts
+from benchmark.machine.attempts import MAX_DEATHS, WORKFLOW, Attempts, attempts
 from benchmark.machine.machine_errors import KernelError
+
+ROOT = Path(__file__).parents[3]
 
 DIES = """
 import os, signal, sys
@@ -64,8 +67,14 @@ def given_up(output: Path) -> set[str]:
     return {step for step in ("scan a", "scan b") if tried.is_given_up(step)}
 
 
+@pytest.fixture(autouse=True)
+def no_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WORKFLOW, raising=False)
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
-def test_a_step_in_which_two_processes_died_is_not_begun_again(output: Path, how: str) -> None:
+def test_a_step_in_which_three_processes_died_is_not_begun_again(output: Path, how: str) -> None:
+    die(output, how)
     die(output, how)
     assert given_up(output) == set()
     with pytest.raises(KeyboardInterrupt), attempts(output) as tried, tried.running("scan a"):
@@ -75,6 +84,25 @@ def test_a_step_in_which_two_processes_died_is_not_begun_again(output: Path, how
         assert tried.is_given_up("scan b")
         assert not tried.is_given_up("scan a")
     assert list(output.parent.iterdir()) == []  # the job is done, and begins anew if it is forced
+
+
+def test_what_killed_the_workflow_as_well_blames_no_step(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        monkeypatch.setenv(WORKFLOW, str(number))
+        die(output, "SIGKILL")
+    for _ in range(2):  # attempts of the last workflow; its first was no death of the others
+        assert given_up(output) == set()
+        die(output, "SIGKILL")
+    assert given_up(output) == {"scan b"}
+    monkeypatch.setenv(WORKFLOW, "another")
+    assert given_up(output) == {"scan b"}
+
+
+def test_a_step_is_tried_at_each_memory_and_then_given_up_in_the_same_run() -> None:
+    profile = yaml.safe_load((ROOT / "profiles" / "default" / "profile.yaml").read_text())
+    assert profile["retries"] == MAX_DEATHS
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
@@ -110,7 +138,7 @@ def test_a_signal_that_is_ignored_stays_so(output: Path) -> None:
 def test_of_the_troubles_of_the_machine_only_a_kernel_may_be_the_scans_fault(
     output: Path, error: Exception, blamed: set[str]
 ) -> None:
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(MachineError), attempts(output) as tried, tried.running("scan b"):
             raise error
     assert given_up(output) == blamed
