@@ -209,6 +209,7 @@ def _method(study: Study, name: str, run: Run) -> MethodRecord:
     info = adapter.info
     records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
     loaded = (record for record in records if record.get("departures"))
+    devices = (record.get("gpu") or record["device"] for record in records if "device" in record)
     return MethodRecord(
         run=run.id,
         adapter=run.adapter,
@@ -224,6 +225,7 @@ def _method(study: Study, name: str, run: Run) -> MethodRecord:
         control=info.control,
         sees_reference=info.sees_reference,
         made_by=next(loaded, records[0]),  # a shard may end before the method is loaded
+        shards_on=dict(sorted(Counter(devices).items())),
     )
 
 

@@ -81,6 +81,8 @@ class MethodRecord(_Entry):
         control: it is a bound, which never looks at the image.
         sees_reference: it is shown the reference.
         made_by: record of the job that made its masks.
+        shards_on: number of shards computed on each device: ``cpu``, ``cuda`` or the name of a GPU;
+            shards with nothing to compute are not counted.
     """
 
     run: str | None = None
@@ -106,6 +108,7 @@ class MethodRecord(_Entry):
     control: bool = False
     sees_reference: bool = False
     made_by: dict[str, Any] = {}
+    shards_on: dict[str, int] = {}
 
     @property
     def departures(self) -> dict[str, Any]:

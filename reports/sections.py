@@ -192,3 +192,15 @@ def methods(results: "Results") -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def on_the_cpu(results: "Results") -> list[str]:
+    """Return a sentence on each method that can use a GPU and was computed on the CPU instead."""
+    found = []
+    for method in results.methods_in_table_order:
+        entry = results.method_record(method)
+        if entry.gpu and (there := entry.shards_on.get("cpu")):
+            shards = sum(entry.shards_on.values())
+            part = "" if there == shards else f" in {there} of {shards} shards"
+            found.append(f"{method} ran on the CPU{part}, though it can use a GPU.")
+    return found

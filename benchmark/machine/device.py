@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from benchmark.machine.gpu_lease import lease, visible
+from benchmark.machine.gpu_lease import lease, lease_unlisted, visible
 from benchmark.method_registry import find
 
 
@@ -32,7 +32,9 @@ def device(method: str, purpose: str, options: Mapping[str, Any] | None = None) 
         import torch
 
         if torch.cuda.is_available():
-            yield "cuda"
+            count = torch.cuda.device_count()
+            with nullcontext() if gpus else lease_unlisted(purpose, count):
+                yield "cuda"
             return
         if gpus:
             print(

@@ -85,8 +85,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     CUDA reads the environment once.
     """
     gpus = visible()
-    handed_out = any(name in os.environ for name in SCHEDULERS)
-    if not gpus or (handed_out and len(gpus) == 1 and not gpus[0].id.startswith(_UUID)):
+    if not gpus or (_assigned() and len(gpus) == 1 and not gpus[0].id.startswith(_UUID)):
         yield None
         return
     gpu, lock = _take(gpus, purpose, pause)
@@ -100,6 +99,36 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
             del os.environ[name]
         os.environ.update(before)
         os.close(lock)
+
+
+@contextmanager
+def lease_unlisted(
+    purpose: str, count: int, *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
+    """Reserve together all ``count`` GPUs that torch sees although none is `visible`.
+
+    So jobs that would all choose the first of them run one after another. Those that a cluster
+    assigned are not reserved. Otherwise as `lease`.
+    """
+    if _assigned():
+        yield
+        return
+    every = ",".join(map(str, range(count)))
+    print(
+        "nvidia-smi lists no GPU, though torch can use one: jobs that need a GPU run one after "
+        f"another. For one job per GPU: export CUDA_VISIBLE_DEVICES={every}",
+        file=sys.stderr,
+    )
+    _, lock = _take([Gpu("unlisted")], purpose, pause)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _assigned() -> bool:
+    """Return whether a cluster assigned the visible devices."""
+    return any(name in os.environ for name in SCHEDULERS)
 
 
 def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tuple[Gpu, int]:

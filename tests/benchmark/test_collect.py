@@ -146,6 +146,7 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert record["methods"]["fill"]["weights_state"] == "manual"
     assert "pambench weights fetch net" in record["methods"]["fill"]["weights_reason"]
     assert record["methods"]["fill"]["made_by"]["python"]
+    assert record["methods"]["fill"]["shards_on"] == {}
     assert Study.read(record["study"], "record").study == "s"
     assert set(record["methods"]["fill"]) == set(MethodRecord.model_fields)
     assert record["methods"]["empty"]["weights"] is None  # of weights that are none, nothing else
@@ -153,6 +154,19 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     of_splits = {"patients", "held_back"}
     assert set(record["datasets"]["T1"]) == set(DatasetRecord.model_fields) - of_splits
     require_within_budget(folder, 0.0)
+
+
+def test_the_devices_of_all_shards_are_recorded(collected: Collected) -> None:
+    record = read_json(collected() / "record.json")
+    study = Study.read(record["study"], "record")
+    devices = [{"device": "cuda", "gpu": "H100"}, {"device": "cpu"}, {"device": "cpu"}, {}]
+    masks = [path for _, path in study.shards(paths.MASKS, run=study.runs["fill"].id)]
+    for path, facts in zip(masks, devices, strict=True):
+        write_table(read_table(path), inference.MASK_SCHEMA, path, facts=facts)
+    collect(study, Path("results/s"))
+    methods = read_json(Path("results/s/record.json"))["methods"]
+    assert methods["fill"]["shards_on"] == {"H100": 1, "cpu": 2}
+    assert methods["empty"]["shards_on"] == {}
 
 
 def test_cells_that_the_weights_saw_are_marked(collected: Collected) -> None:

@@ -289,6 +289,23 @@ def test_switches_that_are_not_the_protocols_are_told(
     assert "propagationthickness45.0averageprobabilities" in told
 
 
+def test_what_ran_on_the_cpu_in_place_of_a_gpu_is_told(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, 1, 2, failing=False)
+    told = {
+        "PAM-1": ({"cpu": 2, "NVIDIA H100": 3}, "PAM-1 ran on the CPU in 2 of 5 shards, though"),
+        "classic-0": ({"cpu": 4}, "classic-0 ran on the CPU, though"),
+    }
+    record = read_json(folder / "record.json")
+    for gpu in (False, True):
+        for method, (shards_on, _) in told.items():
+            record["methods"][method] |= {"gpu": gpu, "shards_on": shards_on}
+        write_json(folder / "record.json", record)
+        text = page(folder)
+        assert [squeezed(words) in text for _, words in told.values()] == [gpu, gpu]
+
+
 def squeezed(text: str) -> str:
     return re.sub(r"\s", "", text)
 

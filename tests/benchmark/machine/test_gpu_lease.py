@@ -186,6 +186,30 @@ def test_a_gpu_that_torch_cannot_use_is_told_of(
     assert bool(told) == here
 
 
+def test_gpus_that_nobody_lists_are_used_by_one_job_at_a_time(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(machine / "locks"))  # without nvidia-smi
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv(WAIT, "0")
+    with device("pam-2dmask", "medsam on D35") as where:
+        assert where == "cuda"
+        assert "export CUDA_VISIBLE_DEVICES=0,1\n" in capsys.readouterr().err
+        with pytest.raises(UserError, match="medsam on D35"):
+            device("pam-2dmask", "segvol on D35").__enter__()
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # as the message says
+        with device("pam-2dmask", "first"), device("box-fill", "none"):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        monkeypatch.setenv(SCHEDULERS[0], "7")
+        with device("pam-2dmask", "assigned by a cluster") as where:
+            assert where == "cuda"
+    monkeypatch.delenv(SCHEDULERS[0])
+    with device("pam-2dmask", "next") as where:
+        assert where == "cuda"
+
+
 def test_a_method_that_uses_no_gpu_leaves_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with device("pam-2dmask", "anything") as where:
