@@ -1,5 +1,6 @@
 """The shipped studies: their job graphs are built without a network, and stay small."""
 
+import logging
 import os
 import re
 import subprocess
@@ -300,8 +301,7 @@ def test_an_analysis_asks_for_the_memory_of_its_tables(tmp_path: Path) -> None:
     assert claimed[1] == 4000
 
 
-def test_what_is_tried_again_has_more_memory_and_time(tmp_path: Path) -> None:
-    """But a training, which continues, no more time."""
+def test_what_is_tried_again_has_more_memory_and_time_up_to_a_day(tmp_path: Path) -> None:
     content = {
         "study": "s",
         "datasets": ["P01"],
@@ -311,9 +311,57 @@ def test_what_is_tried_again_has_more_memory_and_time(tmp_path: Path) -> None:
     told = dry_run(content, tmp_path, "--attempt", "2")
     rules = re.findall(r"^rule (\w+):\n.*?\n    resources: (.*?)\n", told, re.M | re.S)
     asked = {rule: set(resources.split(", ")) for rule, resources in rules}
-    assert {f"mem_mb={2 * info.memory_mb}", "runtime=2880"} <= asked["predict"]
+    assert {f"mem_mb={2 * info.memory_mb}", "runtime=1440"} <= asked["predict"]
     assert {f"mem_mb={2 * info.memory_mb}", "runtime=2880"} <= asked["train"]
     assert {"mem_mb=8000", "runtime=480"} <= asked["prepare"]
+
+
+@pytest.mark.parametrize("attempt", [1, 3, 4])
+def test_the_partitions_of_the_page_take_each_attempt(attempt: int, tmp_path: Path) -> None:
+    partitions = pytest.importorskip("snakemake_executor_plugin_slurm.partitions")
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(# partitions\.yaml.*?)```", page, re.DOTALL)
+    (tmp_path / "partitions.yaml").write_text(block, encoding="utf-8")
+    known = partitions.read_partition_file(tmp_path / "partitions.yaml")
+    content = {
+        "study": "s",
+        "datasets": ["P01"],
+        "methods": {
+            "nnunet": {"adapter": "nnunet", "prompt": "structure"},
+            "flow": {"adapter": "flow-propagation", "prompt": "mask2d"},
+        },
+    }
+    told = dry_run(content, tmp_path, "--attempt", str(attempt), "--resources", "gpu=4")
+    jobs = re.findall(r"^rule (\w+):\n.*?\n    resources: (.*?)\n", told, re.M | re.S)
+    assert {"prepare", "plan", "train", "predict", "report"} <= {rule for rule, _ in jobs}
+    for rule, resources in jobs:
+        pairs = (pair.split("=") for pair in resources.split(", ") if "<" not in pair)
+        numbers = {name: int(value) for name, value in pairs if value.isdigit()}
+        job = SimpleNamespace(name=rule, rule=SimpleNamespace(name=rule), threads=1)
+        job.resources = SimpleNamespace(**numbers, get=numbers.get)
+        found = partitions.get_best_partition(known, job, logging.getLogger("partitions"))
+        assert found == ("gpu" if numbers.get("gpu") else "cpu"), (rule, resources)
+
+
+def test_a_training_on_more_gpus_than_jobs_may_use_is_refused(tmp_path: Path) -> None:
+    options = {"gpus": 8, "workers": 1}
+    pam = {"adapter": "pam-2dmask", "prompt": "mask2d", "weights": "pam-small"}
+    content = {
+        "study": "gpus",
+        "datasets": ["P01"],
+        "methods": {"pam": pam},
+        "training": {"models": {"m": {"kind": "finetuned", "method": "pam", "options": options}}},
+    }
+    for gpus, refused in ((4, True), (8, False)):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        where = ["--configfile", str(tmp_path / "study.yaml"), "--directory", str(tmp_path)]
+        command = [*SNAKEMAKE, *where, "--dry-run", "--resources", f"gpu={gpus}"]
+        done = subprocess.run(
+            [*command, "--", "results/gpus/runs.csv"], capture_output=True, text=True, check=False
+        )
+        told = done.stdout + done.stderr
+        assert bool(done.returncode) == refused, told
+        assert ("is on 8 GPUs, and all running jobs together may use 4" in told) == refused
 
 
 @pytest.mark.parametrize("profile", ["slurm", "kubernetes"])

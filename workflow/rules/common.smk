@@ -14,6 +14,7 @@ from snakemake.logging import logger
 from benchmark import disk, paths, stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
+from benchmark.errors import UserError
 from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
 from benchmark.machine import attempts, clock
@@ -85,6 +86,16 @@ if workflow.is_main_process:
     disk.require_writable_folders(WRITTEN)
     replace_job_lines(logger)
 
+if workflow.is_main_process and "gpu" in workflow.global_resources:
+    there = workflow.global_resources["gpu"].value
+    for fit, learner in FITTED.items():
+        if 1 < learner.fit_resources.gpus > there:
+            raise UserError(
+                f"The training {fit} is on {learner.fit_resources.gpus} GPUs, and all running jobs "
+                f"together may use {there} (--resources gpu={there}). Next step: give more, or set "
+                "`gpus` in the options of the method."
+            )
+
 # Jobs find `pambench` beside the Python that runs Snakemake, even if no environment is active.
 shell.prefix(
     f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; set -euo pipefail; "
@@ -103,11 +114,11 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
+def asked(mem_mb=stages.MEMORY_MB, minutes=240):
     """Return a job's resources for a cluster; `mem_mb` may be a function of wildcards and input.
 
-    Both grow with each of the first three attempts, except for the minutes of a job that `resumes`
-    where it stopped.
+    Both grow with each of the first three attempts; the minutes to a day at most, or what is asked
+    at first, because partitions often allow no more, and Slurm would let the job wait for ever.
     They are set in the rules because --default-resources and --set-resources on the command line
     replace all of those in a profile.
     """
@@ -116,8 +127,8 @@ def asked(mem_mb=stages.MEMORY_MB, minutes=240, resumes=False):
         "mem_mb": lambda wildcards, input, attempt: (
             min(attempt, 3) * first(wildcards, input)
         ),
-        "runtime": lambda wildcards, attempt: (
-            minutes * (1 if resumes else min(attempt, 3))
+        "runtime": lambda wildcards, attempt: max(
+            minutes, min(min(attempt, 3) * minutes, 1440)
         ),
     }
 

@@ -76,7 +76,7 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].fit_resources.threads
     resources:
-        **asked(memory_of_training, minutes=2880, resumes=True),
+        **asked(memory_of_training, minutes=2880),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: FITTED[wildcards.fit].fit_resources.gpus,
         nodes=1,  # for Slurm: the processes of a training must be on one node
