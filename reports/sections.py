@@ -68,6 +68,7 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
     P values are Holm-corrected.
     """
     rows = table[(table["split"] == ALL) & (table["metric"] == COMPARED[0])]
+    rows = rows[rows["unit"] == "dataset"]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.to_dict("records"):
         pair = (str(row["method_a"]), str(row["method_b"]))
@@ -75,7 +76,9 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
             marked(name, row[f"contaminated_{which}"])
             for name, which in zip(pair, "ab", strict=True)
         )
-        start = {"a": a, "b": b, "n": row["n"], "cells": row["cells"]}
+        start = {"a": a, "b": b, "n": row["n"]}
+        lost = row["cells"] < row["expected"]
+        start["cells"] = f"{row['cells']} of {row['expected']}" if lost else str(row["cells"])
         start["same_prompt"] = bool(row["same_prompt"])
         difference = float(row["difference"])
         start["difference"] = NONE if difference != difference else f"{difference:+.3f}"

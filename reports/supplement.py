@@ -159,6 +159,8 @@ SUPPLEMENT: dict[str, Table] = {
             SPLIT,
             *PAIR,
             N,
+            column("Cells", "of", "cells", "expected"),
+            column("Failed", "of", "failed_a", "failed_b"),
             column("Difference", "signed", "difference"),
             INTERVAL,
             column("Test", "text", "test"),
@@ -167,9 +169,13 @@ SUPPLEMENT: dict[str, Table] = {
             *EFFECT,
             REASON,
         ),
-        where={"metric": ("dsc",), "chosen": (True,)},
+        where={"metric": ("dsc",), "chosen": (True,), "unit": ("dataset",)},
         marked=True,
-        notes=(DIFFERENCE,),
+        notes=(
+            "Cells: those with a score of both, of those expected. Failed: by Method/by Against. "
+            "What a method failed does not count against it.",
+            DIFFERENCE,
+        ),
     ),
     "times_by_dataset": Table(
         "Seconds from reading the scan to the result of an object, by dataset",
@@ -282,14 +288,16 @@ SUPPLEMENT: dict[str, Table] = {
             INTERVAL,
             column("Share of first ranks", "number", "first_share"),
             column("Datasets", "count", "datasets"),
-            column("Cells", "count", "cells"),
+            column("Cells", "of", "cells", "expected"),
+            column("Failed", "count", "failed"),
             REASON,
         ),
         where={"metric": ("dsc",)},
         marked=True,
         notes=(
             "Value and rank are over the cells in which every ranked method has a score, so a "
-            "value differs from the average of a method that has more.",
+            "value differs from the average of a method that has more, and what a method failed "
+            "does not count against it.",
         ),
     ),
     "survival": Table(

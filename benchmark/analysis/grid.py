@@ -21,9 +21,11 @@ class Grid:
     Attributes:
         methods: names of the methods, in the order of the score table.
         prompts: kind of prompt of each method.
-        cells: one row per cell: dataset, scan, structure, patient, split and modality.
+        cells: one row per cell: dataset, scan, structure, patient, split, modality, collection.
         values: (cells, methods) by metric; NaN where a method has no value.
         contaminated: (cells, methods), whether the method's weights were trained on the data.
+        failed: (cells, methods), whether the method failed.
+        skipped: (cells, methods), whether the method was skipped.
     """
 
     methods: tuple[str, ...]
@@ -31,6 +33,8 @@ class Grid:
     cells: pd.DataFrame
     values: dict[str, Array]
     contaminated: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    skipped: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -44,22 +48,29 @@ class Grid:
         code, methods = pd.factorize(kept["method"])
         cell = codes(kept, CELL_KEY)
         first = np.unique(cell, return_index=True)[1]
-        cells = kept.iloc[first][[*CELL_KEY, "patient", "split", "modality"]].reset_index(drop=True)
+        facts = [*CELL_KEY, "patient", "split", "modality", "collection"]
+        cells = kept.iloc[first][facts].reset_index(drop=True)
         values = {}
         for metric in metrics:
             values[metric] = np.full((len(cells), len(methods)), np.nan)
             values[metric][cell, code] = kept[metric].to_numpy(dtype=np.float64)
-        contaminated = np.zeros((len(cells), len(methods)), dtype=bool)
-        contaminated[cell, code] = kept["contaminated"]
+        flags = {
+            "contaminated": kept["contaminated"],
+            "failed": kept["status"] == "failed",
+            "skipped": kept["status"] == "skipped",
+        }
+        marks = {name: np.zeros((len(cells), len(methods)), dtype=bool) for name in flags}
+        for name, flag in flags.items():
+            marks[name][cell, code] = flag
         kinds = kept.drop_duplicates("method").set_index("method")["prompt"].to_dict()
         prompts = {str(k): str(v) for k, v in kinds.items()}
-        return cls(tuple(methods), prompts, cells, values, contaminated)
+        return cls(tuple(methods), prompts, cells, values, **marks)
 
     @cached_property
     def datasets(self) -> pd.DataFrame:
-        """One row per dataset, with split and modality, in the order of `dataset_means`."""
+        """One row per dataset, with its facts, in the order of `dataset_means`."""
         table = self.cells.drop_duplicates("dataset")
-        return table[["split", "dataset", "modality"]].reset_index(drop=True)
+        return table[["split", "dataset", "modality", "collection"]].reset_index(drop=True)
 
     @cached_property
     def scans(self) -> pd.DataFrame:
@@ -91,6 +102,17 @@ class Grid:
     def sample_means(self, values: Array) -> Array:
         """Average (cells, k) over structures, then over scans of a patient: (samples, k)."""
         return group_means(self.scan_means(values), self._sample)
+
+    def losses(self, chosen: NDArray[np.bool_], pair: tuple[int, int]) -> dict[str, int]:
+        """Count the cells in ``chosen`` and those that either method of a pair failed or skipped.
+
+        The keys are ``expected``, ``failed_a``, ``failed_b``, ``skipped_a`` and ``skipped_b``.
+        """
+        counts = {"expected": int(chosen.sum())}
+        for name, flags in (("failed", self.failed), ("skipped", self.skipped)):
+            of_pair = flags[chosen][:, pair].sum(axis=0)
+            counts |= {f"{name}_a": int(of_pair[0]), f"{name}_b": int(of_pair[1])}
+        return counts
 
     @cached_property
     def _several(self) -> "pd.Series[bool]":

@@ -31,7 +31,10 @@ TEST_COLUMNS = (
     *("reduction_percent", "low", "high", "test", "statistic", "p", "p_holm", "family"),
     *("family_of", "reason"),
 )
-GAIN = ("method", "prompt", "generated", "dsc", "datasets", "seconds", "dsc_per_second")
+GAIN = (
+    *("method", "prompt", "generated", "dsc", "datasets", "cells", "expected", "seconds"),
+    "dsc_per_second",
+)
 
 _OBJECT = ["dataset", "object"]
 _READING = ["reader", *_OBJECT]
@@ -114,7 +117,9 @@ def _gain(summary: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
     rows = frames.base_rows(scores, "structure")
     means = aggregate.dataset_means(rows, ["method", "prompt", "dataset"], ["dsc"]).dropna()
     over = means.groupby(["method", "prompt"], sort=False)["dsc"].agg(["mean", "size"])
-    over = over.reset_index().rename(columns={"mean": "dsc", "size": "datasets"})
+    counts = rows.groupby(["method", "prompt"], sort=False)["dsc"].agg(["count", "size"])
+    over = over.rename(columns={"mean": "dsc", "size": "datasets"})
+    over = over.join(counts.rename(columns={"count": "cells", "size": "expected"})).reset_index()
     timed = summary[["prompt", "generated", "mean"]].rename(columns={"mean": "seconds"})
     joined = over.merge(timed, on="prompt")
     return joined.assign(dsc_per_second=joined["dsc"] / joined["seconds"])[list(GAIN)]

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("split", "metric", "method_a", "method_b", "difference", "se", "low", "high"),
-    *("t", "df", "p", "p_holm", "family", "family_of", "datasets", "scans", "scans_known", "cells"),
+    *("t", "df", "p", "p_holm", "family", "family_of", "datasets", "scans", "scans_known"),
+    *("cells", "expected"),
     *("sd_dataset", "sd_method_in_dataset", "sd_scan", "sd_residual", "reason"),
 )
 
@@ -67,7 +68,8 @@ def _rows(
     values = grid.values[metric]
     used: NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=0))
     cells = common(values)
-    cells &= ((grid.cells["split"] == split) | (split == ALL)).to_numpy()
+    expected = ((grid.cells["split"] == split) | (split == ALL)).to_numpy()
+    cells &= expected
     means = grid.scan_means(np.where(cells[:, None], values[:, used], np.nan))
     known = np.isfinite(means).all(axis=1) if used.any() else np.zeros(len(means), dtype=bool)
     chosen = _sample(grid.scans.take(np.flatnonzero(known)), settings)
@@ -77,6 +79,7 @@ def _rows(
         "scans": len(scans),
         "scans_known": int(known.sum()),
         "cells": int(cells.sum()),
+        "expected": int(expected.sum()),
     }
     methods = [m for m, there in zip(grid.methods, used, strict=True) if there]
     fitted = _fit(means[chosen], scans["dataset"].to_numpy())

@@ -30,14 +30,18 @@ SIGNIFICANT = 0.05
 
 RANKING = (
     *("split", "metric", "scheme", "method", "prompt", "value", "rank", "rank_mean", "low"),
-    *("high", "first_share", "datasets", "cells", "contaminated", "reason"),
+    *("high", "first_share", "datasets", "cells", "expected", "failed", "skipped"),
+    *("contaminated", "reason"),
 )
 SHARES = ("split", "metric", "scheme", "method", "rank", "share")
 AGREEMENT = (
     *("split", "metric", "scheme", "resamples", "tau_mean", "tau_median", "tau_low", "tau_high"),
     "reason",
 )
-WINS = ("split", "metric", "method_a", "method_b", "wins", "ties", "losses", "datasets")
+WINS = (
+    *("split", "metric", "method_a", "method_b", "wins", "ties", "losses", "datasets", "cells"),
+    *("expected", "failed_a", "failed_b", "skipped_a", "skipped_b"),
+)
 BY_DATASET = (
     *("split", "dataset", "modality", "metric", "method", "prompt", "value", "rank", "cells"),
     *("expected", "contaminated"),
@@ -61,9 +65,9 @@ def analyse(
     for i, metric in enumerate(grid.values):
         for names, inside, replicates in splits:
             drawn = {name: values[:, :, i] for name, values in replicates.items()}
-            ranked = list(_ranked(grid, metric, inside[metric], drawn, collections, settings))
-            chosen = ((grid.datasets["split"] == names[-1]) | (names[-1] == ALL)).to_numpy()
-            ranked += [("wins", row) for row in _wins(grid, metric, chosen)]
+            args = grid, metric, names[-1], inside[metric]
+            ranked = list(_ranked(*args, drawn, collections, settings))
+            ranked += [("wins", row) for row in _wins(grid, metric, names[-1])]
             for split in names:
                 for name, row in ranked:
                     found[name].append({"split": split, "metric": metric, **row})
@@ -90,9 +94,14 @@ def _metrics(rows: pd.DataFrame) -> list[str]:
     return [name for name in COMPARED if name in rows]
 
 
+def _members(grid: Grid, split: str) -> NDArray[np.bool_]:
+    """Return a mask of the cells of a split, or of all."""
+    return np.asarray(((grid.cells["split"] == split) | (split == ALL)).to_numpy())
+
+
 def _inside(grid: Grid, split: str) -> dict[str, Array]:
     """Return the values of each metric, (cells, methods), with NaN outside the split."""
-    members = ((grid.cells["split"] == split) | (split == ALL)).to_numpy()[:, None]
+    members = _members(grid, split)[:, None]
     return {m: np.where(members, values, np.nan) for m, values in grid.values.items()}
 
 
@@ -110,6 +119,7 @@ def _replicates(
 def _ranked(
     grid: Grid,
     metric: str,
+    split: str,
     values: Array,
     drawn: Mapping[str, Array],
     collections: Mapping[str, str],
@@ -120,7 +130,8 @@ def _ranked(
     Args:
         grid: cells of all splits.
         metric: name of the metric.
-        values: (cells, methods), its values in one split; NaN outside of it.
+        split: name of the split.
+        values: (cells, methods), its values in the split; NaN outside of it.
         drawn: (resamples, methods) by dataset, the resampled means.
         collections: source collection of each dataset.
         settings: settings of the statistics.
@@ -143,7 +154,14 @@ def _ranked(
     units = len({collections[name] for name in names}), len(names)
     patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
     drawn_enough = bootstrap.enough((*units, len(patients)))
-    contaminated = grid.contaminated[shared].sum(axis=0)
+    expected = _members(grid, split)
+    counts = pd.DataFrame(
+        {
+            "failed": grid.failed[expected].sum(axis=0),
+            "skipped": grid.skipped[expected].sum(axis=0),
+            "contaminated": grid.contaminated[shared].sum(axis=0),
+        }
+    )
     places = {m: i for i, m in enumerate(methods)}
     for scheme in SCHEMES:
         ranks = None if reason else _rank_scheme(matrix, draws, scheme)
@@ -154,11 +172,11 @@ def _ranked(
             if not drawn_enough:
                 agreement |= {"tau_low": np.nan, "tau_high": np.nan}
         yield "rank_agreement", {"scheme": scheme, **agreement}
-        for method, trained in zip(grid.methods, contaminated, strict=True):
+        for method, counted in zip(grid.methods, records(counts), strict=True):
             about: dict[str, Any] = {"scheme": scheme, "method": method}
             about["prompt"] = grid.prompts[method]
             about |= {"datasets": len(names), "cells": int(shared.sum())}
-            about["contaminated"] = int(trained)
+            about |= {"expected": int(expected.sum()), **counted}
             if ranks is None or method not in places:
                 yield "ranking", {**about, "reason": reason or "no value"}
                 continue
@@ -255,21 +273,24 @@ def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> 
     return {"resamples": len(tau), **ends, "reason": ""}
 
 
-def _wins(grid: Grid, metric: str, chosen: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
+def _wins(grid: Grid, metric: str, split: str) -> Iterator[dict[str, Any]]:
     """Count the datasets on which one method is better, over the cells in which both have a value.
 
-    ``chosen`` is a mask over the datasets.
+    Only datasets of the ``split`` count.
     """
+    chosen = ((grid.datasets["split"] == split) | (split == ALL)).to_numpy()
+    expected = _members(grid, split)
     sign = METRICS[metric].sign
     for a, b in permutations(range(len(grid.methods)), 2):
         both = grid.values[metric][:, (a, b)]
-        both = np.where(np.isfinite(both).all(axis=1, keepdims=True), both, np.nan)
-        means = grid.dataset_means(both)[chosen]
+        valued: NDArray[np.bool_] = np.asarray(np.isfinite(both).all(axis=1))
+        means = grid.dataset_means(np.where(valued[:, None], both, np.nan))[chosen]
         better = np.round(sign * (means[:, 0] - means[:, 1]), 12)
         yield {
             **{"method_a": grid.methods[a], "method_b": grid.methods[b]},
             **{"wins": int((better > 0).sum()), "ties": int((better == 0).sum())},
             **{"losses": int((better < 0).sum()), "datasets": int(np.isfinite(better).sum())},
+            **{"cells": int((valued & expected).sum()), **grid.losses(expected, (a, b))},
         }
 
 
@@ -282,7 +303,8 @@ def _by_dataset(grid: Grid, metric: str) -> Iterator[dict[str, Any]]:
     for rows in of_dataset.values():
         shared[rows] = common(grid.values[metric][rows])
     means = grid.dataset_means(np.where(shared[:, None], grid.values[metric], np.nan))
-    for place, values in zip(records(grid.datasets), means, strict=True):
+    datasets = records(grid.datasets.drop(columns="collection"))
+    for place, values in zip(datasets, means, strict=True):
         known = np.isfinite(values)
         ranks = np.full(len(values), np.nan)
         ranks[known] = _ranks(sign * values[known])

@@ -109,7 +109,8 @@ def single_value(table: "pd.DataFrame", column: str, **more: str) -> Measured:
 def paired_rows(results: "Results", a: str, b: str, **where: Any) -> "tuple[pd.DataFrame, float]":
     """Return the comparison rows of two methods, and the sign that makes differences a minus b."""
     for first, second, sign in ((a, b, 1.0), (b, a, -1.0)):
-        rows = rows_of(results, "comparison", method_a=first, method_b=second, **where)
+        pair = {"method_a": first, "method_b": second, "unit": "dataset"}
+        rows = rows_of(results, "comparison", **pair, **where)
         if len(rows):
             return rows, sign
     raise NotAvailableError(f"{a} and {b} were not compared")

@@ -321,6 +321,7 @@ def test_a_p_value_is_of_a_difference_that_has_a_direction(
         for pam in ("pam-2dbox", "pam-2dmask"):
             for a, b, sign in ((pam, "medsam", 1), ("segvol", pam, -1)):
                 about = {"split": "external", "metric": metric, "method_a": a, "method_b": b}
+                about["unit"] = "dataset"
                 rows.append({**about, "difference": sign * good, "test": "paired t", "p": 1e-4})
     table = pd.DataFrame(rows)
     row = judged(put(bare, comparison=table))

@@ -43,12 +43,19 @@ def rows(scores: dict[str, Any], **more: Any) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def grid_of(table: pd.DataFrame, metrics: list[str], *, without: Any = ()) -> Grid:
+    if "collection" not in table:
+        table = table.assign(collection=table["dataset"])
+    return Grid.of(table, metrics, without=without)
+
+
 def compare(table: pd.DataFrame, controls: Any = ()) -> pd.DataFrame:
-    return comparison.compare(Grid.of(table, ["dsc"], without=controls))
+    return comparison.compare(grid_of(table, ["dsc"], without=controls))
 
 
-def one(table: pd.DataFrame, a: str, b: str, test: str) -> dict[str, Any]:
+def one(table: pd.DataFrame, a: str, b: str, test: str, unit: str = "dataset") -> dict[str, Any]:
     pick = (table["method_a"] == a) & (table["method_b"] == b) & (table["split"] == "all")
+    pick &= table["unit"] == unit
     found = table[pick & table["test"].str.startswith(test)].to_dict("records")
     assert len(found) == 1
     return {str(key): value for key, value in found[0].items()}
@@ -70,7 +77,8 @@ def test_p_values_are_those_of_scipy(a: str, b: str) -> None:
 
 def test_holm_in_closed_form() -> None:
     table = compare(rows(SCORES))
-    family = table[(table["split"] == "all") & (table["test"] == "paired t")].sort_values("p")
+    family = table[(table["split"] == "all") & (table["test"] == "paired t")]
+    family = family[family["unit"] == "dataset"].sort_values("p")
     raw = family["p"].tolist()
     first = min(1, 3 * raw[0])
     second = max(first, min(1, 2 * raw[1]))
@@ -98,14 +106,14 @@ def both_metrics() -> pd.DataFrame:
 def test_families_are_those_that_the_table_names(over: str) -> None:
     table = both_metrics()
     if over == "patients":
-        found = comparison.compare_samples(Grid.of(table, ["dsc", "nsd"]))
+        found = comparison.compare_samples(grid_of(table, ["dsc", "nsd"]))
         family, size = ["metric"], 6
         named = "pairs of methods and datasets within metric and test"
     else:
         table["dataset"] += table["scan"]
-        found = comparison.compare(Grid.of(table, ["dsc", "nsd"]))
-        family, size = ["split", "metric"], 3
-        named = "pairs of methods within split, metric and test"
+        found = comparison.compare(grid_of(table, ["dsc", "nsd"]))
+        family, size = ["split", "metric", "unit"], 3
+        named = "pairs of methods within split, metric, unit and test"
     assert found["p"].notna().all()
     for _, rows in found.groupby([*family, "test"]):
         right = multipletests(rows["p"], method="holm")[1]
@@ -136,7 +144,7 @@ def test_the_chosen_tests_are_a_family_of_their_own() -> None:
     """One pair has an outlier, so that its Wilcoxon P stands beside the t of the others."""
     odd = SCORES["a"] + np.array([-3.0, *np.linspace(0.01, 0.05, 8)])
     table = compare(rows({**SCORES, "odd": odd}))
-    family = table[(table["split"] == "all") & table["chosen"]]
+    family = table[(table["split"] == "all") & (table["unit"] == "dataset") & table["chosen"]]
     assert set(family["test"]) == set(table["test"])
     right = multipletests(family["p"], method="holm")[1]
     assert family["p_holm_chosen"].to_numpy() == pytest.approx(right)
@@ -163,7 +171,7 @@ def test_scans_and_structures_are_averaged_before_the_test() -> None:
 def test_who_wins_is_who_is_better_by_the_metric(metric: str, wins: tuple[int, int]) -> None:
     values = {"a": [0.9, 0.8, 0.7, 0.4, 0.3], "b": [0.7, 0.7, 0.5, 0.6, 0.3]}
     table = rows(values).rename(columns={"dsc": metric})
-    found = one(comparison.compare(Grid.of(table, [metric])), "a", "b", "paired t")
+    found = one(comparison.compare(grid_of(table, [metric])), "a", "b", "paired t")
     assert (found["wins_a"], found["ties"], found["wins_b"]) == (wins[0], 1, wins[1])
     assert found["difference"] == pytest.approx(0.06)
 
@@ -203,7 +211,7 @@ def test_scans_of_a_patient_are_averaged_before_the_test() -> None:
         for s in range(3)
         for method, value in (("a", 0.7 + base[p] + noise[p, s]), ("b", 0.7))
     ]
-    found = comparison.compare_samples(Grid.of(pd.DataFrame(cells), ["dsc"]))
+    found = comparison.compare_samples(grid_of(pd.DataFrame(cells), ["dsc"]))
     table: Any = found.set_index(["dataset", "test"])
     patients = (base[:, None] + noise).mean(axis=1)
     for test, theirs in (
@@ -221,6 +229,48 @@ def test_scans_of_a_patient_are_averaged_before_the_test() -> None:
 
 def test_one_method_gives_an_empty_table_with_columns() -> None:
     assert compare(rows({"a": [0.5]})).columns.tolist() == list(COLUMNS)
+
+
+def test_datasets_of_a_collection_are_one_observation() -> None:
+    """Nine datasets of six collections; one collection has a dataset in either split."""
+    names = np.array(["K", "K", "K", "L", "L", "M", "N", "O", "P"])
+    table = rows(SCORES)
+    place = table["dataset"].str[1:].astype(int)
+    table["collection"] = names[place]
+    table["split"] = np.where(place == 4, "external", "internal")
+    found = compare(table)
+    difference = pd.Series(SCORES["a"] - SCORES["b"])
+    for split, known in (("all", difference), ("internal", difference.drop(4))):
+        means = known.groupby(names[known.index]).mean()
+        right = stats.ttest_1samp(means, 0)
+        part = found[(found["split"] == split) & (found["method_a"] == "a")]
+        part = part[(part["method_b"] == "b") & (part["unit"] == "collection")]
+        row = part.set_index("test").loc["paired t"]
+        assert (row["n"], row["wins_a"]) == (6, (means > 0).sum())
+        assert (row["difference"], row["p"]) == pytest.approx((means.mean(), right.pvalue))
+        assert part["p"].tolist()[0] == pytest.approx(stats.wilcoxon(means).pvalue)
+    assert one(found, "a", "b", "paired t")["n"] == 9
+
+
+def test_collections_of_one_dataset_are_the_datasets() -> None:
+    found = compare(rows(SCORES)).drop(columns=["reason"])
+    first, second = (
+        found[found["unit"] == unit].drop(columns="unit").reset_index(drop=True)
+        for unit in ("dataset", "collection")
+    )
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_what_each_method_failed_or_skipped_is_counted() -> None:
+    table = rows({"a": [0.9, 0.8, None, 0.6], "b": [0.7, None, None, 0.5]})
+    table.loc[(table["method"] == "b") & (table["dataset"] == "D2"), "status"] = "skipped"
+    found = compare(table)
+    row = one(found, "a", "b", "paired t")
+    names = ["cells", "expected", "failed_a", "failed_b", "skipped_a", "skipped_b"]
+    assert [row[name] for name in names] == [2, 4, 1, 1, 0, 1]
+    within = comparison.compare_samples(grid_of(table, ["dsc"]))
+    of_one = within.loc[within["dataset"] == "D1", names]
+    assert of_one.to_numpy().tolist() == [[0, 1, 0, 1, 0, 0]] * 2
 
 
 def test_splits_are_tested_apart_and_together() -> None:

@@ -144,8 +144,8 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     table = frames.read_interaction(measured(tmp_path / "t.csv"))
     scores = frames.checked_scores(
         pd.DataFrame(
-            {"dataset": ["D", "E"], "scan": "s", "structure": "x", "method": "m"}
-            | {"prompt": "box2d", "dsc": [0.5, 0.9]}
+            {"dataset": ["D", "E", "E"], "scan": ["s", "s", "t"], "structure": "x", "method": "m"}
+            | {"prompt": "box2d", "dsc": [0.5, 0.9, None]}
         )
     )
     found = interaction.analyse({"interaction": table, "scores": scores}, SETTINGS)
@@ -154,6 +154,7 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     assert (row["low"], row["high"]) == pytest.approx((60, 60))
     assert not row["generated"]
     gain = found["interaction_gain"].iloc[0]
+    assert gain[["datasets", "cells", "expected"]].tolist() == [2, 2, 3]
     assert gain["dsc_per_second"] == pytest.approx(
         0.7 / table.groupby("prompt")["seconds"].mean()["box2d"]
     )

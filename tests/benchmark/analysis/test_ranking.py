@@ -75,6 +75,13 @@ def test_what_a_method_failed_on_is_held_against_no_other() -> None:
     means = table["value"]["mean"].to_dict()
     assert means["a"] == pytest.approx(means["b"] + 0.02)
     assert set(zip(table["datasets"], table["cells"], strict=True)) == {(8, 24)}
+    lost = table.loc["mean", ["expected", "failed", "skipped"]]
+    assert lost.to_dict("index") == {
+        "a": {"expected": 48, "failed": 0, "skipped": 0},
+        "b": {"expected": 48, "failed": 24, "skipped": 0},
+    }
+    wins: Any = found["wins"].set_index(["split", "method_a"]).loc[("all", "b")]
+    assert wins[["cells", "expected", "failed_a", "failed_b"]].tolist() == [24, 48, 24, 0]
     inner = found["ranks_by_dataset"].set_index("method")["rank"]
     assert (inner["a"] == 1).all()
 
