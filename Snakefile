@@ -29,6 +29,15 @@ localrules:
 onstart:
     # With the limiter, Snakemake checks all open jobs once per second for each job ended so far.
     workflow.scheduler.job_rate_limiter = None
+    cluster_jobs.require_no_jobs_left(Path())
+    PROGRESS.expect(
+        (
+            (job.rule.name, job.wildcards_dict)
+            for job in workflow.dag.needrun_jobs()
+        ),
+        submits=not workflow.local_exec,
+    )
+    tell_in_silence(PROGRESS)
     print(*filter(None, [clock.reset_future_times(Path())]), file=sys.stderr)
 
 

@@ -1,18 +1,29 @@
 """One line on what runs, what waits, how far and how much longer, while Snakemake runs.
 
 Whole lines, at most one every few seconds on a terminal and two a minute in a log file, so that
-they can stand between other messages. Snakemake is not imported: its log records name their event.
+they can stand between other messages; fewer while no job ends. Snakemake is not imported: its log
+records name their event.
 """
 
 import logging
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TextIO
 
 EVERY_S = {True: 5.0, False: 30.0}
 """Seconds between two lines, on a terminal (True) and elsewhere."""
+_SILENCE = 10
+"""While no job ends, a line is written after so many times `EVERY_S`."""
+
+_Kind = tuple[str, str]
+"""A rule, and the run or model that its job is for, or "" if for none: such jobs take alike."""
+
+
+def _kind(rule: str, wildcards: Mapping[str, Any]) -> _Kind:
+    return rule, str(wildcards.get("run", wildcards.get("fit", "")))
 
 
 class ProgressLine(logging.Handler):
@@ -27,9 +38,11 @@ class ProgressLine(logging.Handler):
         self.clock = clock
         self.every = EVERY_S[self.stream.isatty()]
         self.names: dict[int, tuple[str, str]] = {}
+        self.kinds: dict[int, _Kind] = {}
         self.started: dict[int, float] = {}
-        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
-        self.waiting: Counter[str] = Counter()
+        self.seconds: defaultdict[_Kind, list[float]] = defaultdict(list)
+        self.waiting: Counter[_Kind] = Counter()
+        self.does = "running"
         self.total = self.done = 0
         self.begun = self.told = self.clock()
 
@@ -38,6 +51,24 @@ class ProgressLine(logging.Handler):
         handle = getattr(self, f"_{_event(record)}", None)
         if handle is not None:
             handle(record)
+
+    def expect(self, jobs: Iterable[tuple[str, Mapping[str, Any]]], *, submits: bool) -> None:
+        """Count what is ahead by kind.
+
+        ``jobs``: rule and wildcards of each job to run; ``submits``: jobs go to a cluster, where
+        they may wait before they run.
+        """
+        self.waiting = Counter(_kind(rule, wildcards) for rule, wildcards in jobs)
+        self.does = "submitted" if submits else "running"
+
+    def tell_if_silent(self) -> None:
+        """Write the line if jobs run and it was not written for long."""
+        self.acquire()
+        try:
+            if self.started and self.clock() - self.told >= _SILENCE * self.every:
+                self._tell()
+        finally:
+            self.release()
 
     def line(self) -> str:
         """Return the line for the current state."""
@@ -53,13 +84,15 @@ class ProgressLine(logging.Handler):
             what = " ".join(running[0]).strip()
         waiting = self.total - self.done - len(self.started)
         left = self.remaining()
-        tail = f"; about {duration(left)} left" if left is not None else ""
-        return f"{head}; running: {what}; waiting: {waiting}{tail}"
+        about = "at least" if self._unknown() else "about"
+        tail = f"; {about} {duration(left)} left" if left else ""
+        return f"{head}; {self.does}: {what}; waiting: {waiting}{tail}"
 
     def remaining(self) -> float | None:
         """Estimate the remaining seconds; None if it is too early.
 
-        The estimate uses the mean time of each rule's jobs, and the parallelism so far.
+        The estimate uses the mean time of the jobs of each kind, and the parallelism so far. A run
+        or model of which no job of a rule has ended counts for nothing.
         """
         passed = self.clock() - self.begun
         worked = sum(map(sum, self.seconds.values()))
@@ -67,15 +100,22 @@ class ProgressLine(logging.Handler):
         if not known or worked <= 0 or passed <= 0:
             return None
         ahead = 0.0
-        for rule, count in self.waiting.items():
-            times = self.seconds.get(rule)
-            ahead += count * (sum(times) / len(times) if times else worked / known)
+        unknown = self._unknown()
+        for kind, count in self.waiting.items():
+            if kind not in unknown:
+                times = self.seconds.get(kind)
+                ahead += count * (sum(times) / len(times) if times else worked / known)
         return ahead / max(worked / passed, 1.0)
+
+    def _unknown(self) -> set[_Kind]:
+        """Return the kinds ahead whose time depends on a run or model and is not known yet."""
+        ahead = (kind for kind, count in self.waiting.items() if count > 0)
+        return {kind for kind in ahead if kind[1] and kind not in self.seconds}
 
     def _run_info(self, record: logging.LogRecord) -> None:
         stats = dict(getattr(record, "stats", None) or {})
         self.total = int(stats.pop("total", 0))
-        self.waiting = Counter({rule: int(count) for rule, count in stats.items()})
+        self.waiting = Counter({(rule, ""): int(count) for rule, count in stats.items()})
         self.begun = self.told = self.clock()
 
     def _job_info(self, record: logging.LogRecord) -> None:
@@ -83,6 +123,7 @@ class ProgressLine(logging.Handler):
         job = int(record.jobid)  # type: ignore[attr-defined]
         rule = str(record.rule_name)  # type: ignore[attr-defined]
         self.names[job] = (rule, " ".join(map(str, wildcards.values())))
+        self.kinds[job] = _kind(rule, wildcards)
 
     def _job_started(self, record: logging.LogRecord) -> None:
         now = self.clock()
@@ -91,27 +132,42 @@ class ProgressLine(logging.Handler):
     def _job_finished(self, record: logging.LogRecord) -> None:
         job = int(record.job_id)  # type: ignore[attr-defined]
         start = self.started.pop(job, None)
-        if start is not None and job in self.names:
-            rule = self.names[job][0]
-            self.seconds[rule].append(self.clock() - start)
-            self.waiting[rule] -= 1
+        if start is not None and job in self.kinds:
+            kind = self.kinds[job]
+            self.seconds[kind].append(self.clock() - start)
+            self.waiting[kind] -= 1
 
     def _job_error(self, record: logging.LogRecord) -> None:
         self.started.pop(int(record.jobid), None)  # type: ignore[attr-defined]
 
     def _progress(self, record: logging.LogRecord) -> None:
         self.done, self.total = int(record.done), int(record.total)  # type: ignore[attr-defined]
-        now = self.clock()
-        if now - self.told >= self.every or self.done == self.total:
-            self.told = now
-            print(self.line(), file=self.stream, flush=True)
+        if self.clock() - self.told >= self.every or self.done == self.total:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.told = self.clock()
+        print(self.line(), file=self.stream, flush=True)
 
 
-def replace_job_lines(logger: logging.Logger) -> None:
+def replace_job_lines(logger: logging.Logger) -> ProgressLine:
     """Replace the messages of Snakemake's ``logger`` on each job by the progress line."""
     for handler in logger.handlers:
         handler.addFilter(lambda record: not _is_replaced(record))
-    logger.addHandler(ProgressLine())
+    line = ProgressLine()
+    logger.addHandler(line)
+    return line
+
+
+def tell_in_silence(line: ProgressLine) -> None:
+    """Write ``line`` now and then while no job ends, until the process does."""
+
+    def work() -> None:
+        while True:
+            time.sleep(line.every)
+            line.tell_if_silent()
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _is_replaced(record: logging.LogRecord) -> bool:

@@ -129,13 +129,18 @@ def test_a_study_on_a_cluster_and_a_kill(
         if "SLURM run ID: " in (text := path.read_text(encoding="utf-8"))
     ]
     name = log_of_run.split("SLURM run ID: ")[1].split()[0]
+    unlock = [*command, "--unlock"]
+    assert subprocess.run(unlock, env=slurm, capture_output=True, check=False).returncode == 0
+    refused = subprocess.run(
+        [*command, target], env=slurm, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode != 0
+    assert f"scancel --name {name}" in refused.stdout + refused.stderr
     subprocess.run(["scancel", "--name", name], env=slurm, check=True)
     while subprocess.run(["squeue", "-h"], env=slurm, capture_output=True, check=True).stdout:
         time.sleep(0.1)
     hold.unlink()
     events.unlink()
-    unlock = subprocess.run([*command, "--unlock"], env=slurm, capture_output=True, check=False)
-    assert unlock.returncode == 0
     run = subprocess.run([*command, target], env=slurm, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert 1 < most_at_once(events.read_text(encoding="utf-8").splitlines()) <= 4

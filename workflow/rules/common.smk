@@ -17,8 +17,8 @@ from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.errors import UserError
 from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
-from benchmark.machine import attempts, clock
-from benchmark.machine.workflow_progress import replace_job_lines
+from benchmark.machine import attempts, clock, cluster_jobs
+from benchmark.machine.workflow_progress import replace_job_lines, tell_in_silence
 from benchmark.method_registry import find
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
@@ -84,7 +84,7 @@ if workflow.is_main_process:
         False  # when the disk is full, our one message about it is enough
     )
     disk.require_writable_folders(WRITTEN)
-    replace_job_lines(logger)
+    PROGRESS = replace_job_lines(logger)
 
 if workflow.is_main_process and "gpu" in workflow.global_resources:
     there = workflow.global_resources["gpu"].value

@@ -39,6 +39,8 @@ class Workflow:
 def workflow() -> Workflow:
     made = Workflow(io.StringIO())
     made.tell("run_info", stats={"predict": 4, "score": 4, "total": 8})
+    jobs = [("predict", {"run": "pam"})] * 4 + [("score", {})] * 4
+    made.line.expect(jobs, submits=False)
     return made
 
 
@@ -56,7 +58,7 @@ def test_it_tells_what_runs_what_waits_and_how_long_still(workflow: Workflow) ->
 
 def test_the_time_left_counts_what_ran_side_by_side(workflow: Workflow) -> None:
     for job in (1, 2, 3, 4):
-        workflow.start(job, "predict")
+        workflow.start(job, "predict", run="pam")
     workflow.now = 100
     for job in (1, 2, 3, 4):
         workflow.finish(job, job, 8)
@@ -65,6 +67,38 @@ def test_the_time_left_counts_what_ran_side_by_side(workflow: Workflow) -> None:
     workflow.now = 110
     workflow.finish(5, 5, 8)
     assert workflow.line.remaining() == pytest.approx(3 * 10 / (410 / 110))
+
+
+def test_of_a_method_without_an_ended_job_the_time_is_not_known() -> None:
+    workflow = Workflow(io.StringIO())
+    workflow.tell("run_info", stats={"predict": 8, "total": 8})
+    jobs = [("predict", {"run": run, "shard": n}) for run in ("slow", "fast") for n in range(4)]
+    workflow.line.expect(jobs, submits=True)
+    workflow.start(1, "predict", run="slow")
+    workflow.start(2, "predict", run="fast")
+    workflow.now = 30
+    workflow.finish(2, 1, 8)
+    assert workflow.line.remaining() == pytest.approx(3 * 30)
+    assert workflow.line.line() == (
+        "1 of 8 jobs done (12%) in 30 s; submitted: predict slow; waiting: 6; at least 2 min left"
+    )
+    workflow.now = 3600
+    workflow.finish(1, 2, 8)
+    assert workflow.line.remaining() == pytest.approx((3 * 30 + 3 * 3600) / (3630 / 3600))
+    assert "; about " in workflow.line.line()
+
+
+def test_while_no_job_ends_a_line_comes_now_and_then(workflow: Workflow) -> None:
+    workflow.now = 1000
+    workflow.line.tell_if_silent()
+    assert workflow.stream.getvalue() == ""  # nothing runs
+    workflow.start(1, "predict", run="pam")
+    for _ in range(60):
+        workflow.now += 60
+        workflow.line.tell_if_silent()
+    lines = workflow.stream.getvalue().splitlines()
+    assert len(lines) == 12  # an hour
+    assert lines[-1].startswith("0 of 8 jobs done (0%) in 73 min; running: predict pam")
 
 
 def test_a_failed_job_runs_no_more(workflow: Workflow) -> None:
