@@ -1,31 +1,74 @@
-"""Export predicted masks as NIfTI label maps on the grid of the image file."""
+"""Export predicted masks on the grids of the image files: NIfTI label maps, or .seg.nrrd."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from benchmark import paths, volume
 from benchmark.boxes import slices
+from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import write_json
+from benchmark.files import atomic, write_json
 from benchmark.geometry import row_shape
 from benchmark.machine.progress import progress
-from benchmark.masks import Mask
+from benchmark.masks import Mask, Shape
+from benchmark.slicer import SUFFIX, write_segments
 from benchmark.tables import parts, read_table, records
 
+By = Literal["object", "structure"]
+Suffix = Literal[".nii.gz", ".seg.nrrd"]
+LABELS = "labels.yaml"
 
-def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple[list[Path], int]:
-    """Write ``<scan>.nii.gz`` and ``<scan>.json`` for each scan of a run.
 
-    The label maps are uint16, with one value per object; the JSON file names the object, status and
-    reason of each value. Only predictions at deviation 0 are exported. Where predictions overlap,
-    the object that comes later in the table wins.
+class Exported(NamedTuple):
+    """What was written.
 
-    ``run``: a folder below ``results/runs``. Returns the paths of the label maps, and the number of
-    scans that were left out because the run has not predicted their shard yet. Raises `UserError`
-    if there is no such run, dataset or variant.
+    Attributes:
+        files: the label maps or segmentations.
+        left_out: number of scans whose shard the run has not predicted yet.
+        hidden: number of voxels that label maps lack, because smaller masks lie there.
+    """
+
+    files: list[Path]
+    left_out: int
+    hidden: int
+
+
+def export(
+    run: Path,
+    dataset: str,
+    output: Path,
+    *,
+    variant: str = "",
+    by: By = "object",
+    suffix: Suffix = ".nii.gz",
+    values: Mapping[str, int] | None = None,
+) -> Exported:
+    """Write the predictions of a run at deviation 0, one file per scan.
+
+    By object, each object of a scan has its own mask; ``<scan>.json`` lists them with status,
+    reason and number of voxels. By structure, the objects of a structure are joined, and
+    ``labels.yaml`` names the values, as `pambench score` takes them.
+
+    A label map holds one value per voxel. Where masks overlap, the smaller one is kept, and
+    ``hidden_voxels`` of the JSON file tells what the larger one lacks; .seg.nrrd keeps all.
+
+    Args:
+        run: a folder below ``results/runs``.
+        dataset: id of the dataset.
+        output: folder to write to.
+        variant: variant of the method, "" for the method itself.
+        by: whether a mask is that of an object or of a structure.
+        suffix: NIfTI label maps (uint16), or segmentations of 3D Slicer.
+        values: value of each structure in label maps by structure; by default 1, 2, ... in the
+            order of their names.
+
+    Raises:
+        UserError: if there is no such run, dataset or variant.
     """
     folder = run / "masks" / dataset
     if not folder.is_dir():
@@ -44,24 +87,86 @@ def export(run: Path, dataset: str, output: Path, *, variant: str = "") -> tuple
     found = found[(found["variant"] == variant) & (found["deviation"] == 0)]
     if not len(found):
         raise UserError(f"No masks of the variant {variant!r} in {folder}.")
-    written = [
-        _export_scan(image, found[found["scan"] == image["scan"]], output)
-        for image in progress(records(images), f"export {dataset}", "scan")
+    found["structure"] = [
+        name.removeprefix(f"{scan}/").partition("/")[0]
+        for name, scan in zip(found["object"], found["scan"], strict=True)
     ]
-    return written, left_out
+    names = sorted(found["structure"].unique())
+    numbers = dict(values or {name: i for i, name in enumerate(names, start=1)})
+    files, hidden = [], 0
+    for image in progress(records(images), f"export {dataset}", "scan"):
+        rows = records(found[found["scan"] == image["scan"]])
+        if by == "object":
+            numbers = {row["object"]: value for value, row in enumerate(rows, start=1)}
+        masks = _masks(rows, row_shape(image), by)
+        path = output / f"{image['scan']}{suffix}"
+        lost = _write(masks, numbers, image, path)
+        if by == "object":
+            content = {"values": _listed(rows, numbers, masks, lost)}
+            write_json(output / f"{image['scan']}.json", content)
+        files.append(path)
+        hidden += sum(lost.values())
+    if by == "structure":
+        with atomic(output / LABELS) as temporary:
+            named = {value: name for name, value in numbers.items()}
+            text = yaml.safe_dump(named, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
+    return Exported(files, left_out, hidden)
 
 
-def _export_scan(image: dict[str, Any], rows: pd.DataFrame, output: Path) -> Path:
-    shape = row_shape(image)
-    labels = np.zeros(shape, dtype=np.uint16)
-    names = {}
-    for value, row in enumerate(records(rows), start=1):
-        names[value] = {"object": row["object"], "status": row["status"], "reason": row["reason"]}
+def label_values(entries: Iterable[Dataset], dataset: str) -> dict[str, int] | None:
+    """Return the label value of each structure in the entry of ``dataset``; None without one.
+
+    Of several values of a structure, the first counts.
+    """
+    found: dict[str, int] = {}
+    for entry in entries:
+        if entry.id == dataset:
+            for value, structure in entry.labels.items():
+                found.setdefault(structure.name, value)
+    return found or None
+
+
+def _masks(rows: list[dict[str, Any]], shape: Shape, by: By) -> dict[str, Mask]:
+    """Return the masks of a scan by the name of their object or structure."""
+    grouped: dict[str, list[Mask]] = {}
+    for row in rows:
         if row["status"] == "ok":
-            mask = Mask.from_row(row, shape)
-            labels[slices(mask.box)][mask.crop] = value
+            grouped.setdefault(row[by], []).append(Mask.from_row(row, shape))
+    return {name: Mask.union(masks, shape) for name, masks in grouped.items()}
+
+
+def _write(
+    masks: Mapping[str, Mask], numbers: Mapping[str, int], image: dict[str, Any], path: Path
+) -> dict[str, int]:
+    """Write the masks of a scan; returns the number of voxels that each of them lacks, if any."""
+    shape = row_shape(image)
     grid = volume.read_header(Path(image["images"][0])).native
-    path = output / f"{image['scan']}.nii.gz"
+    if path.name.endswith(SUFFIX):
+        write_segments(masks, shape, grid, path)
+        return {}
+    labels = np.zeros(shape, dtype=np.uint16)
+    sizes = {name: mask.voxels for name, mask in masks.items()}
+    for name in sorted(masks, key=lambda name: -sizes[name]):
+        labels[slices(masks[name].box)][masks[name].crop] = numbers[name]
     volume.write(labels, grid, path)
-    write_json(output / f"{image['scan']}.json", names)
-    return path
+    kept = np.bincount(labels.ravel(), minlength=max(numbers.values()) + 1)
+    lost = {name: size - int(kept[numbers[name]]) for name, size in sizes.items()}
+    return {name: count for name, count in lost.items() if count}
+
+
+def _listed(
+    rows: list[dict[str, Any]],
+    numbers: Mapping[str, int],
+    masks: Mapping[str, Mask],
+    lost: Mapping[str, int],
+) -> dict[int, dict[str, Any]]:
+    """Return what is known of each value of a scan."""
+    return {
+        numbers[row["object"]]: {
+            **{key: row[key] for key in ("object", "status", "reason")},
+            "voxels": masks[row["object"]].voxels if row["object"] in masks else None,
+            "hidden_voxels": lost.get(row["object"], 0),
+        }
+        for row in rows
+    }

@@ -1,8 +1,8 @@
-"""Commands for a study: its progress, what it takes, and its masks as NIfTI."""
+"""Commands for a study: its progress, what it takes, and its masks for viewers."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -69,24 +69,42 @@ def export(
         Path | None, typer.Option(help="Folder below results/runs, in place of --method.")
     ] = None,
     variant: Annotated[str, typer.Option(help="Variant of the method, if it has any.")] = "",
+    by: Annotated[
+        Literal["object", "structure"],
+        typer.Option(help="One mask per object, or one per structure as `pambench score` takes."),
+    ] = "object",
+    slicer: Annotated[
+        bool,
+        typer.Option("--slicer", help="Write .seg.nrrd, in which masks may overlap, not NIfTI."),
+    ] = False,
 ) -> None:
-    """Export a method's masks as NIfTI.
+    """Export a method's masks, on the images' own grids, for any viewer.
 
-    Label maps on the images' own grids, for any viewer.
+    By object, values are the numbers in the JSON file beside each label map. By structure, they are
+    those of labels.yaml, which are the dataset's own if the method is named by its study.
     """
-    from benchmark.export import export
+    from benchmark.export import export, label_values
 
+    values = None
     if method is not None and run is None:
         study = study or only_study()
-        runs = read_study(study).runs
-        if method not in runs:
-            raise UserError(unknown_name("method of the study", method, runs))
-        run = study.parent / "runs" / runs[method].id
+        read = read_study(study)
+        if method not in read.runs:
+            raise UserError(unknown_name("method of the study", method, read.runs))
+        run = study.parent / "runs" / read.runs[method].id
+        values = label_values(read.entries.values(), dataset)
     elif run is None or method is not None or study is not None:
         raise UserError(
             "Name either the --method of a study, or a folder below results/runs by --run."
         )
-    written, left_out = export(run, dataset, output, variant=variant)
-    print(*written, sep="\n")
-    if left_out:
-        print(f"not predicted yet, left out: {left_out:,} scans", file=sys.stderr)
+    suffix: Literal[".nii.gz", ".seg.nrrd"] = ".seg.nrrd" if slicer else ".nii.gz"
+    made = export(run, dataset, output, variant=variant, by=by, suffix=suffix, values=values)
+    print(*made.files, sep="\n")
+    if made.hidden:
+        print(
+            f"{made.hidden:,} voxels belong to several masks; the label maps give them to the "
+            "smallest. To keep them all: --slicer",
+            file=sys.stderr,
+        )
+    if made.left_out:
+        print(f"not predicted yet, left out: {made.left_out:,} scans", file=sys.stderr)

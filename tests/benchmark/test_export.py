@@ -5,14 +5,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmark import catalogue, export, inference, objects, paths, prepare, prompts, volume
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.files import write_json
+from benchmark.files import read_json, write_json
+from benchmark.finished import segmentation
 from benchmark.masks import Mask
 from benchmark.specs import Run
 from benchmark.study import Study
@@ -57,8 +60,8 @@ def test_the_oracle_lies_on_the_label_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = oracle_run(dataset)
-    written, left_out = export.export(run, dataset, tmp_path / "out")
-    assert left_out == 0
+    written, left_out, hidden = export.export(run, dataset, tmp_path / "out")
+    assert (left_out, hidden) == (0, 0)
     labels = sorted((tmp_path / "data" / dataset / "raw" / "files" / "labels").iterdir())
     assert [path.name for path in written] == [path.name for path in labels]
     for ours, truth in zip(written, labels, strict=True):
@@ -101,38 +104,101 @@ def test_the_oracle_lies_on_the_label_file(
         export.export(run, dataset, tmp_path / "out")
 
 
-def test_the_later_of_two_that_overlap_wins_and_only_deviation_0_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shape = (4, 5, 6)
-    first, second, elsewhere = (np.zeros(shape, dtype=bool) for _ in range(3))
-    first[1:3, 1:4, 1:4] = second[2:4, 2:5, 2:5] = elsewhere[0] = True
-    image = Path("a.nii.gz")
-    volume.write(np.zeros(shape, dtype=np.int16), (1.0, 1.0, 1.0), image)
+def nested(folder: Path) -> tuple[Path, dict[str, NDArray[np.bool_]]]:
+    """A run on a scan with a lesion and a vessel in a liver; returns it, and the masks by name."""
+    shape = (4, 9, 10)
+    masks = {name: np.zeros(shape, dtype=bool) for name in ("lesion", "liver", "vessel")}
+    masks["lesion"][1:3, 2:4, 2:4] = masks["vessel"][1:3, 3:5, 3:8] = True
+    masks["liver"][0:4, 1:8, 1:9] = True
+    elsewhere = np.zeros(shape, dtype=bool)
+    elsewhere[0] = True
+    image = folder / "a.nii.gz"
+    volume.write(np.zeros(shape, dtype=np.int16), (3.0, 1.0, 2.0), image)
     scan = {"scan": "a", "images": [str(image)]}
     sizes = {f"size_{axis}": size for axis, size in zip("zyx", shape, strict=True)}
     images = paths.at(paths.IMAGES, dataset="T1", shard=0)
     write_table([scan | sizes], prepare.IMAGE_SCHEMA, images)
+    kept = [(f"a/{name}/1", "", 0.0, mask) for name, mask in masks.items()]
+    others = [("a/lesion/1", "", 0.2, elsewhere), ("a/lesion/1", "other", 0.0, elsewhere)]
     rows = [
         {"scan": "a", "object": name, "variant": variant, "deviation": deviation, "status": "ok"}
         | Mask.of(mask).to_row()
-        for name, variant, deviation, mask in (
-            ("a/one/1", "", 0.0, first),
-            ("a/one/1", "", 0.2, elsewhere),
-            ("a/two/1", "", 0.0, second),
-            ("a/two/1", "", -0.2, elsewhere),
-            ("a/two/1", "other", 0.0, elsewhere),
-        )
+        for name, variant, deviation, mask in (*kept, *others)
     ]
-    masks = paths.at(paths.MASKS, run="r", dataset="T1", shard=0)
-    write_table(rows, inference.MASK_SCHEMA, masks)
-    (written,), left_out = export.export(masks.parents[2], "T1", tmp_path / "out")
-    assert left_out == 0
-    expected = np.zeros(shape, dtype=np.uint8)
-    expected[first] = 1
-    expected[second] = 2
+    failed = {"scan": "a", "object": "a/node/1", "variant": "", "deviation": 0.0}
+    rows.append({**failed, "status": "failed", "reason": "lost"})
+    path = paths.at(paths.MASKS, run="r", dataset="T1", shard=0)
+    write_table(rows, inference.MASK_SCHEMA, path)
+    return path.parents[2], masks
+
+
+def test_of_masks_that_overlap_a_label_map_keeps_the_smallest_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run, masks = nested(tmp_path)
+    (written,), _, hidden = export.export(run, "T1", tmp_path / "out")
+    expected = np.zeros(masks["liver"].shape, dtype=np.uint8)
+    expected[masks["liver"]] = 2
+    expected[masks["vessel"]] = 3
+    expected[masks["lesion"]] = 1
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(written))), expected)
-    (other,), _ = export.export(masks.parents[2], "T1", tmp_path / "other", variant="other")
+    values = read_json(tmp_path / "out" / "a.json")["values"]
+    assert [values[str(i)]["object"] for i in range(1, 5)] == [
+        f"a/{name}/1" for name in ("lesion", "liver", "vessel", "node")
+    ]
+    sizes = {name: int(mask.sum()) for name, mask in masks.items()}
+    told = {value["object"].split("/")[1]: value for value in values.values()}
+    assert {name: told[name]["voxels"] for name in masks} == sizes
+    both = masks["lesion"] & masks["vessel"]
+    inside = masks["lesion"] | masks["vessel"]
+    lost = {"lesion": 0, "vessel": int(both.sum()), "liver": int(inside.sum())}
+    assert {name: told[name]["hidden_voxels"] for name in masks} == lost
+    assert hidden == sum(lost.values()) > 0
+    assert (told["node"]["status"], told["node"]["reason"]) == ("failed", "lost")
+    assert (told["node"]["voxels"], told["node"]["hidden_voxels"]) == (None, 0)
+    (other,), *_ = export.export(run, "T1", tmp_path / "other", variant="other")
     found = sitk.GetArrayFromImage(sitk.ReadImage(str(other)))
-    np.testing.assert_array_equal(found, elsewhere)
+    assert set(np.argwhere(found)[:, 0]) == {0}  # only deviation 0 of the variant
+
+
+def test_a_file_of_slicer_keeps_masks_that_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run, masks = nested(tmp_path)
+    (written,), _, hidden = export.export(
+        run, "T1", tmp_path / "out", by="structure", suffix=".seg.nrrd"
+    )
+    assert hidden == 0
+    image = sitk.ReadImage(str(written))
+    layers = np.moveaxis(sitk.GetArrayFromImage(image), -1, 0)  # ITK has the layers last
+    assert image.GetSpacing() == (2.0, 1.0, 3.0)
+    for number in range(3):
+        name, layer, value = (
+            image.GetMetaData(f"Segment{number}_{key}") for key in ("Name", "Layer", "LabelValue")
+        )
+        np.testing.assert_array_equal(layers[int(layer)] == int(value), masks[name])
+    assert b"\nkinds: list domain domain domain\n" in written.read_bytes()
+    found = segmentation.read(written).structures
+    assert {name: label.voxels for name, label in found.items()} == {
+        name: int(mask.sum()) for name, mask in masks.items()
+    }
+
+
+@pytest.mark.parametrize("dataset", ["P02", "P03"])
+def test_structures_that_are_exported_score_as_in_the_study(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle has a DSC of 1 in every structure, by the values of the entry."""
+    monkeypatch.chdir(tmp_path)
+    run = oracle_run(dataset)
+    values = export.label_values([catalogue.load(dataset)], dataset)
+    export.export(run, dataset, tmp_path / "out", by="structure", values=values)
+    command = ["score", "--reference", f"data/{dataset}/raw/files/labels", "--prediction", "out"]
+    command += ["--labels", "out/labels.yaml", "--output", "scores"]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    scores = pd.read_csv("scores/scores.csv")
+    assert len(scores)
+    assert set(scores["structure"]) == set(values or ())
+    assert (scores["dsc"] == 1).all()
