@@ -6,7 +6,7 @@ the false-positive rate for two clusters would be 28 %. Fisher's z is infinite a
 so these have neither P value nor interval.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,16 @@ CORRELATION_KINDS = ("pearson", "spearman", "partial")
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation with its interval and P value; ``reason`` says why a number is missing."""
+    """A correlation with its interval and P value; ``reason`` says why a number is missing.
+
+    ``p_independent`` is the P value of the usual t-test, which takes all points for independent.
+    """
 
     r: float = np.nan
     low: float = np.nan
     high: float = np.nan
     p: float = np.nan
+    p_independent: float = np.nan
     reason: str = ""
 
 
@@ -65,18 +69,21 @@ def correlate(
         return Correlation(reason="a variable follows from the one that is held fixed")
     if abs(r) > 1 - 1e-12:
         return Correlation(r=r, reason=f"r = {r:.0f}: there is no interval")
+    free = len(x) - 2 - extra
+    alone = 2 * float(stats.t.sf(abs(r) * (free / (1 - r**2)) ** 0.5, free))
+    bare = Correlation(r=r, p_independent=alone)
     if weights.shape[1] < 2:
-        return Correlation(r=r, reason=f"{weights.shape[1]} clusters: there is no interval")
+        return replace(bare, reason=f"{weights.shape[1]} clusters: there is no interval")
     drawn = _bootstrap(data, cluster, weights)
     drawn = drawn[np.isfinite(drawn)]
     se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
     if not se > 1e-9:
-        return Correlation(r=r, reason="the clusters do not differ: there is no interval")
+        return replace(bare, reason="the clusters do not differ: there is no interval")
     df = weights.shape[1] - 1
     p = 2 * float(stats.t.sf(abs(np.arctanh(r)) / se, df))
     half = float(stats.t.isf(tail, df)) * se
     ends = np.tanh([np.arctanh(r) - half, np.arctanh(r) + half])
-    return Correlation(r, float(ends[0]), float(ends[1]), p)
+    return replace(bare, low=float(ends[0]), high=float(ends[1]), p=p)
 
 
 def _bootstrap(data: Array, cluster: NDArray[np.intp], weights: Array) -> Array:

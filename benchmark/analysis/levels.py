@@ -2,7 +2,8 @@
 
 An object for which a level changes nothing is no evidence of stability. There are therefore two
 selections: ``all`` structures, as in the paper, and ``effective``, the objects whose guiding slice
-or reach changed at that level. A level is compared with the baseline over the units that have a
+or reach changed at that level. In the tests over all levels, an object to which two levels were the
+same counts as unaffected, too. A level is compared with the baseline over the units that have a
 value at both. A unit has a value at a level only if all its cells there do (both signs of a
 deviation), because a mean over the others would hide a failure.
 """
@@ -47,7 +48,8 @@ def tables(cells: pd.DataFrame, settings: "AnalysisSettings", name: str) -> dict
 
     ``cells`` has the columns dataset, structure, scan, object, split, modality, method, prompt and
     selection; ``level`` and ``baseline`` (the level of the unchanged method), both numbers;
-    ``value``; and ``affected``: 1 if the level changed what the method did, else 0, NaN if unknown.
+    ``value``; ``affected``: 1 if the level changed what the method did, else 0, NaN if unknown; and
+    ``extent``: what it did (slices), a number by which levels that are the same are recognised.
     """
     values: list[dict[str, Any]] = []
     tests: list[dict[str, Any]] = []
@@ -81,6 +83,7 @@ class _Levels:
         )
         first = np.unique(unit, return_index=True)[1]
         self.units = cells.iloc[first].reset_index(drop=True)
+        self.effective = self.units["selection"].iloc[0] == "effective"
 
         def total(rows: NDArray[np.bool_], of: Array | None = None) -> NDArray[Any]:
             size = len(self.units) * len(self.levels)
@@ -91,6 +94,7 @@ class _Levels:
         means = ratio(total(known, cells["value"].to_numpy(np.float64)), valued)
         self.values_of = np.where(valued == total(affected), means, np.nan)
         self.reached = total(affected) > 0
+        self.extents = ratio(total(affected, cells["extent"].to_numpy(np.float64)), total(affected))
         self.known = np.isfinite(self.values_of)
         self.structure = codes(self.units, ["dataset", "structure"])
         first = np.unique(self.structure, return_index=True)[1]
@@ -124,9 +128,12 @@ class _Levels:
     def tests(self, margin: float) -> Iterator[dict[str, Any]]:
         places = [p for p in range(len(self.levels)) if self._both(p).any()]
         complete = np.asarray(self.known[:, places].all(axis=1) & bool(places))
+        reached = np.asarray(self.reached[:, places].all(axis=1))
+        if self.effective:
+            reached &= np.diff(np.sort(self.extents[:, places], axis=1), axis=1).all(axis=1)
+            complete &= reached
         means = self._means(complete, places)
         means = means[np.isfinite(means).all(axis=1)]
-        reached = np.asarray(self.reached[:, places].all(axis=1))
         about = {"groups": len(places), **self._counts(complete, reached), "n": len(means)}
         for test, outcome in (
             ("one-way ANOVA", one_way(*means.T)),
@@ -149,7 +156,7 @@ class _Levels:
 
         For the selection ``all`` every unit counts as affected.
         """
-        if self.units["selection"].iloc[0] != "effective":
+        if not self.effective:
             return {"objects": int(counted.sum()), "missing": int((~counted).sum())}
         return {
             "objects": int(counted.sum()),

@@ -29,7 +29,7 @@ VALUES = (
 )
 CORRELATIONS = (
     *("method", "reference", "dimension", "unit", "modality", "shape", "correlation"),
-    *("n", "clusters", "r", "low", "high", "p", "reason"),
+    *("n", "clusters", "r", "low", "high", "p", "p_independent", "reason"),
 )
 
 _FACTS = ["split", "dataset", "modality", "structure"]

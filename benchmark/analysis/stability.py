@@ -37,6 +37,7 @@ def analyse(
                 baseline=0.0,
                 value=part[levels.METRIC],
                 affected=affected,
+                extent=part["shift"].astype(float).abs().where(part["deviation"] != 0, 0.0),
             )
         )
     return levels.tables(pd.concat(parts, ignore_index=True), settings, "stability")

@@ -122,7 +122,11 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     reasons = rows["reason_pre"].where(rows["reason_pre"] != "", rows["reason_post"])
     no_size = (rows["volume_pre"] == 0) & (reasons == "")
     reasons = reasons.mask(no_size, "nothing was segmented before treatment")
-    rows["reason"] = reasons.mask(missed & (reasons == ""), "nothing was segmented after treatment")
+    reasons = reasons.mask(missed & (reasons == ""), "nothing was segmented after treatment")
+    lacking = {f"{measure}_change": f"no change of {measure}" for measure in SIZE_OF_MEASURE}
+    for name, told in {"time": "no time", "event": "no event", **lacking}.items():
+        reasons = reasons.mask(rows[name].isna() & (reasons == ""), told)
+    rows["reason"] = reasons
     rows["status"] = np.where(rows["reason"] == "", "ok", "failed")
     return rows
 

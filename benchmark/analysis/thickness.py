@@ -54,10 +54,15 @@ def _cells(
         key = pd.MultiIndex.from_frame(rows[["dataset", "object"]])
         step = pd.Series(places.reindex(key).to_numpy(dtype=np.float64), index=rows.index)
     plain = pd.Series(reach.plain, index=rows.index)
-    differs = (slices(level, step, reach) != slices(plain, step, reach)).astype(float)
+    extent = slices(level, step, reach)
+    differs = (extent != slices(plain, step, reach)).astype(float)
     affected = differs.where(step.notna()).mask(level == reach.plain, 1.0)
     cells = rows.assign(
-        level=level, baseline=reach.plain, value=rows[levels.METRIC], affected=affected
+        level=level,
+        baseline=reach.plain,
+        value=rows[levels.METRIC],
+        affected=affected,
+        extent=extent,
     )
     found = []
     for selection, of in levels.SELECTIONS.items():

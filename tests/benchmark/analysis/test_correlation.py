@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from benchmark.analysis import frames, regularity
 from benchmark.analysis.correlation import correlate
@@ -57,6 +58,16 @@ def test_interval_and_p_are_from_draws_of_whole_clusters() -> None:
     assert found.p == pytest.approx(2 * stats.t.sf(abs(z) / se, 11))
 
 
+def test_p_of_independent_points_is_that_of_scipy_and_of_a_regression() -> None:
+    for kind, theirs in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
+        found = correlate(kind, X, Y, SIZE, **clusters(12, 200))
+        assert found.p_independent == pytest.approx(theirs(X, Y).pvalue)
+    partial = correlate("partial", X, Y, SIZE, **clusters(1, 200))
+    design = np.column_stack([np.ones(60), X, SIZE])
+    assert partial.p_independent == pytest.approx(OLS(Y, design).fit().pvalues[1])
+    assert np.isnan(partial.p)  # of a single cluster
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_perfect_correlation_has_no_interval(sign: int) -> None:
     for kind, y in (("pearson", 2 * X + 1), ("spearman", np.exp(X))):
@@ -72,8 +83,9 @@ def test_clusters_count_once() -> None:
     often = [np.repeat(v, 10) for v in (X, Y, SIZE)]
     cluster = np.repeat(np.arange(60), 10)
     copied = correlate("pearson", *often, **(EACH | {"cluster": cluster}))
-    assert vars(copied) == pytest.approx(vars(once))
-    assert stats.pearsonr(*often[:2]).pvalue < once.p / 10
+    naive = {"p_independent": stats.pearsonr(*often[:2]).pvalue}
+    assert vars(copied) == pytest.approx(vars(once) | naive)
+    assert naive["p_independent"] < once.p / 10
     assert (once.low, once.high) == pytest.approx(
         tuple(stats.pearsonr(X, Y).confidence_interval()), abs=0.08
     )

@@ -136,6 +136,37 @@ def test_only_effective_reaches_count(
     assert (rows["objects"] + rows["unaffected"] == 24).all()
 
 
+def test_levels_that_are_the_same_to_an_object_are_not_compared() -> None:
+    """4, 8, 10, 10 slices at 2.5 mm: 30 and 40 mm are one computation; 2, 4, 6, 8 at 5 mm."""
+    rng = np.random.default_rng(1)
+    names = {"": 20.0, "ten": 10.0, "thirty": 30.0, "forty": 40.0}
+    places = [(f"D{d}", f"s{s}") for d in range(8) for s in range(3)]
+    table = pd.DataFrame(
+        [
+            {"dataset": d, "scan": s, "structure": "x", "method": "m", "variant": variant}
+            | {"level": "object", "object": s, "dsc": rng.uniform(0.5, 0.9)}
+            for d, s in places
+            for variant in names
+        ]
+    )
+    objects = pd.DataFrame(places, columns=["dataset", "object"])
+    near = objects["dataset"].isin(["D0", "D1", "D2", "D3"])
+    objects["slice_mm"] = np.where(near, 2.5, 5.0)
+    variants = {name: mm for name, mm in names.items() if name}
+    reach = Reach(plain=20, variants=variants, most_slices=10)
+    found = thickness.analyse(
+        {"scores": frames.checked_scores(table), "objects": objects},
+        AnalysisSettings(thickness={"m": reach}),
+    )["thickness_tests"]
+    rows: Any = found[found["selection"] == "effective"].set_index("test")
+    row = rows.loc["one-way ANOVA"]
+    assert row[["n", "objects", "unaffected", "missing"]].tolist() == [4, 12, 12, 0]
+    far = table[table["dataset"].isin(["D4", "D5", "D6", "D7"])]
+    means = far.groupby(["variant", "dataset"])["dsc"].mean().unstack()
+    assert row["p"] == pytest.approx(stats.f_oneway(*means.to_numpy()).pvalue)
+    assert rows.loc["TOST", "objects"].tolist() == [24, 24, 24]
+
+
 def test_levels_and_means_of_the_values() -> None:
     found = thick(5.0)["thickness_values"]
     assert sorted(set(found["level"])) == [10, 20, 40]

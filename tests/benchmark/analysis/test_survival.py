@@ -250,6 +250,20 @@ def test_equal_changes_and_a_scan_that_failed() -> None:
     assert found["survival_patients"]["reason"].iloc[0] == "out of memory"
 
 
+def test_every_patient_that_is_left_out_has_a_reason() -> None:
+    tables = cohort(0.0, 7)
+    patients, measures = tables["cohorts"], tables["measures"]
+    patients["time"] = patients["time"].mask(patients["patient"] == "p0")
+    patients["event"] = patients["event"].astype(float).mask(patients["patient"] == "p1")
+    measures.loc[measures["scan"] == "p2_pre", "area_mm2"] = 0.0
+    found = survival.analyse(tables, SETTINGS)
+    reasons = found["survival_patients"].set_index("patient")["reason"]
+    assert reasons[["p0", "p1", "p2", "p3"]].tolist() == [
+        *("no time", "no event", "no change of area", ""),
+    ]
+    assert set(found["survival_tests"]["n"]) == {int((reasons == "").sum())}
+
+
 def test_an_empty_mask_of_a_lesion_that_is_there_is_no_response() -> None:
     tables = cohort(0.0, 6, n=3)
     measures = tables["measures"]
