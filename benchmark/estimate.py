@@ -4,7 +4,7 @@ The estimate multiplies the counts of the study by the rates of ``config/rates.y
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -111,6 +111,15 @@ class Work:
     gpu_hours: float | None
 
 
+@dataclass(frozen=True)
+class Job:
+    """A method on one shard of a dataset, whose objects are assumed to be spread evenly."""
+
+    method: str
+    dataset: str
+    hours: float
+
+
 def count(entry: Dataset, rates: Rates) -> Count:
     """Count a dataset from its prepared tables or, without these, from the catalogue and ``rates``.
 
@@ -154,26 +163,78 @@ def work(study: Study, rates: Rates, objects: int | None = None) -> list[Work]:
         "scan of a method": scans * len(study.methods),
     }
     done = [_work(r.of, r, whole[r.per], rates) for r in rates.rates if r.of in _STAGES]
-    for name, method in study.methods.items():
-        protocol = study.runs[name].options.get("protocol")
-        mine = [
-            rate
-            for rate in rates.rates
-            if rate.of == method.adapter and (not rate.protocols or protocol in rate.protocols)
+    for name in study.methods:
+        units = whole | _units_of(study, name, rates, Count(scans, found, structures, known=False))
+        done += [
+            _work(name, rate, units[rate.per], rates) for rate in _rates_of(study, name, rates)
         ]
-        asked = structures if method.prompt == "structure" else found
-        prompts = asked * _repeats(method, study)
-        units = whole | {
-            "prompt": prompts,
-            "slice": prompts * rates.slices_per_object,
-            "slice of a scan": scans * rates.slices_per_scan,
-            "slice of a scan, per prompt": prompts * rates.slices_per_scan,
-        }
-        unknown = Rate(
-            of=method.adapter, per="prompt", basis="not known", source="no rate is given"
-        )
-        done += [_work(name, rate, units[rate.per], rates) for rate in mine or [unknown]]
     return done
+
+
+def longest_job(study: Study, rates: Rates, objects: int | None = None) -> Job:
+    """Return the job of a method that takes longest, as far as rates are known.
+
+    ``objects``: as in `work`; numbers that nobody knows are scaled to that total.
+    """
+    counts = {entry.id: count(entry, rates) for entry in study.entries.values()}
+    guessed = [name for name, c in counts.items() if not (c.known or name in rates.objects)]
+    if objects and guessed:
+        rest = sum(counts[name].objects for name in guessed)
+        scale = max(objects - sum(c.objects for c in counts.values()) + rest, 0) / rest
+        for name in guessed:
+            counts[name] = replace(counts[name], objects=round(scale * counts[name].objects))
+    jobs = []
+    for dataset, entry in study.entries.items():
+        there = counts[entry.id]
+        parts = min(entry.shards, there.scans)
+        for name in study.methods:
+            units: dict[Unit, float] = {
+                "scan": there.scans,
+                "object": there.objects,
+                "scan of a method": there.scans,
+            }
+            units |= _units_of(study, name, rates, there)
+            done = [
+                _work(name, rate, units[rate.per], rates)
+                for rate in _rates_of(study, name, rates)
+                if rate.per in units  # a training is another job
+            ]
+            hours = sum((each.cpu_hours or 0) + (each.gpu_hours or 0) for each in done)
+            jobs.append(Job(name, dataset, hours / parts))
+    return max(jobs, key=lambda job: job.hours)
+
+
+def longest(job: Job) -> str:
+    """Return a sentence on the result of `longest_job`."""
+    return (
+        f"The longest job: {_hours(job.hours)} hours, {job.method} on a shard of {job.dataset}; "
+        "the study takes at least that, and a job that is cut off starts again."
+    )
+
+
+def _units_of(study: Study, name: str, rates: Rates, there: Count) -> dict[Unit, float]:
+    """Return the units that depend on the prompts of a method, for what is ``there``."""
+    method = study.methods[name]
+    asked = there.structures if method.prompt == "structure" else there.objects
+    prompts = asked * _repeats(method, study)
+    return {
+        "prompt": prompts,
+        "slice": prompts * rates.slices_per_object,
+        "slice of a scan": there.scans * rates.slices_per_scan,
+        "slice of a scan, per prompt": prompts * rates.slices_per_scan,
+    }
+
+
+def _rates_of(study: Study, name: str, rates: Rates) -> list[Rate]:
+    """Return the rates of a method under its protocol; one that is not known if there are none."""
+    adapter = study.methods[name].adapter
+    protocol = study.runs[name].options.get("protocol")
+    unknown = Rate(of=adapter, per="prompt", basis="not known", source="no rate is given")
+    return [
+        rate
+        for rate in rates.rates
+        if rate.of == adapter and (not rate.protocols or protocol in rate.protocols)
+    ] or [unknown]
 
 
 def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:

@@ -45,10 +45,11 @@ def estimate(
     from benchmark.study import Study
 
     read = Study.load(study)
-    rates = rates or estimate.RATES
-    done = estimate.work(read, estimate.Rates.load(rates), objects)
+    table = estimate.Rates.load(rates or estimate.RATES)
+    done = estimate.work(read, table, objects)
     for line in estimate.text(done, gpus=gpus, cores=cores):
         print(line)
+    print(estimate.longest(estimate.longest_job(read, table, objects)))
     if left_out := estimate.trainings(read):
         print(left_out)
     print(estimate.memory(read, done, gpus=gpus, cores=cores))

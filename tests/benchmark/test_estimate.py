@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from benchmark import catalogue, objects, paths, prepare
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.estimate import Rates, count, memory, text, trainings, work
+from benchmark.estimate import Rates, count, longest, longest_job, memory, text, trainings, work
 from benchmark.settings import load_yaml
 from benchmark.study import Study
 from benchmark.tables import write_table
@@ -112,6 +112,27 @@ def test_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert f"each analysis claims {told};" in claimed
 
 
+def test_the_longest_job_is_one_shard_of_a_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slow = {"of": "pam-2dmask", "per": "prompt", "gpu_s": 36}
+    trained = {"of": "nnunet", "per": "dataset", "gpu_s": 1e9}
+    table = rates(slow, {**slow, "per": "scan"}, trained)
+    study = Study.read(STUDY, "s")
+    # T2 and ADC of 32 scans with two zones each, at three deviations and one variant, in two shards
+    job = longest_job(study, table)
+    assert (job.method, job.dataset) == ("slow", "D33")
+    assert job.hours == pytest.approx((128 * 4 + 64) * 36 / 3600 / study.entries["D33"].shards)
+    twice = longest_job(study, table, 2 * (41 + 128))
+    assert twice.hours == pytest.approx((256 * 4 + 64) * 36 / 3600 / study.entries["D33"].shards)
+    known = rates(slow, {**slow, "per": "scan"}, trained, objects={"D17": 41})
+    rest = longest_job(study, known, 41 + 3 * 128)
+    assert rest.hours == pytest.approx((384 * 4 + 64) * 36 / 3600 / study.entries["D33"].shards)
+    assert longest(job).startswith("The longest job: ")
+    assert "hours, slow on a shard of D33;" in longest(job)
+
+
 def test_trainings_are_told_to_be_left_out() -> None:
     """Three seeds fine-tuned on ten datasets each, ten from scratch, five settings by three."""
     named = {name: load_yaml(ROOT / "config" / f"{name}.yaml") for name in ("training", "paper")}
@@ -186,12 +207,14 @@ def test_docs_scale_shows_the_estimate_of_the_paper(
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     done = work(study, table)
-    told = [*text(done, gpus=4, cores=32), memory(study, done, gpus=4, cores=32)]
+    job = longest(longest_job(study, table))
+    told = [*text(done, gpus=4, cores=32), job, memory(study, done, gpus=4, cores=32)]
     assert "\n".join(told) in page
     with (ROOT / "reports" / "paper" / "numbers.csv").open(encoding="utf-8", newline="") as file:
         stated = {row["key"]: row["stated"] for row in csv.DictReader(file)}
     found = int(stated["n_3d_objects"])
     assert f"{found:,} objects; with `--objects {found}`" in page.replace("\n", " ")
     done = work(study, table, found)
-    more = [*list(text(done, gpus=4, cores=32))[-3:], memory(study, done, gpus=4, cores=32)]
+    job = longest(longest_job(study, table, found))
+    more = [*list(text(done, gpus=4, cores=32))[-3:], job, memory(study, done, gpus=4, cores=32)]
     assert "\n".join(more) in page
