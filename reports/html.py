@@ -110,6 +110,7 @@ def content(results: "Results") -> dict[str, Any]:
         "headline": headline.headline(results),
         "blocks": sections.blocks(results),
         "headings": main_tables.headings(),
+        "bold": main_tables.BOLD,
         "scoring": scoring.notes(results),
         "data_notes": [*sections.held_back(results), *scoring.spacing_notes(results)],
         "figures": [

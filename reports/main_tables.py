@@ -20,6 +20,10 @@ HEADINGS = {"method": "Method", "cells": "Scored / expected", "datasets": "Datas
 TABLE1 = COMPARED
 _BY_DATASET = "Table S5: DSC by dataset"
 _NO_SCORES = "No scores."
+BOLD = (
+    "best mean of the block, if its method has a value in all expected cells; controls and means "
+    "with † are not considered. If a method that lacks cells has the best mean, none is in bold."
+)
 
 
 def table1(
@@ -57,18 +61,20 @@ def table1(
 def best(numbers: "pd.DataFrame", metric: str) -> set[int]:
     """Return the index of the row with the best mean of ``metric`` in each split.
 
-    Controls, methods without a value in some cells and methods whose weights were trained on some
-    of the data are not considered, since their means can be better than their true performance.
-    No row is best if all are equal as printed.
+    Controls and methods whose weights were trained on some of the data are not considered. A method
+    without a value in some cells is not best, since its mean can be better than its true
+    performance, and neither is a method with a worse mean. No row is best if all are equal as
+    printed.
     """
     higher = METRICS[metric].higher_is_better
     whole = numbers[f"{metric}_cells"] == numbers["expected"]
-    fair = numbers[~numbers["control"] & whole & (numbers["contaminated"] == 0)]
+    fair = numbers[~numbers["control"] & (numbers["contaminated"] == 0)]
     found: set[int] = set()
     for _, block in fair.groupby("split"):
         means = block[f"{metric}_mean"].round(decimals(metric))
         if means.nunique() > 1:
-            found |= set(means.index[means == (means.max() if higher else means.min())])
+            first = means == (means.max() if higher else means.min())
+            found |= set(means.index[first & whole[means.index]])
     return found
 
 
@@ -113,7 +119,7 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
     numbers = table1(results.overall, results.methods, results.controls)
     below = [*filter(None, [weights(results)]), *notes(results)]
     blocks = _split_rows(numbers)
-    table1_notes = [*below, *scoring.notes(results)]
+    table1_notes = [f"Bold: {BOLD}", *below, *scoring.notes(results)]
     yield PrintedTable("table1", "", numbers, headings(), blocks, table1_notes, _NO_SCORES)
     methods = results.methods_in_table_order
     long = per_dataset(results.by_dataset, methods)
