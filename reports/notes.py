@@ -1,5 +1,6 @@
 """Notes below tables and figures: the weights used, their training data, missing weights."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,23 @@ def trained_on(by_dataset: "pd.DataFrame") -> str:
     seen = by_dataset[by_dataset["contaminated"] > 0].groupby("method", sort=False)["dataset"]
     told = [f"{method} on {count}" for method, count in seen.nunique().items()]
     return f"Weights were trained on datasets shown here: {', '.join(told)}." if told else ""
+
+
+def skipped_in(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
+    """Say which of ``methods`` were skipped in some cells, as one that learnt from the others is.
+
+    Their means are over other cells than those of the rest. Empty if there are none.
+    """
+    rows = by_dataset[by_dataset["method"].isin(list(methods)) & (by_dataset["metric"] == "dsc")]
+    sums = rows.groupby("method", sort=False)[["ok", "expected", "skipped"]].sum()
+    told = [
+        f"{method} ({row['ok']} of {row['expected']} cells scored)"
+        for method, row in sums.astype(int).iterrows()
+        if row["skipped"] and row["ok"]
+    ]
+    if not told:
+        return ""
+    return f"Skipped in some cells, so not to be compared with the others here: {', '.join(told)}."
 
 
 def notes(results: "Results", *, seen: bool = False) -> list[str]:

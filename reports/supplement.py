@@ -151,7 +151,10 @@ SUPPLEMENT: dict[str, Table] = {
     "nsd_by_dataset": by_dataset("NSD", "S7-S11", metric=("nsd",)),
     "hd95_by_dataset": by_dataset("HD95 (mm)", "S7-S11", "mm", metric=("hd95",)),
     "asd_by_dataset": by_dataset("ASD (mm)", "S7-S11", "mm", metric=("asd",)),
-    "same_box": by_dataset("DSC under the same 3D box", "S17", metric=("dsc",), prompt=("box3d",)),
+    "same_box": replace(
+        by_dataset("DSC under the same 3D box", "S17", metric=("dsc",), prompt=("box3d",)),
+        notes=("Supervised methods as a reference, over the cells that all have: Table S6.",),
+    ),
     "comparison": Table(
         "Paired comparison of the methods over datasets: DSC",
         "comparison",

@@ -7,7 +7,7 @@ from reports import radar
 from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
-from reports.notes import trained_on
+from reports.notes import skipped_in, trained_on
 from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
@@ -73,31 +73,44 @@ def caption(
     ranks: "pd.DataFrame",
     methods: Sequence[str],
     controls: Sequence[str],
+    *,
+    matched: bool = False,
 ) -> str:
     """Return the caption: which method leads on how many datasets, and what is missing.
 
-    ``ranks``: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
+    Args:
+        by_dataset: the means that are drawn.
+        ranks: the table ``ranks_by_dataset``, whose means are over the cells that all methods have.
+        methods: names of the methods shown.
+        controls: those of them that are controls.
+        matched: whether the means of ``by_dataset`` are those of ``ranks``.
     """
     wide = table(by_dataset, methods)
     ranked = wide[[m for m in methods if m not in controls]].dropna(how="all")
     text = (
         "DSC (Dice similarity coefficient, 0 none to 1 perfect overlap) of "
         f"{count_noun(ranked.shape[1], 'method')} on {count_noun(len(wide), 'dataset')}: "
-        "mean over the scans of a structure, then over the structures of a dataset; each method "
-        "over its own scored cells."
+        "mean over the scans of a structure, then over the structures of a dataset; "
     )
+    if matched:
+        cells = by_dataset[by_dataset["metric"] == "dsc"].drop_duplicates("dataset")
+        text += f"over the {cells['cells'].sum()} of {cells['expected'].sum()} cells that all have."
+    else:
+        text += "each method over its own scored cells."
     if ranked.shape[1] > _MOST_LINES:
         text += " One chart per method, from 0 in the centre in rings of 0.2; the others in grey."
-    matched = table(ranks, list(ranked.columns), "value").dropna(how="all")
-    if ranked.shape[1] > 1 and len(matched):
-        wins, shared = leaders(matched)
+    compared = table(ranks, list(ranked.columns), "value").dropna(how="all")
+    if ranked.shape[1] > 1 and len(compared):
+        wins, shared = leaders(compared)
         leads = [f"{method} on {count}" for method, count in wins.items()]
         text += " Highest mean over the cells of a dataset that all methods have: "
-        text += f"{', '.join(leads)} of {count_noun(len(matched), 'dataset')}"
+        text += f"{', '.join(leads)} of {count_noun(len(compared), 'dataset')}"
         text += f", {shared} of them shared by methods that are equal." if shared else "."
     missing = int(wide.isna().to_numpy().sum())
     if missing:
         text += f" {missing} of {wide.size} points are missing: no scored cell there."
+    if not matched and (told := skipped_in(by_dataset, list(ranked.columns))):
+        text += f" {told}"
     shown = by_dataset["method"].isin(list(methods)) & (by_dataset["metric"] == "dsc")
     if told := trained_on(by_dataset[shown]):
         text += f" {told}"

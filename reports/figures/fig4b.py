@@ -12,7 +12,7 @@ from benchmark.metrics.definitions import METRICS
 from reports import scoring
 from reports.formatting import count_noun
 from reports.leaders import leaders
-from reports.notes import trained_on
+from reports.notes import skipped_in, trained_on
 from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
 
 if TYPE_CHECKING:
@@ -128,4 +128,5 @@ def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence
         text += " Best mean most often, over the cells of a dataset that all methods have: "
         text += f"{'; '.join(best)}."
     shown = by_dataset["method"].isin(list(methods)) & by_dataset["metric"].isin(SHOWN)
-    return " ".join(filter(None, (text, trained_on(by_dataset[shown]))))
+    about = skipped_in(by_dataset, methods), trained_on(by_dataset[shown])
+    return " ".join(filter(None, (text, *about)))

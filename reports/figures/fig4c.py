@@ -20,17 +20,25 @@ BOXES = ("pam-3dbox", "pam-2dbox")
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
-    """Return the figure of a study and its caption."""
+    """Return the figure of a study and its caption.
+
+    A supervised method is scored only on what it did not learn from. With one, the means are over
+    the cells that all methods have, and controls, which are not among these, are left out.
+    """
     methods = results.methods_in_table_order
     told = {method: results.method_record(method).prompt for method in methods}
     shown = [m for m in methods if told[m] in (SAME_PROMPT, SUPERVISED)]
     require_same_boxes(results, [m for m in shown if told[m] == SAME_PROMPT])
+    means, ranks = results.by_dataset, results.statistics("ranks_by_dataset")
+    matched = any(told[method] == SUPERVISED for method in shown)
+    if matched:
+        means = ranks.rename(columns={"value": "mean"})
+        shown = [method for method in shown if method not in results.controls]
     styles = {method: results.styles[method] for method in shown}
     adapters = {results.method_record(m).adapter: m for m in reversed(methods)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)
-    ranks = results.statistics("ranks_by_dataset")
-    figure = draw(results.by_dataset, ranks, styles, results.dataset_names, pair)
-    return figure, caption(results.by_dataset, ranks, shown, results.controls, pair)
+    figure = draw(means, ranks, styles, results.dataset_names, pair)
+    return figure, caption(means, ranks, shown, results.controls, pair, matched=matched)
 
 
 def require_same_boxes(results: "Results", methods: list[str]) -> None:
@@ -84,11 +92,14 @@ def caption(
     methods: list[str],
     controls: tuple[str, ...],
     pair: tuple[str, ...],
+    *,
+    matched: bool = False,
 ) -> str:
-    """Return the caption."""
+    """Return the caption; see `fig4a.caption`."""
     if fig4a.table(by_dataset, methods).isna().all(axis=None):
         return "DSC of methods with a 3D box: none, since no such method has a score."
-    radar = fig4a.caption(by_dataset, ranks, methods, [c for c in controls if c in methods])
+    grey = [control for control in controls if control in methods]
+    radar = fig4a.caption(by_dataset, ranks, methods, grey, matched=matched)
     text = f"Methods with the same 3D box, and supervised ones without a prompt. {radar}"
     change = difference(ranks, pair)
     if change is None:

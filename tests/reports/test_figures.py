@@ -29,8 +29,10 @@ from reports.paper.ledger import NUMBERS
 from reports.results import Results
 from reports.style import CONTROL, method_styles, nothing, save, styled
 from reports.supplement import SUPPLEMENT
+from tests.reports.conftest import statistics
 
 METHODS = ["first", "second"]
+COUNTS = {"ok": 4, "expected": 4, "skipped": 0, "contaminated": 0}
 
 
 def by_dataset(count: int, gap: bool = False) -> pd.DataFrame:
@@ -42,12 +44,12 @@ def by_dataset(count: int, gap: bool = False) -> pd.DataFrame:
             "method": m,
             "metric": "dsc",
             "mean": rng.random(),
-            "contaminated": 0,
+            **COUNTS,
         }
         for i in range(count)
         for m in METHODS
     ]
-    columns = ["dataset", "split", "method", "metric", "mean", "contaminated"]
+    columns = ["dataset", "split", "method", "metric", "mean", *COUNTS]
     table = pd.DataFrame(rows, columns=columns)
     if gap:
         table.loc[0, "mean"] = np.nan
@@ -128,7 +130,7 @@ def led(*means: tuple[float, ...]) -> pd.DataFrame:
         for method, mean in zip(("a", "b", "c"), row, strict=True)
         for metric in ("dsc", *fig4b.SHOWN)
     ]
-    return pd.DataFrame(rows).assign(contaminated=0)
+    return pd.DataFrame(rows).assign(**COUNTS)
 
 
 def test_a_shared_lead_counts_for_each_that_has_it_in_any_order() -> None:
@@ -173,6 +175,38 @@ def test_a_method_that_has_easy_cells_alone_does_not_lead() -> None:
     assert "mean +0.100; greater than 0 on 4 of 4" in fig4c.caption(
         means, matched, ["a", "b"], (), ("a", "b")
     )
+
+
+def test_a_supervised_method_is_drawn_over_the_cells_that_it_did_not_learn_from(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its scores are those of classic-2, with the same box, but it has them on one scan only."""
+    names = {"PAM-3": "supervised"}
+    folder = made(tmp_path, 3, 4, names=names, oracle=True, failing=False, shown=0)
+    scores = pd.read_parquet(folder / "scores.parquet").assign(contaminated=False)
+    metrics = ["dsc", *fig4b.SHOWN]
+    ours, other = scores["method"] == "supervised", scores["method"] == "classic-2"
+    scores.loc[ours, metrics] = scores.loc[other, metrics].to_numpy()
+    learnt = ours & (scores["scan"] == "scan0")
+    scores.loc[learnt, metrics] = None
+    scores.loc[learnt, ["status", "reason"]] = ["skipped", "it learnt from this scan"]
+    scores.loc[ours, "prompt"] = "structure"
+    scores.to_parquet(folder / "scores.parquet")
+    record = read_json(folder / "record.json")
+    record["methods"]["supervised"]["prompt"] = "structure"
+    write_json(folder / "record.json", record)
+    statistics(folder, controls=("oracle",))
+    figure, caption = fig4c.make(Results(folder))
+    lines = {line.get_label(): np.asarray(line.get_ydata()) for line in figure.axes[0].get_lines()}
+    held_back = scores[other & (scores["scan"] == "scan1") & (scores["level"] == "structure")]
+    means = held_back.groupby("dataset")["dsc"].mean()
+    for method in ("classic-2", "supervised"):
+        np.testing.assert_allclose(lines[method][:-1], means)
+    assert "over the 6 of 12 cells that all have." in caption
+    told = "not to be compared with the others here: supervised (6 of 12 cells scored)."
+    assert told not in caption
+    assert told in fig4a.make(Results(folder))[1]
+    assert told in fig4b.make(Results(folder))[1]
 
 
 def test_captions_tell_whose_weights_were_trained_on_what_is_shown() -> None:
