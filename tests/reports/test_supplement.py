@@ -153,7 +153,7 @@ def test_survival_tells_of_how_many_patients_it_is() -> None:
     shown = [line[head.index("n/patients")] for line in cells]
     assert shown == ["37/40"] * 3 + ["0"] * 3
     caption = fig5e.caption(found, ["m"], "95 %")
-    assert caption.count(", 37 of 40 patients.") == len(fig5e.PANEL_TITLES)
+    assert caption.count(", 37 of 40 patients, ") == len(fig5e.PANEL_TITLES)
 
 
 def test_times_are_told_with_the_objects_that_they_are_of() -> None:
