@@ -285,22 +285,16 @@ def _parameters(results: "Results", role: str) -> Measured:
 
 
 def _count(results: "Results", what: str) -> Measured:
-    """Count what was prepared of the paper's datasets.
-
-    All of them must be there, except for the count of ``datasets`` itself.
-    """
+    """Count what was prepared of the paper's datasets, all of which must be there."""
     table = rows_of(results, "fingerprint")
     table = table[table["dataset"].map(catalogue_id).isin(DATASETS["all"])]
-    if what == "datasets":
-        if table.empty:
-            raise NotAvailableError("no dataset of the paper is here")
-        return Measured(len(table), n=len(table))
     require_paper_datasets(table["dataset"], "all", "prepared")
     samples = rows_of(results, "training_samples")
     samples = samples[samples["dataset"].isin(table["dataset"])]
     types = rows_of(results, "object_types")
     types = types[types["dataset"].isin(table["dataset"])]
     values = {
+        "datasets": len(table),
         "object_types": types["structure"].str.casefold().nunique(),
         "objects": table["objects"].sum(),
         "propmask_tasks": samples["tasks"].sum(),

@@ -523,6 +523,9 @@ def test_each_count_is_of_its_own_column(bare: Results) -> None:
     }
     assert {key: row.loc[key, "ours"] for key in ours} == ours
     assert row.loc["n_datasets", "verdict"] == REPRODUCED
+    few = judged(put(bare, **tables | {"fingerprint": prepared.tail(3)}))
+    told = few.loc["n_datasets", ["verdict", "why"]].tolist()
+    assert told == [NOT_HERE, "prepared: 2 of the paper's 44 datasets"]
 
 
 def test_a_structure_of_any_dataset_needs_all_of_them(tmp_path: Path) -> None:
