@@ -135,11 +135,14 @@ class _Levels:
         means = self._means(complete, places)
         means = means[np.isfinite(means).all(axis=1)]
         about = {"groups": len(places), **self._counts(complete, reached), "n": len(means)}
+        told = {}
+        if len(places) > 1 and not reached.any():
+            told = {"reason": "there is no object to which every level is a different one"}
         for test, outcome in (
             ("one-way ANOVA", one_way(*means.T)),
             ("repeated-measures ANOVA", repeated_measures(means)),
         ):
-            yield {"test": test, **about, **vars(outcome)}
+            yield {"test": test, **about, **vars(outcome), **told}
         for place, level in enumerate(self.levels[1:], start=1):
             counted = self._both(place)
             pairs = self._means(counted, (place, 0))

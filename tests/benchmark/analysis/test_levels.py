@@ -136,8 +136,11 @@ def test_only_effective_reaches_count(
     assert (rows["objects"] + rows["unaffected"] == 24).all()
 
 
-def test_levels_that_are_the_same_to_an_object_are_not_compared() -> None:
-    """4, 8, 10, 10 slices at 2.5 mm: 30 and 40 mm are one computation; 2, 4, 6, 8 at 5 mm."""
+def four_reaches(slice_mm: Any) -> tuple[pd.DataFrame, Any]:
+    """Scores of 8 datasets with 3 objects each, ``slice_mm`` (24,), and the tests of "effective".
+
+    10, 20, 30 and 40 mm are 4, 8, 10 and 10 slices of 2.5 mm, and 2, 4, 6 and 8 of 5 mm.
+    """
     rng = np.random.default_rng(1)
     names = {"": 20.0, "ten": 10.0, "thirty": 30.0, "forty": 40.0}
     places = [(f"D{d}", f"s{s}") for d in range(8) for s in range(3)]
@@ -149,22 +152,32 @@ def test_levels_that_are_the_same_to_an_object_are_not_compared() -> None:
             for variant in names
         ]
     )
-    objects = pd.DataFrame(places, columns=["dataset", "object"])
-    near = objects["dataset"].isin(["D0", "D1", "D2", "D3"])
-    objects["slice_mm"] = np.where(near, 2.5, 5.0)
+    objects = pd.DataFrame(places, columns=["dataset", "object"]).assign(slice_mm=slice_mm)
     variants = {name: mm for name, mm in names.items() if name}
     reach = Reach(plain=20, variants=variants, most_slices=10)
     found = thickness.analyse(
         {"scores": frames.checked_scores(table), "objects": objects},
         AnalysisSettings(thickness={"m": reach}),
     )["thickness_tests"]
-    rows: Any = found[found["selection"] == "effective"].set_index("test")
+    return table, found[found["selection"] == "effective"].set_index("test")
+
+
+def test_levels_that_are_the_same_to_an_object_are_not_compared() -> None:
+    table, rows = four_reaches(np.repeat([2.5, 5.0], 12))
     row = rows.loc["one-way ANOVA"]
     assert row[["n", "objects", "unaffected", "missing"]].tolist() == [4, 12, 12, 0]
     far = table[table["dataset"].isin(["D4", "D5", "D6", "D7"])]
     means = far.groupby(["variant", "dataset"])["dsc"].mean().unstack()
     assert row["p"] == pytest.approx(stats.f_oneway(*means.to_numpy()).pvalue)
     assert rows.loc["TOST", "objects"].tolist() == [24, 24, 24]
+
+
+def test_levels_that_are_the_same_to_every_object_have_no_anova() -> None:
+    _, rows = four_reaches(2.5)
+    anovas = rows.drop("TOST")
+    assert anovas["reason"].str.startswith("there is no object to which every level").all()
+    assert anovas["unaffected"].tolist() == [24, 24]
+    assert rows.loc["TOST", "p"].notna().all()
 
 
 def test_levels_and_means_of_the_values() -> None:
