@@ -68,13 +68,17 @@ def applies(figure: str, results: "Results") -> bool:
 
 
 def stated(figure: str) -> str:
-    """Return a sentence with the paper's numbers for a figure; empty if its text states none."""
+    """Return the paper's numbers for a figure, and where it disagrees with itself about them.
+
+    Empty if its text states none.
+    """
     if figure not in STATED:
         return ""
     with NUMBERS.open(encoding="utf-8", newline="") as lines:
         known = {row["key"]: row for row in csv.DictReader(lines)}
     said = [f"{text} {_number(known[key])}" for key, text in STATED[figure].items()]
-    return f"In the paper, on its own data: {', '.join(said)}."
+    remarks = dict.fromkeys(filter(None, (known[key]["remark"] for key in STATED[figure])))
+    return " ".join([f"In the paper, on its own data: {', '.join(said)}.", *remarks])
 
 
 def _number(row: dict[str, str]) -> str:

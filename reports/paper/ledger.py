@@ -15,8 +15,9 @@ NUMBERS = Path(__file__).parent / "numbers.csv"
 
 COLUMNS = (
     *("key", "stated", "relation", "unit", "scope", "paper_ref", "ours", "low", "high", "n"),
-    *("verdict", "why"),
+    *("verdict", "why", "remark"),
 )
+"""``remark``: where the paper disagrees with itself about the number."""
 
 REPRODUCED, DIFFERS, NOT_HERE = "reproduced", "differs", "not computable here"
 WITHIN = "within our interval"

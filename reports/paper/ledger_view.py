@@ -13,7 +13,10 @@ _PLAIN_UNITS = {"1", "count", "r"}
 
 
 def view(results: "Results") -> dict[str, Any]:
-    """Return ``counts`` by verdict, rows ``compared`` and ``absent``; empty without a ledger."""
+    """Return ``counts`` by verdict, rows ``compared`` and ``absent``, and ``remarks``.
+
+    ``remarks`` holds the names of the numbers by what is said of them. Empty without a ledger.
+    """
     from benchmark.tables import records
 
     path = results.folder / "statistics" / "ledger.csv"
@@ -21,6 +24,9 @@ def view(results: "Results") -> dict[str, Any]:
         return {}
     found = [(str(row["verdict"]), _row(row)) for row in records(read(path))]
     verdicts = [verdict for verdict, _ in found]
+    remarks: dict[str, list[str]] = {}
+    for _, row in found:
+        remarks.setdefault(row["remark"], []).append(row["name"])
     return {
         "counts": [
             (verdict, verdicts.count(verdict))
@@ -28,11 +34,13 @@ def view(results: "Results") -> dict[str, Any]:
         ],
         "compared": [row for verdict, row in found if verdict != NOT_HERE],
         "absent": [row for verdict, row in found if verdict == NOT_HERE],
+        "remarks": [(remark, names) for remark, names in remarks.items() if remark],
     }
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     about = {key: _text(row[key]) for key in ("scope", "paper_ref", "verdict", "why")}
+    about["remark"] = _text(row.get("remark"))
     unit = _text(row["unit"])
     unit = "" if unit in _PLAIN_UNITS else unit
     ours, low, high = (_number(row[key], row) for key in ("ours", "low", "high"))

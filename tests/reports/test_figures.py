@@ -418,7 +418,9 @@ def test_captions_end_with_what_the_paper_states(study: Path) -> None:
             assert str(known.loc[key, "stated"]) in text
     assert set(STATED) <= set(FIGURES)
     assert "PAM-2DBox P = 0.6736, of PAM-2DMask P = 0.5985." in stated("fig4f")
-    assert "objects 1,645,871." in stated("fig3a")
+    assert "objects 1,645,871. " in stated("fig3a")
+    assert "1,345,871 tasks" in stated("fig3a")
+    assert stated("fig4f").count("which needs a test of equivalence") == 1
     assert "instead of two 63.6 %" in stated("fig4e")
     assert "above MedSAM 23.1 percentage points" in stated("fig4a")
     assert draw("fig4f", Results(study))[1].endswith(stated("fig4f"))

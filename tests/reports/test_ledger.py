@@ -77,6 +77,24 @@ def test_every_number_has_a_verdict_and_a_reason(paper: Any) -> None:
     assert paper.index.is_unique
 
 
+def test_where_the_paper_disagrees_with_itself_is_told(paper: Any, bare: Results) -> None:
+    for key, told in (
+        ("n_3d_objects", "by exactly 300,000"),
+        ("p_inference_time", "rank-sum test is for independent samples"),
+        ("p_inference_time", "from reading to writing"),
+        ("anova_p_deviation_2dbox", "needs a test of equivalence"),
+        ("anova_p_thickness_2dmask", "each holds the same datasets"),
+        ("dsc_gain_2dbox_vs_segvol", "19.3 in the article and 18.1"),
+        ("table1_segvol_asd", "ADS"),
+        ("norm_ablation_wins", "5 and 95"),
+    ):
+        assert told in paper.loc[key, "remark"]
+    ledger.make(bare)
+    remarks = ledger_view.view(bare)["remarks"]
+    assert {remark for remark, _ in remarks} == set(paper["remark"].dropna())
+    assert ["n 3d objects", "n propmask tasks"] in [names for _, names in remarks]
+
+
 def test_a_study_without_its_statistics_is_told_what_to_run(tmp_path: Path) -> None:
     results = study(tmp_path)
     (tmp_path / "statistics" / "interaction_tests.csv").unlink()
