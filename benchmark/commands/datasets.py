@@ -1,5 +1,6 @@
 """``pambench datasets``: which data exist, what they take, and how to get them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,8 @@ def prepare(
     Prepares what is fetched and shows what was found and what was set aside. Writes no table.
     """
     from benchmark import catalogue, paths, prepare
+    from benchmark.published import labels
+    from benchmark.published import scans as published
     from benchmark.sources import Status
     from benchmark.sources.fetched import FetchedSource
 
@@ -89,22 +92,29 @@ def prepare(
         status = Status(state="ready", root=str(raw / "files"), fingerprint="")
     if status is None:
         raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
-    scans, structures = 0, dict.fromkeys((s.name for s in entry.labels.values()), 0)
     if shard is not None and shard not in range(entry.shards):
         raise UserError(f"{entry.id} has no shard {shard}: it has {entry.shards}, from 0.")
+    scans, whole = 0, True
+    objects: dict[str, list[str]] = {s.name: [] for s in entry.labels.values()}
     for number in range(entry.shards) if shard is None else [shard]:
         got = prepare.prepare(entry, status, number)
         scans += len(got.images)
         for row in got.objects:
-            structures[row["structure"]] += 1
+            objects[row["structure"]].append(row["scan"])
         for row in got.failures:
+            whole &= row["scan"] is not None
             print(f"set aside: {row['scan'] or 'the whole dataset'}: {row['reason']}")
+    if shard is None and whole:
+        root = Path(status.root)
+        for path in labels.without_image(entry, root, published.find(entry, root)):
+            print(f"not used: {path.relative_to(root)}: a label without an image")
     if shard is None and entry.published:
         print(f"{scans:,} of {entry.published:,} published scans")
     else:
         print(f"{scans:,} scans")
-    for structure, count in structures.items():
-        print(f"{count:8,} {structure}")
+    for structure, of in objects.items():
+        n = len(set(of))
+        print(f"{len(of):8,} {structure}, in {n:,} scan{'s' * (n != 1)}")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Convert the published label of a scan to the voxels of each structure on the image's grid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,22 @@ class Labels:
 def missing(scan: Scan) -> bool:
     """Return whether a scan has no label file at all."""
     return not _files(scan)
+
+
+def without_image(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> list[Path]:
+    """Return the label files below ``root`` that belong to none of ``scans``, which are all scans.
+
+    The image of such a label is missing or has another name. Files of patterns with wildcards that
+    fit several files are left out.
+    """
+    taken = {path for scan in scans for path in (*scan.images, *_files(scan))}
+    unpaired = set[Path]()
+    for layout in dataset.layout:
+        if layout.label is not None:
+            for fields in patterns.matches(root, layout.label, layout.where):
+                path = patterns.resolve(root, layout.label, fields)
+                unpaired |= {path} - taken if path.exists() else set()
+    return sorted(unpaired)
 
 
 def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:

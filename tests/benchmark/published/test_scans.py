@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from benchmark.catalogue import Dataset
+from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.prepare import prepare
-from benchmark.published.labels import missing
+from benchmark.published.labels import missing, without_image
 from benchmark.published.scans import check_id, find, part_of, shard_of
 from benchmark.sources import Status
 from benchmark.splits import split
@@ -34,6 +37,50 @@ def test_images_and_labels_are_paired_by_the_layout(tmp_path: Path, entry: Make)
     assert scans[0].images == (tmp_path / "images/a.nii.gz",)
     assert scans[0].label == tmp_path / "labels/a.nii.gz"
     assert not scans[1].label.exists()
+
+
+def test_labels_without_an_image_are_found(tmp_path: Path, entry: Make) -> None:
+    touch(tmp_path, "images/a.nii.gz", "labels/a.nii.gz", "labels/lost.nii.gz", "labels/notes.txt")
+    paired = entry()
+    assert without_image(paired, tmp_path, find(paired, tmp_path)) == [
+        tmp_path / "labels/lost.nii.gz"
+    ]
+    touch(tmp_path, "a/ct.nii", "a/liver.nii", "a/spleen.nii", "b/ct 1.nii", "b/liver.nii")
+    each = entry(layout={"image": "{scan}/ct.nii", "label": "{scan}/{structure}.nii"})
+    found = without_image(each, tmp_path, find(each, tmp_path))
+    assert found == [tmp_path / "b/ct 1.nii", tmp_path / "b/liver.nii"]
+
+
+def test_trying_an_entry_out_tells_what_is_no_part_of_it(
+    tmp_path: Path, labels: NDArray[np.uint8]
+) -> None:
+    tree = Tree(tmp_path)
+    for scan in "ab":
+        tree.image(f"{scan}/ct.nii", grey(labels))
+    for name in ("a/liver", "b/liver", "b/spleen", "c/liver"):
+        tree.image(f"{name}.nii", labels)
+    content = {
+        "id": "T1",
+        "name": "Test",
+        "split": "local",
+        "modality": "CT",
+        "source": {"kind": "local", "path": str(tmp_path)},
+        "layout": {"image": "{scan}/ct.nii", "label": "{scan}/{structure}.nii"},
+        "labels": {
+            1: {"name": "liver", "instances": False},
+            2: {"name": "spleen", "instances": False},
+        },
+        "ignore": ["ct"],
+    }
+    file = tmp_path / "entry.yaml"
+    file.write_text(yaml.safe_dump(content))
+    done = CliRunner().invoke(app, ["datasets", "prepare", str(file)])
+    assert done.stdout.splitlines() == [
+        "not used: c/liver.nii: a label without an image",
+        "2 scans",
+        "       2 liver, in 2 scans",
+        "       1 spleen, in 1 scan",
+    ]
 
 
 def test_the_id_may_stand_several_times(tmp_path: Path, entry: Make) -> None:
