@@ -128,10 +128,9 @@ class Results:
         """Datasets whose images are shown although their licence is not known to allow it."""
         if not self.report_settings.private_images:
             return []
-        return sorted(
-            self.datasets_with_images(include_restricted=True)
-            - self.datasets_with_images(include_restricted=False)
-        )
+        restricted = self.datasets_with_images(include_restricted=True)
+        restricted -= self.datasets_with_images(include_restricted=False)
+        return sorted(i for i in restricted if self.dataset_records[i].scans)
 
     @cached_property
     def styles(self) -> "dict[str, MethodStyle]":

@@ -386,6 +386,9 @@ def test_private_images_are_shown_where_the_study_says_so(
         page = html.render(results)
         assert (told in page) == private
         assert ("not for passing on</td>" in page) == private
+    record["datasets"]["D03"]["scans"] = 0
+    write_json(folder / "record.json", record)
+    assert Results(folder).restricted_images_shown == ["D02"]
 
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
