@@ -79,7 +79,9 @@ def export(
         typer.Option("--slicer", help="Write .seg.nrrd, in which masks may overlap, not NIfTI."),
     ] = False,
 ) -> None:
-    """Export a method's masks, on the images' own grids, for any viewer.
+    """Export a method's masks for viewers.
+
+    They lie on the grids of the image files.
 
     By object, values are the numbers in the JSON file beside each label map. By structure, they are
     those of labels.yaml, which are the dataset's own if the method is named by its study.
