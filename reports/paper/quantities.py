@@ -59,6 +59,14 @@ def _mean(results: "Results", role: str, metric: str, split: str) -> Measured:
     return replace(found, note=contamination_note(results, [method], split))
 
 
+def _sd(results: "Results", role: str, metric: str, split: str) -> Measured:
+    """Return the standard deviation over datasets, without an interval."""
+    mean = _mean(results, role, metric, split)
+    where = {"split": split, "method": method_in_role(results, role), "metric": metric}
+    found = single_value(rows_of(results, "overall", **where), "sd")
+    return Measured(found.value, n=mean.n, note=mean.note)
+
+
 def _gain(results: "Results", role: str, other: str) -> Measured:
     a, b = method_in_role(results, role), method_in_role(results, other)
     for method in (a, b):
@@ -113,10 +121,12 @@ def _p(results: "Results", metrics: str) -> Measured:
 
 
 def _structure(results: "Results", structure: str, dataset: str, *roles: str) -> Measured:
-    """Return the best mean DSC of a structure over ``roles``, with its 95 % interval over scans.
+    """Return the best mean DSC of a structure over ``roles``, with its 95 % t interval over scans.
 
     ``structure`` matches as a part of names; with ``dataset`` "all", the best over all datasets.
     """
+    from scipy import stats
+
     methods = [method_in_role(results, role) for role in roles]
     if dataset == "all":
         for method in methods:
@@ -129,11 +139,12 @@ def _structure(results: "Results", structure: str, dataset: str, *roles: str) ->
     if rows.empty:
         raise NotAvailableError(f"no score of it in {dataset}")
     best = rows.loc[rows["mean"].idxmax()]
-    half = 1.96 * float(best["sd"]) / float(best["n"]) ** 0.5
+    scans = int(best["n"])
+    half = float(stats.t.isf(0.025, scans - 1)) * float(best["sd"]) / scans**0.5
     where = f"{best['structure']} of {best['dataset']}"
     where = _joined(where, contamination_of(rows[rows.index == best.name]))
     value = float(best["mean"])
-    return Measured(value, value - half, value + half, int(best["n"]), "scans", where)
+    return Measured(value, value - half, value + half, scans, "scans", where)
 
 
 def _anova(results: "Results", factor: str, role: str) -> Measured:
@@ -316,6 +327,7 @@ def _never(reason: str) -> Callable[..., Measured]:
 
 QUANTITIES: dict[str, Callable[..., Measured]] = {
     "mean": _mean,
+    "sd": _sd,
     "gain": _gain,
     "wins": _wins,
     "p": _p,

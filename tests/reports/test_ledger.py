@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from benchmark.analysis import (
     ANALYSES,
@@ -125,6 +126,19 @@ def test_numbers_keep_the_digits_that_the_paper_prints(bare: Results) -> None:
     ledger.make(ours)
     (printed,) = (r for r in ledger_view.view(ours)["compared"] if r["name"] == "table1 segvol dsc")
     assert (printed["stated"], printed["ours"]) == ("0.590", "0.5940")
+
+
+def test_standard_deviations_of_table_1(bare: Results) -> None:
+    known = pd.read_csv(ledger.NUMBERS, dtype=str).set_index("key")["stated"]
+    sds = known[known.index.str.startswith("sd_")]
+    assert len(sds) == 24
+    assert sds.str.fullmatch(r"\d+\.\d{3}").all()
+    for value, verdict in ((0.1204, REPRODUCED), (0.13, DIFFERS)):
+        means = bare.statistics("overall")
+        box = (means["method"] == "pam-2dbox") & (means["split"] == "external")
+        means.loc[box & (means["metric"] == "dsc"), "sd"] = value
+        row = judged(put(bare, overall=means)).loc["sd_pam_2dbox_dsc"]
+        assert (row["stated"], row["ours"], row["verdict"]) == ("0.120", value, verdict)
 
 
 def test_gains_and_wins(paper: Any) -> None:
@@ -455,7 +469,7 @@ def test_the_reduction_of_time_is_that_of_the_pair_with_its_interval(bare: Resul
 
 
 def test_the_best_structure_is_given_with_the_interval_of_its_scans(bare: Results) -> None:
-    """Of two methods and datasets the highest mean; 0.95 +- 1.96 * 0.05 / sqrt(100)."""
+    """Of two methods and datasets the highest mean; 0.95 +- t(99) * 0.05 / sqrt(100)."""
     table = bare.statistics("by_structure").replace({"structure": {"x": "liver"}})
     table["mean"] /= 2
     for method, dataset, values in (
@@ -466,7 +480,9 @@ def test_the_best_structure_is_given_with_the_interval_of_its_scans(bare: Result
         place = (table["method"] == method) & (table["dataset"] == dataset)
         table.loc[place & (table["metric"] == "dsc"), ["mean", "sd", "n"]] = values
     row = judged(put(bare, by_structure=table)).loc["dsc_pam_liver"]
-    assert row[["ours", "low", "high"]].tolist() == pytest.approx([0.95, 0.9402, 0.9598])
+    assert row[["ours", "low", "high"]].tolist() == pytest.approx(
+        [0.95, *stats.t.interval(0.95, 99, 0.95, 0.005)]
+    )
     assert (row["n"], row["verdict"]) == (100, DIFFERS)  # of 0.963
     assert row["why"] == "outside our interval; liver of D06"
     table.loc[table["method"] == "pam-2dmask", "mean"] -= 0.03  # now it is that of 2DBox
