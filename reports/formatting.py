@@ -90,6 +90,11 @@ def denominators(known: float, expected: float) -> str:
     return f" ({known:.0f}/{expected:.0f})" if known < expected else ""
 
 
+def interval(low: float, high: float) -> str:
+    """Format an interval of a mean; empty without one."""
+    return "" if is_missing(low) or is_missing(high) else f"{low:.3f} to {high:.3f}"
+
+
 def mean_cell(
     mean: float, known: float, expected: float, contaminated: float, places: int = 3
 ) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
 from reports import prompts
-from reports.formatting import NONE, count_noun, mean_cell, split_title
+from reports.formatting import NONE, count_noun, interval, mean_cell, split_title
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -76,10 +76,9 @@ def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
     if row is None or row["mean"] != row["mean"]:
         return {"text": NONE, "interval": "", "value": ""}
     counts = (int(row[key]) for key in ("cells", "expected", "contaminated"))
-    low, high = row["low"], row["high"]
     return {
         "text": mean_cell(row["mean"], *counts),
-        "interval": f"{low:.3f} to {high:.3f}" if low == low else "no interval",
+        "interval": interval(row["low"], row["high"]) or "no interval",
         "value": f"{row['mean']:.6f}",
     }
 

@@ -125,6 +125,7 @@ def content(results: "Results") -> dict[str, Any]:
         "columns": results.methods_in_table_order,
         "cases": browser,
         "per_dataset": sections.per_dataset(results),
+        "confidence": results.confidence,
         "by_structure": detail_tables.structures(results),
         "variants": variants.variants(results),
         "within": detail_tables.within(results),

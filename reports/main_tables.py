@@ -108,10 +108,11 @@ def per_dataset(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> "pd.DataF
     place = {method: i for i, method in enumerate(methods)}
     first = {name: i for i, name in enumerate(rows["dataset"].unique())}
     key = rows["dataset"].map(first) * len(place) + rows["method"].map(place)
-    columns = ["split", "dataset", "modality", "method", "mean", "sd", "n", "structures"]
-    columns += ["cells", "ok", "expected", "skipped", "failed", "contaminated"]
+    columns = ["split", "dataset", "modality", "method", "mean", "sd", "low", "high", "n"]
+    columns += ["structures", "cells", "ok", "expected", "skipped", "failed", "contaminated"]
     ordered = rows.loc[key.sort_values(kind="stable").index, columns]
-    return ordered.rename(columns={"mean": "dsc_mean", "sd": "dsc_sd"}).reset_index(drop=True)
+    names = {name: f"dsc_{name}" for name in ("mean", "sd", "low", "high")}
+    return ordered.rename(columns=names).reset_index(drop=True)
 
 
 def printed(results: "Results") -> Iterator[PrintedTable]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from reports import main_tables, prompts
-from reports.formatting import NONE, format_p, marked, mean_cell, plain_text, split_title
+from reports.formatting import NONE, format_p, interval, marked, mean_cell, plain_text, split_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,7 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
         text = mean_cell(mean, *counts)
         rows.setdefault(dataset, start)["cells"][found["method"]] = {
             "text": text,
+            "interval": interval(found["dsc_low"], found["dsc_high"]),
             "value": "" if mean != mean else f"{mean:.6f}",
         }
     return list(rows.values())

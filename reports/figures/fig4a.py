@@ -27,9 +27,14 @@ _BEHIND = MethodStyle("#D8D8D8", "", "-")
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     names = results.dataset_names
-    figure = draw(results.by_dataset, results.styles, names)
+    means = results.by_dataset
+    figure = draw(means, results.styles, names)
     ranks = results.statistics("ranks_by_dataset")
-    return figure, caption(results.by_dataset, ranks, results.methods, results.controls)
+    text = caption(means, ranks, results.methods, results.controls)
+    lows = table(means, results.methods, "low")
+    if lows.notna().any(axis=None) and len(table(means, results.methods)) < _FEWEST_AXES:
+        text += f" Lines: {results.confidence} interval of a mean, from a bootstrap of patients."
+    return figure, text
 
 
 def table(
@@ -52,7 +57,8 @@ def draw(
     With fewer than three datasets, which span no area, draw a dot plot that says so.
 
     Args:
-        by_dataset: see `benchmark.analysis.aggregate.by_dataset`.
+        by_dataset: see `benchmark.analysis.aggregate.by_dataset`; its intervals, if any, are drawn
+            with dots.
         styles: style of each method.
         names: full names of the datasets by id.
     """
@@ -61,7 +67,8 @@ def draw(
         if wide.empty:
             return nothing("No dataset has a score.")
         if len(wide) < _FEWEST_AXES:
-            return _dots(wide, styles, names)
+            ends = [table(by_dataset, list(styles), e) for e in ("low", "high") if e in by_dataset]
+            return _dots(wide, ends, styles, names)
         if sum(style.marker not in CONTROL_MARKERS for style in styles.values()) > _MOST_LINES:
             return _radars(wide, styles)
         splits = by_dataset.drop_duplicates("dataset").set_index("dataset")["split"]
@@ -179,8 +186,12 @@ def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure"
 
 
 def _dots(
-    wide: "pd.DataFrame", styles: Mapping[str, MethodStyle], names: Mapping[str, str]
+    wide: "pd.DataFrame",
+    ends: "Sequence[pd.DataFrame]",
+    styles: Mapping[str, MethodStyle],
+    names: Mapping[str, str],
 ) -> "Figure":
+    """Draw one dot per dataset and method, with a line between the ``ends`` of its interval."""
     from matplotlib.figure import Figure
 
     rows = len(wide) * len(styles)
@@ -193,6 +204,9 @@ def _dots(
             place = i * (len(styles) + 1) + j
             labels.append(method)
             places.append(place)
+            if ends:
+                low, high = (end.loc[dataset, method] for end in ends)
+                axes.hlines(place, low, high, color=style.colour, lw=1)
             axes.plot(
                 wide.loc[dataset, method],
                 place,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -207,6 +208,14 @@ def test_a_supervised_method_is_drawn_over_the_cells_that_it_did_not_learn_from(
     assert told not in caption
     assert told in fig4a.make(Results(folder))[1]
     assert told in fig4b.make(Results(folder))[1]
+
+
+def test_dots_have_their_intervals() -> None:
+    table = by_dataset(1).assign(low=[0.1, math.nan], high=[0.3, math.nan])
+    axes = fig4a.draw(table, method_styles(METHODS), {}).axes[0]
+    lines = [found for found in axes.collections if isinstance(found, LineCollection)]
+    (drawn,) = (segment for line in lines for segment in line.get_segments() if len(segment))
+    np.testing.assert_allclose(drawn, [[0.1, 0], [0.3, 0]])
 
 
 def test_captions_tell_whose_weights_were_trained_on_what_is_shown() -> None:

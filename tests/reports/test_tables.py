@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.analysis import read_statistics
 from benchmark.files import read_json, write_json
-from reports import main_tables, sections, tables
+from reports import html, main_tables, sections, tables
 from reports.formatting import NONE, decimals, mean_cell, mean_sd
 from reports.results import Results
 from tests.reports.conftest import statistics
@@ -45,6 +45,24 @@ def test_files_hold_numbers_and_denominators(study: Path) -> None:
         assert "Bold: best mean" in (folder / f"table1.{kind}").read_text(encoding="utf-8")
     wide = (folder / "dsc_by_dataset.md").read_text(encoding="utf-8")
     assert "†" in wide
+
+
+def test_dsc_of_a_dataset_has_its_interval(made: Callable[..., Path], tmp_path: Path) -> None:
+    """Twelve patients of one dataset: the interval is that of the table of averages."""
+    folder = made(tmp_path, 1, 2, scans=12, oracle=False, failing=False)
+    results = Results(folder)
+    (row,) = sections.per_dataset(results)
+    source = results.by_dataset[results.by_dataset["metric"] == "dsc"]
+    long = main_tables.per_dataset(results.by_dataset, results.methods).set_index("method")
+    shown = html.render(results).partition('id="by_dataset"')[2]
+    for found in source.to_dict("records"):
+        method, low, high = str(found["method"]), found["low"], found["high"]
+        assert low < found["mean"] < high
+        assert long["dsc_low"][method] == low
+        assert long["dsc_high"][method] == high
+        cell = f'{found["mean"]:.3f} <span class="interval">{low:.3f} to {high:.3f}</span>'
+        assert shown.count(cell) == 1
+        assert row["cells"][method]["interval"] == f"{low:.3f} to {high:.3f}"
 
 
 def block(*means: float, control: bool = False) -> pd.DataFrame:
