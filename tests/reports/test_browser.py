@@ -81,7 +81,7 @@ def seen(many: Results, tmp_path_factory: pytest.TempPathFactory) -> Any:
     found.left = column("DSC by dataset", 0);
     found.all = type("DSC by dataset", "");
     document.querySelector("#ledger ~ details").open = true;
-    type("Not computable here", "medsam HD95");
+    type("Not computable here", "table1 medsam HD95");
     found.absent = column("Not computable here", 0);
     found.bars = [...document.querySelectorAll(".filter")].every((bar) => !bar.hidden);
     found.page = colour("body");
