@@ -188,7 +188,7 @@ def _score_scan(
         _check(truth, found, reference, prediction)
     except Exception as error:
         reason = reason_for_scan(error)
-        for name in truth.structures:
+        for name in truth.structures or (None,):  # a scan without structures is a cell, too
             yield {"structure": name, "status": "failed", "reason": reason}
         return
     names = [*truth.structures, *(n for n in found.structures if n not in truth.structures)]

@@ -1,5 +1,6 @@
 """Choice of the code that compares two masks; it affects the time, not the values."""
 
+import pickle
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, cast, get_args
@@ -19,6 +20,9 @@ T = TypeVar("T")
 # estimated from voxel counts, not measured, so that the choice is reproducible.
 _VOXELS_AN_OBJECT = 75_000
 _WORTH_NUMBA = 15_000_000  # voxels, about 0.3 s with numpy
+
+_NUMBA_ERRORS = (ImportError, OSError, EOFError, pickle.UnpicklingError)
+"""Numba is not installed; the disk of its cache is full; a file of its cache was cut off."""
 
 _spent = 0
 _numba_fails = False
@@ -66,7 +70,7 @@ def run(engine: Engine, cost: int, work: Callable[[EngineModule], T]) -> T:
             from benchmark.metrics import surface_fast
 
             return work(_as_engine(surface_fast))
-        except (ImportError, OSError):  # numba is not installed, or the disk of its cache is full
+        except _NUMBA_ERRORS:
             if engine == "numba":
                 raise
             _numba_fails = True

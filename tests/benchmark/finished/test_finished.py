@@ -236,6 +236,19 @@ def test_missing_broken_and_shifted_predictions_are_failures(tmp_path: Path) -> 
     assert "without a reference, not scored: stranger" in result.stderr
 
 
+def test_a_healthy_scan_without_a_prediction_is_not_dropped(tmp_path: Path) -> None:
+    """Else the mean rises where a bad prediction of a scan without structures is deleted."""
+    for scan in ("a", "healthy", "broken"):
+        write(REFERENCE if scan == "a" else 0 * REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    (tmp_path / "pred" / "broken.nii.gz").write_bytes(b"no image")
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "failed, 1 cell(s) of healthy: no prediction" in result.stderr
+    assert "failed, 1 cell(s) of broken" in result.stderr
+    assert "2 / 4" in next(line for line in result.stdout.splitlines() if line.startswith("all"))
+
+
 def test_metrics_as_other_libraries_define_them(tmp_path: Path) -> None:
     write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
     write(PREDICTION, tmp_path / "pred" / "a.nii.gz")

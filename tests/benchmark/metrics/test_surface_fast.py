@@ -1,5 +1,6 @@
 """The fast engines against the library that defines the values, and the choice between them."""
 
+import pickle
 import subprocess
 import sys
 import warnings
@@ -297,7 +298,10 @@ def test_auto_turns_to_numba_when_there_is_enough_to_do(fresh: pytest.MonkeyPatc
     assert all(value == pytest.approx(values[0], rel=1e-12) for value in values)
 
 
-@pytest.mark.parametrize("error", [ImportError("no numba"), OSError("disk full")])
+@pytest.mark.parametrize(
+    "error",
+    [ImportError("no numba"), OSError("disk full"), EOFError(), pickle.UnpicklingError("cut off")],
+)
 def test_auto_does_without_numba(fresh: pytest.MonkeyPatch, error: Exception) -> None:
     expected = surface_metrics(BALL, SHELL, UNIT, 1.0, engine="numpy")
 
