@@ -73,7 +73,7 @@ def correlate(
     alone = 2 * float(stats.t.sf(abs(r) * (free / (1 - r**2)) ** 0.5, free))
     bare = Correlation(r=r, p_independent=alone)
     if weights.shape[1] < 2:
-        return replace(bare, reason=f"{weights.shape[1]} clusters: there is no interval")
+        return replace(bare, reason="an interval needs at least two clusters")
     drawn = _bootstrap(data, cluster, weights)
     drawn = drawn[np.isfinite(drawn)]
     se = float(np.arctanh(np.clip(drawn, -1 + 1e-12, 1 - 1e-12)).std(ddof=1))
