@@ -255,6 +255,8 @@ def _label(of: Segmentation, name: str) -> Label:
 
 
 def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction: Path) -> None:
+    if found.blank:
+        return
     if difference := same_grid(truth, found):
         raise UserError(
             f"{prediction} is not on the grid of {reference}. {difference} Nothing is resampled, "

@@ -28,6 +28,8 @@ class Segmentation:
         native: geometry of the file itself.
         named: whether the names come from the file or from a map of values; if not, they are the
             label values.
+        blank: whether it holds nothing and its grid means nothing: 3D Slicer writes a segmentation
+            without voxels as an image of a single voxel.
     """
 
     structures: Mapping[str, Label]
@@ -35,6 +37,7 @@ class Segmentation:
     spacing: Triple
     native: Geometry | None
     named: bool
+    blank: bool = False
 
 
 def stem(path: Path) -> str | None:
@@ -52,8 +55,11 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     is not a valid label file.
     """
     places = segments(path)
+    slicer = path.name.lower().endswith(_SLICER)
     found = volume.read_labels(path, layered=bool(places))
     layers = found.channel_arrays
+    if slicer and found.shape == (1, 1, 1):
+        return Segmentation({}, found.shape, found.spacing, found.native, named=True, blank=True)
     if places:
         if wrong := [name for name, (layer, _) in places.items() if not 0 <= layer < len(layers)]:
             raise UserError(

@@ -174,6 +174,21 @@ def test_segments_that_overlap_meet_label_maps_by_name(tmp_path: Path) -> None:
     assert all("--labels" in reason for reason in column(scores(tmp_path), "reason"))
 
 
+def test_a_file_of_slicer_without_voxels_is_an_empty_prediction(tmp_path: Path) -> None:
+    """3D Slicer writes it as a single voxel, whatever the grid; a DSC of 0 enters the mean."""
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    path = tmp_path / "pred" / "a.seg.nrrd"
+    path.parent.mkdir()
+    image = sitk.GetImageFromArray(np.zeros((1, 1, 1), np.uint8))
+    image.SetMetaData("Segment0_Name", "1")
+    sitk.WriteImage(image, str(path))
+    assert run(tmp_path).exit_code == 0
+    table = scores(tmp_path)
+    assert {name: row["status"] for (_, name), row in table.items()} == {"1": "ok", "2": "ok"}
+    assert [row["dsc"] for row in table.values()] == [0, 0]
+    assert [row["prediction_mm3"] for row in table.values()] == [0, 0]
+
+
 def test_two_segments_of_one_name_are_no_prediction(tmp_path: Path) -> None:
     """Which of them is meant is not known."""
     names = [("organ", 0, 1), ("lesion", 0, 2), ("organ", 0, 3)]
