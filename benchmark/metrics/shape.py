@@ -57,7 +57,8 @@ def shape_3d(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> di
             volume V this is (3/5) V (3V / 4 pi)^(2/3) / RI: 1 for a ball, 0.924 for a cube.
         surface_to_volume: area / volume in 1/mm. The area is that of the marching-cubes table of
             google-deepmind/surface-distance, as in the surface metrics; the staircase of voxels
-            makes it about 9 % larger than that of a smooth ball.
+            makes it about 9 % larger than that of a smooth ball. Below some 20 voxels it is too
+            small, since that surface encloses less than the voxels: by a factor of 2.8 for one.
 
     Raises:
         ValueError: the mask is empty, not bool or not 3D, or the spacing is not positive.
