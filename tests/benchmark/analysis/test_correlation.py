@@ -194,7 +194,7 @@ def test_what_cannot_be_computed(kind: str) -> None:
     assert correlate(kind, X[:3], Y[:3], SIZE[:3], **EACH).reason.startswith("n = 3")
     assert correlate(kind, X * 0, Y, SIZE, **EACH).reason == "a variable has no variance"
     assert correlate("partial", X, Y, X, **EACH).reason.startswith("a variable follows")
-    assert correlate(kind, X, Y, SIZE, **clusters(1, 9)).reason.startswith("1 clusters")
+    assert correlate(kind, X, Y, SIZE, **clusters(1, 9)).reason.endswith("at least two clusters")
 
 
 @pytest.mark.parametrize(("clusters", "spread"), [(40, 0.3), (2, 1.0), (3, 1.0), (5, 1.0)])
