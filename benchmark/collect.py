@@ -88,10 +88,7 @@ def collect(study: Study, folder: Path) -> None:
     with table_of_parts(STUDY_OBJECT_SCHEMA, folder / "objects.parquet") as add:
         for frame in _objects(study):
             add(frame)
-    counts = {
-        name: Counter(scans=0, objects=0, set_aside=lost[name])
-        for name in (entry.id for entry in study.entries.values())
-    }
+    counts = {name: Counter(scans=0, objects=0, set_aside=lost[name]) for name in study.entries}
     for (name, _), (scans, count) in found.items():
         counts[name].update(scans=scans, objects=count)
     if study.splits_patients:
@@ -167,7 +164,7 @@ def _objects(study: Study) -> Iterator[pd.DataFrame]:
 
 def _record(study: Study, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     described = StudyRecord(
-        datasets={e.id: _dataset(e, counts[e.id]) for e in study.entries.values()},
+        datasets={name: _dataset(e, counts[name]) for name, e in study.entries.items()},
         methods={name: _method(study, name, run) for name, run in study.runs.items()},
     ).model_dump(mode="json", exclude_unset=True)
     return {

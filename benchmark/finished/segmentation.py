@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import volume
+from benchmark import slicer, volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
 from benchmark.image_io.imagefile import open_header
 from benchmark.labelmap import Label, LabelMap
 
-_SLICER = ".seg.nrrd"
-SUFFIXES = (_SLICER, *volume.SUFFIXES)
+SUFFIXES = (slicer.SUFFIX, *volume.SUFFIXES)
 
 Place = tuple[int, int]
 """Layer and value of a segment."""
@@ -55,10 +54,9 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
     is not a valid label file.
     """
     places = segments(path)
-    slicer = path.name.lower().endswith(_SLICER)
     found = volume.read_labels(path, layered=bool(places))
     layers = found.channel_arrays
-    if slicer and found.shape == (1, 1, 1):
+    if _is_of_slicer(path) and found.shape == (1, 1, 1):
         return Segmentation({}, found.shape, found.spacing, found.native, named=True, blank=True)
     if places:
         if wrong := [name for name, (layer, _) in places.items() if not 0 <= layer < len(layers)]:
@@ -88,7 +86,7 @@ def segments(path: Path) -> dict[str, Place]:
     The header fields are ``SegmentN_Name``, ``SegmentN_Layer`` and ``SegmentN_LabelValue``. Other
     kinds of file have no segments. Raise a `UserError` if two segments have the same name.
     """
-    if not path.name.lower().endswith(_SLICER):
+    if not _is_of_slicer(path):
         return {}
     reader = open_header(path)
     keys = set(reader.GetMetaDataKeys())
@@ -112,3 +110,7 @@ def segments(path: Path) -> dict[str, Place]:
             )
         found[structure] = (number("Layer", 0), number("LabelValue", 1))
     return found
+
+
+def _is_of_slicer(path: Path) -> bool:
+    return path.name.lower().endswith(slicer.SUFFIX)
