@@ -181,5 +181,6 @@ def _values_of_dataset(
         if named.name == structure:
             values.add(first)
             if named.instances == "values":
-                values |= {*np.unique(array[array > first]).tolist()} - {*entry.ignore}
+                others = {*entry.ignore, *entry.not_evaluated}
+                values |= {*np.unique(array[array > first]).tolist()} - others
     return [(None, value) for value in sorted(values)]

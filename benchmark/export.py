@@ -1,6 +1,6 @@
 """Export predicted masks on the grids of the image files: NIfTI label maps, or .seg.nrrd."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -46,7 +46,7 @@ def export(
     variant: str = "",
     by: By = "object",
     suffix: Suffix = ".nii.gz",
-    values: Mapping[str, int] | None = None,
+    entry: Dataset | None = None,
 ) -> Exported:
     """Write the predictions of a run at deviation 0, one file per scan.
 
@@ -64,8 +64,8 @@ def export(
         variant: variant of the method, "" for the method itself.
         by: whether a mask is that of an object or of a structure.
         suffix: NIfTI label maps (uint16), or segmentations of 3D Slicer.
-        values: value of each structure in label maps by structure; by default 1, 2, ... in the
-            order of their names.
+        entry: the dataset's, whose values the structures have in label maps by structure; without
+            it they are 1, 2, ... in the order of their names.
 
     Raises:
         UserError: if there is no such run, dataset or variant.
@@ -92,7 +92,8 @@ def export(
         for name, scan in zip(found["object"], found["scan"], strict=True)
     ]
     names = sorted(found["structure"].unique())
-    numbers = dict(values or {name: i for i, name in enumerate(names, start=1)})
+    counted = {name: i for i, name in enumerate(names, start=1)}
+    numbers = counted if entry is None else label_values(entry)
     files, hidden = [], 0
     for image in progress(records(images), f"export {dataset}", "scan"):
         rows = records(found[found["scan"] == image["scan"]])
@@ -108,23 +109,20 @@ def export(
         hidden += sum(lost.values())
     if by == "structure":
         with atomic(output / LABELS) as temporary:
-            named = {value: name for name, value in numbers.items()}
-            text = yaml.safe_dump(named, allow_unicode=True)
+            named: dict[int | str, Any] = {value: name for name, value in numbers.items()}
+            if entry is not None and entry.not_evaluated:
+                named["not_evaluated"] = list(entry.not_evaluated)
+            text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False)
             temporary.write_text(text, encoding="utf-8")
     return Exported(files, left_out, hidden)
 
 
-def label_values(entries: Iterable[Dataset], dataset: str) -> dict[str, int] | None:
-    """Return the label value of each structure in the entry of ``dataset``; None without one.
-
-    Of several values of a structure, the first counts.
-    """
+def label_values(entry: Dataset) -> dict[str, int]:
+    """Return the label value of each structure; of several values of a structure, the first."""
     found: dict[str, int] = {}
-    for entry in entries:
-        if entry.id == dataset:
-            for value, structure in entry.labels.items():
-                found.setdefault(structure.name, value)
-    return found or None
+    for value, structure in entry.labels.items():
+        found.setdefault(structure.name, value)
+    return found
 
 
 def _masks(rows: list[dict[str, Any]], shape: Shape, by: By) -> dict[str, Mask]:

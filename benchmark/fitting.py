@@ -23,6 +23,7 @@ from benchmark.geometry import row_shape
 from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
 from benchmark.masks import Mask
 from benchmark.method_registry import find
+from benchmark.objects import not_evaluated
 from benchmark.segmenting import print_traceback
 from benchmark.sources import Status
 from benchmark.specs import Fit
@@ -69,7 +70,7 @@ class Case:
         """Return the label map, uint8 (z, y, x): 1 for the first of ``structures``, and so on.
 
         Where structures overlap, the last one wins. Components too small to be objects are
-        included.
+        included. Voxels that are not evaluated are 0; see `not_evaluated`.
         """
         shape = row_shape(self.image)
         labels = np.zeros(shape, dtype=np.uint8)
@@ -79,6 +80,10 @@ class Case:
                     mask = Mask.from_row(row, shape)
                     labels[boxes.slices(mask.box)][mask.crop] = value
         return labels
+
+    def not_evaluated(self) -> Mask:
+        """Return the voxels that are not evaluated: what is right there is not known."""
+        return not_evaluated(self.reference, row_shape(self.image))
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Source:
 
     def structures(self) -> list[str]:
         """Return the names of all structures, in their order in the reference table."""
-        return [str(name) for name in self.reference["structure"].unique()]
+        return [str(name) for name in self.reference["structure"].dropna().unique()]
 
 
 def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:

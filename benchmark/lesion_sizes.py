@@ -16,6 +16,7 @@ from benchmark import paths
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape, row_spacing
 from benchmark.masks import Mask
+from benchmark.objects import not_evaluated
 from benchmark.sources import Status
 from benchmark.tables import read_table, records, write_table
 
@@ -120,19 +121,24 @@ def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[
         prompts = _table(paths.PROMPTS, rules=study.prompt_rules.id, **place)
         kept = (prompts["kind"] == "mask2d") & (prompts["deviation"] == 0)
         prompts = _of_structure(prompts[kept], cohort)
-        reference = _of_structure(_table(paths.REFERENCE, **place), cohort)
+        whole = _table(paths.REFERENCE, **place)
+        reference = _of_structure(whole, cohort)
         masks = {name: _table(paths.MASKS, run=run.id, **place) for name, run in study.runs.items()}
         for image in records(_table(paths.IMAGES, **place)):
             asked = records(prompts[prompts["scan"] == image["scan"]])
             about = {key: image[key] for key in ("dataset", "scan", "patient")}
             about |= _guiding_mask_sizes(asked, image)
+            outside = not_evaluated(
+                records(whole[whole["scan"] == image["scan"]]), row_shape(image)
+            )
             truth = reference[(reference["scan"] == image["scan"]) & reference["object"].notna()]
-            yield {**about, "method": REFERENCE_METHOD, **_union_volume(records(truth), image)}
+            measured = _union_volume(records(truth), image, outside)
+            yield {**about, "method": REFERENCE_METHOD, **measured}
             names = {row["object"] for row in asked}
             for method, table in masks.items():
                 mine = table[(table["variant"] == "") & (table["deviation"] == 0)]
                 rows = records(mine[mine["object"].isin(names)])
-                yield {**about, "method": method, **_union_volume(rows, image, len(names))}
+                yield {**about, "method": method, **_union_volume(rows, image, outside, len(names))}
 
 
 def _table(pattern: str, **fields: Any) -> "pd.DataFrame":
@@ -156,9 +162,9 @@ def _guiding_mask_sizes(prompts: list[dict[str, Any]], image: dict[str, Any]) ->
 
 
 def _union_volume(
-    rows: list[dict[str, Any]], image: dict[str, Any], expected: int | None = None
+    rows: list[dict[str, Any]], image: dict[str, Any], outside: Mask, expected: int | None = None
 ) -> dict[str, Any]:
-    """Return the volume of the union of masks, or why there is none."""
+    """Return the volume of the union of masks without ``outside``, or why there is none."""
     bad = [row for row in rows if row.get("status", "ok") != "ok"]
     if bad:
         return {"status": bad[0]["status"], "reason": bad[0]["reason"]}
@@ -166,4 +172,5 @@ def _union_volume(
         return {"status": "failed", "reason": f"{expected - len(rows)} prompts have no mask"}
     shape, spacing = row_shape(image), row_spacing(image)
     union = Mask.union([Mask.from_row(row, shape) for row in rows], shape)
-    return {"status": "ok", "volume_mm3": union.voxels * float(np.prod(spacing))}
+    voxels = union.without(outside).voxels
+    return {"status": "ok", "volume_mm3": voxels * float(np.prod(spacing))}

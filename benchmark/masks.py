@@ -8,7 +8,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.boxes import EMPTY, Box, Crop, bounding_box, dense_in, relative, slices, voxel_count
+from benchmark.boxes import (
+    EMPTY,
+    Box,
+    Crop,
+    bounding_box,
+    dense_in,
+    overlap,
+    relative,
+    slices,
+    start,
+    voxel_count,
+)
 
 Shape = tuple[int, int, int]
 BOX_FIELDS = ("z0", "z1", "y0", "y1", "x0", "x1")
@@ -64,6 +75,16 @@ class Mask:
             if mask.voxels:
                 crop[slices(relative(mask.box, box))] |= mask.crop
         return cls(shape, box, crop)
+
+    def without(self, other: "Mask") -> Self:
+        """Return the voxels that are not in ``other``, a mask on the same grid."""
+        shared = overlap(self.box, other.box)
+        if shared == EMPTY:
+            return self
+        crop = self.crop.copy()
+        left_out = other.crop[slices(relative(shared, other.box))]
+        crop[slices(relative(shared, self.box))] &= ~left_out
+        return self.of(crop, offset=start(self.box), shape=self.shape)
 
     @property
     def voxels(self) -> int:

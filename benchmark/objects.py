@@ -7,7 +7,7 @@ that label.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,22 @@ REFERENCE_SCHEMA = pa.schema(
         *masks.COLUMNS,
     ]
 )
-"""One row per mask; ``object`` is null for what belongs to a label but to no kept object."""
+"""One row per mask.
+
+``object`` is null for what belongs to a label but to no kept object. ``structure`` is null, too,
+for the voxels of a scan that are not evaluated; they are in no other mask.
+"""
 
 _KEPT_SHARE = 0.1
+
+
+def not_evaluated(reference: Iterable[Mapping[str, Any]], shape: Shape) -> Mask:
+    """Return the voxels of a scan that are not evaluated.
+
+    ``reference``: the scan's rows of `REFERENCE_SCHEMA`; ``shape``: (z, y, x) of its grid.
+    """
+    rows = [row for row in reference if not isinstance(row["structure"], str)]
+    return Mask.union([Mask.from_row(row, shape) for row in rows], shape)
 
 
 @dataclass(frozen=True)
@@ -97,17 +110,18 @@ class Region:
 def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Region]:
     """Yield the voxels of each structure, or of each label value that is an instance of one.
 
-    ``labels``: (z, y, x), with the values of the catalogue entry. Values that the entry ignores, or
-    that do not occur, are left out.
+    ``labels``: (z, y, x), with the values of the catalogue entry. Values that the entry ignores or
+    does not evaluate, or that do not occur, are left out.
     """
     found = LabelMap(labels)
+    no_objects = {*dataset.ignore, *dataset.not_evaluated}
     meanings = {value: (structure, False) for value, structure in dataset.labels.items()}
     for first, structure in dataset.labels.items():
         if structure.instances == "values":
             meanings = {value: (structure, True) for value in found.values if value >= first}
     for value, (structure, whole) in meanings.items():
         label = found[value]
-        if label.box != EMPTY and value not in dataset.ignore:
+        if label.box != EMPTY and value not in no_objects:
             z, _, y, _, x, _ = label.box
             yield Region(structure, label.crop, (z, y, x), whole)
 

@@ -145,6 +145,9 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
             measured = objects.describe(item, image.spacing, axis)
             told = {"label_note": found.note, "partly_annotated": scan.layout.partly_annotated}
             rows.append({**names, **about, **measured, **told})
+    if found.not_evaluated is not None:
+        outside = {"scan": scan.id, "structure": None, "object": None}
+        reference.append({**outside, **found.not_evaluated.to_row()})
     prepared.objects += rows
     prepared.reference += reference
     prepared.images.append({**names, **_describe(dataset, scan, paths, image)})

@@ -6,16 +6,21 @@ label. If any of these predictions is not ok, neither is the structure: no part 
 silently. Prompts that name a structure have no objects and are scored at the level of structures
 only. Against the kept objects, what they find of the others does not count
 (`benchmark.dropped.without_dropped`).
+
+Voxels that are not evaluated (`benchmark.objects.not_evaluated`) are in no reference. They are
+taken out of each prediction before anything is measured, and are no true negatives.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from benchmark import masks, metrics
+from benchmark import masks, metrics, objects
+from benchmark.boxes import clip, voxel_count
 from benchmark.dropped import without_dropped
 from benchmark.geometry import diagonal_mm, row_shape, row_spacing
 from benchmark.machine.progress import progress
@@ -82,6 +87,7 @@ class _ScanScores:
         partly = self.objects.get("partly_annotated", pd.Series(dtype=bool)).eq(True).any()
         self.is_unfair = partly and run.prompt == "structure"
         self.reference = _of_scan(inputs.reference, scan)
+        self.not_evaluated = objects.not_evaluated(self.reference, self.shape)
         expected = inputs.prompts
         expected = expected[(expected["scan"] == scan) & (expected["kind"] == run.prompt)]
         self.expected = records(expected)
@@ -129,8 +135,12 @@ class _ScanScores:
             sides[2 * axis : 2 * axis + 2] = 0, self.shape[axis]
         z0, z1, y0, y1, x0, x1 = sides
         truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
-        found = Mask.from_row(cell, self.shape)
-        return metrics.metrics_in_region(truth, found, (z0, z1, y0, y1, x0, x1))
+        found = Mask.from_row(cell, self.shape).without(self.not_evaluated)
+        region = (z0, z1, y0, y1, x0, x1)
+        outside = int(clip(self.not_evaluated, region).crop.sum())
+        return metrics.metrics_in_region(
+            truth, found, region, region_voxels=voxel_count(region) - outside
+        )
 
     def _structure(self, variant: str, deviation: float, structure: str) -> dict[str, Any]:
         about = self._about("structure", variant, deviation, structure)
@@ -198,12 +208,12 @@ class _ScanScores:
             Mask.union([Mask.from_row(row, self.shape) for row in rows], self.shape)
             for rows in (reference, predicted, uncounted)
         )
-        found = without_dropped(found, dropped, truth)
+        found = without_dropped(found.without(self.not_evaluated), dropped, truth)
         values = metrics.score_masks(
             truth,
             found,
             self.spacing,
-            grid_voxels=self.shape[0] * self.shape[1] * self.shape[2],
+            grid_voxels=prod(self.shape) - self.not_evaluated.voxels,
             tolerance_mm=self._tolerance(structure),
         )
         return fill_empty(

@@ -119,6 +119,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "labels.<value>.instances": True,
     "labels.<value>.nsd_tolerance_mm": 7.0,
     "ignore": [9],
+    "not_evaluated": [9],
     "components": "keep-all",
     "shards": 2,
     "scans": 12,

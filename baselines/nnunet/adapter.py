@@ -121,13 +121,20 @@ class NnUNet(Learner):
         return f"nnU-Net has no environment at {self._python}; make it with: make nnunet"
 
     def plan(self, cases: Sequence["Case"], structures: Sequence[str], workdir: Path) -> None:
-        """Write the cases in nnU-Net's format; compute fingerprint and plan, and preprocess."""
+        """Write the cases in nnU-Net's format; compute fingerprint and plan, and preprocess.
+
+        Voxels that are not evaluated get nnU-Net's label "ignore" (the highest value), which its
+        losses leave out and which it does not predict.
+        """
         from benchmark import volume as volumes
+        from benchmark.boxes import slices
 
         check_structures(cases)
         shutil.rmtree(workdir, ignore_errors=True)
         raw = workdir / "raw" / "Dataset001_cases"
         named = set()
+        values = {name: value for value, name in enumerate(structures, start=1)}
+        ignore: dict[str, int] = {}
         for number, case in enumerate(cases):
             image = case.volume()
             named.add(tuple(image.channels) or (image.modality,))
@@ -135,11 +142,14 @@ class NnUNet(Learner):
                 path = raw / "imagesTr" / f"case_{number:05d}_{place:04d}.nii.gz"
                 volumes.write(channel, image.spacing, path)
             path = raw / "labelsTr" / f"case_{number:05d}.nii.gz"
-            volumes.write(case.labels(structures), image.spacing, path)
-        values = {name: value for value, name in enumerate(structures, start=1)}
+            labels = case.labels(structures)
+            if (outside := case.not_evaluated()).voxels:
+                ignore = {"ignore": len(structures) + 1}
+                labels[slices(outside.box)][outside.crop] = ignore["ignore"]
+            volumes.write(labels, image.spacing, path)
         content = {
             "channel_names": channel_names(named),
-            "labels": {"background": 0, **values},
+            "labels": {"background": 0, **values, **ignore},
             "numTraining": len(cases),
             "file_ending": ".nii.gz",
             "overwrite_image_reader_writer": "SimpleITKIO",

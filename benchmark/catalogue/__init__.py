@@ -33,7 +33,7 @@ _TOLD = (
 )
 """Keys that are only informative: no stage of the workflow depends on them."""
 
-_RELEASED = ("source", "layout", "labels", "ignore", "channels", "view", "scans")
+_RELEASED = ("source", "layout", "labels", "ignore", "not_evaluated", "channels", "view", "scans")
 """Keys that the released variant of an entry may override."""
 
 _VARIANT = "@released"
@@ -91,6 +91,7 @@ class Dataset(Settings):
     layout: Annotated[tuple[Layout, ...], ONE_OR_MORE, Field(min_length=1)]
     labels: dict[int, Annotated[Structure, short_for("name")]] = Field(min_length=1)
     ignore: tuple[int | str, ...] = ()
+    not_evaluated: tuple[int | str, ...] = ()
     components: Literal["keep-10-percent", "keep-all"] = "keep-10-percent"
     shards: int = Field(default=1, ge=1, le=64)
     scans: int | None = Field(default=None, ge=1)
@@ -111,6 +112,8 @@ class Dataset(Settings):
             return digest(without_notes(self.source.model_dump()))
         told: dict[str, Any] = dict.fromkeys(_TOLD, True)
         told["layout"] = {"__all__": {"unverified"}}
+        if not self.not_evaluated:  # so that a key most entries lack leaves their digests alone
+            told["not_evaluated"] = True
         content = self.model_dump(mode="json", exclude=told)
         content["source"] = without_notes(content["source"])
         return digest([stages.PREPARE, content])
@@ -158,6 +161,8 @@ class Dataset(Settings):
             raise ValueError(f"{by_value[0]}: instances by value leave no values for others")
         if any(layout.each_channel for layout in self.layout) and not self.channels:
             raise ValueError("each_channel needs the names of the channels")
+        if twice := set(self.not_evaluated) & {*self.labels, *self.ignore}:
+            raise ValueError(f"not_evaluated and labels or ignore both name {min(map(str, twice))}")
         return self
 
 

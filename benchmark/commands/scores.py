@@ -21,7 +21,8 @@ def score(
         Path | None,
         typer.Option(
             help="YAML file that names the values of label maps, one per line: '1: liver' or "
-            "'1: {name: liver, nsd_tolerance_mm: 3}'. Without it every value is a structure."
+            "'1: {name: liver, nsd_tolerance_mm: 3}'. Without it every value is a structure. "
+            "'not_evaluated: [255]' leaves out the voxels where a reference has 255."
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("scores"),
@@ -59,10 +60,11 @@ def score(
     from benchmark.metrics import EmptyPolicy
     from benchmark.tables import read_table, write_csv, write_table
 
-    names, tolerances = finished.read_labels(labels) if labels else (None, {})
+    told = finished.read_labels(labels) if labels else finished.LabelFile()
     options = finished.Options(
-        names=names,
-        tolerances=tolerances,
+        names=told.names,
+        not_evaluated=told.not_evaluated,
+        tolerances=told.tolerances,
         tolerance_mm=tolerance,
         empty=EmptyPolicy.read({"distance": empty}, "--empty"),
         threads=threads or finished.cores(),

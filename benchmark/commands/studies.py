@@ -86,22 +86,22 @@ def export(
     By object, values are the numbers in the JSON file beside each label map. By structure, they are
     those of labels.yaml, which are the dataset's own if the method is named by its study.
     """
-    from benchmark.export import export, label_values
+    from benchmark.export import export
 
-    values = None
+    entry = None
     if method is not None and run is None:
         study = study or only_study()
         read = read_study(study)
         if method not in read.runs:
             raise UserError(unknown_name("method of the study", method, read.runs))
         run = study.parent / "runs" / read.runs[method].id
-        values = label_values(read.entries.values(), dataset)
+        entry = next((entry for entry in read.entries.values() if entry.id == dataset), None)
     elif run is None or method is not None or study is not None:
         raise UserError(
             "Name either the --method of a study, or a folder below results/runs by --run."
         )
     suffix: Literal[".nii.gz", ".seg.nrrd"] = ".seg.nrrd" if slicer else ".nii.gz"
-    made = export(run, dataset, output, variant=variant, by=by, suffix=suffix, values=values)
+    made = export(run, dataset, output, variant=variant, by=by, suffix=suffix, entry=entry)
     print(*made.files, sep="\n")
     if made.hidden:
         print(

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from benchmark.geometry import diagonal_mm, same_grid
 from benchmark.labelmap import Label
 from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
+from benchmark.masks import Mask
 from benchmark.metrics import EmptyPolicy, fill_empty
 from benchmark.metrics.boundary import METRICS_OF_CONVENTION, Convention, boundary_metrics
 from benchmark.settings import Settings, load_yaml, short_for
@@ -45,6 +46,9 @@ SCHEMA = pa.schema(
 """
 
 
+_NOT_EVALUATED = "not_evaluated"
+
+
 class Named(Settings):
     """A structure in the file of labels."""
 
@@ -53,9 +57,26 @@ class Named(Settings):
 
 
 class LabelFile(Settings):
-    """Content of the file ``--labels``: the structure, or only its name, of each label value."""
+    """Content of the file ``--labels``.
 
-    labels: dict[int, Annotated[Named, short_for("name")]]
+    Attributes:
+        labels: the structure, or only its name, of each label value.
+        not_evaluated: as in `Options`.
+    """
+
+    labels: dict[int, Annotated[Named, short_for("name")]] = {}
+    not_evaluated: tuple[int | str, ...] = ()
+
+    @property
+    def names(self) -> dict[int, str] | None:
+        """The structure of each value; None if none is named."""
+        return {value: of.name for value, of in self.labels.items()} or None
+
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """Tolerance of NSD in mm of each structure that has one."""
+        told = {of.name: of.nsd_tolerance_mm for of in self.labels.values()}
+        return {name: mm for name, mm in told.items() if mm is not None}
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,8 @@ class Options:
 
     Attributes:
         names: structure of each label value; None if the values are the names.
+        not_evaluated: values of label maps, and names of segments: where a reference has them,
+            nothing is evaluated.
         tolerances: tolerance of NSD in mm by structure.
         tolerance_mm: tolerance of NSD for all other structures.
         empty: what to do with distances of empty masks.
@@ -72,6 +95,7 @@ class Options:
     """
 
     names: Mapping[int, str] | None = None
+    not_evaluated: Collection[int | str] = ()
     tolerances: Mapping[str, float] = field(default_factory=dict)
     tolerance_mm: float = 2.0
     empty: EmptyPolicy = field(default_factory=EmptyPolicy)
@@ -97,32 +121,35 @@ def schema(conventions: Sequence[Convention]) -> pa.Schema:
     return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
 
 
-def read_labels(path: Path) -> tuple[dict[int, str], dict[str, float]]:
-    """Read a file of labels.
+def read_labels(path: Path) -> LabelFile:
+    """Read a file of labels, without the background 0.
 
-    Return the structure of each value, without the background 0, and the tolerance of NSD in mm of
-    each structure that has one. Raise a `UserError` if the file is invalid or a name occurs twice.
+    Raise a `UserError` if the file is invalid, or if a name or a value occurs twice.
     """
     content = load_yaml(path)
+    about = {}
+    if isinstance(content, dict) and _NOT_EVALUATED in content:
+        about = {_NOT_EVALUATED: content.pop(_NOT_EVALUATED)}
     if not isinstance(content, dict) or not all(isinstance(value, int) for value in content):
         raise UserError(
             f"{path}: Expected one 'value: name' per line, such as '1: liver'; got "
             f"{content!r:.80}. Likely cause: names before values, or a file of another kind. Next "
             "step: write '<value>: <name>'."
         )
-    named = LabelFile.read({"labels": content}, str(path)).labels
-    named.pop(0, None)
-    counts = Counter(of.name for of in named.values())
+    file = LabelFile.read({"labels": content, **about}, str(path))
+    file.labels.pop(0, None)
+    counts = Counter(of.name for of in file.labels.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(
             f"{path}: more than one value is named {', '.join(twice)}. Expected one "
             "structure per value. Next step: rename one, or join them in the files first."
         )
-    tolerances = {of.name: of.nsd_tolerance_mm for of in named.values()}
-    return (
-        {value: of.name for value, of in named.items()},
-        {name: mm for name, mm in tolerances.items() if mm is not None},
-    )
+    if both := [value for value in file.labels if value in file.not_evaluated]:
+        raise UserError(
+            f"{path}: {both[0]} is both named and under {_NOT_EVALUATED}. Expected either. Next "
+            "step: remove one."
+        )
+    return file
 
 
 def cores() -> int:
@@ -177,15 +204,17 @@ def _score_scan(
     reference: Path, prediction: Path | None, options: Options
 ) -> Iterator[dict[str, Any]]:
     try:
-        truth = segmentation.read(reference, options.names)
+        read = segmentation.read(reference, options.names, options.not_evaluated)
+        truth = _without(read, read.not_evaluated)
     except Exception as error:  # one bad file does not cost the other scans
         yield {"status": "failed", "reason": reason_for_scan(error)}
         return
     try:
         if prediction is None:
             raise UserError("no prediction: there is no file of this name")
-        found = segmentation.read(prediction, options.names)
+        found = segmentation.read(prediction, options.names, options.not_evaluated)
         _check(truth, found, reference, prediction)
+        found = _without(found, truth.not_evaluated)
     except Exception as error:
         reason = reason_for_scan(error)
         for name in truth.structures or (None,):  # a scan without structures is a cell, too
@@ -203,6 +232,17 @@ def _score_scan(
         yield from pool.map(compare, names)
 
 
+def _without(found: Segmentation, outside: Mask) -> Segmentation:
+    """Return a segmentation without the voxels ``outside``, nor structures that lie there."""
+    if not outside.voxels:
+        return found
+    masks = {
+        name: Mask(found.shape, label.box, label.crop).without(outside)
+        for name, label in found.structures.items()
+    }
+    return replace(found, structures={name: mask for name, mask in masks.items() if mask.voxels})
+
+
 def _compare(
     name: str, truth: Segmentation, found: Segmentation, options: Options
 ) -> dict[str, Any]:
@@ -210,7 +250,10 @@ def _compare(
     tolerance = options.tolerances.get(name, options.tolerance_mm)
     voxel_mm3 = prod(truth.spacing)
     values = metrics.score_masks(
-        *pair, truth.spacing, grid_voxels=prod(truth.shape), tolerance_mm=tolerance
+        *pair,
+        truth.spacing,
+        grid_voxels=prod(truth.shape) - truth.not_evaluated.voxels,
+        tolerance_mm=tolerance,
     )
     filled = fill_empty(
         values,
@@ -231,7 +274,7 @@ def _compare(
 
 
 def _by_conventions(
-    pair: tuple[Label, Label],
+    pair: tuple[Label | Mask, Label | Mask],
     truth: Segmentation,
     tolerance_mm: float,
     conventions: Sequence[Convention],
@@ -249,7 +292,7 @@ def _by_conventions(
     return values
 
 
-def _label(of: Segmentation, name: str) -> Label:
+def _label(of: Segmentation, name: str) -> Label | Mask:
     none = np.zeros(0, np.int64)
     return of.structures.get(name) or Label(np.zeros((0, 0, 0), int), 1, EMPTY, none, none)
 

@@ -1,6 +1,6 @@
 """Read the structures of a label file by name, whatever its format and origin."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
 from benchmark.image_io.imagefile import open_header
 from benchmark.labelmap import Label, LabelMap
+from benchmark.masks import Mask
 
 SUFFIXES = (slicer.SUFFIX, *volume.SUFFIXES)
 
@@ -22,6 +23,7 @@ class Segmentation:
 
     Attributes:
         structures: mask of each structure by name; masks may overlap, none is empty.
+        not_evaluated: voxels that are not evaluated.
         shape: (z, y, x), in canonical orientation.
         spacing: (z, y, x) in mm.
         native: geometry of the file itself.
@@ -31,7 +33,8 @@ class Segmentation:
             without voxels as an image of a single voxel.
     """
 
-    structures: Mapping[str, Label]
+    structures: Mapping[str, Label | Mask]
+    not_evaluated: Mask
     shape: tuple[int, int, int]
     spacing: Triple
     native: Geometry | None
@@ -46,18 +49,26 @@ def stem(path: Path) -> str | None:
     return None if found is None else path.name[: -len(found)]
 
 
-def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
+def read(
+    path: Path,
+    names: Mapping[int, str] | None = None,
+    not_evaluated: Collection[int | str] = (),
+) -> Segmentation:
     """Read a label map, or the segments of a .seg.nrrd file of 3D Slicer.
 
     ``names`` gives the structure of each value of a label map; other values are left out. Without
-    it, the values are the names. Segments have names of their own. Raise a `UserError` if ``path``
-    is not a valid label file.
+    it, the values are the names. Segments have names of their own. ``not_evaluated``: values of a
+    label map, or names of segments, that are no structures. Raise a `UserError` if ``path`` is not
+    a valid label file.
     """
     places = segments(path)
     found = volume.read_labels(path, layered=bool(places))
     layers = found.channel_arrays
     if _is_of_slicer(path) and found.shape == (1, 1, 1):
-        return Segmentation({}, found.shape, found.spacing, found.native, named=True, blank=True)
+        none = Mask.union([], found.shape)
+        return Segmentation(
+            {}, none, found.shape, found.spacing, found.native, named=True, blank=True
+        )
     if places:
         if wrong := [name for name, (layer, _) in places.items() if not 0 <= layer < len(layers)]:
             raise UserError(
@@ -66,13 +77,17 @@ def read(path: Path, names: Mapping[int, str] | None = None) -> Segmentation:
             )
         maps = [LabelMap(layer) for layer in layers]
         structures = {name: maps[layer][value] for name, (layer, value) in places.items()}
+        left_out = [structures.pop(name) for name in places if name in not_evaluated]
     else:
         whole = LabelMap(layers[0])
         named = {value: str(value) for value in whole.values} if names is None else names
-        structures = {name: whole[value] for value, name in named.items()}
-    present = {name: label for name, label in structures.items() if label.voxels}
+        kept = {value: name for value, name in named.items() if value not in not_evaluated}
+        structures = {name: whole[value] for value, name in kept.items()}
+        left_out = [whole[value] for value in not_evaluated if isinstance(value, int)]
+    masks = [Mask(found.shape, label.box, label.crop) for label in left_out]
     return Segmentation(
-        present,
+        {name: label for name, label in structures.items() if label.voxels},
+        Mask.union(masks, found.shape),
         found.shape,
         found.spacing,
         found.native,

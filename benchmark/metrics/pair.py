@@ -110,13 +110,17 @@ def surface_metrics(
     return engines.run(engine, engines.cost(crops[0].box, crops[1].box), work)
 
 
-def metrics_in_region(reference: Boxed, prediction: Boxed, region: Box) -> dict[str, float]:
+def metrics_in_region(
+    reference: Boxed, prediction: Boxed, region: Box, *, region_voxels: int | None = None
+) -> dict[str, float]:
     """Compute the metrics in `PROMPT_REGION_METRICS`, restricted to the voxels in ``region``.
 
-    They are NaN where undefined, as in `score`.
+    ``region_voxels``: how many of these are evaluated, by default all. The metrics are NaN where
+    undefined, as in `score`.
     """
     counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
-    values = overlap_metrics(confusion(*counts, voxel_count(region)))
+    evaluated = voxel_count(region) if region_voxels is None else region_voxels
+    values = overlap_metrics(confusion(*counts, evaluated))
     return {name: values[name.removesuffix("_in_prompt")] for name in PROMPT_REGION_METRICS}
 
 

@@ -25,12 +25,20 @@ _SHOWN = 120  # unknown values listed in a reason
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
 
 
+_NOT_EVALUATED = Structure(name="not evaluated")
+"""Stands for files and segments that the entry names under ``not_evaluated``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Regions of a scan on the canonical grid; ``note`` tells if they were resampled to it."""
+    """Regions of a scan on the canonical grid; ``note`` tells if they were resampled to it.
+
+    ``not_evaluated``: voxels that are not evaluated and in no region; None if there are none.
+    """
 
     regions: tuple[Region, ...]
     note: str | None = None
+    not_evaluated: Mask | None = None
 
 
 def missing(scan: Scan) -> bool:
@@ -77,8 +85,11 @@ def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
         raster = rasters.read(files[0], scan.region, scan.layout.label_transforms)
     array, note = _on_image(scan, raster, grid)
     found = whole_numbers(files[0], array)
-    _refuse_unknown(dataset, scan, set(np.unique(found).tolist()))
-    return Labels(tuple(objects.regions(found, dataset)), note)
+    values = set(np.unique(found).tolist())
+    _refuse_unknown(dataset, scan, values)
+    left_out = sorted(values.intersection(dataset.not_evaluated))
+    outside = Mask.of(np.isin(found, left_out)) if left_out else None
+    return Labels(tuple(objects.regions(found, dataset)), note, outside)
 
 
 def _files(scan: Scan) -> list[Path]:
@@ -100,12 +111,12 @@ def _of_segments(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
         if structure is not None and segment.mask.any():
             resampled |= segment.resampled
             found.append((structure, Mask.of(grid.to_canonical(segment.mask))))
-    return Labels(tuple(_joined(dataset, found)), RESAMPLED if resampled else None)
+    return _joined(dataset, found, RESAMPLED if resampled else None)
 
 
 def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -> Labels:
     pattern = scan.label.relative_to(scan.root).as_posix()
-    found, notes = [], set()
+    found, notes = list[tuple[Structure, Mask]](), set()
     for fields in patterns.matches(scan.root, pattern, scan.layout.where):
         structure = _named(dataset, scan, fields["structure"])
         if structure is None:
@@ -119,17 +130,27 @@ def _of_files(dataset: Dataset, scan: Scan, files: list[Path], grid: Geometry) -
             found += [(structure, Mask.of(array == value)) for value in values]
         elif array.any():
             found.append((structure, Mask.of(array != 0)))
-    note = next(iter(notes - {None}), None)
-    return Labels(tuple(_joined(dataset, found)), note)
+    return _joined(dataset, found, next(iter(notes - {None}), None))
 
 
-def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
+def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]], note: str | None) -> Labels:
+    """Return the labels of masks that may overlap; no region has voxels that are not evaluated."""
+    left_out = [mask for of, mask in found if of is _NOT_EVALUATED]
+    if not left_out:
+        return Labels(tuple(_regions(dataset, found)), note)
+    outside = Mask.union(left_out, left_out[0].shape)
+    inside = [(of, mask.without(outside)) for of, mask in found]
+    kept = [(of, mask) for of, mask in inside if mask.voxels]
+    return Labels(tuple(_regions(dataset, kept)), note, outside)
+
+
+def _regions(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[Region]:
     """Yield regions in the order of the catalogue entry.
 
     All masks of a structure are merged, unless its files, or the values in them, stand alone.
     """
     for structure in dataset.labels.values():
-        masks = [mask for of, mask in found if of == structure]
+        masks = [mask for of, mask in found if of is structure]
         alone = structure.instances in ("files", "file-values")
         for mask in masks if alone or not masks else [Mask.union(masks, masks[0].shape)]:
             z, _, y, _, x, _ = mask.box
@@ -138,6 +159,8 @@ def _joined(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[R
 
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
     """Return the structure that a file name or a segment label stands for; None if ignored."""
+    if any(fits(text, pattern) for pattern in dataset.not_evaluated if isinstance(pattern, str)):
+        return _NOT_EVALUATED
     for structure in dataset.labels.values():
         if fits(text, structure.key or structure.name):
             return structure
@@ -146,7 +169,8 @@ def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:
     known = ", ".join(s.key or s.name for s in dataset.labels.values())
     raise UserError(
         f"The label of {scan.id} holds {text!r}, which the entry of {dataset.id} does not name "
-        f"(labels: {known}). Next step: name it as a key under labels, or under ignore."
+        f"(labels: {known}). Next step: name it as a key under labels, under ignore (background) "
+        "or under not_evaluated."
     )
 
 
@@ -179,7 +203,7 @@ def _differs(image: Geometry, label: Geometry) -> str | None:
 
 def _refuse_unknown(dataset: Dataset, scan: Scan, values: set[int]) -> None:
     by_value = any(s.instances == "values" for s in dataset.labels.values())
-    unknown = sorted(values - {0, *dataset.labels} - set(dataset.ignore))
+    unknown = sorted(values - {0, *dataset.labels, *dataset.ignore, *dataset.not_evaluated})
     if "*" not in dataset.ignore and unknown:
         if by_value and unknown[0] >= min(dataset.labels):
             return
@@ -188,5 +212,6 @@ def _refuse_unknown(dataset: Dataset, scan: Scan, values: set[int]) -> None:
         raise UserError(
             f"The label of {scan.id} holds the values {unknown[:_SHOWN]}{more}, which the entry "
             f"of {dataset.id} does not name (labels: {known}). Next step: name them under labels, "
-            "or under ignore; ignore: ['*'] stands for all values that are not under labels."
+            "under ignore (background) or under not_evaluated; ignore: ['*'] stands for all values "
+            "that are not under labels."
         )

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from baselines.external import External
-from benchmark import volume
+from benchmark import catalogue, volume
 from benchmark.adapter import Prediction
 from benchmark.errors import UserError
 from benchmark.inference import predict
@@ -143,6 +143,17 @@ def test_values_are_those_of_the_catalogue_unless_told(
     own = Volume(truth, (1.0, 1.0, 1.0), dataset="mine", scan="a")
     (unknown,) = ask(own, "liver", files=str(tmp_path / "{scan}"))
     assert "name them under options.labels" in str(unknown.failure)
+
+
+def test_a_value_that_is_not_evaluated_is_no_instance(
+    truth: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = catalogue.load("D11").model_copy(update={"not_evaluated": (2,)})
+    monkeypatch.setattr(catalogue, "load", lambda name: entry)
+    scan = Volume(truth, (1.0, 1.0, 1.0), dataset="D11", scan="a")
+    volume.write(truth, (1.0, 1.0, 1.0), tmp_path / "a.nii.gz")
+    (nodes,) = ask(scan, "mediastinal lymph node", files=str(tmp_path / "{scan}"))
+    assert same(nodes, (truth > 0) & (truth != 2))
 
 
 def test_each_value_may_be_an_instance(truth: NDArray[np.uint8], tmp_path: Path) -> None:

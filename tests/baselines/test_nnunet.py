@@ -22,6 +22,7 @@ from baselines.nnunet.driver import predict as answer
 from benchmark import volume
 from benchmark.conformance.checks import findings
 from benchmark.errors import MachineError, UserError
+from benchmark.masks import Mask
 from benchmark.prompts import StructureName
 from benchmark.volume import Volume
 
@@ -38,6 +39,7 @@ class Made:
     modality: str = "CT"
     structures: tuple[str, ...] = ("ball",)
     dataset: str = "D01"
+    unsure: bool = False
 
     @property
     def truth(self) -> NDArray[np.bool_]:
@@ -53,6 +55,10 @@ class Made:
 
     def labels(self, structures: Sequence[str]) -> NDArray[np.uint8]:
         return self.truth.astype(np.uint8)
+
+    def not_evaluated(self) -> Mask:
+        """The first columns, if there are such voxels."""
+        return Mask.of(np.broadcast_to(np.arange(SHAPE[2]) < 4 * self.unsure, SHAPE) & ~self.truth)
 
 
 def nowhere(tmp_path: Path, said: str = "pass") -> NnUNet:
@@ -96,6 +102,22 @@ def test_cases_are_written_as_it_wants_them(tmp_path: Path, channels: tuple[str,
     _, what, folder, device, options = (tmp_path / "told").read_text().split(" ", 4)
     assert (what, folder, device) == ("plan", str(work.resolve()), "cpu")
     assert json.loads(options)["epochs"] == 7
+
+
+def test_voxels_that_are_not_evaluated_have_the_highest_label(tmp_path: Path) -> None:
+    """As nnU-Net's page on the ignore label asks for."""
+    work = tmp_path / "work"
+    cases: Any = [Made(1), Made(2, unsure=True)]
+    nowhere(tmp_path, "exit 0").plan(cases, ["ball", "cube"], work)
+    raw = work / "raw" / "Dataset001_cases"
+    content = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    assert content["labels"] == {"background": 0, "ball": 1, "cube": 2, "ignore": 3}
+    first, second = (
+        volume.read_labels(raw / "labelsTr" / f"case_0000{n}.nii.gz").array for n in (0, 1)
+    )
+    assert np.array_equal(first, cases[0].truth)
+    assert np.array_equal(second == 3, cases[1].not_evaluated().dense())
+    assert np.array_equal(second == 1, cases[1].truth)
 
 
 def test_cases_of_two_modalities_are_not_normalised_as_ct(tmp_path: Path) -> None:
@@ -309,8 +331,11 @@ def test_presets_are_planners_of_it() -> None:
 
 @HERE
 @pytest.mark.parametrize(
-    ("configuration", "preset", "network"),
-    [("2d", "default", "PlainConvUNet"), ("3d_fullres", "resenc-m", "ResidualEncoderUNet")],
+    ("configuration", "preset", "network", "unsure"),
+    [
+        ("2d", "default", "PlainConvUNet", True),
+        ("3d_fullres", "resenc-m", "ResidualEncoderUNet", False),
+    ],
 )
 def test_other_configurations_and_presets_learn_too(
     tmp_path: Path,
@@ -318,11 +343,12 @@ def test_other_configurations_and_presets_learn_too(
     configuration: str,
     preset: str,
     network: str,
+    unsure: bool,
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     told = {"small": True, "epochs": 2, "iterations": 8, "validations": 1, "mirroring": False}
     method = NnUNet({**told, "configuration": configuration, "preset": preset})
-    cases: Any = [Made(seed) for seed in range(4)]
+    cases: Any = [Made(seed, unsure=unsure) for seed in range(4)]
     method.plan(cases, ["ball"], tmp_path)
     plans = json.loads(next(tmp_path.rglob(f"{PLANNERS[preset][1]}.json")).read_text())
     planned = plans["configurations"][configuration]

@@ -16,6 +16,7 @@ from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.finished import segmentation
+from benchmark.finished.pairs import read_labels
 from benchmark.masks import Mask
 from benchmark.specs import Run
 from benchmark.study import Study
@@ -186,6 +187,18 @@ def test_a_file_of_slicer_keeps_masks_that_overlap(
     }
 
 
+def test_labels_tell_which_values_are_not_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = oracle_run("P02")
+    entry = catalogue.load("P02").model_copy(update={"not_evaluated": (255,)})
+    export.export(run, "P02", tmp_path / "out", by="structure", entry=entry)
+    told = read_labels(tmp_path / "out" / "labels.yaml")
+    assert told.names == {1: "liver", 2: "liver_tumour"}
+    assert told.not_evaluated == (255,)
+
+
 @pytest.mark.parametrize("dataset", ["P02", "P03"])
 def test_structures_that_are_exported_score_as_in_the_study(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -193,12 +206,12 @@ def test_structures_that_are_exported_score_as_in_the_study(
     """The oracle has a DSC of 1 in every structure, by the values of the entry."""
     monkeypatch.chdir(tmp_path)
     run = oracle_run(dataset)
-    values = export.label_values([catalogue.load(dataset)], dataset)
-    export.export(run, dataset, tmp_path / "out", by="structure", values=values)
+    entry = catalogue.load(dataset)
+    export.export(run, dataset, tmp_path / "out", by="structure", entry=entry)
     command = ["score", "--reference", f"data/{dataset}/raw/files/labels", "--prediction", "out"]
     command += ["--labels", "out/labels.yaml", "--output", "scores"]
     assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
     scores = pd.read_csv("scores/scores.csv")
     assert len(scores)
-    assert set(scores["structure"]) == set(values or ())
+    assert set(scores["structure"]) == set(export.label_values(entry))
     assert (scores["dsc"] == 1).all()

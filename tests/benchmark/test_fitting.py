@@ -20,7 +20,7 @@ from benchmark.prompts import Prompt
 from benchmark.scoring import Inputs, score
 from benchmark.sources import Status
 from benchmark.specs import Run, Scoring
-from benchmark.splits import split
+from benchmark.splits import Split, split
 from benchmark.study_sections import Method
 from benchmark.tables import records
 from benchmark.volume import Volume
@@ -254,6 +254,25 @@ def test_where_structures_overlap_the_last_that_is_named_wins() -> None:
     expected = np.where(organ, 2, np.where(lesion, 1, 0))
     np.testing.assert_array_equal(case.labels(["lesion", "organ"]), expected)
     assert (organ & lesion).any()
+
+
+def test_voxels_that_are_not_evaluated_are_told_apart_from_background() -> None:
+    organ, unsure = np.zeros((2, 3, 4, 5), dtype=bool)
+    organ[:, 0:3, 1:4] = True
+    unsure[1:, 3, :] = True
+    about = [("organ", "a/organ/1", organ), (None, None, unsure)]
+    rows = [{"structure": s, "object": o, **Mask.of(m).to_row()} for s, o, m in about]
+    case = Case("a", {"size_z": 3, "size_y": 4, "size_x": 5}, [], rows, ("organ",))
+    np.testing.assert_array_equal(case.labels(["organ"]), organ)
+    np.testing.assert_array_equal(case.not_evaluated().dense(), unsure)
+    without = Case("a", case.image, [], rows[:1], ("organ",))
+    assert not without.not_evaluated().voxels
+    images = pd.DataFrame([{"scan": "a", **case.image}])
+    reference = pd.DataFrame([{"scan": "a", **row} for row in rows])
+    everything = Split(seed=0, share=1, train=("a",), test=())
+    source = Source(images, pd.DataFrame({"scan": []}), reference, everything)
+    assert source.structures() == ["organ"]
+    assert source.cases()[0].structures == ("organ",)
 
 
 def test_a_patient_whom_another_dataset_holds_back_is_learnt_from_in_none(

@@ -86,7 +86,8 @@ def survivors(
         **more: Any,
     ) -> pd.DataFrame:
         for name in names:
-            content = entry(tmp_path / name, id=name, view=view).model_dump(mode="json")
+            about = {"id": name, "view": view, "not_evaluated": [255]}
+            content = entry(tmp_path / name, **about).model_dump(mode="json")
             content["layout"][0]["unlabelled"] = "keep-empty" if gone else "set-aside"
             Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
             if name == absent:
@@ -156,6 +157,18 @@ def test_two_targets_all_areas_and_the_plain_volume(
         assert row["area_pre"] == pytest.approx(voxels * pixel[0] * pixel[1])
     assert found.loc["plain", "volume_pre"] == pytest.approx(voxels * 4.5)
     assert found.loc["reference", "volume_pre"] == pytest.approx(3 * voxels * 4.5)
+
+
+def test_voxels_that_are_not_evaluated_are_in_no_volume(
+    survivors: Any, labels: NDArray[np.uint8]
+) -> None:
+    """Of the boxes around the lesions, 5 x 6 x 6 and 3 x 4 x 4 voxels, two lie there."""
+    labels[1, 1, 1:3] = 255
+    labels[9, 1, 1] = 255
+    labels[1, 1, 3] = 0
+    found = survivors("T1", truth=labels).set_index("method")
+    assert found.loc["reference", "volume_pre"] == (5 * 6 * 6 - 3 + 3 * 4 * 4) * 4.5
+    assert found.loc["fill", "volume_pre"] == (5 * 6 * 6 - 2 + 3 * 4 * 4) * 4.5
 
 
 def test_a_lesion_that_is_gone_is_of_size_zero(survivors: Any) -> None:

@@ -84,6 +84,16 @@ def test_union_and_hull(arrays: list[Dense]) -> None:
         np.testing.assert_array_equal(part.inside(union.box), array[slices(union.box)])
 
 
+@given(on_one_grid())
+def test_voxels_that_are_left_out(arrays: list[Dense]) -> None:
+    one, other = Mask.of(arrays[0]), Mask.of(arrays[-1])
+    expected = arrays[0] & ~arrays[-1]
+    rest = one.without(other)
+    np.testing.assert_array_equal(rest.dense(), expected)
+    assert rest.box == Crop.of(expected).box
+    np.testing.assert_array_equal(one.dense(), arrays[0])
+
+
 def test_union_of_none() -> None:
     empty = Mask.union([], (3, 4, 5))
     assert not empty.dense().any()

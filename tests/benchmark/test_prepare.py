@@ -339,6 +339,61 @@ def test_ignored_values_are_no_objects(
     assert not got.failures
 
 
+def voxels_of(rows: list[dict[str, Any]], labels: Labels, **wanted: Any) -> NDArray[np.bool_]:
+    """Union over the whole grid of the masks of a table's rows."""
+    z, y, x = labels.shape
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return Mask.union([Mask.from_row(row, (z, y, x)) for row in found], (z, y, x)).dense()
+
+
+@pytest.mark.parametrize("instances", [True, False, "values"])
+def test_values_that_are_not_evaluated_are_one_mask_and_no_objects(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels, instances: Any
+) -> None:
+    labels[0:4, 12:16, 10:14] = 255
+    labels[9, 15, 17] = 254
+    save_scan(tmp_path, "a", labels)
+    save_scan(tmp_path, "b", np.where(labels > 2, 0, labels))
+    save_scan(tmp_path, "c", np.where(labels < 3, 0, labels))
+    told = {"labels": {1: {"name": "lesion", "instances": instances}}, "not_evaluated": [255, 254]}
+    ignore = [] if instances == "values" else [2]
+    got = prepare.prepare(entry(tmp_path, **told, ignore=ignore), ready(tmp_path), 0)
+    (failure,) = got.failures
+    assert (failure["scan"], failure["reason"][:27]) == ("c", "The label of c is empty: th")
+    outside = [row for row in got.reference if row["structure"] is None]
+    assert [(row["scan"], row["object"]) for row in outside] == [("a", None)]
+    np.testing.assert_array_equal(voxels_of(outside, labels), labels > 2)
+    objects = [[r["object"] for r in got.objects if r["scan"] == scan] for scan in "ab"]
+    assert [name[1:] for name in objects[0]] == [name[1:] for name in objects[1]]
+    lesions = (labels > 0) & (labels < 3) if instances == "values" else labels == 1
+    rows = [row for row in got.reference if row["scan"] == "a"]
+    np.testing.assert_array_equal(voxels_of(rows, labels, structure="lesion"), lesions)
+
+
+def test_files_that_overlap_voxels_that_are_not_evaluated(
+    tmp_path: Path, entry: Make, ready: Ready, labels: Labels
+) -> None:
+    """An object is what remains of it; one of which nothing remains is none."""
+    lesion, organ = labels == 1, labels == 2
+    unsure = np.zeros_like(lesion)
+    unsure[:, 7:, :] = True  # all of the smaller lesion and of the organ
+    unsure[1, 1:7, 1:4] = True
+    for name, mask in (("lesion", lesion), ("organ", organ), ("unsure edge", unsure)):
+        volume.write(mask.astype(np.uint8), SPACING, tmp_path / "a" / f"{name}.nii.gz")
+    volume.write(labels.astype(np.int16), SPACING, tmp_path / "a.nii.gz")
+    layout = {"image": "{scan}.nii.gz", "label": "{scan}/{structure}.nii.gz"}
+    named = {1: {"name": "lesion", "key": "*"}, 2: {"name": "organ", "instances": "files"}}
+    dataset = entry(tmp_path, layout=layout, labels=named, not_evaluated=["unsure*"])
+    got = prepare.prepare(dataset, ready(tmp_path), 0)
+    assert not got.failures
+    assert [row["object"] for row in got.objects] == ["a/lesion/1"]
+    assert got.objects[0]["voxels"] == (lesion & ~unsure).sum() - 1  # a speck was dropped
+    np.testing.assert_array_equal(
+        voxels_of(got.reference, labels, structure="lesion"), (lesion | organ) & ~unsure
+    )
+    np.testing.assert_array_equal(voxels_of(got.reference, labels, structure=None), unsure)
+
+
 def test_what_is_written_of_a_scan(
     tmp_path: Path, entry: Make, save_scan: Save, ready: Ready, labels: Labels
 ) -> None:

@@ -1,24 +1,30 @@
+# mypy: untyped-calls-exclude=SimpleITK
 """All expected cells are scored, with the same values as dense arrays give."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark import metrics, scoring, stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.inference import MASK_SCHEMA, predict
 from benchmark.masks import Mask, Shape
+from benchmark.prepare import prepare
 from benchmark.prompts import Prompt
 from benchmark.scoring import METRIC_NAMES, Inputs, score
 from benchmark.specs import Run, Scoring
 from benchmark.tables import read_table, write_table
 from benchmark.volume import Volume
+from benchmark.volume import write as write_image
+from tests.conftest import Shard
 
 SPACING = (3.0, 1.0, 1.5)
 VARIANTS = ("", "grown")
@@ -141,24 +147,135 @@ def test_the_grid_is_complete(scored: Make, kind: str) -> None:
     assert {row["prompt"] for row in rows} == {kind}
 
 
+def full_arrays(
+    case: Scored, row: dict[str, Any], labels: NDArray[np.uint8], reference: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The reference of a cell and the prediction, over the whole grid."""
+    prompt = {key: row[key] for key in ("scan", "variant", "deviation")}
+    tables = case.inputs
+    if row["level"] == "object":
+        truth = case.dense(tables.reference, object=row["object"])
+        return truth, case.dense(tables.masks, object=row["object"], **prompt)
+    truth = labels == {"lesion": 1, "organ": 2}[row["structure"]]
+    truth[8, 1, 1] &= reference == "label"  # the speck was not kept
+    objects = [f"{row['scan']}/{row['structure']}/{i}" for i in (1, 2)]
+    return truth, case.dense(tables.masks[tables.masks["object"].isin(objects)], **prompt)
+
+
+def with_voxels_not_evaluated(case: Scored, voxels: NDArray[np.bool_], scan: str) -> Scored:
+    row = {"scan": scan, "structure": None, "object": None, **Mask.of(voxels).to_row()}
+    rows = pd.concat([case.inputs.reference, pd.DataFrame([row])])
+    return replace(case, inputs=replace(case.inputs, reference=rows))
+
+
 def test_values_are_those_of_full_arrays(scored: Make, labels: NDArray[np.uint8]) -> None:
     case = scored()
     rows = case.rows()
     assert len(rows) == 40
     for row in rows:
-        prompt = {key: row[key] for key in ("scan", "variant", "deviation")}
-        if row["level"] == "object":
-            truth = case.dense(case.inputs.reference, object=row["object"])
-            found = case.dense(case.inputs.masks, object=row["object"], **prompt)
-        else:
-            truth = labels == {"lesion": 1, "organ": 2}[row["structure"]]
-            truth[8, 1, 1] = False  # the speck was not kept
-            objects = [f"{row['scan']}/{row['structure']}/{i}" for i in (1, 2)]
-            masks = case.inputs.masks
-            found = case.dense(masks[masks["object"].isin(objects)], **prompt)
+        truth, found = full_arrays(case, row, labels, "kept")
         expected = metrics.score(truth, found, SPACING, grid_voxels=truth.size, tolerance_mm=2)
         for name in METRIC_NAMES:
             assert row[name] == pytest.approx(expected[name], nan_ok=True), (row, name)
+
+
+@pytest.mark.parametrize("reference", ["kept", "label"])
+@pytest.mark.parametrize("kind", ["box2d", "box3d"])
+def test_voxels_that_are_not_evaluated_are_taken_out_of_predictions(
+    scored: Make, kind: str, reference: str, labels: NDArray[np.uint8]
+) -> None:
+    """By SimpleITK's `Mask`, which the WMH challenge applies to the prediction; in one scan of two.
+
+    Specificity is over the voxels that are evaluated.
+    """
+    unsure = (labels == 0) & (np.random.default_rng(0).random(labels.shape) < 0.5)
+    case = with_voxels_not_evaluated(scored(prompt=kind), unsure, "a")
+    crossing = 0
+    for row in case.rows(reference=reference):
+        truth, found = full_arrays(case, row, labels, reference)
+        evaluated = ~unsure if row["scan"] == "a" else np.ones_like(unsure)
+        crossing += bool((found & ~evaluated).any())
+        both = (sitk.GetImageFromArray(array.astype(np.uint8)) for array in (found, evaluated))
+        found = np.asarray(sitk.GetArrayFromImage(sitk.Mask(*both)) > 0)
+        expected = metrics.score(truth, found, SPACING, grid_voxels=truth.size, tolerance_mm=2)
+        expected["specificity"] = (found == truth)[evaluated & ~truth].mean()
+        for name in METRIC_NAMES:
+            assert row[name] == pytest.approx(expected[name], nan_ok=True), (row, name)
+    assert crossing > 4
+
+
+@pytest.mark.parametrize("kind", ["box2d", "box3d"])
+def test_voxels_of_the_prompt_that_are_not_evaluated(
+    scored: Make, kind: str, labels: NDArray[np.uint8]
+) -> None:
+    unsure = (labels == 0) & (np.arange(labels.shape[1]) % 2 == 0)[:, None]
+    case = with_voxels_not_evaluated(scored(prompt=kind), unsure, "a")
+    prompts = {row["hash"]: row for row in case.inputs.prompts.to_dict("records")}
+    cells = case.cells("object", {"in_prompt": True}, scan="a")
+    assert cells
+    for row in cells:
+        asked = prompts[row["prompt_hash"]]
+        sides = [slice(asked[f"{a}0"], asked[f"{a}1"]) for a in "zyx"]
+        if kind != "box3d":
+            sides[int(asked["axis"])] = slice(None)
+        truth, found = full_arrays(case, row, labels, "kept")
+        outside = ~found[tuple(sides)][(~truth & ~unsure)[tuple(sides)]]
+        expected = outside.mean() if outside.size else np.nan
+        assert row["specificity_in_prompt"] == pytest.approx(expected, nan_ok=True)
+
+
+class Bright(Adapter):
+    """All that is brighter than 50, whatever the prompt."""
+
+    info = MethodInfo(summary="bright", prompts=("box2d", "structure"))
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        yield from (Prediction(volume.grey > 50) for _ in prompts)
+
+
+@pytest.mark.parametrize("kind", ["box2d", "structure"])
+@pytest.mark.parametrize("key", ["ignore", "not_evaluated"])
+def test_what_is_ignored_is_background_and_what_is_not_evaluated_is_nothing(
+    tmp_path: Path, entry: Any, ready: Any, key: str, kind: str
+) -> None:
+    """A liver of 6 x 6 x 6 voxels, and 6 x 6 x 3 beside it that are as bright."""
+    labels = np.zeros((10, 12, 14), dtype=np.uint8)
+    labels[2:8, 2:8, 2:8], labels[2:8, 2:8, 8:11] = 1, 255
+    raw = tmp_path / "raw"
+    for scan in "abc":
+        grey = (labels > 0) * np.int16(100)
+        write_image(grey, SPACING, raw / "images" / f"{scan}.nii.gz")
+        write_image(labels, SPACING, raw / "labels" / f"{scan}.nii.gz")
+    dataset = entry(raw, labels={1: "liver"}, **{key: [255]})
+    shard = Shard(tmp_path, prepare(dataset, ready(raw), 0), (0.0,))
+    run = run_of(adapter=f"{__name__}:Bright", prompt=kind, variants={})
+    masks = pd.DataFrame(predict(run, shard.images, shard.prompts).masks)
+    inputs = Inputs(shard.images, shard.objects, shard.reference, shard.prompts, masks)
+    rows = list(score(run, rules(), inputs))
+    assert len(rows) == 3 * (1 if kind == "structure" else 2)
+    for row in rows:
+        if key == "not_evaluated":
+            assert [row[name] for name in ("dsc", "nsd", "specificity")] == [1, 1, 1]
+            assert [row[name] for name in ("hd95", "volume_difference")] == [0, 0]
+        else:
+            assert row["dsc"] == pytest.approx(2 * 216 / (216 + 324))
+            assert row["hd95"] > 0
+
+
+def test_a_prediction_that_lies_where_nothing_is_evaluated_is_empty(
+    scored: Make, labels: NDArray[np.uint8]
+) -> None:
+    case = scored()
+    for scan in "ab":
+        case = with_voxels_not_evaluated(case, labels == 0, scan)
+    corner = Mask.of((labels == 0) & (np.arange(len(labels)) > 5)[:, None, None]).to_row()
+    case.inputs = replace(case.inputs, masks=case.inputs.masks.assign(**corner))
+    rows = case.rows(empty={"distance": "leave-out"})
+    assert len(rows) == 40
+    for row in rows:
+        assert (row["dsc"], row["sensitivity"]) == (0, 0)
+        assert math.isnan(row["hd95"])
+        assert math.isnan(row["precision"])
 
 
 def test_what_took_effect_goes_with_the_score(scored: Make) -> None:

@@ -174,6 +174,65 @@ def test_segments_that_overlap_meet_label_maps_by_name(tmp_path: Path) -> None:
     assert all("--labels" in reason for reason in column(scores(tmp_path), "reason"))
 
 
+UNSURE = block(slice(0, 8), slice(5, 14), slice(0, 4), 255)
+
+
+def without(labels: Labels) -> NDArray[np.bool_]:
+    """The voxels of a map that are not unsure, by SimpleITK."""
+    masked = sitk.Mask(image(labels), image((UNSURE == 0).astype(np.uint8)))
+    return np.asarray(sitk.GetArrayFromImage(masked) > 0)
+
+
+def assert_scored_without_unsure(
+    row: dict[str, Any], truth: NDArray[Any], found: NDArray[Any]
+) -> None:
+    pair = without(truth.astype(np.uint8)), without(found.astype(np.uint8))
+    grid = int((UNSURE == 0).sum())
+    expected = score(*pair, SPACING, grid_voxels=grid, tolerance_mm=2, engine="reference")
+    assert {name: row[name] for name in METRICS} == pytest.approx(expected, rel=1e-9, nan_ok=True)
+    assert row["prediction_mm3"] == pytest.approx(pair[1].sum() * np.prod(SPACING))
+
+
+@pytest.mark.parametrize("names", ["1: organ\n2: lesion\n", ""])
+def test_values_of_the_reference_that_are_not_evaluated(tmp_path: Path, names: str) -> None:
+    """Those of the prediction are no structure, and leave nothing out."""
+    reference = np.where(UNSURE > 0, UNSURE, REFERENCE).astype(np.uint8)
+    prediction = np.where(np.roll(UNSURE, 5, axis=2) > 0, 255, PREDICTION).astype(np.uint8)
+    write(reference, tmp_path / "ref" / "a.nii.gz")
+    write(prediction, tmp_path / "pred" / "a.nii.gz")
+    write(np.maximum(UNSURE, ORGAN), tmp_path / "ref" / "b.nii.gz")  # the lesion is unsure
+    inside = block(slice(2, 4), slice(6, 8), slice(1, 3), 2, ORGAN)
+    write(inside, tmp_path / "pred" / "b.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text(f"{names}not_evaluated: [255]\n", encoding="utf-8")
+    result = run(tmp_path, "--labels", str(labels))
+    assert result.exit_code == 0, result.output
+    table = scores(tmp_path)
+    organ, lesion = ("organ", "lesion") if names else ("1", "2")
+    assert set(table) == {("a", organ), ("a", lesion), ("b", organ)}
+    for name, value in ((organ, 1), (lesion, 2)):
+        assert_scored_without_unsure(
+            table["a", name], np.equal(reference, value), np.equal(prediction, value)
+        )
+    assert table["b", organ]["dsc"] == 1
+
+
+def test_segments_that_are_not_evaluated(tmp_path: Path) -> None:
+    """A lesion of which nothing is evaluated is no structure of the reference."""
+    whole = np.maximum(ORGAN, REFERENCE > 0).astype(np.uint8)
+    hidden = block(slice(2, 4), slice(6, 8), slice(1, 3))
+    layers = [whole, hidden, (UNSURE > 0).astype(np.uint8)]
+    names = [("organ", 0, 1), ("lesion", 1, 1), ("unsure", 2, 1)]
+    write_segments(layers, names, tmp_path / "ref" / "a.seg.nrrd")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("1: organ\nnot_evaluated: [unsure]\n", encoding="utf-8")
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    table = scores(tmp_path)
+    assert set(table) == {("a", "organ")}
+    assert_scored_without_unsure(table["a", "organ"], whole == 1, PREDICTION == 1)
+
+
 def test_a_file_of_slicer_without_voxels_is_an_empty_prediction(tmp_path: Path) -> None:
     """3D Slicer writes it as a single voxel, whatever the grid; a DSC of 0 enters the mean."""
     write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
@@ -323,6 +382,8 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
         (["scan_1.nii.gz"], "1: {name: a, nsd_tolerance_mm: -2}", "greater than or equal to 0"),
         (["scan_1.nii.gz"], "[liver]", "one 'value: name' per line, such as '1: liver'"),
         (["scan_1.nii.gz"], "liver: 1", "names before values"),
+        (["scan_1.nii.gz"], "1: a\nnot_evaluated: [1]", "1 is both named and under not_evaluated"),
+        (["scan_1.nii.gz"], "1: a\nnot_evaluated: 255", "not_evaluated: Expected a list"),
     ],
 )
 def test_bad_input_is_told(

@@ -65,6 +65,21 @@ RELEASED = {
 """Structures of the variants that follow the authors' scripts."""
 
 
+@pytest.mark.parametrize("name", ["D34", "D34@released"])
+def test_other_pathology_is_evaluated_in_the_scripts_of_the_authors_alone(
+    name: str, tmp_path: Path
+) -> None:
+    tree = build("D34", tmp_path / "raw")
+    got = prepared(catalogue.load(name), tree.root, tmp_path / "converted")
+    outside = [row for row in got.reference if row["structure"] is None]
+    expected = set(tree.scans) if name == "D34" else set()
+    assert {row["scan"] for row in outside} == expected
+    labels = scene(1, 2)
+    z, y, x = labels.shape
+    for row in outside:
+        np.testing.assert_array_equal(Mask.from_row(row, (z, y, x)).dense(), labels == 2)
+
+
 @pytest.mark.parametrize(("name", "objects"), [("D29", 1), ("D29@released", 2)])
 def test_the_authors_divided_a_vertebra_into_its_components(
     name: str, objects: int, tmp_path: Path
@@ -226,7 +241,7 @@ def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Pa
         masks = {
             str(m["object"]).partition("/")[2]: Mask.from_row(m, shape).dense()
             for m in got.reference
-            if m["scan"] == row["scan"]
+            if m["scan"] == row["scan"] and m["structure"] is not None
         }
         assert set(masks) == set(expected.objects)
         assert {item["object"].partition("/")[2] for item in objects} == set(expected.objects)
