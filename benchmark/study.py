@@ -4,7 +4,6 @@ A digest names the folder of a stage's results. It covers what the stage depends
 else, so that studies share runs, and a new colour in a plot repeats no inference.
 """
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +73,9 @@ class Study(Settings):
         for name in self.metrics.tolerances:
             if name not in structures:
                 raise ValueError(unknown_name("structure in metrics.tolerances", name, structures))
-            same = {other for other in structures if _words(other) == _words(name)}
+            same = {
+                other for other in structures if catalogue.words(other) == catalogue.words(name)
+            }
             if lacking := sorted(same - set(self.metrics.tolerances)):
                 raise ValueError(
                     f"metrics.tolerances names {name!r}, but other datasets of the study call this "
@@ -245,9 +246,3 @@ class Study(Settings):
             seed=self.seed,
             speed={name: value for name, value in options.items() if name in runtime},
         )
-
-
-def _words(structure: str) -> list[str]:
-    """Return the words of a name, in one order and spelling: oesophagus, kidney_right."""
-    text = structure.casefold().replace("oe", "e").replace("our", "or")
-    return sorted(re.findall(r"[^\W_]+", text))

@@ -1,6 +1,7 @@
 """The catalogue of datasets: one validated YAML file per dataset, and the code that loads them."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -196,6 +197,15 @@ def load(name: str) -> Dataset:
             f"data/{dataset.id} it would replace. Choose another."
         )
     return _released(dataset, content, path) if varied else dataset
+
+
+def words(structure: str) -> list[str]:
+    """Return the words of a structure's name, in one order and spelling.
+
+    The same for right kidney and kidney_right, and for oesophagus and esophagus.
+    """
+    text = structure.casefold().replace("oe", "e").replace("our", "or")
+    return sorted(re.findall(r"[^\W_]+", text))
 
 
 def overlap(one: Dataset, other: Dataset) -> bool:

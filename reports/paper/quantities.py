@@ -314,7 +314,11 @@ def _count(results: "Results", what: str) -> Measured:
     value = float(values[what])
     if math.isnan(value):
         raise NotAvailableError("it has no value")
-    note = "names of structures are matched as spelled" if what == "object_types" else ""
+    note = (
+        "structures of one name in the catalogue are one type; the paper does not say how it counts"
+        if what == "object_types"
+        else ""
+    )
     return Measured(value, n=len(table), note=note)
 
 

@@ -43,6 +43,32 @@ def test_overlaps_and_collections_go_both_ways() -> None:
         assert len({entries[name].collection for name in pair} - {None}) == 1
 
 
+@pytest.mark.parametrize("family", ["D", "P"])
+def test_a_structure_has_one_name_in_all_datasets(family: str) -> None:
+    """So that a tolerance, given by name, holds for all of them."""
+    entries = [catalogue.load(name) for name in catalogue.names() if name.startswith(family)]
+    entries += [catalogue.load(f"{entry.id}@released") for entry in entries if entry.released]
+    names = {structure.name for entry in entries for structure in entry.labels.values()}
+    spellings: dict[str, set[str]] = {}
+    for name in names:
+        spellings.setdefault(" ".join(catalogue.words(name)), set()).add(name)
+    assert {key: same for key, same in spellings.items() if len(same) > 1} == {}
+    assert names
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("kidney_right", "right kidney"),
+        ("Oesophagus", "esophagus"),
+        ("liver-tumor", "tumour, liver"),
+    ],
+)
+def test_a_name_in_another_order_or_spelling_has_the_same_words(one: str, other: str) -> None:
+    assert catalogue.words(one) == catalogue.words(other)
+    assert catalogue.words(one) != catalogue.words("rib_left_1")
+
+
 def test_datasets_that_overlap_are_in_one_cluster(entry: Make) -> None:
     """D10 and D13 share scans with D01, none with one another."""
 

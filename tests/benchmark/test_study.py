@@ -79,11 +79,11 @@ REFUSED = [
     ({"metrics": {"tolerances": {"livr": 3}}}, "Did you mean: liver"),
     ({"metrics": {"tolerances": {"liver": 0}}}, "greater than 0"),
     (
-        {"datasets": ["D02", "D19"], "metrics": {"tolerances": {"oesophagus": 3}}},
-        "names 'oesophagus', but other datasets of the study call this structure 'esophagus'",
+        {"datasets": ["D02", "P01"], "metrics": {"tolerances": {"right kidney": 3}}},
+        "names 'right kidney', but other datasets of the study call this structure 'kidney_right'",
     ),
     (
-        {"datasets": ["D02", "D19"], "metrics": {"tolerances": {"kidney_right": 3}}},
+        {"datasets": ["D02", "P01"], "metrics": {"tolerances": {"kidney_right": 3}}},
         "call this structure 'right kidney'",
     ),
     ({"metrics": {"nsd_tolerance_mm": -1}}, "greater than 0"),
@@ -271,9 +271,9 @@ def test_a_protocol_reaches_a_method_that_has_one(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_tolerance_under_every_name_of_a_structure() -> None:
-    names = {"oesophagus": 3.0, "esophagus": 3.0}
-    assert study(datasets=["D02", "D19"], metrics={"tolerances": names}).metrics.tolerances == names
-    assert study(datasets=["D02"], metrics={"tolerances": {"oesophagus": 3}})
+    names = {"right kidney": 3.0, "kidney_right": 3.0}
+    assert study(datasets=["D02", "P01"], metrics={"tolerances": names}).metrics.tolerances == names
+    assert study(datasets=["D02", "D19"], metrics={"tolerances": {"right kidney": 3}})
 
 
 def test_a_study_is_the_same_after_a_trip_through_json() -> None:

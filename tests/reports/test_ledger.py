@@ -616,7 +616,7 @@ def test_object_types_are_counted_once_in_whichever_dataset(bare: Results) -> No
     row = judged(put(bare, fingerprint=counts, object_types=pd.DataFrame(types)))
     found = row.loc["n_object_types"]
     assert (found["ours"], found["verdict"]) == (168, REPRODUCED)
-    assert found["why"].endswith("names of structures are matched as spelled")
+    assert found["why"].endswith("the paper does not say how it counts")
     assert row.loc["n_3d_objects", "why"] == "not equal"
 
 

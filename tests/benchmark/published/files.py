@@ -5,10 +5,10 @@ and patient.
 """
 
 MSD = {
-    "D13": ("Task03_Liver", "liver_0", ("liver", "liver cancer")),
+    "D13": ("Task03_Liver", "liver_0", ("liver", "liver tumour")),
     "D14": ("Task06_Lung", "lung_001", ("lung cancer",)),
     "D15": ("Task07_Pancreas", "pancreas_001", ("pancreas", "pancreas cancer")),
-    "D16": ("Task08_HepaticVessel", "hepaticvessel_001", ("hepatic vessel", "hepatic tumour")),
+    "D16": ("Task08_HepaticVessel", "hepaticvessel_001", ("hepatic vessel", "liver tumour")),
     "D17": ("Task09_Spleen", "spleen_2", ("spleen",)),
     "D18": ("Task10_Colon", "colon_001", ("colon cancer primaries",)),
     "D31": ("Task02_Heart", "la_003", ("left atrium",)),
@@ -93,7 +93,7 @@ FILES |= {
         ],
     ),
     "D05": (
-        ("COVID-19 lesion",),
+        ("COVID-19 infection",),
         [
             (
                 "COVID-19-20_v2/Train/volume-covid19-A-0003_ct.nii.gz",

@@ -52,7 +52,7 @@ def test_every_dataset_of_the_paper_has_a_tree() -> None:
 RELEASED = {
     "D03": {"lesion"},
     "D06": {"left lung", "right lung", "COVID-19 infection"},
-    "D09": {"renal vein", "kidney", "renal artery", "renal tumour"},
+    "D09": {"renal vein", "kidney", "renal artery", "kidney tumour"},
     "D25": {"peripheral zone", "central gland"},
     "D26": {"prostate cancer"},
     "D28": {"prostate", "peripheral zone", "suspected tumour", "normal region"},
