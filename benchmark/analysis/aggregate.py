@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.analysis import bootstrap, frames
 
@@ -109,6 +110,11 @@ def dataset_means(rows: pd.DataFrame, keys: Sequence[str], values: Sequence[str]
     """
     structures = rows.groupby([*keys, "structure"], sort=False, dropna=False)[list(values)].mean()
     return structures.groupby(list(keys), sort=False, dropna=False).mean().reset_index()
+
+
+def in_split(table: pd.DataFrame, split: str) -> NDArray[np.bool_]:
+    """Return a mask of the rows of ``table`` whose ``split`` it is; all rows for `ALL`."""
+    return ((table["split"] == split) | (split == ALL)).to_numpy()
 
 
 def _next_level(table: pd.DataFrame, keys: list[str], units: str) -> pd.DataFrame:

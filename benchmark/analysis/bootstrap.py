@@ -30,6 +30,15 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(crc32(name.encode()) for name in names)])
 
 
+def multiplicities(rng: np.random.Generator, units: int, resamples: int) -> Array:
+    """Draw ``units`` units with replacement; return how often each was drawn, (resamples, units).
+
+    Without units there is one column, of zeros.
+    """
+    share = np.full(max(units, 1), 1 / max(units, 1))
+    return rng.multinomial(units, share, resamples).astype(np.float64)
+
+
 def dataset_replicates(
     rows: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Array]:
@@ -77,10 +86,7 @@ def _draws(
             if not count:
                 continue
             if (key := patients.tobytes()) not in weights:
-                drawn = generator(seed, dataset).multinomial(
-                    count, np.full(count, 1 / count), resamples
-                )
-                weights[key] = drawn.astype(np.float64)
+                weights[key] = multiplicities(generator(seed, dataset), count, resamples)
             shape = count, len(structures)
             cell = place * len(structures) + structure[mine]
             sums = np.bincount(cell, values[mine], minlength=shape[0] * shape[1]).reshape(shape)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmark.analysis import frames, mixed
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.grid import Grid, codes, group_means
-from benchmark.analysis.paired import PAIRED_TESTS, holm, normality, paired_test, papers_choice
+from benchmark.analysis.paired import holm, paired_tests, tidy
 from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def _rows(
         known = means[valued]
         if units[name] == "collection":
             known = group_means(known, np.unique(collections[valued], return_inverse=True)[1])
-        differences = np.round(known[:, 0] - known[:, 1], 12)
-        normal = normality(differences)
+        differences = tidy(known[:, 0] - known[:, 1])
         expected = (places == name) | (name == ALL)
         inside = counted & expected
         trained_a, trained_b = grid.contaminated[inside][:, pair].sum(axis=0)
@@ -160,12 +159,9 @@ def _rows(
             "wins_a": int((sign * differences > 0).sum()),
             "ties": int((differences == 0).sum()),
             "wins_b": int((sign * differences < 0).sum()),
-            "normality_p": normal,
         }
-        for test in PAIRED_TESTS:
-            outcome = paired_test(test, differences, unit=units[name], tail=tail)
-            chosen = test == papers_choice(normal)
-            yield name, {**about, **numbers, "test": test, "chosen": chosen, **vars(outcome)}
+        for row in paired_tests(differences, unit=units[name], tail=tail):
+            yield name, {**about, **numbers, **row}
 
 
 def _ordered(table: pd.DataFrame, orders: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.analysis.paired import WILCOXON, holm, mean_interval, paired_test
-from benchmark.analysis.paired import rank_sum as rank_sum_test
+from benchmark.analysis.paired import holm, mean_interval, rank_tests
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -137,12 +136,9 @@ def _pair(both: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
     means = both.mean(axis=0) if len(both) else np.full(2, np.nan)
     numbers = {"unit": "dataset", "n": len(both), "mean_a": means[0], "mean_b": means[1]}
     numbers["ratio"] = means[0] / means[1] if means[1] else np.nan
-    unpaired = rank_sum_test(both[:, 0], both[:, 1])
-    paired = paired_test(WILCOXON, both[:, 0] - both[:, 1], unit="dataset")
-    for test, found in (("wilcoxon rank-sum", unpaired), (WILCOXON, paired)):
-        reason = found.reason if len(both) else "no object and no scan was timed with both"
-        outcome = {"statistic": found.statistic, "p": found.p, "reason": reason}
-        yield {**numbers, "test": test, **outcome}
+    told = {} if len(both) else {"reason": "no object and no scan was timed with both"}
+    for row in rank_tests(both[:, 0], both[:, 1], both[:, 0] - both[:, 1], unit="dataset"):
+        yield {**numbers, **row, **told}
 
 
 def _costs(times: pd.DataFrame) -> pd.DataFrame:

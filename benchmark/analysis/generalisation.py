@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import frames
-from benchmark.analysis.groups import one_way, repeated_measures
-from benchmark.analysis.paired import PAIRED_TESTS, normality, paired_test, papers_choice
+from benchmark.analysis.groups import anovas
+from benchmark.analysis.paired import paired_tests
 from benchmark.metrics.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -174,16 +174,12 @@ def _gains(part: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dict[st
         compared.append((str(name), BETWEEN_GAINS, rows["gain"] - over))
     for reference, comparison, values in compared:
         differences = np.asarray(values.dropna(), dtype=np.float64)
-        normal = normality(differences)
         numbers = {
             **{"reference": reference, "comparison": comparison, "n": len(differences)},
             "difference": differences.mean() if len(differences) else np.nan,
-            "normality_p": normal,
         }
-        for test in PAIRED_TESTS:
-            outcome = paired_test(test, differences, unit="dataset", tail=settings.tail)
-            chosen = test == papers_choice(normal)
-            yield {**numbers, "test": test, "chosen": chosen, **vars(outcome)}
+        for row in paired_tests(differences, unit="dataset", tail=settings.tail):
+            yield {**numbers, **row}
 
 
 def _ablation(runs: pd.DataFrame) -> pd.DataFrame:
@@ -245,11 +241,7 @@ def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if len(default) == 1 and default[0] in wide and np.isfinite(sign):
             good = sign * wide
             about["wins_of_default"] = int((good[default[0]] == good.max(axis=1)).sum())
-        values = wide.to_numpy(dtype=np.float64)
-        for test, outcome in (
-            ("one-way ANOVA", one_way(*values.T)),
-            ("repeated-measures ANOVA", repeated_measures(values)),
-        ):
+        for test, outcome in anovas(wide.to_numpy(dtype=np.float64)):
             yield {**about, "test": test, **vars(outcome)}
 
 

@@ -3,6 +3,7 @@
 Where a test cannot be computed, its outcome has the ``reason`` and NaN in place of numbers.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +90,12 @@ def repeated_measures(values: Array) -> GroupOutcome:
     epsilon = min(max(epsilon, 1 / df1), 1.0)
     p = float(stats.f.sf(f, epsilon * df1, epsilon * df2))
     return GroupOutcome(f, epsilon * df1, epsilon * df2, p, epsilon)
+
+
+def anovas(values: Array) -> Iterator[tuple[str, GroupOutcome]]:
+    """Yield name and outcome of both tests of the columns of ``values``, (subjects, levels)."""
+    yield "one-way ANOVA", one_way(*values.T)
+    yield "repeated-measures ANOVA", repeated_measures(values)
 
 
 def equivalence(differences: Array, margin: float, *, unit: str) -> Equivalence:

@@ -16,8 +16,7 @@ import pandas as pd
 from benchmark.analysis import aggregate, frames
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import enough, generator, interval, ratio
-from benchmark.analysis.paired import WILCOXON, holm, paired_test
-from benchmark.analysis.paired import rank_sum as rank_sum_test
+from benchmark.analysis.paired import holm, rank_tests
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -87,11 +86,8 @@ def _tests(measured: pd.DataFrame, settings: "AnalysisSettings") -> Iterator[dic
         drawn = _drawn(part, settings)
         low, high = interval(100 * (1 - drawn[:, 0] / drawn[:, 1]), settings.tail)
         numbers |= {"low": float(low), "high": float(high)}
-        unpaired = rank_sum_test(first, second)
-        signed = paired_test(WILCOXON, paired[:, 0] - paired[:, 1], unit="object")
-        for test, found in (("wilcoxon rank-sum", unpaired), (WILCOXON, signed)):
-            outcome = {"statistic": found.statistic, "p": found.p, "reason": found.reason}
-            yield {**numbers, "test": test, **outcome}
+        for row in rank_tests(first, second, paired[:, 0] - paired[:, 1], unit="object"):
+            yield {**numbers, **row}
 
 
 def _drawn(rows: pd.DataFrame, settings: "AnalysisSettings") -> Array:

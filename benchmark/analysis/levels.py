@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import ratio
 from benchmark.analysis.grid import codes, group_means
-from benchmark.analysis.groups import equivalence, one_way, repeated_measures
+from benchmark.analysis.groups import anovas, equivalence
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -138,10 +138,7 @@ class _Levels:
         told = {}
         if len(places) > 1 and not reached.any():
             told = {"reason": "there is no object to which every level is a different one"}
-        for test, outcome in (
-            ("one-way ANOVA", one_way(*means.T)),
-            ("repeated-measures ANOVA", repeated_measures(means)),
-        ):
+        for test, outcome in anovas(means):
             yield {"test": test, **about, **vars(outcome), **told}
         for place, level in enumerate(self.levels[1:], start=1):
             counted = self._both(place)

@@ -23,11 +23,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import frames
-from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.aggregate import ALL, in_split
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator
 from benchmark.analysis.grid import Grid, common, group_means
-from benchmark.analysis.paired import constant, holm
+from benchmark.analysis.paired import constant, holm, tidy
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -68,7 +68,7 @@ def _rows(
     values = grid.values[metric]
     used: NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=0))
     cells = common(values)
-    expected = ((grid.cells["split"] == split) | (split == ALL)).to_numpy()
+    expected = in_split(grid.cells, split)
     cells &= expected
     means = grid.scan_means(np.where(cells[:, None], values[:, used], np.nan))
     known = np.isfinite(means).all(axis=1) if used.any() else np.zeros(len(means), dtype=bool)
@@ -138,11 +138,11 @@ def _fit(means: Array, datasets: NDArray[Any]) -> "_Model | str":
     names, dataset = np.unique(datasets, return_inverse=True)
     if len(names) < 2:
         return f"{len(names)} datasets: the model needs at least two"
-    if constant(np.round(means - means.mean(axis=1, keepdims=True), 12).ravel()):
+    if constant(tidy(means - means.mean(axis=1, keepdims=True)).ravel()):
         return "no method differs from another in any scan"
     rotation = helmert(methods)  # orthonormal rows, each of them a contrast of methods
     contrasts = means @ rotation.T
-    if not np.round(contrasts - contrasts.mean(axis=0), 12).any():
+    if not tidy(contrasts - contrasts.mean(axis=0)).any():
         return "methods differ alike in every scan: there is no variance of the difference"
     of_methods = _reml(contrasts, dataset)
     average = _reml(means.mean(axis=1, keepdims=True), dataset)

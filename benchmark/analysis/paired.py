@@ -3,9 +3,11 @@
 Where a test cannot be computed, its outcome has the ``reason`` and NaN in place of numbers.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from benchmark.analysis.bootstrap import ratio
 
 WILCOXON, PAIRED_T = "wilcoxon signed-rank", "paired t"
 PAIRED_TESTS = (WILCOXON, PAIRED_T)
+RANK_SUM = "wilcoxon rank-sum"
 
 NORMAL = 0.05
 """Shapiro-Wilk P value above which differences are taken to be normal."""
@@ -48,6 +51,30 @@ class Outcome:
     reason: str = ""
 
 
+def paired_tests(differences: Array, *, unit: str, tail: float) -> Iterator[dict[str, Any]]:
+    """Yield a row per test of `PAIRED_TESTS`, with whether it is the paper's choice.
+
+    The arguments are those of `paired_test`; the keys are ``test``, ``chosen``, ``normality_p`` and
+    the fields of `Outcome`.
+    """
+    normal = normality(differences)
+    for test in PAIRED_TESTS:
+        outcome = paired_test(test, differences, unit=unit, tail=tail)
+        chosen = test == papers_choice(normal)
+        yield {"test": test, "chosen": chosen, "normality_p": normal, **vars(outcome)}
+
+
+def rank_tests(a: Array, b: Array, differences: Array, *, unit: str) -> Iterator[dict[str, Any]]:
+    """Yield ``test``, ``statistic``, ``p`` and ``reason`` of the rank-sum and signed-rank tests.
+
+    The former is of all values ``a``, (n,), and ``b``, (m,), as in the paper; the latter of paired
+    ``differences``, each of a ``unit``.
+    """
+    signed = paired_test(WILCOXON, differences, unit=unit)
+    for test, found in ((RANK_SUM, rank_sum(a, b)), (WILCOXON, signed)):
+        yield {"test": test, "statistic": found.statistic, "p": found.p, "reason": found.reason}
+
+
 def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025) -> Outcome:
     """Test (two-sided) whether ``differences``, (n,), are centred at zero.
 
@@ -76,9 +103,8 @@ def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025
         return Outcome(reason="all differences are equal: they have no variance")
     else:
         result = stats.ttest_1samp(values, 0.0)
-        half = stats.t.ppf(1 - tail, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
         d_z = float(values.mean() / values.std(ddof=1))
-        ends = (float(values.mean() - half), float(values.mean() + half), d_z, "Cohen's d_z")
+        ends = (*mean_interval(values, tail), d_z, "Cohen's d_z")
     return Outcome(float(result.statistic), float(result.pvalue), *ends)
 
 

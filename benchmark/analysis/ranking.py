@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import bootstrap, frames
-from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.aggregate import ALL, in_split
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.comparison import COMPARED
 from benchmark.analysis.grid import CELL_KEY, Grid, codes, common
-from benchmark.analysis.paired import signed_ranks
+from benchmark.analysis.paired import signed_ranks, tidy
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import records
 
@@ -94,14 +94,9 @@ def _metrics(rows: pd.DataFrame) -> list[str]:
     return [name for name in COMPARED if name in rows]
 
 
-def _members(grid: Grid, split: str) -> NDArray[np.bool_]:
-    """Return a mask of the cells of a split, or of all."""
-    return np.asarray(((grid.cells["split"] == split) | (split == ALL)).to_numpy())
-
-
 def _inside(grid: Grid, split: str) -> dict[str, Array]:
     """Return the values of each metric, (cells, methods), with NaN outside the split."""
-    members = _members(grid, split)[:, None]
+    members = in_split(grid.cells, split)[:, None]
     return {m: np.where(members, values, np.nan) for m, values in grid.values.items()}
 
 
@@ -154,7 +149,7 @@ def _ranked(
     units = len({collections[name] for name in names}), len(names)
     patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
     drawn_enough = bootstrap.enough((*units, len(patients)))
-    expected = _members(grid, split)
+    expected = in_split(grid.cells, split)
     counts = pd.DataFrame(
         {
             "failed": grid.failed[expected].sum(axis=0),
@@ -241,13 +236,13 @@ def _values(matrix: Array, scheme: str) -> Array:
 def _ranks(values: Array) -> Array:
     from scipy.stats import rankdata
 
-    return np.asarray(rankdata(-np.round(values, 12)), dtype=np.float64)
+    return np.asarray(rankdata(-tidy(values)), dtype=np.float64)
 
 
 def _beaten(matrix: Array) -> Array:
     """Count the methods that each beats significantly: signed-rank test, Holm correction."""
     pairs = np.array(list(combinations(range(matrix.shape[1]), 2)))
-    differences = np.round(matrix[:, pairs[:, 0]] - matrix[:, pairs[:, 1]], 12)
+    differences = tidy(matrix[:, pairs[:, 0]] - matrix[:, pairs[:, 1]])
     sums, p = signed_ranks(differences)
     order = np.argsort(p, kind="stable")
     holm = np.empty(len(p))
@@ -278,14 +273,13 @@ def _wins(grid: Grid, metric: str, split: str) -> Iterator[dict[str, Any]]:
 
     Only datasets of the ``split`` count.
     """
-    chosen = ((grid.datasets["split"] == split) | (split == ALL)).to_numpy()
-    expected = _members(grid, split)
+    chosen, expected = in_split(grid.datasets, split), in_split(grid.cells, split)
     sign = METRICS[metric].sign
     for a, b in permutations(range(len(grid.methods)), 2):
         both = grid.values[metric][:, (a, b)]
         valued: NDArray[np.bool_] = np.asarray(np.isfinite(both).all(axis=1))
         means = grid.dataset_means(np.where(valued[:, None], both, np.nan))[chosen]
-        better = np.round(sign * (means[:, 0] - means[:, 1]), 12)
+        better = tidy(sign * (means[:, 0] - means[:, 1]))
         yield {
             **{"method_a": grid.methods[a], "method_b": grid.methods[b]},
             **{"wins": int((better > 0).sum()), "ties": int((better == 0).sum())},

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import frames
-from benchmark.analysis.bootstrap import generator
+from benchmark.analysis.bootstrap import generator, multiplicities
 from benchmark.analysis.correlation import CORRELATION_KINDS, correlate
 from benchmark.analysis.grid import codes
+from benchmark.analysis.paired import tidy
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -106,11 +107,10 @@ def _correlations(
             cluster = codes(part, drawn)
             clusters = len(np.unique(cluster))
             rng = generator(settings.seed, "regularity", modality)
-            share = np.full(max(clusters, 1), 1 / max(clusters, 1))
-            weights = rng.multinomial(clusters, share, settings.resamples).astype(np.float64)
+            weights = multiplicities(rng, clusters, settings.resamples)
             draws: dict[str, Any] = {"weights": weights, "cluster": cluster}
             x = {shape: part[shape].to_numpy(np.float64) for shape in SHAPE_NAMES}
-            y = np.round(part["change"].to_numpy(np.float64), 12)
+            y = tidy(part["change"].to_numpy(np.float64))
             size = np.log(part["volume_mm3"].to_numpy(np.float64))
             for shape in SHAPE_NAMES:
                 for kind in CORRELATION_KINDS:

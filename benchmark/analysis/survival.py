@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import frames, response
-from benchmark.analysis.bootstrap import generator, interval
+from benchmark.analysis.bootstrap import generator, interval, multiplicities
 from benchmark.analysis.concordance import concordances
-from benchmark.analysis.paired import constant
+from benchmark.analysis.paired import constant, tidy
 from benchmark.tables import records
 
 if TYPE_CHECKING:
@@ -141,11 +141,10 @@ def _one(
     base = {"n": len(known), "events": int(event.sum()), "unit": "patient"}
     reason = _why_not(known)
     rng = generator(settings.seed, "survival", cohort)
-    share = np.full(max(len(known), 1), 1 / max(len(known), 1))
-    weights = rng.multinomial(len(known), share, settings.resamples).astype(np.float64)
+    weights = multiplicities(rng, len(known), settings.resamples)
     drawn: dict[str, tuple[float, Any]] = {}
     for measure, name in zip(SIZE_OF_MEASURE, names, strict=True):
-        change = np.round(known[name].to_numpy(np.float64), 12)
+        change = tidy(known[name].to_numpy(np.float64))
         about = {"measure": measure, "patients": len(rows), **base}
         why = reason or ("no patient differs from another" if constant(change) else "")
         if why:
