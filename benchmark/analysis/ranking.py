@@ -54,7 +54,7 @@ def analyse(
     """Rank the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
     rows = frames.base_rows(tables["scores"], "structure")
     rows = rows[~rows["method"].isin(settings.controls)].reset_index(drop=True)
-    grid = Grid.of(rows, _metrics(rows))
+    grid = Grid.of(rows, [name for name in COMPARED if name in rows])
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     firsts = rows.drop_duplicates("dataset")
     collections = dict(zip(firsts["dataset"], firsts["collection"], strict=True))
@@ -88,10 +88,6 @@ def _splits(grid: Grid) -> list[list[str]]:
     """Group splits with the same datasets: a single split has the same datasets as "all"."""
     splits = frames.order_splits(grid.datasets["split"])
     return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
-
-
-def _metrics(rows: pd.DataFrame) -> list[str]:
-    return [name for name in COMPARED if name in rows]
 
 
 def _inside(grid: Grid, split: str) -> dict[str, Array]:
@@ -138,52 +134,57 @@ def _ranked(
     complete = np.asarray(np.isfinite(means).any(axis=1))
     names = grid.datasets["dataset"][complete].tolist()
     methods = [m for m, there in zip(grid.methods, valued, strict=True) if there]
-    matrix = sign * means[complete][:, valued]
+    facts = _facts(grid, in_split(grid.cells, split), shared, len(names))
     reason = "" if names else "no cell in which every method has a value"
     if len(methods) < 2:
         reason = f"{len(methods)} methods with values: there is nothing to rank"
-    draws: list[Array] = []
-    if not reason:
-        inner = {name: sign * drawn[name][:, valued] for name in names}
-        draws = list(bootstrap.draws(inner, collections, settings.seed))
-    units = len({collections[name] for name in names}), len(names)
+    if reason:
+        for scheme in SCHEMES:
+            yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
+            for about in facts:
+                yield "ranking", {"scheme": scheme, **about, "reason": reason}
+        return
+    inner = {name: sign * drawn[name][:, valued] for name in names}
+    draws = list(bootstrap.draws(inner, collections, settings.seed))
     patients = grid.cells.loc[shared, ["dataset", "patient"]].drop_duplicates()
-    drawn_enough = bootstrap.enough((*units, len(patients)))
-    expected = in_split(grid.cells, split)
+    units = len({collections[name] for name in names}), len(names), len(patients)
+    tail = settings.tail if bootstrap.enough(units) else None
+    for scheme in SCHEMES:
+        ranks = _rank_scheme(sign * means[complete][:, valued], draws, scheme)
+        yield "rank_agreement", {"scheme": scheme, **_agreement(ranks.ranks, ranks.resampled, tail)}
+        for about in facts:
+            row = {"scheme": scheme, **about}
+            if about["method"] not in methods:
+                yield "ranking", {**row, "reason": "no value"}
+                continue
+            place = methods.index(about["method"])
+            found = _method_row(ranks, place, tail)
+            if scheme != "significance":
+                found["value"] *= sign
+            yield "ranking", {**row, **found, "reason": ""}
+            of_method = ranks.resampled[:, place]
+            for rank, count in zip(*np.unique(of_method, return_counts=True), strict=True):
+                share = {"scheme": scheme, "method": about["method"], "rank": rank}
+                yield "rank_shares", {**share, "share": count / len(of_method)}
+
+
+def _facts(
+    grid: Grid, expected: NDArray[np.bool_], shared: NDArray[np.bool_], datasets: int
+) -> list[dict[str, Any]]:
+    """Return the columns of `RANKING` that describe each method and its cells.
+
+    ``expected`` and ``shared`` are masks of the cells of a split, and of those with all values.
+    """
     counts = pd.DataFrame(
         {
+            **{"method": grid.methods, "prompt": [grid.prompts[m] for m in grid.methods]},
+            **{"datasets": datasets, "cells": shared.sum(), "expected": expected.sum()},
             "failed": grid.failed[expected].sum(axis=0),
             "skipped": grid.skipped[expected].sum(axis=0),
             "contaminated": grid.contaminated[shared].sum(axis=0),
         }
     )
-    places = {m: i for i, m in enumerate(methods)}
-    for scheme in SCHEMES:
-        ranks = None if reason else _rank_scheme(matrix, draws, scheme)
-        if ranks is None:
-            agreement: dict[str, Any] = {"resamples": 0, "reason": reason}
-        else:
-            agreement = _agreement(ranks.ranks, ranks.resampled, settings)
-            if not drawn_enough:
-                agreement |= {"tau_low": np.nan, "tau_high": np.nan}
-        yield "rank_agreement", {"scheme": scheme, **agreement}
-        for method, counted in zip(grid.methods, records(counts), strict=True):
-            about: dict[str, Any] = {"scheme": scheme, "method": method}
-            about["prompt"] = grid.prompts[method]
-            about |= {"datasets": len(names), "cells": int(shared.sum())}
-            about |= {"expected": int(expected.sum()), **counted}
-            if ranks is None or method not in places:
-                yield "ranking", {**about, "reason": reason or "no value"}
-                continue
-            place = places[method]
-            row = _method_row(ranks, place, settings.tail if drawn_enough else None)
-            if scheme != "significance":
-                row["value"] *= sign
-            yield "ranking", {**about, **row, "reason": ""}
-            drawn_ranks = ranks.resampled[:, place]
-            for rank, count in zip(*np.unique(drawn_ranks, return_counts=True), strict=True):
-                share = {"scheme": scheme, "method": method, "rank": rank}
-                yield "rank_shares", {**share, "share": count / len(drawn_ranks)}
+    return records(counts)
 
 
 class _SchemeRanks(NamedTuple):
@@ -214,9 +215,7 @@ def _rank_scheme(matrix: Array, draws: Sequence[Array], scheme: str) -> _SchemeR
 def _method_row(ranks: _SchemeRanks, place: int, tail: float | None) -> dict[str, Any]:
     """Return the value and ranks of one method; without a ``tail`` its interval is NaN."""
     drawn = ranks.resampled[:, place]
-    low, high = np.nan, np.nan
-    if tail is not None:
-        low, high = np.quantile(drawn, (tail, 1 - tail))
+    low, high = _ends(drawn, tail)
     return {
         "value": ranks.values[place],
         **{"rank": ranks.ranks[place], "rank_mean": drawn.mean(), "low": low, "high": high},
@@ -251,10 +250,10 @@ def _beaten(matrix: Array) -> Array:
     return np.bincount(winner, minlength=matrix.shape[1]).astype(np.float64)
 
 
-def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> dict[str, Any]:
+def _agreement(ranks: Array, resampled: Array, tail: float | None) -> dict[str, Any]:
     """Summarise Kendall's tau-b between the ranking of each draw and that of all data.
 
-    Draws in which all methods tie are left out.
+    Draws in which all methods tie are left out. Without a ``tail`` the interval is NaN.
     """
     i, j = np.triu_indices(len(ranks), 1)
     whole, drawn = np.sign(ranks[i] - ranks[j]), np.sign(resampled[:, i] - resampled[:, j])
@@ -263,9 +262,17 @@ def _agreement(ranks: Array, resampled: Array, settings: "AnalysisSettings") -> 
     tau = tau[np.isfinite(tau)]
     if not len(tau):
         return {"resamples": 0, "reason": "all methods tie"}
-    low, median, high = np.quantile(tau, (settings.tail, 0.5, 1 - settings.tail))
-    ends = {"tau_mean": tau.mean(), "tau_median": median, "tau_low": low, "tau_high": high}
+    low, high = _ends(tau, tail)
+    ends = {"tau_mean": tau.mean(), "tau_median": np.median(tau), "tau_low": low, "tau_high": high}
     return {"resamples": len(tau), **ends, "reason": ""}
+
+
+def _ends(drawn: Array, tail: float | None) -> tuple[float, float]:
+    """Return the ends of the interval of ``drawn``, (resamples,); NaN without a ``tail``."""
+    if tail is None:
+        return np.nan, np.nan
+    low, high = np.quantile(drawn, (tail, 1 - tail))
+    return float(low), float(high)
 
 
 def _wins(grid: Grid, metric: str, split: str) -> Iterator[dict[str, Any]]:

@@ -189,4 +189,4 @@ def test_tau_is_scipys() -> None:
     whole = np.asarray(rng.permutation(6) + 1.0, dtype=np.float64)
     drawn = stats.rankdata(rng.integers(0, 4, (5, 6)), axis=1)
     theirs = [stats.kendalltau(whole, draw).statistic for draw in drawn]
-    assert _agreement(whole, drawn, SETTINGS)["tau_mean"] == pytest.approx(np.mean(theirs))
+    assert _agreement(whole, drawn, 0.025)["tau_mean"] == pytest.approx(np.mean(theirs))
