@@ -94,7 +94,8 @@ def _why_not(entry: "Dataset") -> str:
 
 def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
     """Read the cohort's table and rename its columns to those of the analysis."""
-    from benchmark.analysis.frames import read, require_columns
+    from benchmark.analysis.checks import require_columns
+    from benchmark.analysis.frames import read
 
     path = Path(cohort.table)
     if not path.exists():

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.analysis import bootstrap, frames
+from benchmark.analysis import bootstrap, checks, frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def read_scores(path: Path, *, level: str, more: Sequence[str] = ()) -> pd.DataF
     `UserError` if the table lacks a column or is not a valid table of scores.
     """
     table = frames.read(path, [*frames.SCORE_COLUMNS, *more])
-    frames.require_columns(table, more, str(path))
+    checks.require_columns(table, more, str(path))
     return frames.base_rows(frames.checked_scores(table, str(path)), level)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import frames
+from benchmark.analysis import checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Describe the datasets in ``tables["images"]`` and ``tables["objects"]``."""
     images, objects = tables["images"], tables["objects"]
-    frames.require_columns(objects, _OBJECT, "The table of objects")
+    checks.require_columns(objects, _OBJECT, "The table of objects")
     objects = objects[list(_OBJECT)]
     about = images[["dataset", "scan", "split", "modality", "part"]]
     joined = objects.merge(about, on=["dataset", "scan"], how="inner")

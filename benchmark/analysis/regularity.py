@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import frames
+from benchmark.analysis import checks, frames
 from benchmark.analysis.bootstrap import generator, multiplicities
 from benchmark.analysis.correlation import CORRELATION_KINDS, correlate
 from benchmark.analysis.grid import codes
@@ -42,11 +42,11 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Correlate the change of DSC with the shapes in ``tables["objects"]``."""
     scores = frames.base_rows(tables["scores"], "object")
-    frames.require_columns(scores, ["dsc"], "The table of scores")
+    checks.require_columns(scores, ["dsc"], "The table of scores")
     scores = scores[~scores["method"].isin(settings.controls)]
     methods = scores["method"].unique().tolist()
     if settings.reference is not None and len(scores):
-        frames.require_method(scores, settings.reference, "analysis.reference")
+        checks.require_method(scores, settings.reference, "analysis.reference")
     reference = settings.reference or next(iter(methods), "")
     values: list[pd.DataFrame] = []
     found: list[dict[str, Any]] = []
@@ -75,7 +75,7 @@ def analyse(
 def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
     """Return one row per object, with its description, its shape and the DSC of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPE_NAMES}
-    frames.require_columns(objects, (*columns, "volume_mm3"), "The table of objects")
+    checks.require_columns(objects, (*columns, "volume_mm3"), "The table of objects")
     wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
     wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
     facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, *_OF_OBJECT]]

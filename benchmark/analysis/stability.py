@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import frames, levels
+from benchmark.analysis import checks, levels
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings
@@ -21,7 +21,7 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:
     """Compare the deviations in ``tables["scores"]``, for each method with more than one."""
     scores = tables["scores"]
-    frames.require_columns(scores, [levels.METRIC], "The table of scores")
+    checks.require_columns(scores, [levels.METRIC], "The table of scores")
     rows = scores[(scores["variant"] == "") & ~scores["method"].isin(settings.controls)]
     moved = rows.groupby("method")["deviation"].transform("nunique") > 1
     rows = rows[moved].reset_index(drop=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import frames, levels
+from benchmark.analysis import checks, levels
 from benchmark.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def analyse(
     objects the reach differs.
     """
     scores = tables["scores"]
-    frames.require_columns(scores, [levels.METRIC], "The table of scores")
+    checks.require_columns(scores, [levels.METRIC], "The table of scores")
     parts = [scores.head(0).assign(**dict.fromkeys(("selection", "level", "baseline"), None))]
     for method, reach in settings.thickness.items():
         if len(scores):
-            frames.require_method(scores, method, "analysis.thickness")
+            checks.require_method(scores, method, "analysis.thickness")
         parts += _cells(scores[scores["method"] == method], method, reach, tables.get("objects"))
     cells = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     return levels.tables(cells, settings, "thickness")
