@@ -3,7 +3,7 @@
 The estimate multiplies the counts of the study by the rates of ``config/rates.yaml``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -11,12 +11,9 @@ from typing import Literal, Self
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from benchmark import paths, stages
-from benchmark.adapter import Learner
-from benchmark.analysis import MEMORY_PER_SIZE
+from benchmark import paths
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.method_registry import find
 from benchmark.settings import Settings
 from benchmark.study import Study
 from benchmark.study_sections import Method
@@ -204,14 +201,6 @@ def longest_job(study: Study, rates: Rates, objects: int | None = None) -> Job:
     return max(jobs, key=lambda job: job.hours)
 
 
-def longest(job: Job) -> str:
-    """Return a sentence on the result of `longest_job`."""
-    return (
-        f"The longest job: {_hours(job.hours)} hours, {job.method} on a shard of {job.dataset}; "
-        "the study takes at least that, and a job that is cut off starts again."
-    )
-
-
 def _units_of(study: Study, name: str, rates: Rates, there: Count) -> dict[Unit, float]:
     """Return the units that depend on the prompts of a method, for what is ``there``."""
     method = study.methods[name]
@@ -237,68 +226,6 @@ def _rates_of(study: Study, name: str, rates: Rates) -> list[Rate]:
     ] or [unknown]
 
 
-def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
-    """Yield the estimate as lines of Markdown."""
-    yield "| work | units | one costs | CPU hours | GPU hours | basis |"
-    yield "|---|---:|---|---:|---:|---|"
-    for item in done:
-        hours = f"{_hours(item.cpu_hours)} | {_hours(item.gpu_hours)}"
-        units = f"{item.units:,.0f} x {item.rate.per}"
-        basis = f"{item.rate.basis}: {item.rate.source}"
-        yield f"| {item.name} | {units} | {_one(item.rate)} | {hours} | {basis} |"
-    cpu, gpu = (sum(getattr(item, f"{on}_hours") or 0 for item in done) for on in ("cpu", "gpu"))
-    yield f"| all | | | {cpu:,.0f} | {gpu:,.0f} | |"
-    yield ""
-    wall = {"GPUs": gpu / gpus, "cores": cpu / cores}
-    yield (
-        f"On {gpus} GPUs and {cores} cores: {wall['GPUs']:,.0f} hours of the GPUs and "
-        f"{wall['cores']:,.0f} of the cores, in parallel, as long as both have work."
-    )
-    slow = max(wall, key=lambda name: wall[name])
-    on = {"GPUs": "gpu_hours", "cores": "cpu_hours"}[slow]
-    if wall[slow]:
-        by_name: dict[str, float] = {}
-        for item in done:
-            by_name[item.name] = by_name.get(item.name, 0) + (getattr(item, on) or 0)
-        most = max(by_name, key=lambda name: by_name[name])
-        share = by_name[most] / sum(by_name.values())
-        yield f"The bottleneck: the {slow}, {share:.0%} of whose hours go to {most}."
-    size = sum(item.units * item.rate.bytes for item in done)
-    yield f"Results on the disk: {size / 1e9:,.0f} GB, beside the data."
-    if lacking := [item.name for item in done if item.rate.basis == "not known"]:
-        yield f"Not in these sums, since nobody knows the rate: {', '.join(lacking)}."
-
-
-def trainings(study: Study) -> str | None:
-    """Return a sentence on the trainings, which no sum includes; None for a study without any."""
-    models = set()
-    for trained in study.trained:
-        learner = find(trained.run.adapter)(trained.run.options)
-        assert isinstance(learner, Learner)
-        models |= {(trained.run.fit.id, learner.model_for(dataset)) for dataset in study.entries}
-    if not models:
-        return None
-    return f"Not in these sums: {len(models):,} trainings and the predictions of their models."
-
-
-def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
-    """Return a sentence on the memory that jobs request at most; ``done``: the result of `work`."""
-    resources = [
-        find(method.adapter)(method.options).resources for method in study.methods.values()
-    ]
-    on_gpu = max((one.memory_mb for one in resources if one.gpus), default=0)
-    cpu = [one.memory_mb // one.threads for one in resources if not one.gpus]
-    on_core = max([stages.MEMORY_MB, *cpu])
-    claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
-    one, other, every = (f"{gb:,.0f} GB" for gb in claims)
-    size = sum(item.units * item.rate.bytes for item in done if item.rate.of == "collect")
-    analysis = max(stages.MEMORY_MB / 1000, MEMORY_PER_SIZE * size / 1e9)
-    return (
-        f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most. At "
-        f"the end each analysis claims {analysis:,.0f} GB; --resources mem_mb=... bounds their sum."
-    )
-
-
 def _rows(files: Sequence[Path]) -> int:
     return sum(pq.read_metadata(path).num_rows for path in files)
 
@@ -320,14 +247,3 @@ def _work(name: str, rate: Rate, units: float, rates: Rates) -> Work:
         gpu = rate.gpu_gflop / 1000 / rates.gpu_tflops
     hours = [None if each is None else each * units / 3600 for each in (rate.cpu_s, gpu)]
     return Work(name, rate, units, *hours)
-
-
-def _one(rate: Rate) -> str:
-    for value, unit in ((rate.cpu_s, "CPU s"), (rate.gpu_s, "GPU s"), (rate.gpu_gflop, "GFLOP")):
-        if value is not None:
-            return f"{value:,g} {unit}"
-    return ""
-
-
-def _hours(hours: float | None) -> str:
-    return "" if hours is None else f"{hours:,.0f}" if hours >= 1 else f"{hours:.1f}"

@@ -41,18 +41,18 @@ def estimate(
 
     Hours by stage and method, disk, memory, and the bottleneck.
     """
-    from benchmark import estimate
+    from benchmark import estimate, estimate_text
     from benchmark.study import Study
 
     read = Study.load(study)
     table = estimate.Rates.load(rates or estimate.RATES)
     done = estimate.work(read, table, objects)
-    for line in estimate.text(done, gpus=gpus, cores=cores):
+    for line in estimate_text.text(done, gpus=gpus, cores=cores):
         print(line)
-    print(estimate.longest(estimate.longest_job(read, table, objects)))
-    if left_out := estimate.trainings(read):
+    print(estimate_text.longest(estimate.longest_job(read, table, objects)))
+    if left_out := estimate_text.trainings(read):
         print(left_out)
-    print(estimate.memory(read, done, gpus=gpus, cores=cores))
+    print(estimate_text.memory(read, done, gpus=gpus, cores=cores))
 
 
 @app.command()

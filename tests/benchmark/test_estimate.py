@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from benchmark import catalogue, objects, paths, prepare
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.estimate import Rates, count, longest, longest_job, memory, text, trainings, work
+from benchmark.estimate import Rates, count, longest_job, work
+from benchmark.estimate_text import longest, memory, text, trainings
 from benchmark.settings import load_yaml
 from benchmark.study import Study
 from benchmark.tables import write_table
