@@ -5,7 +5,6 @@ slice, or a tilted gantry, gives a wrong volume and at most a warning. In a mult
 the positions of only a few frames, and the rescaling of one frame for all.
 """
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,31 +14,13 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry, Triple
-from benchmark.image_io.dicomgroups import functional_group
+from benchmark.image_io.dicomheader import SIZE, check_header, functional_group, header_values
 from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_header, refusal
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
 _TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels
-_SIZE = 5e-4  # tolerated relative difference in pixel size: a quarter of a pixel in 512
-_TURN = 0.01  # tolerated difference in direction cosines between the header and ITK, which rounds
-_TOLD = {  # tags, and the functional groups that hold them instead in a file of frames
-    "ImagePositionPatient": "PlanePositionSequence",
-    "ImageOrientationPatient": "PlaneOrientationSequence",
-    "PixelSpacing": "PixelMeasuresSequence",
-    "ImagerPixelSpacing": "",
-    "NominalScannedPixelSpacing": "",  # of secondary captures
-}
 _PIXEL = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")  # the best first
 _APART = ("SpacingBetweenSlices", "SliceThickness")
-_SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
-_HEADER = (
-    *_TOLD,
-    *_SIZES,
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-_PIXEL_DATA = 0x7FE00010
-_NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
 
 
 def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
@@ -54,7 +35,7 @@ def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
         return inspect_frames(files[0], needs_spacing=needs_spacing)
     headers = {file: open_header(file) for file in files}
     for file, header in headers.items():
-        _check_header(file, header)
+        check_header(file, header)
     normal = np.array(headers[files[0]].GetDirection()).reshape(3, 3)[:, 2]
     files = tuple(sorted(files, key=lambda file: float(headers[file].GetOrigin() @ normal)))
     first = headers[files[0]]
@@ -84,7 +65,7 @@ def inspect_frames(file: Path, *, needs_spacing: bool = True) -> Contents:
     import pydicom
 
     reader = open_header(file)
-    _check_header(file)
+    check_header(file)
     width, height, depth = reader.GetSize()
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
@@ -183,8 +164,9 @@ def _stacked(header: Any, depth: int) -> Triple | None:
 
     A single frame is as thick as it says, or 1 mm.
     """
-    pixel = next((v for v in (_values(header, name) for name in _PIXEL) if v.shape == (2,)), None)
-    apart = [abs(float(v)) for name in _APART for v in _values(header, name).ravel() if v]
+    sizes = (header_values(header, name) for name in _PIXEL)
+    pixel = next((size for size in sizes if size.shape == (2,)), None)
+    apart = [abs(float(v)) for name in _APART for v in header_values(header, name).ravel() if v]
     apart += [1.0] * (depth == 1)
     if pixel is None or not apart:
         return None
@@ -235,86 +217,9 @@ def _claims_dicom(path: Path) -> bool:
         return path.suffix.lower() == ".dcm" or stream.read(132)[128:] == b"DICM"
 
 
-def _check_header(file: Path, header: Any = None) -> None:
-    """Refuse a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
-
-    With the ``header`` that ITK read of a slice, also refuse one whose position, orientation or
-    pixel size ITK had to invent.
-    """
-    from pydicom.filereader import read_partial
-    from pydicom.tag import BaseTag, Tag
-
-    lengths = []
-
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        lengths.append(length if tag == _PIXEL_DATA else _NOT_TOLD)
-        return tag == _PIXEL_DATA
-
-    try:
-        with file.open("rb") as stream:
-            tags: list[BaseTag | int] = [Tag(name) for name in _HEADER]
-            told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
-        sizes = [int(told.get(name) or 1) for name in _SIZES]
-        wrong = _invented(told, header) if header else ""
-    except Exception as error:  # pydicom raises exceptions of any type for a damaged header
-        sizes, wrong = [], f"from the reader: {error}" if header else ""
-    if sizes and min(lengths, default=_NOT_TOLD) < (promised := math.prod(sizes) // 8):
-        raise refusal(
-            file,
-            "fewer pixels than the header promises",
-            expected=f"{promised} bytes ({', '.join(_SIZES)}: {sizes})",
-            got=f"{min(lengths)}",
-            cause="a damaged header",
-            step="fetch the file again; if it is complete, leave the scan out",
-        )
-    if wrong:
-        raise refusal(
-            file,
-            "no valid grid",
-            expected="position, orientation (two axes at right angles) and pixel size",
-            got=wrong,
-            cause="a damaged header, or a program that removed tags",
-            step="fetch the series again; if it is complete, leave the scan out",
-        )
-
-
-def _invented(told: Any, header: Any) -> str:
-    """Return the tag that does not tell what ITK read, with its value; empty if all do.
-
-    Of two tags for the size of the pixels, ITK takes the one that the kind of image goes by.
-    """
-    axes = np.reshape(header.GetDirection(), (3, 3))[:, :2].T
-    size = np.array(header.GetSpacing()[1::-1])
-    position, turn, *sizes = (_values(told, name) for name in _TOLD)
-    if position.shape != (3,) or not np.allclose(position, header.GetOrigin(), atol=0.01):
-        return f"ImagePositionPatient {position.tolist()}, read as {list(header.GetOrigin())}"
-    if turn.shape != (6,) or not np.allclose(_units(turn.reshape(2, 3)), axes, atol=_TURN):
-        return f"ImageOrientationPatient {turn.tolist()}, read as {axes.ravel().tolist()}"
-    if not any(found.shape == (2,) and np.allclose(found, size, rtol=_SIZE) for found in sizes):
-        return f"PixelSpacing {sizes[0].tolist()}, read as {size.tolist()}"
-    return ""
-
-
-def _values(told: Any, name: str) -> NDArray[np.float64]:
-    """Return the numbers of a tag, of a slice or of the first frame; empty if there are none."""
-    value = told.get(name)
-    if value is None and (frames := told.get("PerFrameFunctionalGroupsSequence")):
-        shared = (told.get("SharedFunctionalGroupsSequence") or [{}])[0]
-        group = _TOLD.get(name, "PixelMeasuresSequence")
-        if group and (group in frames[0] or group in shared):
-            value = functional_group(frames[0], shared, group).get(name)
-    return np.array([] if value is None else value, dtype=float)
-
-
-def _units(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return units
-
-
 def _check_sizes(path: Path, sizes: NDArray[np.float64]) -> None:
     """Refuse slices whose pixels have no size, or differ in it."""
-    if not (sizes.min() > 0 and np.allclose(sizes, sizes[0], rtol=_SIZE, atol=0)):
+    if not (sizes.min() > 0 and np.allclose(sizes, sizes[0], rtol=SIZE, atol=0)):
         raise refusal(
             path,
             "slices with pixels of their own size",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
-from benchmark.image_io.dicomgroups import functional_group
+from benchmark.image_io.dicomheader import functional_group
 from benchmark.transforms.raster import Raster
 
 _ON_GRID = 0.1  # tolerated in-plane offset of a frame from the pixels of the image, in voxels
@@ -58,30 +58,24 @@ def read(path: Path, grid: Geometry) -> Iterator[Segment]:
     dataset = _opened(path)
     for label, frames in _segments(path, dataset):
         with _readable(path):
-            indices = [_indices(frame, grid) for frame in frames]
-            resampled = any(found is None for found in indices)
-            if resampled:
+            found = [_indices(frame, grid) for frame in frames]
+            on_grid = [indices for indices in found if indices is not None]
+            if resampled := len(on_grid) < len(frames):
                 mask = _resampled(path, dataset, frames, grid)
             else:
                 mask = np.zeros(grid.size[::-1], dtype=bool)
-                for found in indices:
-                    mask[_inside(path, found, mask.shape)] = True
+                for indices in on_grid:
+                    if not _is_inside(indices, mask.shape):
+                        raise _beyond(path, mask.shape)
+                    mask[indices] = True
         yield Segment(label, mask, resampled)
 
 
 def fits(path: Path, grid: Geometry) -> bool:
     """Return whether every frame with content lies on the pixels of ``grid``."""
     dataset = _opened(path)
-    for _, frames in _segments(path, dataset):
-        for frame in frames:
-            found = _indices(frame, grid)
-            beyond = found is None or any(
-                axis.size and not (axis.min() >= 0 and axis.max() < length)
-                for axis, length in zip(found, grid.size[::-1], strict=True)
-            )
-            if beyond:
-                return False
-    return True
+    found = (_indices(frame, grid) for _, frames in _segments(path, dataset) for frame in frames)
+    return all(indices is not None and _is_inside(indices, grid.size[::-1]) for indices in found)
 
 
 def lies_within(path: Path, grid: Geometry) -> bool:
@@ -182,14 +176,10 @@ def _indices(frame: _Frame, grid: Geometry) -> tuple[NDArray[np.intp], ...] | No
     return z.astype(np.intp), y.astype(np.intp), x.astype(np.intp)
 
 
-def _inside(
-    path: Path, indices: tuple[NDArray[np.intp], ...] | None, shape: tuple[int, ...]
-) -> tuple[NDArray[np.intp], ...]:
-    assert indices is not None
-    for axis, length in zip(indices, shape, strict=True):
-        if axis.min() < 0 or axis.max() >= length:
-            raise _beyond(path, shape)
-    return indices
+def _is_inside(indices: tuple[NDArray[np.intp], ...], shape: tuple[int, ...]) -> bool:
+    return all(
+        axis.min() >= 0 and axis.max() < length for axis, length in zip(indices, shape, strict=True)
+    )
 
 
 def _beyond(path: Path, shape: tuple[int, ...]) -> UserError:

@@ -1,0 +1,112 @@
+"""What the header of a DICOM file tells, and checks of it against what ITK reads."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.image_io.imagefile import refusal
+
+SIZE = 5e-4
+"""Tolerated relative difference in pixel size: a quarter of a pixel in 512."""
+_TURN = 0.01  # tolerated difference in direction cosines between the header and ITK, which rounds
+_TOLD = {  # tags, and the functional groups that hold them instead in a file of frames
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImagerPixelSpacing": "",
+    "NominalScannedPixelSpacing": "",  # of secondary captures
+}
+_SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+_HEADER = (
+    *_TOLD,
+    *_SIZES,
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_PIXEL_DATA = 0x7FE00010
+_NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
+
+
+def check_header(file: Path, header: Any = None) -> None:
+    """Refuse a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
+
+    With the ``header`` that ITK read of a slice, also refuse one whose position, orientation or
+    pixel size ITK had to invent.
+    """
+    from pydicom.filereader import read_partial
+    from pydicom.tag import BaseTag, Tag
+
+    lengths = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        lengths.append(length if tag == _PIXEL_DATA else _NOT_TOLD)
+        return tag == _PIXEL_DATA
+
+    try:
+        with file.open("rb") as stream:
+            tags: list[BaseTag | int] = [Tag(name) for name in _HEADER]
+            told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
+        sizes = [int(told.get(name) or 1) for name in _SIZES]
+        wrong = _invented(told, header) if header else ""
+    except Exception as error:  # pydicom raises exceptions of any type for a damaged header
+        sizes, wrong = [], f"from the reader: {error}" if header else ""
+    if sizes and min(lengths, default=_NOT_TOLD) < (promised := math.prod(sizes) // 8):
+        raise refusal(
+            file,
+            "fewer pixels than the header promises",
+            expected=f"{promised} bytes ({', '.join(_SIZES)}: {sizes})",
+            got=f"{min(lengths)}",
+            cause="a damaged header",
+            step="fetch the file again; if it is complete, leave the scan out",
+        )
+    if wrong:
+        raise refusal(
+            file,
+            "no valid grid",
+            expected="position, orientation (two axes at right angles) and pixel size",
+            got=wrong,
+            cause="a damaged header, or a program that removed tags",
+            step="fetch the series again; if it is complete, leave the scan out",
+        )
+
+
+def _invented(told: Any, header: Any) -> str:
+    """Return the tag that does not tell what ITK read, with its value; empty if all do.
+
+    Of two tags for the size of the pixels, ITK takes the one that the kind of image goes by.
+    """
+    axes = np.reshape(header.GetDirection(), (3, 3))[:, :2].T
+    size = np.array(header.GetSpacing()[1::-1])
+    position, turn, *sizes = (header_values(told, name) for name in _TOLD)
+    if position.shape != (3,) or not np.allclose(position, header.GetOrigin(), atol=0.01):
+        return f"ImagePositionPatient {position.tolist()}, read as {list(header.GetOrigin())}"
+    if turn.shape != (6,) or not np.allclose(_units(turn.reshape(2, 3)), axes, atol=_TURN):
+        return f"ImageOrientationPatient {turn.tolist()}, read as {axes.ravel().tolist()}"
+    if not any(found.shape == (2,) and np.allclose(found, size, rtol=SIZE) for found in sizes):
+        return f"PixelSpacing {sizes[0].tolist()}, read as {size.tolist()}"
+    return ""
+
+
+def header_values(told: Any, name: str) -> NDArray[np.float64]:
+    """Return the numbers of a tag, of a slice or of the first frame; empty if there are none."""
+    value = told.get(name)
+    if value is None and (frames := told.get("PerFrameFunctionalGroupsSequence")):
+        shared = (told.get("SharedFunctionalGroupsSequence") or [{}])[0]
+        group = _TOLD.get(name, "PixelMeasuresSequence")
+        if group and (group in frames[0] or group in shared):
+            value = functional_group(frames[0], shared, group).get(name)
+    return np.array([] if value is None else value, dtype=float)
+
+
+def _units(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        units: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
+
+
+def functional_group(own: Any, shared: Any, name: str) -> Any:
+    """Return the item of a functional group: the frame's own or, if it has none, the shared one."""
+    return (own if name in own else shared)[name].value[0]
