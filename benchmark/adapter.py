@@ -171,9 +171,9 @@ class Adapter(ABC):
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Yield one `Prediction` per prompt, in order.
 
-        All prompts of a scan are passed at once, so that work can be shared. ``volume.array`` is
-        read-only. An exception counts as the failure of the prompt that caused it; see
-        `benchmark.segmenting.segment_prompts`.
+        All prompts of a scan are passed at once, so that work can be shared; the answers must not
+        depend on scans that came before. ``volume.array`` is read-only. An exception counts as the
+        failure of the prompt that caused it; see `benchmark.segmenting.segment_prompts`.
         """
 
 

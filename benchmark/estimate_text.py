@@ -46,7 +46,7 @@ def longest(job: Job) -> str:
     """Return a sentence on the result of `benchmark.estimate.longest_job`."""
     return (
         f"The longest job: {_hours(job.hours)} hours, {job.method} on a shard of {job.dataset}; "
-        "the study takes at least that, and a job that is cut off starts again."
+        "the study takes at least that. A job that is cut off continues after its finished scans."
     )
 
 

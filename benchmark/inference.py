@@ -25,6 +25,7 @@ from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_err
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
 from benchmark.method_registry import find
+from benchmark.partial_shard import PartialShard, ScanRows
 from benchmark.prompts import Prompt
 from benchmark.segmenting import error_text, print_traceback, segment_prompts, validated_mask
 from benchmark.sources import Status
@@ -104,6 +105,7 @@ def predict(
     is_trained_model: bool = False,
     device: str = "cpu",
     attempts: Attempts | None = None,
+    partial: PartialShard | None = None,
 ) -> ShardPredictions:
     """Run a method and its variants over the scans of ``images``; see `Run.variants_at`.
 
@@ -116,8 +118,10 @@ def predict(
     - ``training_scans``: scans that the method was trained on, which are skipped.
     - ``is_trained_model``: whether ``weights`` are a model that was trained for the study.
     - ``attempts``: the steps in which earlier processes died.
+    - ``partial``: the scans that earlier processes finished; those finished now are added.
     """
     attempts = attempts or Attempts()
+    partial = partial or PartialShard(MASK_SCHEMA)
     mine, seen = _prompts_of(run, prompt_rows, training_scans)
     results = ShardPredictions(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
     mine = mine[~seen]
@@ -145,14 +149,19 @@ def predict(
     for image in progress(scans, f"{run.adapter} {run.prompt}", "scan"):
         rows = mine[mine["scan"] == image["scan"]]
         step = f"scan {image['scan']}"
-        if attempts.is_given_up(step):
+        if finished := partial.finished(image["scan"]):
+            results.masks += finished.masks
+            results.times += finished.times
+        elif attempts.is_given_up(step):
             reason = f"the process ended {MAX_DEATHS} times on this scan"
             results.masks += _unanswered_rows(run, rows, "failed", reason)
         elif len(rows):
+            masks, times = len(results.masks), len(results.times)
             with attempts.running(step):
                 scan = _ScanJob(run, adapter, image, rows, reference, results)
                 scan.segment()
                 scan.time(timed, loaded, device)
+            partial.add(ScanRows(results.masks[masks:], results.times[times:]))
     return results
 
 

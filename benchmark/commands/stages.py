@@ -249,9 +249,10 @@ def predict_shard(
 ) -> None:
     """Run a method on the scans of a shard.
 
-    Reads images and prompts, writes masks; sees no labels.
+    Reads images and prompts, writes masks; sees no labels. Continues after the
+    scans of a job that was cut off.
     """
-    from benchmark import external_state, inference
+    from benchmark import external_state, inference, partial_shard
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -276,6 +277,10 @@ def predict_shard(
         computes = inference.needs_method(run, asked, weights, training_scans)
         chosen = device(run.adapter, purpose, run.options) if computes else nullcontext(None)
         with attempts(times) as tried, chosen as where:
+            about = facts(where) if where else {}
+            key = partial_shard.key_of(run, inputs, about)
+            folder = masks.with_suffix(".parts")
+            partial = partial_shard.PartialShard(inference.MASK_SCHEMA, folder, key)
             results = inference.predict(
                 run,
                 read_table(images),
@@ -287,12 +292,13 @@ def predict_shard(
                 is_trained_model=model_status is not None,
                 device=where or "cpu",
                 attempts=tried,
+                partial=partial,
             )
-            about = facts(where) if where else {}
             told = {**about, "departures": results.departures}
             write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
             write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
             external_state.record(run, masks)
+            partial.forget()
 
 
 @stage()

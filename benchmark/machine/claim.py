@@ -25,15 +25,14 @@ def claim(output: Path, inputs: Iterable[Path | None], *, wait: bool = True) -> 
     """Hold the lock of ``output`` in the block; yield whether the output is still to be made.
 
     It is not if another process held the lock and has made the output meanwhile from the same
-    ``inputs``, which is printed. An input that is a folder stands for all tables below it, None for
-    nothing.
+    ``inputs`` (see `state_of`), which is printed.
 
     Without ``wait``, raise `UserError` if another process holds the lock. The kernel releases the
     lock when its holder ends, however it ends. On a disk without locks, nothing is locked, which is
     reported on standard error.
     """
     path = output.with_name(f".{output.name}.lock")
-    mine = _state(inputs)
+    mine = state_of(inputs).encode()
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock, other = _lock(path, wait)
@@ -51,15 +50,18 @@ def claim(output: Path, inputs: Iterable[Path | None], *, wait: bool = True) -> 
             os.close(lock)
 
 
-def _state(inputs: Iterable[Path | None]) -> bytes:
-    """Return a digest of the times and sizes of ``inputs``, as Snakemake compares them."""
+def state_of(inputs: Iterable[Path | None]) -> str:
+    """Return a digest of the times and sizes of ``inputs``, as Snakemake compares them.
+
+    An input that is a folder stands for all tables below it, None for nothing.
+    """
     found = []
     for path in filter(None, inputs):
         for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
             if file.is_file():
                 state = file.stat()
                 found.append((str(file), state.st_mtime_ns, state.st_size))
-    return digest(found).encode()
+    return digest(found)
 
 
 def _lock(path: Path, wait: bool) -> tuple[int | None, bytes | None]:

@@ -26,7 +26,7 @@ def test_every_entry_that_ships_loads(name: str) -> None:
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_no_shard_holds_more_objects_than_a_job_does_in_a_day(name: str) -> None:
-    """A job that is cut off starts again; counted as an object of each structure in each scan."""
+    """A job has one core or GPU; counted as an object of each structure in each scan."""
     entry = catalogue.load(name)
     channels = len(entry.channels) if any(part.each_channel for part in entry.layout) else 1
     assert (entry.scans or 0) * channels * len(entry.labels) / entry.shards <= 3000

@@ -19,11 +19,13 @@ from pathlib import Path
 
 
 class Waits(Slab):
-    """Works on a scan while there is a file ``hold``."""
+    """Works on the second scan while there is a file ``hold``; tells which scans it is given."""
 
     def segment(self, volume, prompts):
-        Path("begun").touch()
-        while Path("hold").exists():
+        with open("given", "a") as file:
+            print(volume.scan, file=file)
+        while volume.scan == "case2" and Path("hold").exists():
+            Path("begun").touch()
             time.sleep(0.1)
         yield from super().segment(volume, prompts)
 '''
@@ -104,7 +106,7 @@ def test_a_scan_that_kills_its_process_is_failed_and_the_study_goes_on(
     assert place.rerun(study) == set()
 
 
-def test_what_kills_the_workflow_as_well_costs_no_cell(
+def test_what_kills_the_workflow_as_well_costs_no_cell_and_no_finished_scan(
     make_workplace: Callable[[], Workplace],
 ) -> None:
     place = make_workplace()
@@ -112,17 +114,17 @@ def test_what_kills_the_workflow_as_well_costs_no_cell(
     with (place.folder / "mymethods.py").open("a", encoding="utf-8") as file:
         file.write(WAITS)
     methods = {"waits": {"adapter": "mymethods:Waits", "prompt": "mask2d"}}
-    study = place.study(datasets=["A.yaml"], methods=methods, budgets={"timed_objects": 0})
+    study = place.study(datasets=["B.yaml"], methods=methods, budgets={"timed_objects": 0})
     target = "results/small/scores.parquet"
     hold.touch()
 
     def notes() -> list[Path]:
-        return list(place.folder.glob("results/runs/*/times/A/*.attempts"))
+        return list(place.folder.glob("results/runs/*/times/B/*.attempts"))
 
     assert kill_when(place, study, lambda: (place.folder / "begun").exists(), "--", target)
     for note in notes():
         told = read_json(note)
-        assert told["at"].startswith("scan ")
+        assert told["at"] == "scan case2"
         write_json(note, told | {"deaths": {told["at"]: MAX_DEATHS - 1}})  # of earlier attempts
     assert notes()
     hold.unlink()
@@ -131,3 +133,5 @@ def test_what_kills_the_workflow_as_well_costs_no_cell(
     assert run.returncode == 0, run.stdout + run.stderr
     assert set(place.scores()["status"]) == {"ok"}
     assert not notes()
+    given = (place.folder / "given").read_text(encoding="utf-8").split()
+    assert given == ["case1", "case2", "case2"]

@@ -1,0 +1,100 @@
+"""Rows of a shard that is being predicted, kept on disk so that a job which is cut off can resume.
+
+They lie in files of whole scans beside the shard's own file, and are deleted when that is complete.
+"""
+
+import inspect
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from benchmark.digest import code, digest, stable_hash
+from benchmark.errors import UserError
+from benchmark.machine.claim import state_of
+from benchmark.method_registry import find
+from benchmark.record import run_record
+from benchmark.specs import Run
+from benchmark.tables import read_arrow, read_record, write_table
+
+EVERY_S = 60.0
+"""Seconds after which finished scans are written: short jobs write none, long ones few files."""
+
+
+def key_of(run: Run, inputs: Iterable[Path | None], device: Mapping[str, Any]) -> str:
+    """Return a digest of all that the rows of a shard depend on.
+
+    ``inputs``: files of the job, taken by times and sizes; ``device``: facts of it. Of the machine
+    nothing else counts, because a cluster may start the next job on another node.
+    """
+    method = find(run.adapter)
+    software = {k: v for k, v in run_record().items() if k not in ("system", "processor")}
+    own_code = code(Path(inspect.getfile(method)))
+    outside = method(run.options).external_state()
+    return digest([state_of(inputs), software, own_code, outside, dict(device)])
+
+
+class ScanRows(NamedTuple):
+    """Rows of a scan for the tables of masks and of times."""
+
+    masks: list[dict[str, Any]]
+    times: list[dict[str, Any]]
+
+
+class PartialShard:
+    """The finished scans of a shard.
+
+    - ``schema``: of the rows of masks.
+    - ``folder``: of the files; None keeps nothing.
+    - ``key``: digest of all that the rows depend on; files with another key are not read.
+    """
+
+    def __init__(self, schema: pa.Schema, folder: Path | None = None, key: str = "") -> None:
+        """Read the scans that earlier jobs have finished; a damaged file is reported, not read."""
+        self._schema, self._folder, self._key = schema, folder, key
+        self._finished: dict[str, ScanRows] = {}
+        self._unwritten = ScanRows([], [])
+        self._written_at = monotonic()
+        for path in sorted(folder.glob(f"{key}-*.parquet")) if folder else ():
+            try:
+                masks, times = read_arrow(path).to_pylist(), read_record(path)["times"]
+            except UserError:
+                print(f"{path} is damaged; its scans are predicted again", file=sys.stderr)
+                continue
+            for row in masks:
+                self._finished.setdefault(row["scan"], ScanRows([], [])).masks.append(row)
+            for row in times:
+                self._finished[row["scan"]].times.append(row)
+        if self._finished:
+            print(f"Scans that an earlier job has finished: {len(self._finished)}", file=sys.stderr)
+
+    def finished(self, scan: str) -> ScanRows | None:
+        """Return the rows of a scan that an earlier job has finished; None if there are none."""
+        return self._finished.get(scan)
+
+    def add(self, rows: ScanRows) -> None:
+        """Keep the rows of a finished scan; write them if the last file is `EVERY_S` old.
+
+        Raises `MachineError` if the disk is full.
+        """
+        if self._folder is None:
+            return
+        self._unwritten.masks.extend(rows.masks)
+        self._unwritten.times.extend(rows.times)
+        if monotonic() - self._written_at < EVERY_S:
+            return
+        first = stable_hash(self._unwritten.masks[0]["scan"])
+        path = self._folder / f"{self._key}-{first:016x}.parquet"
+        facts = {"times": self._unwritten.times}
+        write_table(self._unwritten.masks, self._schema, path, facts=facts)
+        self._unwritten = ScanRows([], [])
+        self._written_at = monotonic()
+
+    def forget(self) -> None:
+        """Delete the files, also those with other keys: the shard is complete."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
