@@ -102,6 +102,11 @@ class PromptRules(Settings):
         """Name of the folder of the prompts."""
         return digest(self.model_dump())
 
+    def of_kind(self, kind: PromptKind) -> "PromptRules":
+        """Return the rules that prompts of ``kind`` depend on: only those on a slice are moved."""
+        moved = kind in ("box2d", "mask2d")
+        return self if moved else self.model_copy(update={"deviations": (0.0,)})
+
 
 class Scoring(Settings):
     """What scores depend on besides masks and references."""

@@ -64,7 +64,11 @@ def stages(study: Study, root: Path) -> list[Stage]:
     expected: dict[str, Sequence[str | Path]] = {
         "fetch": [paths.STATUS.format(dataset=name) for name in study.entries],
         "prepare": shards(paths.IMAGES),
-        "prompts": shards(paths.PROMPTS, rules=study.prompt_rules.id),
+        "prompts": [
+            path
+            for rules in study.all_prompt_rules
+            for path in shards(paths.PROMPTS, rules=rules.id)
+        ],
         "train": [paths.MODEL.format(fit=fit, model=model) for fit, model in models_of(study)],
         "predict": [path for run in runs for path in shards(paths.MASKS, run=run)],
         "score": [

@@ -167,6 +167,14 @@ class Study(Settings):
         return PromptRules(deviations=self.deviations)
 
     @property
+    def all_prompt_rules(self) -> tuple[PromptRules, ...]:
+        """The rules of all prompts that this study needs: its own first, then those of its runs."""
+        kinds = {run.prompt for run in (*self.runs.values(), *(t.run for t in self.trained))}
+        return tuple(
+            dict.fromkeys([self.prompt_rules, *map(self.prompt_rules.of_kind, sorted(kinds))])
+        )
+
+    @property
     def scoring(self) -> Scoring:
         """What the scores of this study depend on, with the default of the protocol."""
         return Scoring(
@@ -233,7 +241,7 @@ class Study(Settings):
             adapter=method.adapter,
             version=cls.info.version,
             prompt=method.prompt,
-            prompts=self.prompt_rules.id,
+            prompts=self.prompt_rules.of_kind(method.prompt).id,
             weights=method.weights,
             weights_sha256=entry.sha256 if entry else None,
             options={name: value for name, value in options.items() if name not in runtime},

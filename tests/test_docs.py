@@ -41,7 +41,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "seed": 1,
     "datasets": ["P02"],
     "methods.<name>.adapter": "methods_of_docs:Other",
-    "methods.<name>.prompt": "mask2d",
+    "methods.<name>.prompt": "box3d",
     "methods.<name>.weights": "weights.yaml",
     "methods.<name>.options": {"size": 2},
     "methods.<name>.variants": {"large": {"size": 3}},
@@ -408,7 +408,7 @@ def test_keys_of_a_study_enter_what_the_page_says(
     base: dict[str, Any] = {
         "study": "base",
         "datasets": ["P01"],
-        "methods": {"m": {"adapter": "methods_of_docs:Sized", "prompt": "box3d"}},
+        "methods": {"m": {"adapter": "methods_of_docs:Sized", "prompt": "mask2d"}},
     }
     item = "P01" if key.startswith("analysis.cohorts") else "m"
     if key.startswith("training"):

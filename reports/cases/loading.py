@@ -149,7 +149,7 @@ def _around(box: Box, spacing: tuple[float, float, float], shape: Shape, margin_
 
 def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None:
     """Return the row of the object's 2D box prompt at deviation 0, or None without one."""
-    # All methods of a study share one set of prompt rules.
+    # The prompts of any method will do: all have those at deviation 0.
     rules = next((method.prompts for method in results.method_records.values()), None)
     folder = _shards(results, paths.PROMPTS, rules=rules, dataset=dataset)
     if not folder.exists():

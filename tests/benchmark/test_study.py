@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from benchmark import prompts
 from benchmark.errors import UserError
-from benchmark.specs import Run
+from benchmark.masks import Mask
+from benchmark.prompt_kinds import PromptKind
+from benchmark.specs import PromptRules, Run
 from benchmark.study import Study
 
 METHODS = {
@@ -122,7 +126,7 @@ COVERED = [
     ("the empties", {"metrics": {"empty": {"distance": "leave-out"}}}, {"scoring"}),
     ("the reference", {"metrics": {"reference": "label"}}, {"scoring"}),
     ("the protocol", {"protocol": "paper"}, {"scoring"}),
-    ("the deviations", {"deviations": [0, 0.1]}, {"prompts", "small", "fill"}),
+    ("the deviations", {"deviations": [0, 0.1]}, {"prompts", "small"}),
     ("the timed objects", {"budgets": {"timed_objects": 5}}, {"small", "fill"}),
     ("the seed", {"seed": 1}, {"small", "fill"}),
 ]
@@ -296,3 +300,14 @@ def test_own_datasets_are_named_by_their_file(tmp_path: Path) -> None:
     of = study(datasets=["P02", str(path)])
     assert list(of.entries) == ["P02", "mine"]
     assert of.entry_names == {"P02": "P02", "mine": str(path)}
+
+
+@pytest.mark.parametrize("kind", ["box2d", "mask2d", "box3d", "structure"])
+def test_deviations_change_the_runs_of_the_prompts_that_they_move(kind: PromptKind) -> None:
+    rows = [
+        *prompts.derive(Mask.of(np.ones((9, 4, 4), dtype=bool)), 0, (-0.2, 0.0)),
+        prompts.structure_prompt_row("lesion", (9, 4, 4)),
+    ]
+    moves = len({row["hash"] for row in rows if row["kind"] == kind}) > 1
+    rules = PromptRules(deviations=(-0.2, 0.0))
+    assert (rules.of_kind(kind) != PromptRules(deviations=(0.0,)).of_kind(kind)) == moves

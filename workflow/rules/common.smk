@@ -61,7 +61,7 @@ WEIGHTS_BY_ID = {entry.id: name for name, entry in WEIGHTS.items()}
 # depends on them is cheap: what only figures and report depend on is kept with the figures, so that
 # a change of it reruns nothing before them.
 SETTINGS = {
-    f"prompts/{STUDY.prompt_rules.id}": STUDY.prompt_rules,
+    **{f"prompts/{rules.id}": rules for rules in STUDY.all_prompt_rules},
     STUDY.study: STUDY,
     f"{STUDY.study}/figures": STUDY.report,
     **{f"runs/{run.id}": run for run in RUNS.values()},
