@@ -86,7 +86,7 @@ class Pam2DBox(_PamBox):
     info = MethodInfo(
         summary="PAM: a box on a slice turned into a mask by Box2Mask, and carried on as such",
         prompts=("box2d", "mask2d"),
-        version=3,
+        version=4,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
@@ -119,7 +119,7 @@ class Pam3DBox(_PamBox):
     info = MethodInfo(
         summary="PAM: a box in space, several of its slices carried through it, and a vote",
         prompts=("box3d",),
-        version=6,
+        version=7,
         gpu=True,
         memory_mb=4000,
         licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",

@@ -75,6 +75,8 @@ def nearest_taps(length: int, size: int) -> NDArray[np.int64]:
 
 def resize_smooth(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize float [N, h, w] to [N, *size]: bilinear, aligned by pixel centres, antialiased."""
+    if size[1] == 1 < size[0]:  # torch 2.13 would repeat the first row of a single column
+        return resize_smooth(image.mT, (1, size[0])).mT
     resized: Tensor = F.interpolate(
         image[:, None], size, mode="bilinear", align_corners=False, antialias=True
     )
