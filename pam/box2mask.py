@@ -5,6 +5,7 @@ under many candidate windows, the pixels that it finds define the final window, 
 once more.
 """
 
+import operator
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
@@ -236,7 +237,7 @@ def _enlarged(box: Rectangle, ratio: float, shape: tuple[int, ...]) -> Rectangle
 
 def _checked(scan: Scan, index: int, box: Rectangle, settings: Conversion) -> Rectangle:
     depth, height, width = scan.volume.shape
-    y0, y1, x0, x1 = box
+    y0, y1, x0, x1 = (operator.index(end) for end in box)  # numpy's unsigned ones would wrap
     if not 0 <= index < depth:
         raise UserError(
             f"The box lies on slice {index} of a volume with slices 0 to {depth - 1}. "

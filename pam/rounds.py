@@ -1,5 +1,6 @@
 """The state of an object during propagation: its votes so far, and the slices to predict next."""
 
+import operator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +60,7 @@ class ObjectState:
     def __post_init__(self) -> None:
         """Count the prompt as the first vote."""
         depth, height, width = self.scan.volume.shape
+        self.index = operator.index(self.index)  # numpy's unsigned ones would wrap
         self.prompt = validated_prompt(self.scan, self.index, self.prompt)
         if self.box is not None:
             _check_box(self.box, self.scan.volume.shape, self.index)

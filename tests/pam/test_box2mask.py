@@ -239,6 +239,14 @@ def test_a_bad_box(
         guiding_mask(Bright(), volume, index, box, small(settings))
 
 
+def test_a_box_of_unsigned_integers() -> None:
+    volume, _ = scan()
+    settings, box = small(RIGOROUS, box_ratio=4.0), np.array(BOX, np.uint8)
+    found = guiding_mask(Bright(), volume, 0, tuple(box), settings)
+    expected = guiding_mask(Bright(), volume, 0, BOX, settings)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_pool_needs_the_scale_of_half_the_size() -> None:
     volume, _ = scan()
     with pytest.raises(UserError, match="weights of three stages or more"):

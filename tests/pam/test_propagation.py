@@ -611,6 +611,15 @@ def test_a_bad_prompt(settings: Propagation, index: int, prompt: Any, message: s
         )
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_an_unsigned_index(name: str) -> None:
+    volume, mask = ball(24)
+    scan, settings = Scan(volume, (1.0, 1.0, 1.0)), small(PRESETS[name], thickness=20.0)
+    index: Any = np.uint8(17)  # less than the reach from the first slice
+    found = propagate(Bright(), scan, index, mask[17], settings)
+    np.testing.assert_array_equal(found, propagate(Bright(), scan, 17, mask[17], settings))
+
+
 def test_thick_slices() -> None:
     volume, mask = ball()
     scan = Scan(volume, (25.0, 1.0, 1.0))
