@@ -90,7 +90,9 @@ def train(
 
 @app.command()
 def holdout(
-    weights: Annotated[Path, typer.Argument(help="Weights (safetensors) of either network.")],
+    weights: Annotated[
+        Path, typer.Argument(dir_okay=False, help="Weights (safetensors) of either network.")
+    ],
     cases: Annotated[
         int, typer.Option(min=1, help="Number of generated cases, of up to 6 objects each.")
     ] = 20,

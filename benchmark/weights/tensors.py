@@ -39,10 +39,12 @@ def read_pickle(path: Path, wrapper: str | None = None, *, mapped: bool = False)
         )
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
-    except UnpicklingError as error:
+    except UnpicklingError as error:  # torch's own text tells how to run what the file holds
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        more = f"more than tensors{f' ({named[1]})' if named else ''}"
         raise UserError(
-            f"{path} was not read: it holds more than tensors ({_first_line(error)}), which could "
-            "run code, or it is damaged. Get it again from its authors."
+            f"{path} was not read: it holds {more}, which could run code, or it is damaged. Get it "
+            "again from its authors."
         ) from None
     except Exception as error:  # a damaged file may raise any exception
         raise UserError(
@@ -52,10 +54,16 @@ def read_pickle(path: Path, wrapper: str | None = None, *, mapped: bool = False)
         content = content.get(wrapper, content)
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{path} holds no weights: expected names and their tensors.")
-    wrong = [repr(k) for k, x in content.items() if not (type(k) is str and isinstance(x, Tensor))]
+    wrong = [repr(k) for k, x in content.items() if not (type(k) is str and _is_plain(x))]
     if wrong:
-        raise UserError(f"{path} holds more than names and their tensors: {_some(wrong)}.")
+        raise UserError(f"{path} holds more than names and plain tensors: {_some(wrong)}.")
     return dict(content)
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether ``x`` is a dense tensor with its values in memory, not quantised."""
+    dense = isinstance(x, Tensor) and x.layout is torch.strided and not x.is_meta
+    return dense and not x.is_quantized
 
 
 def read_header(path: Path, header: str = HEADER) -> tuple[str, Any] | None:

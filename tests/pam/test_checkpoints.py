@@ -154,9 +154,11 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, released: State, zip
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content["epoch"], protocol=2))
-    with pytest.raises(UserError, match="could run code"):
+    with pytest.raises(UserError, match="could run code") as raised:
         checkpoints.load_released(path, "propmask", SMALL)
     assert not mark.exists()
+    assert "weights_only" not in str(raised.value)  # by which torch says how to run it
+    assert f"({os.name}.system)" in str(raised.value)
 
 
 def without(state: State, key: str) -> State:
@@ -184,8 +186,10 @@ FAULTS: dict[str, tuple[Callable[[State], Any], str]] = {
     "alias of another shape": (lambda s: {**s, ALIAS: s[ALIAS][:1]}, "another name of .* differ"),
     "not finite": (lambda s: {**s, HEAD: torch.full((2,), torch.nan)}, "1 not finite: decoder"),
     "of another size": (lambda s: Box2Mask().state_dict(), "It may be of another model"),
-    "no tensor": (lambda s: {**s, "epoch": 3}, "more than names and their tensors: 'epoch'"),
-    "no name": (lambda s: {**s, 3: torch.ones(1)}, "more than names and their tensors: 3"),
+    "no tensor": (lambda s: {**s, "epoch": 3}, "more than names and plain tensors: 'epoch'"),
+    "no name": (lambda s: {**s, 3: torch.ones(1)}, "more than names and plain tensors: 3"),
+    "sparse": (lambda s: {**s, HEAD: s[HEAD].to_sparse()}, "plain tensors: .*seg_layers.0.bias"),
+    "no values": (lambda s: {**s, HEAD: s[HEAD].to("meta")}, "plain tensors: .*seg_layers.0.bias"),
     "empty": (lambda s: {}, "holds no weights"),
     "a list": (lambda s: list(s.values()), "holds no weights"),
     "wrapper of nothing": (lambda s: {"model_state_dict": None}, "holds no weights"),

@@ -41,6 +41,12 @@ def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
         CliRunner().invoke(app, given, catch_exceptions=False)
 
 
+def test_the_hold_out_scores_a_file_not_a_folder() -> None:
+    run = CliRunner().invoke(app, ["holdout", str(SHIPPED)])
+    assert run.exit_code == 2
+    assert "is a directory" in run.output
+
+
 def test_no_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     weights = str(SHIPPED / "pam-small-propmask.safetensors")
