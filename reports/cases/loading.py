@@ -13,6 +13,7 @@ from benchmark.boxes import Box, bounding_box, clip, dense_in, overlap, relative
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape, row_spacing
 from benchmark.masks import Mask, Shape, box_of
+from benchmark.objects import not_evaluated
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -63,8 +64,8 @@ def load_case(results: "Results", row: Mapping[Any, Any], margin_mm: float) -> C
     Args:
         row: ``dataset``, ``scan``, ``object`` and ``structure``.
         margin_mm: margin around the object and around predictions that extend beyond it.
-            Predictions are cut off at twice this distance from the object; the margin is added to
-            what is left.
+            Predictions lack voxels that are not evaluated, as in scoring, and are cut off at twice
+            this distance from the object; the margin is added to what is left.
 
     Raises `UserError` or `OSError` if a file is missing or cannot be read.
     """
@@ -75,8 +76,9 @@ def load_case(results: "Results", row: Mapping[Any, Any], margin_mm: float) -> C
     shape, spacing = row_shape(about), row_spacing(about)
     reference = _shards(results, paths.REFERENCE, dataset=dataset)
     truth = Mask.from_row(_one(reference, scan=scan, object=name), shape)
+    outside = not_evaluated(_rows(reference, scan=scan), shape)
     guide = _guide(results, dataset, name)
-    predictions = {m: _prediction(results, m, dataset, name, shape) for m in results.methods}
+    predictions = {m: _prediction(results, m, dataset, name, outside) for m in results.methods}
     masks = [mask for mask, _ in predictions.values() if mask is not None]
     box = _visible_box(truth, masks, spacing, shape, margin_mm)
     image = volume.read_row(about, root=results.workdir)
@@ -164,8 +166,9 @@ def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
 
 
 def _prediction(
-    results: "Results", method: str, dataset: str, name: str, shape: Shape
+    results: "Results", method: str, dataset: str, name: str, outside: Mask
 ) -> tuple[Mask | None, str]:
+    """Return a method's mask without the voxels ``outside``, or why there is none."""
     run = results.method_record(method).run
     folder = _shards(results, paths.MASKS, run=run, dataset=dataset)
     if not folder.exists():
@@ -181,7 +184,7 @@ def _prediction(
     row = found[0]
     if row["status"] != "ok":
         return None, str(row["reason"] or row["status"])
-    return Mask.from_row(row, shape), ""
+    return Mask.from_row(row, outside.shape).without(outside), ""
 
 
 def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:

@@ -17,7 +17,11 @@ from hypothesis.extra import numpy as arrays
 from matplotlib.figure import Figure
 from skimage.transform import downscale_local_mean
 
+from benchmark import objects, paths
 from benchmark.files import write_json
+from benchmark.geometry import row_shape
+from benchmark.masks import Mask
+from benchmark.tables import read_table, records, write_table
 from reports import html, panels
 from reports.cases import build, encoding, links, page
 from reports.cases.choice import choose, judged
@@ -192,6 +196,27 @@ def test_the_budget_bounds_the_size(study: Path) -> None:
         assert content["bytes"] == taken <= room
         assert len(content["cases"]) + content["over"] == len(sizes)
     assert build.content(Results(study), 0)["cases"] == []
+
+
+def test_voxels_that_are_not_evaluated_are_not_shown(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Every other sagittal slice is not evaluated: no mask of a method is there."""
+    results = Results(made(tmp_path, 1, 2, failing=False))
+    entry = build.content(results, 12.0)["cases"][0]
+    at = {"dataset": entry["dataset"], "shard": 0}
+    path = results.workdir / paths.at(paths.REFERENCE, **at)
+    images = read_table(results.workdir / paths.at(paths.IMAGES, **at))
+    shape = row_shape(records(images[images["scan"] == entry["scan"]])[0])
+    odd = Mask.of(np.broadcast_to(np.arange(shape[2]) % 2 == 1, shape))
+    row = {"scan": entry["scan"], "structure": None, "object": None, **odd.to_row()}
+    write_table([*records(read_table(path)), row], objects.REFERENCE_SCHEMA, path)
+    case = load_case(results, entry, build.MARGIN_MM)
+    masks = [answer.mask for answer in case.answers.values() if answer.mask is not None]
+    assert all(mask.any() for mask in masks)
+    assert masks
+    for mask in masks:
+        assert len({x % 2 for x in np.flatnonzero(mask.any(axis=(0, 1)))}) == 1
 
 
 def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
