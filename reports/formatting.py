@@ -99,7 +99,7 @@ def mean_cell(
     mean: float, known: float, expected: float, contaminated: float, places: int = 3
 ) -> str:
     """Format a dataset mean, with denominators if cells are missing, and † if contaminated."""
-    text = NONE if mean != mean else f"{mean:.{places}f}"
+    text = NONE if is_missing(mean) else f"{mean:.{places}f}"
     return marked(text + denominators(known, expected), contaminated)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.formatting import count_noun, p_statement
+from reports.formatting import count_noun, is_missing, p_statement
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def verdict(tests: "pd.DataFrame", method: str) -> str:
     for test, name in _ANOVAS.items():
         anova = mine[(mine["test"] == test) & (mine["selection"] == SELECTION)]
         for p in anova["p"].astype(float):
-            lines.append(f"{name}: {p_statement(p) if p == p else 'not computable'}")
+            told = "not computable" if is_missing(p) else p_statement(p)
+            lines.append(f"{name}: {told}")
     tost = mine[(mine["test"] == _EQUIVALENCE) & (mine["selection"] == "effective")]
     done = tost[tost["p"].notna()]
     if len(done):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reports.formatting import NONE
+from reports.formatting import NONE, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,4 +69,4 @@ def printed(numbers: "pd.DataFrame") -> list[list[str]]:
 
 
 def _number(value: float | None) -> str:
-    return NONE if value is None or value != value else f"{value:g}"
+    return NONE if is_missing(value) else f"{value:g}"

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
 from reports import main_tables, prompts
-from reports.formatting import NONE, format_p, interval, marked, mean_cell, plain_text, split_title
+from reports.formatting import (
+    NONE,
+    format_p,
+    interval,
+    is_missing,
+    marked,
+    mean_cell,
+    plain_text,
+    split_title,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +67,7 @@ def per_dataset(results: "Results") -> list[dict[str, Any]]:
         rows.setdefault(dataset, start)["cells"][found["method"]] = {
             "text": text,
             "interval": interval(found["dsc_low"], found["dsc_high"]),
-            "value": "" if mean != mean else f"{mean:.6f}",
+            "value": "" if is_missing(mean) else f"{mean:.6f}",
         }
     return list(rows.values())
 
@@ -82,9 +91,9 @@ def comparison(table: "pd.DataFrame") -> list[dict[str, Any]]:
         start["cells"] = f"{row['cells']} of {row['expected']}" if lost else str(row["cells"])
         start["same_prompt"] = bool(row["same_prompt"])
         difference = float(row["difference"])
-        start["difference"] = NONE if difference != difference else f"{difference:+.3f}"
+        start["difference"] = NONE if is_missing(difference) else f"{difference:+.3f}"
         p = float(row["p_holm"])
-        text = f"not computable: {row['reason']}" if p != p else format_p(p)
+        text = f"not computable: {row['reason']}" if is_missing(p) else format_p(p)
         found.setdefault(pair, start)[str(row["test"]).split()[0]] = text
     return list(found.values())
 

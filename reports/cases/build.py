@@ -14,6 +14,7 @@ from benchmark.volume import channel_modality
 from reports.cases import encoding
 from reports.cases.choice import choose, judged
 from reports.cases.loading import Case, load_case
+from reports.formatting import is_missing
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -158,4 +159,4 @@ def _box(box: tuple[int, ...], steps: encoding.Step) -> list[int]:
 
 
 def _number(value: Any) -> float | None:
-    return None if value != value else round(float(value), 4)
+    return None if is_missing(value) else round(float(value), 4)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.files import read_json
 from reports.cases.build import NAME, judges
 from reports.cases.choice import CASE_KINDS, judged
+from reports.formatting import is_missing
 from reports.style import TRUTH
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def points(results: "Results", keys: set[str]) -> list[list[Any]]:
     for place, (dataset, name) in enumerate(zip(order["dataset"], order["object"], strict=True)):
         if (dataset, name) in wide.index and (place % every == 0 or f"{dataset}/{name}" in keys):
             scores = wide.loc[(dataset, name)]
-            found.append([dataset, name, *(None if s != s else round(float(s), 3) for s in scores)])
+            shown = (None if is_missing(s) else round(float(s), 3) for s in scores)
+            found.append([dataset, name, *shown])
     return found
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.paired import WILCOXON
-from reports.formatting import p_statement
+from reports.formatting import is_missing, p_statement
 from reports.prompts import TOLD
 from reports.style import MM, OTHER, WIDTH, nothing, styled
 
@@ -70,7 +70,7 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     for row in fit.drop_duplicates(["prompt_a", "prompt_b"]).sort_index().to_dict("records"):
         a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
-        if reduction == reduction and p == p:
+        if not (is_missing(reduction) or is_missing(p)):
             text += f" {a[:1].upper()}{a[1:]} against {b}: {abs(reduction):.1f} % "
             text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_statement(p)} "
             text += "after Holm's correction)."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.formatting import count_noun, p_statement
+from reports.formatting import count_noun, is_missing, p_statement
 from reports.style import COLOURS, MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def caption(tests: "pd.DataFrame", methods: list[str], confidence: str) -> str:
     for row in kept[~by_a_reader].to_dict("records"):
         of = row["cohort"] if row["measure"] == "area" else f"{row['cohort']}, {row['method']}"
         ratio, c = float(row["hazard_ratio"]), float(row["concordance"])
-        if ratio == ratio:
+        if not is_missing(ratio):
             text += (
                 f" {of}, {row['measure']}: hazard ratio {ratio:.2f} "
                 f"({row['hr_low']:.2f} to {row['hr_high']:.2f}) per standard deviation, "

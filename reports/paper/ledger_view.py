@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reports.formatting import NONE, format_p
+from reports.formatting import NONE, format_p, is_missing
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, WITHIN, read
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _text(value: Any) -> str:
 
 def _number(value: Any, row: dict[str, Any]) -> str:
     """Format with one decimal more than the paper, since equality is judged after rounding."""
-    if value is None or value != value:
+    if is_missing(value):
         return NONE
     if str(row["unit"]).split()[0] == "P":
         return format_p(value)
