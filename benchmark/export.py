@@ -70,6 +70,40 @@ def export(
     Raises:
         UserError: if there is no such run, dataset or variant.
     """
+    images, found, left_out = _tables(run, dataset, variant)
+    if entry is None:
+        names = sorted(found["structure"].unique())
+        by_structure = {name: i for i, name in enumerate(names, start=1)}
+    else:
+        by_structure = {structure.name: value for value, structure in entry.labels.items()}
+    files, hidden = [], 0
+    for image in progress(records(images), f"export {dataset}", "scan"):
+        rows = records(found[found["scan"] == image["scan"]])
+        by_object = {row["object"]: value for value, row in enumerate(rows, start=1)}
+        numbers = by_object if by == "object" else by_structure
+        masks = _masks(rows, row_shape(image), by)
+        path = output / f"{image['scan']}{suffix}"
+        lost = _write(masks, numbers, image, path)
+        if by == "object":
+            content = {"values": _listed(rows, numbers, masks, lost)}
+            write_json(output / f"{image['scan']}.json", content)
+        files.append(path)
+        hidden += sum(lost.values())
+    if by == "structure":
+        with atomic(output / LABELS) as temporary:
+            named: dict[int | str, Any] = {value: name for name, value in by_structure.items()}
+            if entry is not None and entry.not_evaluated:
+                named["not_evaluated"] = list(entry.not_evaluated)
+            text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False)
+            temporary.write_text(text, encoding="utf-8")
+    return Exported(files, left_out, hidden)
+
+
+def _tables(run: Path, dataset: str, variant: str) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Return the rows of the predicted scans and of their masks, and the number of other scans.
+
+    Masks are those at deviation 0, and have the column ``structure``.
+    """
     folder = run / "masks" / dataset
     if not folder.is_dir():
         known = sorted(p.name for p in (run / "masks").glob("*"))
@@ -91,38 +125,7 @@ def export(
         name.removeprefix(f"{scan}/").partition("/")[0]
         for name, scan in zip(found["object"], found["scan"], strict=True)
     ]
-    names = sorted(found["structure"].unique())
-    counted = {name: i for i, name in enumerate(names, start=1)}
-    numbers = counted if entry is None else label_values(entry)
-    files, hidden = [], 0
-    for image in progress(records(images), f"export {dataset}", "scan"):
-        rows = records(found[found["scan"] == image["scan"]])
-        if by == "object":
-            numbers = {row["object"]: value for value, row in enumerate(rows, start=1)}
-        masks = _masks(rows, row_shape(image), by)
-        path = output / f"{image['scan']}{suffix}"
-        lost = _write(masks, numbers, image, path)
-        if by == "object":
-            content = {"values": _listed(rows, numbers, masks, lost)}
-            write_json(output / f"{image['scan']}.json", content)
-        files.append(path)
-        hidden += sum(lost.values())
-    if by == "structure":
-        with atomic(output / LABELS) as temporary:
-            named: dict[int | str, Any] = {value: name for name, value in numbers.items()}
-            if entry is not None and entry.not_evaluated:
-                named["not_evaluated"] = list(entry.not_evaluated)
-            text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False)
-            temporary.write_text(text, encoding="utf-8")
-    return Exported(files, left_out, hidden)
-
-
-def label_values(entry: Dataset) -> dict[str, int]:
-    """Return the label value of each structure; of several values of a structure, the first."""
-    found: dict[str, int] = {}
-    for value, structure in entry.labels.items():
-        found.setdefault(structure.name, value)
-    return found
+    return images, found, left_out
 
 
 def _masks(rows: list[dict[str, Any]], shape: Shape, by: By) -> dict[str, Mask]:

@@ -117,6 +117,12 @@ def in_split(table: pd.DataFrame, split: str) -> NDArray[np.bool_]:
     return ((table["split"] == split) | (split == ALL)).to_numpy()
 
 
+def splits_alike(table: pd.DataFrame) -> list[list[str]]:
+    """Group the splits of ``table``, and `ALL`, by their rows: a single split has those of all."""
+    splits = frames.order_splits(table["split"])
+    return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
+
+
 def _next_level(table: pd.DataFrame, keys: list[str], units: str) -> pd.DataFrame:
     groups = table.groupby(keys, sort=False, dropna=False)
     counts = groups[list(COUNT_COLUMNS)].sum()

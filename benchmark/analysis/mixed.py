@@ -22,8 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.analysis import frames
-from benchmark.analysis.aggregate import ALL, in_split
+from benchmark.analysis.aggregate import in_split, splits_alike
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator
 from benchmark.analysis.grid import Grid, common, group_means
@@ -46,18 +45,15 @@ def compare(grid: Grid, settings: "AnalysisSettings") -> pd.DataFrame:
     Only cells in which every method has a value are used; methods without any value are ignored
     in this. At most ``settings.mixed_scans`` scans of each dataset enter, drawn at random.
     """
-    splits = frames.order_splits(grid.cells["split"])
-    rows = {
-        (split, metric): list(_rows(grid, metric, split, settings))
-        for split in ([*splits, ALL] if len(splits) > 1 else [ALL])
-        for metric in grid.values
-    }
-    found = [
-        {"split": split, "metric": metric, **row}
-        for split in [*splits, ALL]
-        for metric in grid.values
-        for row in rows[split if len(splits) > 1 else ALL, metric]
-    ]
+    found = []
+    for alike in splits_alike(grid.cells):
+        rows = {m: list(_rows(grid, m, alike[-1], settings)) for m in grid.values}
+        found += [
+            {"split": split, "metric": metric, **row}
+            for split in alike
+            for metric, of_pairs in rows.items()
+            for row in of_pairs
+        ]
     named = "pairs of methods within split and metric"
     return holm(pd.DataFrame(found, columns=list(COLUMNS)), ["split", "metric"], named)
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import bootstrap, frames
-from benchmark.analysis.aggregate import ALL, in_split
+from benchmark.analysis.aggregate import in_split, splits_alike
 from benchmark.analysis.arrays import Array
 from benchmark.analysis.comparison import COMPARED
 from benchmark.analysis.grid import CELL_KEY, Grid, codes, common
@@ -59,7 +59,7 @@ def analyse(
     firsts = rows.drop_duplicates("dataset")
     collections = dict(zip(firsts["dataset"], firsts["collection"], strict=True))
     splits = []
-    for names in _splits(grid):
+    for names in splits_alike(grid.cells):
         inside = _inside(grid, names[-1])
         splits.append((names, inside, _replicates(rows, grid, inside, settings)))
     for i, metric in enumerate(grid.values):
@@ -82,12 +82,6 @@ _TABLES = {
     "wins": WINS,
     "ranks_by_dataset": BY_DATASET,
 }
-
-
-def _splits(grid: Grid) -> list[list[str]]:
-    """Group splits with the same datasets: a single split has the same datasets as "all"."""
-    splits = frames.order_splits(grid.datasets["split"])
-    return [[*splits, ALL]] if len(splits) == 1 else [[split] for split in [*splits, ALL]]
 
 
 def _inside(grid: Grid, split: str) -> dict[str, Array]:

@@ -213,5 +213,5 @@ def test_structures_that_are_exported_score_as_in_the_study(
     assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
     scores = pd.read_csv("scores/scores.csv")
     assert len(scores)
-    assert set(scores["structure"]) == set(export.label_values(entry))
+    assert set(scores["structure"]) == {structure.name for structure in entry.labels.values()}
     assert (scores["dsc"] == 1).all()
