@@ -20,10 +20,7 @@ REFERENCE_OF_PROTOCOL: dict[Protocol, ReferenceChoice] = {
     "released": "label",
     "rigorous": "kept",
 }
-"""Default `MetricSettings.reference` by protocol.
-
-In it the paper's text, the authors' scripts and good practice differ.
-"""
+"""Default of `MetricSettings.reference`, in which text, scripts and good practice differ."""
 
 
 class Method(Settings):
