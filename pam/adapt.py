@@ -22,6 +22,7 @@ from benchmark.weights.registry import Weights
 GENERAL = {"general": "pam-released"}
 ENTRY = "weights.yaml"
 _PLANNED = ".planned"
+_SPLIT = "split.json"
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")  # not allowed in an id of weights
 _TABLES = {
     "images": prepare.IMAGE_SCHEMA,
@@ -62,7 +63,10 @@ def adapt_to_dataset(
     recipes.load(method.options.recipe)  # refuse an unknown name before anything is made
     path, general = resolve_weights(start)
     require_writable(out)
-    begun = (out / "split.json").exists()
+    planned = out / _PLANNED  # apart, so that a failed plan is not taken for a training
+    if (planned / _SPLIT).exists():
+        _begin(planned, out)
+    begun = (out / _SPLIT).exists()
     if any(path.name != _PLANNED for path in out.iterdir()) and not (begun and resume):
         told = (
             "Go on with what is there by --resume, or take"
@@ -81,12 +85,9 @@ def adapt_to_dataset(
                 f"{source.images['patient'].nunique()}). Next step: add scans of other patients, "
                 "or train on everything with --all."
             )
-        planned = out / _PLANNED  # apart, so that a failed plan is not taken for a training
         method.plan(cases, source.structures(), planned)
-        for made in planned.iterdir():
-            made.rename(out / made.name)
-        planned.rmdir()
-        write_json(out / "split.json", source.split.model_dump())
+        write_json(planned / _SPLIT, source.split.model_dump())
+        _begin(planned, out)
     method.fit(out, device, path)
     files = [out / "propmask.safetensors", *_box2mask(path, out)]
     content = _entry(entry, dataset, general, start, files)
@@ -95,12 +96,19 @@ def adapt_to_dataset(
     return out / ENTRY
 
 
+def _begin(planned: Path, out: Path) -> None:
+    """Move what was planned to ``out``, the split last; do the rest if that was interrupted."""
+    for made in sorted(planned.iterdir(), key=lambda path: path.name == _SPLIT):
+        made.rename(out / made.name)
+    planned.rmdir()
+
+
 def _check_begun(out: Path, dataset: str, everything: bool) -> None:
     """Raise `UserError` if ``out`` was begun with another dataset or another choice of cases."""
     from pam.learning import TABLES
 
     begun = [path.name for path in (out / TABLES).iterdir()]
-    whole = Split.load(out / "split.json").share == 1
+    whole = Split.load(out / _SPLIT).share == 1
     if begun != [dataset] or whole != everything:
         cases = "all cases" if whole else "the training cases"
         raise UserError(

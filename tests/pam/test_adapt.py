@@ -165,6 +165,28 @@ def test_what_ends_before_the_training_leaves_no_folder_in_use(
     assert not (place / "tuned" / ".planned").exists()
 
 
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_kill_while_the_plan_moves_to_its_place_is_made_good(
+    moved: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, rename = [moved], Path.rename
+
+    def last(path: Path, target: Path) -> Path:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", last)
+        assert finetune().exit_code != 0
+    assert (place / "tuned" / ".planned").exists()
+    with pytest.raises(UserError, match="Go on with what is there by --resume"):
+        finetune()
+    assert finetune("--resume").exit_code == 0
+    assert not (place / "tuned" / ".planned").exists()
+
+
 def killed(*arguments: object) -> None:
     raise KeyboardInterrupt
 
