@@ -1,10 +1,11 @@
-"""Read and write files that are whole or absent: write beside the target, then rename.
+"""Read and write files that are whole or absent: write beside the target, flush, then rename.
 
 JSON objects carry a checksum, so that a damaged file raises an error instead of giving a wrong
 number.
 """
 
 import json
+import os
 import shlex
 import tempfile
 import zlib
@@ -25,15 +26,17 @@ CHECKSUM = "crc32"
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces ``path`` when the block ends without an error.
 
-    A process that is killed in the block never leaves a partial ``path``. The temporary name keeps
-    the suffixes of ``path``, because image writers choose the format by them. Raises `MachineError`
-    if the disk is full or the folder is not writable.
+    A process that is killed in the block never leaves a partial ``path``, nor does a power cut. The
+    temporary name keeps the suffixes of ``path``, because image writers choose the format by them.
+    Raises `MachineError` if the disk is full or the folder is not writable.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
             yield temporary
+            with temporary.open("rb") as file:  # else a file system may rename before it writes
+                os.fsync(file.fileno())
             temporary.replace(path)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,22 @@ def test_atomic_replaces_at_the_end(tmp_path: Path) -> None:
         assert not path.exists()
     assert path.read_text() == "new"
     assert [p.name for p in path.parent.iterdir()] == ["scan.nii.gz"]
+
+
+def test_the_content_is_on_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flushed = tmp_path / "a.txt", []
+    fsync = os.fsync
+
+    def watched(number: int) -> None:
+        fsync(number)
+        flushed.append((os.fstat(number).st_ino, os.fstat(number).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic(path) as temporary:
+        temporary.write_text("content")
+    assert flushed == [(path.stat().st_ino, len("content"), False)]
 
 
 def test_atomic_keeps_the_old_file_after_an_error(tmp_path: Path) -> None:
