@@ -111,17 +111,22 @@ def prepare_shard(
     """
     from benchmark import catalogue, prepare
     from benchmark import objects as schemas
+    from benchmark.machine.claim import claim
     from benchmark.sources import Status
     from benchmark.tables import forget_shards, write_table
 
     entry = catalogue.load(dataset)
-    got = prepare.prepare(entry, Status.load(status), shard)
-    write_table(got.images, prepare.IMAGE_SCHEMA, images)
-    write_table(got.objects, schemas.SCHEMA, objects)
-    write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
-    write_table(got.failures, prepare.FAILURE_SCHEMA, failures)
-    for table in (images, objects, reference, failures):
-        forget_shards(table.parent, entry.shards)
+    # The failures are written last: if they exist, so do the others.
+    with claim(failures, [status, entry.digest("prepare")]) as wanted:
+        if not wanted:
+            return
+        got = prepare.prepare(entry, Status.load(status), shard)
+        write_table(got.images, prepare.IMAGE_SCHEMA, images)
+        write_table(got.objects, schemas.SCHEMA, objects)
+        write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
+        write_table(got.failures, prepare.FAILURE_SCHEMA, failures)
+        for table in (images, objects, reference, failures):
+            forget_shards(table.parent, entry.shards)
 
 
 @stage("prompts")
@@ -130,14 +135,18 @@ def derive_prompts(
 ) -> None:
     """Derive the prompts of a shard's objects."""
     from benchmark import prompts
+    from benchmark.machine.claim import claim
     from benchmark.specs import PromptRules
     from benchmark.tables import read_table, write_table
 
-    rules = PromptRules.load(settings)
-    rows = prompts.shard_rows(
-        read_table(images), read_table(objects), read_table(reference), rules.deviations
-    )
-    write_table(rows, prompts.SCHEMA, output)
+    with claim(output, [settings, images, objects, reference]) as wanted:
+        if not wanted:
+            return
+        rules = PromptRules.load(settings)
+        rows = prompts.shard_rows(
+            read_table(images), read_table(objects), read_table(reference), rules.deviations
+        )
+        write_table(rows, prompts.SCHEMA, output)
 
 
 @stage("split")
@@ -148,11 +157,15 @@ def split_dataset(
 
     One part is trained on, the other is held back.
     """
-    from benchmark import splits
+    from benchmark import splits, stages
     from benchmark.files import write_json
+    from benchmark.machine.claim import claim
     from benchmark.tables import read_table, records
 
-    write_json(output, splits.split(records(read_table(images)), seed).model_dump())
+    with claim(output, [images, f"split {stages.SPLIT}"]) as wanted:
+        if not wanted:
+            return
+        write_json(output, splits.split(records(read_table(images)), seed).model_dump())
 
 
 @stage("plan")
@@ -317,16 +330,17 @@ def score_shard(
     Compares them with the references; every expected cell gets a row.
     """
     from benchmark import scoring
+    from benchmark.machine.claim import claim
     from benchmark.specs import Run, Scoring
     from benchmark.tables import read_table, write_table
 
-    tables = (read_table(path) for path in (images, objects, reference, prompts, masks))
-    rows = scoring.score(
-        Run.load(settings),
-        Scoring.load(metrics),
-        scoring.Inputs(*tables),
-    )
-    write_table(rows, scoring.SCHEMA, output)
+    inputs = (images, objects, reference, prompts, masks)
+    with claim(output, [settings, metrics, *inputs]) as wanted:
+        if not wanted:
+            return
+        tables = scoring.Inputs(*map(read_table, inputs))
+        rows = scoring.score(Run.load(settings), Scoring.load(metrics), tables)
+        write_table(rows, scoring.SCHEMA, output)
 
 
 @stage("collect")

@@ -21,7 +21,9 @@ _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def claim(output: Path, inputs: Iterable[Path | None], *, wait: bool = True) -> Iterator[bool]:
+def claim(
+    output: Path, inputs: Iterable[Path | str | None], *, wait: bool = True
+) -> Iterator[bool]:
     """Hold the lock of ``output`` in the block; yield whether the output is still to be made.
 
     It is not if another process held the lock and has made the output meanwhile from the same
@@ -50,13 +52,14 @@ def claim(output: Path, inputs: Iterable[Path | None], *, wait: bool = True) -> 
             os.close(lock)
 
 
-def state_of(inputs: Iterable[Path | None]) -> str:
+def state_of(inputs: Iterable[Path | str | None]) -> str:
     """Return a digest of the times and sizes of ``inputs``, as Snakemake compares them.
 
-    An input that is a folder stands for all tables below it, None for nothing.
+    An input that is a folder stands for all tables below it, a text for itself, None for nothing.
     """
-    found = []
-    for path in filter(None, inputs):
+    given = list(inputs)
+    found: list[object] = [one for one in given if isinstance(one, str)]
+    for path in (one for one in given if isinstance(one, Path)):
         for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
             if file.is_file():
                 state = file.stat()

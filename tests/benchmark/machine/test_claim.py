@@ -7,12 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmark.commands.stages import plan_training, train_model
+from benchmark import catalogue, stages
+from benchmark.commands.stages import (
+    derive_prompts,
+    plan_training,
+    prepare_shard,
+    score_shard,
+    split_dataset,
+    train_model,
+)
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.machine.claim import claim
@@ -22,7 +31,7 @@ MAKE = """
 import sys
 from pathlib import Path
 from benchmark.machine.claim import claim
-output, *inputs = map(Path, sys.argv[1:])
+output, *inputs = (Path(each) if "/" in each else each for each in sys.argv[1:])
 with claim(output, inputs):
     print("claimed", flush=True)
     if sys.stdin.readline():
@@ -31,7 +40,7 @@ with claim(output, inputs):
 
 
 @contextmanager
-def making(output: Path, *inputs: Path) -> "Iterator[subprocess.Popen[str]]":
+def making(output: Path, *inputs: Path | str) -> "Iterator[subprocess.Popen[str]]":
     """A process that has claimed ``output`` and waits for a line before it makes it."""
     command = [sys.executable, "-c", MAKE, *map(str, (output, *inputs))]
     streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -167,6 +176,51 @@ def test_an_output_that_stands_there_is_made_anew_when_asked(tmp_path: Path) -> 
     output.write_text("old")
     with claim(output, []) as wanted:
         assert wanted
+
+
+def prepare_it(status: Path, output: Path) -> None:
+    prepare_shard("P01", status, 0, output, output, output, output)
+
+
+ENTRY = catalogue.load("P01").digest("prepare")
+COMMANDS: list[tuple[Callable[..., None], int, list[str], str]] = [
+    (prepare_it, 1, [ENTRY], "benchmark.prepare.prepare"),
+    (derive_prompts, 4, [], "benchmark.prompts.shard_rows"),
+    (partial(split_dataset, seed=0), 1, [f"split {stages.SPLIT}"], "benchmark.splits.split"),
+    (score_shard, 7, [], "benchmark.scoring.score"),
+]
+
+
+@pytest.mark.parametrize(("make", "count", "more", "work"), COMMANDS)
+def test_a_shard_that_is_made_meanwhile_is_not_made_again(
+    make: Callable[..., None],
+    count: int,
+    more: list[str],
+    work: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs, output = [tmp_path / f"input{n}" for n in range(count)], tmp_path / "0.parquet"
+    for path in inputs:
+        path.write_text("{}")
+    status = Status(state="manual", root="x", fingerprint="x", reason="not here")
+    write_json(inputs[0], status.model_dump())
+    monkeypatch.setattr(work, lambda *_: pytest.fail("made again"))
+    with making(output, *inputs, *more) as orphan:
+        when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
+        make(*inputs, output=output)
+    assert output.read_text() == "done"
+
+
+def test_a_shard_that_is_prepared_meanwhile_by_another_entry_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, output = tmp_path / "status.json", tmp_path / "0.parquet"
+    write_json(status, Status(state="failed", root="x", fingerprint="x").model_dump())
+    with making(output, status, "digest-before") as orphan:
+        when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
+        prepare_it(status, output)
+    assert output.read_bytes().startswith(b"PAR1")
 
 
 def test_a_plan_that_is_made_meanwhile_is_not_made_again(
