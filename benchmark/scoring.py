@@ -41,13 +41,15 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("deviation", "effective_deviation")),
         ("shift", pa.int32()),
         *((name, pa.string()) for name in ("status", "reason", "prompt_hash")),
+        ("tolerance_mm", pa.float64()),
         *((name, pa.float64()) for name in (*METRIC_NAMES, *metrics.PROMPT_REGION_METRICS)),
     ]
 )
 """One row per cell.
 
 ``object``, ``prompt_hash``, ``effective_deviation`` and ``shift`` are null at the structure level.
-Metrics are null unless ``status`` is ok, and where the policy for empty masks leaves them out.
+``tolerance_mm`` is the tolerance of NSD. It and the metrics are null unless ``status`` is ok;
+metrics are also null where the policy for empty masks leaves them out.
 Metrics in the region of the prompt are null at the structure level, and unless the study asks for
 them.
 """
@@ -209,20 +211,23 @@ class _ScanScores:
             for rows in (reference, predicted, uncounted)
         )
         found = without_dropped(found.without(self.not_evaluated), dropped, truth)
+        tolerance = self._tolerance(structure)
         values = metrics.score_masks(
             truth,
             found,
             self.spacing,
             grid_voxels=prod(self.shape) - self.not_evaluated.voxels,
-            tolerance_mm=self._tolerance(structure),
+            tolerance_mm=tolerance,
+            engine=self.settings.engine,
         )
-        return fill_empty(
+        filled = fill_empty(
             values,
             reference_empty=truth.voxels == 0,
             prediction_empty=found.voxels == 0,
             diagonal_mm=self.diagonal_mm,
             policy=self.settings.empty,
         )
+        return {"tolerance_mm": tolerance, **filled}
 
     def _tolerance(self, structure: str) -> float:
         """Return the tolerance (mm) in the study, else in the catalogue, else the default."""

@@ -12,6 +12,7 @@ from benchmark.adapter import Learner
 from benchmark.digest import digest
 from benchmark.method_registry import find, slug
 from benchmark.metrics.empty import EmptyPolicy
+from benchmark.metrics.engines import Engine
 from benchmark.prompt_kinds import PromptKind
 from benchmark.settings import Settings
 
@@ -117,6 +118,7 @@ class Scoring(Settings):
     reference: ReferenceChoice
     empty: EmptyPolicy
     in_prompt: bool = False
+    engine: Engine = "auto"
 
     @property
     def id(self) -> str:

@@ -9,7 +9,7 @@ PROMPTS = 2
 SPLIT = 2
 FIT = 1
 PREDICT = 1
-SCORE = 4
+SCORE = 5
 
 MEMORY_MB = 4000
 """Memory that a job requests unless its rule sets another value, in MiB."""

@@ -183,6 +183,7 @@ class Study(Settings):
             reference=self.metrics.reference or REFERENCE_OF_PROTOCOL[self.protocol],
             empty=self.metrics.empty,
             in_prompt=self.metrics.in_prompt,
+            engine=self.metrics.engine,
         )
 
     @property

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from benchmark.adapter import Adapter, Learner
 from benchmark.method_registry import find
 from benchmark.metrics.empty import EmptyPolicy
+from benchmark.metrics.engines import Engine
 from benchmark.prompt_kinds import PromptKind
 from benchmark.settings import Label, Settings
 from benchmark.specs import ReferenceChoice
@@ -71,6 +72,7 @@ class MetricSettings(Settings):
       says.
     - ``empty``: what undefined metrics of empty masks become.
     - ``in_prompt``: also compute sensitivity and specificity in the region of the prompt.
+    - ``engine``: code that computes surface distances; see `benchmark.metrics.score`.
     """
 
     nsd_tolerance_mm: float = Field(default=2.0, gt=0)
@@ -78,6 +80,7 @@ class MetricSettings(Settings):
     reference: ReferenceChoice | None = None
     empty: EmptyPolicy = EmptyPolicy()
     in_prompt: bool = False
+    engine: Engine = "auto"
 
 
 class Budgets(Settings):

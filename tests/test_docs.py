@@ -51,6 +51,7 @@ STUDY_CHANGES: dict[str, Any] = {
     "metrics.reference": "label",
     "metrics.empty.distance": "leave-out",
     "metrics.in_prompt": True,
+    "metrics.engine": "reference",
     "budgets.lost_share": 0.5,
     "budgets.timed_objects": 0,
     "analysis.seed": 1,

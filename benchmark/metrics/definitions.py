@@ -140,6 +140,18 @@ METRICS = _by_name(
         "area-weighted mean of the surface distances of both directions together",
         f"Heimann et al. 2009, doi 10.1109/TMI.2009.2013851; distances {_LIBRARY}",
     ),
+    _distance(
+        "asd_to_reference",
+        "ASD to reference (mm)",
+        "area-weighted mean distance of the predicted surface to that of the reference",
+        _LIBRARY,
+    ),
+    _distance(
+        "asd_to_prediction",
+        "ASD to prediction (mm)",
+        "area-weighted mean distance of the reference's surface to the predicted one",
+        _LIBRARY,
+    ),
 )
 """Metrics of a prediction by name, in the order of tables and of `benchmark.metrics.score`."""
 

@@ -43,7 +43,7 @@ class EngineModule(Protocol):
     def surface_metrics(
         reference: Any, prediction: Any, spacing: Spacing, tolerance_mm: float
     ) -> dict[str, float]:
-        """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
+        """Compute the surface metrics of two masks, neither empty; distances in mm."""
 
 
 def run(engine: Engine, cost: int, work: Callable[[EngineModule], T]) -> T:

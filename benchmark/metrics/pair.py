@@ -13,6 +13,9 @@ from benchmark.metrics.engines import Engine, EngineModule
 from benchmark.metrics.overlap import confusion, overlap_metrics
 from benchmark.metrics.surface import Spacing
 
+_IN_MM = tuple(name for name, metric in METRICS.items() if metric.unit == "mm")
+"""Distances, which an empty mask leaves undefined."""
+
 
 def score(
     reference: NDArray[np.bool_],
@@ -87,7 +90,7 @@ def surface_metrics(
     *,
     engine: Engine = "auto",
 ) -> dict[str, float]:
-    """Compute only NSD, HD95, HD, ASD and ASSD; arguments, values and errors are those of `score`.
+    """Compute only the surface metrics; arguments, values and errors are those of `score`.
 
     The surface of a mask is the set of voxel corners that touch both foreground and background,
     weighted by the marching-cubes area of their 2 x 2 x 2 voxels. Distances run from each corner to
@@ -153,7 +156,7 @@ def _surface(
 ) -> dict[str, float]:
     if EMPTY in (reference.box, prediction.box):
         nsd = 0.0 if reference.box != prediction.box else nan
-        return {"nsd": nsd, "hd95": nan, "hd": nan, "asd": nan, "assd": nan}
+        return {"nsd": nsd, **dict.fromkeys(_IN_MM, nan)}
     return module.surface_metrics(reference, prediction, spacing, tolerance_mm)
 
 

@@ -23,15 +23,23 @@ class Directed(NamedTuple):
     percentile: float  # distance within which `SHARE` of the area lies, mm
 
 
-def metrics(one: Directed, other: Directed) -> dict[str, float]:
-    """Compute NSD, HD95, HD, ASD and ASSD from the summaries of the two directions."""
-    area = one.area + other.area
+def metrics(reference: Directed, prediction: Directed) -> dict[str, float]:
+    """Compute the surface metrics from the summaries of the two directions.
+
+    ``reference`` are the distances of the reference's surface to the predicted one, ``prediction``
+    those back.
+    """
+    area = reference.area + prediction.area
+    to_prediction = reference.moment / reference.area
+    to_reference = prediction.moment / prediction.area
     return {
-        "nsd": (one.within + other.within) / area,
-        "hd95": max(one.percentile, other.percentile),
-        "hd": max(one.farthest, other.farthest),
-        "asd": (one.moment / one.area + other.moment / other.area) / 2,
-        "assd": (one.moment + other.moment) / area,
+        "nsd": (reference.within + prediction.within) / area,
+        "hd95": max(reference.percentile, prediction.percentile),
+        "hd": max(reference.farthest, prediction.farthest),
+        "asd": (to_prediction + to_reference) / 2,
+        "assd": (reference.moment + prediction.moment) / area,
+        "asd_to_reference": to_reference,
+        "asd_to_prediction": to_prediction,
     }
 
 

@@ -73,7 +73,7 @@ def counts(reference: Bits, prediction: Bits) -> Counts:
 def surface_metrics(
     reference: Bits, prediction: Bits, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
+    """Compute the surface metrics of two masks, neither empty; distances in mm."""
     here, there = _surface(reference, spacing), _surface(prediction, spacing)
     return surface.metrics(
         _directed(here, there, spacing, tolerance_mm),

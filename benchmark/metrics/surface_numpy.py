@@ -35,7 +35,7 @@ def counts(reference: Boxed, prediction: Boxed) -> Counts:
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
+    """Compute the surface metrics of two masks, neither empty; distances in mm."""
     there, back = surface_distances(reference, prediction, spacing, tolerance_mm)
     return metrics(directed(there, tolerance_mm), directed(back, tolerance_mm))
 

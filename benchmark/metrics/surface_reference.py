@@ -20,7 +20,7 @@ _FILTERS = threading.Lock()
 def surface_metrics(
     reference: Boxed, prediction: Boxed, spacing: Spacing, tolerance_mm: float
 ) -> dict[str, float]:
-    """Compute NSD, HD95, HD, ASD and ASSD of two masks, neither empty; distances in mm."""
+    """Compute the surface metrics of two masks, neither empty; distances in mm."""
     import surface_distance as sd
 
     box = bounding_box([reference.box, prediction.box])
@@ -29,12 +29,15 @@ def surface_metrics(
         # The released package uses names that scipy has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         distances = sd.compute_surface_distances(*masks, spacing)
+    to_prediction, to_reference = sd.compute_average_surface_distance(distances)
     return {
         "nsd": float(sd.compute_surface_dice_at_tolerance(distances, tolerance_mm)),
         "hd95": float(sd.compute_robust_hausdorff(distances, 95)),
         "hd": float(sd.compute_robust_hausdorff(distances, 100)),
-        "asd": float(np.mean(sd.compute_average_surface_distance(distances))),
+        "asd": float(np.mean([to_prediction, to_reference])),
         "assd": _pooled_mean(distances),
+        "asd_to_reference": float(to_reference),
+        "asd_to_prediction": float(to_prediction),
     }
 
 

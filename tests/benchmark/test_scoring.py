@@ -17,6 +17,7 @@ from benchmark import metrics, scoring, stages
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.inference import MASK_SCHEMA, predict
 from benchmark.masks import Mask, Shape
+from benchmark.metrics import surface_reference
 from benchmark.prepare import prepare
 from benchmark.prompts import Prompt
 from benchmark.scoring import METRIC_NAMES, Inputs, score
@@ -350,7 +351,7 @@ def test_the_reason_of_a_cell_is_kept(scored: Make, status: str) -> None:
     assert not any("dsc" in row for row in rows)
 
 
-def nsd(case: Scored, structure: str, tolerances: dict[str, float]) -> float:
+def nsd(case: Scored, structure: str, tolerances: dict[str, float]) -> tuple[float, float]:
     (row,) = case.cells(
         "structure",
         {"tolerances": tolerances},
@@ -359,14 +360,13 @@ def nsd(case: Scored, structure: str, tolerances: dict[str, float]) -> float:
         variant="",
         deviation=0.0,
     )
-    return float(row["nsd"])
+    return row["tolerance_mm"], row["nsd"]
 
 
 def test_tolerance_of_the_study_before_that_of_the_catalogue_before_the_default(
     scored: Make,
 ) -> None:
     case = scored()
-    wanted = {"scan": "a", "structure": "organ", "deviation": 0.0, "variant": ""}
     truth = case.dense(case.inputs.reference, scan="a", structure="organ")
     found = case.dense(case.inputs.masks, object="a/organ/1", deviation=0.0, variant="")
 
@@ -374,14 +374,31 @@ def test_tolerance_of_the_study_before_that_of_the_catalogue_before_the_default(
         values = metrics.score(
             truth, found, SPACING, grid_voxels=truth.size, tolerance_mm=tolerance
         )
-        return pytest.approx(values["nsd"])
+        return tolerance, pytest.approx(values["nsd"])
 
-    assert len({at(mm).expected for mm in (2, 3.5, 6.5)}) == 3
-    assert case.cell("structure", **wanted)["nsd"] == at(2)
+    assert len({at(mm)[1].expected for mm in (2, 3.5, 6.5)}) == 3
+    assert nsd(case, "organ", {}) == at(2)
     case.inputs.objects.loc[case.inputs.objects["structure"] == "organ", "tolerance_mm"] = 3.5
     assert nsd(case, "organ", {}) == at(3.5)
     assert nsd(case, "organ", {"organ": 6.5}) == at(6.5)
     assert nsd(case, "organ", {"lesion": 6.5}) == at(3.5)
+
+
+@pytest.mark.parametrize(("engine", "used"), [("auto", False), ("reference", True)])
+def test_the_engine_of_the_study(
+    scored: Make, engine: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def spy(*pair: Any) -> dict[str, float]:
+        asked.append(pair)
+        return compute(*pair)
+
+    compute = surface_reference.surface_metrics
+    monkeypatch.setattr(surface_reference, "surface_metrics", spy)
+    rows = scored().rows(engine=engine)
+    assert bool(asked) == used
+    assert {row["status"] for row in rows} == {"ok"}
 
 
 def test_empty_predictions_follow_the_policy(scored: Make, labels: NDArray[np.uint8]) -> None:

@@ -53,13 +53,19 @@ def test_values_depend_on_the_scan_not_on_the_crop(
         assert isnan(value) or low <= value <= high
 
 
+DIRECTED = ("asd_to_reference", "asd_to_prediction")
+DISTANCES = ("hd95", "hd", "asd", "assd", *DIRECTED)
+
+
 def test_known_object() -> None:
     """A cube of 10 moved by 2 slices of 3 mm."""
     reference = np.zeros((12, 10, 10), np.bool_)
     prediction = reference.copy()
     reference[:10], prediction[2:] = True, True
     got = score(reference, prediction, (3.0, 30.0, 30.0), grid_voxels=10_000, tolerance_mm=6.0)
-    assert 0 < got.pop("asd") == pytest.approx(got.pop("assd"))  # two surfaces of one area
+    means = [got.pop(name) for name in (*DIRECTED, "assd")]
+    assert 0 < got.pop("asd") == pytest.approx(means[0])  # two surfaces of one area
+    assert means == pytest.approx([means[0]] * 3)
     assert got == pytest.approx(
         {
             "dsc": 0.8,
@@ -125,8 +131,8 @@ def test_empty_masks(
 @pytest.mark.parametrize(
     ("with_reference", "with_prediction", "policy", "filled"),
     [
-        (True, False, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
-        (False, True, EmptyPolicy(), dict.fromkeys(("hd95", "hd", "asd", "assd"), 50)),
+        (True, False, EmptyPolicy(), dict.fromkeys(DISTANCES, 50)),
+        (False, True, EmptyPolicy(), dict.fromkeys(DISTANCES, 50)),
         (True, False, EmptyPolicy(distance="leave-out"), {}),
         (False, False, EmptyPolicy(), {}),
         (True, True, EmptyPolicy(), {}),

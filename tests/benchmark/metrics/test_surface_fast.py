@@ -168,16 +168,18 @@ def test_slabs_meet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("engine", FAST)
 def test_layout_of_the_array_does_not_matter(engine: Engine) -> None:
-    expected = surface_metrics(BALL, SHELL | LAST, UNIT, 1.0, engine="reference")
+    other = SHELL | LAST
+    expected = surface_metrics(BALL, other, UNIT, 1.0, engine="reference")
+    expected_back = surface_metrics(other, BALL, UNIT, 1.0, engine="reference")
     wide = np.zeros((40, 24, 140), np.bool_)
     wide[::2, :, ::2] = BALL
     fixed = BALL.copy()
     fixed.flags.writeable = False
     for mask in (wide[::2, :, ::2], np.asfortranarray(BALL), fixed):
-        got = surface_metrics(mask, SHELL | LAST, UNIT, 1.0, engine=engine)
+        got = surface_metrics(mask, other, UNIT, 1.0, engine=engine)
         assert got == pytest.approx(expected, rel=1e-9)
-        back = surface_metrics(SHELL | LAST, mask, UNIT, 1.0, engine=engine)
-        assert back == pytest.approx(expected, rel=1e-9)
+        back = surface_metrics(other, mask, UNIT, 1.0, engine=engine)
+        assert back == pytest.approx(expected_back, rel=1e-9)
 
 
 def test_areas_are_those_of_the_library() -> None:
