@@ -58,7 +58,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
 
         recipe: str = "finetune"
         training: Mapping[str, Any] = {}
-        seed: int = 0
+        seed: int = Field(default=0, ge=0)
         gpus: int = Field(default=1, ge=1)
         workers: int = Field(default=0, ge=0)
 

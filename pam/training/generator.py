@@ -14,7 +14,7 @@ from pam.preprocess import Scan
 from pam.training import appearance
 from pam.training.canvas import Canvas
 from pam.training.cases import Case, components
-from pam.training.ranges import Counts, Positive
+from pam.training.ranges import Counts, Positive, Sides
 from pam.training.scenes import SCENES
 from pam.training.visibility import visible
 
@@ -37,10 +37,10 @@ class Generator(Settings):
     ``septa``: probability of thin layers between touching structures that look alike.
     """
 
-    seed: int = 0
+    seed: int = Setting(default=0, ge=0)
     scenes: dict[str, float] = {"patchwork": 0.3, "heap": 0.3, "trunk": 0.4}
     slices: Counts = (20, 40)
-    side: Counts = (96, 136)
+    side: Sides = (96, 136)
     anisotropy: Positive = (0.7, 4.0)
     visible: float = Setting(default=0.0, ge=0, le=1)
     septa: float = Setting(default=0.0, ge=0, le=1)

@@ -73,7 +73,7 @@ class _Recipe(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
     stored: Literal["float32", "float16"] = "float32"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     checkpoint: int = Field(default=500, ge=1)
     curve: int = Field(default=20, ge=1)
 

@@ -75,7 +75,7 @@ class PropTasks(Settings):
     ``damaged``: the guiding mask is as wrong as a prediction may be.
     """
 
-    size: int = Field(default=224, ge=16)
+    size: int = Field(default=224, ge=16, le=1024)
     percentiles: Percentiles = (0.5, 99.5)
     stretch: Literal["slice", "window"] = "window"
     integer_ct_window: bool = False
@@ -103,6 +103,12 @@ class PropTasks(Settings):
             raise ValueError(f"near {self.near} and ends {self.ends} are more than all tasks")
         return self
 
+    @model_validator(mode="after")
+    def _is_a_window(self) -> Self:
+        if self.percentiles[0] == self.percentiles[1]:
+            raise ValueError(f"percentiles {self.percentiles}; need first < second")
+        return self
+
     def draw(self, case: Case, rng: Generator) -> Task:
         """Draw a task from a case; raises `UserError` as `pam.preprocess.window` does."""
         found = case.objects[int(rng.integers(len(case.objects)))]
@@ -120,7 +126,7 @@ class PropTasks(Settings):
         ratio = float(rng.uniform(*self.crop_ratio))
         same = PropTasks.model_fields.keys() & Propagation.model_fields.keys()
         shown = {name: getattr(self, name) for name in same}
-        settings = Propagation.model_validate({**shown, "crop_ratio": max(ratio, 1.0)})
+        settings = Propagation.model_validate({**shown, "crop_ratio": ratio})
         window_slice, window_mask = guide, truth[0]
         if rng.random() < self.window_of_largest:
             window_slice, window_mask = largest, truth[1]
@@ -179,7 +185,7 @@ class BoxTasks(Settings):
         that are smaller everywhere, the largest slice is used.
     """
 
-    size: int = Field(default=224, ge=16)
+    size: int = Field(default=224, ge=16, le=1024)
     whole: float = Field(default=0.0, ge=0, le=1)
     box_ratio: Ratios = (1.0, 1.25)
     centred: bool = False

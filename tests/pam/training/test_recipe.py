@@ -60,6 +60,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     content = recipes.load("tiny").model_dump(mode="json") | {"batch": 3}
     with pytest.raises(UserError, match="no multiple of batch 3"):
         recipes.read(content, "r.yaml")
+    with pytest.raises(UserError, match="greater than or equal to 0"):
+        recipes.read(content | {"batch": 4, "seed": -1}, "r.yaml")
     own = tmp_path / "own.yaml"
     own.write_text("kind: box2mask\nstep: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match="Did you mean: steps"):
@@ -74,8 +76,13 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         ("data", {"slices": [12, 8]}, "the lesser end comes first"),
         ("data", {"anisotropy": [0, 4]}, "greater than 0"),
         ("data", {"seed": 1_000_003}, "that of the hold-out"),
+        ("data", {"seed": -1}, "greater than or equal to 0"),
+        ("data", {"side": [8, 40]}, "greater than or equal to 16"),
         ("tasks", {"percentiles": [95, 5]}, "the lesser end comes first"),
+        ("tasks", {"percentiles": [50, 50]}, "need first < second"),
         ("tasks", {"crop_ratio": [2, 1]}, "the lesser end comes first"),
+        ("tasks", {"crop_ratio": [1, 11]}, "less than or equal to 10"),
+        ("tasks", {"size": 2048}, "less than or equal to 1024"),
         ("tasks", {"size": 30}, "multiples of 4, from 8"),
         ("tasks", {"size": 64}, "tasks.size is 64, network.inference.size 32"),
         ("tasks", {"resampling": "smooth"}, "tasks.resampling is smooth, network.inference.res"),
