@@ -104,11 +104,12 @@ def _header(folder: Path) -> Any:
 
 def _mask(folder: Path, name: str, image: Any) -> Any:
     from benchmark import volume as volumes
+    from benchmark.geometry import same_grid
 
     found = [path for suffix in volumes.SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
     if not found:
         raise UserError(f"no mask: masks/{name}.nii.gz was not written")
     mask = volumes.read_labels(found[0])
-    if difference := volumes.same_grid(image, mask):
+    if difference := same_grid(image, mask):
         raise UserError(f"masks/{found[0].name} is not on the grid of the image. {difference}")
     return mask.array != 0

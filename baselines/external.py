@@ -150,10 +150,11 @@ def read(path: Path, volume: "Volume") -> Labels:
     """
     from benchmark import volume as volumes
     from benchmark.finished import segmentation
+    from benchmark.geometry import same_grid
 
     segments = segmentation.segments(path)
     found = volumes.read_labels(path, layered=bool(segments))
-    if difference := volumes.same_grid(volume, found):
+    if difference := same_grid(volume, found):
         raise UserError(f"{path} is not on the grid of its image. {difference}")
     array = found.array if found.array.ndim == 4 else found.array[None]
     return Labels(array, segments)

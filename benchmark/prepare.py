@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmark import objects, paths, volume
+from benchmark import objects, paths
 from benchmark.catalogue import Dataset
 from benchmark.errors import MachineError, UserError, reason_of
-from benchmark.geometry import row_fields
+from benchmark.geometry import row_fields, view_axis
 from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
 from benchmark.published import conversion, labels, scans
@@ -132,7 +132,7 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
             f"The label of {scan.id} is empty: there is nothing to segment. Where that is a "
             "finding, as after a treatment, set layout.unlabelled to keep-empty."
         )
-    axis = volume.view_axis(dataset.view, image.orientation)
+    axis = view_axis(dataset.view, image.orientation)
     names = {"dataset": dataset.id, "scan": scan.id, "patient": scan.patient}
     rows, reference = [], []
     for item in objects.divide(found.regions, dataset, image.shape):

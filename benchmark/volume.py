@@ -12,27 +12,10 @@ from numpy.typing import NDArray
 
 from benchmark.errors import MachineError, UserError
 from benchmark.files import atomic
-from benchmark.geometry import Geometry, Triple, row_shape, row_spacing, same_grid, view_axis
+from benchmark.geometry import Geometry, Triple, row_shape, row_spacing, same_grid
 from benchmark.image_io.dicomseries import inspect_frames, inspect_series
 from benchmark.image_io.imagefile import Contents, inspect, pixels, refusal
 from benchmark.image_io.integrity import DamagedError, check_pixels
-
-__all__ = [
-    "Geometry",
-    "Header",
-    "Volume",
-    "channel_modality",
-    "inspect_path",
-    "read",
-    "read_header",
-    "read_labels",
-    "read_row",
-    "same_grid",
-    "to_native",
-    "view_axis",
-    "whole_numbers",
-    "write",
-]
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 """Suffixes of the formats that are read and written, in lower case."""

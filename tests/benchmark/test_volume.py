@@ -15,16 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
-from benchmark.volume import (
-    Geometry,
-    Volume,
-    read,
-    read_header,
-    read_labels,
-    same_grid,
-    to_native,
-    write,
-)
+from benchmark.geometry import Geometry, same_grid
+from benchmark.volume import Volume, read, read_header, read_labels, to_native, write
 
 FORMATS = (".nii.gz", ".nii", ".mha", ".nrrd")
 GRIDS = {

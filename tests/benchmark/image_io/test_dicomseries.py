@@ -15,7 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
-from benchmark.volume import inspect_path, read, read_header, same_grid, to_native, write
+from benchmark.geometry import same_grid
+from benchmark.volume import inspect_path, read, read_header, to_native, write
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1000, (6, 7, 8)).astype(np.int16)
 DIRECTIONS = {
