@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,6 @@ from benchmark.prompts import SCHEMA, derive
 from benchmark.tables import write_table
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-METRICS = ["dsc", "jaccard", "sensitivity", "specificity", "precision", "volume_ratio"]
-METRICS += ["nsd", "hd95", "hd", "asd"]
 SHAPE = (24, 60, 70)
 SHAPE_COLUMNS = [name for name in OBJECTS.names if name.endswith(("_2d", "_3d"))]
 SPACING = (5.0, 2.0, 2.0)
@@ -53,87 +52,43 @@ def make_study(
     folder = root / "results" / "generated"
     rows: list[dict[str, Any]] = []
     times: list[dict[str, Any]] = []
-    for d, dataset in enumerate(ids):
-        split = "external" if datasets > 10 and d >= datasets * 3 // 4 else "internal"
-        split = "phantom" if datasets <= 10 else split
-        for s in range(scans):
-            for structure in ("liver", "lesion"):
-                shared = {
-                    "dataset": dataset,
-                    "split": split,
-                    "modality": ("CT", "MR")[d % 2],
-                    "collection": dataset,
-                    "scan": f"scan{s}",
-                    "patient": f"p{s}",
-                    "structure": structure,
-                    "variant": "",
-                    "deviation": 0.0,
-                    "effective_deviation": 0.0,
-                    "shift": 0,
-                }
-                hard = rng.normal(0, 0.1) - 0.1 * (structure == "lesion")
-                for m, method in enumerate(known):
-                    sees = method == "oracle"
-                    dsc = 1.0 if sees else float(np.clip(0.6 + 0.025 * m + hard, 0.01, 0.99))
-                    dsc = dsc if sees else float(np.clip(dsc + rng.normal(0, 0.05), 0.01, 0.99))
-                    bad = failing and not sees and rng.random() < 0.05
-                    far = 40 * (1 - dsc)
-                    values = (
-                        dsc,
-                        dsc / (2 - dsc),
-                        dsc,
-                        0.999,
-                        dsc,
-                        1.0,
-                        dsc,
-                        far,
-                        far * 1.2,
-                        far / 5,
-                    )
-                    for level in ("object", "structure"):
-                        rows.append(
-                            {
-                                **shared,
-                                "level": level,
-                                "object": f"scan{s}/{structure}/1" if level == "object" else None,
-                                "method": method,
-                                "prompt": ("box2d", "mask2d", "box3d")[m % 3],
-                                "status": "failed" if bad else "ok",
-                                "reason": "out of memory" if bad else None,
-                                "prompt_hash": "0" * 16,
-                                "contaminated": d == 1 and m == 0,
-                                **{
-                                    k: None if bad else v
-                                    for k, v in zip(METRICS, values, strict=True)
-                                },
-                            }
-                        )
-                    times.append(
-                        {
-                            **{k: shared[k] for k in ("dataset", "scan", "variant")},
-                            "object": f"scan{s}/{structure}/1",
-                            "method": method,
-                            "prompt": "box2d",
-                            "device": "cpu" if m % 2 else "cuda",
-                            "load_s": 1.0,
-                            "read_s": 0.1,
-                            "segment_s": float(np.exp(rng.normal(m / 2 - 2, 0.6))),
-                        }
-                    )
+    for (d, dataset), s, structure in product(enumerate(ids), range(scans), ("liver", "lesion")):
+        split = "external" if d >= datasets * 3 // 4 else "internal"
+        shared = {
+            "dataset": dataset,
+            "split": split if datasets > 10 else "phantom",
+            "modality": ("CT", "MR")[d % 2],
+            "collection": dataset,
+            "scan": f"scan{s}",
+            "patient": f"p{s}",
+            "structure": structure,
+            "variant": "",
+            "deviation": 0.0,
+            "effective_deviation": 0.0,
+            "shift": 0,
+        }
+        hard = rng.normal(0, 0.1) - 0.1 * (structure == "lesion")
+        for m, method in enumerate(known):
+            about: dict[str, Any] = {"method": method, "contaminated": d == 1 and m == 0}
+            about["prompt"] = ("box2d", "mask2d", "box3d")[m % 3]
+            dsc, bad = 1.0, False
+            if method != "oracle":
+                usual = float(np.clip(0.6 + 0.025 * m + hard, 0.01, 0.99))
+                dsc = float(np.clip(usual + rng.normal(0, 0.05), 0.01, 0.99))
+                bad = failing and rng.random() < 0.05
+            rows += _scores(shared | about, dsc, bad=bad)
+            times.append(
+                {key: shared[key] for key in ("dataset", "scan", "variant")}
+                | {"object": f"scan{s}/{structure}/1", "method": method, "prompt": "box2d"}
+                | {"device": "cpu" if m % 2 else "cuda", "load_s": 1.0, "read_s": 0.1}
+                | {"segment_s": float(np.exp(rng.normal(m / 2 - 2, 0.6)))}
+            )
     folder.mkdir(parents=True)
     pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
     pd.DataFrame(times).to_parquet(folder / "times.parquet")
     failures = [
         ("D01", "scan9", "prepare", None, None, "The label of scan9 is empty: nothing there.", 1),
-        (
-            "D03",
-            None,
-            "fetch",
-            None,
-            None,
-            "Sign the agreement at the data's site.",
-            1,
-        ),
+        ("D03", None, "fetch", None, None, "Sign the agreement at the data's site.", 1),
         ("D02", "scan0", "predict", known[0], "scan0/liver/1", "out of memory", 3),
     ]
     columns = ["dataset", "scan", "stage", "method", "object", "reason", "count"]
@@ -146,6 +101,22 @@ def make_study(
     _prepared(folder, ids)
     statistics(folder, controls=("oracle",) if oracle else ())
     return folder
+
+
+def _scores(about: dict[str, Any], dsc: float, *, bad: bool) -> list[dict[str, Any]]:
+    """Return the rows of a cell at both levels: its metrics follow from ``dsc``, unless ``bad``."""
+    far = 40 * (1 - dsc)
+    metrics = {name: dsc for name in ("dsc", "sensitivity", "precision", "nsd")}
+    metrics |= {"jaccard": dsc / (2 - dsc), "specificity": 0.999, "volume_ratio": 1.0}
+    metrics |= {"hd95": far, "hd": far * 1.2, "asd": far / 5}
+    outcome = {"status": "failed" if bad else "ok", "reason": "out of memory" if bad else None}
+    row = about | outcome | {"prompt_hash": "0" * 16}
+    row |= dict.fromkeys(metrics) if bad else metrics
+    name = f"{about['scan']}/{about['structure']}/1"
+    return [
+        row | {"level": level, "object": of}
+        for level, of in (("object", name), ("structure", None))
+    ]
 
 
 def _prepared(folder: Path, ids: list[str]) -> None:
