@@ -96,7 +96,7 @@ class Training(Settings):
             if name not in methods:
                 raise ValueError(unknown_name("method in training.references", name, methods))
         if twice := methods.keys() & self.models.keys():
-            raise ValueError(f"{sorted(twice)[0]} is both a method and a model of training")
+            raise ValueError(f"{min(twice)} is both a method and a model of training")
         variants = {f"{m}/{v}" for m, given in methods.items() for v in given}
         together = {name for name, model in self.models.items() if model.kind == "together"}
         known = {*methods, *variants, *together}

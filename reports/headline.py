@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
 from reports import prompts
-from reports.formatting import NONE, count_noun, interval, mean_cell, split_title
+from reports.formatting import NONE, count_noun, interval, is_missing, mean_cell, split_title
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -73,7 +73,7 @@ def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:
 
 
 def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
-    if row is None or row["mean"] != row["mean"]:
+    if row is None or is_missing(row["mean"]):
         return {"text": NONE, "interval": "", "value": ""}
     counts = (int(row[key]) for key in ("cells", "expected", "contaminated"))
     return {

@@ -64,7 +64,7 @@ def shrink(path: Path, configuration: str) -> None:
     """Replace the planned network by one of three stages on patches of at most 32."""
     plans = json.loads(path.read_text(encoding="utf-8"))
     told = plans["configurations"][configuration]
-    told["patch_size"] = [32 if size >= 32 else size for size in told["patch_size"]]
+    told["patch_size"] = [min(32, size) for size in told["patch_size"]]
     told["patch_size"] = [max(size // 4 * 4, 4) for size in told["patch_size"]]
     told["batch_size"] = 2
     network = told["architecture"]["arch_kwargs"]

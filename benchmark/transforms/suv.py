@@ -75,7 +75,7 @@ def _start(headers: list[Any]) -> datetime:
     """Return the start of the scan: the series time, unless rewritten after the acquisition."""
     series = _time(headers[0].SeriesDate, headers[0].SeriesTime)
     acquired = min(_time(h.AcquisitionDate, h.AcquisitionTime) for h in headers)
-    return series if series <= acquired else acquired
+    return min(series, acquired)
 
 
 def _injection(dose: Any, header: Any) -> datetime:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.cases import links
-from reports.formatting import p_statement
+from reports.formatting import is_missing, p_statement
 from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
@@ -127,6 +127,6 @@ def _told(found: "pd.DataFrame", method: str, reference: str, shape: str) -> str
         return "r not computable"
     row = rows.iloc[0]
     r = f"{row['r']:.2f}".replace("-", "\N{MINUS SIGN}")
-    if row["p"] != row["p"]:
+    if is_missing(row["p"]):
         return f"r = {r} (n = {int(row['n'])})"
     return f"r = {r}, {p_statement(float(row['p']))} (n = {int(row['n'])})"

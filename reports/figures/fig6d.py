@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import level_boxes, trained_models
 from reports.figures.fig4d import duration
-from reports.formatting import p_statement
+from reports.formatting import is_missing, p_statement
 from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
 from reports.supplement import COSTS
 
@@ -92,7 +92,7 @@ def costs(overall: "pd.DataFrame", ablation: str, method: str) -> dict[str, str]
     rows = rows[rows["metric"] == trained_models.METRIC]
     told = {
         str(row["setting"]): "\n".join(
-            printed(row[name]) for name, printed in _COSTS.items() if row[name] == row[name]
+            printed(row[name]) for name, printed in _COSTS.items() if not is_missing(row[name])
         )
         for row in rows.to_dict("records")
     }
@@ -117,7 +117,7 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
         return "P not computable"
     row = rows.iloc[0]
     text = f"{p_statement(float(row['p']))} (n = {int(row['n'])})"
-    if row["wins_of_default"] == row["wins_of_default"]:
+    if not is_missing(row["wins_of_default"]):
         text += f"; {row['default']} best on {int(row['wins_of_default'])}"
     return text
 

@@ -50,7 +50,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "stated": _SIGNS.get(str(row["relation"]), "") + _stated(row),
         "ours": ours,
         "interval": f"{low} to {high}" if NONE not in (low, high) else "",
-        "n": "" if row["n"] is None or row["n"] != row["n"] else f"{row['n']:.0f}",
+        "n": "" if is_missing(row["n"]) else f"{row['n']:.0f}",
         **about,
     }
 

@@ -7,6 +7,7 @@ datasets by their ids.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from reports.formatting import is_missing
 from reports.paper.measured import Measured, NotAvailableError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def single_value(table: "pd.DataFrame", column: str, **more: str) -> Measured:
     if table.empty:
         raise NotAvailableError("there is no such row in the statistics")
     row = table.iloc[0]
-    if row[column] != row[column]:
+    if is_missing(row[column]):
         raise NotAvailableError(str(row.get("reason") or "it has no value"))
     found = {field: row[name] for field, name in more.items()}
     return Measured(float(row[column]), **found)
