@@ -1,11 +1,15 @@
 """``pambench datasets``: which data exist, what they take, and how to get them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.catalogue import Dataset
+    from benchmark.sources import Status
 
 app = typer.Typer(help="List, fetch, check and cite datasets.", no_args_is_help=True)
 
@@ -78,20 +82,12 @@ def prepare(
 
     Prepares what is fetched and shows what was found and what was set aside. Writes no table.
     """
-    from benchmark import catalogue, paths, prepare
+    from benchmark import catalogue, prepare
     from benchmark.published import labels
     from benchmark.published import scans as published
-    from benchmark.sources import Status
-    from benchmark.sources.fetched import FetchedSource
 
     entry = catalogue.load(name)
-    raw, status = paths.raw_folder(entry.id), None
-    if not isinstance(entry.source, FetchedSource):
-        status = entry.source.fetch(raw)
-    elif entry.source.is_complete(raw):
-        status = Status(state="ready", root=str(raw / "files"), fingerprint="")
-    if status is None:
-        raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
+    status = _at_hand(entry, name)
     if shard is not None and shard not in range(entry.shards):
         raise UserError(f"{entry.id} has no shard {shard}: it has {entry.shards}, from 0.")
     scans, whole = 0, True
@@ -115,6 +111,20 @@ def prepare(
     for structure, of in objects.items():
         n = len(set(of))
         print(f"{len(of):8,} {structure}, in {n:,} scan{'s' * (n != 1)}")
+
+
+def _at_hand(entry: "Dataset", name: str) -> "Status":
+    """Return the status of the files without a download; `UserError` if they need one."""
+    from benchmark import paths
+    from benchmark.sources import Status
+    from benchmark.sources.fetched import FetchedSource
+
+    raw = paths.raw_folder(entry.id)
+    if not isinstance(entry.source, FetchedSource):
+        return entry.source.fetch(raw)
+    if not entry.source.is_complete(raw):
+        raise UserError(f"{entry.id} is not here. Run: pambench datasets fetch {name}")
+    return Status(state="ready", root=str(raw / "files"), fingerprint="")
 
 
 @app.command()

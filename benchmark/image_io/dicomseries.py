@@ -83,20 +83,7 @@ def inspect_frames(file: Path, *, needs_spacing: bool = True) -> Contents:
             step="fetch the file again; if it is complete, leave the scan out",
         ) from None
     if not frames:
-        contents = inspect(file)
-        if spacing:
-            return replace(contents, grid=replace(contents.grid, spacing=spacing))
-        if needs_spacing:
-            raise refusal(
-                file,
-                "no valid grid",
-                expected="positions of the frames, or the size of their pixels and their distance",
-                got="no positions, and no PixelSpacing with SpacingBetweenSlices or SliceThickness",
-                cause="a secondary capture, or sizes in private tags",
-                step="set the size with the transform spacing, or convert the scan to NIfTI with "
-                "its size",
-            )
-        return contents
+        return _without_positions(file, spacing, needs_spacing=needs_spacing)
     origins, directions, sizes = (
         np.array([getattr(frame, name) for frame in frames])
         for name in ("origin", "directions", "pixel")
@@ -123,6 +110,24 @@ def inspect_frames(file: Path, *, needs_spacing: bool = True) -> Contents:
         size, (float(dx), float(dy), dz), tuple(origins[0].tolist()), tuple(axes.ravel().tolist())
     )
     return Contents((file,), size, grid, reader.GetNumberOfComponents())
+
+
+def _without_positions(file: Path, spacing: Triple | None, *, needs_spacing: bool) -> Contents:
+    """Return the contents of a file of frames without positions, with the ``spacing`` if known."""
+    contents = inspect(file)
+    if spacing:
+        return replace(contents, grid=replace(contents.grid, spacing=spacing))
+    if needs_spacing:
+        raise refusal(
+            file,
+            "no valid grid",
+            expected="positions of the frames, or the size of their pixels and their distance",
+            got="no positions, and no PixelSpacing with SpacingBetweenSlices or SliceThickness",
+            cause="a secondary capture, or sizes in private tags",
+            step="set the size with the transform spacing, or convert the scan to NIfTI with its "
+            "size",
+        )
+    return contents
 
 
 @dataclass(frozen=True)
