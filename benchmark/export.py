@@ -1,5 +1,6 @@
 """Export predicted masks on the grids of the image files: NIfTI label maps, or .seg.nrrd."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -121,8 +122,9 @@ def _tables(run: Path, dataset: str, variant: str) -> tuple[pd.DataFrame, pd.Dat
     found = found[(found["variant"] == variant) & (found["deviation"] == 0)]
     if not len(found):
         raise UserError(f"No masks of the variant {variant!r} in {folder}.")
+    # Objects of a method prompted by the name of a structure have no number.
     found["structure"] = [
-        name.removeprefix(f"{scan}/").partition("/")[0]
+        re.sub(r"/\d+$", "", name.removeprefix(f"{scan}/"))
         for name, scan in zip(found["object"], found["scan"], strict=True)
     ]
     return images, found, left_out

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import yaml
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -131,6 +132,20 @@ def nested(folder: Path) -> tuple[Path, dict[str, NDArray[np.bool_]]]:
     path = paths.at(paths.MASKS, run="r", dataset="T1", shard=0)
     write_table(rows, inference.MASK_SCHEMA, path)
     return path.parents[2], masks
+
+
+@pytest.mark.parametrize("ending", ["/2", ""])
+def test_the_name_of_a_structure_may_hold_a_slash(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object of a method that is prompted by that name has no number."""
+    monkeypatch.chdir(tmp_path)
+    run, masks = nested(tmp_path)
+    about = {"scan": "a", "object": f"a/tumour/oedema{ending}", "variant": "", "deviation": 0.0}
+    row = about | {"status": "ok"} | Mask.of(masks["lesion"]).to_row()
+    write_table([row], inference.MASK_SCHEMA, run / "masks" / "T1" / "0.parquet")
+    export.export(run, "T1", tmp_path / "out", by="structure")
+    assert yaml.safe_load((tmp_path / "out" / "labels.yaml").read_text()) == {1: "tumour/oedema"}
 
 
 def test_of_masks_that_overlap_a_label_map_keeps_the_smallest_and_tells(
