@@ -1,12 +1,15 @@
 """``pambench weights``: list, fetch, check and convert weights."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark import paths
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.weights.registry import Weights
 
 app = typer.Typer(help="List, fetch and check weights.", no_args_is_help=True)
 
@@ -31,7 +34,7 @@ def list_weights() -> None:
         print(f"{entry.id}: {entry.name}")
         for key, value in {
             "what": entry.about or "",
-            "here": _here(paths.weights_folder(entry.id)),
+            "here": _here(entry),
             "size": size,
             "licence": entry.licence.text,
             "trained on": ", ".join(told) or "none of the catalogue's datasets",
@@ -99,11 +102,13 @@ def convert(name: Name) -> None:
         print(path)
 
 
-def _here(raw: Path) -> str:
+def _here(entry: "Weights") -> str:
     from benchmark.weights import store as weights_store
 
+    raw = paths.weights_folder(entry.id)
     path = raw / "status.json"
     if not path.is_file():
-        return "not looked for yet"
+        lost = weights_store.files_are_lost(entry, raw)
+        return "not looked for yet" if lost else "yes, not checked yet"
     status = weights_store.WeightsStatus.load(path)
     return f"ready in {status.root}" if status.is_ready else f"no: {status.reason}"

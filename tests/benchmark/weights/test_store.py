@@ -1,6 +1,7 @@
 """Weights on disk: found, verified by hash, recorded, added by hand, converted."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -316,7 +317,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     listed = run(app, ["weights", "list"]).output
     assert "pam-released: PAM, PropMask" in listed
-    assert "not looked for yet" in listed
+    here = dict(re.findall(r"^(\S+): .*\n.*\n +here: (.*)$", listed, re.MULTILINE))
+    assert here["pam-released"] == "not looked for yet"
+    assert here["pam-small"] == "yes, not checked yet"  # ships with the package
 
 
 def test_local_path_of_weights_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
