@@ -25,7 +25,7 @@ from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.objects import not_evaluated
 from benchmark.segmenting import print_traceback
-from benchmark.sources import Status
+from benchmark.sources.status import State, Status
 from benchmark.specs import Fit
 from benchmark.splits import Split
 from benchmark.tables import read_table, records
@@ -227,6 +227,6 @@ def _learner(settings: Fit) -> Learner:
     return adapter
 
 
-def _status(folder: Path, learner: Learner, state: Any, reason: str | None) -> Status:
+def _status(folder: Path, learner: Learner, state: State, reason: str | None) -> Status:
     work, found = str(folder / "work"), learner.external_state()
     return Status(state=state, root=work, fingerprint=found, reason=reason)

@@ -115,7 +115,11 @@ def read_arrow(
     ``columns``: only these, as far as they exist; ``filters``: as in `pyarrow.parquet.read_table`.
     Raises `UserError` if a file is missing or damaged.
     """
-    return pa.concat_tables(_read(part, columns, filters) for part in parts(path))
+    found = []
+    for part in parts(path):
+        with _opened(part) as file:
+            found.append(pq.read_table(file, columns=columns, filters=filters))
+    return pa.concat_tables(found)
 
 
 def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -127,7 +131,7 @@ def read_groups(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 def column_names(path: Path) -> list[str]:
     """Return the column names of a table; for a folder of shards, those of the first."""
-    return list(_read(parts(path)[0], None, None, schema=True).names)
+    return list(_schema(parts(path)[0]).names)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -138,15 +142,13 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read the run record of the process that wrote ``path``."""
-    metadata = _read(path, None, None, schema=True).metadata or {}
+    metadata = _schema(path).metadata or {}
     return dict(json.loads(metadata.get(_RECORD, b"{}")))
 
 
-def _read(path: Path, columns: Any, filters: Any, *, schema: bool = False) -> Any:
+def _schema(path: Path) -> pa.Schema:
     with _opened(path) as file:
-        if schema:
-            return pq.read_schema(file)
-        return pq.read_table(file, columns=columns, filters=filters)
+        return pq.read_schema(file)
 
 
 @contextmanager

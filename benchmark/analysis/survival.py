@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.analysis import frames, response
+from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator, interval, multiplicities
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.paired import constant, tidy
@@ -142,7 +144,7 @@ def _one(
     reason = _why_not(known)
     rng = generator(settings.seed, "survival", cohort)
     weights = multiplicities(rng, len(known), settings.resamples)
-    drawn: dict[str, tuple[float, Any]] = {}
+    drawn: dict[str, tuple[float, Array]] = {}
     for measure, name in zip(SIZE_OF_MEASURE, names, strict=True):
         change = tidy(known[name].to_numpy(np.float64))
         about = {"measure": measure, "patients": len(rows), **base}
@@ -174,9 +176,12 @@ def _why_not(known: pd.DataFrame) -> str:
 
 
 def _cut(
-    time: Any, event: Any, change: Any, settings: "AnalysisSettings"
+    time: Array, event: NDArray[np.bool_], change: Array, settings: "AnalysisSettings"
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """Split at the median change; return the cut, the rows of both curves and the log-rank test."""
+    """Split at the median change; return the cut, the rows of both curves and the log-rank test.
+
+    The arrays are (patients,).
+    """
     from lifelines import KaplanMeierFitter
 
     median = float(np.median(change))
@@ -203,7 +208,7 @@ def _cut(
     return cut, curves, _logrank(time, event, high)
 
 
-def _logrank(time: Any, event: Any, high: Any) -> dict[str, Any]:
+def _logrank(time: Array, event: NDArray[np.bool_], high: NDArray[np.bool_]) -> dict[str, Any]:
     """Compare the patients in ``high`` with the others by the log-rank test, if both exist."""
     from lifelines.statistics import logrank_test
 
@@ -241,7 +246,7 @@ def _first(cox: list[dict[str, Any]]) -> dict[str, Any]:
 def _difference(
     a: str,
     b: str,
-    drawn: Mapping[str, tuple[float, Any]],
+    drawn: Mapping[str, tuple[float, Array]],
     n: int,
     reason: str,
     settings: "AnalysisSettings",

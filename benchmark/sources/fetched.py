@@ -29,7 +29,7 @@ from benchmark.sources.raw_folder import (
     unpacked_to,
 )
 from benchmark.sources.secrets import redacted, token
-from benchmark.sources.status import Status
+from benchmark.sources.status import State, Status
 from benchmark.sources.tree import Tree, insert, make_links
 
 
@@ -111,7 +111,8 @@ class FetchedSource(Settings):
         """
         place = RawFolder(raw, patience or Patience())
         before, tries = lost.fingerprint_or_last(self, raw), self._last(raw).get("tries", 0) + 1
-        root, state, reason, again = str(self.files_in(raw)), "ready", None, True
+        state: State = "ready"
+        reason, again = "", True
         others = _memory(raw)
         try:
             with locked(raw / "fetch"):
@@ -141,14 +142,12 @@ class FetchedSource(Settings):
             "hand": place.user_files_fingerprint,
         }
         write_json(raw / "fetched.json", {**others, self._key: memory})
-        return Status.model_validate(
-            {
-                "state": state,
-                "root": root,
-                "fingerprint": before,
-                "files": len(folder.listing(place.files)) if state == "ready" else 0,
-                "reason": redacted(reason) if reason else None,
-            }
+        return Status(
+            state=state,
+            root=str(self.files_in(raw)),
+            fingerprint=before,
+            files=len(folder.listing(place.files)) if state == "ready" else 0,
+            reason=redacted(reason) or None,
         )
 
     @property

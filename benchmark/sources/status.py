@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from benchmark.settings import Settings, load_yaml
 
+State = Literal["ready", "manual", "failed"]
+
 
 class Status(Settings):
     """Content of ``status.json``; a fetch always writes one and never fails the workflow.
@@ -14,7 +16,7 @@ class Status(Settings):
     to do next.
     """
 
-    state: Literal["ready", "manual", "failed"]
+    state: State
     root: str
     fingerprint: str
     files: int = 0
