@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.cases import links
 from reports.formatting import count_noun, is_missing, p_statement
 from reports.style import MM, WIDTH, MethodStyle, nothing, styled
 
@@ -49,7 +50,8 @@ def draw(
         for axes, method in zip(panels, methods, strict=False):
             part = rows[rows["method"] == method]
             levels = sorted(part["level"].unique())
-            means = [part.loc[part["level"] == level, "mean"].dropna() for level in levels]
+            of = [part[part["level"] == level].set_index("dataset") for level in levels]
+            means = [rows["mean"].dropna() for rows in of]
             boxes(axes, means, [styles[method].colour] * len(levels))
             places = np.arange(1, len(levels) + 1)
             lines_of = part.pivot(index="dataset", columns="level", values="mean")
@@ -76,8 +78,8 @@ def boxes(
 ) -> None:
     """Draw each series of ``values`` at x = 1, 2, ...: its points, and a box or their mean.
 
-    A box needs `MIN_POINTS_FOR_BOX` points. ``errors``: half-lengths of the error bars; NaN draws
-    none.
+    The index of a series names the datasets, to whose cases the points lead. A box needs
+    `MIN_POINTS_FOR_BOX` points. ``errors``: half-lengths of the error bars; NaN draws none.
     """
     for place, (points, colour) in enumerate(zip(values, colours, strict=True), start=1):
         if len(points) >= MIN_POINTS_FOR_BOX:
@@ -90,6 +92,7 @@ def boxes(
             low, high = points - reach, points + reach
             axes.vlines(place + spread, low, high, color=colour, lw=0.6, alpha=0.6)
         axes.plot(place + spread, points, ".", color=colour, ms=3)
+        links.mark_datasets(axes, place + spread, points, points.index)
     axes.set_xlim(0.5, len(values) + 0.5)
 
 

@@ -1,11 +1,12 @@
 """Radar charts: spokes, lines and arcs on polar axes, large or as small multiples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from reports.cases import links
 from reports.formatting import split_label
 from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, MethodStyle
 
@@ -48,6 +49,12 @@ def line(axes: Any, values: ArrayLike, style: MethodStyle, label: str, scale: fl
         label=label,
         clip_on=False,
     )
+
+
+def link(axes: Any, values: ArrayLike, datasets: Iterable[object]) -> None:
+    """Link the points of a line to the cases of the dataset of each spoke."""
+    heights = np.asarray(values, dtype=float)
+    links.mark_datasets(axes, angles(len(heights)), heights, datasets)
 
 
 def scale(axes: Any, spokes: int) -> None:

@@ -4,7 +4,7 @@ A figure places invisible links over its points (`mark`). In the SVG file they l
 in the report, where the figure is an image, `spots` turns them into links of the page.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
@@ -31,6 +31,11 @@ def mark(axes: "Axes", x: Any, y: Any, addresses: Sequence[str]) -> None:
     """Place links over the points at ``x`` and ``y``, in data coordinates."""
     style: Any = {"s": 30, "alpha": 0, "linewidths": 0, "zorder": 5}
     axes.scatter(x, y, urls=list(addresses), **style)
+
+
+def mark_datasets(axes: "Axes", x: Any, y: Any, datasets: Iterable[object]) -> None:
+    """Place a link to the cases of a dataset over each point; see `mark`."""
+    mark(axes, x, y, [cases(str(dataset)) for dataset in datasets])
 
 
 def spots(svg: str, known: Collection[str]) -> list[dict[str, str]]:

@@ -146,6 +146,7 @@ def _radar(
     axes = radar.polar(figure, box, len(wide))
     for method, style in styles.items():
         radar.line(axes, wide[method], style, method, 0.7 if len(wide) > 20 else 1.0)
+        radar.link(axes, wide[method], wide.index)
     radar.scale(axes, len(wide))
     for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
         radar.name(axes, float(angle), _label(str(name), names, short=len(wide) > 16))
@@ -178,6 +179,7 @@ def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure"
             if other != method:
                 radar.line(axes, wide[other], _BEHIND, "", 0.4)
         radar.line(axes, wide[method], style, method, 0.7)
+        radar.link(axes, wide[method], wide.index)
         for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
             radar.turned_name(axes, float(angle), str(name))
         place_mm = ((column + 0.5) * side / 180, (top - title + 0.8) / height_mm)

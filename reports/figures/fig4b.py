@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.metrics.definitions import METRICS
 from reports import scoring
+from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import skipped_in, trained_on
@@ -86,6 +87,7 @@ def draw(by_dataset: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figu
                     markeredgewidth=0,
                     label=method,
                 )
+                links.mark_datasets(axes, np.arange(len(wide)) + shift, wide[method], wide.index)
             for place in range(1, len(wide)):
                 axes.axvline(place - 0.5, color="#EEEEEE", lw=0.6, zorder=0)
             better = "higher" if METRICS[metric].higher_is_better else "lower"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.matching import require_same_prompt
 from benchmark.tables import read_table
+from reports.cases import links
 from reports.figures import fig4a
 from reports.style import MM, MethodStyle, nothing, styled
 
@@ -132,6 +133,7 @@ def _bars(figure: "Figure", change: "pd.Series[float]", pair: tuple[str, ...]) -
         legend.set_loc("lower center")
     axes = figure.add_axes((0.09, 0.28 * (1 - share), 0.89, 0.6 * (1 - share)))
     axes.bar(range(len(change)), change.to_numpy(), color="#555555", width=0.7)
+    links.mark_datasets(axes, range(len(change)), change / 2, change.index)
     axes.axhline(0, color="#222222", lw=0.6)
     axes.set_xlim(-0.6, len(change) - 0.4)
     axes.set_xticks(range(len(change)), list(change.index), rotation=90 * (len(change) > 14))

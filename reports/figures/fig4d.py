@@ -138,6 +138,7 @@ def _each(axes: "Axes", means: "pd.DataFrame", styles: Mapping[str, MethodStyle]
                 markeredgewidth=0.6,
                 label=None if i else method,
             )
+            links.mark_datasets(axes, places, part["seconds"], part["dataset"])
     for place in range(1, len(datasets)):
         axes.axvline(place - 0.5, color="#EEEEEE", lw=0.6, zorder=0)
     axes.set_yscale("log")

@@ -64,7 +64,7 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
 def _panel(axes: "Axes", part: "pd.DataFrame", costs: Mapping[str, str]) -> None:
     settings = list(dict.fromkeys(part["setting"]))
     default = set(part.loc[part["default"].astype(bool), "setting"])
-    of = [part[part["setting"] == setting] for setting in settings]
+    of = [part[part["setting"] == setting].set_index("dataset") for setting in settings]
     colours = [COLOURS[0] if setting in default else CONTROL for setting in settings]
     level_boxes.boxes(axes, [rows["mean"] for rows in of], colours, [rows["sd"] for rows in of])
     names = [_wrapped(setting) for setting in settings]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from benchmark.analysis.paired import WILCOXON
@@ -91,7 +92,7 @@ def test_one_dataset_has_a_point_a_level() -> None:
 def test_a_box_is_of_five_points_or_more_and_a_bar_at_the_mean_of_fewer(datasets: int) -> None:
     values = level_values(datasets)
     axes: Any = draw_levels(values).axes[0]
-    bars = [bar.get_segments()[0] for bar in axes.collections]
+    bars = [c.get_segments()[0] for c in axes.collections if isinstance(c, LineCollection)]
     assert (len(axes.patches), len(bars)) == ((0, 3) if datasets == 4 else (3, 0))
     means = values[values["method"] == METHODS[0]].groupby("level")["mean"].mean()
     assert [y for bar in bars for y in bar[:, 1]] == [m for m in means for _ in (0, 1)][

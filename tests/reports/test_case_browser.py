@@ -251,10 +251,12 @@ def test_from_a_point_to_its_case(page: Page, shown: Results) -> None:
 def test_from_a_figure_and_from_a_dataset(page: Page, shown: Results) -> None:
     spots = page.locator("#fig4d .spots a")
     methods = shown.times["method"].nunique() - len(shown.controls)
-    assert spots.count() == 12 * methods
+    assert spots.count() == (12 + 3) * methods  # objects, and below their datasets, with cases
     name = str(spots.nth(5).get_attribute("title")).partition(": ")[2]
     spots.nth(5).click()
     expect(page.locator("#case-name")).to_contain_text(name.split("/", 1)[1])
+    page.locator("#fig4d .spots a[title$=': D02/']").first.click()
+    expect(page.get_by_label("Filter the cases")).to_have_value("D02/")
     page.get_by_role("region", name="DSC by dataset").get_by_role("link", name="D03").click()
     left = page.locator("#case-table tbody tr:visible th")
     assert [text.split("/")[0] for text in left.all_inner_texts()] == ["D03"] * 4

@@ -1,6 +1,8 @@
 """Figures at 3 and at 44 datasets: no overlap, nothing off the page, no text too small."""
 
+from collections import Counter
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,14 @@ from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
+from reports.cases import links
 from reports.figures import FIGURES
 from reports.style import SMALL, WIDTH, styled
 from tests.reports.extremes import DRAWN, SIZES
 
 _INK = 0.7
 """Part of the height of a line that letters fill, and of its width."""
+IDS = ("D01", "D02", "D03")
 _SLACK = 1.5
 """Pixels that the renderer may be off by, at 100 a inch."""
 
@@ -83,6 +87,29 @@ def test_no_text_lies_on_another_or_leaves_the_page(drawn: Figure) -> None:
         apart = (a.max(axis=0) <= b.min(axis=0)).any() or (b.max(axis=0) <= a.min(axis=0)).any()
         if not apart and Outline(a, closed=True).intersects_path(Outline(b, closed=True)):
             pytest.fail(f"{one.get_text()!r} lies on {other.get_text()!r}")
+
+
+POINTS = {
+    "fig4a": 3 * 2,
+    "fig4b": 3 * 2 * 4,
+    "fig4c": 3 * 2 + 3,
+    "fig4d": 2 * 3 * (1 + 2),
+    "fig4f": 3 * 2 * 5,
+    "fig4g": 3 * 2 * 5,
+    "fig5b": 3 * 4 * 3,
+    "fig6d": 3 * 15,
+}
+"""Points at three datasets and two methods; one device or two; levels, structures, settings."""
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_every_point_leads_to_the_cases_of_its_dataset(name: str, tmp_path: Path) -> None:
+    DRAWN[name](3, 2).savefig(tmp_path / "figure.svg")
+    known = {f"case:{d}/o" for d in IDS} | {f"cases:{d}/" for d in IDS}
+    known |= {f"cases:{d}/ liver" for d in IDS}
+    spots = links.spots((tmp_path / "figure.svg").read_text(encoding="utf-8"), known)
+    led = Counter(spot["name"].partition("/")[0] for spot in spots)
+    assert led == dict.fromkeys(IDS, POINTS[name] // 3)
 
 
 def test_legends_lie_beside_the_data(drawn: Figure) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from benchmark.analysis.generalisation import analyse
@@ -213,7 +214,8 @@ def test_the_spread_over_seeds_is_drawn_and_told() -> None:
     again = rows[rows["ablation"] == "scales"].assign(seed=1, value=lambda r: r["value"] - 0.1)
     found = analyse({"runs": pd.concat([rows, again])}, AnalysisSettings())
     tables = [found[name] for name in OF_ABLATIONS]
-    lines: Any = fig6d.draw(*tables).axes[1].collections
+    found_in: Any = fig6d.draw(*tables).axes[1].collections
+    lines = [each for each in found_in if isinstance(each, LineCollection)]
     drawn = np.concatenate([bar.get_segments() for bar in lines])[:, :, 1]
     sd = 0.1 / np.sqrt(2)
     np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], 2 * sd)
