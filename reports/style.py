@@ -18,6 +18,9 @@ MM = 1 / 25.4
 WIDTH = 180 * MM
 """Full page width of the journal, in inches."""
 
+PAGE_MM = 240.0
+"""Greatest height of a figure that fits a page of the journal."""
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A3E9D", "#6B4E23")
 """Colour-blind-safe palette of Okabe and Ito, with purple and brown for yellow and black."""
 

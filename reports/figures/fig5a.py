@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from reports import panels, surface
 from reports.cases.loading import Answer, Case
-from reports.style import MM, SMALL, TRUTH, WIDTH, MethodStyle, nothing, styled
+from reports.style import MM, PAGE_MM, SMALL, TRUTH, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reports.results import Results
 
-_MOST_COLUMNS = 7
-_FEWEST_COLUMNS = 4
+_WIDEST_MM, _LEAST_MM = 45.0, 12.0
+"""Width of a panel: at most, and where an object can just be made out."""
+_TITLE_MM, _HEADING_MM, _GAP_MM = 7.0, 8.5, 1.5
+"""Height of a case's title and of the headings of its panels, and of the gap between panels."""
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 """Letters at the left and right edge of a slice perpendicular to each axis of an LPS volume."""
 
@@ -36,17 +38,41 @@ def draw(cases: Sequence[Case], styles: Mapping[str, MethodStyle]) -> "Figure":
     with styled():
         if not cases:
             return nothing("No panel: no scored object of a dataset whose licence allows images.")
-        panels = 1 + len(styles)
-        bands = -(-panels // _MOST_COLUMNS)
-        columns = max(-(-panels // bands), _FEWEST_COLUMNS)
-        heights = [_row_heights(case, columns) for case in cases]
-        block = [7 + bands * (10 + sum(rows)) for rows in heights]
-        figure = Figure(figsize=(WIDTH, (sum(block) + 2) * MM))
-        top = sum(block) + 2.0
-        for case, rows, height in zip(cases, heights, block, strict=True):
-            _block(figure, case, styles, columns, rows, top)
+        beside, columns, width = _layout(cases, 1 + len(styles))
+        bands = -(-(1 + len(styles)) // columns)
+        lines = [cases[i : i + beside] for i in range(0, len(cases), beside)]
+        heights = [max(_height(case, bands, width) for case in line) for line in lines]
+        top = sum(heights)
+        figure = Figure(figsize=(WIDTH, top * MM))
+        for line, height in zip(lines, heights, strict=True):
+            for i, case in enumerate(line):
+                _block(figure, case, styles, columns, width, (i * 180 / beside, top))
             top -= height
         return figure
+
+
+def _layout(cases: Sequence[Case], panels: int) -> tuple[int, int, float]:
+    """Return cases side by side, columns of a case, and width of a panel in mm.
+
+    Of the layouts that fit a page, it is the one with the widest panels. They are at least so wide
+    that an object can be made out; if there are many, the figure is then taller than a page.
+    """
+    bands = -(-panels // int(180 / (_LEAST_MM + _GAP_MM)))
+    columns = -(-panels // bands)
+    found = []
+    for beside in range(1, len(cases) + 1):
+        room = min(180 / (beside * columns) - _GAP_MM, _WIDEST_MM)
+        share = PAGE_MM / -(-len(cases) // beside)
+        fits = [(share - _height(case, bands, 0)) / (bands * sum(_ratios(case))) for case in cases]
+        if room >= _LEAST_MM:
+            found.append((min(room, *fits), beside))
+    width, beside = max(found)
+    return beside, columns, max(width, _LEAST_MM)
+
+
+def _height(case: Case, bands: int, width: float) -> float:
+    """Return the height in mm of a case with ``bands`` of panels of this width in mm."""
+    return _TITLE_MM + bands * (_HEADING_MM + 3 * _GAP_MM + width * sum(_ratios(case)))
 
 
 def caption(cases: Sequence[Case], method: str | None) -> str:
@@ -83,16 +109,15 @@ def _score(answers: Mapping[str, Answer], method: str | None) -> str:
     return f"{answer.dsc:.3f}" if answer and answer.dsc is not None else "none"
 
 
-def _row_heights(case: Case, columns: int) -> tuple[float, float, float]:
-    """Return the heights of the rows in mm, such that pixels keep their aspect, within bounds."""
-    width = 180 / columns - 1.5
+def _ratios(case: Case) -> tuple[float, float, float]:
+    """Return height over width of the three views; pixels keep their aspect, within bounds."""
 
-    def height(axis: int) -> float:
+    def ratio(axis: int) -> float:
         sizes = np.multiply(case.image.shape, case.spacing)
         rows, across_mm = np.delete(sizes, axis)
-        return float(np.clip(width * rows / across_mm, 0.35 * width, 1.25 * width))
+        return float(np.clip(rows / across_mm, 0.35, 1.25))
 
-    return height(case.axis), height(across(case)[0]), 0.8 * width
+    return ratio(case.axis), ratio(across(case)[0]), 0.8
 
 
 def _block(
@@ -100,31 +125,43 @@ def _block(
     case: Case,
     styles: Mapping[str, MethodStyle],
     columns: int,
-    heights: tuple[float, float, float],
-    top: float,
+    width: float,
+    corner: tuple[float, float],
 ) -> None:
-    """Draw one case, downward from ``top`` (in mm above the lower edge of the figure)."""
+    """Draw one case with panels of this width in mm.
+
+    ``corner``: its left and upper edge, in mm from the lower left corner of the figure.
+    """
     total = figure.get_figheight() / MM
+    edge, top = corner
+    heights = [width * ratio for ratio in _ratios(case)]
+    band_mm = _HEADING_MM + 3 * _GAP_MM + sum(heights)
     title = f"{case.rank.capitalize()}: {case.structure}, {case.dataset}"
-    figure.text(0.004, (top - 5) / total, title, fontsize=8, fontweight="bold", va="bottom")
+    figure.text(
+        (edge + _GAP_MM / 2) / 180,
+        (top - 5) / total,
+        title,
+        fontsize=8,
+        fontweight="bold",
+        va="bottom",
+    )
     low, high = np.percentile(case.image, [0.5, 99.5])
     window = (float(low), float(max(high, low + 1e-6)))
-    width = 180 / columns
     shown = [case.truth, *(a.mask for a in case.answers.values() if a.mask is not None)]
     place = surface.sphere(shown, case.spacing)
     methods: list[str | None] = [None, *styles]
     for i, method in enumerate(methods):
         band, column = divmod(i, columns)
-        upper = top - 7 - band * (10 + sum(heights))
+        upper = top - _TITLE_MM - band * band_mm - _HEADING_MM
         answer = case.answers.get(method) if method else None
         colour = styles[method].colour if method else "black"
         heading = "Reference\nand prompt" if method is None else _heading(method, answer, width)
-        left = (column * width + 0.75) / 180
-        figure.text(left, (upper - 6.4) / total, heading, color=colour, fontsize=6, va="bottom")
-        bottoms = (upper - 7 - heights[0], upper - 8 - sum(heights[:2]))
+        left = (edge + column * (width + _GAP_MM) + _GAP_MM / 2) / 180
+        figure.text(left, (upper + 0.6) / total, heading, color=colour, fontsize=6, va="bottom")
+        bottoms = (upper - heights[0], upper - _GAP_MM - sum(heights[:2]))
         views = ((case.axis, case.index), across(case))
         for (axis, index), bottom, height in zip(views, bottoms, heights[:2], strict=True):
-            box = (left, bottom / total, (width - 1.5) / 180, height / total)
+            box = (left, bottom / total, width / 180, height / total)
             axes = figure.add_axes(box)
             _plane(axes, case, axis, index, window)
             if answer is not None and answer.mask is not None:
@@ -133,8 +170,8 @@ def _block(
                 _prompt(axes, case.prompt, axis)
         mask = case.truth if method is None else answer.mask if answer is not None else None
         if mask is not None and mask.any():
-            bottom = (upper - 9 - sum(heights)) / total
-            axes = figure.add_axes((left, bottom, (width - 1.5) / 180, heights[2] / total))
+            bottom = (upper - 2 * _GAP_MM - sum(heights)) / total
+            axes = figure.add_axes((left, bottom, width / 180, heights[2] / total))
             _surface(axes, surface.shade(mask, case.spacing, *place), colour if method else TRUTH)
 
 
@@ -152,11 +189,13 @@ def _surface(axes: Any, lit: NDArray[np.float64], colour: str) -> None:
 
 
 def _heading(method: str, answer: Answer | None, width: float) -> str:
-    name = textwrap.shorten(method, int(width * 0.72), placeholder="...")
+    """Return the method in at most two lines, and its score or why it has none."""
+    letters = int(width * 0.78)
+    name = "\n".join(textwrap.wrap(method, letters, max_lines=2, placeholder="..."))
     if answer is not None and answer.dsc is not None:
         return f"{name}\nDSC {answer.dsc:.3f}"
     reason = answer.reason if answer is not None else "not run"
-    return f"{name}\n{textwrap.shorten(reason, int(width * 0.72), placeholder='...')}"
+    return f"{name}\n{textwrap.shorten(reason, letters, placeholder='...')}"
 
 
 def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, float]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.formatting import count_noun, is_missing, p_statement
-from reports.style import COLOURS, MM, WIDTH, nothing, styled
+from reports.style import COLOURS, MM, PAGE_MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,8 @@ def draw(
             why = _why_not(_shown(tests, methods))
             none = "No cohort with survival times (analysis.cohorts)."
             return nothing(f"No survival curve. {why}" if why else none)
-        figure = Figure(figsize=(WIDTH, (8 + 62 * len(rows)) * MM), layout="constrained")
+        height = min(8 + 62 * len(rows), PAGE_MM)
+        figure = Figure(figsize=(WIDTH, height * MM), layout="constrained")
         ratios = [46, 10] * len(rows)
         panels = figure.subplots(
             2 * len(rows), len(PANEL_TITLES), squeeze=False, height_ratios=ratios

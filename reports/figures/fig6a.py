@@ -8,7 +8,7 @@ import numpy as np
 from reports import trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun, is_missing, p_statement
-from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import CONTROL_MARKERS, MM, PAGE_MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,8 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figur
         lines = -(-wide.size // _MOST_BARS)
         each = -(-len(wide) // lines)
         legend = 5 + 4.2 * -(-len(names) // _COLUMNS)
-        figure = Figure(figsize=(WIDTH, (52 * lines + legend) * MM), layout="constrained")
+        height = min(52 * lines + legend, PAGE_MM)
+        figure = Figure(figsize=(WIDTH, height * MM), layout="constrained")
         panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
         for line, axes in enumerate(panels):
             _bars(axes, wide.iloc[line * each : (line + 1) * each], styles, each)

@@ -1,11 +1,12 @@
 """Fig. 6b: recovery of models trained from scratch on one dataset, as a heat map."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports import trained_models
-from reports.style import MM, WIDTH, nothing, styled
+from reports.style import MM, PAGE_MM, WIDTH, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 _COLUMNS = 2
 _MOST_WRITTEN = 12
 """Most datasets for which numbers are written into the cells."""
-_MOST_BESIDE = 22
-"""Most datasets for which two maps are placed side by side."""
+_APART_MM = 2.8
+"""Least distance of the names of datasets beside a map."""
+_AROUND_MM = 16.0
+"""Height and width of what is around a map."""
 
 
 def make(results: "Results") -> "tuple[Figure, str]":
@@ -46,9 +49,11 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
         if not maps:
             return nothing("No model was trained from scratch (training.models, or analysis.runs).")
         most = max(len(wide) for wide in maps.values())
-        columns = min(len(maps), _COLUMNS if most <= _MOST_BESIDE else 1)
+        columns = min(len(maps), _COLUMNS)
         lines = -(-len(maps) // columns)
         tall = max(24 + most * (8 if most <= _MOST_WRITTEN else 3), 40)
+        tall = min(tall, PAGE_MM / lines)
+        each = [_every(most, (180 / columns, tall)[side] - _AROUND_MM) for side in (0, 1)]
         figure = Figure(figsize=(WIDTH, tall * lines * MM), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         top = max(120.0, *(float(np.nanmax(wide.to_numpy())) for wide in maps.values()))
@@ -57,7 +62,7 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
             numbers: Any = {"annot": written, "fmt": ".0f", "annot_kws": {"size": 6}}
             scale: Any = {"cmap": "RdYlBu_r", "norm": TwoSlopeNorm(100, 0, top), "cbar": False}
             # Rasterised, since viewers draw hairlines between vector cells.
-            ways: Any = {"xticklabels": True, "yticklabels": True, "rasterized": True}
+            ways: Any = {"xticklabels": each[0], "yticklabels": each[1], "rasterized": True}
             seaborn.heatmap(wide, ax=axes, **scale, **numbers, **ways)
             axes.set_facecolor("#DDDDDD")
             turned = 0 if written and columns == 1 else 90
@@ -75,6 +80,11 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
         bar: Any = {"location": "bottom", "aspect": 50, "fraction": 0.05, "pad": 0.02}
         figure.colorbar(panels[0].collections[0], ax=list(panels), label="Recovery (%)", **bar)
         return figure
+
+
+def _every(count: int, room: float) -> int:
+    """Return n, such that every n-th of ``count`` names fits into a room in mm."""
+    return max(math.ceil(count * _APART_MM / room), 1)
 
 
 def caption(recovery: "pd.DataFrame") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reports import radar, trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun
-from reports.style import MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import MM, PAGE_MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +66,8 @@ def draw(
             return fig4a.draw(trained_models.own(transfer), styles, names)
         columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4
         columns = min(columns, len(drawn))
-        lines, side = -(-len(drawn) // columns), 180 / max(columns, 3)
-        legend = 9.0
+        lines, legend = -(-len(drawn) // columns), 9.0
+        side = min(180 / max(columns, 3), (PAGE_MM - legend) / lines - _TITLE_MM)
         height = lines * (side + _TITLE_MM) + legend
         figure = Figure(figsize=(WIDTH, height * MM))
         circle = side - 2 * _NAME_MM

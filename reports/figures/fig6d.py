@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from reports import level_boxes, trained_models
 from reports.figures.fig4d import duration
 from reports.formatting import is_missing, p_statement
-from reports.style import COLOURS, CONTROL, MM, SMALL, WIDTH, nothing, styled
+from reports.style import COLOURS, CONTROL, MM, PAGE_MM, SMALL, WIDTH, nothing, styled
 from reports.supplement import COSTS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
         columns = min(len(keys), _COLUMNS)
         lines = -(-len(keys) // columns)
         told = {key: costs(overall, *key) for key in keys}
-        height = 58 + 6 * any(told.values())
+        height = min(58 + 6 * any(told.values()), (PAGE_MM - 6) / lines)
         figure = Figure(figsize=(WIDTH, (6 + height * lines) * MM), layout="constrained")
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
         for axes, (name, method) in zip(panels, keys, strict=False):
@@ -53,7 +53,8 @@ def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame
             part = part.dropna(subset=["mean"])
             _panel(axes, part, told[name, method])
             axes.set_title(f"{name} ({method})", loc="left", pad=14)
-            axes.text(0, 1.03, verdict(tests, name, method), transform=axes.transAxes, fontsize=6)
+            above: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
+            axes.annotate(verdict(tests, name, method), (0, 1), (0, 4), fontsize=6, **above)
         for axes in panels[::columns]:
             axes.set_ylabel("DSC")
         for axes in panels[len(keys) :]:

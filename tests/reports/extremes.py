@@ -245,7 +245,7 @@ DRAWN: dict[str, Callable[[int, int], Figure]] = {
     "fig4e": lambda d, m: fig4e.draw(interaction()),
     "fig4f": lambda d, m: _levels(d, m, "Deviation of the guiding slice", "{:.0%}".format),
     "fig4g": lambda d, m: _levels(d, m, "Thickness (mm)", "{:g}".format),
-    "fig5a": lambda d, m: fig5a.draw([case(r, m) for r in ("best", "worst")], known(m)),
+    "fig5a": lambda d, m: fig5a.draw([case(r, m) for r in ("best", "median", "worst")], known(m)),
     "fig5b": lambda d, m: fig5b.draw(*regularity(d, m)),
     "fig5e": lambda d, m: fig5e.draw(*survival(), [METHODS[0], "reference"]),
     "fig6a": _training(fig6a, "finetuning"),
