@@ -6,7 +6,7 @@ The estimate multiplies the counts of the study by the rates of ``config/rates.y
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
@@ -46,7 +46,8 @@ class Rate(Settings):
     - ``per``: the unit. A ``slice`` is one slice of a prompt's object.
     - ``protocols``: if given, the rate holds only for methods that run under one of them.
     - ``cpu_s``, ``gpu_s``, ``gpu_gflop``: the cost, in exactly one of these, or in none if
-      ``basis`` is "not known". `Rates.gpu_tflops` turns GFLOP into time.
+      ``basis`` is "not known". `Rates.gpu_tflops` turns GFLOP into time; without a GPU,
+      `Rates.core_gflops` does.
     - ``bytes``: disk space of the results.
     """
 
@@ -77,11 +78,29 @@ class Rates(Settings):
     """
 
     gpu_tflops: float = Field(gt=0)
+    core_gflops: float = Field(gt=0)
     slices_per_object: float = Field(gt=0)
     slices_per_scan: float = Field(gt=0)
     scans: dict[str, int] = {}
     objects: dict[str, int] = {}
     rates: tuple[Rate, ...]
+
+    def without_gpu(self) -> Self:
+        """Return the rates of a machine that has no GPU: operations are done by the cores.
+
+        What is known in seconds of a GPU alone is not known there.
+        """
+        rates = []
+        for rate in self.rates:
+            changes: dict[str, Any] = {}
+            if rate.gpu_gflop is not None:
+                source = f"{rate.source}; {self.core_gflops:g} GFLOP/s of a core"
+                changes = {"gpu_gflop": None, "source": source}
+                changes["cpu_s"] = float(f"{rate.gpu_gflop / self.core_gflops:.2g}")
+            elif rate.gpu_s is not None:
+                changes = {"gpu_s": None, "basis": "not known"}
+            rates.append(rate.model_copy(update=changes))
+        return self.model_copy(update={"rates": tuple(rates)})
 
 
 @dataclass(frozen=True)

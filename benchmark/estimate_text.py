@@ -12,24 +12,31 @@ from benchmark.study import Study
 
 
 def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
-    """Yield the estimate as lines of Markdown."""
+    """Yield the estimate as lines of Markdown.
+
+    ``gpus`` is 0 for `benchmark.estimate.Rates.without_gpu`.
+    """
     yield "| work | units | one costs | CPU hours | GPU hours | basis |"
     yield "|---|---:|---|---:|---:|---|"
     for item in done:
-        told = f"{_hours(item.cpu_hours)} | {_hours(item.gpu_hours)}"
+        told = f"{_number(item.cpu_hours)} | {_number(item.gpu_hours)}"
         units = f"{item.units:,.0f} x {item.rate.per}"
         basis = f"{item.rate.basis}: {item.rate.source}"
         yield f"| {item.name} | {units} | {_one(item.rate)} | {told} | {basis} |"
     cpu = sum(item.cpu_hours or 0 for item in done)
     gpu = sum(item.gpu_hours or 0 for item in done)
-    yield f"| all | | | {cpu:,.0f} | {gpu:,.0f} | |"
+    yield f"| all | | | {_number(cpu)} | {_number(gpu)} | |"
     yield ""
-    yield (
-        f"On {gpus} GPUs and {cores} cores: {gpu / gpus:,.0f} hours of the GPUs and "
-        f"{cpu / cores:,.0f} of the cores, in parallel, as long as both have work."
-    )
+    on_gpus, on_cores = gpu / gpus if gpus else 0.0, cpu / cores
+    if gpus:
+        yield (
+            f"On {gpus} GPUs and {cores} cores: {_number(on_gpus)} hours of the GPUs and "
+            f"{_number(on_cores)} of the cores, in parallel, as long as both have work."
+        )
+    else:
+        yield f"On {cores} cores, without a GPU: {_number(on_cores)} hours."
     if cpu or gpu:
-        slow = "GPUs" if gpu / gpus >= cpu / cores else "cores"
+        slow = "GPUs" if on_gpus >= on_cores else "cores"
         spent: defaultdict[str, float] = defaultdict(float)
         for item in done:
             spent[item.name] += (item.gpu_hours if slow == "GPUs" else item.cpu_hours) or 0
@@ -37,7 +44,7 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
         share = spent[most] / sum(spent.values())
         yield f"The bottleneck: the {slow}, {share:.0%} of whose hours go to {most}."
     size = sum(item.units * item.rate.bytes for item in done)
-    yield f"Results on the disk: {size / 1e9:,.0f} GB, beside the data."
+    yield f"Results on the disk: {_number(size / 1e9)} GB, beside the data."
     if lacking := [item.name for item in done if item.rate.basis == "not known"]:
         yield f"Not in these sums, since nobody knows the rate: {', '.join(lacking)}."
 
@@ -45,7 +52,7 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
 def longest(job: Job) -> str:
     """Return a sentence on the result of `benchmark.estimate.longest_job`."""
     return (
-        f"The longest job: {_hours(job.hours)} hours, {job.method} on a shard of {job.dataset}; "
+        f"The longest job: {_number(job.hours)} hours, {job.method} on a shard of {job.dataset}; "
         "the study takes at least that. A job that is cut off continues after its finished scans."
     )
 
@@ -70,16 +77,17 @@ def memory(study: Study, done: Sequence[Work], *, gpus: int, cores: int) -> str:
     resources = [
         find(method.adapter)(method.options).resources for method in study.methods.values()
     ]
-    on_gpu = max((one.memory_mb for one in resources if one.gpus), default=0)
-    cpu = [one.memory_mb // one.threads for one in resources if not one.gpus]
+    on_gpu = max((one.memory_mb for one in resources if one.gpus), default=0) if gpus else 0
+    cpu = [one.memory_mb // one.threads for one in resources if not (one.gpus and gpus)]
     on_core = max([stages.MEMORY_MB, *cpu])
     claims = (mb / 1000 for mb in (on_gpu, on_core, gpus * on_gpu + cores * on_core))
     one, other, every = (f"{gb:,.0f} GB" for gb in claims)
     size = sum(item.units * item.rate.bytes for item in done if item.rate.of == "collect")
     analysis = max(stages.MEMORY_MB / 1000, MEMORY_PER_SIZE * size / 1e9)
+    of_one = f"{one} for one on a GPU, {other} on a core" if gpus else f"{other} on a core"
     return (
-        f"Memory that jobs claim: {one} for one on a GPU, {other} on a core; {every} at most. At "
-        f"the end each analysis claims {analysis:,.0f} GB; --resources mem_mb=... bounds their sum."
+        f"Memory that jobs claim: {of_one}; {every} at most. At the end each analysis claims "
+        f"{analysis:,.0f} GB; --resources mem_mb=... bounds their sum."
     )
 
 
@@ -90,5 +98,10 @@ def _one(rate: Rate) -> str:
     return ""
 
 
-def _hours(hours: float | None) -> str:
-    return "" if hours is None else f"{hours:,.0f}" if hours >= 1 else f"{hours:.1f}"
+def _number(value: float | None) -> str:
+    """Format hours or GB: as a whole number, or one significant digit of what is less than 1."""
+    if value is None:
+        return ""
+    if 0 < value < 0.001:
+        return "< 0.001"
+    return f"{value:,.0f}" if value >= 1 else f"{value:.1g}"

@@ -30,7 +30,7 @@ def estimate(
         Path | None,
         typer.Option(help="YAML file of rates; by default config/rates.yaml of the project."),
     ] = None,
-    gpus: Annotated[int, typer.Option(help="Number of GPUs.", min=1)] = 4,
+    gpus: Annotated[int, typer.Option(help="Number of GPUs; 0 for none.", min=0)] = 4,
     cores: Annotated[int, typer.Option(help="Number of cores.", min=1)] = 32,
     objects: Annotated[
         int | None,
@@ -46,6 +46,7 @@ def estimate(
 
     read = Study.load(study)
     table = estimate.Rates.load(rates or estimate.RATES)
+    table = table if gpus else table.without_gpu()
     done = estimate.work(read, table, objects)
     for line in estimate_text.text(done, gpus=gpus, cores=cores):
         print(line)

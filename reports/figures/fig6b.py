@@ -51,8 +51,8 @@ def draw(recovery: "pd.DataFrame") -> "Figure":
         most = max(len(wide) for wide in maps.values())
         columns = min(len(maps), _COLUMNS)
         lines = -(-len(maps) // columns)
-        tall = max(24 + most * (8 if most <= _MOST_WRITTEN else 3), 40)
-        tall = min(tall, PAGE_MM / lines)
+        natural = max(24 + most * (8 if most <= _MOST_WRITTEN else 3), 40)
+        tall = min(natural, PAGE_MM / lines)
         each = [_every(most, (180 / columns, tall)[side] - _AROUND_MM) for side in (0, 1)]
         figure = Figure(figsize=(WIDTH, tall * lines * MM), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).ravel()

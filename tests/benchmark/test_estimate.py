@@ -32,7 +32,13 @@ STUDY: dict[str, Any] = {
 
 def rates(*rows: dict[str, Any], **more: Any) -> Rates:
     told = [{"basis": "measured", "source": "here", **row} for row in rows]
-    content = {"gpu_tflops": 2, "slices_per_object": 10, "slices_per_scan": 20, "rates": told}
+    content = {
+        "gpu_tflops": 2,
+        "core_gflops": 50,
+        "slices_per_object": 10,
+        "slices_per_scan": 20,
+        "rates": told,
+    }
     content |= more
     return Rates.read(content, "rates.yaml")
 
@@ -81,6 +87,30 @@ def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nobody knows the rate: box." in told
     more = "\n".join(text(work(study, table, objects=210), gpus=7, cores=2))
     assert "| all | | | 105 | 910 | |" in more
+
+
+def test_without_a_gpu_the_cores_do_its_operations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = rates(
+        {"of": "prepare", "per": "scan", "cpu_s": 3600},
+        {"of": "pam-2dmask", "per": "prompt", "gpu_gflop": 50 * 3600, "bytes": 1e4},
+        {"of": "nnunet", "per": "dataset", "gpu_s": 3600 * 35},
+    ).without_gpu()
+    study = Study.read(STUDY, "s")
+    done = work(study, table)
+    by_of = {item.rate.of: item for item in done}
+    assert by_of["pam-2dmask"].cpu_hours == by_of["pam-2dmask"].units
+    assert all(item.gpu_hours is None for item in done)
+    told = "\n".join(text(done, gpus=0, cores=2))
+    hours = by_of["prepare"].units + by_of["pam-2dmask"].units
+    assert f"On 2 cores, without a GPU: {hours / 2:,.0f} hours." in told
+    assert "the cores, 87% of whose hours go to slow." in told
+    assert "nobody knows the rate: learnt, box." in told
+    assert f"Results on the disk: {by_of['pam-2dmask'].units / 1e5:.1g} GB" in told
+    assert "GPU" not in memory(study, done, gpus=0, cores=2)
+    assert longest_job(study, table).method == "slow"
 
 
 def test_a_method_has_all_its_rates_and_only_those_of_its_protocol(
