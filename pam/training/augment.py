@@ -21,8 +21,9 @@ class Augmentation(Settings):
     ``turn``: probability of a rotation by up to ``degrees``.
     ``fill``: what a rotation brings in from outside: ``black`` and background (paper), or image and
         mask ``mirrored`` about their outermost pixels (released code).
-    ``grey``: maximum relative change of contrast about mid-grey; brightness changes by up to half
-        of it, as a share of the range.
+    ``grey``: maximum relative change of contrast about mid-grey.
+    ``brightness``: maximum change of brightness as a share of the range, by default half of
+        ``grey``.
     ``gamma``: maximum change of the exponent of grey values, by default ``grey``.
     ``shaded``: probability that grey values change at all; they change alike in all images of a
         task.
@@ -35,6 +36,7 @@ class Augmentation(Settings):
     degrees: float = Field(default=45.0, ge=0, le=180)
     fill: Literal["black", "mirrored"] = "black"
     grey: float = Field(default=0.0, ge=0, lt=1)
+    brightness: float | None = Field(default=None, ge=0, lt=1)
     gamma: float | None = Field(default=None, ge=0, lt=1)
     shaded: float = Field(default=1.0, ge=0, le=1)
     apart: bool = True
@@ -69,14 +71,16 @@ class Augmentation(Settings):
         return images
 
     def _shaded(self, grey: Tensor, rng: Generator) -> Tensor:
-        most = np.array([self.grey, self.grey, self.grey if self.gamma is None else self.gamma])
+        brightness = self.grey / 2 if self.brightness is None else self.brightness
+        gamma = self.grey if self.gamma is None else self.gamma
+        most = np.array([self.grey, brightness, gamma])
         # With a probability of 1 no random number is drawn, so that recipes written before
         # `shaded` existed keep their batches.
         if not most.any() or (self.shaded < 1 and rng.random() >= self.shaded):
             return grey
         contrast, brightness, gamma = rng.uniform(-most, most).tolist()
         x = (grey.float() / 255) ** (1 + gamma)
-        x = ((x - 0.5) * (1 + contrast) + 0.5 + brightness / 2).clamp(0, 1)
+        x = ((x - 0.5) * (1 + contrast) + 0.5 + brightness).clamp(0, 1)
         shaded: Tensor = (x * 255).round().to(torch.uint8)
         return shaded
 

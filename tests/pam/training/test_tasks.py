@@ -129,17 +129,20 @@ def test_guiding_slice_is_the_largest_or_large_enough(case: Case) -> None:
     assert 7.5 < min(radii) < 10 < max(radii)
 
 
-def test_brightness_changes_by_half_the_share(case: Case) -> None:
-    """A flat image of one half has no contrast to change: by up to a tenth of the range for 0.2."""
+@pytest.mark.parametrize(("brightness", "most"), [(None, 0.1), (0.2, 0.2), (0, 0)])
+def test_brightness_changes_by_its_share_or_half_of_the_contrasts(
+    case: Case, brightness: float | None, most: float
+) -> None:
+    """A flat image of one half has no contrast to change."""
     plain = _tasks().draw(case, default_rng(0))
     flat = torch.full_like(plain.image, 128)
     task = Task(
         flat, plain.mask, torch.full_like(plain.adjacent, 128), plain.distance, plain.target
     )
-    shade = Augmentation(flip=0, turn=0, grey=0.2, gamma=0)
+    shade = Augmentation(flip=0, turn=0, grey=0.2, brightness=brightness, gamma=0)
     seen = [float(shade(task, default_rng(seed)).image.float().mean()) for seed in range(300)]
-    assert max(seen) / 255 == pytest.approx(0.6, abs=0.005)
-    assert min(seen) / 255 == pytest.approx(0.4, abs=0.005)
+    assert max(seen) / 255 == pytest.approx(0.5 + most, abs=0.005)
+    assert min(seen) / 255 == pytest.approx(0.5 - most, abs=0.005)
 
 
 def test_a_volume_of_one_slice_gives_a_task(case: Case) -> None:
