@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,12 +149,16 @@ def read(path: Path, volume: "Volume") -> Labels:
 
     Segments are those of 3D Slicer's .seg.nrrd; see `benchmark.finished.segmentation`.
     """
+    from benchmark import slicer
     from benchmark import volume as volumes
     from benchmark.finished import segmentation
     from benchmark.geometry import same_grid
 
     segments = segmentation.segments(path)
     found = volumes.read_labels(path, layered=bool(segments))
+    if slicer.is_slicer(path) and found.native and volume.native:
+        moved, grid = slicer.on_extent(found.array, found.native, volume.native, path)
+        found = replace(found, array=moved, spacing=grid.rounded_spacing, native=grid)
     if difference := same_grid(volume, found):
         raise UserError(f"{path} is not on the grid of its image. {difference}")
     array = found.array if found.array.ndim == 4 else found.array[None]

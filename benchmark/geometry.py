@@ -8,13 +8,14 @@ reversed until the code is "LPS". No voxel is interpolated, and an oblique grid 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.boxes import Box, size, start
 from benchmark.errors import UserError, unknown_name
 
 Triple = tuple[float, float, float]
@@ -125,6 +126,27 @@ class Geometry:
             origin=_triple((np.array(self.origin) + columns @ far_end).tolist()),
             direction=tuple((columns * signs)[:, order].ravel().tolist()),
         )
+
+    def box_of(self, other: "Geometry") -> Box:
+        """Return the voxels of ``other`` as a box on this grid, both in canonical order.
+
+        The box may reach beyond this grid. Its place is rounded to whole voxels, and its size is
+        that of ``other``: whether both have the same voxels, `same_grid` tells of `part` and
+        ``other``.
+        """
+        here, there = self.canonical, other.canonical
+        rotation = np.array(here.direction).reshape(3, 3)
+        apart = rotation.T @ (np.array(there.origin) - np.array(here.origin)) / here.spacing
+        x, y, z = (int(step) for step in np.rint(apart))
+        nx, ny, nz = there.size
+        return z, z + nz, y, y + ny, x, x + nx
+
+    def part(self, box: Box) -> "Geometry":
+        """Return the canonical grid of the voxels in ``box``, which may reach beyond this grid."""
+        whole = self.canonical
+        rotation, first = np.array(whole.direction).reshape(3, 3), start(box)[::-1]
+        origin = np.array(whole.origin) + rotation @ (np.array(first) * whole.spacing)
+        return replace(whole, size=size(box)[::-1], origin=_triple(origin.tolist()))
 
     def to_canonical(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a view of a (..., z, y, x) ``array`` on this grid in canonical order."""

@@ -1,19 +1,71 @@
-"""Write .seg.nrrd, the segmentation files of 3D Slicer, whose segments may overlap."""
+"""Files of 3D Slicer with segmentations, .seg.nrrd: their extent, and how to write them.
+
+Segments may overlap. The grid of such a file has the voxels of its image, but need not have the
+same extent: it may be cropped to the segments, and it reaches beyond the image where they do.
+The origin in the header is that of the file's own first voxel
+(vtkMRMLSegmentationStorageNode::WriteBinaryLabelmapRepresentation), so
+``Segmentation_ReferenceImageExtentOffset`` is not needed. A segmentation without voxels is an image
+of a single voxel, whose grid means nothing.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.boxes import slices
+from benchmark.boxes import overlap, relative, size, slices
+from benchmark.errors import UserError
 from benchmark.files import atomic
-from benchmark.geometry import Geometry
+from benchmark.geometry import Geometry, same_grid
 from benchmark.masks import Mask, Shape
-from benchmark.volume import to_native
+from benchmark.volume import Header, to_native
 
 SUFFIX = ".seg.nrrd"
+
+
+def is_slicer(path: Path) -> bool:
+    """Return whether a file is of 3D Slicer, by its name."""
+    return path.name.lower().endswith(SUFFIX)
+
+
+def is_blank(grid: Geometry) -> bool:
+    """Return whether a file of 3D Slicer with this grid has no voxels."""
+    return grid.size == (1, 1, 1)
+
+
+def on_extent(
+    array: NDArray[Any], own: Geometry, grid: Geometry, path: Path
+) -> tuple[NDArray[Any], Geometry]:
+    """Crop and pad the labels of a file of 3D Slicer to the extent of ``grid``, by whole voxels.
+
+    ``array`` is (..., z, y, x), in canonical order, and ``own`` the grid of the file ``path``.
+    Return the new array and its grid, for `benchmark.geometry.same_grid` to compare with ``grid``:
+    nothing is resampled. Raise a `UserError` if segments reach beyond ``grid``.
+    """
+    box = own.box_of(grid)
+    found = np.zeros((*array.shape[:-3], *size(box)), array.dtype)
+    if is_blank(own):
+        return found, grid
+    z, y, x = own.shape
+    inside = overlap(box, (0, z, 0, y, 0, x))
+    found[(..., *slices(relative(inside, box)))] = array[(..., *slices(inside))]
+    moved = own.part(box)
+    if same_grid(Header(moved), Header(grid)) is None:
+        refuse_outside(path, int(np.count_nonzero(array) - np.count_nonzero(found)))
+    return found, moved
+
+
+def refuse_outside(path: Path, voxels: int) -> None:
+    """Raise a `UserError` if segments of a file have ``voxels`` outside of the image."""
+    if voxels:
+        raise UserError(
+            f"{path}: {voxels} voxels of its segments lie outside of the image. Expected segments "
+            "within it. Likely cause: a margin or a smoothing beyond the border. Next step: erase "
+            "them there in 3D Slicer, and save again."
+        )
 
 
 def write_segments(segments: Mapping[str, Mask], shape: Shape, grid: Geometry, path: Path) -> None:

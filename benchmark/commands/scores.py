@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,9 +42,20 @@ def score(
             "columns: 'monai', 'medpy' or 'simpleitk'. Can be repeated."
         ),
     ] = None,
+    engine: Annotated[
+        Literal["auto", "numpy", "numba", "reference"],
+        typer.Option(
+            help="Code that computes surface distances, with the same values; 'reference' is the "
+            "library surface-distance itself."
+        ),
+    ] = "auto",
     threads: Annotated[
         int,
-        typer.Option(help="Structures compared at once; 0 means one per core.", min=0),
+        typer.Option(
+            help="Scans and structures scored at once, of at most eight scans; 0 means one per "
+            "core.",
+            min=0,
+        ),
     ] = 0,
 ) -> None:
     """Score finished predictions.
@@ -69,6 +80,7 @@ def score(
         empty=EmptyPolicy.read({"distance": empty}, "--empty"),
         threads=threads or finished.cores(),
         conventions=finished.check_conventions(convention or ()),
+        engine=engine,
     )
     pairs = finished.pair(reference, prediction)
     columns = finished.schema(options.conventions)
@@ -77,7 +89,7 @@ def score(
     scores = read_table(output / "scores.parquet")
     write_csv(scores, output / "scores.csv")
     shown = [*summary.SHOWN, *columns.names[len(finished.SCHEMA) :]]
-    print(summary.summary(scores, shown), end="")
+    print(summary.summary(scores, shown) + summary.replaced(scores), end="")
     print(summary.failures(scores), end="", file=sys.stderr)
     if alone := finished.unmatched_predictions(reference, prediction):
         print(f"predictions without a reference, not scored: {', '.join(alone)}", file=sys.stderr)

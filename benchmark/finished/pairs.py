@@ -22,12 +22,12 @@ from benchmark.boxes import EMPTY, dense_in
 from benchmark.errors import UserError, unknown_name
 from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
-from benchmark.geometry import diagonal_mm, same_grid
+from benchmark.geometry import diagonal_mm
 from benchmark.labelmap import Label
 from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
-from benchmark.metrics import EmptyPolicy, fill_empty
+from benchmark.metrics import EmptyPolicy, Engine, fill_empty
 from benchmark.metrics.boundary import METRICS_OF_CONVENTION, Convention, boundary_metrics
 from benchmark.settings import Settings, load_yaml, short_for
 
@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
 
 
 _NOT_EVALUATED = "not_evaluated"
+_SCANS = 8  # in memory at once
 
 
 class Named(Settings):
@@ -90,7 +91,8 @@ class Options:
         tolerances: tolerance of NSD in mm by structure.
         tolerance_mm: tolerance of NSD for all other structures.
         empty: what to do with distances of empty masks.
-        threads: number of structures scored in parallel.
+        threads: number of structures scored in parallel, of up to eight scans.
+        engine: code that computes surface distances, as in `benchmark.metrics.score`.
         conventions: libraries whose boundary metrics are added.
     """
 
@@ -100,6 +102,7 @@ class Options:
     tolerance_mm: float = 2.0
     empty: EmptyPolicy = field(default_factory=EmptyPolicy)
     threads: int = 1
+    engine: Engine = "auto"
     conventions: tuple[Convention, ...] = ()
 
 
@@ -194,10 +197,17 @@ def unused_names(options: Options, structures: Collection[str]) -> list[str]:
 def score(
     pairs: Mapping[str, tuple[Path, Path | None]], options: Options
 ) -> Iterator[dict[str, Any]]:
-    """Score every structure of every scan; yield rows of `schema`."""
-    for scan, files in progress(list(pairs.items()), "score", "scan"):
-        for row in _score_scan(*files, options):
-            yield {"scan": scan, **row}
+    """Score every structure of every scan; yield rows of `schema`, in the order of the scans."""
+    scans = max(1, min(len(pairs), options.threads, _SCANS))
+    inside = replace(options, threads=options.threads // scans)
+
+    def rows(files: tuple[Path, Path | None]) -> list[dict[str, Any]]:
+        return list(_score_scan(*files, inside))
+
+    with ThreadPoolExecutor(scans) as pool:  # reading, too, releases the GIL
+        scored = pool.map(rows, pairs.values())
+        for scan, found in zip(progress(list(pairs), "score", "scan"), scored, strict=True):
+            yield from ({"scan": scan, **row} for row in found)
 
 
 def _score_scan(
@@ -213,7 +223,8 @@ def _score_scan(
         if prediction is None:
             raise UserError("no prediction: there is no file of this name")
         found = segmentation.read(prediction, options.names, options.not_evaluated)
-        _check(truth, found, reference, prediction)
+        truth, found = segmentation.on_one_grid(truth, found)
+        _check_names(truth, found)
         found = _without(found, truth.not_evaluated)
     except Exception as error:
         reason = reason_for_scan(error)
@@ -254,6 +265,7 @@ def _compare(
         truth.spacing,
         grid_voxels=prod(truth.shape) - truth.not_evaluated.voxels,
         tolerance_mm=tolerance,
+        engine=options.engine,
     )
     filled = fill_empty(
         values,
@@ -297,18 +309,13 @@ def _label(of: Segmentation, name: str) -> Label | Mask:
     return of.structures.get(name) or Label(np.zeros((0, 0, 0), int), 1, EMPTY, none, none)
 
 
-def _check(truth: Segmentation, found: Segmentation, reference: Path, prediction: Path) -> None:
-    if found.blank:
+def _check_names(truth: Segmentation, found: Segmentation) -> None:
+    if not truth.structures or not found.structures:
         return
-    if difference := same_grid(truth, found):
-        raise UserError(
-            f"{prediction} is not on the grid of {reference}. {difference} Nothing is resampled, "
-            "as that would be a guess. Next step: resample the prediction to the nearest neighbour."
-        )
     if truth.named != found.named and not truth.structures.keys() & found.structures.keys():
         raise UserError(
-            f"{reference} holds {', '.join(truth.structures) or 'nothing'}, {prediction} holds "
-            f"{', '.join(found.structures) or 'nothing'}. Likely cause: one has names and the "
+            f"{truth.path} holds {', '.join(truth.structures)}, {found.path} holds "
+            f"{', '.join(found.structures)}. Likely cause: one has names and the "
             "other numbers. Next step: name the values of the label maps with --labels."
         )
 

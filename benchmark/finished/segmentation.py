@@ -1,15 +1,17 @@
 """Read the structures of a label file by name, whatever its format and origin."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark import slicer, volume
+from benchmark.boxes import EMPTY, Box, bounding_box, clip, relative, size, start
 from benchmark.errors import UserError
-from benchmark.geometry import Geometry, Triple
+from benchmark.geometry import Geometry, Triple, same_grid
 from benchmark.image_io.imagefile import open_header
 from benchmark.labelmap import Label, LabelMap
 from benchmark.masks import Mask
+from benchmark.volume import Header
 
 SUFFIXES = (slicer.SUFFIX, *volume.SUFFIXES)
 
@@ -22,24 +24,87 @@ class Segmentation:
     """The structures of a label file.
 
     Attributes:
+        path: the file.
         structures: mask of each structure by name; masks may overlap, none is empty.
         not_evaluated: voxels that are not evaluated.
         shape: (z, y, x), in canonical orientation.
         spacing: (z, y, x) in mm.
-        native: geometry of the file itself.
+        native: grid of the masks in the world.
         named: whether the names come from the file or from a map of values; if not, they are the
             label values.
-        blank: whether it holds nothing and its grid means nothing: 3D Slicer writes a segmentation
-            without voxels as an image of a single voxel.
     """
 
+    path: Path
     structures: Mapping[str, Label | Mask]
     not_evaluated: Mask
     shape: tuple[int, int, int]
     spacing: Triple
-    native: Geometry | None
+    native: Geometry
     named: bool
-    blank: bool = False
+
+    def within(self, box: Box) -> "Segmentation":
+        """Crop and pad to a box, which may reach beyond the grid.
+
+        Raise a `UserError` if a structure does.
+        """
+        z, y, x = self.shape
+        if box == (0, z, 0, y, 0, x):
+            return self
+        structures = {name: _within(mask, box) for name, mask in self.structures.items()}
+        before, after = (
+            sum(mask.voxels for mask in masks.values()) for masks in (self.structures, structures)
+        )
+        slicer.refuse_outside(self.path, before - after)
+        outside = _within(self.not_evaluated, box)
+        grid = self.native.part(box)
+        return replace(
+            self, structures=structures, not_evaluated=outside, shape=size(box), native=grid
+        )
+
+
+def on_one_grid(one: Segmentation, other: Segmentation) -> tuple[Segmentation, Segmentation]:
+    """Return two segmentations of a scan on the same grid, without resampling.
+
+    The extent of a file of 3D Slicer gives way to that of a label map; two such files get the box
+    around both. Raise a `UserError` if the grids differ otherwise.
+    """
+    if _is_blank(other):
+        return one, _nothing_on(one, other)
+    if _is_blank(one):
+        return _nothing_on(other, one), other
+    z, y, x = one.shape
+    boxes = [(0, z, 0, y, 0, x), one.native.box_of(other.native)]
+    fixed = [
+        box
+        for box, found in zip(boxes, (one, other), strict=True)
+        if not slicer.is_slicer(found.path)
+    ]
+    both_fixed = len(fixed) == 2
+    first = one if both_fixed else Header(one.native.part(boxes[1]))
+    if difference := same_grid(first, other):
+        extent = f" Only the extent of a {slicer.SUFFIX} may differ, by whole voxels."
+        raise UserError(
+            f"{other.path} is not on the grid of {one.path}. {difference}"
+            f"{'' if both_fixed else extent} Nothing is resampled, as that would be a guess. Next "
+            "step: resample the prediction to the nearest neighbour."
+        )
+    box = bounding_box(fixed or boxes)
+    return one.within(box), other.within(relative(box, boxes[1]))
+
+
+def _is_blank(found: Segmentation) -> bool:
+    return slicer.is_slicer(found.path) and slicer.is_blank(found.native)
+
+
+def _nothing_on(scan: Segmentation, blank: Segmentation) -> Segmentation:
+    return replace(scan, path=blank.path, structures={}, not_evaluated=Mask.union([], scan.shape))
+
+
+def _within(mask: Label | Mask, box: Box) -> Mask:
+    inside = clip(mask, box)
+    if inside.box == EMPTY:
+        return Mask.union([], size(box))
+    return Mask.of(inside.crop, offset=start(relative(inside.box, box)), shape=size(box))
 
 
 def stem(path: Path) -> str | None:
@@ -63,12 +128,8 @@ def read(
     """
     places = segments(path)
     found = volume.read_labels(path, layered=bool(places))
+    assert found.native is not None  # it is that of the file
     layers = found.channel_arrays
-    if _is_of_slicer(path) and found.shape == (1, 1, 1):
-        none = Mask.union([], found.shape)
-        return Segmentation(
-            {}, none, found.shape, found.spacing, found.native, named=True, blank=True
-        )
     if places:
         if wrong := [name for name, (layer, _) in places.items() if not 0 <= layer < len(layers)]:
             raise UserError(
@@ -86,6 +147,7 @@ def read(
         left_out = [whole[value] for value in not_evaluated if isinstance(value, int)]
     masks = [Mask(found.shape, label.box, label.crop) for label in left_out]
     return Segmentation(
+        path,
         {name: label for name, label in structures.items() if label.voxels},
         Mask.union(masks, found.shape),
         found.shape,
@@ -101,7 +163,7 @@ def segments(path: Path) -> dict[str, Place]:
     The header fields are ``SegmentN_Name``, ``SegmentN_Layer`` and ``SegmentN_LabelValue``. Other
     kinds of file have no segments. Raise a `UserError` if two segments have the same name.
     """
-    if not _is_of_slicer(path):
+    if not slicer.is_slicer(path):
         return {}
     reader = open_header(path)
     keys = set(reader.GetMetaDataKeys())
@@ -125,7 +187,3 @@ def segments(path: Path) -> dict[str, Place]:
             )
         found[structure] = (number("Layer", 0), number("LabelValue", 1))
     return found
-
-
-def _is_of_slicer(path: Path) -> bool:
-    return path.name.lower().endswith(slicer.SUFFIX)

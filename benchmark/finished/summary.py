@@ -38,6 +38,20 @@ def failures(scores: pd.DataFrame) -> str:
     )
 
 
+def replaced(scores: pd.DataFrame) -> str:
+    """Count the cells whose distances are the scan's diagonal, as one mask is empty; one line."""
+    scored = scores[scores["status"] == "ok"]
+    no_reference, no_prediction = scored["reference_mm3"] == 0, scored["prediction_mm3"] == 0
+    filled = (no_reference != no_prediction) & scored["hd95"].notna()
+    if not filled.any():
+        return ""
+    return (
+        f"distances are the diagonal of the scan in {filled.sum()} of {len(scored)} scored cells: "
+        f"{(filled & no_prediction).sum()} without a prediction, "
+        f"{(filled & no_reference).sum()} without a reference\n"
+    )
+
+
 def _label(name: str) -> str:
     return METRICS[name].label if name in METRICS else name
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import objects
+from benchmark import objects, slicer
 from benchmark.catalogue import Dataset, Structure
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
@@ -188,13 +188,15 @@ def _on_image(scan: Scan, raster: Raster, grid: Geometry) -> tuple[NDArray[Any],
             f"{len(raster.array)} channels. Likely cause: an image or a colour picture instead of "
             "the labels. Next step: check which file holds the labels."
         )
-    if different := _differs(grid, raster.grid):
+    array, own = raster.grid.to_canonical(raster.array[0]), raster.grid
+    if slicer.is_slicer(raster.path):
+        array, own = slicer.on_extent(array, own, grid, raster.path)
+    if different := _differs(grid, own):
         raise UserError(
             f"Image and label of {scan.id} lie on different grids: {different} A transform of the "
             "label would be a guess, so the scan is set aside."
         )
-    array = np.ascontiguousarray(raster.grid.to_canonical(raster.array[0]))
-    return array, RESAMPLED if resampled else None
+    return np.ascontiguousarray(array), RESAMPLED if resampled else None
 
 
 def _differs(image: Geometry, label: Geometry) -> str | None:

@@ -93,6 +93,27 @@ def test_segments_carry_their_names_and_may_overlap(
     assert "'spleen'; it names liver, lesion" in spleen.failure
 
 
+def test_segments_may_have_another_extent_than_the_scan(
+    scan: Volume, truth: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Cropped by SimpleITK, which moves the origin; a single voxel stands for no segments."""
+    assert scan.native is not None
+    whole = volume.to_native(truth, scan.native)
+    cropped = sitk.RegionOfInterest(whole, (5, 5, 3), (0, 0, 1))
+    for number, (name, value) in enumerate([("lesion", 2), ("liver", 1)]):
+        cropped.SetMetaData(f"Segment{number}_Name", name)
+        cropped.SetMetaData(f"Segment{number}_LabelValue", str(value))
+    files = str(tmp_path / "{scan}.seg.nrrd")
+    sitk.WriteImage(cropped, files.format(scan="case.01"))
+    liver, lesion = ask(scan, "liver", "lesion", files=files)
+    assert same(liver, truth == 1)
+    assert same(lesion, truth == 2)
+    blank = sitk.Image((1, 1, 1), sitk.sitkUInt8)
+    blank.SetMetaData("Segment0_Name", "liver")
+    sitk.WriteImage(blank, files.format(scan="case.01"))
+    assert same(ask(scan, "liver", files=files)[0], np.zeros_like(truth, bool))
+
+
 def test_a_suffix_in_capitals_keeps_the_names_of_segments(
     scan: Volume, truth: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -143,6 +143,36 @@ def test_a_bad_scan_is_set_aside_and_the_rest_goes_on(
         assert {row["scan"] for row in rows} == {"a", "z"}
 
 
+def test_a_label_of_slicer_may_have_another_extent_than_its_image(
+    tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
+) -> None:
+    """Cropped to its segments or padded, by SimpleITK, which moves the origin."""
+    for scan in ("a", "b", "beyond", "half"):
+        save_scan(tmp_path, scan)
+    plain = prepare.prepare(entry(tmp_path), ready(tmp_path), 0)
+
+    def save(image: Any, scan: str) -> None:
+        sitk.WriteImage(image, str(tmp_path / "labels" / f"{scan}.seg.nrrd"))
+
+    label = sitk.ReadImage(str(tmp_path / "labels" / "a.nii.gz"))
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(sitk.Cast(label > 0, sitk.sitkUInt8))
+    x, y, z, nx, ny, nz = shape.GetBoundingBox(1)
+    cropped = sitk.RegionOfInterest(label, (nx, ny, nz), (x, y, z))
+    save(cropped, "a")
+    save(sitk.ConstantPad(label, (2, 0, 3), (1, 4, 0), 0), "b")
+    save(sitk.ConstantPad(label, (0, 0, 0), (0, 0, 1), 1), "beyond")
+    cropped.SetOrigin(label.TransformContinuousIndexToPhysicalPoint((x + 0.5, y, z)))
+    save(cropped, "half")
+    layout = {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.seg.nrrd"}
+    got = prepare.prepare(entry(tmp_path, layout=layout), ready(tmp_path), 0)
+    assert [row["scan"] for row in got.images] == ["a", "b"]
+    assert got.reference == [row for row in plain.reference if row["scan"] in "ab"]
+    beyond, half = (row["reason"] for row in got.failures)
+    assert "voxels of its segments lie outside of the image" in beyond
+    assert "origin differs by 0.5 voxels" in half
+
+
 def test_a_header_cannot_name_a_file_outside_of_the_folder(
     tmp_path: Path, entry: Make, ready: Ready
 ) -> None:

@@ -1,6 +1,7 @@
 """`pambench score`: finished predictions, from files on disk to the table."""
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from typer.testing import CliRunner, Result
 
 from benchmark import cli
 from benchmark.errors import UserError
+from benchmark.finished import segmentation
 from benchmark.finished.summary import summary
-from benchmark.metrics import METRICS, score
+from benchmark.metrics import METRICS, score, surface_reference
 from benchmark.metrics.boundary import CONVENTIONS, boundary_metrics
 from benchmark.tables import records
 
@@ -248,6 +250,108 @@ def test_a_file_of_slicer_without_voxels_is_an_empty_prediction(tmp_path: Path) 
     assert [row["prediction_mm3"] for row in table.values()] == [0, 0]
 
 
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+
+
+def tilted(labels: Labels) -> Any:
+    """An image with its origin and direction anywhere."""
+    made = image(labels)
+    made.SetOrigin((-31.3, 7.9, 112.6))
+    made.SetDirection(OBLIQUE)
+    return made
+
+
+def save(made: Any, path: Path) -> None:
+    """A file; one of 3D Slicer has a segment of each value."""
+    for value in (1, 2):
+        made.SetMetaData(f"Segment{value - 1}_Name", str(value))
+        made.SetMetaData(f"Segment{value - 1}_LabelValue", str(value))
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(made, str(path), True)
+
+
+def part(made: Any, size: tuple[int, ...], start: tuple[int, ...]) -> Any:
+    """A box of an image, by SimpleITK, which moves the origin."""
+    return sitk.RegionOfInterest(made, size, start)
+
+
+CROPPED = part(tilted(PREDICTION), (9, 13, 7), (0, 1, 1))
+LARGER = sitk.ConstantPad(tilted(PREDICTION), (2, 0, 1), (3, 4, 0), 0)
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [CROPPED, LARGER, part(LARGER, (11, 15, 7), (2, 0, 2)), sitk.DICOMOrient(CROPPED, "RSA")],
+    ids=["cropped", "larger", "both", "orientation"],
+)
+def test_files_of_slicer_of_another_extent(tmp_path: Path, prediction: Any) -> None:
+    save(tilted(REFERENCE), tmp_path / "ref" / "a.nii.gz")
+    save(prediction, tmp_path / "pred" / "a.seg.nrrd")
+    assert run(tmp_path).exit_code == 0
+    table = scores(tmp_path)
+    assert set(table) == {("a", "1"), ("a", "2")}
+    for value in (1, 2):
+        assert_scored(
+            table["a", str(value)], np.equal(REFERENCE, value), np.equal(PREDICTION, value)
+        )
+
+
+def test_a_cropped_reference_is_scored_on_the_grid_of_the_label_map(tmp_path: Path) -> None:
+    save(part(tilted(REFERENCE), (8, 13, 6), (1, 1, 0)), tmp_path / "ref" / "a.seg.nrrd")
+    save(tilted(PREDICTION), tmp_path / "pred" / "a.nii.gz")
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("1: '1'\n2: '2'\n", encoding="utf-8")
+    result = run(tmp_path, "--labels", str(labels))
+    assert result.exit_code == 0, result.output
+    assert_scored(scores(tmp_path)["a", "1"], REFERENCE == 1, PREDICTION == 1)
+
+
+def test_two_cropped_files_of_slicer_are_scored_in_the_box_around_both(tmp_path: Path) -> None:
+    """Neither box holds the other: what lies outside of the reference's is false, and counts."""
+    save(part(tilted(REFERENCE), (7, 12, 7), (1, 1, 0)), tmp_path / "ref" / "a.seg.nrrd")
+    save(part(tilted(PREDICTION), (9, 11, 6), (1, 3, 1)), tmp_path / "pred" / "a.seg.nrrd")
+    assert run(tmp_path).exit_code == 0
+    table = scores(tmp_path)
+    box = (slice(0, 7), slice(1, 14), slice(1, 10))
+    for value in (1, 2):
+        truth, found = np.equal(REFERENCE, value), np.equal(PREDICTION, value)
+        assert_scored(table["a", str(value)], truth[box], found[box])
+        assert truth[box].sum() == truth.sum()
+        assert found[box].sum() == found.sum()
+
+
+def test_files_of_slicer_off_the_voxels_or_beyond_the_scan_have_failed(tmp_path: Path) -> None:
+    for scan in ("half", "spacing", "beyond", "map"):
+        save(tilted(REFERENCE), tmp_path / "ref" / f"{scan}.nii.gz")
+    half = part(tilted(PREDICTION), (9, 13, 7), (0, 1, 1))
+    half.SetOrigin(tilted(PREDICTION).TransformContinuousIndexToPhysicalPoint((0.5, 1.0, 1.0)))
+    other = part(tilted(PREDICTION), (9, 13, 7), (0, 1, 1))
+    other.SetSpacing((0.7, 0.8, 3.1))
+    beyond = sitk.ConstantPad(tilted(PREDICTION), (0, 0, 0), (0, 1, 0), 2)
+    save(half, tmp_path / "pred" / "half.seg.nrrd")
+    save(other, tmp_path / "pred" / "spacing.seg.nrrd")
+    save(beyond, tmp_path / "pred" / "beyond.seg.nrrd")
+    save(CROPPED, tmp_path / "pred" / "map.nrrd")
+    assert run(tmp_path).exit_code == 1
+    table = scores(tmp_path)
+    assert "origin differs by 0.5 voxels" in table["half", "1"]["reason"]
+    assert "by whole voxels" in table["half", "1"]["reason"]
+    assert "spacing differs" in table["spacing", "1"]["reason"]
+    assert "96 voxels of its segments lie outside" in table["beyond", "1"]["reason"]
+    assert "shape differs" in table["map", "1"]["reason"]
+
+
+def test_an_empty_reference_of_slicer_is_on_the_grid_of_the_prediction(tmp_path: Path) -> None:
+    save(image(np.zeros((1, 1, 1), np.uint8)), tmp_path / "ref" / "a.seg.nrrd")
+    save(tilted(PREDICTION), tmp_path / "pred" / "a.nii.gz")
+    assert run(tmp_path).exit_code == 0
+    for value in (1, 2):
+        found = np.equal(PREDICTION, value)
+        row = scores(tmp_path)["a", str(value)]
+        assert row["dsc"] == 0
+        assert row["prediction_mm3"] == pytest.approx(found.sum() * np.prod(SPACING))
+
+
 def test_two_segments_of_one_name_are_no_prediction(tmp_path: Path) -> None:
     """Which of them is meant is not known."""
     names = [("organ", 0, 1), ("lesion", 0, 2), ("organ", 0, 3)]
@@ -359,6 +463,65 @@ def test_structures_on_one_side_only(tmp_path: Path) -> None:
         table = scores(tmp_path)
         assert column(table, "dsc") == [0, 0]
         assert column(table, "hd95") == pytest.approx([distance] * 2, nan_ok=True)
+
+
+def test_distances_that_are_the_diagonal_are_counted(tmp_path: Path) -> None:
+    """The first scan lacks a prediction of 2, the second one has one of 2 alone."""
+    for scan, truth, found in (("a", REFERENCE, ORGAN), ("b", ORGAN, 2 * ORGAN)):
+        write(truth, tmp_path / "ref" / f"{scan}.nii.gz")
+        write(found, tmp_path / "pred" / f"{scan}.nii.gz")
+    told = "the diagonal of the scan in 3 of 4 scored cells: 2 without a prediction, 1 without a"
+    assert told in run(tmp_path).stdout
+    assert "the diagonal of the scan" not in run(tmp_path, "--empty", "leave-out").stdout
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5", "100"])
+def test_scans_keep_their_order_and_values_in_threads(tmp_path: Path, threads: str) -> None:
+    """The third prediction is missing, the fourth broken."""
+    for number in range(12):
+        write(REFERENCE, tmp_path / "ref" / f"{number:02}.nii.gz")
+        if number != 2:
+            write(np.roll(PREDICTION, number, 2), tmp_path / "pred" / f"{number:02}.nii.gz")
+    (tmp_path / "pred" / "03.nii.gz").write_bytes(b"no image")
+    assert run(tmp_path, "--threads", threads).exit_code == 0
+    table = scores(tmp_path)
+    assert list(table) == [(f"{number:02}", name) for number in range(12) for name in "12"]
+    for (scan, name), row in table.items():
+        if scan in ("02", "03"):
+            assert row["status"] == "failed"
+        else:
+            found = np.roll(PREDICTION, int(scan), 2) == int(name)
+            assert_scored(row, np.equal(REFERENCE, int(name)), found)
+
+
+def test_scans_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reader waits until another one is there too; the limit is for a failure alone."""
+    both = threading.Barrier(2, timeout=60)
+    read = segmentation.read
+
+    def read_with_another(*about: Any) -> Any:
+        both.wait()
+        return read(*about)
+
+    monkeypatch.setattr(segmentation, "read", read_with_another)
+    for scan in ("a", "b"):
+        write(REFERENCE, tmp_path / "ref" / f"{scan}.nii.gz")
+        write(PREDICTION, tmp_path / "pred" / f"{scan}.nii.gz")
+    assert run(tmp_path, "--threads", "2").exit_code == 0
+    assert set(column(scores(tmp_path), "status")) == {"ok"}
+
+
+def test_the_engine_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: Any) -> dict[str, float]:
+        return dict.fromkeys(METRICS, 0.25)
+
+    monkeypatch.setattr(surface_reference, "surface_metrics", other)
+    write(REFERENCE, tmp_path / "ref" / "a.nii.gz")
+    write(PREDICTION, tmp_path / "pred" / "a.nii.gz")
+    for engine, same in (("reference", True), ("numpy", False)):
+        assert run(tmp_path, "--engine", engine).exit_code == 0
+        assert (scores(tmp_path)["a", "1"]["nsd"] == 0.25) == same
+    assert run(tmp_path, "--engine", "fast").exit_code == 2
 
 
 def test_orientation_does_not_matter(tmp_path: Path) -> None:
