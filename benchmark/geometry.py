@@ -39,14 +39,15 @@ def view_axis(view: str, orientation: str) -> int:
 
 
 def round_spacing(mm: float) -> float:
-    """Round a spacing to 1e-4 mm, or to 4 digits if the former would change it by more than 1 %.
+    """Round a spacing to 1e-4 mm, or to 5 digits if that would change it by more than 0.02 %.
 
     Rounding makes nominally equal distances equal in floating point, so that a surface at exactly
-    the tolerance of a metric falls on the same side in every file. The second rule is for
-    micrometre spacings: 0.0026 mm stays, and 0.00263 mm is not rounded to 0.0026.
+    the tolerance of a metric falls on the same side in every file. The second rule is for spacings
+    below 0.25 mm, whose volumes the first could change by several percent: 0.0026 mm stays, and
+    0.00263 mm is not rounded to 0.0026.
     """
     rounded = round(mm, 4)
-    return rounded if abs(rounded - mm) <= 0.01 * mm else float(f"{mm:.4g}")
+    return rounded if abs(rounded - mm) <= 2e-4 * mm else float(f"{mm:.5g}")
 
 
 def row_fields(name: str, values: tuple[Any, Any, Any]) -> dict[str, Any]:

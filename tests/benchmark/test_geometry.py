@@ -147,9 +147,10 @@ def test_unknown_view_and_orientation() -> None:
         (0.00259999993, 0.0026),
         (0.00263, 0.00263),
         (0.000325, 0.000325),
-        (0.00032512345, 0.0003251),
+        (0.00032512345, 0.00032512),
         (4e-05, 4e-05),
-        (0.0156249, 0.0156),
+        (0.0156249, 0.015625),
+        (0.00505, 0.00505),  # 0.005 would make volumes 3 % smaller
     ],
 )
 def test_rounding_of_spacing(mm: float, rounded: float) -> None:
@@ -159,8 +160,13 @@ def test_rounding_of_spacing(mm: float, rounded: float) -> None:
 @given(st.floats(1e-9, 1e3))
 def test_rounding_changes_little(mm: float) -> None:
     change = abs(round_spacing(mm) - mm)
-    assert change <= 0.01 * mm
+    assert change <= 2e-4 * mm
     assert change <= 5.0001e-5
+
+
+@given(st.floats(0.25, 1e3))
+def test_ordinary_spacings_are_rounded_to_a_tenth_of_a_micrometre(mm: float) -> None:
+    assert round_spacing(mm) == round(mm, 4)
 
 
 @dataclass
