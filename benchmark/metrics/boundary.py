@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmark.boxes import tight
 from benchmark.errors import unknown_name
 from benchmark.metrics.surface import Spacing
-from benchmark.metrics.surface_numpy import nearest_by_tree
+from benchmark.metrics.surface_numpy import nearest_distances
 
 Convention = Literal["monai", "medpy", "simpleitk"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
@@ -80,7 +80,7 @@ def boundary_metrics(
     def distances(points: NDArray[np.bool_], to: NDArray[np.bool_]) -> NDArray[np.float64]:
         if not to.any():
             return np.zeros(0)  # a mask that fills the scan has no contour in SimpleITK
-        return nearest_by_tree(np.argwhere(points), np.argwhere(to), spacing, tolerance_mm)
+        return nearest_distances(np.argwhere(points), np.argwhere(to), spacing, tolerance_mm)
 
     there, back = distances(contours[1], targets[0]), distances(contours[0], targets[1])
     pooled = np.concatenate([there, back])

@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 # Importing numba and loading the compiled code costs each process 0.3 s of CPU time (4 s if not
 # compiled yet). The numpy engine takes 1 to 2 ms per object plus 20 ns per voxel of its crop, the
-# numba engine a tenth of that. Switching to numba after 0.3 s with numpy costs at most twice the
-# best choice in hindsight; a job of the demo, with 40 small objects, stays with numpy. The time is
-# estimated from voxel counts, not measured, so that the choice is reproducible.
+# numba engine a tenth of that. Switching to numba before numpy has taken 0.3 s costs at most twice
+# the best choice in hindsight; a job of the demo, with 40 small objects, stays with numpy. The time
+# is estimated from voxel counts, not measured, so that the choice is reproducible.
 _VOXELS_AN_OBJECT = 75_000
 _WORTH_NUMBA = 15_000_000  # voxels, about 0.3 s with numpy
 
@@ -90,7 +90,5 @@ def _numba_is_worth_it(cost: int) -> bool:
     global _spent
     if _numba_fails:
         return False
-    if _spent < _WORTH_NUMBA:
-        _spent += cost
-        return False
-    return True
+    _spent += cost
+    return _spent > _WORTH_NUMBA

@@ -131,6 +131,7 @@ def by_rows(
     offsets: NDArray[np.int32],
     in_plane: NDArray[np.float64],
     spacing: Spacing,
+    most_rows: int,
     squared: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """Find the nearest corner by searching rows in order of their distance in the (z, y) plane.
@@ -142,16 +143,21 @@ def by_rows(
         offsets: (m, 2), offsets (z, y) between rows, ascending by length.
         in_plane: (m,), their squared lengths in mm^2.
         spacing: (z, y, x) in mm.
+        most_rows: number of rows after which no further query is begun.
         squared: (n,), filled with the smallest squared distance found, in mm^2.
 
     Returns:
-        Whether each distance is certain to be the minimum, (n,); if not, ``offsets`` was too short.
+        Whether each distance is certain to be the minimum, (n,); if not, ``offsets`` was too short,
+        or the query was not begun.
     """
     nz, ny, nw = rows.shape
     step_z, step_y, step_x = spacing
     solved = np.zeros(len(queries), dtype=np.bool_)
     near_z = near_y = near_x = -1
+    searched = 0
     for query in range(len(queries)):
+        if searched > most_rows:
+            break
         z, y, x = np.int64(queries[query, 0]), np.int64(queries[query, 1]), queries[query, 2]
         best = np.inf
         most = 64 * nw + abs(x)  # largest offset along x that could still improve
@@ -166,6 +172,7 @@ def by_rows(
         if gap > 0:  # all closer rows are outside of the box
             start = np.searchsorted(in_plane, gap * (1 - 1e-12))
         for place in range(start, len(in_plane)):
+            searched += 1
             plane = in_plane[place]
             if plane >= best:
                 solved[query] = True
@@ -198,6 +205,126 @@ def by_rows(
             solved[query] = True
         squared[query] = best
     return solved
+
+
+@compiled
+def _envelope(
+    heights: NDArray[np.float64],
+    step: float,
+    sites: NDArray[np.int32],
+    starts: NDArray[np.float64],
+) -> int:
+    """Find the lower envelope of the parabolas ``heights[i] + (step * (t - i)) ** 2`` over t.
+
+    Args:
+        heights: (n,), in mm^2; infinite where there is no parabola.
+        step: in mm.
+        sites: (n,), filled with the i of the parabolas of the envelope, ascending.
+        starts: (n,), filled with the t from which on each of them is the lowest, ascending.
+
+    Returns:
+        The number of parabolas of the envelope.
+    """
+    count = 0
+    for place in range(len(heights)):
+        if heights[place] == np.inf:
+            continue
+        start = -np.inf
+        while count:
+            last = sites[count - 1]
+            rise = (heights[place] - heights[last]) / (step * step)
+            start = 0.5 * (rise / (place - last) + place + last)
+            if start > starts[count - 1]:
+                break
+            count -= 1
+            start = -np.inf
+        sites[count], starts[count] = place, start
+        count += 1
+    return count
+
+
+@compiled
+def _lowest(starts: NDArray[np.float64], count: int, at: int, t: int) -> int:
+    """Return which parabola of an envelope is the lowest at ``t``, if not one before ``at``."""
+    while at + 1 < count and starts[at + 1] < t:
+        at += 1
+    return at
+
+
+@compiled
+def by_planes(
+    queries: NDArray[np.int32],
+    order: NDArray[np.int64],
+    rows: Words,
+    ends: NDArray[np.int32],
+    spacing: Spacing,
+    squared: NDArray[np.float64],
+) -> None:
+    """Find the nearest corner by a distance transform, for one (z, y) plane of queries at a time.
+
+    The transform is that of Felzenszwalb and Huttenlocher (2012, doi 10.4086/toc.2012.v008a019)
+    along x, z and y, from the rows of the surface to the queries alone. Its time does not depend on
+    the distances, and its memory is that of a plane. Of corners that are equally far up to
+    rounding, it takes any.
+
+    Args:
+        queries: (n, 3), positions in the box of ``rows``, possibly outside of it.
+        order: (n,), indices of the queries in order of x, then z, then y.
+        rows: (z, y, words), the surface, which is not empty.
+        ends: (z, y, 2), first and last corner of each row.
+        spacing: (z, y, x) in mm.
+        squared: (n,), filled with the squared distance in mm^2.
+    """
+    nz, ny, nw = rows.shape
+    step_z, step_y, step_x = spacing
+    base = queries[:, 0].min()
+    asked = np.empty(queries[:, 0].max() - base + 1, dtype=np.bool_)  # z with queries in the plane
+    near_x = np.empty((ny, nz), dtype=np.int32)  # nearest corner of the row
+    along_x = np.empty((ny, nz), dtype=np.float64)  # its squared distance in mm^2
+    near_z = np.empty((len(asked), ny), dtype=np.int32)  # nearest corner of all rows with this y
+    along_zx = np.empty((len(asked), ny), dtype=np.float64)
+    sites = np.empty(max(nz, ny), dtype=np.int32)
+    starts = np.empty(max(nz, ny), dtype=np.float64)
+    begin = end = 0
+    while begin < len(order):
+        x = queries[order[begin], 2]
+        asked[:] = False
+        while end < len(order) and queries[order[end], 2] == x:
+            asked[queries[order[end], 0] - base] = True
+            end += 1
+        for y in range(ny):
+            for z in range(nz):
+                low, high = ends[z, y, 0], ends[z, y, 1]
+                if high < 0:
+                    along_x[y, z] = np.inf
+                    continue
+                found = max(low, min(x, high))
+                if low < x < high:
+                    found = _in_row(rows, z, y, x, 64 * nw)
+                near_x[y, z] = found
+                along_x[y, z] = ((found - x) * step_x) ** 2
+            count, at = _envelope(along_x[y], step_z, sites, starts), 0
+            for place in range(len(asked)):
+                if not asked[place]:
+                    continue
+                along_zx[place, y] = np.inf
+                if count:
+                    z = base + place
+                    at = _lowest(starts, count, at, z)
+                    near_z[place, y] = sites[at]
+                    along_zx[place, y] = along_x[y, sites[at]] + ((sites[at] - z) * step_z) ** 2
+        count = at = 0
+        for place in range(begin, end):
+            z, y, _ = queries[order[place]]
+            if place == begin or z != queries[order[place - 1], 0]:
+                count, at = _envelope(along_zx[z - base], step_y, sites, starts), 0
+            at = _lowest(starts, count, at, y)
+            other_y = sites[at]
+            other_z = near_z[z - base, other_y]
+            dz, dy = (other_z - z) * step_z, (other_y - y) * step_y
+            dx = (near_x[other_y, other_z] - x) * step_x
+            squared[order[place]] = dz * dz + dy * dy + dx * dx
+        begin = end
 
 
 @compiled

@@ -3,9 +3,10 @@
 With voxels packed along x, a dozen bit operations find the surface at 64 corners, and counting
 zeros finds the nearest corner in a row. Corners close to the other surface are solved by trying the
 shortest offsets for 64 corners at a time. For the others, rows are searched in order of their
-distance in the (z, y) plane until this distance exceeds the best one found. Corners farther away
-than the table of row offsets are compared with all corners, or by a k-d tree if these are many.
-Distances are computed in float64 from integer offsets.
+distance in the (z, y) plane until this distance exceeds the best one found. What is farther away,
+or would take longer than that, is left to a distance transform, or to a comparison with all corners
+if these are few. The choice depends on counts only, so it is reproducible. Distances are computed
+in float64 from integer offsets.
 """
 
 from functools import lru_cache
@@ -21,11 +22,12 @@ from benchmark.metrics import surface_kernels as kernels
 from benchmark.metrics.compiled import Words
 from benchmark.metrics.surface import Directed, Spacing
 from benchmark.metrics.surface_kernels import Shift
-from benchmark.metrics.surface_numpy import Counts, corner_areas, nearest_by_tree
+from benchmark.metrics.surface_numpy import Counts, corner_areas, nearest_distances, nearly_beyond
 
 _STEPS = 200  # steps tried with all corners of a word at once
 _OFFSETS = 2048  # approximate number of rows searched for a corner
-_PAIRS = 20_000_000  # up to so many pairs of corners, comparing all is faster than a tree
+_PAIR, _STEP, _ROW = 1, 4, 16  # about ns: compare two corners, one step of the transform, one row
+_FEW_PAIRS = 200_000  # up to so many pairs of corners, comparing all of them is fastest
 
 
 class Bits(NamedTuple):
@@ -116,25 +118,47 @@ def _far(
 ) -> NDArray[np.float64]:
     """Return the squared distance in mm^2 of each query to the surface ``there``, (n,).
 
-    ``queries``, (n, 3), are positions relative to the box of that surface.
+    ``queries``, (n, 3) in raster order, are positions relative to the box of that surface.
     """
     squared = np.empty(len(queries))
-    if len(queries) * len(there.corners) <= _PAIRS // 100:
+    if len(queries) * len(there.corners) <= _FEW_PAIRS:
         nearest_kernels.all_pairs(queries, there.corners, spacing, squared)
         return squared
+    # The rows may take as long as the transform would, so both together are at most twice as long
+    # as the better one.
+    most_rows = _cost_of_planes(queries, there) // _ROW
     offsets, in_plane = _offsets(spacing[0], spacing[1], _OFFSETS)
     solved = nearest_kernels.by_rows(
-        queries, there.rows, there.ends, offsets, in_plane, spacing, squared
+        queries, there.rows, there.ends, offsets, in_plane, spacing, most_rows, squared
     )
     left = np.flatnonzero(~solved)
-    if len(left) * len(there.corners) <= _PAIRS:
-        rest = np.empty(len(left))
-        nearest_kernels.all_pairs(queries[left], there.corners, spacing, rest)
-        squared[left] = rest
-    else:
-        far = queries[left].astype(np.int64), there.corners.astype(np.int64)
-        squared[left] = nearest_by_tree(*far, spacing, tolerance_mm) ** 2
+    if len(left):
+        squared[left] = _farther(queries[left], there, spacing, tolerance_mm)
     return squared
+
+
+def _farther(
+    queries: NDArray[np.int32], there: Surface, spacing: Spacing, tolerance_mm: float
+) -> NDArray[np.float64]:
+    """Do as `_far`, in a time that does not depend on the distances."""
+    squared = np.empty(len(queries))
+    if len(queries) * len(there.corners) * _PAIR <= _cost_of_planes(queries, there):
+        nearest_kernels.all_pairs(queries, there.corners, spacing, squared)
+        return squared
+    order = np.argsort(queries[:, 2], kind="stable")
+    nearest_kernels.by_planes(queries, order, there.rows, there.ends, spacing, squared)
+    doubtful = np.flatnonzero(nearly_beyond(np.sqrt(squared), tolerance_mm))
+    if len(doubtful):
+        exact = queries[doubtful].astype(np.int64), there.corners.astype(np.int64)
+        squared[doubtful] = nearest_distances(*exact, spacing, tolerance_mm) ** 2
+    return squared
+
+
+def _cost_of_planes(queries: NDArray[np.int32], there: Surface) -> int:
+    """Return the time of `nearest_kernels.by_planes`, in the unit of `_STEP`."""
+    nz, ny, _ = there.rows.shape
+    z, _, x = (np.ptp(queries, axis=0) + 1).tolist()
+    return int(x * 2 * (nz + z) * ny * _STEP)
 
 
 @lru_cache(maxsize=64)

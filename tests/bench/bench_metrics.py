@@ -30,7 +30,19 @@ from benchmark.metrics import score, score_labels
 from benchmark.objects import describe, divide, regions
 from tests.bench import peers
 from tests.bench.memory import peak_mib
-from tests.bench.scenes import ISO, ITEMS, LARGE, LONG, SCAN, LabelMaps, Mask, body, lesions, organ
+from tests.bench.scenes import (
+    FAR,
+    ISO,
+    ITEMS,
+    LARGE,
+    LONG,
+    SCAN,
+    LabelMaps,
+    Mask,
+    body,
+    lesions,
+    organ,
+)
 
 TOLERANCE_MM = 2.0
 ROUNDS = 5
@@ -127,19 +139,20 @@ def compete(name: str) -> dict[str, Cost]:
 
 
 def compared(items: list[str]) -> None:
-    """Print one row per item, and the sums over items of native size and of large size."""
+    """Print one row per item, and the sums over items of native size, large size and far apart."""
     head = [f"{name} ms" for name in CONTESTANTS]
     line(["masks, z x y x x", *head, "over surface-distance", "over the fastest peer", "MiB"])
     print("|---|" + "---:|" * (len(CONTESTANTS) + 3))
-    sizes: dict[str, list[dict[str, Cost]]] = {"native sizes": [], "512 x 512": []}
+    kinds: dict[str, list[dict[str, Cost]]] = {"native sizes": [], "512 x 512": [], "far apart": []}
     for name in items:
         cost = alone(compete, name)
-        sizes["512 x 512" if "512" in name else "native sizes"].append(cost)
+        kind = "far apart" if name in FAR else "512 x 512" if "512" in name else "native sizes"
+        kinds[kind].append(cost)
         row(name, cost)
-    for size, costs in sizes.items():
+    for kind, costs in kinds.items():
         if len(costs) > 1:
             together = {name: added([cost[name] for cost in costs]) for name in CONTESTANTS}
-            row(f"{size}, together", together)
+            row(f"{kind}, together", together)
 
 
 def added(costs: list[Cost]) -> Cost:

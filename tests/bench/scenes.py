@@ -1,4 +1,4 @@
-"""Synthetic masks for the benchmarks: lesions, organs, vessels, and a scan with 40 labels."""
+"""Synthetic masks for the benchmarks: lesions, organs, vessels, failures, a scan of 40 labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +80,40 @@ def voxel_and_ball(size: int) -> tuple[Mask, Mask]:
     return one, ball(one.shape, (size / 2,) * 3, (size / 2.2,) * 3)
 
 
+def middle(mask: Mask, width: float) -> Mask:
+    """Return the slices of a mask up to ``width`` voxels above the middle of the scan."""
+    above = np.arange(len(mask)) - len(mask) // 2
+    return np.asarray(mask & ((above >= 0) & (above < width))[:, None, None])
+
+
+def leak(mask: Mask) -> Mask:
+    """Return an ellipsoid that fills the scan."""
+    return ball(mask.shape, tuple(n / 2 for n in mask.shape), tuple(0.49 * n for n in mask.shape))
+
+
+FAILURES: dict[str, Callable[[Mask], Mask]] = {
+    "half of it": lambda mask: middle(mask, np.inf),
+    "one slice of it": lambda mask: middle(mask, 1),
+    "another organ": lambda mask: np.flip(mask, 2),
+    "a leak": leak,
+    "the whole scan": np.ones_like,
+}
+
+
+def failed(failure: str, shape: tuple[int, int, int]) -> tuple[Mask, Mask]:
+    """Return a sphere, and a prediction of which most is far from it."""
+    z, y, x = shape
+    sphere = ball(shape, (z / 2, y / 2, 0.3 * x), (0.3 * min(shape),) * 3)
+    return sphere, FAILURES[failure](sphere)
+
+
+def halves(size: int) -> tuple[Mask, Mask]:
+    """Return the two halves of a cube, which touch."""
+    left = np.zeros((size,) * 3, np.bool_)
+    left[:, :, : size // 2] = True
+    return left, ~left
+
+
 def noise(shape: tuple[int, ...], coarse: int, rng: np.random.Generator) -> NDArray[np.float32]:
     field = gaussian_filter(rng.standard_normal((coarse,) * 3), 1).astype(np.float32)
     return np.asarray(zoom(field, [size / coarse for size in shape], order=1), np.float32)
@@ -136,7 +170,7 @@ def body(shape: tuple[int, int, int], organs: int = 14, seed: int = 0) -> LabelM
 
 
 ISO, CT, LARGE = (1.5, 1.5, 1.5), (5.0, 0.7, 0.7), (1.0, 0.75, 0.75)
-SCAN, LONG = (300, 512, 512), (500, 512, 512)
+MIDDLE, SCAN, LONG = (100, 200, 200), (300, 512, 512), (500, 512, 512)
 ITEMS: dict[str, Callable[[], Pair]] = {
     "lesion of 5 voxels, its crop": lambda: (*one_lesion((16, 18, 16)), ISO),
     "one voxel against a ball": lambda: (*voxel_and_ball(40), ISO),
@@ -150,3 +184,14 @@ ITEMS: dict[str, Callable[[], Pair]] = {
     "25 lesions, 300 x 512 x 512": lambda: (*lesions(SCAN, 25, 6), LARGE),
     "1,000 lesions, 500 x 512 x 512": lambda: (*lesions(LONG, 1000, 9), LARGE),
 }
+FAR: dict[str, Callable[[], Pair]] = {
+    "sphere and half of it": lambda: (*failed("half of it", MIDDLE), ISO),
+    "sphere and one slice of it": lambda: (*failed("one slice of it", MIDDLE), ISO),
+    "sphere and another, 20 voxels away": lambda: (*failed("another organ", MIDDLE), ISO),
+    "sphere and a leak": lambda: (*failed("a leak", MIDDLE), ISO),
+    "sphere and the whole scan": lambda: (*failed("the whole scan", MIDDLE), ISO),
+    "sphere and the whole scan, 5 mm slices": lambda: (*failed("the whole scan", MIDDLE), CT),
+    "halves of a cube of 100 voxels": lambda: (*halves(100), ISO),
+}
+"""Pairs of which most is far apart; the sphere has a radius of 30 voxels in 100 x 200 x 200."""
+ITEMS |= FAR

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmark.boxes import Crop
 from benchmark.metrics import (
     engines,
+    nearest_kernels,
     score,
     surface_fast,
     surface_kernels,
@@ -27,6 +28,7 @@ from benchmark.metrics import (
 )
 from benchmark.metrics.engines import Engine
 from benchmark.metrics.surface import percentile
+from tests.bench.scenes import FAILURES, failed, halves
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
@@ -94,6 +96,23 @@ def masks(draw: st.DrawFn, shape: tuple[int, int, int]) -> Mask:
     return mask
 
 
+# On small masks only other limits lead to each of the ways to find the nearest corner.
+LIMITS: dict[str, dict[str, int]] = {
+    "as they are": {},
+    "rows, then all pairs": {"_FEW_PAIRS": 0, "_STEP": 10**9},
+    "rows, then planes": {"_FEW_PAIRS": 0, "_PAIR": 10**9},
+    "planes": {"_FEW_PAIRS": 0, "_STEP": 0},
+    "tree": {"_FAR": 0, "_VOXELS_A_QUERY": 0},
+    "transform": {"_FAR": 0, "_VOXELS_A_QUERY": 10**9},
+    "tree, then transform": {"_FAR": 1, "_VOXELS_A_QUERY": 10**9},
+}
+
+
+def limit(patch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
+    for name, value in limits.items():
+        patch.setattr(surface_fast if hasattr(surface_fast, name) else surface_numpy, name, value)
+
+
 @settings(deadline=None, max_examples=600)
 @given(
     pair=shapes.flatmap(lambda shape: st.tuples(masks(shape), masks(shape))),
@@ -101,7 +120,7 @@ def masks(draw: st.DrawFn, shape: tuple[int, int, int]) -> Mask:
     tolerance=st.sampled_from([0.0, 0.7, 1.0, 1.4, 2.1, 5.0]),
     steps=st.sampled_from([1, 20, 200]),
     offsets=st.sampled_from([20, 2048]),
-    pairs=st.sampled_from([0, 50_000, 20_000_000]),
+    limits=st.sampled_from(list(LIMITS.values())),
 )
 def test_random_masks(
     pair: tuple[Mask, Mask],
@@ -109,13 +128,10 @@ def test_random_masks(
     tolerance: float,
     steps: int,
     offsets: int,
-    pairs: int,
+    limits: dict[str, int],
 ) -> None:
-    """By steps, by rows, by all pairs, by the tree: small masks reach all only at other limits."""
-    with pytest.MonkeyPatch.context() as limits:
-        limits.setattr(surface_fast, "_STEPS", steps)
-        limits.setattr(surface_fast, "_OFFSETS", offsets)
-        limits.setattr(surface_fast, "_PAIRS", pairs)
+    with pytest.MonkeyPatch.context() as patch:
+        limit(patch, {"_STEPS": steps, "_OFFSETS": offsets, **limits})
         assert_as_the_library(*pair, spacing, tolerance)
 
 
@@ -151,14 +167,31 @@ def test_objects(one: str, other: str) -> None:
 
 
 @every_two
-@pytest.mark.parametrize("pairs", [0, 10**9], ids=["tree", "all pairs"])
+@pytest.mark.parametrize("limits", LIMITS)
 def test_corners_beyond_the_table_of_offsets(
-    monkeypatch: pytest.MonkeyPatch, one: str, other: str, pairs: int
+    monkeypatch: pytest.MonkeyPatch, one: str, other: str, limits: str
 ) -> None:
-    monkeypatch.setattr(surface_fast, "_STEPS", 1)
-    monkeypatch.setattr(surface_fast, "_OFFSETS", 20)
-    monkeypatch.setattr(surface_fast, "_PAIRS", pairs)
+    limit(monkeypatch, {"_STEPS": 1, "_OFFSETS": 20, **LIMITS[limits]})
     assert_as_the_library(OBJECTS[one], OBJECTS[other], (0.8, 1.3, 0.7), 2.0)
+
+
+@pytest.mark.parametrize("spacing", [UNIT, (5.0, 0.7, 0.7), (0.8, 1.3, 3.0)])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_far_apart(monkeypatch: pytest.MonkeyPatch, failure: str, spacing: Spacing) -> None:
+    transforms: list[None] = []
+    by_planes = nearest_kernels.by_planes
+    monkeypatch.setattr(
+        nearest_kernels, "by_planes", lambda *args: transforms.append(by_planes(*args))
+    )
+    pair = failed(failure, (40, 80, 100))
+    assert_as_the_library(*pair, spacing, 2.0)
+    assert_as_the_library(*pair[::-1], spacing, 2.0)
+    assert transforms
+
+
+@pytest.mark.parametrize("spacing", [UNIT, (5.0, 0.7, 0.7)])
+def test_halves_that_touch(spacing: Spacing) -> None:
+    assert_as_the_library(*halves(50), spacing, 2.0)
 
 
 def test_slabs_meet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +247,24 @@ def test_of_corners_equally_far_the_tolerance_sees_the_least() -> None:
         corners = tied[list(order)]
         expected = surface_numpy.offset_length(corners, spacing).min()
         for place in (np.zeros(3, np.int64), np.array([5, 40, 300])):
-            got = surface_numpy.nearest_by_tree(place[None], place + corners, spacing, least)
+            got = surface_numpy.nearest_distances(place[None], place + corners, spacing, least)
             assert (got[0] <= least) == (expected <= least)
+
+
+@pytest.mark.parametrize("offset", [(1, 2, 3), (2, 3, 7), (1, 5, 8)])
+def test_of_corners_equally_far_the_transform_too_sees_the_least(
+    monkeypatch: pytest.MonkeyPatch, offset: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr(surface_fast, "_PAIR", 10**9)
+    spacing = (0.7, 0.7, 0.7)
+    for two in combinations(permutations(offset), 2):
+        tied = np.array(two)
+        least = surface_numpy.offset_length(tied, spacing).min()
+        mask = np.zeros((9, 9, 9), np.bool_)
+        mask[tuple(tied.T)] = True  # the nearest corner of a voxel has the index of that voxel
+        there = surface_fast._surface(surface_fast.of_mask(Crop.of(mask)), spacing)
+        origin = there.corners[:1] - tied[:1].astype(np.int32)
+        assert np.sqrt(surface_fast._farther(origin, there, spacing, least)) == least
 
 
 def library_percentile(distances: Any, areas: Any, share: float) -> float:
@@ -298,6 +347,10 @@ def test_auto_turns_to_numba_when_there_is_enough_to_do(fresh: pytest.MonkeyPatc
     values = [surface_metrics(BALL, LAST | SHELL, UNIT, 1.0) for _ in range(4)]
     assert used == ["numpy", "numpy", "numba", "numba"]
     assert all(value == pytest.approx(values[0], rel=1e-12) for value in values)
+    fresh.setattr(engines, "_spent", 0)
+    fresh.setattr(engines, "_WORTH_NUMBA", cost - 1)
+    surface_metrics(BALL, LAST | SHELL, UNIT, 1.0)
+    assert used[-1] == "numba"
 
 
 @pytest.mark.parametrize(
