@@ -153,6 +153,6 @@ def caption(values: "pd.DataFrame", tests: "pd.DataFrame", what: str) -> str:
     tost = tests[(tests["test"] == _EQUIVALENCE) & tests["unaffected"].notna()]
     if len(tost):
         least, most = int(tost["unaffected"].min()), int(tost["unaffected"].max())
-        span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        text += f" Objects that a level did not affect: {span}, by method and level."
+        span = f"{least:,}" if least == most else f"{least:,} to {most:,}, by method and level"
+        text += f" Objects that a level did not affect: {span}."
     return text

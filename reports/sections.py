@@ -208,12 +208,16 @@ def methods(results: "Results") -> list[dict[str, Any]]:
 
 
 def on_the_cpu(results: "Results") -> list[str]:
-    """Return a sentence on each method that can use a GPU and was computed on the CPU instead."""
-    found = []
+    """Return sentences on the methods that can use a GPU and were computed on the CPU instead."""
+    found: dict[str, list[str]] = {}
     for method in results.methods_in_table_order:
         entry = results.method_record(method)
         if entry.gpu and (there := entry.shards_on.get("cpu")):
             shards = sum(entry.shards_on.values())
             part = "" if there == shards else f" in {there} of {shards} shards"
-            found.append(f"{method} ran on the CPU{part}, though it can use a GPU.")
-    return found
+            found.setdefault(part, []).append(method)
+    return [
+        f"{', '.join(methods)} ran on the CPU{part}, though {'they' if methods[1:] else 'it'} can "
+        "use a GPU."
+        for part, methods in found.items()
+    ]

@@ -154,17 +154,20 @@ FIGURES: dict[str, Entry] = {
 def draw(name: str, results: "Results") -> "Made":
     """Draw one figure of a study; returns the figure and its caption.
 
-    The caption ends with the weights and protocol of the methods and with the paper's numbers.
+    The caption ends with the weights and protocol of the methods, if any are drawn, and with the
+    paper's numbers.
     Raises `UserError` if ``name`` is not in `FIGURES` or the study lacks the statistics.
     """
     from benchmark.errors import UserError, unknown_name
     from reports.notes import weights
     from reports.paper.caption import applies, stated
+    from reports.style import NONE_DRAWN
 
     if name not in FIGURES:
         raise UserError(unknown_name("figure", name, FIGURES))
     figure, caption = import_module(f"reports.figures.{name}").make(results)
-    with_what = weights(results) if FIGURES[name].methods else ""
+    empty = any(text.get_gid() == NONE_DRAWN for text in figure.texts)
+    with_what = weights(results) if FIGURES[name].methods and not empty else ""
     papers = stated(name) if applies(name, results) else ""
     return figure, " ".join(filter(None, (caption, with_what, papers)))
 

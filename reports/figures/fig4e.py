@@ -71,7 +71,8 @@ def caption(summary: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         a, b = (TOLD.get(str(row[k]), str(row[k])) for k in ("prompt_a", "prompt_b"))
         reduction, p = float(row["reduction_percent"]), float(row["p_holm"])
         if not (is_missing(reduction) or is_missing(p)):
+            name = str(row["test"]).replace("wilcoxon", "Wilcoxon")
             text += f" {a[:1].upper()}{a[1:]} against {b}: {abs(reduction):.1f} % "
-            text += f"{'less' if reduction >= 0 else 'more'} ({row['test']}, {p_statement(p)} "
+            text += f"{'less' if reduction >= 0 else 'more'} ({name}, {p_statement(p)} "
             text += "after Holm's correction)."
     return text

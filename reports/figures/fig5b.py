@@ -80,7 +80,8 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
                     axes.plot(ends, start + slope * ends, color="#333333", lw=0.8)
                 axes.axhline(0, color="#999999", lw=0.5)
                 axes.set_title(_told(found, method, reference, shape), fontweight="normal")
-                axes.set_xlabel(name)
+                if line is panels[-1]:
+                    axes.set_xlabel(name)
             line[0].set_ylabel(f"DSC of {method}\nminus {reference}")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(len(labels), 1))

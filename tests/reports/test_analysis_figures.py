@@ -66,7 +66,7 @@ def test_boxes_hold_the_means_by_level() -> None:
     assert told.endswith("equivalent within 0.02: 0 of 2 levels, 1 not testable")
     text = level_boxes.caption(values, level_tests(), "deviation")
     assert "2 methods on 5 datasets" in text
-    assert "Objects that a level did not affect: 7, by" in text
+    assert "Objects that a level did not affect: 7." in text
     joined = [
         line
         for line in figure.axes[0].get_lines()
@@ -139,9 +139,9 @@ def test_prompt_times_are_quartiles_median_and_mean() -> None:
     assert f"0.5 % more {told}" in fig4e.caption(table, longer)
     both = pd.concat([PROMPT_TESTS] * 2, ignore_index=True)
     both = both.assign(test=["wilcoxon rank-sum", WILCOXON], p=[1e-9, 0.04], p_holm=[1e-9, 0.04])
-    assert f"({WILCOXON}, P = 0.0400 after" in fig4e.caption(table, both)
+    assert "(Wilcoxon signed-rank, P = 0.0400 after" in fig4e.caption(table, both)
     few = both.assign(p=[1e-9, np.nan], p_holm=[1e-9, np.nan])  # one object: no pairs
-    assert "(wilcoxon rank-sum, P < 0.0001 after" in fig4e.caption(table, few)
+    assert "(Wilcoxon rank-sum, P < 0.0001 after" in fig4e.caption(table, few)
 
 
 def regularity_values(rows: int) -> pd.DataFrame:

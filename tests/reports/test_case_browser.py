@@ -264,6 +264,14 @@ def test_from_a_figure_and_from_a_dataset(page: Page, shown: Results) -> None:
     assert choice(page, "Objects of").input_value() == "D03"
 
 
+def test_on_a_phone_no_caption_is_wider_than_the_screen(opened: Callable[..., Page]) -> None:
+    phone = opened()
+    phone.set_viewport_size({"width": 390, "height": 844})
+    right = "all => all.map(one => one.getBoundingClientRect().right)"
+    assert max(phone.locator("table").evaluate_all(right)) > 390
+    assert max(phone.locator("caption").evaluate_all(right)) <= 390
+
+
 def test_an_address_opens_its_case(opened: Callable[..., Page], page: Page) -> None:
     key = link(page, 7).inner_text()
     other = opened(str(link(page, 7).get_attribute("href")))

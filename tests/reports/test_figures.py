@@ -477,6 +477,7 @@ def test_captions_tell_weights_and_protocol(study: Path, tmp_path: Path) -> None
     told = "Weights: classic-0: Net (w); PAM-1: Small PAM (pam-small), under the protocol rigorous."
     assert told in draw("fig4a", Results(folder))[1]
     assert told not in draw("fig3a", Results(folder))[1]
+    assert "Weights" not in draw("fig6a", Results(folder))[1]  # nothing is drawn
     for name in tables.make(Results(folder)):
         if name.stem == "table1" and name.suffix != ".csv":
             assert told in name.read_text(encoding="utf-8")

@@ -304,6 +304,9 @@ def test_what_ran_on_the_cpu_in_place_of_a_gpu_is_told(
         write_json(folder / "record.json", record)
         text = page(folder)
         assert [squeezed(words) in text for _, words in told.values()] == [gpu, gpu]
+    record["methods"]["PAM-1"]["shards_on"] = {"cpu": 4}
+    write_json(folder / "record.json", record)
+    assert squeezed("classic-0, PAM-1 ran on the CPU, though they can use") in page(folder)
 
 
 def squeezed(text: str) -> str:
