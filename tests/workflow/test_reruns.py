@@ -249,7 +249,7 @@ def test_a_method_that_learns_is_planned_trained_and_asked_for_the_rest(done: Wo
     # How it is asked is nothing to a model.
     asked = {"deviations": [0, 0.1], "budgets": {"timed_objects": 1}}
     again = done.study("learning", datasets=["A.yaml"], methods={"learnt": learnt}, **asked)
-    assert done.rerun(again, "--until", "score") == {"settings", "prompts", "predict", "score"}
+    assert done.rerun(again, "--until", "score") == {"settings", "predict", "score"}
     # Nor is an option that is said to be of that; another run of the same model has it.
     methods = {"learnt": learnt | {"options": {"margin": 2}}}
     other = done.study("other", datasets=["A.yaml"], methods=methods)
