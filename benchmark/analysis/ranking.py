@@ -30,7 +30,7 @@ SIGNIFICANT = 0.05
 
 RANKING = (
     *("split", "metric", "scheme", "method", "prompt", "value", "rank", "rank_mean", "low"),
-    *("high", "first_share", "datasets", "cells", "expected", "failed", "skipped"),
+    *("high", "first_share", "rank_worst", "datasets", "cells", "expected", "failed", "skipped"),
     *("contaminated", "reason"),
 )
 SHARES = ("split", "metric", "scheme", "method", "rank", "share")
@@ -128,7 +128,13 @@ def _ranked(
     complete = np.asarray(np.isfinite(means).any(axis=1))
     names = grid.datasets["dataset"][complete].tolist()
     methods = [m for m, there in zip(grid.methods, valued, strict=True) if there]
-    facts = _facts(grid, in_split(grid.cells, split), shared, len(names))
+    members = in_split(grid.cells, split)
+    facts = _facts(grid, members, shared, len(names))
+    as_worst = _failures_as_worst(grid, metric, grid.failed & members[:, None], values)
+    worst = {
+        scheme: dict(zip(grid.methods, _ranks_of_valued(as_worst, scheme), strict=True))
+        for scheme in SCHEMES
+    }
     reason = "" if names else "no cell in which every method has a value"
     if len(methods) < 2:
         reason = f"{len(methods)} methods with values: there is nothing to rank"
@@ -136,7 +142,8 @@ def _ranked(
         for scheme in SCHEMES:
             yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
             for about in facts:
-                yield "ranking", {"scheme": scheme, **about, "reason": reason}
+                last = worst[scheme][about["method"]]
+                yield "ranking", {"scheme": scheme, **about, "rank_worst": last, "reason": reason}
         return
     inner = {name: sign * drawn[name][:, valued] for name in names}
     draws = list(bootstrap.draws(inner, collections, settings.seed))
@@ -147,7 +154,7 @@ def _ranked(
         ranks = _rank_scheme(sign * means[complete][:, valued], draws, scheme)
         yield "rank_agreement", {"scheme": scheme, **_agreement(ranks.ranks, ranks.resampled, tail)}
         for about in facts:
-            row = {"scheme": scheme, **about}
+            row = {"scheme": scheme, **about, "rank_worst": worst[scheme][about["method"]]}
             if about["method"] not in methods:
                 yield "ranking", {**row, "reason": "no value"}
                 continue
@@ -160,6 +167,31 @@ def _ranked(
             for rank, count in zip(*np.unique(of_method, return_counts=True), strict=True):
                 share = {"scheme": scheme, "method": about["method"], "rank": rank}
                 yield "rank_shares", {**share, "share": count / len(of_method)}
+
+
+def _failures_as_worst(grid: Grid, metric: str, failed: NDArray[np.bool_], values: Array) -> Array:
+    """Return dataset means, (datasets, methods), that are better if higher, of another ranking.
+
+    In it the cells in which a method ``failed`` have the metric's worst value. The means are over
+    the cells in which every method has a value then; all NaN for a metric without a worst value.
+    """
+    definition = METRICS[metric]
+    worst = definition.range[0] if definition.sign > 0 else definition.range[1]
+    if not np.isfinite(worst):
+        return np.full((len(grid.datasets), len(grid.methods)), np.nan)
+    filled = np.where(failed, worst, values)
+    shared = common(filled)
+    return definition.sign * grid.dataset_means(np.where(shared[:, None], filled, np.nan))
+
+
+def _ranks_of_valued(matrix: Array, scheme: str) -> Array:
+    """Return the rank of each method of ``matrix`` (datasets, methods); NaN without any value."""
+    ranks = np.full(matrix.shape[1], np.nan)
+    known = np.isfinite(matrix)
+    valued = known.any(axis=0)
+    if valued.sum() > 1:
+        ranks[valued] = _ranks(_values(matrix[known.any(axis=1)][:, valued], scheme))
+    return ranks
 
 
 def _facts(

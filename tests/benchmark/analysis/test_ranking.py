@@ -86,6 +86,19 @@ def test_what_a_method_failed_on_is_held_against_no_other() -> None:
     assert (inner["a"] == 1).all()
 
 
+def test_another_rank_counts_failures_as_the_worst_value() -> None:
+    """By hand: over all cells the means are .45 and .74; over the shared ones .90 and .88."""
+    crashes = [0.9] * 4 + [np.nan] * 4
+    found = result({"crashes": crashes, "robust": [0.88] * 4 + [0.6] * 4, "dead": [np.nan] * 8})
+    table = found["ranking"][found["ranking"]["split"] == "all"].set_index(["scheme", "method"])
+    ranks: Any = table.loc["mean", ["rank", "rank_worst"]]
+    assert ranks.loc[["crashes", "robust"]].to_numpy().tolist() == [[1, 2], [2, 1]]
+    assert ranks.loc["dead", "rank_worst"] == 3
+    assert np.isnan(ranks.loc["dead", "rank"])
+    distances = result({"a": [1.0, np.nan], "b": [2.0, 3.0]}, "hd95")["ranking"]
+    assert distances["rank_worst"].isna().all()
+
+
 @pytest.mark.parametrize(("datasets", "known"), [(5, False), (6, True)])
 def test_few_datasets_give_no_interval(datasets: int, known: bool) -> None:
     found = result({m: np.linspace(low, 0.9, datasets) for m, low in (("a", 0.1), ("b", 0.2))})
