@@ -30,7 +30,19 @@ VALUES = (
 )
 CORRELATIONS = (
     *("method", "reference", "dimension", "unit", "modality", "shape", "correlation"),
-    *("n", "clusters", "r", "low", "high", "p", "p_independent", "reason"),
+    *(
+        "n",
+        "clusters",
+        "expected",
+        "failed",
+        "failed_reference",
+        "r",
+        "low",
+        "high",
+        "p",
+        "p_independent",
+        "reason",
+    ),
 )
 
 _FACTS = ["split", "dataset", "modality", "structure"]
@@ -63,7 +75,8 @@ def analyse(
             prompts = {"prompt": kinds[method], "prompt_reference": kinds[reference]}
             same = kinds[method] == kinds[reference]
             values.append(mean.assign(**about, **prompts, same_prompt=same))
-            found += [{**about, **row} for row in _correlations(points, mean, settings)]
+            lost = _lost(objects, method, reference)
+            found += [{**about, **row} for row in _correlations(points, mean, lost, settings)]
     kept = [table for table in values if len(table)]
     whole = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
     return {
@@ -73,11 +86,12 @@ def analyse(
 
 
 def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """Return one row per object, with its description, its shape and the DSC of each method."""
+    """Return one row per object: its description and shape; DSC and failure of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPE_NAMES}
     checks.require_columns(objects, (*columns, "volume_mm3"), "The table of objects")
-    wide = scores.pivot(index=["dataset", "object"], columns="method", values="dsc")
-    wide.columns = pd.Index([f"dsc of {name}" for name in wide.columns])
+    told = scores.assign(failed=scores["status"].eq("failed").astype(float))
+    wide = told.pivot(index=["dataset", "object"], columns="method", values=["dsc", "failed"])
+    wide.columns = wide.columns.map(" of ".join)
     facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, *_OF_OBJECT]]
     shapes = objects[["dataset", "object", *columns, "volume_mm3"]].rename(columns=columns)
     joined = facts.merge(wide.reset_index(), on=["dataset", "object"])
@@ -94,11 +108,22 @@ def _points(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
     return points[known & (points["volume_mm3"] > 0)].reset_index(drop=True)
 
 
+def _lost(objects: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
+    """Return the modality of each object, and whether each method of the pair failed on it."""
+    failed = {"failed": method, "failed_reference": reference}
+    return objects[["modality"]].assign(
+        **{column: objects[f"failed of {name}"] for column, name in failed.items()}
+    )
+
+
 def _correlations(
-    points: pd.DataFrame, mean: pd.DataFrame, settings: "AnalysisSettings"
+    points: pd.DataFrame, mean: pd.DataFrame, lost: pd.DataFrame, settings: "AnalysisSettings"
 ) -> Iterator[dict[str, Any]]:
     modalities = sorted(points["modality"].unique().tolist())
     for modality in ["all", *(modalities if len(modalities) > 1 else [])]:
+        objects = lost if modality == "all" else lost[lost["modality"] == modality]
+        counts = {"expected": len(objects)}
+        counts |= {name: int(objects[name].sum()) for name in ("failed", "failed_reference")}
         for unit, table, drawn in (
             ("structure", mean, ["collection"]),
             ("object", points, ["dataset", "patient"]),
@@ -116,5 +141,5 @@ def _correlations(
                 for kind in CORRELATION_KINDS:
                     outcome = correlate(kind, x[shape], y, size, tail=settings.tail, **draws)
                     about = {"unit": unit, "modality": modality, "shape": shape}
-                    about |= {"correlation": kind}
+                    about |= {"correlation": kind, **counts}
                     yield {**about, "n": len(part), "clusters": clusters, **vars(outcome)}

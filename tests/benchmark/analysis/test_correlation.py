@@ -160,6 +160,26 @@ def shapes(merged: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def test_what_was_lost_is_counted() -> None:
+    """In the CT scans M has no value for 3 of 8 objects, and the reference for 1; in the MR, 0."""
+    points = shapes()
+    table = points[["dataset", "scan", "patient", "structure", "object"]]
+    table = table.assign(level="object", collection=points["dataset"], dsc=0.5)
+    table["modality"] = np.where(table["dataset"] == "D0", "CT", "MR")
+    lost = {"reference": [7], "m": [0, 1, 2]}
+    scores = [
+        table.assign(method=name, dsc=table["dsc"].mask(table.index.isin(rows)))
+        for name, rows in lost.items()
+    ]
+    tables = {"scores": frames.checked_scores(pd.concat(scores, ignore_index=True))}
+    found = regularity.analyse(tables | {"objects": points}, AnalysisSettings(resamples=100))
+    rows = found["regularity"].query("unit == 'object'").drop_duplicates("modality")
+    counts: Any = rows.set_index("modality")[["n", "expected", "failed", "failed_reference"]]
+    assert counts.loc["all"].tolist() == [28, 32, 3, 1]
+    assert counts.loc["CT"].tolist() == [4, 8, 3, 1]
+    assert counts.loc["MR"].tolist() == [24, 24, 0, 0]
+
+
 def test_each_correlation_is_of_its_own_column() -> None:
     """Over objects, and over their means by structure; of volumes the logarithm is held fixed."""
     found: Any = shaped().set_index(["unit", "dimension", "shape", "correlation"]).sort_index()
