@@ -44,6 +44,7 @@ STUDY_SCORE_SCHEMA = pa.schema(
 (`benchmark.contamination.contaminated`).
 """
 
+STUDY_IMAGE_SCHEMA = pa.schema([*IMAGE_SCHEMA, pa.field("split", pa.string())])
 STUDY_TIME_SCHEMA = pa.schema([pa.field("method", pa.string()), *TIME_SCHEMA])
 STUDY_OBJECT_SCHEMA = pa.schema(
     [
@@ -82,9 +83,9 @@ def collect(study: Study, folder: Path) -> None:
     with table_of_parts(STUDY_TIME_SCHEMA, folder / "times.parquet") as add:
         for part in _times(study):
             add(part)
-    with table_of_parts(IMAGE_SCHEMA, folder / "images.parquet") as add:
-        for _, path in study.shards(paths.IMAGES):
-            add(read_arrow(path))
+    with table_of_parts(STUDY_IMAGE_SCHEMA, folder / "images.parquet") as add:
+        for entry, path in study.shards(paths.IMAGES):
+            add(_with(read_arrow(path), split=entry.split))
     with table_of_parts(STUDY_OBJECT_SCHEMA, folder / "objects.parquet") as add:
         for frame in _objects(study):
             add(frame)

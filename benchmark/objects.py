@@ -41,7 +41,6 @@ SCHEMA = pa.schema(
         ("largest_slice", pa.int32()),
         ("extent", pa.int32()),
         ("slices_over_100", pa.int32()),
-        ("tolerance_mm", pa.float64()),
         ("label_note", pa.string()),
         ("partly_annotated", pa.bool_()),
         *((f"{name}_2d", pa.float64()) for name in _SHAPE_2D),
@@ -91,7 +90,6 @@ class Object:
     structure: str
     instance: int
     mask: Mask
-    tolerance_mm: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[
         for kept, mask in _components(region, dataset, shape):
             counts[structure.name] += kept
             instance = counts[structure.name] if kept else 0
-            yield Object(structure.name, instance, mask, structure.nsd_tolerance_mm)
+            yield Object(structure.name, instance, mask)
 
 
 def _components(region: Region, dataset: Dataset, shape: Shape) -> Iterator[tuple[bool, Mask]]:
@@ -191,7 +189,6 @@ def describe(item: Object, spacing: tuple[float, float, float], axis: int) -> di
         "largest_slice": mask.box[2 * axis] + largest,
         "extent": int(np.count_nonzero(areas)),
         "slices_over_100": int(np.count_nonzero(areas > 100)),
-        "tolerance_mm": item.tolerance_mm,
         **{f"{name}_2d": flat[name] for name in _SHAPE_2D},
         **{f"{name}_3d": solid[name] for name in _SHAPE_3D},
     }

@@ -22,7 +22,6 @@ IMAGE_SCHEMA = pa.schema(
         ("dataset", pa.string()),
         ("scan", pa.string()),
         ("patient", pa.string()),
-        ("split", pa.string()),
         ("part", pa.string()),
         ("collection", pa.string()),
         ("modality", pa.string()),
@@ -162,7 +161,6 @@ def _describe(
     dataset: Dataset, scan: Scan, paths: tuple[Path, ...], image: Volume
 ) -> dict[str, Any]:
     return {
-        "split": dataset.split,
         "part": scans.part_of(dataset, scan.patient),
         "collection": dataset.collection or dataset.id,
         "modality": dataset.modality,

@@ -211,7 +211,7 @@ class _ScanScores:
             for rows in (reference, predicted, uncounted)
         )
         found = without_dropped(found.without(self.not_evaluated), dropped, truth)
-        tolerance = self._tolerance(structure)
+        tolerance = self.settings.tolerance_of(structure)
         values = metrics.score_masks(
             truth,
             found,
@@ -228,13 +228,6 @@ class _ScanScores:
             policy=self.settings.empty,
         )
         return {"tolerance_mm": tolerance, **filled}
-
-    def _tolerance(self, structure: str) -> float:
-        """Return the tolerance (mm) in the study, else in the catalogue, else the default."""
-        if structure in self.settings.tolerances:
-            return self.settings.tolerances[structure]
-        named = self.objects.loc[self.objects["structure"] == structure, "tolerance_mm"].dropna()
-        return float(named.iloc[0]) if len(named) else self.settings.nsd_tolerance_mm
 
 
 def _of_scan(table: pd.DataFrame, scan: str) -> list[dict[str, Any]]:

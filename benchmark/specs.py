@@ -3,6 +3,7 @@
 The digest of a spec names the folder of the results, so that studies share equal results.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -110,7 +111,7 @@ class PromptRules(Settings):
 
 
 class Scoring(Settings):
-    """What scores depend on besides masks and references."""
+    """What scores depend on besides masks, references and the tolerances of the dataset's entry."""
 
     stage: int = stages.SCORE
     nsd_tolerance_mm: float
@@ -124,3 +125,11 @@ class Scoring(Settings):
     def id(self) -> str:
         """Digest in the name of the folder of the scores."""
         return digest(self.model_dump())
+
+    def tolerance_of(self, structure: str) -> float:
+        """Return the tolerance of NSD in mm: that of the structure, else the default."""
+        return self.tolerances.get(structure, self.nsd_tolerance_mm)
+
+    def with_defaults(self, tolerances: Mapping[str, float]) -> "Scoring":
+        """Return these settings with ``tolerances`` (mm by structure) where they name none."""
+        return self.model_copy(update={"tolerances": {**tolerances, **self.tolerances}})

@@ -4,7 +4,7 @@ They are part of the digests or of the params of the rules, so that results of a
 not reused. The default memory of jobs is here too.
 """
 
-PREPARE = 5
+PREPARE = 6
 PROMPTS = 2
 SPLIT = 2
 FIT = 1

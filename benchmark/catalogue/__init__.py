@@ -20,6 +20,7 @@ View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
 _TOLD = (
     "name",
+    "split",
     "sequence",
     "scans",
     "licence",
@@ -32,7 +33,7 @@ _TOLD = (
     "overlaps",
     "released",
 )
-"""Keys that are only informative: no stage of the workflow depends on them."""
+"""Keys that no stage up to `score` depends on: they inform, or only group the results."""
 
 _RELEASED = ("source", "layout", "labels", "ignore", "not_evaluated", "channels", "view", "scans")
 """Keys that the released variant of an entry may override."""
@@ -113,11 +114,16 @@ class Dataset(Settings):
             return digest(without_notes(self.source.model_dump()))
         told: dict[str, Any] = dict.fromkeys(_TOLD, True)
         told["layout"] = {"__all__": {"unverified"}}
-        if not self.not_evaluated:  # so that a key most entries lack leaves their digests alone
-            told["not_evaluated"] = True
+        told["labels"] = {"__all__": {"nsd_tolerance_mm"}}  # a param of `score`
         content = self.model_dump(mode="json", exclude=told)
         content["source"] = without_notes(content["source"])
         return digest([stages.PREPARE, content])
+
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """Tolerance of NSD in mm by structure, of those that have one."""
+        found = {s.name: s.nsd_tolerance_mm for s in self.labels.values()}
+        return {name: tolerance for name, tolerance in found.items() if tolerance is not None}
 
     @property
     def published(self) -> int | None:

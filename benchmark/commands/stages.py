@@ -98,30 +98,39 @@ def fetch_weights(weights: Entry, output: Output) -> None:
 @stage("prepare")
 def prepare_shard(
     dataset: Entry,
-    status: Input,
     shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")],
     images: Output,
     objects: Output,
     reference: Output,
     failures: Output,
+    status: Annotated[
+        Path | None, typer.Option(help="Status of the fetch. Default: looks at the user's folder.")
+    ] = None,
+    files: Annotated[
+        str | None, typer.Option(help="Fingerprint of the shard's files, which is recorded.")
+    ] = None,
 ) -> None:
     """Check the scans of a shard, find objects.
 
     A bad scan is set aside.
     """
-    from benchmark import catalogue, prepare
+    from benchmark import catalogue, paths, prepare
     from benchmark import objects as schemas
     from benchmark.machine.claim import claim
-    from benchmark.sources import Status
+    from benchmark.published import shard_files
+    from benchmark.sources import Status, lost
     from benchmark.tables import forget_shards, write_table
 
     entry = catalogue.load(dataset)
+    raw = paths.raw_folder(entry.id)
     # The failures are written last: if they exist, so do the others.
-    with claim(failures, [status, entry.digest("prepare")]) as wanted:
+    with claim(failures, [status, files, entry.digest("prepare")]) as wanted:
         if not wanted:
             return
-        got = prepare.prepare(entry, Status.load(status), shard)
-        write_table(got.images, prepare.IMAGE_SCHEMA, images)
+        fetched = Status.load(status) if status else lost.status_or_last(entry.source, raw)
+        got = prepare.prepare(entry, fetched, shard)
+        known = {shard_files.RECORDED: files} if files else {}
+        write_table(got.images, prepare.IMAGE_SCHEMA, images, facts=known)
         write_table(got.objects, schemas.SCHEMA, objects)
         write_table(got.reference, schemas.REFERENCE_SCHEMA, reference)
         write_table(got.failures, prepare.FAILURE_SCHEMA, failures)
@@ -324,6 +333,9 @@ def score_shard(
     prompts: Input,
     masks: Input,
     output: Output,
+    tolerances: Annotated[
+        str, typer.Option(help="Tolerances of NSD in the dataset's entry: mm by name, as YAML.")
+    ] = "{}",
 ) -> None:
     """Score the masks of a shard.
 
@@ -331,15 +343,17 @@ def score_shard(
     """
     from benchmark import scoring
     from benchmark.machine.claim import claim
+    from benchmark.settings import parse_yaml
     from benchmark.specs import Run, Scoring
     from benchmark.tables import read_table, write_table
 
     inputs = (images, objects, reference, prompts, masks)
-    with claim(output, [settings, metrics, *inputs]) as wanted:
+    with claim(output, [settings, metrics, tolerances, *inputs]) as wanted:
         if not wanted:
             return
         tables = scoring.Inputs(*map(read_table, inputs))
-        rows = scoring.score(Run.load(settings), Scoring.load(metrics), tables)
+        rules = Scoring.load(metrics).with_defaults(parse_yaml(tolerances, "--tolerances"))
+        rows = scoring.score(Run.load(settings), rules, tables)
         write_table(rows, scoring.SCHEMA, output)
 
 

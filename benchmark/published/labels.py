@@ -43,7 +43,7 @@ class Labels:
 
 def missing(scan: Scan) -> bool:
     """Return whether a scan has no label file at all."""
-    return not _files(scan)
+    return not files_of(scan)
 
 
 def without_image(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> list[Path]:
@@ -52,7 +52,7 @@ def without_image(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> list[P
     The image of such a label is missing or has another name. Files of patterns with wildcards that
     fit several files are left out.
     """
-    taken = {path for scan in scans for path in (*scan.images, *_files(scan))}
+    taken = {path for scan in scans for path in (*scan.images, *files_of(scan))}
     unpaired = set[Path]()
     for layout in dataset.layout:
         if layout.label is not None:
@@ -70,7 +70,7 @@ def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
     """
     if scan.layout.label is None:
         return _of_segments(dataset, scan, grid)
-    files = _files(scan)
+    files = files_of(scan)
     if not files:
         raise UserError(
             f"{scan.label}: no such label. Expected a label for the image of {scan.id}. Likely "
@@ -92,7 +92,7 @@ def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:
     return Labels(tuple(objects.regions(found, dataset)), note, outside)
 
 
-def _files(scan: Scan) -> list[Path]:
+def files_of(scan: Scan) -> list[Path]:
     """Return the files of the label; several only where each holds a structure or a slice."""
     if scan.layout.label is None:
         return [scan.label]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from benchmark.walk import walk
 
+ABSENT = "absent"
+"""The fingerprint of no files."""
+
 
 def listing(folder: Path, without: Collection[str] = ()) -> list[Path]:
     """Return all files below ``folder``, also through links, sorted; empty if there is no folder.
@@ -41,13 +44,17 @@ def is_empty(folder: Path) -> bool:
 def fingerprint(
     folder: Path, without: Collection[str] = (), only: Collection[str] | None = None
 ) -> str:
-    """Return a digest of name, size and time of the files below ``folder``; ``absent`` if none.
+    """Return the fingerprint of the files below ``folder``, as `fingerprint_of` does.
 
     ``without`` is as in `listing`; ``only`` restricts the digest to files of these names.
     """
-    files = listing(folder, without) if only is None else named(folder, only)
+    return fingerprint_of(listing(folder, without) if only is None else named(folder, only), folder)
+
+
+def fingerprint_of(files: Collection[Path], folder: Path) -> str:
+    """Return a digest of name below ``folder``, size and time of ``files``; `ABSENT` if none."""
     if not files:
-        return "absent"
+        return ABSENT
     digest = hashlib.sha256()
     for path in files:
         stat = path.stat()

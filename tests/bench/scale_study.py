@@ -125,7 +125,7 @@ class Shard:
 
     def images(self) -> Iterator[dict[str, Any]]:
         about = {
-            **{"dataset": self.entry.id, "split": self.entry.split, "part": "validation"},
+            **{"dataset": self.entry.id, "part": "validation"},
             **{"collection": self.entry.id, "modality": self.entry.modality, "channels": ["CT"]},
             **{f"size_{axis}": n for axis, n in zip("zyx", SHAPE, strict=True)},
             **{f"spacing_{axis}": 1.0 for axis in "zyx"},

@@ -193,6 +193,12 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
         catalogue.load(str(path))
 
 
+TOLERANT = {
+    1: {"name": "lesion", "nsd_tolerance_mm": 1},
+    2: {"name": "organ", "instances": False},
+}
+
+
 @pytest.mark.parametrize(
     ("content", "stages"),
     [
@@ -204,8 +210,9 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
         ({"licence": {"spdx": "CC0-1.0"}}, set()),
         ({"citation": "x", "homepage": "x", "quirks": ["x"], "spacing_note": "x"}, set()),
         ({"source": {"kind": "local", "path": "elsewhere"}}, {"fetch", "prepare"}),
+        ({"split": "external"}, set()),
         ({"labels": {1: "lesion"}}, {"prepare"}),
-        ({"labels": {1: {"name": "lesion", "nsd_tolerance_mm": 1}}}, {"prepare"}),
+        ({"labels": TOLERANT}, {"score"}),
         ({"view": "coronal"}, {"prepare"}),
         ({"components": "keep-all"}, {"prepare"}),
         ({"ignore": [9]}, {"prepare"}),
@@ -218,10 +225,11 @@ def test_load_by_id_or_by_file(tmp_path: Path, entry: Make) -> None:
     ],
 )
 def test_what_a_digest_covers(entry: Make, content: dict[str, Any], stages: set[str]) -> None:
-    before, after = entry(), entry(**content)
-    for stage in ("fetch", "prepare"):
-        differs = before.digest(stage) != after.digest(stage)
-        assert differs == (stage in stages), stage
+    before, after = (
+        {"fetch": e.digest("fetch"), "prepare": e.digest("prepare"), "score": e.tolerances}
+        for e in (entry(), entry(**content))
+    )
+    assert {stage for stage in before if before[stage] != after[stage]} == stages
 
 
 def digests(made: Dataset) -> set[str]:

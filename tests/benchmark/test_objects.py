@@ -100,7 +100,7 @@ def test_a_structure_without_instances_is_one_object(lesions: Dataset) -> None:
     labels = np.zeros((3, 9, 9), dtype=np.int64)
     labels[0, 0, 0] = labels[2, 8, 8] = labels[2, 0, 0] = 3
     (item,) = decompose(labels, lesions)
-    assert (item.structure, item.instance, item.tolerance_mm) == ("organ", 1, 3)
+    assert (item.structure, item.instance) == ("organ", 1)
     np.testing.assert_array_equal(item.mask.dense(), labels == 3)
 
 

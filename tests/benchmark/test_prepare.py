@@ -433,7 +433,7 @@ def test_what_is_written_of_a_scan(
     assert [image[f"size_{axis}"] for axis in "zyx"] == list(labels.shape)
     assert [image[f"spacing_{axis}"] for axis in "zyx"] == list(SPACING)
     assert image["images"] == [str(tmp_path / "images" / "a.nii.gz")]
-    assert (image["patient"], image["split"], image["collection"]) == ("a", "local", "T1")
+    assert (image["patient"], image["collection"]) == ("a", "T1")
     assert [row["object"] for row in got.objects] == ["a/lesion/1", "a/lesion/2", "a/organ/1"]
 
     shape = (labels.shape[0], labels.shape[1], labels.shape[2])
@@ -477,7 +477,7 @@ def test_the_images_table_has_no_word_of_labels(
     tmp_path: Path, entry: Make, save_scan: Save, ready: Ready
 ) -> None:
     """It is all that a method's process is given beside prompts."""
-    about = {"dataset", "scan", "patient", "split", "part", "collection"}
+    about = {"dataset", "scan", "patient", "part", "collection"}
     told = about | {"modality", "channels", "images"}
     grid = {"orientation", *(f"{what}_{axis}" for what in ("size", "spacing") for axis in "zyx")}
     assert set(IMAGE_SCHEMA.names) == told | grid

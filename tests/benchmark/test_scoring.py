@@ -376,12 +376,15 @@ def test_tolerance_of_the_study_before_that_of_the_catalogue_before_the_default(
         )
         return tolerance, pytest.approx(values["nsd"])
 
+    def under(of_study: dict[str, float]) -> tuple[float, float]:
+        settings = rules(tolerances=of_study).with_defaults({"organ": 3.5, "vessel": 1.0})
+        return nsd(case, "organ", settings.tolerances)
+
     assert len({at(mm)[1].expected for mm in (2, 3.5, 6.5)}) == 3
     assert nsd(case, "organ", {}) == at(2)
-    case.inputs.objects.loc[case.inputs.objects["structure"] == "organ", "tolerance_mm"] = 3.5
-    assert nsd(case, "organ", {}) == at(3.5)
-    assert nsd(case, "organ", {"organ": 6.5}) == at(6.5)
-    assert nsd(case, "organ", {"lesion": 6.5}) == at(3.5)
+    assert under({}) == at(3.5)
+    assert under({"organ": 6.5}) == at(6.5)
+    assert under({"lesion": 6.5}) == at(3.5)
 
 
 @pytest.mark.parametrize(("engine", "used"), [("auto", False), ("reference", True)])

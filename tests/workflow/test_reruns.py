@@ -10,6 +10,7 @@ import yaml
 
 from benchmark.analysis import ANALYSES
 from benchmark.files import read_json
+from benchmark.published import scans
 from benchmark.study import Study
 from benchmark.tables import read_table
 from tests.workflow.conftest import ROOT, Workplace, entry
@@ -121,6 +122,22 @@ def test_a_catalogue_entry_reruns_its_dataset_alone(done: Workplace) -> None:
     assert done.rerun(done.study()) == set()
 
 
+def test_a_tolerance_and_a_group_of_an_entry_rerun_no_inference(done: Workplace) -> None:
+    done.write("B.yaml", entry("B") | {"split": "external"})
+    assert "collect" in (rules := done.rerun(done.study()))
+    assert not rules & {*INFERENCE, "score"}
+    target = "results/small/scores.parquet"
+    before = done.scores().set_index("dataset")["nsd"]
+    labels = {1: {"name": "lesion", "nsd_tolerance_mm": 0.1}}
+    for content in (entry("B") | {"labels": labels}, entry("B")):
+        done.write("B.yaml", content)
+        assert done.rerun(done.study(), target) == {"score", "collect"}
+        assert done.run(done.study(), target).returncode == 0
+        after = done.scores().set_index("dataset")["nsd"]
+        assert after["A"].equals(before["A"])
+        assert (after["B"] < before["B"]).all() == (content != entry("B"))
+
+
 def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     weights = {
         "id": "reach",
@@ -153,6 +170,48 @@ def test_new_data_and_new_weights_are_run(done: Workplace) -> None:
     assert done.rerun(study, target) == set()
     done.write("reach.yaml", weights | {"trained_on": {"datasets": ["B"], "source": "its card"}})
     assert done.rerun(study, target) == {"collect"}
+
+
+def test_a_scan_of_a_folder_reruns_its_shard_alone(done: Workplace) -> None:
+    names = {scans.shard_of(name, 4): name for name in map("scan{}".format, range(30))}
+    more = {scans.shard_of(name, 4): name for name in map("more{}".format, range(30))}
+    for seed, name in enumerate(names.values()):
+        done.add_scan("C", name, seed)
+    done.write("C.yaml", entry("C") | {"shards": 4})
+    study = done.study("four", datasets=["C.yaml"])
+
+    tables = ("data/C/images", "results/prompts", "results/runs/box-fill", "results/runs/slab")
+
+    def remade() -> list[tuple[str, str]]:
+        """Return the shards of each table that a run would make now."""
+        told = done.run(study, "--until", "predict", "--dry-run").stdout
+        made = rf"output: ({'|'.join(tables)})\S*/(\d)\.parquet"
+        return sorted(re.findall(made, told))
+
+    def made_of(*shards: int) -> list[tuple[str, str]]:
+        return [(table, str(shard)) for table in tables for shard in shards]
+
+    assert remade() == made_of(0, 1, 2, 3)
+    run = done.run(study, "--until", "predict")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert remade() == []
+    folder = done.folder / "C"
+    done.add_scan("C", more[2], 7)
+    assert remade() == made_of(2)
+    run = done.run(study, "--until", "predict")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert remade() == []
+    folder.rename(folder.with_name("C away"))
+    assert remade() == []
+    folder.with_name("C away").rename(folder)
+    label = folder / "labels" / f"{names[1]}.nii.gz"
+    label.write_bytes(label.read_bytes())
+    assert remade() == made_of(1)
+    for kind in ("images", "labels"):
+        (folder / kind / f"{more[2]}.nii.gz").unlink()
+    assert remade() == made_of(1, 2)
+    (folder / "unknown.raw").write_bytes(b"may belong to any scan")
+    assert remade() == made_of(0, 1, 2, 3)
 
 
 def test_what_is_out_of_reach_for_a_while_deletes_nothing(

@@ -20,8 +20,10 @@ from benchmark.files import CHECKSUM
 from benchmark.machine import attempts, clock, cluster_jobs
 from benchmark.machine.workflow_progress import replace_job_lines, tell_in_silence
 from benchmark.method_registry import find
+from benchmark.published import shard_files
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
+from benchmark.sources.local import LocalSource
 from benchmark.study import Study
 from benchmark.weights import registry, store
 
@@ -186,6 +188,28 @@ def entry_name(wildcards):
 def fingerprint_of_data(wildcards):
     raw = paths.raw_folder(wildcards.dataset)
     return lost.fingerprint_or_last(DATASETS[wildcards.dataset].source, raw)
+
+
+@functools.cache
+def fingerprints_of_shards(dataset):
+    entry = DATASETS[dataset]
+    return shard_files.fingerprints_or_last(entry, entry.source.root)
+
+
+def files_of_shard(wildcards):
+    if not is_local(wildcards):
+        return ""
+    found = fingerprints_of_shards(wildcards.dataset)
+    return f"--files {found[int(wildcards.shard)]}"
+
+
+def is_local(wildcards):
+    return isinstance(DATASETS[wildcards.dataset].source, LocalSource)
+
+
+# Not ancient(): Snakemake overlooks other reasons to run a job behind one that runs.
+def status_of_fetch(wildcards):
+    return [] if is_local(wildcards) else paths.STATUS.format(**wildcards)
 
 
 def fingerprint_of_weights(wildcards):

@@ -1,9 +1,10 @@
-# Raw files -> images, objects and reference masks; one job is a shard of the scans.
+# Raw files -> images, objects and reference masks; one job is a shard of the scans. In a folder of
+# the user it depends on the files of the shard, not on the status, which changes with any file.
 
 
 rule prepare:
     input:
-        status=paths.STATUS,
+        status=status_of_fetch,
     output:
         images=paths.IMAGES,
         objects=paths.OBJECTS,
@@ -20,7 +21,11 @@ rule prepare:
     params:
         entry=entry_name,
         digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),
+        status=lambda wildcards, input: (
+            f"--status {input.status}" if input.status else ""
+        ),
+        files=files_of_shard,
     shell:
-        "pambench prepare --dataset {params.entry:q} --status {input.status:q}"
+        "pambench prepare --dataset {params.entry:q} {params.status} {params.files}"
         " --shard {wildcards.shard} --images {output.images:q} --objects {output.objects:q}"
         " --reference {output.reference:q} --failures {output.failures:q} > {log:q} 2>&1"

@@ -20,7 +20,10 @@ rule score:
         "../../environment.yml"
     resources:
         **asked(mem_mb=2000),
+    params:
+        tolerances=lambda wildcards: json.dumps(DATASETS[wildcards.dataset].tolerances),
     shell:
         "pambench score-shard --settings {input.settings:q} --metrics {input.metrics:q}"
         " --images {input.images:q} --objects {input.objects:q} --reference {input.reference:q}"
-        " --prompts {input.prompts:q} --masks {input.masks:q} --output {output:q} > {log:q} 2>&1"
+        " --prompts {input.prompts:q} --masks {input.masks:q} --tolerances {params.tolerances:q}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -16,6 +16,7 @@ from benchmark.analysis.fingerprint import PROPERTIES
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.cli import app
+from benchmark.collect import STUDY_IMAGE_SCHEMA
 from benchmark.errors import UserError
 from benchmark.sources import Status
 from benchmark.tables import write_table
@@ -112,7 +113,7 @@ def test_columns_are_those_of_the_page(tmp_path: Path, images: Any, found: Any) 
 
 
 def test_nothing_prepared_gives_empty_tables(tmp_path: Path) -> None:
-    for name, schema in (("images", prepare.IMAGE_SCHEMA), ("objects", objects.SCHEMA)):
+    for name, schema in (("images", STUDY_IMAGE_SCHEMA), ("objects", objects.SCHEMA)):
         write_table([], schema, tmp_path / f"{name}.parquet")
     arguments = ["--images", tmp_path / "images.parquet", "--objects", tmp_path / "objects.parquet"]
     arguments += ["--output", tmp_path]

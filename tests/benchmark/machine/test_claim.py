@@ -179,7 +179,7 @@ def test_an_output_that_stands_there_is_made_anew_when_asked(tmp_path: Path) -> 
 
 
 def prepare_it(status: Path, output: Path) -> None:
-    prepare_shard("P01", status, 0, output, output, output, output)
+    prepare_shard("P01", 0, output, output, output, output, status=status)
 
 
 ENTRY = catalogue.load("P01").digest("prepare")
@@ -187,7 +187,7 @@ COMMANDS: list[tuple[Callable[..., None], int, list[str], str]] = [
     (prepare_it, 1, [ENTRY], "benchmark.prepare.prepare"),
     (derive_prompts, 4, [], "benchmark.prompts.shard_rows"),
     (partial(split_dataset, seed=0), 1, [f"split {stages.SPLIT}"], "benchmark.splits.split"),
-    (score_shard, 7, [], "benchmark.scoring.score"),
+    (score_shard, 7, ["{}"], "benchmark.scoring.score"),
 ]
 
 

@@ -234,7 +234,6 @@ def test_a_tree_as_published_gives_its_scans_and_objects(name: str, tmp_path: Pa
         np.testing.assert_allclose(read.grey, expected.image, rtol=1e-6, atol=2e-4)
         assert row["patient"] == (expected.patient or row["scan"])
         assert row["modality"] == entry.modality
-        assert row["split"] == entry.split
         shape = tuple(row[f"size_{axis}"] for axis in "zyx")
         assert shape == expected.image.shape
         objects = [item for item in got.objects if item["scan"] == row["scan"]]
