@@ -39,6 +39,8 @@ onstart:
     )
     tell_in_silence(PROGRESS)
     print(*filter(None, [clock.reset_future_times(Path())]), file=sys.stderr)
+    for told in own_source.edited(STUDY):
+        print(told, file=sys.stderr)
 
 
 onsuccess:

@@ -17,6 +17,7 @@ from benchmark.files import write_json
 from benchmark.inference import TIME_SCHEMA
 from benchmark.losses import prompted_cells
 from benchmark.machine.progress import progress
+from benchmark.own_source import RECORDED, changed_files
 from benchmark.prepare import FAILURE_SCHEMA, IMAGE_SCHEMA
 from benchmark.prompt_cost import prompt_costs
 from benchmark.record import run_record
@@ -224,6 +225,7 @@ def _method(study: Study, name: str, run: Run) -> MethodRecord:
         sees_reference=info.sees_reference,
         made_by=next(loaded, records[0]),  # a shard may end before the method is loaded
         shards_on=dict(sorted(Counter(devices).items())),
+        mixed_source=changed_files(record.get(RECORDED, {}) for record in records),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark import paths
+from benchmark import own_source, paths
 from benchmark.errors import UserError
 from benchmark.sources import Status
 from benchmark.study import Study
@@ -161,7 +161,10 @@ def summary(study: Study, root: Path) -> str:
     lost = [(name, f"{n} of {of}") for name, (n, of) in set_aside(study, root).items() if n]
     if lost:
         lines += ["", *_aligned([("dataset", "scans set aside"), *lost])]
-    return "\n".join([*lines, "", *_aligned(rows)])
+    lines += ["", *_aligned(rows)]
+    if notes := list(own_source.edited(study, root)):
+        lines += ["", *notes]
+    return "\n".join(lines)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -83,6 +83,7 @@ class MethodRecord(_Entry):
         made_by: record of the job that made its masks.
         shards_on: number of shards computed on each device: ``cpu``, ``cuda`` or the name of a GPU;
             shards with nothing to compute are not counted.
+        mixed_source: files of a user's method that were edited between its shards.
     """
 
     run: str | None = None
@@ -109,6 +110,7 @@ class MethodRecord(_Entry):
     sees_reference: bool = False
     made_by: dict[str, Any] = {}
     shards_on: dict[str, int] = {}
+    mixed_source: tuple[str, ...] = ()
 
     @property
     def departures(self) -> dict[str, Any]:

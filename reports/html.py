@@ -133,7 +133,7 @@ def content(results: "Results") -> dict[str, Any]:
         "ledger": ledger_view.view(results),
         "failures": sections.failures(results.failures),
         "about_methods": sections.methods(results),
-        "device_notes": sections.on_the_cpu(results),
+        "method_notes": [*sections.on_the_cpu(results), *sections.of_mixed_source(results)],
         "datasets": datasets,
         "works": references.cited_works(results),
         "facts": plain_text(

@@ -221,3 +221,14 @@ def on_the_cpu(results: "Results") -> list[str]:
         "use a GPU."
         for part, methods in found.items()
     ]
+
+
+def of_mixed_source(results: "Results") -> list[str]:
+    """Return a sentence on each method of a user that was edited between its shards."""
+    records = {method: results.method_record(method) for method in results.methods_in_table_order}
+    return [
+        f"The masks of {method} were made by different states of {', '.join(entry.mixed_source)}, "
+        "so its numbers are of no one method: raise its version and run again."
+        for method, entry in records.items()
+        if entry.mixed_source
+    ]

@@ -274,7 +274,7 @@ def predict_shard(
     Reads images and prompts, writes masks; sees no labels. Continues after the
     scans of a job that was cut off.
     """
-    from benchmark import external_state, inference, partial_shard
+    from benchmark import external_state, inference, own_source, partial_shard
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -300,6 +300,7 @@ def predict_shard(
         chosen = device(run.adapter, purpose, run.options) if computes else nullcontext(None)
         with attempts(times) as tried, chosen as where:
             about = facts(where) if where else {}
+            source = own_source.loaded_source(run.adapter)
             key = partial_shard.key_of(run, inputs, about)
             folder = masks.with_suffix(".parts")
             partial = partial_shard.PartialShard(inference.MASK_SCHEMA, folder, key)
@@ -316,7 +317,8 @@ def predict_shard(
                 attempts=tried,
                 partial=partial,
             )
-            told = {**about, "departures": results.departures}
+            source = own_source.loaded_source(run.adapter) | source  # as it was when loaded
+            told = {**about, "departures": results.departures, own_source.RECORDED: source}
             write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
             write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
             external_state.record(run, masks)

@@ -169,6 +169,19 @@ def test_the_devices_of_all_shards_are_recorded(collected: Collected) -> None:
     assert methods["empty"]["shards_on"] == {}
 
 
+def test_shards_of_two_states_of_a_method_are_recorded(collected: Collected) -> None:
+    record = read_json(collected() / "record.json")
+    study = Study.read(record["study"], "record")
+    masks = [path for _, path in study.shards(paths.MASKS, run=study.runs["fill"].id)]
+    for number, path in enumerate(masks):
+        facts = {"source": {"fill.py": str(number // 2), "same.py": "0"}}
+        write_table(read_table(path), inference.MASK_SCHEMA, path, facts=facts)
+    collect(study, Path("results/s"))
+    methods = read_json(Path("results/s/record.json"))["methods"]
+    assert methods["fill"]["mixed_source"] == ["fill.py"]
+    assert methods["empty"]["mixed_source"] == []
+
+
 def test_cells_that_the_weights_saw_are_marked(collected: Collected) -> None:
     scores = read_table(collected() / "scores.parquet")
     seen = scores[scores["contaminated"].astype(bool)]

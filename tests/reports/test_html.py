@@ -309,6 +309,18 @@ def test_what_ran_on_the_cpu_in_place_of_a_gpu_is_told(
     assert squeezed("classic-0, PAM-1 ran on the CPU, though they can use") in page(folder)
 
 
+def test_numbers_of_two_states_of_a_method_are_told(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made(tmp_path, 1, 2, failing=False)
+    told = squeezed("The masks of PAM-1 were made by different states of mine.py, so")
+    assert told not in page(folder)
+    record = read_json(folder / "record.json")
+    record["methods"]["PAM-1"]["mixed_source"] = ["mine.py"]
+    write_json(folder / "record.json", record)
+    assert told in page(folder)
+
+
 def squeezed(text: str) -> str:
     return re.sub(r"\s", "", text)
 

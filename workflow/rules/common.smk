@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import disk, paths, stages
+from benchmark import disk, own_source, paths, stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.errors import UserError
