@@ -60,12 +60,13 @@ def _layout(cases: Sequence[Case], panels: int) -> tuple[int, int, float]:
     bands = -(-panels // int(180 / (_LEAST_MM + _GAP_MM)))
     columns = -(-panels // bands)
     found = []
+    tall = [sum(_ratios(case)) for case in cases]
     for beside in range(1, len(cases) + 1):
         room = min(180 / (beside * columns) - _GAP_MM, _WIDEST_MM)
-        share = PAGE_MM / -(-len(cases) // beside)
-        fits = [(share - _height(case, bands, 0)) / (bands * sum(_ratios(case))) for case in cases]
+        lines = [max(tall[i : i + beside]) for i in range(0, len(cases), beside)]
+        fits = (PAGE_MM - len(lines) * _height(cases[0], bands, 0)) / (bands * sum(lines))
         if room >= _LEAST_MM:
-            found.append((min(room, *fits), beside))
+            found.append((min(room, fits), beside))
     width, beside = max(found)
     return beside, columns, max(width, _LEAST_MM)
 
