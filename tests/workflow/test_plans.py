@@ -82,6 +82,22 @@ def test_a_study_that_is_none_is_refused(content: str, told: str, tmp_path: Path
     assert told in done.stdout + done.stderr
 
 
+def test_parsing_imports_no_large_library(tmp_path: Path) -> None:
+    # Snakemake parses the workflow again in the process of each job. Its plugins bring pandas.
+    told = "import atexit, sys; atexit.register(lambda: print('loaded:', *sys.modules))"
+    (tmp_path / "sitecustomize.py").write_text(told, encoding="utf-8")
+    done = subprocess.run(
+        [*SNAKEMAKE, "--configfile", str(ROOT / "config" / "demo.yaml"), "--list-rules"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stdout.partition("loaded:")[2].split()
+    assert "benchmark.study" in loaded
+    assert not {"torch", "SimpleITK", "skimage", "scipy", "matplotlib"} & {*loaded}
+
+
 def test_a_network_would_have_been_noticed(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
     asked = "import urllib.request as u; u.urlopen('http://127.0.0.1:9')"

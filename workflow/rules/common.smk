@@ -20,7 +20,6 @@ from benchmark.files import CHECKSUM
 from benchmark.machine import attempts, clock, cluster_jobs
 from benchmark.machine.workflow_progress import replace_job_lines, tell_in_silence
 from benchmark.method_registry import find
-from benchmark.published import shard_files
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
 from benchmark.sources.local import LocalSource
@@ -192,6 +191,9 @@ def fingerprint_of_data(wildcards):
 
 @functools.cache
 def fingerprints_of_shards(dataset):
+    # Imported late: it brings SimpleITK, and Snakemake parses this file for each job.
+    from benchmark.published import shard_files
+
     entry = DATASETS[dataset]
     return shard_files.fingerprints_or_last(entry, entry.source.root)
 
