@@ -41,8 +41,12 @@ def test_a_mistake_is_told(arguments: list[str], told: str) -> None:
         CliRunner().invoke(app, given, catch_exceptions=False)
 
 
-def test_the_hold_out_scores_a_file_not_a_folder() -> None:
-    run = CliRunner().invoke(app, ["holdout", str(SHIPPED)])
+def test_the_hold_out_scores_a_file_not_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)  # a long path would break the message over two lines
+    run = CliRunner().invoke(app, ["holdout", "weights"])
     assert run.exit_code == 2
     assert "is a directory" in run.output
 
