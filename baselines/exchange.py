@@ -34,6 +34,7 @@ def exchange(
     folder = Path(tempfile.mkdtemp(prefix="pambench-"))
     try:
         write(folder, volume, prompts, device)
+        image = _header(folder)  # now, since the program may change or delete what it was given
         try:
             run(folder)
             told = folder / "failures.json"
@@ -43,9 +44,8 @@ def exchange(
         except (RuntimeError, UserError) as error:
             raise_if_machine_error(error)
             for _ in prompts:
-                yield Prediction(failure=str(error))
+                yield Prediction(failure=str(error).replace(f"{folder}/", ""))
             return
-        image = _header(folder)
         for number in range(len(prompts)):
             if str(number) in failures:
                 yield Prediction(failure=str(failures[str(number)]))

@@ -19,6 +19,7 @@ from benchmark.machine.machine_errors import is_gpu_error
 _TOLD = 3  # last lines of a program's errors to quote in a reason
 _READ = 1 << 16  # bytes at the end of a program's output to search for them
 _STEP_S = 1.0  # between two looks at whether a program has ended
+_END_S = 10.0  # for a program to end that has closed its input or output
 _WATCH = 'read -r _; kill -s KILL -- "-$0"'
 """Script that kills the process group ``$0`` once its input closes: when this process ends."""
 
@@ -79,7 +80,7 @@ class Server:
         if self._program is None:
             self._running()
             if self._answer(_READY, None) is None:
-                raise self._failure(f"it ended before it was ready: {self._end()}")
+                raise self._end("before it was ready")
 
     def ask(self, line: str, *, timeout_s: float | None = None) -> None:
         """Send ``line`` and wait for the answer; raises `ProcessError` unless it is ``done``."""
@@ -90,12 +91,12 @@ class Server:
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
             answer = self._answer(_ANSWER, timeout_s)
-        except (OSError, queue.Empty) as error:
-            late = isinstance(error, queue.Empty)
-            what = f"no answer after {timeout_s:g} s" if late else "its input was closed"
-            raise self._failure(what) from None
+        except queue.Empty:
+            raise self._failure(f"no answer after {timeout_s:g} s") from None
+        except OSError:  # it does not read any more
+            answer = None
         if answer is None:
-            raise self._failure(f"it ended without an answer: {self._end()}")
+            raise self._end("without an answer")
         if answer[0] != "done":
             raise ProcessError(answer[1] or "error without a reason")
 
@@ -106,8 +107,13 @@ class Server:
             self._said.close()
             self._program = None
 
-    def _end(self) -> str:
-        return reason(self._running().wait())
+    def _end(self, when: str) -> ProcessError:
+        """Return the failure of a program that closed its input or output: most likely it ended."""
+        try:
+            code = self._running().wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return self._failure("it runs on, but closed its input or output")
+        return self._failure(f"it ended {when}: {reason(code)}")
 
     def _failure(self, what: str) -> ProcessError:
         told = _tail(self._said)

@@ -160,6 +160,11 @@ def test_each_channel_is_a_file(tmp_path: Path) -> None:
             "^failures.json holds no object of reasons",
         ),
         (
+            "import sys; open(sys.argv[1] + '/failures.json', 'w').write('{')",
+            "^failures.json is not valid JSON",
+        ),
+        ("import sys; sys.exit(sys.argv[1] + '/job.json: too new')", "code 1: job.json: too new$"),
+        (
             "import sys; open(sys.argv[1] + '/masks/0.nii.gz', 'w').write('?')",
             r"^masks/0.nii.gz: unreadable",
         ),
@@ -169,6 +174,12 @@ def test_each_way_to_fail_has_its_reason(tmp_path: Path, source: str, expected: 
     (failed,) = ask(method(tmp_path, source, "{folder}"))
     assert failed.mask is None
     assert re.search(expected, str(failed.failure))
+
+
+def test_a_program_may_delete_the_image_that_it_was_given(tmp_path: Path) -> None:
+    source = ONCE + "os.remove(sys.argv[1] + '/image_0000.nii.gz')\n"
+    answers = ask(method(tmp_path, source, "{folder}"), Box3D(BOX), Box3D(BOX))
+    assert [answer.failure for answer in answers] == [None, None]
 
 
 def test_a_mask_on_another_grid_fails_alone(tmp_path: Path) -> None:
@@ -299,6 +310,26 @@ def test_a_program_that_ended_is_noticed_though_its_child_runs_on(tmp_path: Path
     source = "import os, subprocess\nsubprocess.Popen(['sleep', '600'])\ninput()\nos._exit(3)\n"
     (failed,) = ask(method(tmp_path, source, keep_running=True, timeout_s=60))
     assert "ended without an answer: exit code 3" in str(failed.failure)
+
+
+def test_a_program_that_ended_after_its_answer_is_told_by_its_exit_code(tmp_path: Path) -> None:
+    source = "import os\ninput()\nprint('done', flush=True)\nos._exit(137)\n"
+    adapter = method(tmp_path, source, keep_running=True)
+    (answered,) = ask(adapter)
+    assert "no mask" in str(answered.failure)
+    (server,) = adapter.servers.values()
+    server._running().wait(timeout=60)
+    (failed,) = ask(adapter)
+    assert "most likely for want of memory" in str(failed.failure)
+
+
+def test_a_program_that_closes_its_output_and_runs_on_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_END_S", 0.5)
+    source = "import os, time\ninput()\nos.close(1)\ntime.sleep(600)\n"
+    (failed,) = ask(method(tmp_path, source, keep_running=True))
+    assert "runs on, but closed its input or output" in str(failed.failure)
 
 
 def test_only_a_whole_line_is_an_answer(tmp_path: Path) -> None:
