@@ -85,6 +85,7 @@ class External(Adapter):
             try:
                 path = self._path(volume, prompt.structure)
                 if path not in maps:
+                    maps.clear()  # with a file per structure, all of them may not fit in memory
                     maps[path] = read(path, volume)
                 yield Prediction(self._mask(maps[path], volume, prompt.structure, path))
             except UserError as error:

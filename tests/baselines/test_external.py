@@ -1,5 +1,6 @@
 """Finished predictions: every format gives the same voxels; missing or bad files fail."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from baselines import external
 from baselines.external import External
 from benchmark import catalogue, volume
 from benchmark.adapter import Prediction
@@ -136,6 +138,26 @@ def test_a_file_a_structure(scan: Volume, truth: NDArray[np.uint8], tmp_path: Pa
     assert same(lesion, truth == 2)
     assert liver.failure is not None
     assert "there is no file" in liver.failure
+
+
+def test_of_many_files_one_at_a_time_is_in_memory(
+    scan: Volume, truth: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segmentation of the whole body has more than a hundred files of one structure each."""
+    names = ["liver", "lesion", "spleen"]
+    for name in names:
+        volume.write(truth, (3.0, 1.5, 1.0), tmp_path / f"{name}-case.01.nii.gz")
+    files: list[weakref.ref[Any]] = []
+
+    def read(path: Path, grid: Volume) -> external.Labels:
+        assert not [file for file in files if file() is not None]
+        labels = external.Labels(truth[None].copy(), {})
+        files.append(weakref.ref(labels.array))
+        return labels
+
+    monkeypatch.setattr(external, "read", read)
+    answers = ask(scan, *names, files=str(tmp_path / "{structure}-{scan}"))
+    assert len(files) == len(answers) == len(names)
 
 
 def test_what_cannot_be_used_has_failed_with_its_reason(
