@@ -32,7 +32,7 @@ class Sam2(Adapter):
     info = MethodInfo(
         summary="SAM 2.1 tiny: one prompted slice followed through the scan as through a video",
         prompts=("box2d", "mask2d"),
-        version=4,
+        version=5,
         gpu=True,
         memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import interpolate
+from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from benchmark.settings import Settings
 from benchmark.weights import tensors
@@ -93,10 +95,27 @@ def renamed(key: str) -> str:
     return key
 
 
+class Sam2Network(Sam2VideoModel):  # type: ignore[no-untyped-call]
+    """transformers' network, which remembers a mask prompt as the released code does.
+
+    There the object pointer comes from the token of a single mask (sam2/modeling/sam2_base.py,
+    `_use_mask_as_output`), in transformers from the best of three; and the memory holds the mask at
+    the resolution of the logits (sam2/sam2_video_predictor.py, `propagate_in_video_preflight`), in
+    transformers at that of the image.
+    """
+
+    def _single_frame_forward(self, *args: Any, **more: Any) -> Any:
+        return super()._single_frame_forward(*args, **{"multimask_output": False, **more})
+
+    def _use_mask_as_output(self, *args: Any, **more: Any) -> Any:
+        found: Any = super()._use_mask_as_output(*args, **more)
+        size = found.high_res_masks.shape[-2:]
+        found.high_res_masks = interpolate(found.pred_masks.float(), size, mode="bilinear")
+        return found
+
+
 def build(size: Sam2Size) -> Any:
     """Build the network on the CPU, with random weights."""
-    from transformers import Sam2VideoConfig, Sam2VideoModel
-
     grids = [size.image // 4, size.image // 8, size.image // 16]
     backbone = {
         "model_type": "sam2_hiera_det_model",
@@ -134,7 +153,7 @@ def build(size: Sam2Size) -> Any:
         memory_fuser_embed_dim=size.channels,
         memory_fuser_intermediate_dim=4 * size.channels,
     )
-    return Sam2VideoModel(config)
+    return Sam2Network(config)
 
 
 def load(path: Path, image: int, size: Sam2Size | None = None) -> Any:

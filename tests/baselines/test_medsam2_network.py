@@ -5,11 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from baselines import medsam2_network
 from baselines.medsam2_network import Sam2Size, renamed
+from baselines.medsam2_video import Features, Prompted, walk
 from benchmark.errors import UserError
 
 Shape = tuple[int, ...]
@@ -187,6 +190,37 @@ def test_values_arrive(published: dict[str, torch.Tensor], tmp_path: Path) -> No
             assert torch.equal(values[renamed(name)], tensor), name
     points = [published[f"sam_prompt_encoder.point_embeddings.{i}.weight"] for i in range(4)]
     assert torch.equal(values["prompt_encoder.point_embed.weight"], torch.cat(points))
+
+
+def prompted(kind: str) -> Prompted:
+    if kind == "box":
+        return Prompted(2, box=torch.tensor([15.0, 20.0, 39.0, 49.0]))
+    mask = torch.zeros(64, 64)
+    mask[22:47, 18:38] = 1
+    return Prompted(2, mask=mask)
+
+
+@pytest.mark.parametrize("kind", ["box", "mask"])
+def test_tracking_equals_the_released_code(
+    published: dict[str, torch.Tensor],
+    golden: Callable[[str], dict[str, NDArray[Any]]],
+    noise: Callable[..., NDArray[np.float32]],
+    kind: str,
+    tmp_path: Path,
+) -> None:
+    """Further than the model remembers; memories are bfloat16, where a last bit moves 1e-4."""
+    bias = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+    torch.save({**published, bias: published[bias] + 20}, tmp_path / "net.pt")
+    network = medsam2_network.load(tmp_path / "net.pt", SMALL.image, SMALL)
+    count = 20
+    features = Features(network, "cpu", "float32")
+    features.embed(range(count), torch.from_numpy(noise(41, (count, 3, 64, 64))) * 4 - 2)
+    found = [
+        logits[0, 0, ::2, ::2].numpy()
+        for step in (1, -1)
+        for _, logits in walk(features, prompted(kind), count, count, step)
+    ]
+    np.testing.assert_allclose(found, golden("sam2_tracking.npz")[kind], rtol=0, atol=1e-3)
 
 
 def test_the_method_says_the_size_of_the_image(
