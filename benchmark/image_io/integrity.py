@@ -1,12 +1,15 @@
 """Check that an image file holds all of its pixels, which ITK does not.
 
 ITK reads a truncated NIfTI file, and any compressed file with damaged bytes, without complaint and
-sets what it cannot decompress to zero. In NIfTI files it also turns NaN and infinity into zero.
+sets what it cannot decompress to zero. In NIfTI files it also turns NaN and infinity into zero, and
+takes parts of the header for pixels if these are said to begin within it.
 """
 
 import gzip
 import math
+import re
 import struct
+import sys
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +27,8 @@ _VOXEL_BYTES = {
     1536: 16, 1792: 16, 2048: 32, 2304: 4,
 }  # fmt: skip
 _FLOAT_BYTES = {16: 4, 32: 4, 64: 8, 1792: 8}  # complex is two floats
+_HEADER, _FIRST = 348, 352  # bytes of a NIfTI header, and of what precedes the pixels in its file
+_PAIR = re.compile(r"\.(hdr|img)(?=(\.gz)?$)", re.IGNORECASE)
 
 
 class DamagedError(Exception):
@@ -38,13 +43,14 @@ def check_pixels(path: Path) -> int:
     """
     name = path.name.lower()
     try:
-        if name.endswith(".nii.gz"):
-            with gzip.open(path) as stream:
-                return _check_nifti(stream)  # type: ignore[arg-type]
-        with path.open("rb") as stream:
-            if name.endswith(".nii"):
-                return _check_nifti(stream)
-            if name.endswith((".mha", ".mhd", ".nrrd")):  # ITK notices damage beside .nhdr
+        if name.endswith((".nii", ".nii.gz")):
+            with _opened(path) as stream:
+                return _check_nifti(stream, stream, _FIRST)
+        if _PAIR.search(name):
+            with _opened(_of_pair(path, "hdr")) as header, _opened(_of_pair(path, "img")) as stream:
+                return _check_nifti(header, stream, 0)
+        if name.endswith((".mha", ".mhd", ".nrrd")):  # ITK notices damage beside .nhdr
+            with path.open("rb") as stream:
                 _check_packed(stream, pixel_file(path), meta=not name.endswith(".nrrd"))
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise DamagedError(str(error)) from None
@@ -57,29 +63,49 @@ def nifti_voxel_size(path: Path) -> tuple[float, ...] | None:
     None for a header that is not NIfTI-1 or cannot be read, which `check_pixels` tells.
     """
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            header = stream.read(348)
+        with _opened(_of_pair(path, "hdr")) as stream:
+            header = stream.read(_HEADER)
     except (EOFError, OSError, zlib.error):
         return None
     order = _byte_order(header)
-    if len(header) < 348 or struct.unpack_from(f"{order}i", header)[0] != 348:
+    if len(header) < _HEADER or struct.unpack_from(f"{order}i", header)[0] != _HEADER:
         return None
     return struct.unpack_from(f"{order}3f", header, 80)
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for reading, and decompress it if it ends in .gz."""
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path)  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def _of_pair(path: Path, part: str) -> Path:
+    """Return the file with a ``part`` of a NIfTI pair: hdr or img; ``path`` if it is no pair."""
+    return path.with_name(
+        _PAIR.sub(lambda old: f".{part.upper() if old[1].isupper() else part}", path.name)
+    )
+
+
 def _byte_order(header: bytes) -> str:
-    return "<" if header[:4] == struct.pack("<i", 348) else ">"
+    return "<" if header[:4] == struct.pack("<i", _HEADER) else ">"
 
 
-def _check_nifti(stream: BinaryIO) -> int:
-    """Compare the bytes with the header (NIfTI-1 standard, nifti1.h); count non-finite values."""
-    header = stream.read(348)
+def _check_nifti(file: BinaryIO, stream: BinaryIO, first: int) -> int:
+    """Compare the bytes with the header (NIfTI-1 standard, nifti1.h); count non-finite values.
+
+    ``file`` begins with the header, and ``stream`` holds the pixels, from byte ``first`` on or
+    later. Both are the same unless the image is a pair.
+    """
+    header = file.read(_HEADER)
     order = _byte_order(header)
     rank, *dims = struct.unpack_from(f"{order}8h", header, 40)
     code, bits = struct.unpack_from(f"{order}2h", header, 70)
-    offset = max(int(struct.unpack_from(f"{order}f", header, 108)[0]), 352)
+    (offset,) = struct.unpack_from(f"{order}f", header, 108)
+    if not first <= offset < sys.maxsize:
+        raise DamagedError(f"pixels that begin at byte {offset:g} instead of {first}")
     left = promised = math.prod(dims[:rank]) * _VOXEL_BYTES.get(code, bits // 8)
-    stream.read(offset - len(header))
+    stream.seek(int(offset))
     wrong = 0
     while chunk := stream.read(min(left, _CHUNK)):
         left -= len(chunk)

@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,10 @@ def image_in_place_of_label(root: Path, labels: Labels) -> None:
     volume.write(values, SPACING, root / "labels" / "bad.nii.gz")
 
 
-def offset_that_is_no_number(root: Path, labels: Labels) -> None:
+def pixels_far_beyond_the_file(root: Path, labels: Labels) -> None:
     path = root / "images" / "bad.nii.gz"
     content = gzip.decompress(path.read_bytes())
-    path.write_bytes(gzip.compress(content[:108] + b"\0\0\xc0\x7f" + content[112:]))
+    path.write_bytes(gzip.compress(content[:108] + struct.pack("<f", 1e12) + content[112:]))
 
 
 MISTAKES = [
@@ -100,7 +101,7 @@ MISTAKES = [
     (no_image, r"images/bad\.nii\.gz: unreadable image"),
     (fractions, r"labels/bad\.nii\.gz: not a label map"),
     (image_in_place_of_label, r"bad holds the values \[3, 4, .*\] and [0-9,]+ more, which"),
-    (offset_that_is_no_number, "NaN"),
+    (pixels_far_beyond_the_file, r"images/bad\.nii\.gz: the file is truncated or damaged"),
 ]
 
 

@@ -97,3 +97,31 @@ def test_bytes_after_the_image_are_allowed(tmp_path: Path) -> None:
     path = noisy(tmp_path / "image.nii")
     path.write_bytes(path.read_bytes() + b"comment")
     assert np.array_equal(read([path]).array, NOISE)
+
+
+@pytest.mark.parametrize("named", ["hdr", "img", "hdr.gz", "img.gz"])
+def test_a_header_and_its_pixels_beside_it(tmp_path: Path, named: str) -> None:
+    path = noisy(tmp_path / f"image.{named}")
+    pixels = tmp_path / f"image.{named.replace('hdr', 'img')}"
+    assert np.array_equal(read([path]).array, NOISE)
+    pixels.write_bytes(pixels.read_bytes()[:-9])
+    with pytest.raises(UserError, match="truncated"):
+        read([path])
+    values = NOISE.astype(np.float32)
+    values[3, 2, 1] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    with pytest.raises(UserError, match="1 of 24000 values NaN"):
+        read([path])
+
+
+@pytest.mark.parametrize("start", [-1.0, 0.0, 348.0, 1e12, 1e30, np.inf, np.nan])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_pixels_that_begin_within_the_header_or_nowhere(
+    tmp_path: Path, suffix: str, start: float
+) -> None:
+    whole = bytearray(noisy(tmp_path / "image.nii").read_bytes())
+    struct.pack_into("<f", whole, 108, start)
+    path = tmp_path / f"other{suffix}"
+    path.write_bytes(gzip.compress(whole) if suffix == ".nii.gz" else whole)
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read([path])
