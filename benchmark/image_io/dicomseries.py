@@ -30,7 +30,7 @@ def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
     for a folder without exactly one series, for unreadable slices and for slices that form no
     regular grid.
     """
-    files = _files(folder)
+    files = files_of_series(folder)
     if len(files) == 1:
         return inspect_frames(files[0], needs_spacing=needs_spacing)
     headers = {file: open_header(file) for file in files}
@@ -188,7 +188,7 @@ def _scale(frame: Any, shared: Any) -> tuple[float, float]:
     return float(about.RescaleSlope), float(about.RescaleIntercept)
 
 
-def _files(folder: Path) -> tuple[Path, ...]:
+def files_of_series(folder: Path) -> tuple[Path, ...]:
     """Return the slices of the one series in ``folder``; a `UserError` if it is not one series."""
     reader = sitk.ImageSeriesReader
     name = itk_name(folder)
@@ -218,6 +218,9 @@ def _files(folder: Path) -> tuple[Path, ...]:
 
 
 def _claims_dicom(path: Path) -> bool:
+    """Return whether a file claims to be a slice; side files of macOS and a DICOMDIR do not."""
+    if path.name.startswith(".") or path.name == "DICOMDIR":
+        return False
     with path.open("rb") as stream:
         return path.suffix.lower() == ".dcm" or stream.read(132)[128:] == b"DICM"
 

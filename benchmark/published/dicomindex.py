@@ -56,7 +56,9 @@ def _read(path: Path) -> Series | None:
     """Return the series of a DICOM file; None if it is not DICOM or has an unreadable header."""
     import pydicom
 
-    if path.name.startswith(".") or path.suffix.lower() not in (".dcm", ".ima", ""):
+    suffix = path.suffix.lower()
+    # a UID as a name, as many archives give it, ends in a number
+    if path.name.startswith(".") or not (suffix in (".dcm", ".ima", "") or suffix[1:].isdigit()):
         return None
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)

@@ -22,7 +22,9 @@ def factor(raster: Raster) -> float:
     """
     import pydicom
 
-    files = sorted(p for p in raster.path.iterdir() if p.suffix.lower() == ".dcm" or not p.suffix)
+    from benchmark.image_io.dicomseries import files_of_series  # slow: loads ITK
+
+    files = files_of_series(raster.path)
     headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     try:
         return _factor(headers)

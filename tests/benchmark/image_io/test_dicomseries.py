@@ -138,6 +138,8 @@ def test_other_files_in_the_folder_are_no_matter(tmp_path: Path) -> None:
     save_series(tmp_path / "series", source(np.eye(3)))
     (tmp_path / "series" / "LICENSE").write_text("CC BY 4.0")
     (tmp_path / "series" / "more").mkdir()
+    (tmp_path / "series" / "._1.dcm").write_bytes(b"\0\5\x16\7" + bytes(200))  # of macOS
+    (tmp_path / "series" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     assert read([tmp_path / "series"]).shape == (6, 7, 8)
 
 

@@ -267,6 +267,14 @@ def test_a_series_is_found_once_beside_a_link_to_its_folder(tmp_path: Path) -> N
     assert [series.modality for series in series_below(tmp_path)] == ["CT", "SEG"]
 
 
+def test_a_series_is_found_whatever_its_files_are_named(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path)
+    for file in (path, *(tmp_path / "ct").iterdir()):
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        file.rename(file.with_name(f"{header.Modality}.{header.SOPInstanceUID}"))
+    assert [series.modality for series in series_below(tmp_path)] == ["CT", "SEG"]
+
+
 def test_a_damaged_reference_is_no_reference(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
     stored = pydicom.dcmread(path)

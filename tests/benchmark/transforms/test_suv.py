@@ -100,3 +100,13 @@ def test_factor(tmp_path: Path, header: dict[str, Any], expected: float) -> None
 def test_what_the_headers_do_not_tell(tmp_path: Path, header: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=f"SUV cannot be computed: .*{told}"):
         suv.factor(raster(tmp_path, **header))
+
+
+def test_the_slices_are_those_that_are_read(tmp_path: Path) -> None:
+    pet = raster(tmp_path)
+    expected = suv.factor(pet)
+    for path in (tmp_path / "pt").iterdir():
+        path.rename(path.with_suffix(".ima"))
+    (tmp_path / "pt" / "LICENSE").write_text("CC BY 4.0")
+    (tmp_path / "pt" / "more").mkdir()
+    assert suv.factor(pet) == expected
