@@ -195,18 +195,17 @@ def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
     """Return None if ``a`` and ``b`` have the same canonical grid, else a sentence on what differs.
 
     ``tolerance``: how far a difference of spacing, origin or direction may move any voxel, as a
-    fraction of a voxel. Files of different orientation can share a canonical grid. Origin and
-    direction are compared only if both grids come from files.
+    fraction of a voxel. Files of different orientation can share a canonical grid. Origin,
+    direction and unrounded spacing are compared only if both grids come from files.
     """
     if a.shape != b.shape:
         return f"The shape differs: {a.shape} and {b.shape} voxels (z, y, x)."
-    extent = np.array(a.shape)
-    drift = np.abs(np.array(a.spacing) / np.array(b.spacing) - 1) * extent
-    if drift.max() > tolerance:
-        return f"The spacing differs: {a.spacing} and {b.spacing} mm (z, y, x)."
     if a.native is None or b.native is None:
-        return None
+        return _other_spacing(a.spacing, b.spacing, a.shape, tolerance)
     first, second = a.native.canonical, b.native.canonical
+    # unrounded, because 0.46875 mm, of 240 mm in 512 pixels, rounds up or down by noise alone
+    if wrong := _other_spacing(first.spacing[::-1], second.spacing[::-1], a.shape, tolerance):
+        return wrong
     size, spacing = np.array(first.size), np.array(first.spacing)
     rotation, other = (np.array(grid.direction).reshape(3, 3) for grid in (first, second))
     apart = np.array(second.origin) - np.array(first.origin)
@@ -224,6 +223,15 @@ def same_grid(a: Gridded, b: Gridded, tolerance: float = 0.1) -> str | None:
             f"{_text(first.direction)} and {_text(second.direction)}."
         )
     return None
+
+
+def _other_spacing(
+    a: Triple, b: Triple, shape: tuple[int, int, int], tolerance: float
+) -> str | None:
+    drift = np.abs(np.array(a) / np.array(b) - 1) * np.array(shape)
+    if drift.max() <= tolerance:
+        return None
+    return f"The spacing differs: {_text(a)} and {_text(b)} mm (z, y, x)."
 
 
 def _world_axes(orientation: str) -> list[int]:

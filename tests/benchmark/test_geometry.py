@@ -199,7 +199,7 @@ def test_files_of_other_orientation_share_a_canonical_grid() -> None:
     ("other", "message"),
     [
         (replace(BASE, size=(3, 4, 6)), "shape differs: (5, 4, 3) and (6, 4, 3) voxels"),
-        (replace(BASE, spacing=(0.71234567, 1.5, 2.4)), "spacing differs: (2.25, 1.5, 0.7123) and"),
+        (replace(BASE, spacing=(0.71234567, 1.5, 2.4)), "spacing differs: (2.25, 1.5, 0.712346)"),
         (replace(BASE, origin=(-12.3, 45.9, 7.89)), "origin differs by 0.2 voxels"),
         (replace(BASE, direction=scan(matrix("RAS"))[1].direction), "origin differs"),
         (turned(5), "direction differs, by up to 0.7"),
@@ -221,6 +221,14 @@ def test_same_grid_tolerates_a_fraction_of_a_voxel() -> None:
     stretched = OnGrid.of(replace(BASE, spacing=(0.71234567, 1.5, 2.251)))
     assert same_grid(OnGrid.of(BASE), stretched) is None
     assert "spacing" in str(same_grid(OnGrid.of(BASE), stretched, tolerance=1e-3))
+
+
+@pytest.mark.parametrize("noise", [-1e-12, 1e-12])
+def test_same_grid_of_a_spacing_that_noise_rounds_up_or_down(noise: float) -> None:
+    wide = replace(BASE, size=(512, 512, 24), spacing=(0.46875, 0.46875, 3.0))
+    other = replace(wide, spacing=(0.46875 + noise, 0.46875 - noise, 3.0))
+    assert wide.rounded_spacing != other.rounded_spacing
+    assert same_grid(OnGrid.of(wide), OnGrid.of(other)) is None
 
 
 def test_same_grid_in_memory_has_no_origin() -> None:
