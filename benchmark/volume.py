@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.errors import MachineError, UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, row_shape, row_spacing, same_grid
-from benchmark.image_io.dicomseries import inspect_frames, inspect_series
+from benchmark.image_io.dicomseries import claims_dicom, inspect_frames, inspect_series
 from benchmark.image_io.imagefile import Contents, inspect, pixels, refusal
 from benchmark.image_io.integrity import DamagedError, check_pixels
 
@@ -309,6 +309,6 @@ def inspect_path(path: Path, *, needs_spacing: bool = True) -> Contents:
             cause="a misspelt path, or a dataset that was not fetched or unpacked",
             step="check the path, or fetch the dataset again",
         )
-    if path.suffix.lower() == ".dcm":
+    if claims_dicom(path):
         return inspect_frames(path, needs_spacing=needs_spacing)
     return inspect(path, needs_spacing=needs_spacing)

@@ -5,6 +5,7 @@ slice, or a tilted gantry, gives a wrong volume and at most a warning. In a mult
 the positions of only a few frames, and the rescaling of one frame for all.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,7 @@ def files_of_series(folder: Path) -> tuple[Path, ...]:
         )
     files = tuple(Path(name) for name in reader.GetGDCMSeriesFileNames(name, series[0]))
     others = sorted(set(folder.iterdir()) - set(files))
-    lost = [path.name for path in others if path.is_file() and _claims_dicom(path)]
+    lost = [path.name for path in others if path.is_file() and claims_dicom(path)]
     if lost:
         raise refusal(
             folder,
@@ -217,12 +218,18 @@ def files_of_series(folder: Path) -> tuple[Path, ...]:
     return files
 
 
-def _claims_dicom(path: Path) -> bool:
-    """Return whether a file claims to be a slice; side files of macOS and a DICOMDIR do not."""
+def claims_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its suffix or its first bytes.
+
+    Side files of macOS and an index of files (DICOMDIR) are not, and unreadable files only by name.
+    """
     if path.name.startswith(".") or path.name == "DICOMDIR":
         return False
-    with path.open("rb") as stream:
-        return path.suffix.lower() == ".dcm" or stream.read(132)[128:] == b"DICM"
+    if path.suffix.lower() == ".dcm":
+        return True
+    with suppress(OSError), path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+    return False
 
 
 def _check_sizes(path: Path, sizes: NDArray[np.float64]) -> None:

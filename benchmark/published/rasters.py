@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
+from benchmark.image_io.dicomseries import claims_dicom
 from benchmark.image_io.imagefile import pixels
 from benchmark.published import blockfile
 from benchmark.transforms import AnyTransform, ImageGrid, Spacing
@@ -19,7 +20,8 @@ from benchmark.transforms.raster import Raster
 
 def readable(path: Path) -> bool:
     """Return whether `benchmark.volume.read` reads the file, so that it needs no conversion."""
-    return path.is_file() and not path.name.lower().endswith((".dcm", ".png", *blockfile.SUFFIXES))
+    converted = path.name.lower().endswith((".png", *blockfile.SUFFIXES)) or claims_dicom(path)
+    return path.is_file() and not converted
 
 
 def read(

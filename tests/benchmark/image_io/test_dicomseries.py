@@ -1,6 +1,7 @@
 # mypy: untyped-calls-exclude=SimpleITK
 """DICOM series written slice by slice with SimpleITK (GDCM)."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -342,7 +343,8 @@ def test_frames_lie_where_their_positions_say(
 )
 def test_irregular_frames(tmp_path: Path, told: dict[str, Any], message: str) -> None:
     file = save_frames(tmp_path / "series", **told)
-    for path in (file, file.parent):
+    unnamed = Path(shutil.copy(file, tmp_path / "IM_0001"))  # which Philips names so
+    for path in (file, file.parent, unnamed):
         with pytest.raises(UserError, match=message):
             read_header(path)
 
