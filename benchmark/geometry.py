@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """The grid of a scan: that of its file, the canonical one, and the mapping between the two.
 
 Index order in a file is (x, y, z), as in SimpleITK; arrays are (z, y, x). World axes are LPS: x to

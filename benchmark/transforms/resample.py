@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Resample pixels to another grid in patient coordinates."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Grids against SimpleITK's DICOMOrient and TransformIndexToPhysicalPoint."""
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Phantoms against closed-form results, the catalogue, SimpleITK and lifelines."""
 
 import subprocess
@@ -314,7 +313,7 @@ def solidity(shape: Shape) -> float:
     canvas = Canvas(rng(), (50, 50, 50), (1, 1, 1))
     canvas.paint(shape, 1, label=1)
     solid = canvas.labels > 0
-    hull = convex_hull_image(solid)  # type: ignore[no-untyped-call]
+    hull = convex_hull_image(solid)
     return float(solid.sum() / hull.sum())
 
 

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """A bad scan is set aside with a clear reason, and the rest goes on."""
 
 import errno

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """All expected cells are scored, with the same values as dense arrays give."""
 
 import math

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Volumes and their files against what SimpleITK reads and writes."""
 
 import math

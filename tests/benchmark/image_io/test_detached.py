@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Headers whose pixels are in another file."""
 
 from pathlib import Path

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """DICOM series written slice by slice with SimpleITK (GDCM)."""
 
 import shutil

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Truncated and damaged files, most of which ITK reads without complaint."""
 
 import gzip

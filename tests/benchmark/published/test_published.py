@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Every dataset of the paper, as a small tree in its published layout, goes through `prepare`."""
 
 import re

@@ -1,4 +1,3 @@
-# mypy: untyped-calls-exclude=SimpleITK
 """Builder of small files of known content in the formats in which datasets are published."""
 
 from collections.abc import Mapping, Sequence
