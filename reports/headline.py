@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
+from benchmark.tables import records
 from reports import prompts
 from reports.formatting import NONE, count_noun, interval, is_missing, mean_cell, split_title
 
@@ -24,7 +25,7 @@ def headline(results: "Results") -> dict[str, Any]:
     if not splits:
         return {}
     splits = [*splits, ALL] if len(splits) > 1 else splits
-    values = {(row["split"], row["method"]): row for row in scores.to_dict("records")}
+    values = {(row["split"], row["method"]): row for row in records(scores)}
     ranks = _ranks(results, splits[-1])
     rows = []
     for method in results.methods_in_table_order:
@@ -68,11 +69,10 @@ def _order(row: dict[str, Any]) -> tuple[bool, float]:
 def _ranks(results: "Results", split: str) -> dict[str, dict[str, Any]]:
     table = results.statistics("ranking")
     table = table[(table["split"] == split) & (table["metric"] == METRIC)]
-    rows = table[table["scheme"] == SCHEME].to_dict("records")
-    return {str(row["method"]): {str(k): v for k, v in row.items()} for row in rows}
+    return {row["method"]: row for row in records(table[table["scheme"] == SCHEME])}
 
 
-def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
+def _cell(row: dict[str, Any] | None) -> dict[str, str]:
     if row is None or is_missing(row["mean"]):
         return {"text": NONE, "interval": "", "value": ""}
     counts = (int(row[key]) for key in ("cells", "expected", "contaminated"))
@@ -84,11 +84,11 @@ def _cell(row: dict[Any, Any] | None) -> dict[str, str]:
 
 
 def _known(rank: dict[str, Any]) -> bool:
-    return bool(rank) and rank["first_share"] == rank["first_share"]
+    return bool(rank) and not is_missing(rank["first_share"])
 
 
 def _rank(rank: dict[str, Any]) -> str:
-    if not rank or rank["rank"] != rank["rank"]:
+    if not rank or is_missing(rank["rank"]):
         return NONE
     text, low, high = (f"{round(float(rank[key]), 1):g}" for key in ("rank", "low", "high"))
-    return f"{text} ({low} to {high})" if rank["low"] == rank["low"] else text
+    return text if is_missing(rank["low"]) else f"{text} ({low} to {high})"

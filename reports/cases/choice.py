@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from benchmark.tables import records
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -82,4 +84,4 @@ def _queue(found: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
     rows = rows.sort_values([by, *OBJECT_KEY], ascending=[up, True, True, True])
     rows = rows.assign(turn=rows.groupby("dataset").cumcount())
     rows = rows.sort_values("turn", kind="stable").drop(columns="turn")
-    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+    return records(rows)
