@@ -1,4 +1,4 @@
-"""The paper's Table 1, DSC by dataset, and prompts, ."""
+"""The paper's Table 1, and the tables of DSC by dataset and of prompts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -16,7 +16,7 @@ TOLD = {
     "box3d": "a 3D box",
     "structure": "the name of the structure",
 }
-_CLICKS = ("clicks", "clicks_low", "clicks_high")
+_COSTS = ("views", "clicks", "clicks_low", "clicks_high")
 HEADINGS = ("Method", "Prompt", "Given about an object", "Views", "Clicks")
 NOTES = (
     "Views: those of the scan that a person looks at. Clicks: corners to set, the median over the "
@@ -47,9 +47,9 @@ def table(results: "Results") -> "pd.DataFrame":
         entry = results.method_record(method)
         kind = entry.prompt
         cost = costs.get(kind, {})
-        numbers = {k: cost.get(k) for k in ("views", "clicks", "clicks_low", "clicks_high")}
+        numbers = {name: cost.get(name) for name in _COSTS}
         rows.append({"method": method, "prompt": kind, "told": describe_prompt(entry), **numbers})
-    found = pd.DataFrame(rows, columns=["method", "prompt", "told", "views", *_CLICKS])
+    found = pd.DataFrame(rows, columns=["method", "prompt", "told", *_COSTS])
     place = {kind: i for i, kind in enumerate(sorted(costs, key=lambda k: costs[k]["clicks"]))}
     order = found["prompt"].map(lambda kind: place.get(kind, len(place)))
     return found.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
@@ -59,7 +59,7 @@ def printed(numbers: "pd.DataFrame") -> list[list[str]]:
     """Return the formatted cells of the table, one list per row."""
     rows = []
     for row in numbers.to_dict("records"):
-        views, median, low, high = (row[name] for name in ("views", *_CLICKS))
+        views, median, low, high = (row[name] for name in _COSTS)
         clicks = _number(median)
         if low != high and clicks != NONE:
             clicks += f" ({_number(low)} to {_number(high)})"

@@ -19,9 +19,9 @@ _DISTANCE = {
 
 def notes(results: "Results") -> list[str]:
     """Return notes on empty predictions and their number, the NSD tolerance, and spacings."""
-    about_empty = (empty_rule(results), empty_counts(results))
     sentences = (
-        *about_empty,
+        empty_rule(results),
+        empty_counts(results),
         nsd_tolerance(results),
         below_voxel(results),
         *spacing_notes(results),
