@@ -3,7 +3,7 @@
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ settings.load_profile("unhurried")
 
 SPACING = (3.0, 1.0, 1.5)
 LONGEST = ("workflow", "reports", "baselines")
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -65,7 +65,7 @@ def test_dsc_of_a_dataset_has_its_interval(made: Callable[..., Path], tmp_path: 
         assert row["cells"][method]["interval"] == f"{low:.3f} to {high:.3f}"
 
 
-def block(*means: float, control: bool = False) -> pd.DataFrame:
+def block(*means: float) -> pd.DataFrame:
     return pd.DataFrame(
         {"split": "internal", "control": False, "n": 3, "datasets": 3, "dsc_mean": means}
         | {"hd95_mean": means, "ok": 12, "expected": 12, "contaminated": 0}
