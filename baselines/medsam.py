@@ -81,9 +81,8 @@ class MedSAM(Adapter):
 
     def rectangles(self, prompt: "Prompt", axis: int) -> Iterator[tuple[int, Rectangle]]:
         """Yield the slices to segment for a prompt, and the rectangle of each."""
-        box = prompt.box
-        for index in range(box[2 * axis], box[2 * axis + 1]):
-            yield index, _rectangle(box, axis)
+        for index in range(*boxes.extent(prompt.box, axis)):
+            yield index, _rectangle(prompt.box, axis)
 
 
 class MedSAMPerSlice(ReferenceAdapter, MedSAM):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import Box, Crop, slices
+from benchmark.boxes import EMPTY, Box, Crop, moved, slices
 from benchmark.errors import UserError
 
 Triple = tuple[int, int, int]
@@ -45,9 +45,7 @@ class Scan:
 
     def outside(self, box: Box) -> Box:
         """Convert a box of the image to the scan (LPS)."""
-        z, y, x = self.box[::2]
-        z0, z1, y0, y1, x0, x1 = box
-        return _turned((z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x), self.grid)
+        return _turned(moved(box, self.box[::2]), self.grid)
 
 
 def prepare(grey: NDArray[np.generic]) -> Scan:
@@ -55,7 +53,7 @@ def prepare(grey: NDArray[np.generic]) -> Scan:
     ras = np.flip(grey, (1, 2)).transpose(2, 1, 0)  # sum in the order of the stored file
     values = normalised(np.ascontiguousarray(ras, dtype=np.float32)).transpose(2, 1, 0)
     box = Crop.of(values > 0).box
-    if box[1] == 0:
+    if box == EMPTY:
         raise UserError("the image is constant, so SegVol finds no foreground in it")
     z, y, x = grey.shape
     return Scan(np.ascontiguousarray(values[slices(box)]), box, (z, y, x))

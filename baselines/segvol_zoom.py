@@ -28,7 +28,7 @@ from baselines.segvol_windows import (
     positive,
     window_boxes,
 )
-from benchmark.boxes import Box, Crop, slices
+from benchmark.boxes import EMPTY, Box, Crop, extent, moved, slices
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class ZoomOutZoomIn:
         for corners, answer in self.zoom_out(boxes):
             found = positive(answer)
             seen = _at_full_size(found, maps)
-            if seen[1] == 0:
+            if seen == EMPTY:
                 waiting.append(None)
                 continue
             crop = around(seen, self.shape, self.window)
@@ -120,7 +120,7 @@ class ZoomOutZoomIn:
                 if box == NOWHERE and self.corrected:
                     continue
                 part, at = zoomed.tiling.inside(start)
-                looks.append(_Look(zoomed, start, _moved(part, crop), at, box))
+                looks.append(_Look(zoomed, start, moved(part, crop[::2]), at, box))
             zoomed.left = len(looks)
             waiting.append(zoomed)
             yield from looks
@@ -157,7 +157,7 @@ def _zoomed_corners(box: Box, maps: Sequence[NDArray[np.int64]], shape: Triple) 
     """Return the box of ``box`` rasterised in the zoomed-out image, at least its nearest voxel."""
     low, high = [], []
     for axis, places in enumerate(maps):
-        start, stop = box[2 * axis], box[2 * axis + 1]
+        start, stop = extent(box, axis)
         hit = np.flatnonzero((places >= start) & (places < stop))
         middle = (start + stop) / 2 * len(places) / shape[axis]
         nearest_one = min(int(middle), len(places) - 1)
@@ -173,9 +173,10 @@ def _rescaled(box: Box, maps: Sequence[NDArray[np.int64]]) -> Box:
     """
     spans: list[int] = []
     for axis, places in enumerate(maps):
-        hit = np.flatnonzero((places >= box[2 * axis]) & (places < box[2 * axis + 1]))
+        start, stop = extent(box, axis)
+        hit = np.flatnonzero((places >= start) & (places < stop))
         if not len(hit):
-            return (0, 0, 0, 0, 0, 0)
+            return EMPTY
         spans += [int(hit[0]), int(hit[-1]) + 1]
     return spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
 
@@ -184,7 +185,8 @@ def _at_full_size(found: Bools, maps: Sequence[NDArray[np.int64]]) -> Box:
     """Return the box of what was found at the scan's size; a smaller scan may lose it."""
     rough = _rescaled(Crop.of(found).box, maps)
     ranges = [places[s] for places, s in zip(maps, slices(rough), strict=True)]
-    return _moved(Crop.of(np.asarray(found[np.ix_(*ranges)])).box, rough)
+    box = Crop.of(np.asarray(found[np.ix_(*ranges)])).box
+    return EMPTY if box == EMPTY else moved(box, rough[::2])
 
 
 def _half_open(corners: Corners) -> Box:
@@ -196,11 +198,3 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _moved(part: Box, crop: Box) -> Box:
-    if part[1] == 0:
-        return part
-    z, y, x = crop[::2]
-    z0, z1, y0, y1, x0, x1 = part
-    return z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x

@@ -4,6 +4,7 @@ Parsing a study file imports this module, so it imports nothing heavier than num
 """
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -20,6 +21,12 @@ def slices(box: Box) -> tuple[slice, slice, slice]:
     """Return the index of ``box`` into a (z, y, x) array."""
     z0, z1, y0, y1, x0, x1 = box
     return slice(z0, z1), slice(y0, y1), slice(x0, x1)
+
+
+def of_shape(shape: Sequence[int]) -> Box:
+    """Return the box of a whole grid of ``shape`` (z, y, x)."""
+    z, y, x = shape
+    return 0, z, 0, y, 0, x
 
 
 def of_slices(box: tuple[slice, ...]) -> Box:
@@ -59,11 +66,17 @@ def insert_axis(pixel: Iterable[int], axis: int, index: int) -> tuple[int, int, 
     return z, y, x
 
 
+def moved(box: Box, offset: Sequence[int]) -> Box:
+    """Return ``box`` moved by ``offset`` (z, y, x)."""
+    z, y, x = offset
+    z0, z1, y0, y1, x0, x1 = box
+    return z0 + z, z1 + z, y0 + y, y1 + y, x0 + x, x1 + x
+
+
 def relative(box: Box, origin: Box) -> Box:
     """Return ``box`` relative to the first voxel of ``origin``."""
-    z, y, x = origin[::2]
-    z0, z1, y0, y1, x0, x1 = box
-    return z0 - z, z1 - z, y0 - y, y1 - y, x0 - x, x1 - x
+    z, y, x = start(origin)
+    return moved(box, (-z, -y, -x))
 
 
 def bounding_box(boxes: Sequence[Box]) -> Box:
@@ -129,8 +142,7 @@ class Crop(NamedTuple):
 
 def voxel_count(box: Box) -> int:
     """Return the number of voxels in a box."""
-    z0, z1, y0, y1, x0, x1 = box
-    return (z1 - z0) * (y1 - y0) * (x1 - x0)
+    return prod(size(box))
 
 
 def clip(mask: Boxed, region: Box) -> Crop:
@@ -141,7 +153,7 @@ def clip(mask: Boxed, region: Box) -> Crop:
 
 def dense_in(mask: Boxed, box: Box) -> NDArray[np.bool_]:
     """Return the mask as a dense bool array over ``box``, which must contain the mask's own box."""
-    dense = np.zeros([s.stop - s.start for s in slices(box)], dtype=np.bool_)
+    dense = np.zeros(size(box), dtype=np.bool_)
     if mask.box != EMPTY:
         dense[slices(relative(mask.box, box))] = mask.crop
     return dense

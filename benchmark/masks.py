@@ -14,8 +14,11 @@ from benchmark.boxes import (
     Crop,
     bounding_box,
     dense_in,
+    moved,
+    of_shape,
     overlap,
     relative,
+    size,
     slices,
     start,
     voxel_count,
@@ -62,15 +65,14 @@ class Mask:
             raise ValueError(f"a part of shape {dense.shape} at {offset} leaves the grid {grid}")
         crop, box = Crop.of(dense)
         if box != EMPTY:
-            z, y, x = offset
-            box = relative(box, (-z, 0, -y, 0, -x, 0))
+            box = moved(box, offset)
         return cls(grid, box, crop.copy())
 
     @classmethod
     def union(cls, masks: Sequence["Mask"], shape: Shape) -> Self:
         """Return the union of ``masks``; the empty mask on ``shape`` if there are none."""
         box = bounding_box([mask.box for mask in masks])
-        crop = np.zeros(tuple(s.stop - s.start for s in slices(box)), dtype=bool)
+        crop = np.zeros(size(box), dtype=bool)
         for mask in masks:
             if mask.voxels:
                 crop[slices(relative(mask.box, box))] |= mask.crop
@@ -91,14 +93,9 @@ class Mask:
         """Number of voxels in the mask."""
         return int(np.count_nonzero(self.crop))
 
-    def inside(self, box: Box) -> NDArray[np.bool_]:
-        """Return the mask as a dense array over ``box``, which must contain the mask's own box."""
-        return dense_in(self, box)
-
     def dense(self) -> NDArray[np.bool_]:
         """Return the mask as a dense array over the whole grid."""
-        z, y, x = self.shape
-        return self.inside((0, z, 0, y, 0, x))
+        return dense_in(self, of_shape(self.shape))
 
     def to_row(self) -> dict[str, int | bytes]:
         """Return the values of `COLUMNS`: the box, and the packed bits of the crop (zstd)."""
@@ -109,8 +106,7 @@ class Mask:
     def from_row(cls, row: Mapping[str, Any], shape: Shape) -> Self:
         """Return the mask that `to_row` made this ``row`` from, on a grid of ``shape``."""
         box = box_of(row)
-        extent = [s.stop - s.start for s in slices(box)]
         count = voxel_count(box)
         packed = pa.decompress(row["bits"], (count + 7) // 8, codec="zstd", asbytes=True)
         flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
-        return cls(shape, box, flat.astype(bool).reshape(extent))
+        return cls(shape, box, flat.astype(bool).reshape(size(box)))

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmark import masks
-from benchmark.boxes import EMPTY, relative
+from benchmark.boxes import EMPTY, moved, start
 from benchmark.catalogue import Dataset, Structure
 from benchmark.components import connected
 from benchmark.labelmap import Label, LabelMap
@@ -120,8 +120,7 @@ def regions(labels: NDArray[np.integer[Any]], dataset: Dataset) -> Iterator[Regi
     for value, (structure, whole) in meanings.items():
         label = found[value]
         if label.box != EMPTY and value not in no_objects:
-            z, _, y, _, x, _ = label.box
-            yield Region(structure, label.crop, (z, y, x), whole)
+            yield Region(structure, label.crop, start(label.box), whole)
 
 
 def divide(found: Iterable[Region], dataset: Dataset, shape: Shape) -> Iterator[Object]:
@@ -151,8 +150,7 @@ def _components(region: Region, dataset: Dataset, shape: Shape) -> Iterator[tupl
         return
     components = LabelMap(connected(present))
     parts = sorted((components[value] for value in components.values), key=_first)
-    z, y, x = region.start
-    masks = (Mask(shape, relative(part.box, (-z, 0, -y, 0, -x, 0)), part.crop) for part in parts)
+    masks = (Mask(shape, moved(part.box, region.start), part.crop) for part in parts)
     sizes = np.array([part.voxels for part in parts])
     least = _KEPT_SHARE * sizes.max() if dataset.components == "keep-10-percent" else 0
     rest = []

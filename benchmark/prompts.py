@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmark import masks, stages
-from benchmark.boxes import Box, slices
+from benchmark.boxes import Box, of_shape, slices, start
 from benchmark.geometry import row_shape
 from benchmark.masks import Mask, Shape
 from benchmark.prompt_kinds import PromptKind
@@ -209,8 +209,7 @@ def shard_rows(
 
 def structure_prompt_row(structure: str, shape: Shape) -> dict[str, Any]:
     """Return the row of `SCHEMA` for the name of a structure, without the columns that name it."""
-    z, y, x = shape
-    prompt = StructureName(structure, (0, z, 0, y, 0, x))
+    prompt = StructureName(structure, of_shape(shape))
     return _row(prompt, dict(_UNMOVED), views=0, clicks=0)
 
 
@@ -245,9 +244,9 @@ def _row(prompt: Prompt, place: Mapping[str, Any], *, views: int, clicks: int) -
 
 
 def _offset(box: Box, axis: int, index: int) -> Shape:
-    start = [box[0], box[2], box[4]]
-    start[axis] += index
-    return start[0], start[1], start[2]
+    offset = list(start(box))
+    offset[axis] += index
+    return offset[0], offset[1], offset[2]
 
 
 def _outline_clicks(plane: NDArray[np.bool_]) -> int:

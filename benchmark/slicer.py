@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.boxes import overlap, relative, size, slices
+from benchmark.boxes import of_shape, overlap, relative, size, slices
 from benchmark.errors import UserError
 from benchmark.files import atomic
 from benchmark.geometry import Geometry, same_grid
@@ -49,8 +49,7 @@ def on_extent(
     found = np.zeros((*array.shape[:-3], *size(box)), array.dtype)
     if is_blank(own):
         return found, grid
-    z, y, x = own.shape
-    inside = overlap(box, (0, z, 0, y, 0, x))
+    inside = overlap(box, of_shape(own.shape))
     found[(..., *slices(relative(inside, box)))] = array[(..., *slices(inside))]
     moved = own.part(box)
     if same_grid(Header(moved), Header(grid)) is None:

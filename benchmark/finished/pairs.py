@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from benchmark import metrics
-from benchmark.boxes import EMPTY, dense_in
+from benchmark.boxes import EMPTY, dense_in, of_shape
 from benchmark.errors import UserError, unknown_name
 from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
@@ -294,8 +294,7 @@ def _by_conventions(
     """Compute the boundary metrics; what an empty mask leaves undefined stays NaN."""
     values: dict[str, float] = {}
     if conventions:
-        z, y, x = truth.shape
-        dense = [dense_in(label, (0, z, 0, y, 0, x)) for label in pair]
+        dense = [dense_in(label, of_shape(truth.shape)) for label in pair]
         for convention in conventions:
             found = boundary_metrics(
                 dense[0], dense[1], truth.spacing, tolerance_mm, convention=convention

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark import slicer, volume
-from benchmark.boxes import EMPTY, Box, bounding_box, clip, relative, size, start
+from benchmark.boxes import EMPTY, Box, bounding_box, clip, of_shape, relative, size, start
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple, same_grid
 from benchmark.image_io.imagefile import open_header
@@ -47,8 +47,7 @@ class Segmentation:
 
         Raise a `UserError` if a structure does.
         """
-        z, y, x = self.shape
-        if box == (0, z, 0, y, 0, x):
+        if box == of_shape(self.shape):
             return self
         structures = {name: _within(mask, box) for name, mask in self.structures.items()}
         before, after = (
@@ -72,8 +71,7 @@ def on_one_grid(one: Segmentation, other: Segmentation) -> tuple[Segmentation, S
         return one, _nothing_on(one, other)
     if _is_blank(one):
         return _nothing_on(other, one), other
-    z, y, x = one.shape
-    boxes = [(0, z, 0, y, 0, x), one.native.box_of(other.native)]
+    boxes = [of_shape(one.shape), one.native.box_of(other.native)]
     fixed = [
         box
         for box, found in zip(boxes, (one, other), strict=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import Box, Boxed
+from benchmark.boxes import Box, Boxed, size
 from benchmark.labelmap import Label
 from benchmark.metrics import nearest_kernels, surface
 from benchmark.metrics import surface_kernels as kernels
@@ -52,7 +52,7 @@ class Surface(NamedTuple):
 
 def of_mask(mask: Boxed) -> Bits:
     """Pack a mask into bits; a `Label` is packed from its runs, without reading its voxels."""
-    nz, ny, nx = (stop - start for start, stop in zip(mask.box[::2], mask.box[1::2], strict=True))
+    nz, ny, nx = size(mask.box)
     words = np.zeros((nz + 2, ny + 2, nx // 64 + 1), np.uint64)
     if isinstance(mask, Label):
         kernels.fill(mask.starts, mask.stops, mask.labels.shape, mask.box, words)

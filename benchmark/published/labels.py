@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import objects, slicer
+from benchmark.boxes import start
 from benchmark.catalogue import Dataset, Structure
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
@@ -153,8 +154,9 @@ def _regions(dataset: Dataset, found: list[tuple[Structure, Mask]]) -> Iterator[
         masks = [mask for of, mask in found if of is structure]
         alone = structure.instances in ("files", "file-values")
         for mask in masks if alone or not masks else [Mask.union(masks, masks[0].shape)]:
-            z, _, y, _, x, _ = mask.box
-            yield Region(structure, mask.crop, (z, y, x), whole=structure.instances == "files")
+            yield Region(
+                structure, mask.crop, start(mask.box), whole=structure.instances == "files"
+            )
 
 
 def _named(dataset: Dataset, scan: Scan, text: str) -> Structure | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.boxes import Box, in_plane
 from reports import panels, surface
 from reports.cases.loading import Answer, Case
 from reports.style import MM, PAGE_MM, SMALL, TRUTH, WIDTH, MethodStyle, nothing, styled
@@ -243,10 +244,10 @@ def _halo(width: float) -> list[Any]:
     return [Stroke(linewidth=width + 0.6, foreground="black"), Normal()]
 
 
-def _prompt(axes: Any, box: tuple[int, ...], axis: int) -> None:
+def _prompt(axes: Any, box: Box, axis: int) -> None:
     from matplotlib.patches import Rectangle
 
-    (y0, y1), (x0, x1) = (box[2 * a : 2 * a + 2] for a in range(3) if a != axis)
+    (y0, y1), (x0, x1) = in_plane(box, axis)
     style: Any = {"fill": False, "edgecolor": "white", "linewidth": 0.8, "linestyle": "--"}
     start = (x0 - 0.5, y0 - 0.5)
     axes.add_patch(Rectangle(start, x1 - x0, y1 - y0, path_effects=_halo(0.8), **style))

@@ -30,3 +30,9 @@ def test_extents_along_an_axis_and_across_it(
     assert boxes.in_plane(BOX, axis) == across
     corner = [first for first, _ in across]
     assert boxes.insert_axis(corner, axis, along[0]) == boxes.start(BOX)
+
+
+def test_a_box_is_moved_and_told_relative_to_another() -> None:
+    assert boxes.moved(BOX, (3, -2, 1)) == (4, 7, 8, 28, 6, 7)
+    assert boxes.relative(boxes.moved(BOX, (3, -2, 1)), BOX) == (3, 6, -2, 18, 1, 2)
+    assert boxes.overlap(boxes.of_shape((2, 20, 9)), BOX) == (1, 2, 10, 20, 5, 6)

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmark.boxes import Crop, bounding_box, slices
+from benchmark.boxes import Crop, bounding_box, dense_in, slices
 from benchmark.masks import COLUMNS, Mask
 from benchmark.tables import read_table, records, write_table
 
@@ -81,7 +81,7 @@ def test_union_and_hull(arrays: list[Dense]) -> None:
     np.testing.assert_array_equal(union.dense(), dense)
     assert union.box == bounding_box([part.box for part in parts]) == Crop.of(dense).box
     for part, array in zip(parts, arrays, strict=True):
-        np.testing.assert_array_equal(part.inside(union.box), array[slices(union.box)])
+        np.testing.assert_array_equal(dense_in(part, union.box), array[slices(union.box)])
 
 
 @given(on_one_grid())
