@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.analysis.arrays import Array
+from benchmark.analysis.bootstrap import ratio
 
 
 def concordances(
@@ -38,6 +39,4 @@ def concordances(
 def _share(weights: Array, concordant: Array, comparable: Array) -> Array:
     above = np.einsum("ri,ri->r", weights @ concordant, weights)
     below = np.einsum("ri,ri->r", weights @ comparable, weights)
-    found = np.full(len(weights), np.nan)
-    np.divide(above, below, out=found, where=below > 0)
-    return found
+    return ratio(above, below)
