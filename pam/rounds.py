@@ -182,7 +182,7 @@ class ObjectState:
 
     def _sweep(self, guide: int, side: int) -> Sweep:
         first = max(guide - self.reach, self.depths.start)
-        slices = [z for z in range(first, min(guide + self.reach + 1, self.depths.stop))]
+        slices = list(range(first, min(guide + self.reach + 1, self.depths.stop)))
         slices.remove(guide)
         if self.settings.outward:  # the nearest first
             slices = [z for z in slices[::side] if (z - guide) * side > 0]

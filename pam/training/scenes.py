@@ -63,8 +63,8 @@ def heap(canvas: Canvas) -> Rims:
     return rims
 
 
-def body(canvas: Canvas) -> tuple[int, int, np.ndarray]:
-    """Paint a trunk: fat, muscle and a cavity; return both inner labels and the cavity's radii."""
+def body(canvas: Canvas) -> np.ndarray:
+    """Paint a trunk: fat, muscle and a cavity; return the cavity's radii (y, x), mm."""
     rng = canvas.rng
     half = canvas.size[1:] / 2 * rng.uniform(0.8, 1.1, 2) * (rng.uniform(0.65, 0.95), 1.0)
     long = canvas.size[0] * rng.uniform(1.5, 5)
@@ -75,14 +75,14 @@ def body(canvas: Canvas) -> tuple[int, int, np.ndarray]:
         radii = np.array([long, *(half - layer)])
         labels.append(lump(canvas, (0, 0, 0), radii, turn=turn, power=power, rough=0.01))
     if rng.random() < 0.4:
-        labels[1] = split(canvas, labels[1], int(rng.integers(4, 14)))[0]
-    return labels[1], labels[2], half - fat - muscle
+        split(canvas, labels[1], int(rng.integers(4, 14)))
+    return half - fat - muscle
 
 
 def trunk(canvas: Canvas) -> Rims:
     """Paint a trunk with some of: ribs, spine, lungs, organs, lesions, bowel, vessels, muscles."""
     rng = canvas.rng
-    _, _, half = body(canvas)
+    half = body(canvas)
     rims: Rims = {}
     if rng.random() < 0.5:
         for side in (-1, 1):
@@ -235,7 +235,7 @@ def columns(canvas: Canvas) -> Rims:
     rng = canvas.rng
     half = canvas.size[1:] / 2
     if rng.random() < 0.8:
-        _, _, half = body(canvas)
+        half = body(canvas)
     rims: Rims = {}
     for _ in range(int(rng.integers(4, 16))):
         size = canvas.field * np.exp(rng.uniform(np.log(0.02), np.log(0.16)))
@@ -258,7 +258,7 @@ def columns(canvas: Canvas) -> Rims:
     return rims
 
 
-def vessel_path(canvas: Canvas, centre: np.ndarray, radius: float) -> int:
+def vessel_path(canvas: Canvas, centre: np.ndarray, radius: float) -> None:
     """Paint a wandering tube from before the first slice through ``centre`` beyond the last."""
     rng = canvas.rng
     label = canvas.new()
@@ -269,7 +269,6 @@ def vessel_path(canvas: Canvas, centre: np.ndarray, radius: float) -> int:
         path = wander(canvas, centre, heading, step, 30, turns)
         swell = np.exp(np.cumsum(rng.normal(0, 0.04, len(path)))).clip(0.6, 1.6)
         tube(canvas, path, radius * swell, label)
-    return label
 
 
 SCENES = {"patchwork": patchwork, "heap": heap, "trunk": trunk, "columns": columns}

@@ -94,7 +94,7 @@ def random_lump(canvas: Canvas, low: float = 0.02, high: float = 0.25) -> int:
     return lump(canvas, canvas.place(), radii, turn=turn, power=power, rough=rough)
 
 
-def hollow(canvas: Canvas, centre: ArrayLike, radii: ArrayLike, wall: float) -> tuple[int, int]:
+def hollow(canvas: Canvas, centre: ArrayLike, radii: ArrayLike, wall: float) -> None:
     """Paint a hollow organ with a wall of ``wall`` mm, and in it one or two layers of content."""
     rng = canvas.rng
     turn = turned(canvas)
@@ -113,7 +113,6 @@ def hollow(canvas: Canvas, centre: ArrayLike, radii: ArrayLike, wall: float) -> 
             canvas.new(),
             over=(inside,),
         )
-    return outer, inside
 
 
 def tube(
@@ -145,7 +144,7 @@ def wander(
     return np.array(points)
 
 
-def vessel(canvas: Canvas, radius: float, *, branches: int = 0, along_z: bool = False) -> int:
+def vessel(canvas: Canvas, radius: float, *, branches: int = 0, along_z: bool = False) -> None:
     """Paint a wandering tube with thinner branches; some have a wall with a label of its own."""
     rng = canvas.rng
     label = canvas.new()
@@ -173,7 +172,6 @@ def vessel(canvas: Canvas, radius: float, *, branches: int = 0, along_z: bool = 
         wall = rng.uniform(0.2, 0.45)
         for path, radii in walls:
             tube(canvas, path, radii * (1 - wall), lumen, over=(label,))
-    return label
 
 
 def split(canvas: Canvas, label: int, parts: int) -> list[int]:
