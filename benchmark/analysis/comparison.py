@@ -48,7 +48,7 @@ BY_DATASET = ("dataset", *COLUMNS[1:])
 
 
 def analyse(
-    tables: "Mapping[str, pd.DataFrame]", settings: "AnalysisSettings"
+    tables: Mapping[str, pd.DataFrame], settings: "AnalysisSettings"
 ) -> dict[str, pd.DataFrame]:
     """Compare the methods of ``tables["scores"]``; see ``docs/analyses.md``."""
     rows = frames.base_rows(tables["scores"], "structure")

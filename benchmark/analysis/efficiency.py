@@ -32,13 +32,7 @@ TEST_COLUMNS = (
     *("family_of", "reason"),
 )
 COST_COLUMNS = (
-    "method",
-    "device",
-    "parameters",
-    "flops",
-    "peak_memory_mb",
-    "peak_gpu_mb",
-    "objects",
+    *("method", "device", "parameters", "flops", "peak_memory_mb", "peak_gpu_mb", "objects"),
 )
 
 _METHOD = ["method", "device"]

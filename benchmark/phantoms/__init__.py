@@ -6,8 +6,6 @@ weights are trained on shapes from a different generator.
 Nothing heavy is imported before `write` is called.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,14 +49,14 @@ RECIPES = {
 }
 
 
-def generator(seed: int, name: str) -> Generator:
+def generator(seed: int, name: str) -> "Generator":
     """Return the random generator of one patient, independent of all other patients."""
     from numpy.random import default_rng
 
     return default_rng([seed, crc32(name.encode())])
 
 
-def make(recipe: str, number: int, seed: int) -> tuple[str, Patient]:
+def make(recipe: str, number: int, seed: int) -> "tuple[str, Patient]":
     """Return the name and the content of patient ``number``, counted from 1.
 
     Raises `UserError` for an unknown recipe.

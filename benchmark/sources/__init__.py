@@ -20,14 +20,12 @@ class Source(Protocol):
 
     def files_in(self, raw: Path) -> Path:
         """Return the folder that holds the files, or will hold them."""
-        ...
 
     def fingerprint(self, raw: Path) -> str:
         """Return a short fingerprint of what is available now, so that later additions are noticed.
 
         Has to be cheap: it is called for every dataset each time the workflow is read.
         """
-        ...
 
     def fetch(self, raw: Path) -> Status:
         """Put the files under ``raw`` (or find them elsewhere) and return how that went.
@@ -35,7 +33,6 @@ class Source(Protocol):
         A missing file is no exception but a `Status` with the state ``manual`` or ``failed``, the
         reason and the next step.
         """
-        ...
 
 
 AnySource = Annotated[

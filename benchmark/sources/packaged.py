@@ -35,7 +35,7 @@ class PackagedSource(Settings):
         ``only`` restricts them to files of these names.
         """
         files = folder.listing(self.root) if only is None else folder.named(self.root, only)
-        return "; ".join(f"{path.name} {path.stat().st_size}" for path in files) or "absent"
+        return "; ".join(f"{path.name} {path.stat().st_size}" for path in files) or folder.ABSENT
 
     def fetch(self, raw: Path) -> Status:
         """Return a status that points at the folder in the package; nothing is copied."""
