@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -223,7 +224,5 @@ def _tail(said: IO[bytes]) -> str:
 
 def program(command: Sequence[str]) -> Path | None:
     """Return the file that a command starts, found by path or on PATH; None if there is none."""
-    import shutil
-
     found = shutil.which(command[0])
     return Path(found) if found else None

@@ -1,6 +1,7 @@
 """Check how an adapter uses memory and time, on one synthetic scan."""
 
 import gc
+import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -101,8 +102,6 @@ class _Full(np.ndarray[Any, Any]):
 
 def _on_gpu() -> int:
     """Return the bytes that torch has allocated on the GPU; 0 without torch or GPU."""
-    import sys
-
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return 0

@@ -1,5 +1,6 @@
 """Fig. 4a: Dice similarity coefficient (DSC) of all methods on each dataset, as a radar chart."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -234,8 +235,6 @@ def _dots(
 
 
 def _label(dataset: str, names: Mapping[str, str], *, short: bool) -> str:
-    import textwrap
-
     name = names.get(dataset, dataset)
     if short or name == dataset:
         return dataset

@@ -1,5 +1,6 @@
 """Fig. 6d-g: one panel per ablation: DSC by setting over datasets, P value, and cost."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,4 @@ def _mean(row: Mapping[Any, Any]) -> str:
 
 
 def _wrapped(setting: object) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(str(setting), 12))
