@@ -27,7 +27,13 @@ from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.partial_shard import PartialShard, ScanRows
 from benchmark.prompts import Prompt
-from benchmark.segmenting import error_text, print_traceback, segment_prompts, validated_mask
+from benchmark.segmenting import (
+    error_text,
+    own_folder,
+    print_traceback,
+    segment_prompts,
+    validated_mask,
+)
 from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.tables import records
@@ -198,7 +204,7 @@ def _load(
     if attempts.is_given_up(_LOADING):
         return f"the process ended {MAX_DEATHS} times while it was loaded"
     try:
-        with attempts.running(_LOADING):
+        with own_folder(), attempts.running(_LOADING):
             adapter.load(weights, device)
             results.departures = adapter.protocol_overrides
     except METHOD_ERRORS as error:
@@ -312,7 +318,8 @@ class _ScanJob:
                 try:
                     scan = self.read()
                     read = perf_counter()
-                    predictions = list(variant.segment(scan, [task.prompt]))
+                    with own_folder():
+                        predictions = list(variant.segment(scan, [task.prompt]))
                 except METHOD_ERRORS as error:
                     raise_if_machine_error(error)
                     continue  # the row of the mask has the reason
@@ -336,7 +343,8 @@ class _ScanJob:
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
-                flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
+                with own_folder():
+                    flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
             except METHOD_ERRORS as error:  # e.g. memory that sufficed without counting
                 raise_if_machine_error(error)
         return {

@@ -3,8 +3,10 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, chdir
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -44,8 +46,9 @@ def _until_failure(
 ) -> str | None:
     """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
     try:
-        for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
-            answers.append(validated_mask(prediction, scan.shape))
+        with own_folder():
+            for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
+                answers.append(validated_mask(prediction, scan.shape))
         if len(answers) != len(prompts):
             count = len(answers) if len(answers) < len(prompts) else f"more than {len(prompts)}"
             answers.clear()
@@ -55,6 +58,14 @@ def _until_failure(
         print_traceback(error)
         return error_text(error)
     return None
+
+
+def own_folder() -> AbstractContextManager[None]:
+    """Return a context that ends in the working folder in which it began.
+
+    A method may change it, and the paths of a job are relative.
+    """
+    return chdir(Path.cwd())
 
 
 def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:

@@ -1,5 +1,6 @@
 """Every prompt ends in a row with its status, whatever the method does."""
 
+import os
 import re
 import sys
 import weakref
@@ -69,6 +70,15 @@ def filled(prompt: Prompt) -> NDArray[np.bool_]:
 
 class Elsewhere(Good):
     info = replace(INFO, out_of_process=True)
+
+
+class Wanders(Good):
+    def load(self, weights: Path | None, device: str) -> None:
+        os.chdir("/")
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        os.chdir("/")
+        return super().one(volume, prompt, number)
 
 
 class RaisesForOrgan(Good):
@@ -553,6 +563,19 @@ def test_an_object_that_the_gpu_has_no_room_for_fails_alone(
 ) -> None:
     rows = cells(GpuFullForOrgan)
     assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+
+
+def test_a_method_that_changes_the_working_folder_costs_nothing(
+    shard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paths of a job are relative."""
+    monkeypatch.chdir(tmp_path)
+    relative = [[os.path.relpath(path) for path in row] for row in shard.images["images"]]
+    images = shard.images.assign(images=relative)
+    got = predict(run_of(Wanders, timed_objects=2), images, shard.prompts)
+    assert {row["status"] for row in got.masks} == {"ok"}
+    assert len(got.times) == 2
+    assert Path.cwd() == tmp_path
 
 
 def test_a_method_that_exits_fails_where_it_does(cells: Cells) -> None:
