@@ -1,8 +1,10 @@
 """Errors meant for the user, and suggestions for misspelt names."""
 
 import re
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 _LONGEST = 2000
 
@@ -32,6 +34,16 @@ def reason_of(error: Exception | str) -> str:
     text = str(error) if plain else f"{type(error).__name__}: {error}"
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def place(error: BaseException) -> str:
+    """Return the line that raised ``error``: the innermost one outside installed libraries."""
+    if isinstance(error, SyntaxError):
+        return f"in line {error.lineno} of {error.filename}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
+    frame = (own or frames)[-1]
+    return f"in line {frame.lineno} of {frame.filename}, in {frame.name}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from benchmark.adapter import Adapter
-from benchmark.errors import UserError, unknown_name
+from benchmark.errors import UserError, place, unknown_name
 
 GROUP = "pambench.methods"
 """Group of the entry points that register methods."""
@@ -38,7 +38,8 @@ def available() -> Mapping[str, str]:
 def find(name: str) -> type[Adapter]:
     """Import and return the class of a method, given its registered name or ``module:Class``.
 
-    Raises `UserError` if the name is unknown, the import fails or the class is not an `Adapter`.
+    Raises `UserError` if the name is unknown, the class is not an `Adapter` or the import fails,
+    with whatever exception.
     """
     target = name if ":" in name else available().get(name)
     if target is None:
@@ -58,6 +59,12 @@ def find(name: str) -> type[Adapter]:
         raise _not_imported(name, target, error) from error
     except ImportError as error:
         raise _not_imported(name, target, error) from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"The method {name!r} cannot be imported: {type(error).__name__}: {error}, "
+            f"{place(error)}. Next step: correct the file; python -c 'import {module}' shows where "
+            "it fails."
+        ) from error
     if not _is_adapter(found):
         raise UserError(f"{target} is not a benchmark.adapter.Adapter; see docs/add-a-method.md.")
     return found

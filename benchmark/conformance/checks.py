@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,11 +21,12 @@ from benchmark.conformance import resources
 from benchmark.conformance.answers import Run, say
 from benchmark.conformance.cases import made_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
-from benchmark.errors import UserError
+from benchmark.errors import UserError, place
 from benchmark.fitting import Case
+from benchmark.machine.machine_errors import METHOD_ERRORS
 from benchmark.method_registry import find
 from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
-from benchmark.segmenting import error_text
+from benchmark.segmenting import error_text, own_folder
 
 _HEAVY = ("torch", "tensorflow", "jax")
 
@@ -94,20 +94,13 @@ def findings(
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     """Run ``action``, which returns a violation or None, and turn exceptions into findings."""
     try:
-        wrong = action()
+        with own_folder():
+            wrong = action()
     except UserError as error:
         wrong = str(error)
-    except Exception as error:  # any exception of a method is a finding
-        wrong = say("no exception", f"{error_text(error)}, {_place(error)}", "mend the adapter")
+    except METHOD_ERRORS as error:
+        wrong = say("no exception", f"{error_text(error)}, {place(error)}", "mend the adapter")
     return Finding(rule, wrong is None, wrong or good)
-
-
-def _place(error: Exception) -> str:
-    """Return the line that raised ``error``: the innermost one outside installed libraries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
-    frame = (own or frames)[-1]
-    return f"in line {frame.lineno} of {frame.filename}, in {frame.name}"
 
 
 def _segments(adapter: Adapter, kinds: Sequence[PromptKind], load_s: float) -> Iterator[Finding]:

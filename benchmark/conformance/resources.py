@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.adapter import Adapter
 from benchmark.conformance.scenes import Scene
+from benchmark.machine.machine_errors import METHOD_ERRORS
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
 
@@ -28,7 +29,7 @@ def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -
     scan = replace(scene.volume, array=full)
     try:
         given = list(adapter.segment(scan, prompts))
-    except Exception:  # a library may wrap the error
+    except METHOD_ERRORS:  # a library may wrap the error
         return None
     if _Full.asked and any(prediction.mask is not None for prediction in given):
         return (

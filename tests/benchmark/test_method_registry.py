@@ -55,6 +55,23 @@ def test_what_is_no_adapter_is_refused(name: str, message: str) -> None:
         find(name)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("def segment(self)", r"SyntaxError: expected ':'.*, in line 1 of .*broken\.py"),
+        ("info = nowhere", r"NameError: .*'nowhere'.*, in line 1 of .*broken\.py"),
+        ("raise SystemExit('no engine')", r"SystemExit: no engine, in line 1 of .*broken\.py"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_named_with_the_line(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=message):
+        find("broken:Class")
+
+
 def _registered(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     found = EntryPoints(EntryPoint(name, value, GROUP) for name, value in points)
     monkeypatch.setattr(

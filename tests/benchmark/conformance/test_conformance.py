@@ -222,6 +222,11 @@ class Bare(Wrong):
         return mask
 
 
+class Exits(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        sys.exit("no engine")
+
+
 class Outside(Wrong):
     def bent(self, mask: Any, volume: Volume) -> Any:
         return Prediction(mask, offset=(0, 0, 1))
@@ -317,6 +322,7 @@ class NoInfo(Adapter):
         (Transposed, "plain, box3d", "resample to volume.shape"),
         (Scores, "plain, box3d", "threshold the scores"),
         (Bare, "plain, box3d", "Expected a Prediction; got ndarray"),
+        (Exits, "plain, box3d", "SystemExit: no engine, in line"),
         (Outside, "plain, box3d", "clip the part at the border"),
         (Neither, "plain, box3d", "got neither"),
         (GivesUp, "plain, box3d", "too hard"),
