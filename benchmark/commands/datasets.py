@@ -102,8 +102,11 @@ def prepare(
             print(f"set aside: {row['scan'] or 'the whole dataset'}: {row['reason']}")
     if shard is None and whole:
         root = Path(status.root)
-        for path in labels.without_image(entry, root, published.find(entry, root)):
+        found = published.find(entry, root)
+        for path in labels.without_image(entry, root, found):
             print(f"not used: {path.relative_to(root)}: a label without an image")
+        for path in labels.of_another_format(entry, root, found):
+            print(f"not used: {path.relative_to(root)}: the layout names another ending")
     if shard is None and entry.published:
         print(f"{scans:,} of {entry.published:,} published scans")
     else:

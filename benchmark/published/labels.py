@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmark.published.scans import Scan
 from benchmark.published.wildcards import fits, paths_like
 from benchmark.transforms import OntoImage
 from benchmark.transforms.raster import Raster
-from benchmark.volume import Header, whole_numbers
+from benchmark.volume import SUFFIXES, Header, whole_numbers
 
 _SHOWN = 120  # unknown values listed in a reason
 RESAMPLED = "resampled to the grid of the image (nearest neighbour)"
@@ -61,6 +62,24 @@ def without_image(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> list[P
                 path = patterns.resolve(root, layout.label, fields)
                 unpaired |= {path} - taken if path.exists() else set()
     return sorted(unpaired)
+
+
+def of_another_format(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> list[Path]:
+    """Return the files below ``root`` that the layout would name if its patterns ended otherwise.
+
+    Files of ``scans``, which are all scans, are left out. In a folder of .nii.gz and .nii files, a
+    pattern that ends in .nii.gz would overlook the others silently.
+    """
+    taken = {path for scan in scans for path in (*scan.images, *files_of(scan))}
+    found = set[Path]()
+    for layout in dataset.layout:
+        for pattern in filter(None, (*layout.image, layout.label)):
+            for suffix, other in permutations(SUFFIXES, 2):
+                if pattern.endswith(suffix):
+                    like = pattern.removesuffix(suffix) + other
+                    for fields in patterns.matches(root, like, layout.where):
+                        found.add(patterns.resolve(root, like, fields))
+    return sorted(path for path in found - taken if path.is_file())
 
 
 def read(dataset: Dataset, scan: Scan, grid: Geometry) -> Labels:

@@ -15,7 +15,7 @@ from benchmark.catalogue import Dataset
 from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.prepare import prepare
-from benchmark.published.labels import missing, without_image
+from benchmark.published.labels import missing, of_another_format, without_image
 from benchmark.published.scans import check_id, find, part_of, shard_of
 from benchmark.sources import Status
 from benchmark.splits import split
@@ -51,6 +51,23 @@ def test_labels_without_an_image_are_found(tmp_path: Path, entry: Make) -> None:
     assert found == [tmp_path / "b/ct 1.nii", tmp_path / "b/liver.nii"]
 
 
+def test_files_that_only_end_otherwise_are_found(tmp_path: Path, entry: Make) -> None:
+    """The scan b would be missing, and nobody would notice."""
+    touch(tmp_path, "images/a.nii.gz", "labels/a.nii", "images/b.nii", "labels/b.nii")
+    touch(tmp_path, "images/c.nii.gz", "labels/c.nii.gz", "labels/d.nii.gz", "labels/notes.txt")
+    of_one = entry()
+    found = of_another_format(of_one, tmp_path, find(of_one, tmp_path))
+    assert found == [tmp_path / f"{path}.nii" for path in ("images/b", "labels/a", "labels/b")]
+    both = entry(layout={"image": "images/{scan}.nii*", "label": "labels/{scan}.nii*"})
+    scans = find(both, tmp_path)
+    assert [(scan.id, scan.label.name) for scan in scans] == [
+        ("a", "a.nii"),
+        ("b", "b.nii"),
+        ("c", "c.nii.gz"),
+    ]
+    assert of_another_format(both, tmp_path, scans) == []
+
+
 def test_trying_an_entry_out_tells_what_is_no_part_of_it(
     tmp_path: Path, labels: NDArray[np.uint8]
 ) -> None:
@@ -59,6 +76,7 @@ def test_trying_an_entry_out_tells_what_is_no_part_of_it(
         tree.image(f"{scan}/ct.nii", grey(labels))
     for name in ("a/liver", "b/liver", "b/spleen", "c/liver"):
         tree.image(f"{name}.nii", labels)
+    tree.image("d/ct.nii.gz", grey(labels))
     content = {
         "id": "T1",
         "name": "Test",
@@ -77,6 +95,7 @@ def test_trying_an_entry_out_tells_what_is_no_part_of_it(
     done = CliRunner().invoke(app, ["datasets", "prepare", str(file)])
     assert done.stdout.splitlines() == [
         "not used: c/liver.nii: a label without an image",
+        "not used: d/ct.nii.gz: the layout names another ending",
         "2 scans",
         "       2 liver, in 2 scans",
         "       1 spleen, in 1 scan",
