@@ -156,10 +156,12 @@ def generalisation(
 
 
 def _run(name: str, inputs: dict[str, Path | None], output: Path, settings: Path | None) -> None:
-    from benchmark.analysis import analyse
+    from benchmark.analysis import ANALYSES, analyse
 
     given = {table: path for table, path in inputs.items() if path is not None}
     analyse(name, given, output, read_settings(settings))
+    for table in ANALYSES[name].gives:
+        print(output / f"{table}.csv")
 
 
 def read_settings(path: Path | None) -> "AnalysisSettings":

@@ -40,7 +40,13 @@ OnlyStudy = Annotated[
 
 
 def read_study(folder: Path) -> "Study":
-    """Read the settings of the study in ``folder``."""
+    """Read the settings of the study in ``folder``; raise `UserError` if there are none."""
     from benchmark.study import Study
 
-    return Study.load(folder / "settings.json")
+    file = folder / "settings.json"
+    if not file.exists() and not folder.is_file():
+        raise UserError(
+            f"No such file: {file}. A run writes it, unless --until ends it before. Next step: "
+            f"name the folder results/<study>; or run: snakemake --configfile STUDY.yaml {file}"
+        )
+    return Study.load(file)

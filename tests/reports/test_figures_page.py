@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -52,6 +53,18 @@ def test_the_only_study_needs_no_name(place: Path) -> None:
 
 
 def test_the_code_for_notebooks_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4]
+    rows = [
+        [f"{patient}{time}", "mine", 20 * size, 300 * size, 4000 * size]
+        for patient, change in enumerate(changes)
+        for time, size in (("pre", 1), ("post", change))
+    ]
+    columns = ["scan", "method", "diameter_mm", "area_mm2", "volume_mm3"]
+    pd.DataFrame(rows, columns=columns).to_csv("measures.csv", index=False)
+    patients = range(len(changes))
+    followed = {"patient": patients, "time": [30 - 2 * i for i in patients], "event": 1}
+    scans = {f"{time}_scan": [f"{i}{time}" for i in patients] for time in ("pre", "post")}
+    pd.DataFrame({**followed, **scans}).to_csv("cohorts.csv", index=False)
     shared: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
         exec(block, shared)
@@ -59,6 +72,7 @@ def test_the_code_for_notebooks_runs(place: Path, capsys: pytest.CaptureFixture[
     assert draw("fig4a", results)[1] in capsys.readouterr().out
     assert (place / "fig4a.pdf").read_bytes().startswith(b"%PDF")
     assert "Abdomen" in (place / "mine.svg").read_text(encoding="utf-8")
+    assert "mine: change of volume" in (place / "survival.svg").read_text(encoding="utf-8")
 
 
 def test_an_unknown_figure_suggests_the_nearest(place: Path) -> None:

@@ -76,6 +76,7 @@ def test_each_is_a_subcommand(name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["analyse", name, *map(str, arguments)])
     assert done.exit_code == 0, done.output
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(ANALYSES[name].gives)
+    assert set(map(Path, done.output.split())) == set((tmp_path / "out").iterdir())
 
 
 def test_every_analysis_is_a_subcommand() -> None:
