@@ -141,7 +141,8 @@ class ProgressLine(logging.Handler):
         self.started.pop(int(record.jobid), None)  # type: ignore[attr-defined]
 
     def _progress(self, record: logging.LogRecord) -> None:
-        self.done, self.total = int(record.done), int(record.total)  # type: ignore[attr-defined]
+        # The record's total counts all jobs of the graph, also those that --until leaves out.
+        self.done = int(record.done)  # type: ignore[attr-defined]
         if self.clock() - self.told >= self.every or self.done == self.total:
             self._tell()
 

@@ -101,6 +101,14 @@ def test_while_no_job_ends_a_line_comes_now_and_then(workflow: Workflow) -> None
     assert lines[-1].startswith("0 of 8 jobs done (0%) in 73 min; running: predict pam")
 
 
+def test_jobs_that_until_leaves_out_do_not_count(workflow: Workflow) -> None:
+    """Snakemake's own progress counts them."""
+    workflow.start(1, "predict", run="pam")
+    workflow.now = 60
+    workflow.finish(1, 1, 50)
+    assert workflow.stream.getvalue().startswith("1 of 8 jobs done (12%)")
+
+
 def test_a_failed_job_runs_no_more(workflow: Workflow) -> None:
     workflow.start(1, "predict")
     workflow.tell("job_error", jobid=1)
