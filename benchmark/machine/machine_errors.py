@@ -14,9 +14,13 @@ METHOD_ERRORS = (Exception, SystemExit)
 """What a method may raise as its own failure: research code also calls `sys.exit`."""
 
 _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
-# An error of cuBLAS may concern one call; if the GPU is lost, the next call says so.
-_BROKEN = re.compile(r"\b(CUDA|HIP) (unknown error|(driver )?error: (?!CUBLAS_|HIPBLAS_))")
-_OF_A_KERNEL = re.compile(r"device-side assert|illegal memory access|misaligned address")
+# Refused calls; if the GPU is lost, the next call says so.
+_OF_A_CALL = "CUBLAS_|HIPBLAS_|invalid argument|invalid configuration|too many resources requested"
+_BROKEN = re.compile(rf"\b(CUDA|HIP) (unknown error|(driver )?error: (?!{_OF_A_CALL}))")
+_OF_A_KERNEL = re.compile(
+    "device-side assert|illegal memory access|misaligned address|unspecified launch failure"
+)
+_UNFIT = re.compile(r"\b(CUDA|HIP) error: (no kernel image|invalid device function)")
 _WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 
 _PASSING = {  # of a disk, a network share or a process; no fault of the file that is read
@@ -78,6 +82,12 @@ def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> No
             f"A process that made batches was killed ({told}). Likely cause: too little memory, or "
             "too little shared memory (/dev/shm). Completed work is kept. Next step: give "
             "the job more memory or fewer workers, then run the same command again."
+        ) from error
+    elif _UNFIT.search(str(error)):
+        raise MachineError(
+            f"The installed build of torch does not support the GPU here ({told}). Next step: "
+            "install one that does (pytorch.org lists them), or hide the GPU to compute on the CPU "
+            "(export CUDA_VISIBLE_DEVICES=), then run the same command again."
         ) from error
     elif _BROKEN.search(str(error)):
         kind = KernelError if _OF_A_KERNEL.search(str(error)) else MachineError

@@ -8,6 +8,7 @@ from benchmark.machine.machine_errors import KernelError, raise_if_machine_error
 BROKEN = [
     "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported",
     "CUDA error: device-side assert triggered",
+    "CUDA error: unspecified launch failure",
     "CUDA driver error: unknown error",
     "CUDA unknown error - this may be due to an incorrectly set up environment",
     "HIP error: the operation cannot be performed in the present state",
@@ -30,6 +31,8 @@ DISKS = [
 ]
 OTHERS = [
     "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
+    "CUDA error: invalid configuration argument\nCUDA kernel errors might be reported",
+    "CUDA error: too many resources requested for launch",
     "mat1 and mat2 shapes cannot be multiplied",
     "no CUDA is here",
     "mkdir failed for /home/user/.config/matplotlib: [Errno 30] Read-only file system",
@@ -54,6 +57,13 @@ def test_full_memory_ends_the_job_only_while_the_model_is_loaded(told: str) -> N
         raise_if_machine_error(RuntimeError(told), loading=True)
 
 
+def test_a_torch_without_code_for_the_gpu_is_not_run_again() -> None:
+    """As the build for CUDA 13 on a V100, which its driver still lists."""
+    told = "CUDA error: no kernel image is available for execution on the device"
+    with pytest.raises(MachineError, match=r"build of torch does not support the GPU.*install"):
+        raise_if_machine_error(RuntimeError(told))
+
+
 @pytest.mark.parametrize("told", WORKERS)
 def test_a_killed_process_that_made_batches_ends_the_job(told: str) -> None:
     with pytest.raises(MachineError, match="more memory or fewer workers"):
@@ -72,7 +82,7 @@ def test_an_input_may_have_broken_the_gpu() -> None:
         with pytest.raises(MachineError) as raised:
             raise_if_machine_error(RuntimeError(told))
         blamed += [told] * isinstance(raised.value, KernelError)
-    assert blamed == BROKEN[:2]
+    assert blamed == BROKEN[:3]
 
 
 @pytest.mark.parametrize("told", OTHERS)
