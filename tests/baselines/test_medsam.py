@@ -20,6 +20,7 @@ from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume
 from tests.baselines.test_medsam_network import KEYS, SMALL
+from tests.pretended_gpu import PretendedGpu
 
 Golden = Mapping[str, Any]
 
@@ -232,6 +233,19 @@ def test_the_bound_is_told_the_box_of_every_slice(method: Callable[..., MedSAM])
     assert sideways[4] == (5, 1, 7, 1)
     assert sideways[11] == (3, 4, 3, 4)
     assert bound.info.sees_reference
+
+
+@pytest.mark.parametrize("slice_box", ["3d", "propagate"])
+def test_all_that_it_computes_with_is_on_its_device(
+    method: Callable[..., MedSAM], weights: Path, volume: Volume, box: Box3D, slice_box: str
+) -> None:
+    expected = dense(method(slice_box=slice_box), volume, [box, box])
+    with PretendedGpu():
+        there = MedSAM({"slice_box": slice_box})
+        there.load(weights, "cuda")
+        found = dense(there, volume, [box, box])
+    assert np.any(expected)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_weights_are_needed_and_named() -> None:

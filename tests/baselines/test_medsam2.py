@@ -30,6 +30,7 @@ from benchmark.settings import load_yaml
 from benchmark.volume import Volume
 from benchmark.weights import registry as weights
 from tests.baselines.test_medsam2_network import SMALL, inventory
+from tests.pretended_gpu import PretendedGpu
 
 COUNT, HEIGHT, WIDTH = 22, 40, 34
 
@@ -114,6 +115,19 @@ def peer(network: Any, volume: Volume, prompt: Box2D | Mask2D) -> NDArray[np.boo
             logits = interpolate(step.pred_masks.float(), (HEIGHT, WIDTH), mode="bilinear")
             solid[step.frame_idx] = (logits[0, 0] > 0).numpy()
     return solid
+
+
+@pytest.mark.parametrize("prompt", [box(), drawn()])
+def test_all_that_it_computes_with_is_on_its_device(
+    method: Callable[..., MedSam2], file: Path, volume: Volume, prompt: Box2D | Mask2D
+) -> None:
+    expected = dense(method(reach_mm=9), volume, prompt)
+    with PretendedGpu():
+        there = MedSam2({"reach_mm": 9, "precision": "float32"})
+        there.load(file, "cuda")
+        found = dense(there, volume, prompt)
+    assert expected.any()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_ct_of_a_pet_ct_is_followed_in_the_window_of_ct(

@@ -16,6 +16,7 @@ from benchmark.volume import Volume
 from benchmark.weights import registry as weights
 from tests.baselines import segvol_small
 from tests.baselines.segvol_small import Counting
+from tests.pretended_gpu import PretendedGpu
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,27 @@ def test_masks_lie_where_the_objects_are() -> None:
         found = Mask.of(answer.mask, offset=answer.offset or (0, 0, 0), shape=scan.shape)
         overlap = 2 * np.count_nonzero(found.dense() & truth) / (found.voxels + truth.sum())
         assert overlap > 0.98  # the zoomed-out box may lose a rim of the object
+
+
+def test_all_that_it_computes_with_is_on_its_device(file: Path) -> None:
+    array = np.random.default_rng(2).normal(size=(20, 70, 80)).astype(np.float32)
+    scan = Volume(array, (2.0, 1.0, 1.0), "CT")
+    prompts = [Box3D((4, 12, 10, 30, 10, 40)), Box3D((8, 15, 40, 60, 20, 60))]
+
+    def masks(device: str) -> list[Mask]:
+        adapter = SegVol()
+        adapter.load(file, device)
+        found = [(x.mask, x.offset or (0, 0, 0)) for x in adapter.segment(scan, prompts)]
+        return [
+            Mask.of(mask, offset=at, shape=scan.shape) for mask, at in found if mask is not None
+        ]
+
+    expected = masks("cpu")
+    with PretendedGpu():
+        found = masks("cuda")
+    assert any(mask.voxels for mask in expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.dense(), other.dense())
 
 
 def test_a_constant_scan_fails_with_the_reason(file: Path) -> None:

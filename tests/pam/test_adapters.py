@@ -33,6 +33,7 @@ from pam.preprocess import Scan
 from pam.presets import RELEASED
 from pam.propagation import propagate, propagate_many
 from pam.rounds import ObjectState
+from tests.pretended_gpu import PretendedGpu
 
 SIZE = {"size": 32}
 METHODS = ("pam-2dmask", "pam-2dbox", "pam-3dbox")
@@ -155,6 +156,20 @@ def test_the_weights_that_ship_give_the_masks_of_a_cpu_in_float32(
     )
     assert dsc(on_cpu, inside) > 0.8
     assert dsc(on_cpu, here) > least
+
+
+@pytest.mark.parametrize("protocol", ["paper", "released", "rigorous"])
+@pytest.mark.parametrize("name", METHODS)
+def test_all_that_they_compute_with_is_on_their_device(
+    folder: Path, name: str, protocol: str
+) -> None:
+    volume, inside = scene()
+    asked = prompts(inside, find(name).info.prompts[0])
+    options = {"protocol": protocol}
+    (expected,) = loaded(name, folder, options).segment(volume, asked)
+    with PretendedGpu():
+        (found,) = loaded(name, folder, options, "cuda").segment(volume, asked)
+    assert dsc(found.mask, expected.mask) > 0.99
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -39,6 +39,7 @@ from pam.training.loop import (
 from pam.training.recipe import Optimiser, Recipe
 from pam.training.state import TrainingState, learning_rate
 from pam.training.tasks import Task
+from tests.pretended_gpu import PretendedGpu
 
 NEEDS_GPU = (
     pytest.mark.gpu,
@@ -185,6 +186,28 @@ def test_a_chained_training_in_bfloat16_goes_on_where_it_stopped(
     learned = (undisturbed - start).norm()
     assert 0 < learned < math.inf
     assert (resumed - undisturbed).norm() <= (0 if device == "cpu" else 0.5) * learned
+
+
+def test_all_that_a_training_computes_with_is_on_its_device(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also once it goes on from its checkpoint, and a share of the first weights is kept."""
+    content = tiny.model_dump(mode="json") | {"chained": 1}
+    content["optimiser"]["keep_start"] = 0.25
+    recipe = recipes.read(content, "test")
+    start = TrainingState(recipe, "cpu").result()
+    on_cpu = train(recipe, tmp_path / "a", start=start, device="cpu", workers=0, stop=2)
+    monkeypatch.setattr(loop, "resolve_device", lambda device: device)
+    where = tmp_path / "b"
+    with PretendedGpu():
+        train(recipe, where, start=start, device="cuda", workers=0, stop=1)
+        on_gpu = train(recipe, where, device="cuda", workers=0, stop=2, resume=True)
+    before, expected, found = (
+        torch.cat([x.flatten() for x in weights.values()])
+        for weights in (start.state_dict(), _weights(on_cpu), _weights(on_gpu))
+    )
+    assert 0 < (expected - before).norm() < math.inf
+    assert (found - expected).norm() < 0.5 * (expected - before).norm()
 
 
 def test_kept_weights_are_a_running_mean(tiny: Recipe) -> None:
