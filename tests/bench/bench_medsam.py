@@ -5,8 +5,8 @@
 
 The yardstick applies the 2D inference of github.com/bowang-lab/MedSAM (three equal channels are
 resized, embedded and decoded) slice by slice and object by object, with the same network. A second
-one resizes one channel, as we do. All must give the same masks. Time is the median over rounds, run
-in turn, of CPU time, or of wall-clock time on a GPU.
+one resizes one channel, as we do. All compute in float32, and must give the same masks. Time is the
+median over rounds, run in turn, of CPU time, or of wall-clock time on a GPU.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from baselines import medsam_network
 from baselines.medsam import MedSAM
 from baselines.medsam_network import SamSize
 from baselines.medsam_preprocess import WINDOWS, to_uint8
+from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume
@@ -84,14 +85,12 @@ def yardstick(adapter: MedSAM, volume: Volume, boxes: list[Box3D], channels: int
             image = torch.tensor((whole - whole.min()) / spread).float().permute(2, 0, 1)[None]
             height, width = grey[z].shape
             corners = np.array([x0, y0, x1 - 1, y1 - 1]) / [width, height, width, height] * side
-            half = device == "cuda"
-            with torch.autocast(device, torch.bfloat16, enabled=half):
-                embedded = net.get_image_embeddings(image.to(device)).float()
-            low = net(
-                image_embeddings=embedded,
-                input_boxes=torch.tensor(corners[None, None], dtype=torch.float32, device=device),
-                multimask_output=False,
-            ).pred_masks[:, 0]
+            prompt = torch.tensor(corners[None, None], dtype=torch.float32, device=device)
+            with in_precision("float32", device):
+                embedded = net.get_image_embeddings(image.to(device))
+                low = net(
+                    image_embeddings=embedded, input_boxes=prompt, multimask_output=False
+                ).pred_masks[:, 0]
             soft = interpolate(low.sigmoid(), (height, width), mode="bilinear")
             solid[z] = (soft[0, 0] > 0.5).cpu().numpy()
         found.append(solid)

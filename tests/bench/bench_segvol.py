@@ -24,6 +24,7 @@ from baselines.segvol_encoder import Size
 from baselines.segvol_network import SegVolNet
 from baselines.segvol_zoom import ZoomOutZoomIn
 from benchmark.boxes import Box
+from benchmark.machine.precision import in_precision
 
 REDUCED = Size(window=(16, 128, 128), width=384, mlp=1536, decoder_mlp=1024)  # half as wide
 Found = list[tuple[Box, NDArray[np.float32]] | None]
@@ -147,7 +148,7 @@ def measure(
     )
     seconds: dict[str, list[float]] = {key: [] for key, _, _ in ways}
     found, embedded = {}, {}
-    with torch.inference_mode():
+    with torch.inference_mode(), in_precision("float32", device):
         for network in networks:
             together(network, image, boxes[:1], device)  # warm up
         for _ in range(asked.rounds):
