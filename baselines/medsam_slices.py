@@ -131,7 +131,7 @@ class Slices:
         from baselines.medsam_preprocess import to_square
 
         planes = np.stack([to_square(self.grey[index], self.size) for index in indices])
-        images = torch.from_numpy(planes)[:, None].expand(-1, 3, -1, -1).to(self.device)
+        images = torch.from_numpy(planes).to(self.device)[:, None].expand(-1, 3, -1, -1)
         with torch.inference_mode(), in_precision(self.options.precision, self.device):
             return self.network.get_image_embeddings(images).float()
 

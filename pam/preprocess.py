@@ -242,7 +242,7 @@ def network_input(grey: Tensor, size: int) -> Tensor:
 
 
 def _scaled(grey: Tensor) -> Tensor:
-    return (grey.to(torch.float32) - 127.5) * torch.tensor(1 / 127.5, device=grey.device)
+    return (grey.to(torch.float32) - 127.5) * (1 / 127.5)
 
 
 def prompt_image(mask: NDArray[np.bool_], square: Square, settings: Propagation) -> Tensor:
