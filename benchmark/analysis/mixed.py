@@ -42,8 +42,9 @@ COLUMNS = (
 def compare(grid: Grid, settings: "AnalysisSettings") -> pd.DataFrame:
     """Compare every pair of methods; return one row per split, metric and pair, with `COLUMNS`.
 
-    Only cells in which every method has a value are used; methods without any value are ignored
-    in this. At most ``settings.mixed_scans`` scans of each dataset enter, drawn at random.
+    Only cells in which every method has a value are used; methods without any value in the split
+    are ignored in this. At most ``settings.mixed_scans`` scans of each dataset enter, drawn at
+    random.
     """
     found = []
     for alike in splits_alike(grid.cells):
@@ -61,11 +62,10 @@ def compare(grid: Grid, settings: "AnalysisSettings") -> pd.DataFrame:
 def _rows(
     grid: Grid, metric: str, split: str, settings: "AnalysisSettings"
 ) -> Iterator[dict[str, Any]]:
-    values = grid.values[metric]
+    expected = in_split(grid.cells, split)
+    values = np.where(expected[:, None], grid.values[metric], np.nan)
     used: NDArray[np.bool_] = np.asarray(np.isfinite(values).any(axis=0))
     cells = common(values)
-    expected = in_split(grid.cells, split)
-    cells &= expected
     means = grid.scan_means(np.where(cells[:, None], values[:, used], np.nan))
     known = np.isfinite(means).all(axis=1) if used.any() else np.zeros(len(means), dtype=bool)
     chosen = _sample(grid.scans.take(np.flatnonzero(known)), settings)

@@ -183,6 +183,24 @@ def test_scans_are_drawn_and_told() -> None:
     assert (row["scans"], row["scans_known"]) == (12, 36)
 
 
+def test_a_method_without_a_value_in_a_split_takes_nothing_from_the_others_there() -> None:
+    """Method m2 ran on the external datasets alone: among the internal, as if it were not there."""
+    rows = score_rows(draw(8, 12, 4))
+    outer = rows["dataset"] >= "D06"
+    rows = rows.assign(split=np.where(outer, "external", "internal"))
+    rows = rows[outer | (rows["method"] != "m2")].reset_index(drop=True)
+    grid = Grid.of(frames.checked_scores(rows), ["hd95"])
+    table = mixed.compare(grid, AnalysisSettings())
+    found: Any = table.set_index(["split", "method_a", "method_b"])
+    inner = rows[rows["split"] == "internal"].reset_index(drop=True)
+    right = fitted(inner).loc[("m0", "m1")]
+    row = found.loc[("internal", "m0", "m1")]
+    for name in ("difference", "se", "p", "datasets", "scans", "cells"):
+        assert row[name] == pytest.approx(right[name]), name
+    assert found.loc[("internal", "m0", "m2"), "reason"] == "no value of m2"
+    assert found.loc[("all", "m0", "m1"), "datasets"] == 6
+
+
 def test_missing_values() -> None:
     values = draw(3, 4, 5)
     values[0, :, 2] = np.nan  # of one dataset: its scans do not count
