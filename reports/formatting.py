@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.frames import ALL
 from benchmark.analysis.ranking import SIGNIFICANT
 from benchmark.metrics.definitions import METRICS
 

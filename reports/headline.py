@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
+from benchmark.analysis.frames import ALL
 from benchmark.tables import records
 from reports import prompts
 from reports.formatting import NONE, count_noun, interval, is_missing, mean_cell, split_title

@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.frames import ALL
 from benchmark.files import atomic
 from reports import (
     appendix,

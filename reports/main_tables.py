@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
+from benchmark.analysis.frames import ALL
 from benchmark.metrics.definitions import METRICS
 from reports import prompts, scoring
 from reports.formatting import NONE, decimals, denominators, marked, mean_cell, mean_sd, split_title

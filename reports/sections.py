@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import ALL
 from benchmark.analysis.comparison import COMPARED
+from benchmark.analysis.frames import ALL
 from reports import main_tables, prompts
 from reports.formatting import (
     NONE,

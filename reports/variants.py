@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.aggregate import ALL, by_dataset, by_structure, overall
+from benchmark.analysis.aggregate import by_dataset, by_structure, overall
+from benchmark.analysis.frames import ALL
 from benchmark.tables import read_groups
 from reports import appendix
 from reports.formatting import NONE, marked, mean_sd, plain_text

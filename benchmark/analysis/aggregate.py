@@ -14,15 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import bootstrap, checks, frames
+from benchmark.analysis.frames import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmark.analysis.arrays import Array
     from benchmark.analysis.settings import AnalysisSettings
-
-ALL = "all"
-"""The value of ``split`` that stands for all datasets of the study."""
 
 COUNTED_FLAGS = ("ok", "expected", "skipped", "failed", "contaminated")
 """Columns that count cells (structures of scans): scored, expected, skipped and failed.

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import frames, mixed
-from benchmark.analysis.aggregate import ALL
+from benchmark.analysis.frames import ALL
 from benchmark.analysis.grid import Grid, codes, group_means
 from benchmark.analysis.paired import holm, paired_tests, tidy
 from benchmark.metrics.definitions import METRICS

@@ -21,6 +21,9 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.metrics.definitions import METRICS
 from benchmark.tables import column_names, read_arrow
 
+ALL = "all"
+"""The value of ``split`` in the statistics that stands for all datasets; no split has this name."""
+
 REQUIRED_SCORE_COLUMNS = ("dataset", "scan", "structure", "method")
 """Columns that a table of scores must have, besides at least one metric."""
 
@@ -126,7 +129,8 @@ def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> 
     again. Raise a `UserError`, which names ``origin``, for a missing column, a row without a name,
     a duplicate key, an unknown status, a ``contaminated`` that is not a boolean, a table without
     metrics, a metric that is not numeric, infinite or outside its range, a dataset in several
-    splits, modalities or collections, or a scan of several patients.
+    splits, modalities or collections, a split named `ALL`, a scan of several patients, or a method
+    with several kinds of prompt.
     """
     require_columns(table, REQUIRED_SCORE_COLUMNS, origin)
     require_filled(table, REQUIRED_SCORE_COLUMNS, origin)
@@ -154,6 +158,12 @@ def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> 
     require_unique(filled, SCORE_KEY, origin)
     require_one(filled, ("dataset",), ("split", "modality", "collection"), origin)
     require_one(filled, ("dataset", "scan"), ("patient",), origin)
+    require_one(filled, ("method",), ("prompt",), origin)
+    if (filled["split"] == ALL).any():
+        raise UserError(
+            f"{origin}: no split may be named {ALL!r}, which stands for all datasets in the "
+            "statistics. Give it another name, or leave the column out."
+        )
     ok = filled["status"] == "ok"
     filled = filled.assign(**{name: filled[name].where(ok) for name in metrics})
     for name in metrics:

@@ -104,6 +104,8 @@ def test_every_analysis_is_a_subcommand() -> None:
         (scores(modality=["CT", "MR"] * 36), "dataset D0 has more than one modality (CT, MR)"),
         (scores(collection=["a", None] * 36), "more than one collection (D0, a)"),
         (scores(patient=["a", "b"] * 36), "dataset D0 scan s0 has more than one patient (a, b)"),
+        (scores(split="all"), "no split may be named 'all'"),
+        (scores(prompt=["box2d"] * 71 + [None]), "m2 has more than one prompt (box2d, unknown)"),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_so(table: pd.DataFrame, told: str) -> None:
