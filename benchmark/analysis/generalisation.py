@@ -230,7 +230,8 @@ def _overall(runs: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
 
 def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for key, part in ablation.groupby(["ablation", "method", "metric"], sort=False):
-        wide = part.pivot(index="dataset", columns="setting", values="mean").dropna()
+        wide = part.pivot(index="dataset", columns="setting", values="mean")
+        wide = wide.dropna(axis=1, how="all").dropna()
         default = part.loc[part["default"].astype(bool), "setting"].unique().tolist()
         about = {
             **dict(zip(("ablation", "method", "metric"), key, strict=True)),
@@ -238,7 +239,7 @@ def _ablation_tests(ablation: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "default": default[0] if len(default) == 1 else None,
         }
         sign = _sign(str(key[-1]))
-        if len(default) == 1 and default[0] in wide and np.isfinite(sign):
+        if len(wide) and len(default) == 1 and default[0] in wide and np.isfinite(sign):
             good = sign * wide
             about["wins_of_default"] = int((good[default[0]] == good.max(axis=1)).sum())
         for test, outcome in anovas(wide.to_numpy(dtype=np.float64)):

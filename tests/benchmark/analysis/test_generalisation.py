@@ -173,6 +173,20 @@ def test_models_without_scores_stand_with_the_reason() -> None:
     assert whole["lost_runs"].empty
 
 
+def test_a_setting_without_a_score_takes_no_test_from_the_others(tmp_path: Path) -> None:
+    table = runs()
+    lost = table["setting"] == "none"
+    found = result(tmp_path, table.assign(value=table["value"].mask(lost)))
+    tests: Any = found["ablation_tests"].set_index("test")
+    by_setting = table[table["setting"].notna() & ~lost].groupby("setting")["value"]
+    theirs = stats.f_oneway(*(values for _, values in by_setting))
+    assert tests.loc["one-way ANOVA", "p"] == pytest.approx(theirs.pvalue)
+    assert tests["groups"].tolist() == [2, 2]
+    assert tests["wins_of_default"].tolist() == [4, 4]
+    none = result(tmp_path, table.assign(value=table["value"].mask(table["kind"] == "ablation")))
+    assert none["ablation_tests"]["wins_of_default"].isna().all()
+
+
 def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     table = runs()
     first, second = (result(tmp_path, t) for t in (table, table.iloc[::-1]))
