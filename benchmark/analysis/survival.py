@@ -19,6 +19,7 @@ from benchmark.analysis.arrays import Array
 from benchmark.analysis.bootstrap import generator, interval, multiplicities
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.paired import constant, tidy
+from benchmark.errors import UserError
 from benchmark.tables import records
 
 if TYPE_CHECKING:
@@ -66,13 +67,16 @@ def analyse(
     """Relate ``tables["measures"]`` (sizes by scan) to ``tables["cohorts"]`` (patients).
 
     Rows of measures without a scan give the reason why a cohort has no scans. The resulting tables
-    are described in ``docs/analyses.md``.
+    are described in ``docs/analyses.md``. Raise a `UserError` if there is no measure of a cohort's
+    datasets.
     """
     cohorts = tables.get("cohorts", pd.DataFrame(columns=list(frames.COHORT_COLUMNS)))
     measures = tables.get("measures", pd.DataFrame(columns=list(frames.MEASURE_COLUMNS)))
     found: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for cohort, patients in cohorts.groupby("cohort", sort=False):
         mine = measures[measures["dataset"].isin(patients["dataset"].unique())]
+        if mine.empty:
+            raise UserError(_no_measures(str(cohort), patients["dataset"], measures["dataset"]))
         for method in mine["method"].unique():
             rows = _joined(patients, mine[mine["method"] == method])
             about = {"cohort": cohort, "method": method}
@@ -96,10 +100,23 @@ _TABLES = {
 }
 
 
+def _no_measure(when: str, scan: str | float) -> str:
+    return f"no {when} scan" if pd.isna(scan) else f"no measure of the {when} scan {scan}"
+
+
+def _no_measures(cohort: str, wanted: "pd.Series[str]", known: "pd.Series[str]") -> str:
+    ours, theirs = (", ".join(sorted(set(names))) for names in (wanted, known))
+    return (
+        f"The cohort {cohort} has no measures: its patients are of the dataset {ours}, and the "
+        f"measures of {theirs or 'none'}. Likely only one of the two tables has a column "
+        "'dataset', or they spell it differently. Name the same dataset in both."
+    )
+
+
 def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """Return one row per patient: measures before and after, relative changes, and responses."""
     rows = patients.reset_index(drop=True)
-    by_scan = measured.set_index(["dataset", "scan"])
+    by_scan = measured.dropna(subset="scan").set_index(["dataset", "scan"])
     for when in ("pre", "post"):
         key = pd.MultiIndex.from_frame(rows[["dataset", f"{when}_scan"]])
         values = by_scan.reindex(key)
@@ -108,7 +125,7 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         rows[f"reason_{when}"] = [
             reason
             if isinstance(reason, str) and reason
-            else ("" if status == "ok" else f"no measure of the {when} scan {scan}")
+            else ("" if status == "ok" else _no_measure(when, scan))
             for status, reason, (_, scan) in zip(
                 values["status"], values["reason"], key, strict=True
             )
@@ -172,6 +189,8 @@ def _why_not(known: pd.DataFrame) -> str:
         return f"n = {len(known)}: fewer than {_FEW} patients with all measures"
     if known["event"].sum() < 2:
         return f"{int(known['event'].sum())} events: nothing can be told of survival"
+    if ((known["event"] == 1) == (known["time"] == known["time"].max())).all():
+        return "all events are at the last time: no patient is known to have outlived another"
     return ""
 
 

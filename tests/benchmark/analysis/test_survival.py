@@ -14,6 +14,7 @@ from benchmark.analysis.concordance import concordances
 from benchmark.analysis.cox import fit
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.analysis.survival import _cut, _logrank
+from benchmark.errors import UserError
 from benchmark.phantoms.cohort import HAZARD_PER_SD, course
 
 SETTINGS = AnalysisSettings(resamples=200)
@@ -205,6 +206,7 @@ def test_covariates_enter_an_adjusted_model() -> None:
         ({"event": 0.0}, "0 events"),
         ({"time": np.nan}, "n = 0"),
         ({"pre_scan": "nowhere"}, "n = 0"),
+        ({"time": 12.0, "event": 1.0}, "all events are at the last time"),
     ],
 )
 def test_what_cannot_be_computed_says_why(spoil: dict[str, Any], reason: str) -> None:
@@ -216,6 +218,25 @@ def test_what_cannot_be_computed_says_why(spoil: dict[str, Any], reason: str) ->
     if "pre_scan" in spoil:
         told = found["survival_patients"]["reason"]
         assert told.eq("no measure of the pre scan nowhere").all()
+
+
+def test_measures_of_another_dataset_are_told() -> None:
+    tables = cohort(0.0, 8, n=3)
+    with pytest.raises(UserError, match="of the dataset d, and the measures of study"):
+        survival.analyse(
+            tables | {"measures": tables["measures"].assign(dataset="study")}, SETTINGS
+        )
+
+
+def test_a_patient_without_a_scan_has_no_measure() -> None:
+    """Not even if a row of the measures names no scan, either."""
+    tables = cohort(0.0, 9, n=3)
+    tables["cohorts"].loc[0, "post_scan"] = None
+    tables["measures"].loc[1, "scan"] = None
+    rows: Any = survival.analyse(tables, SETTINGS)["survival_patients"].set_index("patient")
+    assert rows.loc["p0", "reason"] == "no post scan"
+    assert np.isnan(rows.loc["p0", "volume_post"])
+    assert rows.loc["p1", "status"] == "ok"
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("{:04}", "csv"), ("{}", "parquet")])
