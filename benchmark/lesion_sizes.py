@@ -120,23 +120,22 @@ def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[
     for shard in range(entry.shards):
         place = {"dataset": entry.id, "shard": shard}
         prompts = _table(paths.PROMPTS, rules=study.prompt_rules.id, **place)
-        kept = (prompts["kind"] == "mask2d") & (prompts["deviation"] == 0)
-        prompts = _of_structure(prompts[kept], cohort)
+        prompts = _of_structure(prompts[prompts["deviation"] == 0], cohort)
         whole = _table(paths.REFERENCE, **place)
         reference = _of_structure(whole, cohort)
         masks = {name: _table(paths.MASKS, run=run.id, **place) for name, run in study.runs.items()}
         for image in records(_table(paths.IMAGES, **place)):
-            asked = records(prompts[prompts["scan"] == image["scan"]])
+            asked = prompts[prompts["scan"] == image["scan"]]
             about = {key: image[key] for key in ("dataset", "scan", "patient")}
-            about |= _guiding_mask_sizes(asked, image)
+            about |= _guiding_mask_sizes(records(asked[asked["kind"] == "mask2d"]), image)
             outside = not_evaluated(
                 records(whole[whole["scan"] == image["scan"]]), row_shape(image)
             )
             truth = reference[(reference["scan"] == image["scan"]) & reference["object"].notna()]
             measured = _union_volume(records(truth), image, outside)
             yield {**about, "method": REFERENCE_METHOD, **measured}
-            names = {row["object"] for row in asked}
             for method, table in masks.items():
+                names = set(asked.loc[asked["kind"] == study.runs[method].prompt, "object"])
                 mine = table[(table["variant"] == "") & (table["deviation"] == 0)]
                 rows = records(mine[mine["object"].isin(names)])
                 yield {**about, "method": method, **_union_volume(rows, image, outside, len(names))}

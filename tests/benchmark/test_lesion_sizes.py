@@ -11,7 +11,9 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from baselines.controls import BoxFill
 from benchmark import inference, objects, paths, prepare, prompts
+from benchmark.adapter import MethodInfo
 from benchmark.analysis import analyse, read_statistics
 from benchmark.catalogue import Dataset
 from benchmark.files import write_json
@@ -39,6 +41,12 @@ def test_diameter_of_any_shape_is_that_of_all_corners() -> None:
         assert longest_diameter_mm(plane, (1.5, 0.7)) == pytest.approx(
             pdist(corners * (1.5, 0.7)).max()
         )
+
+
+class WholeGrid(BoxFill):
+    """Every voxel of the scan: that is the box of a prompt that names a structure."""
+
+    info = MethodInfo(summary="every voxel", prompts=("structure",))
 
 
 FILL = {"adapter": "baselines.controls:BoxFill", "prompt": "box3d"}
@@ -157,6 +165,15 @@ def test_two_targets_all_areas_and_the_plain_volume(
         assert row["area_pre"] == pytest.approx(voxels * pixel[0] * pixel[1])
     assert found.loc["plain", "volume_pre"] == pytest.approx(voxels * 4.5)
     assert found.loc["reference", "volume_pre"] == pytest.approx(3 * voxels * 4.5)
+
+
+def test_a_method_that_is_asked_by_structure_has_a_volume(
+    survivors: Any, labels: NDArray[np.uint8]
+) -> None:
+    method = {"adapter": "tests.benchmark.test_lesion_sizes:WholeGrid", "prompt": "structure"}
+    found = survivors("T1", methods={"whole": method}).set_index("method")
+    assert found.loc["whole", ["volume_pre", "volume_post"]].tolist() == [labels.size * 4.5] * 2
+    assert found.loc["whole", "area_pre"] == found.loc["reference", "area_pre"]
 
 
 def test_voxels_that_are_not_evaluated_are_in_no_volume(
