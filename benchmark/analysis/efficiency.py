@@ -91,7 +91,8 @@ def _summaries(
     for (method, device, phase), rows in table.groupby([*_METHOD, "phase"], sort=False):
         values = rows["seconds"].to_numpy(dtype=np.float64)
         q1, median, q3 = np.quantile(values, (0.25, 0.5, 0.75))
-        low, high = mean_interval(values, settings.tail)
+        # Objects of one dataset take alike, so that only datasets count as independent.
+        low, high = mean_interval(values, settings.tail) if unit == "dataset" else (np.nan, np.nan)
         yield {
             **{"method": method, "device": device, "phase": phase, "unit": unit},
             **{"n": len(values), "objects": int(rows["objects"].sum()), "mean": values.mean()},

@@ -32,11 +32,15 @@ def test_phases_and_tests() -> None:
     table = times()
     found = efficiency.analyse({"times": table}, SETTINGS)
     means = table.groupby(["method", "dataset"])["segment_s"].mean().unstack(0)
-    rows = found["times"].set_index(["method", "phase", "unit"])
+    rows: Any = found["times"].set_index(["method", "phase", "unit"])
     assert rows.loc[("fast", "total", "dataset"), "mean"] == pytest.approx(
         means["fast"].mean() + 0.1
     )
     assert rows.loc[("fast", "total_with_load", "object"), "n"] == 30
+    ends = [rows.loc[("fast", "segment", unit), ["low", "high"]] for unit in ("dataset", "object")]
+    interval = stats.ttest_1samp(means["fast"], 0).confidence_interval()
+    assert ends[0].tolist() == pytest.approx(list(interval))
+    assert ends[1].isna().all()  # the three objects of a dataset are not independent
     tests = found["times_tests"].set_index(["phase", "test"])
     unpaired = stats.mannwhitneyu(means["fast"], means["slow"], method="exact")
     paired = stats.wilcoxon(means["fast"], means["slow"])
