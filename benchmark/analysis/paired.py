@@ -80,7 +80,8 @@ def paired_test(test: str, differences: Array, *, unit: str, tail: float = 0.025
 
     The paired t-test comes with the interval of the mean and Cohen's d_z, Wilcoxon's test with the
     interval of the pseudomedian (from the Walsh averages, as in R's ``wilcox.test``) and the
-    matched-pairs rank-biserial correlation.
+    matched-pairs rank-biserial correlation. Differences of zero enter the interval, as they enter
+    the test of any other centre; R leaves them out.
 
     Args:
         test: one of `PAIRED_TESTS`.
