@@ -295,6 +295,7 @@ SUPPLEMENT: dict[str, Table] = {
             column("Rank", "text", "rank"),
             INTERVAL,
             column("Share of first ranks", "number", "first_share"),
+            column("Rank, failures as worst", "text", "rank_worst"),
             column("Datasets", "count", "datasets"),
             column("Cells", "of", "cells", "expected"),
             column("Failed", "count", "failed"),
@@ -305,7 +306,7 @@ SUPPLEMENT: dict[str, Table] = {
         notes=(
             "Value and rank are over the cells in which every ranked method has a score, so a "
             "value differs from the average of a method that has more, and what a method failed "
-            "does not count against it.",
+            "does not count against it. Rank, failures as worst: failed cells have a DSC of 0.",
         ),
     ),
     "survival": Table(

@@ -252,6 +252,24 @@ def test_supervised_methods_stand_beside_the_others_on_their_datasets() -> None:
     assert found[["dataset", "method"]].to_numpy().tolist() == [["D1", "pam"], ["D1", "nnunet"]]
 
 
+def test_the_rank_with_failures_as_the_worst_stands_beside_the_other() -> None:
+    """Method b is the better one where it has a score, which is on half of the datasets."""
+    rows = [
+        {"dataset": f"D{d}", "scan": "s", "structure": "x", "method": method, "dsc": value}
+        for d in range(4)
+        for method, value in (("a", 0.7), ("b", 0.8 if d % 2 else None))
+    ]
+    scores = frames.checked_scores(pd.DataFrame(rows))
+    found = ranking.analyse({"scores": scores}, AnalysisSettings(resamples=100))["ranking"]
+    entry = SUPPLEMENT["ranking"]
+    head, cells = supplement_tables.layout(supplement_tables.selected(found, entry), entry)
+    places = [head.index(name) for name in ("Method", "Rank", "Rank, failures as worst", "Failed")]
+    assert [[row[i] for i in places] for row in cells[:2]] == [
+        ["a", "2", "1", "0"],
+        ["b", "1", "2", "2"],
+    ]
+
+
 def test_supervised_methods_are_compared_over_the_scans_that_they_held_back() -> None:
     """The easier half: there nnU-Net is worse, over all scans its mean is the better one."""
     rows: list[dict[str, Any]] = [
