@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from lifelines.datasets import load_gbsg2, load_leukemia, load_lung, load_rossi
 from lifelines.utils import concordance_index
+from scipy import stats
 
 from benchmark.analysis import analyse, read_statistics, response, survival
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.cox import fit
 from benchmark.analysis.settings import AnalysisSettings
-from benchmark.analysis.survival import _cut, _logrank
+from benchmark.analysis.survival import _cut, _difference, _logrank
 from benchmark.errors import UserError
 from benchmark.phantoms.cohort import HAZARD_PER_SD, course
 
@@ -40,6 +41,22 @@ def test_cox_is_that_of_r_on_rossi() -> None:
     rows = {row["term"]: row for row in fit(table, 0.025)}
     found = [rows[name]["hazard_ratio"] for name in ("fin", "age", "prio")]
     assert found == pytest.approx([0.684, 0.944, 1.096], abs=5e-4)
+    # lifelines' documentation (Testing the proportional hazard assumptions), by ranks of time
+    assert {name for name, row in rows.items() if row["ph_p"] < 0.05} == {"age", "wexp"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"event": 0}, "no event"),
+        ({"sex": 1}, "sex does not differ between patients"),
+        ({"age": np.where(np.arange(228) < 3, 50.0 + np.arange(228), np.nan)}, "n = 3: too few"),
+    ],
+)
+def test_a_model_that_cannot_be_fitted(changed: dict[str, Any], reason: str) -> None:
+    rows = fit(lung()[["sex", "age", "time", "event"]].assign(**changed), 0.025)
+    assert [row["term"] for row in rows] == ["sex", "age"]
+    assert all(row["reason"].startswith(reason) and "p" not in row for row in rows)
 
 
 def test_logrank_is_that_of_r_on_lung() -> None:
@@ -51,6 +68,18 @@ def test_logrank_is_that_of_r_on_lung() -> None:
     assert found["logrank_statistic"] == pytest.approx(10.3, abs=0.05)
     first = pd.DataFrame(curves).groupby("group").first()
     assert first["at_risk"].to_dict() == {"high": 90, "low": 138}
+
+
+def test_the_first_step_of_a_curve_in_closed_form() -> None:
+    """Greenwood's variance on the log(-log) scale, at a confidence of 90 %."""
+    time = np.arange(1.0, 21.0)
+    settings = AnalysisSettings(confidence=0.9)
+    _, curves, _ = _cut(time, np.ones(20, dtype=bool), time, settings)
+    step = next(row for row in curves if row["time"] == 1)
+    spread = stats.norm.ppf(0.95) * (1 / (10 * 9)) ** 0.5 / abs(np.log(0.9))
+    assert step["survival"] == pytest.approx(0.9)
+    ends = [0.9 ** np.exp(sign * spread) for sign in (1, -1)]
+    assert [step["low"], step["high"]] == pytest.approx(ends)
 
 
 def test_median_survival_is_that_of_r_on_lung() -> None:
@@ -133,6 +162,35 @@ def test_difference_of_concordance() -> None:
     assert row["difference"] == pytest.approx(both["volume"] - both["area"])
     assert 0 < row["low"] < row["difference"] < row["high"]
     assert row["p"] < 0.05
+    # The area is the square of the diameter: of the same draws, no difference at all.
+    same: Any = rows.loc[("diameter", "area")]
+    assert same[["difference", "low", "high", "p"]].tolist() == [0, 0, 0, 1]
+
+
+def test_the_p_value_of_a_difference_is_twice_the_share_of_draws_beyond_zero() -> None:
+    draws = np.append(np.full(40, -0.1), np.full(960, 0.1))
+    drawn = {"area": (0.5, np.zeros(1000)), "volume": (0.6, draws)}
+    found = _difference("area", "volume", drawn, 50, "", SETTINGS)
+    assert found["p"] == pytest.approx(2 * 41 / 1001)
+    assert (found["low"], found["high"]) == (-0.1, 0.1)
+
+
+def test_every_interval_is_of_the_confidence_of_the_study() -> None:
+    ends = {
+        "survival_tests": (("hr_low", "hr_high"), ("c_low", "c_high")),
+        "survival_cox": (("low", "high"),),
+        "survival_difference": (("low", "high"),),
+    }
+    narrow, wide = (
+        survival.analyse(cohort(0.5, 8), AnalysisSettings(resamples=100, confidence=confidence))
+        for confidence in (0.6, 0.95)
+    )
+    for name, pairs in ends.items():
+        for low, high in pairs:
+            inner, outer = (found[name][high] - found[name][low] for found in (narrow, wide))
+            kept = outer > 0  # the area is the square of the diameter
+            assert kept.sum() > 1
+            assert (inner[kept] < outer[kept]).all()
 
 
 def lung_as_a_cohort() -> dict[str, pd.DataFrame]:
@@ -286,11 +344,12 @@ def test_every_patient_that_is_left_out_has_a_reason() -> None:
 
 
 def test_an_empty_mask_of_a_lesion_that_is_there_is_no_response() -> None:
-    tables = cohort(0.0, 6, n=3)
+    tables = cohort(0.0, 6, n=4)
     measures = tables["measures"]
     sizes = ["diameter_mm", "area_mm2", "volume_mm3"]
     measures.loc[measures["scan"] == "p0_post", "volume_mm3"] = 0.0
     measures.loc[measures["scan"] == "p1_post", sizes] = 0.0
+    measures.loc[measures["scan"] == "p2_pre", "volume_mm3"] = 0.0
     rows: Any = survival.analyse(tables, SETTINGS)["survival_patients"].set_index("patient")
     missed, gone = rows.loc["p0"], rows.loc["p1"]
     assert missed["reason"] == "nothing was segmented after treatment"
@@ -300,15 +359,16 @@ def test_an_empty_mask_of_a_lesion_that_is_there_is_no_response() -> None:
     assert np.isfinite(missed["area_change"])
     assert gone[["status", "volume_change"]].tolist() == ["ok", -1.0]
     assert gone[["recist", "volumetric"]].tolist() == ["complete response"] * 2
-    assert rows.loc["p2", "status"] == "ok"
+    assert rows.loc["p2", "reason"] == "nothing was segmented before treatment"
+    assert rows.loc["p3", "status"] == "ok"
 
 
 def test_classes_of_response() -> None:
-    pre = pd.Series([100.0, 100, 100, 100, 100, 10, 0, np.nan])
-    post = pd.Series([0.0, 70, 71, 119, 120, 14, 5, 5])
+    pre = pd.Series([100.0, 100, 100, 100, 100, 10, 0, np.nan, 20])
+    post = pd.Series([0.0, 70, 71, 119, 120, 14, 5, 5, 25])
     assert response.recist(pre, post).tolist() == [
         *("complete response", "partial response", "stable disease", "stable disease"),
-        *("progressive disease", "stable disease", "", ""),
+        *("progressive disease", "stable disease", "", "", "progressive disease"),
     ]
     balls = response.volumetric(pre**3, post**3)
     assert balls.tolist()[:5] == response.recist(pre, post).tolist()[:5]
