@@ -61,3 +61,30 @@ def test_a_dataset_draws_the_same_beside_others() -> None:
     alone = bootstrap.dataset_replicates(table[table["dataset"] == "1.0"], ["m"], ["dsc"], 50, 0)
     beside = bootstrap.dataset_replicates(table.sample(frac=1), ["m"], ["dsc"], 50, 0)
     np.testing.assert_allclose(alone["1.0"], beside["1.0"])
+
+
+@pytest.mark.parametrize(
+    ("values", "collections"),
+    [
+        ({"a": [0.0], "b": [1.0]}, {"a": "A", "b": "B"}),
+        ({"a": [0.0], "b": [1.0]}, {"a": "A", "b": "A"}),
+        ({"a": [0.0, 0.0, 1.0, 1.0]}, {"a": "A"}),
+    ],
+)
+def test_each_level_is_drawn(values: dict[str, list[float]], collections: dict[str, str]) -> None:
+    """Two collections, datasets of one, or equal halves of a dataset's replicates, of 0 and 1.
+
+    The mean of two draws is 0, one half and 1 in 1, 2 and 1 of 4; of one draw, 0 and 1 in half.
+    """
+    n = 2000
+    drawn = {name: np.resize(v, n)[:, None, None] for name, v in values.items()}
+    found = bootstrap.overall_replicates(drawn, collections, 0)[:, 0, 0]
+    shares = [(found == mean).mean() for mean in (0.0, 0.5, 1.0)]
+    expected = (0.25, 0.5, 0.25) if len(values) == 2 else (0.5, 0.0, 0.5)
+    assert shares == pytest.approx(expected, abs=0.05)
+
+
+def test_an_interval_leaves_a_tail_on_either_side() -> None:
+    replicates = np.linspace(0, 1, 1001)[:, None] * [1.0, np.nan]
+    low, high = bootstrap.interval(replicates, 0.025)
+    np.testing.assert_allclose([low, high], [[0.025, np.nan], [0.975, np.nan]])

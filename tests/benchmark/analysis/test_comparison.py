@@ -8,10 +8,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.analysis import comparison
+from benchmark.analysis import comparison, frames
 from benchmark.analysis.comparison import COLUMNS
 from benchmark.analysis.grid import Grid
 from benchmark.analysis.paired import paired_test
+from benchmark.analysis.settings import AnalysisSettings
 
 RNG = np.random.default_rng(3)
 SCORES = {
@@ -123,6 +124,24 @@ def test_families_are_those_that_the_table_names(over: str) -> None:
     for _, rows in found[found["chosen"]].groupby(family):
         right = multipletests(rows["p"], method="holm")[1]
         assert rows["p_holm_chosen"].to_numpy() == pytest.approx(right)
+
+
+def test_intervals_are_of_the_confidence_of_the_study() -> None:
+    table = both_metrics().drop(columns="nsd")
+    table = frames.checked_scores(table.assign(dsc=table["dsc"] - 0.3))  # none above 1
+    found = comparison.analyse({"scores": table}, AnalysisSettings(confidence=0.9))
+    wide = table.pivot(index=["dataset", "scan"], columns="method", values="dsc")
+    scans = wide["a"] - wide["b"]
+    for name, group, values in (
+        ("comparison", "all", scans.groupby("dataset").mean()),
+        ("comparison_by_dataset", "D", scans["D"]),
+    ):
+        rows = found[name]
+        pick = (rows["metric"] == "dsc") & (rows["test"] == "paired t")
+        pick &= (rows["method_a"] == "a") & (rows["method_b"] == "b")
+        row = rows[pick & rows.iloc[:, 0].eq(group)].iloc[0]
+        theirs = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        assert (row["low"], row["high"]) == pytest.approx(tuple(theirs))
 
 
 def test_pairs_know_their_prompts_and_what_their_weights_were_trained_on() -> None:

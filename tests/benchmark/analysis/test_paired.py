@@ -123,3 +123,26 @@ def test_rank_sum_of_ties_and_of_nothing() -> None:
     assert rank_sum(a, b).p == pytest.approx(stats.mannwhitneyu(a, b, method="asymptotic").pvalue)
     assert rank_sum(a[:1], b).reason.startswith("n = 1")
     assert rank_sum(a * 0, b * 0).reason == "all values are equal"
+
+
+@pytest.mark.parametrize(("sizes", "method"), [((49, 49), "exact"), ((3, 50), "asymptotic")])
+def test_rank_sum_is_exact_below_fifty_values_each(sizes: tuple[int, int], method: str) -> None:
+    """As R's ``wilcox.test``."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=size) for size in sizes)
+    theirs = stats.mannwhitneyu(a, b, method=method)
+    assert rank_sum(a, b).p == pytest.approx(theirs.pvalue)
+
+
+def test_of_five_differences_there_is_an_interval_at_90_percent_and_none_at_95() -> None:
+    """That all have one sign has a P of 2 / 32: the former is from the least to the greatest."""
+    values = np.array([0.3, -0.1, 0.5, 0.9, 0.2])
+    found = paired_test("wilcoxon signed-rank", values, unit="x", tail=0.05)
+    assert (found.low, found.high) == (-0.1, 0.9)
+    assert np.isnan(paired_test("wilcoxon signed-rank", values, unit="x").low)
+
+
+def test_zeros_have_no_rank() -> None:
+    """Without the zero, ranks 1 and 2 go up and 3 goes down."""
+    found = paired_test("wilcoxon signed-rank", np.array([0.0, 0.1, 0.2, -0.3]), unit="x")
+    assert found.effect == pytest.approx(0)

@@ -14,12 +14,12 @@ from benchmark.analysis.settings import AnalysisSettings
 SETTINGS = AnalysisSettings(resamples=100)
 
 
-def result(values: dict[str, Any], metric: str = "dsc") -> Any:
+def result(values: dict[str, Any], metric: str = "dsc", scans: int = 2) -> Any:
     rows = [
         {"dataset": f"D{d}", "scan": f"s{s}", "structure": "x", "method": method, metric: value}
         for method, column in values.items()
         for d, value in enumerate(column)
-        for s in range(2)
+        for s in range(scans)
     ]
     return ranking.analyse({"scores": frames.checked_scores(pd.DataFrame(rows))}, SETTINGS)
 
@@ -36,6 +36,28 @@ def test_by_hand() -> None:
     assert wins.loc[("b", "a"), "wins"] == 1
     shares = found["rank_shares"].groupby(["split", "scheme", "method"])["share"].sum()
     assert shares.to_numpy() == pytest.approx(1)
+
+
+def test_a_split_is_ranked_by_its_own_datasets() -> None:
+    rows = [
+        {"dataset": f"{split}{d}", "split": split, "scan": "s", "structure": "x"}
+        | {"method": method, "dsc": 0.5 + 0.01 * d + ahead * (method == "a")}
+        for split, datasets, ahead in (("internal", 2, 0.1), ("external", 3, -0.3))
+        for d in range(datasets)
+        for method in "ab"
+    ]
+    found = ranking.analyse({"scores": frames.checked_scores(pd.DataFrame(rows))}, SETTINGS)
+    rows_by_mean = found["ranking"][found["ranking"]["scheme"] == "mean"]
+    table: Any = rows_by_mean.set_index(["split", "method"])
+    wins: Any = found["wins"].set_index(["split", "method_a"])
+    for split, rank, datasets, won in (
+        ("internal", 1, 2, 2),
+        ("external", 2, 3, 0),
+        ("all", 2, 5, 2),
+    ):
+        row = table.loc[(split, "a")]
+        assert row[["rank", "datasets", "cells"]].tolist() == [rank, datasets, datasets]
+        assert wins.loc[(split, "a"), ["wins", "datasets"]].tolist() == [won, datasets]
 
 
 def test_distances_rank_the_other_way() -> None:
@@ -99,9 +121,13 @@ def test_another_rank_counts_failures_as_the_worst_value() -> None:
     assert distances["rank_worst"].isna().all()
 
 
-@pytest.mark.parametrize(("datasets", "known"), [(5, False), (6, True)])
-def test_few_datasets_give_no_interval(datasets: int, known: bool) -> None:
-    found = result({m: np.linspace(low, 0.9, datasets) for m, low in (("a", 0.1), ("b", 0.2))})
+@pytest.mark.parametrize(
+    ("datasets", "scans", "known"), [(5, 2, False), (6, 2, True), (1, 5, False), (1, 6, True)]
+)
+def test_few_units_give_no_interval(datasets: int, scans: int, known: bool) -> None:
+    """Of datasets where there are several, of the patients of a single one."""
+    values = {m: np.linspace(low, 0.9, datasets) for m, low in (("a", 0.1), ("b", 0.2))}
+    found = result(values, scans=scans)
     rows, agreement = (found[n][found[n]["split"] == "all"] for n in ("ranking", "rank_agreement"))
     assert rows[["low", "high"]].notna().to_numpy().ravel().tolist() == [known] * 12
     assert rows[["rank", "first_share"]].notna().all(axis=None)
@@ -109,7 +135,7 @@ def test_few_datasets_give_no_interval(datasets: int, known: bool) -> None:
     assert untied[["tau_low", "tau_high"]].notna().to_numpy().ravel().tolist() == [known] * 4
 
 
-def nearly(together: int, copies: int) -> Any:
+def nearly(together: int, copies: int, **changed: Any) -> Any:
     """Rows of "all" by the mean; A is better than B by a little more than chance.
 
     In 8 datasets, ``copies`` of each, so many ``together`` in a collection.
@@ -123,7 +149,8 @@ def nearly(together: int, copies: int) -> Any:
         for method, value in (("a", 0.5 + difference), ("b", 0.5))
     ]
     scores = frames.checked_scores(pd.DataFrame(rows))
-    found = ranking.analyse({"scores": scores}, AnalysisSettings(resamples=1000))
+    settings = AnalysisSettings(**{"resamples": 1000, **changed})
+    found = ranking.analyse({"scores": scores}, settings)
     return {
         name: found[name][(found[name]["split"] == "all") & (found[name]["scheme"] == "mean")]
         for name in ("ranking", "rank_agreement")
@@ -136,6 +163,10 @@ def test_collections_are_drawn_whole() -> None:
     share = [found["ranking"]["first_share"].iloc[0] for found in (alone, copied, apart)]
     assert share[1] == pytest.approx(share[0], abs=0.05)
     assert share[2] > share[0] + 0.07
+    (first,) = set(alone["ranking"].loc[alone["ranking"]["rank"] == 1, "high"])
+    narrow = nearly(1, 1, resamples=200, confidence=0.55)["ranking"]
+    (nearer,) = set(narrow.loc[narrow["rank"] == 1, "high"])
+    assert (first, nearer) == (2, 1)  # it is first in four of five draws
     for found, known in ((alone, True), (copied, True), (few, False)):
         assert found["ranking"][["low", "high"]].notna().eq(known).all(axis=None)
         assert found["rank_agreement"][["tau_low", "tau_high"]].notna().eq(known).all(axis=None)
