@@ -186,6 +186,24 @@ def test_levels_and_means_of_the_values() -> None:
     assert found[found["level"] == 20].eval("mean == baseline_mean").all()
 
 
+def test_variants_do_not_count_as_moved_guides_nor_these_as_variants() -> None:
+    moved = scores(drop=0.05)
+    plain = moved[moved["deviation"] == 0]
+    rows = [moved, plain.assign(variant="ten", dsc=plain["dsc"] - 0.2)]
+    both = pd.concat([*rows, moved.assign(method="control")], ignore_index=True)
+    pd.testing.assert_frame_equal(result(both, controls=("control",)), result(moved))
+    reach = Reach(plain=20, variants={"ten": 10.0}, most_slices=10)
+    settings = AnalysisSettings(thickness={"m": reach})
+    found = thickness.analyse({"scores": both}, settings)["thickness_tests"]
+    tost = found[(found["selection"] == "all") & (found["test"] == "TOST")]
+    assert tost["objects"].tolist() == [24]
+    # without the table of objects, the distance of their slices is not known
+    effective = found[found["selection"] == "effective"]
+    assert effective["reason"].tolist() == ["which objects a level changed is not known"]
+    values = thickness.analyse({"scores": both}, settings)["thickness_values"]
+    np.testing.assert_allclose(values["baseline_mean"] - values["mean"], np.repeat([0, 0.2], 8))
+
+
 def test_unknown_method_and_variant_are_named() -> None:
     for method, variants in (("n", {}), ("m", {"thick": 10.0})):
         settings = AnalysisSettings(thickness={method: Reach(plain=20, variants=variants)})
