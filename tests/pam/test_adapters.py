@@ -462,6 +462,8 @@ def test_the_fullest_slices_are_those_whose_box_is_largest() -> None:
     assert fullest(mask, 2) == [8, 10]
     assert fullest(mask, 0) == []
     assert fullest(np.zeros_like(mask), 3) == []
+    deep = np.ones((18, 2, 2), np.bool_)  # a sixth of which is three slices
+    assert fullest(deep, 9) == [0, 3, 6, 9, 12, 15]
 
 
 def test_a_slice_is_voted_by_those_that_mark_something_on_it() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.machine.precision import Precision
 from benchmark.windows import CLINICAL
-from pam.box2mask import guiding_mask
+from pam.box2mask import _reaching, guiding_mask
 from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
 from pam.preprocess import Scan, network_input
 from pam.resize import resize_int16
@@ -142,6 +142,11 @@ def test_ends_of_the_box() -> None:
         expected = np.zeros(found.shape, np.bool_)
         expected[10 : 26 - short, 14 : 38 - short] = True
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_box_may_be_the_whole_slice() -> None:
+    volume, _ = scan()
+    assert guiding_mask(None, volume, 0, (0, 40, 0, 50), small(RIGOROUS, by="full-box")).all()
 
 
 def test_more_around_the_box_can_be_shown_and_the_mask_stays_inside() -> None:
@@ -333,3 +338,37 @@ def test_a_tight_mask_reaches_the_sides_of_its_box(height: float, reaches: bool)
         assert spans(True) == spans(False)
     else:
         assert all(a > b for a, b in zip(spans(True), spans(False), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("likely", "least"),
+    [
+        ([0.7] * 18 + [0.47, 0.3], 0.45),  # 18, then 19 of the 20 columns that are reached at all
+        ([0.7] * 19 + [0.3], 0.5),  # 95 % of them
+        ([0.52] * 18 + [0.1, 0.3], 0.27),
+        ([0.2] * 20, 0.18),
+    ],
+)
+def test_the_threshold_is_the_nearest_to_one_half_that_spans_the_box(
+    likely: list[float], least: float
+) -> None:
+    image = torch.tensor(likely).expand(5, 20)
+    np.testing.assert_array_equal(_reaching(image), image > least)
+
+
+def test_the_final_window_of_no_estimate_and_of_one_that_has_a_single_value() -> None:
+    square = (5, 37, 5, 37)
+    volume, _ = scan()
+    crop = volume.volume[0, 5:37, 5:37]
+    network = Bright(2, scales=1)  # finds nothing
+    guiding_mask(network, volume, 0, square, small(RIGOROUS))
+    low, high = np.percentile(crop, (5, 95))
+    expected = (crop.clip(low, high) - low) / (high - low)
+    np.testing.assert_allclose((network.shown[-1] + 1) / 2, expected, atol=1 / 255)
+
+    few = np.zeros((1, 40, 50), np.float32)
+    few[0, 20, 20:23] = 100  # so few that all percentiles of the crop are 0
+    network = Bright(scales=1)
+    found = guiding_mask(network, Scan(few, (1, 1, 1)), 0, square, small(RIGOROUS))
+    assert [float(image.max()) for image in network.shown] == pytest.approx([1, 1])
+    np.testing.assert_array_equal(found, few[0] > 0)

@@ -687,7 +687,7 @@ def test_a_network_with_a_prior_is_told_distances() -> None:
     prompt[10:30, 12:32] = True
     settings = Propagation(thickness=6.0, crop_ratio=1.5, size=32, recrop=False)
     network = Distances()
-    scan = Scan(volume, (2.0, 1.0, 1.0))
+    scan = Scan(volume, (2.0, 0.5, 1.5))  # the crop's sides are 1 mm a pixel on average
     propagate(network, scan, 4, prompt, settings, batch=1)  # type: ignore[arg-type]
     # rounds of three slices 2, 4 and 6 mm away; crops of 30 mm, then of the whole 45
     assert sorted(round(d * 30, 4) for d in network.noted[:6]) == [2, 2, 4, 4, 6, 6]
