@@ -84,6 +84,7 @@ def collected(
         with_weights: bool = True,
         absent: bool = False,
         held_back: dict[str, list[str]] | None = None,
+        methods: dict[str, Any] = METHODS,
         **told: Any,
     ) -> Path:
         for name in ("T1", "T2"):
@@ -96,7 +97,7 @@ def collected(
         if absent:
             Path("T2").rename("elsewhere")
         Path("net.yaml").write_text(yaml.safe_dump({**WEIGHTS, "trained_on": TRAINED_ON}))
-        content = {"study": "s", "datasets": ["T1.yaml", "T2.yaml"], "methods": METHODS}
+        content = {"study": "s", "datasets": ["T1.yaml", "T2.yaml"], "methods": methods}
         for name, test in (held_back or {}).items():
             content["training"] = {"references": ["empty"]}
             write_json(
@@ -253,8 +254,17 @@ def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> N
     (row,) = failures.to_dict("records")
     assert (row["dataset"], row["scan"], row["stage"]) == ("T2", None, "fetch")
     record = read_json(folder / "record.json")["datasets"]["T2"]
-    assert (record["state"], record["scans"]) == ("manual", 0)
+    assert (record["state"], record["scans"], record["set_aside"]) == ("manual", 0, 0)
     require_within_budget(folder, 0.0)
+
+
+def test_scans_and_objects_are_counted_beside_a_method_without_cells_of_objects(
+    collected: Collected,
+) -> None:
+    named = {"adapter": "tests.benchmark.test_scoring:Bright", "prompt": "structure"}
+    folder = collected(methods={"empty": METHODS["empty"], "named": named})
+    record = read_json(folder / "record.json")["datasets"]["T1"]
+    assert (record["scans"], record["objects"]) == (4, 12)
 
 
 def cells(dataset: str = "T1", method: str = "one", /, **status: int) -> pd.DataFrame:

@@ -14,14 +14,15 @@ def scores(**kinds: str) -> pd.DataFrame:
         {
             "method": method,
             "prompt": kind,
-            "dataset": "D",
-            "scan": "s",
+            "dataset": dataset,
+            "scan": scan,
             "object": name,
             "level": "object",
             "deviation": deviation,
-            "prompt_hash": f"{kind}-{name}-{deviation}",
+            "prompt_hash": f"{kind}-{dataset}-{scan}-{name}-{deviation}",
         }
         for method, kind in kinds.items()
+        for dataset, scan in (("D", "s"), ("D", "t"), ("E", "s"))
         for name in ("a", "b")
         for deviation in (0.0, 0.1)
     ]
@@ -44,5 +45,5 @@ def test_prompts_of_another_rule_are_not_the_same() -> None:
     table = scores(first="box3d", second="box3d")
     changed = (table["method"] == "second") & (table["object"] == "b")
     table.loc[changed, "prompt_hash"] = "other"
-    with pytest.raises(UserError, match=r"prompts of b .*differ between first, second.*2 prompts"):
+    with pytest.raises(UserError, match=r"prompts of b .*differ between first, second.*6 prompts"):
         require_same_prompt(table, ["first", "second"])

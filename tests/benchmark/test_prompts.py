@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from benchmark import prompts
 from benchmark.masks import Mask
 from benchmark.prompts import SCHEMA, Box2D, Box3D, Mask2D, Prompt, derive, from_row
 from benchmark.tables import read_table, records, write_table
@@ -149,7 +150,7 @@ def test_hash_is_the_same_in_another_process() -> None:
     assert done.stdout.split() == [row["hash"] for row in derive(Mask.of(array), 0, [0.0])]
 
 
-def test_another_place_or_content_has_another_hash() -> None:
+def test_another_place_content_or_rule_has_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     plane = np.ones((1, 3, 3), dtype=bool)
     holed = plane.copy()
     holed[0, 1, 1] = False
@@ -171,6 +172,10 @@ def test_another_place_or_content_has_another_hash() -> None:
     assert len({prompt.hash for prompt in different}) == len(different)
     assert mask2d(plane, (2, 2, 2)).hash == different[0].hash
     assert all(len(prompt.hash) == 16 for prompt in different)
+    for name, other in (("VERSION", prompts.VERSION + 1), ("RULE", "another")):
+        with monkeypatch.context() as changed:
+            changed.setattr(prompts, name, other)
+            assert Box3D((2, 3, 2, 5, 2, 5)).hash != different[7].hash
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
