@@ -327,3 +327,16 @@ def test_dark_and_light(page: Page, scheme: Literal["dark", "light"]) -> None:
     )
     assert (ink > paper) == (scheme == "dark")
     assert abs(ink - paper) > 300
+
+
+def test_on_paper_nothing_is_to_be_clicked_and_captions_are_no_larger_than_the_text(
+    opened: Callable[..., Page],
+) -> None:
+    page = opened()
+    controls = page.locator("button, input, select, canvas, .screen")
+    boxes = "(parts) => parts.filter((part) => part.getClientRects().length).length"
+    sizes = "(part) => Number.parseFloat(getComputedStyle(part).fontSize)"
+    assert controls.evaluate_all(boxes) > 40
+    page.emulate_media(media="print")
+    assert controls.evaluate_all(boxes) == 0  # a heading with a box is not repeated on each page
+    assert page.locator("figcaption").first.evaluate(sizes) < page.locator("body").evaluate(sizes)
