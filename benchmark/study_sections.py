@@ -109,7 +109,7 @@ class ReportSettings(Settings):
 
     - ``title``: of the report.
     - ``colours``: by method, to replace those of the style.
-    - ``panels``: number of objects drawn as best, as median and as worst.
+    - ``panels``: number of objects drawn as best, as median and as worst, if they fit a page.
     - ``panel_method``: the method whose scores select them.
     - ``cases_mb``: size limit for the images of the case browser in the report.
     - ``private_images``: show images of all datasets, for a report that is not shared.

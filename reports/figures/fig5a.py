@@ -1,5 +1,6 @@
 """Fig. 5a: segmentations of the best, median and worst object: two slices and the surface."""
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,32 @@ _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
-    cases = panels.load(results)
+    chosen = panels.load(results)
     shown = {m: style for m, style in results.styles.items() if m not in results.controls}
-    return draw(cases, shown), caption(cases, results.panel_method)
+    cases = fitting(chosen, 1 + len(shown))
+    return draw(cases, shown), caption(cases, results.panel_method, len(chosen))
+
+
+def fitting(cases: Sequence[Case], panels: int) -> list[Case]:
+    """Return the cases that fit a page, equally many of each rank, and at least one of each.
+
+    These are the very best and worst, and the middle of the median ones. ``panels`` is the number
+    of panels of a case; one case of each rank always fits with up to 13.
+    """
+    ranks = [list(part) for _, part in itertools.groupby(cases, lambda case: case.rank)]
+    for count in range(max(map(len, ranks), default=0), 1, -1):
+        kept = [case for part in ranks for case in _extreme(part, count)]
+        *_, width = _layout(kept, panels)
+        if width > _LEAST_MM:
+            return kept
+    return [case for part in ranks for case in _extreme(part, 1)]
+
+
+def _extreme(cases: Sequence[Case], count: int) -> Sequence[Case]:
+    """Return ``count`` of the cases of one rank, which are in the order of falling scores."""
+    spare = max(len(cases) - count, 0)
+    start = {"best": 0, "worst": spare}.get(cases[0].rank, spare // 2)
+    return cases[start : start + count]
 
 
 def draw(cases: Sequence[Case], styles: Mapping[str, MethodStyle]) -> "Figure":
@@ -55,8 +79,8 @@ def draw(cases: Sequence[Case], styles: Mapping[str, MethodStyle]) -> "Figure":
 def _layout(cases: Sequence[Case], panels: int) -> tuple[int, int, float]:
     """Return cases side by side, columns of a case, and width of a panel in mm.
 
-    Of the layouts that fit a page, it is the one with the widest panels. They are at least so wide
-    that an object can be made out; if there are many, the figure is then taller than a page.
+    Of the layouts that fit a page, it is the one with the widest panels. They are at least
+    `_LEAST_MM` wide, so that an object can be made out; the figure is then taller than a page.
     """
     bands = -(-panels // int(180 / (_LEAST_MM + _GAP_MM)))
     columns = -(-panels // bands)
@@ -77,17 +101,21 @@ def _height(case: Case, bands: int, width: float) -> float:
     return _TITLE_MM + bands * (_HEADING_MM + 3 * _GAP_MM + width * sum(_ratios(case)))
 
 
-def caption(cases: Sequence[Case], method: str | None) -> str:
-    """Return the caption: the objects, the score they were chosen by, and what the lines mean."""
+def caption(cases: Sequence[Case], method: str | None, chosen: int) -> str:
+    """Return the caption: the objects, the score they were chosen by, and what the lines mean.
+
+    ``chosen`` is the number of objects that were chosen, of which ``cases`` fit a page.
+    """
     if not cases:
         return "Qualitative panels: none, since no scored object may be shown."
     listed = [
         f"{case.rank}: {case.structure} of {case.dataset} (DSC {_score(case.answers, method)})"
         for case in cases
     ]
+    fit = "" if chosen == len(cases) else f" {len(cases)} of the {chosen} chosen fit a page."
     return (
         f"Best, median and worst object by the DSC of {method}, among the datasets that may be "
-        f"shown; {'; '.join(listed)}. Yellow: "
+        f"shown; {'; '.join(listed)}.{fit} Yellow: "
         "reference; dashed white: prompt on the guiding slice; coloured: the method. First row: "
         "guiding slice; second: perpendicular cut where the object is largest; third: the surface, "
         "from the front, turned by 30° to the patient's left and seen from 20° above. Letters name "

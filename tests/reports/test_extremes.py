@@ -1,6 +1,7 @@
 """Figures at 3 and at 44 datasets: no overlap, nothing off the page, no text too small."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
 from reports.cases import links
-from reports.figures import FIGURES
-from reports.style import SMALL, WIDTH, styled
-from tests.reports.extremes import DRAWN, SIZES
+from reports.figures import FIGURES, fig5a
+from reports.style import MM, PAGE_MM, SMALL, WIDTH, method_styles, styled
+from tests.reports.extremes import DRAWN, METHODS, SIZES, case
 
 _INK = 0.7
 """Part of the height of a line that letters fill, and of its width."""
@@ -76,6 +77,25 @@ def test_a_figure_fits_a_page_and_no_text_is_small(drawn: Figure) -> None:
     assert width == pytest.approx(WIDTH)
     assert height <= 240.001 / 25.4
     assert min(float(text.get_fontsize()) for text in written(drawn)) >= SMALL
+
+
+def test_more_panels_than_fit_a_page_leave_out_the_less_extreme() -> None:
+    methods = 4
+    ranks = ("best", "median", "worst")
+    chosen = [replace(case(r, methods), object=f"{r}{i}") for r in ranks for i in range(5)]
+    kept = fig5a.fitting(chosen, 1 + methods)
+    count = len(kept) // 3
+    assert 1 < count < 5
+    middle = (5 - count) // 2
+    wanted = [f"best{i}" for i in range(count)]
+    wanted += [f"median{middle + i}" for i in range(count)]
+    wanted += [f"worst{i}" for i in range(5 - count, 5)]
+    assert [found.object for found in kept] == wanted
+    styles = method_styles(METHODS[:methods])
+    assert fig5a.draw(kept, styles).get_figheight() <= PAGE_MM * MM + 1e-6
+    assert f" {len(kept)} of the 15 chosen fit a page." in fig5a.caption(kept, METHODS[0], 15)
+    assert fig5a.fitting(chosen[:1], 1 + methods) == chosen[:1]
+    assert fig5a.fitting([], 1 + methods) == []
 
 
 def test_no_text_lies_on_another_or_leaves_the_page(drawn: Figure) -> None:
