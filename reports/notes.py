@@ -40,6 +40,13 @@ def skipped_in(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
     return f"Skipped in some cells, so not to be compared with the others here: {', '.join(told)}."
 
 
+def unscored(by_dataset: "pd.DataFrame", methods: Sequence[str]) -> str:
+    """Name those of ``methods`` that have no score, so that a figure shows nothing of them."""
+    scored = set(by_dataset.loc[by_dataset["mean"].notna(), "method"])
+    lost = [method for method in methods if method not in scored]
+    return f"Without any score: {', '.join(lost)}." if lost else ""
+
+
 def notes(results: "Results", *, seen: bool = False) -> list[str]:
     """Return the notes on contamination and weights, in the order of the methods.
 

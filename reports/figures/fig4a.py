@@ -8,7 +8,7 @@ from reports import radar
 from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
-from reports.notes import skipped_in, trained_on
+from reports.notes import skipped_in, trained_on, unscored
 from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def caption(
     missing = int(wide.isna().to_numpy().sum())
     if missing:
         text += f" {missing} of {wide.size} points are missing: no scored cell there."
+    if told := unscored(by_dataset, methods):
+        text += f" {told}"
     if not matched and (told := skipped_in(by_dataset, list(ranked.columns))):
         text += f" {told}"
     shown = by_dataset["method"].isin(list(methods)) & (by_dataset["metric"] == "dsc")

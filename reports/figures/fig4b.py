@@ -13,7 +13,7 @@ from reports import scoring
 from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
-from reports.notes import skipped_in, trained_on
+from reports.notes import skipped_in, trained_on, unscored
 from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def make(results: "Results") -> "tuple[Figure, str]":
     styles = {m: style for m, style in results.styles.items() if m not in results.controls}
     ranks = chosen(results.statistics("ranks_by_dataset"))
     text = caption(rows, ranks, list(styles))
-    return draw(rows, styles), " ".join(filter(None, (text, scoring.empty_rule(results))))
+    rules = scoring.nsd_tolerance(results), scoring.empty_rule(results)
+    return draw(rows, styles), " ".join(filter(None, (text, *rules)))
 
 
 def chosen(by_dataset: "pd.DataFrame") -> "pd.DataFrame":
@@ -130,5 +131,9 @@ def caption(by_dataset: "pd.DataFrame", ranks: "pd.DataFrame", methods: Sequence
         text += " Best mean most often, over the cells of a dataset that all methods have: "
         text += f"{'; '.join(best)}."
     shown = by_dataset["method"].isin(list(methods)) & by_dataset["metric"].isin(SHOWN)
-    about = skipped_in(by_dataset, methods), trained_on(by_dataset[shown])
+    about = (
+        unscored(by_dataset, methods),
+        skipped_in(by_dataset, methods),
+        trained_on(by_dataset[shown]),
+    )
     return " ".join(filter(None, (text, *about)))

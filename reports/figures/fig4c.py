@@ -24,7 +24,8 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption.
 
     A supervised method is scored only on what it did not learn from. With one, the means are over
-    the cells that all methods have, and controls, which are not among these, are left out.
+    the cells that all methods have, and controls, which are not among these, are left out. Controls
+    alone are not drawn.
     """
     methods = results.methods_in_table_order
     told = {method: results.method_record(method).prompt for method in methods}
@@ -35,6 +36,8 @@ def make(results: "Results") -> "tuple[Figure, str]":
     if matched:
         means = ranks.rename(columns={"value": "mean"})
         shown = [method for method in shown if method not in results.controls]
+    if fig4a.table(means, [m for m in shown if m not in results.controls]).isna().all(axis=None):
+        shown = []
     styles = {method: results.styles[method] for method in shown}
     adapters = {results.method_record(m).adapter: m for m in reversed(methods)}
     pair = tuple(adapters[name] for name in BOXES if name in adapters)

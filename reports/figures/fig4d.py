@@ -182,7 +182,8 @@ def _reading(times: "pd.DataFrame") -> str:
     sums = _taken(times).groupby("method")[["read_s", "seconds"]].sum()
     shares = 100 * sums["read_s"] / sums["seconds"]
     low, high = (f"{share:.0f}" for share in (shares.min(), shares.max()))
-    return f" Reading takes {low if low == high else f'{low} to {high}'} % of it, by method."
+    told = f"{low} % of it" if low == high else f"{low} to {high} % of it, by method"
+    return f" Reading takes {told}."
 
 
 def duration(seconds: float) -> str:

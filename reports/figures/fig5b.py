@@ -56,7 +56,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
     with styled():
         drawn = pairs(values)
         if not drawn:
-            return nothing("No pair of methods other than controls.")
+            return nothing("No pair of methods has scores of objects whose shape is known.")
         figure = Figure(figsize=(WIDTH, (12 + 48 * len(drawn)) * MM), layout="constrained")
         panels = figure.subplots(
             len(drawn), len(SHAPE_LABELS), sharey="row", sharex="col", squeeze=False

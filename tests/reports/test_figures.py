@@ -260,6 +260,23 @@ def test_a_study_without_3d_boxes_has_no_numbers_in_the_caption() -> None:
     assert fig4c.caption(shown, ranks(shown), [], (), ()).endswith("no such method has a score.")
 
 
+def test_controls_alone_are_not_compared(study: Path) -> None:
+    results = Results(study)
+    assert {results.method_record(m).prompt for m in results.controls} == {fig4c.SAME_PROMPT}
+    figure, caption = fig4c.make(results)
+    assert not figure.axes
+    assert caption.endswith("none, since no such method has a score.")
+
+
+def test_captions_name_methods_without_any_score() -> None:
+    for c, lost in ((math.nan, True), (0.2, False)):
+        table = led((0.9, math.nan, math.nan), (0.8, 0.8, c))
+        a = fig4a.caption(table, ranks(table), ["a", "b", "c"], [])
+        b = fig4b.caption(table, ranks(table), ["a", "b", "c"])
+        assert [("Without any score: c." in caption) for caption in (a, b)] == [lost] * 2
+        assert [("Without" in caption) for caption in (a, b)] == [lost] * 2
+
+
 def test_times_run_from_reading_the_scan_to_the_result() -> None:
     table = times(2).assign(read_s=0.5, write_s=0.25, load_s=9.0)
     points = figure_points(fig4d.draw(table, method_styles(METHODS)))
