@@ -209,6 +209,18 @@ class Results:
         groups = (scored[ratio] == 0).groupby(scored["method"], sort=False)
         return {str(m): (int(part.sum()), len(part)) for m, part in groups}
 
+    @cached_property
+    def nsd_tolerances(self) -> "pd.DataFrame":
+        """Tolerance of NSD that each structure was scored with.
+
+        Columns ``dataset``, ``structure`` and ``tolerance_mm``; no rows if the scores do not tell.
+        """
+        from benchmark.analysis import frames
+
+        columns = ["dataset", "structure", "tolerance_mm"]
+        table = frames.read(self.folder / "scores.parquet", columns)
+        return table.reindex(columns=columns).dropna().drop_duplicates(ignore_index=True)
+
     def statistics(self, name: str) -> "pd.DataFrame":
         """Read a statistics table by name; see ``docs/analyses.md`` for the tables.
 

@@ -52,16 +52,22 @@ def empty_counts(results: "Results") -> str:
 
 
 def nsd_tolerance(results: "Results") -> str:
-    """State the tolerance of NSD in mm; empty if unknown."""
+    """State the tolerance of NSD in mm, with what entries of datasets set; empty if unknown."""
     rules = _rules(results)
     if "nsd_tolerance_mm" not in rules:
         return ""
     own: Mapping[str, float] = rules.get("tolerances") or {}
-    values = [f"{rules['nsd_tolerance_mm']:g} mm", *(f"{mm:g} mm for {s}" for s, mm in own.items())]
-    return (
-        f"The tolerance of NSD is {', '.join(values)}; the entry of a dataset may set its own "
-        "for a structure."
-    )
+    usual = float(rules["nsd_tolerance_mm"])
+    text = ", ".join([f"{usual:g} mm", *(f"{mm:g} mm for {name}" for name, mm in own.items())])
+    scored = results.nsd_tolerances
+    differing = [
+        f"{row['tolerance_mm']:g} mm for {row['structure']} of {row['dataset']}"
+        for row in scored.to_dict("records")
+        if row["tolerance_mm"] != own.get(row["structure"], usual)
+    ]
+    if differing:
+        text += f"; set by entries of datasets: {', '.join(differing)}"
+    return f"The tolerance of NSD is {text}."
 
 
 def below_voxel(results: "Results") -> str:

@@ -39,6 +39,8 @@ def printed(results: "Results") -> Iterator[PrintedTable]:
         below = [*entry.notes, *(notes(results, seen=seen) if entry.marked and len(rows) else ())]
         if entry.columns[-1].format == "mm":
             below += filter(None, [scoring.empty_rule(results)])
+        if entry.where.get("metric") == ("nsd",):
+            below += filter(None, [scoring.nsd_tolerance(results)])
         if not _DISTANCES.isdisjoint(rows.get("metric", ())) or not _MEASURED.isdisjoint(rows):
             below += scoring.spacing_notes(results)
         yield PrintedTable.one_block(

@@ -105,8 +105,21 @@ def test_the_policy_in_force_is_told(
 
 def test_the_tolerance_in_force_is_told(study: Path, tmp_path: Path) -> None:
     rules = {"nsd_tolerance_mm": 1.5, "tolerances": {"liver": 5.0}}
-    text = scoring.nsd_tolerance(Results(copied(study, tmp_path, rules)))
-    assert text.startswith("The tolerance of NSD is 1.5 mm, 5 mm for liver;")
+    folder = copied(study, tmp_path, rules)
+    usual = "The tolerance of NSD is 1.5 mm, 5 mm for liver"
+    assert scoring.nsd_tolerance(Results(folder)) == f"{usual}."
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores["tolerance_mm"] = scores["structure"].map({"liver": 5.0, "lesion": 1.5})
+    scores.loc[scores["dataset"] == "D02", "tolerance_mm"] = 0.01
+    scores.loc[scores["status"] != "ok", "tolerance_mm"] = None
+    scores.to_parquet(folder / "scores.parquet")
+    results = Results(folder)
+    entries = "set by entries of datasets: 0.01 mm for liver of D02, 0.01 mm for lesion of D02"
+    assert scoring.nsd_tolerance(results) == f"{usual}; {entries}."
+    below = {table.name: " ".join(table.notes) for table in tables.printed(results)}
+    told = {name for name, text in below.items() if entries in text}
+    assert told == {"table1", "nsd_by_dataset"}
+    assert entries in draw("fig4b", results)[1]
 
 
 @pytest.mark.parametrize(("tolerance", "told"), [(0.5, ["D01", "D02", "D03"]), (50.0, [])])
