@@ -1,5 +1,6 @@
 """Radar charts: spokes, lines and arcs on polar axes, large or as small multiples."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from reports.style import CONTROL_MARKERS, SMALL, SPLIT_GREYS, MethodStyle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_TITLE_LETTERS = 24
 
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height, as fractions of the figure."""
@@ -72,6 +75,11 @@ def name(axes: Any, angle: float, text: str) -> None:
     side = "center" if abs(across) < 0.1 else ("left" if across > 0 else "right")
     lift = "bottom" if up > 0.8 else ("top" if up < -0.8 else "center")
     axes.text(angle, 1.1, text, ha=side, va=lift, fontsize=6.5, linespacing=1.1)
+
+
+def title(text: str) -> str:
+    """Return the title of a small chart in at most two lines, as wide as a quarter of a page."""
+    return "\n".join(textwrap.wrap(text, _TITLE_LETTERS, max_lines=2, placeholder="..."))
 
 
 def turned_name(axes: Any, angle: float, text: str) -> None:

@@ -1,6 +1,6 @@
 """Common style of all figures: a method keeps its colour, marker and line everywhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,9 @@ _DOTTED = (0, (1, 1.5))
 
 NONE_DRAWN = "none-drawn"
 """SVG id of the text that stands in for a figure with nothing to draw."""
+
+_ENTRY_MM, _LETTER_MM = 13.0, 1.4
+"""Width of an entry of a legend besides its text, and of a letter of that, on average."""
 
 SMALL = 6.0
 """Smallest font size in any figure, in points."""
@@ -129,6 +132,12 @@ def dodge(count: int) -> NDArray[np.float64]:
     """Return ``count`` offsets that separate points at one position, in units of its width."""
     reach = min(0.32, 0.06 * (count - 1))
     return np.linspace(-reach, reach, count)
+
+
+def legend_columns(names: Iterable[str], most: int) -> int:
+    """Return how many columns of a legend with these names fit the page, at most ``most``."""
+    longest = max((len(name) for name in names), default=0)
+    return max(1, min(most, int(WIDTH / MM / (_ENTRY_MM + _LETTER_MM * longest))))
 
 
 def nothing(text: str) -> "Figure":

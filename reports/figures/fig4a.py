@@ -9,7 +9,7 @@ from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import skipped_in, trained_on, unscored
-from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import CONTROL_MARKERS, MM, WIDTH, MethodStyle, legend_columns, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +139,7 @@ def _radar(
 ) -> "Figure":
     from matplotlib.figure import Figure
 
-    columns = min(len(styles), 4)
+    columns = legend_columns(styles, min(len(styles), 4))
     arcs = len(set(splits)) > 1
     legend_mm = 4 + 4.2 * -(-(len(styles) + arcs * len(set(splits))) // columns)
     height_mm = _CIRCLE_MM + 28 + legend_mm
@@ -164,7 +164,8 @@ def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure"
     from matplotlib.figure import Figure
 
     lines = -(-len(styles) // _COLUMNS)
-    side, title = 180 / _COLUMNS, 5.0
+    titles = {method: radar.title(method) for method in styles}
+    side, title = 180 / _COLUMNS, 8.0 if "\n" in "".join(titles.values()) else 5.0
     height_mm = lines * (side + title)
     figure = Figure(figsize=(WIDTH, height_mm * MM))
     circle = side - 2 * _NAME_MM
@@ -186,7 +187,7 @@ def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure"
         for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
             radar.turned_name(axes, float(angle), str(name))
         place_mm = ((column + 0.5) * side / 180, (top - title + 0.8) / height_mm)
-        figure.text(*place_mm, method, color=style.colour, fontweight="bold", ha="center")
+        figure.text(*place_mm, titles[method], color=style.colour, fontweight="bold", ha="center")
     return figure
 
 

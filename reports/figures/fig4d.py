@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.analysis.efficiency import total
 from reports.cases import links
-from reports.style import MM, WIDTH, MethodStyle, dodge, nothing, styled
+from reports.style import MM, WIDTH, MethodStyle, dodge, legend_columns, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,9 @@ def draw(times: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
         if not groups:
             return nothing("No object was timed.")
         means = by_dataset(times)
-        tall = [14 + 7 * len(groups)] + [56] * (means["dataset"].nunique() > 1)
+        columns = legend_columns(styles, 5)
+        lower = 52 + 4.2 * -(-len(styles) // columns)
+        tall = [14 + 7 * len(groups)] + [lower] * (means["dataset"].nunique() > 1)
         figure = Figure(figsize=(WIDTH, (sum(tall) + 12) * MM), layout="constrained")
         upper, *below = figure.subfigures(len(tall), 1, height_ratios=tall, squeeze=False)[:, 0]
         axes = upper.subplots()
@@ -106,9 +108,9 @@ def draw(times: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
         axes.set_xlabel(f"Time from scan to result (logarithmic; a point is {what})")
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        for lower in below:
-            _each(lower.subplots(), means, styles)
-            lower.legend(loc="outside lower center", ncols=5)
+        for part in below:
+            _each(part.subplots(), means, styles)
+            part.legend(loc="outside lower center", ncols=columns)
         return figure
 
 

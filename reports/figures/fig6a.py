@@ -8,7 +8,16 @@ import numpy as np
 from reports import trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun, is_missing, p_statement
-from reports.style import CONTROL_MARKERS, MM, PAGE_MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import (
+    CONTROL_MARKERS,
+    MM,
+    PAGE_MM,
+    WIDTH,
+    MethodStyle,
+    legend_columns,
+    nothing,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +53,15 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figur
         styles = trained_models.styles_of(names, known)
         lines = -(-wide.size // _MOST_BARS)
         each = -(-len(wide) // lines)
-        legend = 5 + 4.2 * -(-len(names) // _COLUMNS)
+        columns = legend_columns(names, _COLUMNS)
+        legend = 5 + 4.2 * -(-len(names) // columns)
         height = min(52 * lines + legend, PAGE_MM)
         figure = Figure(figsize=(WIDTH, height * MM), layout="constrained")
         panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
         for line, axes in enumerate(panels):
             _bars(axes, wide.iloc[line * each : (line + 1) * each], styles, each)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=_COLUMNS)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
         return figure
 
 

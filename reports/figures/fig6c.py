@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reports import radar, trained_models
 from reports.figures import fig4a
 from reports.formatting import count_noun
-from reports.style import MM, PAGE_MM, WIDTH, MethodStyle, nothing, styled
+from reports.style import MM, PAGE_MM, WIDTH, MethodStyle, legend_columns, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST = 12
 """Most charts; if there are more, the first are drawn."""
-_TITLE_MM, _NAME_MM = 6.0, 6.5
+_NAME_MM = 6.5
 _FEWEST_SPOKES = 3
 
 
@@ -66,27 +66,30 @@ def draw(
             return fig4a.draw(trained_models.own(transfer), styles, names)
         columns = 3 if max(len(wide) for *_, wide in drawn) > 24 else 4
         columns = min(columns, len(drawn))
-        lines, legend = -(-len(drawn) // columns), 9.0
-        side = min(180 / max(columns, 3), (PAGE_MM - legend) / lines - _TITLE_MM)
-        height = lines * (side + _TITLE_MM) + legend
+        entries = legend_columns(styles, 4)
+        lines, legend = -(-len(drawn) // columns), max(9.0, 4.2 * -(-len(styles) // entries))
+        titles = [radar.title(f"{method} on {dataset}") for method, dataset, _ in drawn]
+        title = 9.0 if "\n" in "".join(titles) else 6.0
+        side = min(180 / max(columns, 3), (PAGE_MM - legend) / lines - title)
+        height = lines * (side + title) + legend
         figure = Figure(figsize=(WIDTH, height * MM))
         circle = side - 2 * _NAME_MM
-        for place, (method, dataset, wide) in enumerate(drawn):
+        for place, (_, dataset, wide) in enumerate(drawn):
             row, column = divmod(place, columns)
             left = (180 - columns * side) / 2 + column * side
-            top = height - row * (side + _TITLE_MM)
-            bottom = top - _TITLE_MM - side + _NAME_MM
+            top = height - row * (side + title)
+            bottom = top - title - side + _NAME_MM
             shares = (circle / 180, circle / height)
             box = ((left + _NAME_MM) / 180, bottom / height, *shares)
             _chart(figure, box, dataset, wide, styles)
-            middle = ((left + side / 2) / 180, (top - _TITLE_MM + 1.5) / height)
-            figure.text(*middle, f"{method} on {dataset}", ha="center", fontweight="bold")
+            middle = ((left + side / 2) / 180, (top - title + 1.5) / height)
+            figure.text(*middle, titles[place], ha="center", fontweight="bold")
         handles = {
             text: handle
             for axes in figure.axes
             for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles, loc="lower center", ncols=4, handlelength=3)
+        figure.legend(handles.values(), handles, loc="lower center", ncols=entries, handlelength=3)
         return figure
 
 

@@ -16,6 +16,7 @@ from matplotlib.transforms import Affine2D
 from reports.cases import links
 from reports.figures import FIGURES, fig5a
 from reports.style import MM, PAGE_MM, SMALL, WIDTH, method_styles, styled
+from tests.reports import extremes
 from tests.reports.extremes import DRAWN, METHODS, SIZES, case
 
 _INK = 0.7
@@ -109,6 +110,19 @@ def test_no_text_lies_on_another_or_leaves_the_page(drawn: Figure) -> None:
         apart = (a.max(axis=0) <= b.min(axis=0)).any() or (b.max(axis=0) <= a.min(axis=0)).any()
         if not apart and Outline(a, closed=True).intersects_path(Outline(b, closed=True)):
             pytest.fail(f"{one.get_text()!r} lies on {other.get_text()!r}")
+
+
+@pytest.mark.parametrize("name", ["fig4a", "fig4b", "fig4d", "fig6a", "fig6c"])
+@pytest.mark.parametrize("methods", [4, 8])
+def test_long_names_fit(name: str, methods: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = [f"{method}-{'with-own-weights-30-mm'[: 30 - len(method)]}" for method in METHODS]
+    monkeypatch.setattr(extremes, "METHODS", long)
+    figure = DRAWN[name](5, methods)
+    figure.set_dpi(100)
+    with styled():
+        figure.draw_without_rendering()
+    test_no_text_lies_on_another_or_leaves_the_page(figure)
+    test_legends_lie_beside_the_data(figure)
 
 
 POINTS = {
