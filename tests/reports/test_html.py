@@ -23,7 +23,7 @@ from reports.paper import ledger, ledger_view
 from reports.results import Results
 from reports.supplement import NAMES, SUPPLEMENT
 
-EMPTY = {"fig4e", "fig4f", "fig4g", "fig5b", "fig5e", "fig6a", "fig6b", "fig6c", "fig6d"}
+EMPTY = {"fig4c", "fig4e", "fig4f", "fig4g", "fig5b", "fig5e", "fig6a", "fig6b", "fig6c", "fig6d"}
 """Figures of which the study of the tests has nothing to show."""
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
 
