@@ -1,6 +1,6 @@
 """Common style of all figures: a method keeps its colour, marker and line everywhere."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,10 +134,10 @@ def dodge(count: int) -> NDArray[np.float64]:
     return np.linspace(-reach, reach, count)
 
 
-def legend_columns(names: Iterable[str], most: int) -> int:
+def legend_columns(names: Collection[str], most: int) -> int:
     """Return how many columns of a legend with these names fit the page, at most ``most``."""
     longest = max((len(name) for name in names), default=0)
-    return max(1, min(most, int(WIDTH / MM / (_ENTRY_MM + _LETTER_MM * longest))))
+    return max(1, min(most, len(names), int(WIDTH / MM / (_ENTRY_MM + _LETTER_MM * longest))))
 
 
 def nothing(text: str) -> "Figure":

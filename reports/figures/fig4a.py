@@ -139,7 +139,7 @@ def _radar(
 ) -> "Figure":
     from matplotlib.figure import Figure
 
-    columns = legend_columns(styles, min(len(styles), 4))
+    columns = legend_columns(styles, 4)
     arcs = len(set(splits)) > 1
     legend_mm = 4 + 4.2 * -(-(len(styles) + arcs * len(set(splits))) // columns)
     height_mm = _CIRCLE_MM + 28 + legend_mm

@@ -71,7 +71,7 @@ def draw(by_dataset: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figu
         shown = [m for m in SHOWN if not table(by_dataset, m, list(styles)).isna().all(axis=None)]
         if not shown:
             return nothing("No dataset has a score.")
-        columns = legend_columns(styles, min(len(styles), 5))
+        columns = legend_columns(styles, 5)
         legend = 5 + 4.2 * -(-len(styles) // columns)
         figure = Figure(figsize=(WIDTH, (14 + 34 * len(shown) + legend) * MM), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
