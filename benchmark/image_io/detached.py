@@ -29,19 +29,36 @@ def pixel_file(path: Path) -> Path | None:
 
     Raises `ElsewhereError` if a header names anything but a regular file in its own folder.
     """
-    name = path.name.lower()
-    field = next((field for suffixes, field in _FIELDS.items() if name.endswith(suffixes)), None)
+    field = _field(path)
     if field is None:
         return None
-    meta = name.endswith((".mha", ".mhd"))
-    with path.open("rb") as stream:
-        lines = list(_header(stream, field, meta=meta))
+    lines = header_lines(path)
     named = [found[1] for line in lines if (found := field.fullmatch(line))]
     odd = [line for line in lines if _META in line and not field.fullmatch(line)]
-    if odd and meta:  # MetaImage may take it for the field all the same
+    if odd and is_meta(path):  # MetaImage may take it for the field all the same
         raise ElsewhereError(odd[0].decode(errors="backslashreplace"))
     files = [_beside(path, value.removeprefix(b"./")) for value in named if value not in _LOCAL]
     return files[0] if files else None
+
+
+def header_lines(path: Path) -> list[bytes]:
+    """Return the lines of the header of a MetaImage or NRRD file; none of another format."""
+    field = _field(path)
+    if field is None:
+        return []
+    with path.open("rb") as stream:
+        return list(_header(stream, field, meta=is_meta(path)))
+
+
+def is_meta(path: Path) -> bool:
+    """Return whether a file is named like a MetaImage."""
+    return path.name.lower().endswith((".mha", ".mhd"))
+
+
+def _field(path: Path) -> re.Pattern[bytes] | None:
+    """Return the pattern of the field that names the pixels, of a MetaImage or NRRD file."""
+    name = path.name.lower()
+    return next((field for suffixes, field in _FIELDS.items() if name.endswith(suffixes)), None)
 
 
 def _header(stream: BinaryIO, field: re.Pattern[bytes], *, meta: bool) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark.geometry import Geometry, Triple
 from benchmark.image_io.dicomheader import SIZE, check_header, functional_group, header_values
 from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_header, refusal
+from benchmark.image_io.voxelsize import SET_SIZE
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
 _TILT = 1.0  # tolerated in-plane offset of the last slice from the first, in pixels
@@ -125,10 +126,9 @@ def _without_positions(file: Path, spacing: Triple | None, *, needs_spacing: boo
             expected="positions of the frames, or the size of their pixels and their distance",
             got="no positions, and no PixelSpacing with SpacingBetweenSlices or SliceThickness",
             cause="a secondary capture, or sizes in private tags",
-            step="set the size with the transform spacing, or convert the scan to NIfTI with its "
-            "size",
+            step=SET_SIZE,
         )
-    return contents
+    return replace(contents, sized=False)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.image_io.detached import ElsewhereError, pixel_file
-from benchmark.image_io.integrity import DamagedError, check_pixels, nifti_voxel_size
+from benchmark.image_io.integrity import DamagedError, check_pixels
+from benchmark.image_io.voxelsize import SET_SIZE, not_told, sform
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -32,7 +33,8 @@ class Contents:
 
     ``files`` is the file, or the slices of a series in order. ``size`` is that of the file: (x, y,
     z) and further axes, if any. ``pixel_type`` is SimpleITK's number of the type to read, or
-    `SimpleITK.sitkUnknown` for that of the file.
+    `SimpleITK.sitkUnknown` for that of the file. ``sized`` is false where the file does not tell
+    the size of its voxels.
     """
 
     files: tuple[Path, ...]
@@ -40,6 +42,7 @@ class Contents:
     grid: Geometry
     components: int = 1
     pixel_type: int = sitk.sitkUnknown
+    sized: bool = True
 
     @property
     def volumes(self) -> int:
@@ -84,7 +87,7 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
     """Read the header of a file, without the pixels.
 
     Raises `UserError` for an unreadable file, for fewer than three axes and for an invalid grid; if
-    it ``needs_spacing``, also for a NIfTI file that does not tell its voxel size.
+    it ``needs_spacing``, also for a file that does not tell its voxel size.
     """
     reader = open_header(path)
     size = reader.GetSize()
@@ -111,10 +114,28 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
             cause="a damaged header",
             step="repair the header, or leave the scan out",
         )
-    if needs_spacing and reader.HasMetaDataKey("pixdim[1]"):
-        _check_voxel_size(path, reader)
+    skew = np.abs(matrix.T @ matrix - np.eye(3)).max()
+    if skew > _SHEAR:  # ITK checks this in NIfTI alone
+        raise refusal(
+            path,
+            "the grid is sheared or scaled",
+            expected=f"directions of length 1 at right angles (to {_SHEAR})",
+            got=f"{np.round(matrix.T, 4).tolist()} (x, y, z), off by {skew:.3g}",
+            cause="a tilted gantry, or an affine registration stored in the header",
+            step="resample the scan to a rectangular grid, or leave it out",
+        )
+    lost = not_told(path, reader)
+    if lost and needs_spacing:
+        raise refusal(
+            path,
+            "no valid grid",
+            expected="the size of a voxel along each axis",
+            got=lost,
+            cause="a program that wrote the voxels without their size",
+            step=SET_SIZE,
+        )
     grid = Geometry(size[:3], spacing, origin, tuple(matrix.ravel().tolist()))
-    return Contents((path,), size, grid, components)
+    return Contents((path,), size, grid, components, sized=not lost)
 
 
 def pixels(path: Path, contents: Contents) -> NDArray[Any]:
@@ -225,40 +246,13 @@ def _shear_allowed() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _check_voxel_size(path: Path, reader: Any) -> None:
-    """Refuse a NIfTI file whose voxel size is told by neither pixdim nor its sform."""
-    stored = nifti_voxel_size(path)
-    if stored is None or (np.isfinite(stored).all() and all(stored)):
-        return
-    lengths = np.linalg.norm(_sform(reader), axis=0)
-    if int(reader.GetMetaData("sform_code")) > 0 and np.allclose(
-        lengths, reader.GetSpacing()[:3], rtol=0.01
-    ):
-        return
-    raise refusal(
-        path,
-        "no valid grid",
-        expected="a positive voxel size in pixdim",
-        got=f"{stored} (x, y, z)",
-        cause="a program that wrote the voxels without their size",
-        step="write the size into the header, set it with the transform spacing, or leave the "
-        "scan out",
-    )
-
-
-def _sform(reader: Any) -> NDArray[np.float64]:
-    """Return the steps between voxels (columns) in the sform of a NIfTI file."""
-    rows = [reader.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
-    return np.array(rows, dtype=float)
-
-
 def _check_sform(path: Path, reader: Any) -> None:
     """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size."""
     corrected = reader.GetMetaData("ITK_sform_corrected") == "YES"
     alone = int(reader.GetMetaData("sform_code")) > 0 and not int(reader.GetMetaData("qform_code"))
     if not (corrected or alone):
         return
-    columns = _sform(reader)
+    columns = sform(reader)
     lengths = np.linalg.norm(columns, axis=0)
     sizes = np.array([float(reader.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)])
     if np.abs(lengths - np.abs(sizes)).max() > 0.01 * lengths.min():

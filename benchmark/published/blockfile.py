@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple
+from benchmark.image_io.voxelsize import SET_SIZE
 from benchmark.transforms.raster import Raster
 
 SUFFIXES = (".tif", ".tiff", ".zarr")
@@ -83,7 +84,7 @@ def _spacing(path: Path, told: Sizes) -> Triple | None:
     raise UserError(
         f"{path}: the size of the voxels is not known. Expected a length along each axis, in a "
         f"unit such as µm or millimeter; got {text} (z, y, x). Likely cause: a program that wrote "
-        "the size in the plane alone. Next step: set the size with the transform spacing."
+        f"the size in the plane alone. Next step: {SET_SIZE}."
     )
 
 

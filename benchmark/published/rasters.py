@@ -12,7 +12,8 @@ from benchmark import volume
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.image_io.dicomseries import claims_dicom
-from benchmark.image_io.imagefile import pixels
+from benchmark.image_io.imagefile import pixels, refusal
+from benchmark.image_io.voxelsize import SET_SIZE
 from benchmark.published import blockfile
 from benchmark.transforms import AnyTransform, ImageGrid, Spacing
 from benchmark.transforms.raster import Raster
@@ -29,17 +30,25 @@ def read(
 ) -> Raster:
     """Read an image or a label map; ``region`` selects a part of a TIFF or Zarr file.
 
-    The file need not tell the size of its voxels where ``transforms``, which follow, set it.
+    The file need not tell the size of its voxels where ``transforms``, which follow, set it. Raises
+    `UserError` for an unreadable file, and for one that does not tell what no transform sets.
     """
-    lost = any(
-        isinstance(transform, ImageGrid)
-        or (isinstance(transform, Spacing) and not transform.only_missing)
-        for transform in transforms
-    )
-    if path.name.lower().endswith(blockfile.SUFFIXES):
-        return blockfile.read(path, region, needs_spacing=not lost)
-    contents = volume.inspect_path(path, needs_spacing=not lost)
-    return Raster(path, pixels(path, contents), contents.grid)
+    setting = [t for t in transforms if isinstance(t, ImageGrid | Spacing)]
+    if not path.name.lower().endswith(blockfile.SUFFIXES):
+        contents = volume.inspect_path(path, needs_spacing=not setting)
+        return Raster(path, pixels(path, contents), contents.grid, contents.sized)
+    ignored = any(isinstance(t, ImageGrid) or not t.only_missing for t in setting)
+    raster = blockfile.read(path, region, needs_spacing=not ignored)
+    if not (raster.sized or setting):
+        raise refusal(
+            path,
+            "the size of the voxels is not known",
+            expected="a length along each axis, as OME-TIFF and OME-Zarr tell it",
+            got="none",
+            cause="a program that wrote the voxels without their size",
+            step=SET_SIZE,
+        )
+    return raster
 
 
 def read_pictures(files: Sequence[Path], grid: Geometry) -> Raster:

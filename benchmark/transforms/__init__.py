@@ -62,7 +62,7 @@ class Permute(Settings):
 class Spacing(Settings):
     """Set the spacing to ``mm``, (z, y, x), where the files have lost it.
 
-    With ``only_missing``, a TIFF or Zarr file that tells the size of its voxels keeps it.
+    With ``only_missing``, a file that tells the size of its voxels keeps it.
     """
 
     tag: ClassVar = "spacing"

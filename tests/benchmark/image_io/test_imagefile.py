@@ -172,6 +172,10 @@ def test_not_a_volume(tmp_path: Path, dims: tuple[int, ...]) -> None:
 def test_single_slice_is_a_volume(tmp_path: Path) -> None:
     path = nifti(tmp_path / "image.nii", affine(), (2, 2, 3), (5, 6, 1))
     assert read([path]).shape == (1, 6, 5)
+    plain = bytearray(nifti_bytes(affine(), (2, 2, 0), (5, 6, 1)))
+    struct.pack_into("<h", plain, 254, 0)  # no sform
+    path.write_bytes(plain)
+    assert read([path]).spacing == (1, 2, 2)
 
 
 def test_a_reason_is_the_same_each_time_and_names_the_fault(tmp_path: Path) -> None:
@@ -179,14 +183,14 @@ def test_a_reason_is_the_same_each_time_and_names_the_fault(tmp_path: Path) -> N
     path = tmp_path / "a.mha"
     write(np.zeros((3, 4, 5), dtype=np.int16), (1.0, 1.0, 1.0), path)
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"TransformMatrix = 1 0 0", b"TransformMatrix = 0 0 0"))
+    path.write_bytes(content.replace(b"MET_SHORT", b"MET_NAUGHT"))
     reasons = []
     for _ in range(2):
         with pytest.raises(UserError) as caught:
             read([path])
         reasons.append(str(caught.value))
     assert reasons[0] == reasons[1]
-    assert "got from the reader: Image: Bad direction, determinant is 0" in reasons[0]
+    assert "got from the reader: Unknown PixelType: unknown(0)" in reasons[0]
 
 
 def test_grid_that_is_not_finite(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from benchmark import catalogue, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.published import blockfile
+from benchmark.published import blockfile, rasters
 from benchmark.sources import Status
+from benchmark.transforms import Spacing
 
 ARRAY = np.random.default_rng(1).integers(0, 60000, (6, 7, 9)).astype(np.uint16)
 REGION = (slice(2, 5), slice(1, 6), slice(4, 9))
@@ -104,6 +105,22 @@ def test_voxels_without_a_size(tmp_path: Path) -> None:
     told = {f"PhysicalSize{a}Unit": "pixel" for a in "XYZ"} | {f"PhysicalSize{a}": 1 for a in "XYZ"}
     got = blockfile.read(ome_tiff(tmp_path / "a.ome.tiff", **told))
     assert (got.grid.spacing, got.sized) == ((1, 1, 1), False)
+
+
+@pytest.mark.parametrize("name", ["a.ome.tiff", "a.tif", "a.zarr"])
+def test_a_size_that_neither_file_nor_entry_tells(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.zarr":
+        zarr.create_array(path, data=ARRAY)
+    else:
+        about: Any = {"ome": True, "metadata": {"axes": "ZYX"}} if "ome" in name else {}
+        tifffile.imwrite(path, ARRAY, photometric="minisblack", **about)
+    with pytest.raises(UserError, match=r"voxels is not known.*transform spacing"):
+        rasters.read(path)
+    for missing in (True, False):
+        spacing = Spacing(name="spacing", mm=(3, 2, 1), only_missing=missing)
+        got = spacing.apply(rasters.read(path, transforms=[spacing]))
+        assert got.grid.spacing == (1, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Whether an image file tells the size of its voxels; ITK takes 1 mm where it does not."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.image_io.detached import header_lines, is_meta
+from benchmark.image_io.integrity import nifti_voxel_size
+
+SET_SIZE = (
+    "write the size into the file, set it in the entry with the transform spacing (or give a label "
+    "that of its image with image-grid), or leave the scan out"
+)
+"""Next step for the user where a file does not tell it."""
+
+_META = re.compile(rb"\s*Element(Spacing|Size)\s*[=:]")
+_NRRD = re.compile(rb"(spacings|space directions)\s*:(?!=)(.*)", re.IGNORECASE)
+
+
+def not_told(path: Path, reader: Any) -> str:
+    """Return what the header holds in place of a voxel size; empty if it tells one.
+
+    ``reader`` is SimpleITK's, with the header read. Of other formats than NIfTI, MetaImage and NRRD
+    nothing is known, and the result is empty.
+    """
+    if reader.HasMetaDataKey("pixdim[1]"):
+        return _not_told_by_nifti(path, reader)
+    if not (lines := header_lines(path)):
+        return ""
+    if is_meta(path):
+        told = any(_META.match(line) for line in lines)
+        return "" if told else "neither ElementSpacing nor ElementSize"
+    found = [match for line in lines if (match := _NRRD.match(line))]
+    if any(_sizes(match) >= 3 for match in found):  # more if the time between volumes has one
+        return ""
+    return found[0].string.decode(errors="replace") if found else "no spacings or space directions"
+
+
+def sform(reader: Any) -> NDArray[np.float64]:
+    """Return the steps between voxels (columns) in the sform of a NIfTI file."""
+    rows = [reader.GetMetaData(f"srow_{axis}").split()[:3] for axis in "xyz"]
+    return np.array(rows, dtype=float)
+
+
+def _not_told_by_nifti(path: Path, reader: Any) -> str:
+    """Look into pixdim and, if that tells no size, into the sform.
+
+    A single slice may do without a thickness, as in DICOM.
+    """
+    stored = nifti_voxel_size(path)
+    size = reader.GetSize()[:3]
+    if stored is None:
+        return ""
+    if all(np.isfinite(mm) and (mm or n == 1) for mm, n in zip(stored, size, strict=True)):
+        return ""
+    lengths = np.linalg.norm(sform(reader), axis=0)
+    if int(reader.GetMetaData("sform_code")) > 0 and np.allclose(
+        lengths, reader.GetSpacing()[:3], rtol=0.01
+    ):
+        return ""
+    return f"pixdim {stored} (x, y, z)"
+
+
+def _sizes(match: re.Match[bytes]) -> int:
+    """Return how many axes of a field of NRRD have a size; others are nan or none."""
+    if match[1].lower() != b"spacings":
+        return match[2].count(b"(")
+    return len(match[2].split()) - match[2].lower().count(b"nan")
