@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.image_io.detached import ElsewhereError, pixel_file
-from benchmark.image_io.integrity import DamagedError, check_pixels
+from benchmark.image_io.integrity import (
+    DamagedError,
+    check_pixels,
+    is_gzip,
+    is_nifti2,
+    nifti_scale,
+    nifti_voxel_size,
+)
 from benchmark.image_io.voxelsize import SET_SIZE, not_told, sform
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
@@ -73,14 +80,36 @@ def unreadable(path: Path, error: RuntimeError) -> UserError:
         reason = lines[marked[-1]].split("ERROR: ", 1)[1]
         if reason.endswith(":"):
             reason = " ".join([reason, *lines[marked[-1] + 1 : marked[-1] + 2]])
+    got, cause, step = _other_format(path) or (
+        f"from the reader: {reason.rstrip('.')}",
+        "a truncated download, or a format other than its name tells",
+        "fetch the file again and open it in a viewer",
+    )
     return refusal(
         path,
         "unreadable image",
         expected="NIfTI, MHA, NRRD, or a folder with one DICOM series",
-        got=f"from the reader: {reason.rstrip('.')}",
-        cause="a truncated download, or a format other than its name tells",
-        step="fetch the file again and open it in a viewer",
+        got=got,
+        cause=cause,
+        step=step,
     )
+
+
+def _other_format(path: Path) -> tuple[str, str, str] | None:
+    """Return what a sound file is that SimpleITK does not read, the cause and the next step."""
+    name = path.name.lower()
+    if not (path.is_file() and name.endswith((".nii", ".nii.gz"))):
+        return None
+    if is_nifti2(path):
+        step = "convert it to NIfTI-1, in Python with nibabel.Nifti1Image.from_image"
+        return "NIfTI-2", "a program that writes this newer version", step
+    if is_gzip(path) and not name.endswith(".gz"):
+        return (
+            "a compressed file",
+            "a suffix that was lost",
+            "rename it, so that it ends in .nii.gz",
+        )
+    return None
 
 
 def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
@@ -228,6 +257,7 @@ def open_header(path: Path) -> Any:
         raise unreadable(path, error) from None
     if reader.HasMetaDataKey("srow_x"):
         _check_sform(path, reader)
+        _check_scale(path)
     return reader
 
 
@@ -247,13 +277,21 @@ def _shear_allowed() -> Iterator[None]:
 
 
 def _check_sform(path: Path, reader: Any) -> None:
-    """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size."""
+    """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size.
+
+    Beside a qform, ITK takes the directions of an sform of code 1, if it is rectangular.
+    """
     corrected = reader.GetMetaData("ITK_sform_corrected") == "YES"
-    alone = int(reader.GetMetaData("sform_code")) > 0 and not int(reader.GetMetaData("qform_code"))
-    if not (corrected or alone):
-        return
+    code, other = (int(reader.GetMetaData(f"{form}form_code")) for form in "sq")
     columns = sform(reader)
     lengths = np.linalg.norm(columns, axis=0)
+    if other and not corrected:
+        stored = nifti_voxel_size(path) or (0.0,)
+        told = all(stored) and np.isfinite(stored).all()  # otherwise `not_told` says so
+        if not (code == 1 and told and lengths.all() and _shear(columns) <= _SHEAR):
+            return
+    if not (corrected or code):
+        return
     sizes = np.array([float(reader.GetMetaData(f"pixdim[{axis}]")) for axis in (1, 2, 3)])
     if np.abs(lengths - np.abs(sizes)).max() > 0.01 * lengths.min():
         raise refusal(
@@ -264,8 +302,7 @@ def _check_sform(path: Path, reader: Any) -> None:
             cause="a program that changed one and not the other",
             step="find out which is right and rewrite the header, or leave the scan out",
         )
-    units = columns / lengths
-    shear = np.abs(units.T @ units - np.eye(3)).max()
+    shear = _shear(columns)
     if shear > _SHEAR:
         raise refusal(
             path,
@@ -274,4 +311,28 @@ def _check_sform(path: Path, reader: Any) -> None:
             got=f"a cosine of {shear:.3g}",
             cause="a tilted gantry, or an affine registration stored in the sform",
             step="resample the scan to a rectangular grid, or leave it out",
+        )
+
+
+def _shear(columns: NDArray[np.float64]) -> float:
+    """Return the largest cosine between two of the steps between voxels."""
+    units = columns / np.linalg.norm(columns, axis=0)
+    return float(np.abs(units.T @ units - np.eye(3)).max())
+
+
+def _check_scale(path: Path) -> None:
+    """Refuse a NIfTI file with an intercept and no slope, or the reverse.
+
+    The standard says to ignore an intercept without a slope, but ITK adds it.
+    """
+    slope, intercept = nifti_scale(path) or (0.0, 0.0)
+    scaled = bool(slope) and math.isfinite(slope)
+    if scaled != math.isfinite(intercept) and (scaled or intercept):
+        raise refusal(
+            path,
+            "the header contradicts itself on the scale of the values",
+            expected="slope and intercept, or neither",
+            got=f"scl_slope {slope:g} and scl_inter {intercept:g}",
+            cause="a program that set one of them alone",
+            step="set both to 0 if the values are as stored, otherwise both to what they should be",
         )

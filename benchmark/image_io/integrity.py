@@ -28,6 +28,7 @@ _VOXEL_BYTES = {
 }  # fmt: skip
 _FLOAT_BYTES = {16: 4, 32: 4, 64: 8, 1792: 8}  # complex is two floats
 _HEADER, _FIRST = 348, 352  # bytes of a NIfTI header, and of what precedes the pixels in its file
+_HEADER_2 = 540  # bytes of a NIfTI-2 header
 _PAIR = re.compile(r"\.(hdr|img)(?=(\.gz)?$)", re.IGNORECASE)
 
 
@@ -62,6 +63,32 @@ def nifti_voxel_size(path: Path) -> tuple[float, ...] | None:
 
     None for a header that is not NIfTI-1 or cannot be read, which `check_pixels` tells.
     """
+    return _stored(path, "3f", 80)
+
+
+def nifti_scale(path: Path) -> tuple[float, ...] | None:
+    """Return slope and intercept of the values as stored; None as in `nifti_voxel_size`."""
+    return _stored(path, "2f", 112)
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file begins like one of gzip, whatever its name."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def is_nifti2(path: Path) -> bool:
+    """Return whether a file begins with the header of NIfTI-2; false if it cannot be read."""
+    try:
+        with _opened(path) as stream:
+            size = stream.read(4)
+    except (EOFError, OSError, zlib.error):
+        return False
+    return size in (struct.pack("<i", _HEADER_2), struct.pack(">i", _HEADER_2))
+
+
+def _stored(path: Path, what: str, offset: int) -> tuple[float, ...] | None:
+    """Return the numbers of a NIfTI-1 header at ``offset``, in the notation of `struct`."""
     try:
         with _opened(_of_pair(path, "hdr")) as stream:
             header = stream.read(_HEADER)
@@ -70,14 +97,12 @@ def nifti_voxel_size(path: Path) -> tuple[float, ...] | None:
     order = _byte_order(header)
     if len(header) < _HEADER or struct.unpack_from(f"{order}i", header)[0] != _HEADER:
         return None
-    return struct.unpack_from(f"{order}3f", header, 80)
+    return struct.unpack_from(f"{order}{what}", header, offset)
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file for reading, and decompress it if it ends in .gz."""
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    return path.open("rb")
+    """Open a file for reading; it is decompressed if it is of gzip, as ITK does."""
+    return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def _of_pair(path: Path, part: str) -> Path:

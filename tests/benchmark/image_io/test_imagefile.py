@@ -199,3 +199,65 @@ def test_grid_that_is_not_finite(tmp_path: Path) -> None:
     path = nifti(tmp_path / "image.nii", matrix, (2, 2, 3))
     with pytest.raises(UserError, match=r"no valid grid|unreadable image"):
         read_header(path)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_formats_under_the_name_of_another(tmp_path: Path, second: bool) -> None:
+    """The first field of a NIfTI-2 header is its length, 540 (nifti2.h)."""
+    plain = nifti_bytes(affine(), (2, 2, 3), (5, 6, 7))
+    if second:
+        plain = struct.pack("<i8s", 540, b"n+2\0\r\n\x1a\n") + bytes(532) + plain
+    for name, content in (("a.nii", plain), ("b.nii.gz", gzip.compress(plain))):
+        (tmp_path / name).write_bytes(content)
+        if second:
+            with pytest.raises(UserError, match=r"got NIfTI-2\..*Next step: convert"):
+                read([tmp_path / name])
+    if second:
+        return
+    (tmp_path / "c.nii").write_bytes(gzip.compress(plain))
+    with pytest.raises(UserError, match=r"got a compressed file\..*Next step: rename"):
+        read([tmp_path / "c.nii"])
+    (tmp_path / "d.nii.gz").write_bytes(plain)
+    expected = read([tmp_path / "a.nii"])
+    assert np.array_equal(read([tmp_path / "d.nii.gz"]).array, expected.array)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "expected"),
+    [
+        (2, 5, [5, 7, 9]), (0, 0, [0, 1, 2]), (np.nan, np.nan, [0, 1, 2]), (np.nan, 0, [0, 1, 2]),
+        (0, 5, None), (np.nan, 5, None), (1, np.nan, None),
+    ],
+)  # fmt: skip
+def test_scale_of_the_values(
+    tmp_path: Path, slope: float, intercept: float, expected: list[int] | None
+) -> None:
+    """nifti1.h scales by a slope that is not zero; nibabel refuses a slope without intercept."""
+    plain = bytearray(nifti_bytes(affine(), (2, 2, 3), (3, 1, 1)))
+    struct.pack_into("<2f", plain, 112, slope, intercept)
+    path = tmp_path / "image.nii"
+    path.write_bytes(plain)
+    if expected is None:
+        with pytest.raises(UserError, match=r"scale of the values.*scl_inter"):
+            read_header(path)
+    else:
+        assert sorted(read([path]).array.ravel().tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("sform_code", "shear", "height", "refused"),
+    [(1, 0, 3, False), (1, 0, 6, True), (1, 0.5, 6, False), (2, 0, 6, False)],
+)
+def test_a_size_that_the_sform_contradicts(
+    tmp_path: Path, sform_code: int, shear: float, height: float, refused: bool
+) -> None:
+    """Beside a qform, ITK goes by a rectangular sform of code 1, with the sizes in pixdim."""
+    plain = bytearray(nifti_bytes(affine(shear, (2, 2, height)), (2, 2, 3), (5, 6, 7)))
+    struct.pack_into("<2h", plain, 252, 1, sform_code)
+    path = tmp_path / "image.nii"
+    path.write_bytes(plain)
+    if refused:
+        with pytest.raises(UserError, match=r"contradicts itself on the voxel size"):
+            read_header(path)
+    else:
+        assert read_header(path).spacing == (3, 2, 2)
