@@ -9,10 +9,12 @@ from benchmark import volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
-from benchmark.published import dicomseg, rasters
+from benchmark.published import dicomseg, labels, rasters
 from benchmark.published.scans import Scan
 from benchmark.transforms import Channel, resample
 from benchmark.volume import Volume
+
+_SHOWN = 5  # series named in a reason
 
 
 def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ...], Volume]:
@@ -78,8 +80,10 @@ def _chosen(scan: Scan) -> Path:
     if not scan.images:
         raise UserError(
             f"{scan.label}: no image series. Expected one of the modality "
-            f"{scan.layout.series and scan.layout.series.modality} in the same study. Likely "
-            "cause: an incomplete download. Next step: fetch the dataset again."
+            f"{scan.layout.series and scan.layout.series.modality} in the same study, and with the "
+            "same FrameOfReferenceUID unless the label refers to it. Likely cause: an incomplete "
+            "download, or a label of another series. Next step: fetch the dataset again; if it is "
+            "complete, leave the scan out."
         )
     if len(scan.images) == 1:
         return scan.images[0]
@@ -89,10 +93,15 @@ def _chosen(scan: Scan) -> Path:
         return first
     if len(fitting) == 1:
         return fitting[0]
+    cause = "phases of one study on the same grid"
+    if not fitting:
+        cause = "a label that was drawn on another series, or resampled, or that tells no grid"
     raise UserError(
         f"{scan.label}: it is not known which image the label belongs to. Expected one series "
-        f"that it refers to or that fits its positions; got {len(fitting)} of {len(scan.images)}. "
-        "Likely cause: phases of one study on the same grid. Next step: leave the scan out."
+        f"that it refers to or that has its exact grid; got {len(fitting)} with its grid, of "
+        f"{len(scan.images)} ({', '.join(path.name for path in scan.images[:_SHOWN])}). Likely "
+        f"cause: {cause}. Next step: name the series that is meant by layout.series.description, "
+        "or leave the scan out."
     )
 
 
@@ -104,7 +113,10 @@ def _fits(scan: Scan, path: Path) -> bool:
         return False
     if scan.layout.label is None:
         return dicomseg.fits(scan.label, header.native)
-    return same_grid(header, volume.read_header(scan.label)) is None
+    file = next(iter(labels.files_of(scan)), scan.label)
+    if file.suffix.lower() == ".png":  # which tells no grid
+        return False
+    return same_grid(header, volume.read_header(file)) is None
 
 
 def _may_hold(scan: Scan, path: Path) -> bool:

@@ -11,6 +11,7 @@ _TAGS = [
     "SeriesInstanceUID",
     "Modality",
     "SeriesDescription",
+    "FrameOfReferenceUID",
     "ReferencedSeriesSequence",
 ]
 
@@ -20,7 +21,8 @@ class Series:
     """A DICOM series.
 
     ``path`` is its folder, or the file of a segmentation; ``refers_to`` holds the UIDs of the
-    series that a segmentation was drawn on.
+    series that a segmentation was drawn on, and ``frame`` the UID of the frame of reference, in
+    which positions are told, or nothing.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class Series:
     modality: str
     description: str
     refers_to: tuple[str, ...] = ()
+    frame: str = ""
 
 
 def series_below(root: Path) -> list[Series]:
@@ -76,4 +79,5 @@ def _read(path: Path) -> Series | None:
         modality=modality,
         description=str(header.get("SeriesDescription", "")),
         refers_to=tuple(str(item.get("SeriesInstanceUID", "")) for item in referenced),
+        frame=str(header.get("FrameOfReferenceUID") or ""),
     )

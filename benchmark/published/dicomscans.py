@@ -25,7 +25,9 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
     where the label is a plain file).
 
     The candidates for the image of a segmentation are the matching series of its study, the one
-    that it refers to first; all are kept because some references are missing or wrong.
+    that it refers to first; all are kept because some references are missing or wrong. A series in
+    another frame of reference is none unless the segmentation refers to it, or the entry itself
+    names another series for the grid: the same position means another place there.
     """
     assert layout.series is not None
     known = series_below(root)
@@ -39,6 +41,7 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
         for seg in (series for series in known if series.modality == "SEG"):
             if _describes(layout.series.segmentation, seg) and _patient_fits(layout, seg):
                 same = [s for s in images if (s.patient, s.study) == (seg.patient, seg.study)]
+                same = [s for s in same if layout.series.grid or _placed_alike(s, seg)]
                 same.sort(key=lambda s: s.uid not in seg.refers_to)
                 yield _found(layout, seg, same, seg.path, known)
         return
@@ -66,6 +69,11 @@ def _found(
 
 def _describes(pattern: str | None, series: Series) -> bool:
     return pattern is None or re.search(pattern, series.description) is not None
+
+
+def _placed_alike(image: Series, seg: Series) -> bool:
+    told = image.frame and seg.frame
+    return not told or image.frame == seg.frame or image.uid in seg.refers_to
 
 
 def _patient_fits(layout: Layout, series: Series) -> bool:
