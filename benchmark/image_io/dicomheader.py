@@ -23,6 +23,8 @@ _SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames
 _HEADER = (
     *_TOLD,
     *_SIZES,
+    "Modality",
+    "PhotometricInterpretation",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
@@ -33,6 +35,7 @@ _NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
 def check_header(file: Path, header: Any = None) -> None:
     """Refuse a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
 
+    Also refuse values of CT and PET that are shown from white to black: ITK inverts them.
     With the ``header`` that ITK read of a slice, also refuse one whose position, orientation or
     pixel size ITK had to invent.
     """
@@ -51,8 +54,11 @@ def check_header(file: Path, header: Any = None) -> None:
             told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
         sizes = [int(told.get(name) or 1) for name in _SIZES]
         wrong = _invented(told, header) if header else ""
+        negative = told.get("PhotometricInterpretation") == "MONOCHROME1"
+        inverted = negative and told.get("Modality") in ("CT", "PT")
     except Exception as error:  # pydicom raises exceptions of any type for a damaged header
         sizes, wrong = [], f"from the reader: {error}" if header else ""
+        inverted = False
     if sizes and min(lengths, default=_NOT_TOLD) < (promised := math.prod(sizes) // 8):
         raise refusal(
             file,
@@ -61,6 +67,16 @@ def check_header(file: Path, header: Any = None) -> None:
             got=f"{min(lengths)}",
             cause="a damaged header",
             step="fetch the file again; if it is complete, leave the scan out",
+        )
+    if inverted:
+        raise refusal(
+            file,
+            "values that would be read inverted",
+            expected="PhotometricInterpretation MONOCHROME2, for Hounsfield units or activity",
+            got="MONOCHROME1",
+            cause="an export made for viewing",
+            step="set MONOCHROME2 in a copy of the files, or convert the scan to NIfTI with a "
+            "program that keeps the values",
         )
     if wrong:
         raise refusal(

@@ -417,3 +417,18 @@ def test_a_damaged_header_of_frames_is_told(tmp_path: Path) -> None:
     file.write_bytes(whole[:kind] + b"U?" + whole[kind + 2 :])
     with pytest.raises(UserError, match="frames without a position"):
         read_header(file)
+
+
+@pytest.mark.parametrize("modality", ["CT", "PT", "MR"])
+def test_values_that_are_shown_from_white_to_black(tmp_path: Path, modality: str) -> None:
+    """PS3.3, C.7.6.3.1.2: MONOCHROME1 is about the display and alters no Hounsfield unit."""
+    series = save_series(tmp_path / "series", source(np.eye(3)))
+    frames = save_frames(tmp_path / "frames", UP)
+    for file in (*series, frames):
+        change(file, PhotometricInterpretation="MONOCHROME1", Modality=modality)
+    for path in (tmp_path / "series", frames):
+        if modality == "MR":
+            assert read([path]).shape == ARRAY.shape
+        else:
+            with pytest.raises(UserError, match=r"read inverted.*MONOCHROME1"):
+                read([path])
