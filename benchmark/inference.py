@@ -5,8 +5,10 @@ ends in a row: ``ok`` with a mask, or ``failed`` or ``skipped`` with the reason.
 separately, unbatched and object by object, on a seeded sample.
 """
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -206,12 +208,21 @@ def _load(
     try:
         with own_folder(), attempts.running(_LOADING):
             adapter.load(weights, device)
-            results.departures = adapter.protocol_overrides
+            results.departures = _storable(adapter.protocol_overrides)
     except METHOD_ERRORS as error:
         raise_if_machine_error(error, loading=True)
         print_traceback(error)
         return error_text(error)
     return None
+
+
+def _storable(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return ``overrides``; raise TypeError if they could not be written, at the end of the job."""
+    try:
+        json.dumps(overrides)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"protocol_overrides: {error}") from error
+    return overrides
 
 
 def _unanswered_rows(
@@ -319,16 +330,15 @@ class _ScanJob:
                     scan = self.read()
                     read = perf_counter()
                     with own_folder():
-                        predictions = list(variant.segment(scan, [task.prompt]))
+                        predictions = list(islice(variant.segment(scan, [task.prompt]), 2))
+                    done = perf_counter()
+                    found = validated_mask(predictions[0], scan.shape)
                 except METHOD_ERRORS as error:
                     raise_if_machine_error(error)
                     continue  # the row of the mask has the reason
-                done = perf_counter()
-                if len(predictions) == 1 and predictions[0].failure is None:
+                if len(predictions) == 1 and isinstance(found, Mask):
                     phases = {"load_s": loaded, "read_s": read - start, "segment_s": done - read}
-                    found = validated_mask(predictions[0], scan.shape)
-                    if isinstance(found, Mask):
-                        found.to_row()
+                    found.to_row()
                     phases["write_s"] = perf_counter() - done
                     spent = self._costs(name, variant, scan, task, device)
                     self.results.times.append(

@@ -74,11 +74,16 @@ def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:
         return prediction.failure or "neither a mask nor a reason was given"
     array = np.asarray(prediction.mask)
     if array.dtype != bool and not np.isin(array, (0, 1)).all():
-        return f"the mask must be bool or 0 and 1, got {array.dtype} up to {array.max()}"
+        got = f"{array.dtype} from {array.min()} to {array.max()}"
+        return f"the mask must be bool or 0 and 1, got {got}"
     if prediction.offset is None and array.shape != shape:
         return f"the mask must have the shape {shape} of the volume, got {array.shape}"
+    offset = (0, 0, 0) if prediction.offset is None else tuple(prediction.offset)
+    if len(offset) != 3 or any(n != int(n) for n in offset):
+        return f"the offset must be three whole numbers (z, y, x), got {offset}"
     try:
-        return Mask.of(array, offset=prediction.offset or (0, 0, 0), shape=shape)
+        z, y, x = map(int, offset)
+        return Mask.of(array, offset=(z, y, x), shape=shape)
     except ValueError as error:
         return str(error)
 

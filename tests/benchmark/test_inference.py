@@ -139,6 +139,10 @@ class Departs(Good):
         return {"network": {"size": self.size}}
 
 
+class DepartsBadly(Good):
+    protocol_overrides = {"size": np.float32(96)}  # type: ignore[assignment]
+
+
 class Exits(Good):
     """Research code that ends the whole process when it does not like its input."""
 
@@ -206,6 +210,11 @@ class Declines(Good):
 class OutsideTheGrid(Good):
     def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
         return Prediction(np.ones((2, 2, 2)), offset=(9, 0, 0))
+
+
+class BetweenVoxels(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        return Prediction(np.ones((2, 2, 2)), offset=(1.5, 0.0, 0.0))  # type: ignore[arg-type]
 
 
 class Writes(Good):
@@ -363,13 +372,15 @@ BAD = [
     (RaisesAtStart, "KeyError: 'no engine'"),
     (WrongShape, "must have the shape (10, 16, 18) of the volume, got (9, 16, 18)"),
     (Flat, "a part of shape (9, 9) at (0, 0, 0) leaves the grid (10, 16, 18)"),
-    (Scores, "must be bool or 0 and 1, got float64 up to 0.7"),
-    (Labels, "must be bool or 0 and 1, got uint8 up to 255"),
-    (NotANumber, "must be bool or 0 and 1, got float64 up to nan"),
+    (Scores, "must be bool or 0 and 1, got float64 from 0.0 to 0.7"),
+    (Labels, "must be bool or 0 and 1, got uint8 from 0 to 255"),
+    (NotANumber, "must be bool or 0 and 1, got float64 from nan to nan"),
     (Bare, "AttributeError: "),
     (Nothing, "neither a mask nor a reason was given"),
     (Declines, "too small for me"),
     (OutsideTheGrid, "a part of shape (2, 2, 2) at (9, 0, 0) leaves the grid (10, 16, 18)"),
+    (BetweenVoxels, "the offset must be three whole numbers (z, y, x), got (1.5, 0.0, 0.0)"),
+    (DepartsBadly, "did not load: TypeError: protocol_overrides: "),
     (Writes, "read-only"),
     (Silent, "expected 1 predictions, one per prompt; got 0"),
     (Endless, "expected 1 predictions, one per prompt; got more than 1"),
@@ -380,7 +391,7 @@ BAD = [
 def test_what_is_no_answer_is_a_failure_with_its_reason(
     cells: Cells, adapter: type[Adapter], reason: str
 ) -> None:
-    rows = cells(adapter)
+    rows = cells(adapter, timed_objects=1)
     assert len(rows) == 6
     for row in rows:
         assert row["status"] == "failed"
