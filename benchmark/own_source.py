@@ -55,14 +55,25 @@ def edited(study: "Study", workdir: Path = Path()) -> Iterator[str]:
         if (root := _root(run.adapter)) is None:
             continue
         made_by = _sources(study, run, workdir)
-        files = {root / file for source in made_by for file in source}
-        now = {file.relative_to(root).as_posix(): code(file) for file in files if file.is_file()}
+        now = _present({file for source in made_by for file in source}, root)
         if found := changed_files([now, *made_by]):
             yield (
                 f"{name}: {', '.join(found)} was edited after masks were made with it, which stay "
                 "as they are; masks made from now on are of the new code. Next step: raise "
                 "`version` in the info of the method to make all of them again."
             )
+
+
+def edited_since(adapter: str, source: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files of a user's method that are not as in ``source``, a `loaded_source`."""
+    root = _root(adapter)
+    now = _present(source, root) if root else {}
+    return tuple(file for file, state in source.items() if now.get(file) != state)
+
+
+def _present(files: Iterable[str], root: Path) -> dict[str, str]:
+    """Return the digests of those of ``files`` that exist, by their paths below ``root``."""
+    return {file: code(root / file) for file in files if (root / file).is_file()}
 
 
 def _sources(study: "Study", run: Run, workdir: Path) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from benchmark import own_source
 from benchmark.digest import code, digest, stable_hash
 from benchmark.errors import UserError
 from benchmark.machine.claim import state_of
@@ -38,6 +39,11 @@ def key_of(run: Run, inputs: Iterable[Path | None], device: Mapping[str, Any]) -
     return digest([state_of(inputs), software, own_code, outside, dict(device)])
 
 
+def folder_of(masks: Path) -> Path:
+    """Return the folder of the finished scans of a shard, given its file of ``masks``."""
+    return masks.with_suffix(".parts")
+
+
 class ScanRows(NamedTuple):
     """Rows of a scan for the tables of masks and of times."""
 
@@ -51,23 +57,34 @@ class PartialShard:
     - ``schema``: of the rows of masks.
     - ``folder``: of the files; None keeps nothing.
     - ``key``: digest of all that the rows depend on; files with another key are not read.
+    - ``adapter``: the method. Files that it made before a module of a user's method was edited are
+      not read. A key cannot tell: it is made before the method imports what it needs.
     """
 
-    def __init__(self, schema: pa.Schema, folder: Path | None = None, key: str = "") -> None:
+    def __init__(
+        self, schema: pa.Schema, folder: Path | None = None, key: str = "", adapter: str = ""
+    ) -> None:
         """Read the scans that earlier jobs have finished; a damaged file is reported, not read."""
         self._schema, self._folder, self._key = schema, folder, key
+        self._adapter = adapter
+        self._source = own_source.loaded_source(adapter) if adapter else {}
         self._finished: dict[str, ScanRows] = {}
         self._unwritten = ScanRows([], [])
         self._written_at = monotonic()
         for path in sorted(folder.glob(f"{key}-*.parquet")) if folder else ():
             try:
-                masks, times = read_arrow(path).to_pylist(), read_record(path)["times"]
+                masks, record = read_arrow(path).to_pylist(), read_record(path)
             except UserError:
                 print(f"{path} is damaged; its scans are predicted again", file=sys.stderr)
                 continue
+            source = record[own_source.RECORDED]
+            if edited := own_source.edited_since(adapter, source) if source else ():
+                told = ", ".join(edited)
+                print(f"{told} was edited; scans are predicted again", file=sys.stderr)
+                continue
             for row in masks:
                 self._finished.setdefault(row["scan"], ScanRows([], [])).masks.append(row)
-            for row in times:
+            for row in record["times"]:
                 self._finished[row["scan"]].times.append(row)
         if self._finished:
             print(f"Scans that an earlier job has finished: {len(self._finished)}", file=sys.stderr)
@@ -89,7 +106,9 @@ class PartialShard:
             return
         first = stable_hash(self._unwritten.masks[0]["scan"])
         path = self._folder / f"{self._key}-{first:016x}.parquet"
-        facts = {"times": self._unwritten.times}
+        if self._adapter:  # as each file was when it was first seen, which is what was imported
+            self._source = own_source.loaded_source(self._adapter) | self._source
+        facts = {"times": self._unwritten.times, own_source.RECORDED: self._source}
         write_table(self._unwritten.masks, self._schema, path, facts=facts)
         self._unwritten = ScanRows([], [])
         self._written_at = monotonic()

@@ -302,8 +302,10 @@ def predict_shard(
             about = facts(where) if where else {}
             source = own_source.loaded_source(run.adapter)
             key = partial_shard.key_of(run, inputs, about)
-            folder = masks.with_suffix(".parts")
-            partial = partial_shard.PartialShard(inference.MASK_SCHEMA, folder, key)
+            folder = partial_shard.folder_of(masks)
+            partial = partial_shard.PartialShard(
+                inference.MASK_SCHEMA, folder, key, adapter=run.adapter
+            )
             results = inference.predict(
                 run,
                 read_table(images),

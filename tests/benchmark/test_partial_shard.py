@@ -44,6 +44,21 @@ predict_shard(**job(Path(sys.argv[1]), "killed"))
 """
 
 
+OWN = """
+from benchmark.adapter import Adapter, MethodInfo, Prediction
+
+class Own(Adapter):
+    info = MethodInfo(summary="own", prompts=("box3d",))
+
+    def load(self, weights, device):
+        import helper_of_resuming
+
+    def segment(self, volume, prompts):
+        for _ in prompts:
+            yield Prediction(volume.grey > 0)
+"""
+
+
 class Brightest(Adapter):
     """Marks what is bright, but fails for the organ; tells of which scan it is asked."""
 
@@ -228,6 +243,40 @@ def test_the_key_is_of_inputs_and_device_but_not_of_the_node(
     assert key() == before
     write_json(status, {"state": "ready", "sha256": {"net.pt": "abc"}})
     assert len({before, key(), key(device="cuda"), key([None])}) == 4
+
+
+def test_what_a_user_made_before_an_edit_is_not_taken(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a module, too, that the method imports only when it is loaded."""
+    helper = tmp_path / "helper_of_resuming.py"
+    helper.write_text("")
+    (tmp_path / "resuming.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    folder, run = tmp_path / "parts", place.write()
+    run = run.model_copy(update={"adapter": "resuming:Own", "options": {}, "variants": {}})
+
+    def finished() -> bool:
+        partial = PartialShard(MASK_SCHEMA, folder, adapter=run.adapter)
+        return partial.finished("a") is not None
+
+    try:
+        predict(
+            run,
+            place.shard.images,
+            place.shard.prompts,
+            partial=PartialShard(MASK_SCHEMA, folder, adapter=run.adapter),
+        )
+        assert finished()
+        helper.write_text("# edited")
+        assert not finished()
+        helper.unlink()
+        assert not finished()
+        helper.write_text("")
+        assert finished()
+    finally:
+        for name in ("resuming", helper.stem):
+            sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("how", ["emptied", "cut", "flipped"])
