@@ -29,14 +29,15 @@ class External(Adapter):
         summary="predictions made elsewhere, read from a folder",
         prompts=("structure",),
         licence="that of the method that made them",
-        version=3,
+        version=4,
     )
 
     class Options(Adapter.Options):
         """Options of the files.
 
         ``files``: pattern of the paths. It contains ``{scan}``, and optionally ``{dataset}``; with
-            ``{structure}`` each file is the mask of one structure. ``~`` and environment variables
+            ``{structure}`` each file is the mask of one structure, under its name in the catalogue
+            or in the dataset. ``~`` and environment variables
             are expanded, and the suffix may be omitted.
         ``labels``: value -> structure of the label maps; by default the names of the segments
             (.seg.nrrd), else the values of the dataset.
@@ -92,8 +93,18 @@ class External(Adapter):
                 yield Prediction(failure=str(error))
 
     def _path(self, volume: "Volume", structure: str) -> Path:
-        from benchmark.finished.segmentation import SUFFIXES
+        names = [structure, *_key_in_dataset(volume.dataset, structure)]
+        paths = list(dict.fromkeys(self._named(volume, name) for name in names))
+        found = [file for path in paths for file in _files_at(path)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UserError(f"no prediction: there is no file {' or '.join(map(str, paths))}")
+        raise UserError(
+            f"several predictions: {', '.join(p.name for p in found)} in {paths[0].parent}"
+        )
 
+    def _named(self, volume: "Volume", structure: str) -> Path:
         pattern = self._pattern
         for field, value in (
             ("dataset", volume.dataset),
@@ -101,15 +112,7 @@ class External(Adapter):
             ("structure", structure),
         ):
             pattern = pattern.replace(f"{{{field}}}", value)
-        path = Path(pattern).expanduser()
-        found = [path] if path.is_file() else []
-        named = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
-        found += [path for path in named if path.is_file()]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise UserError(f"no prediction: there is no file {path}")
-        raise UserError(f"several predictions: {', '.join(p.name for p in found)} in {path.parent}")
+        return Path(pattern).expanduser()
 
     def _mask(
         self, labels: "Labels", volume: "Volume", structure: str, path: Path
@@ -132,6 +135,25 @@ class External(Adapter):
             part = labels.array if layer is None else labels.array[layer : layer + 1]
             found |= np.any(part == value, axis=0)
         return found
+
+
+def _files_at(path: Path) -> list[Path]:
+    """Return the files at ``path``, to which a suffix may have to be added."""
+    from benchmark.finished.segmentation import SUFFIXES
+
+    named = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
+    return [file for file in (path, *named) if file.is_file()]
+
+
+def _key_in_dataset(dataset: str, structure: str) -> list[str]:
+    """Return the name that a dataset of the catalogue itself gives to a structure, if another."""
+    from benchmark import catalogue
+
+    try:
+        entry = catalogue.load(dataset)
+    except UserError:  # a dataset of the user's, which is not known by its id
+        return []
+    return [s.key for s in entry.labels.values() if s.name == structure and s.key is not None]
 
 
 Place = tuple[int | None, int]

@@ -140,6 +140,30 @@ def test_a_file_a_structure(scan: Volume, truth: NDArray[np.uint8], tmp_path: Pa
     assert "there is no file" in liver.failure
 
 
+def test_a_file_a_structure_may_have_the_name_that_the_dataset_gives_it(
+    truth: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """In D19 as published, the kidneys are kidney_right.nii.gz and kidney_left.nii.gz."""
+    scan = Volume(truth, (1.0, 1.0, 1.0), dataset="D19", scan="s1")
+    volume.write(
+        (truth == 2).astype(np.uint8), scan.spacing, tmp_path / "s1" / "kidney_right.nii.gz"
+    )
+    volume.write(
+        (truth == 1).astype(np.uint8), scan.spacing, tmp_path / "s1" / "left kidney.nii.gz"
+    )
+    files = str(tmp_path / "{scan}" / "{structure}")
+    right, left, spleen = ask(scan, "right kidney", "left kidney", "spleen", files=files)
+    assert same(right, truth == 2)
+    assert same(left, truth == 1)
+    assert spleen.failure is not None
+    volume.write(
+        (truth == 1).astype(np.uint8), scan.spacing, tmp_path / "s1" / "kidney_left.nii.gz"
+    )
+    (twice,) = ask(scan, "left kidney", files=files)
+    assert twice.failure is not None
+    assert "several predictions: left kidney.nii.gz, kidney_left.nii.gz" in twice.failure
+
+
 def test_of_many_files_one_at_a_time_is_in_memory(
     scan: Volume, truth: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
