@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmark import catalogue, objects, paths, prepare
+from benchmark import catalogue, objects, paths, phantoms, prepare
 from benchmark.cli import app
 from benchmark.errors import UserError
 from benchmark.estimate import Rates, count, longest_job, work
 from benchmark.estimate_text import longest, memory, text, trainings
 from benchmark.settings import load_yaml
+from benchmark.sources.phantom import PhantomSource
 from benchmark.study import Study
 from benchmark.tables import write_table
 
@@ -69,6 +70,17 @@ def test_what_is_counted(
     assert mine.units == units
     assert mine.cpu_hours == pytest.approx(units / 100)
     assert mine.gpu_hours is None
+
+
+@pytest.mark.parametrize("dataset", ["P02", "P11"])  # each patient of P11 has two scans
+def test_generated_scans_are_counted_before_they_are_made(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = catalogue.load(dataset)
+    assert isinstance(entry.source, PhantomSource)
+    _, patient = phantoms.make(entry.source.recipe, 1, entry.source.seed)
+    assert count(entry, rates()).scans == entry.source.scans * len(patient.scans)
 
 
 def test_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
