@@ -87,7 +87,9 @@ def load_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+        raise UserError(
+            f"{path} is not text in UTF-8 ({error}). Next step: save it as UTF-8 in your editor."
+        ) from None
 
 
 def parse_yaml(text: str, origin: str) -> Any:

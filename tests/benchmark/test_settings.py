@@ -93,11 +93,13 @@ def test_settings_are_frozen() -> None:
 def test_yaml_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"No such file: .*absent\.yaml"):
         load_yaml(tmp_path / "absent.yaml")
-    for content in (b"a: [1", b"\xff\xfe\xfa"):
-        (tmp_path / "broken.yaml").write_bytes(content)
-        with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML") as caught:
-            load_yaml(tmp_path / "broken.yaml")
-        assert "unicode string" not in str(caught.value)
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML") as caught:
+        load_yaml(tmp_path / "broken.yaml")
+    assert "unicode string" not in str(caught.value)
+    (tmp_path / "other.yaml").write_text("study: caf\xe9", encoding="utf-16")
+    with pytest.raises(UserError, match=r"other\.yaml is not text in UTF-8 .* save it as UTF-8"):
+        load_yaml(tmp_path / "other.yaml")
 
 
 @pytest.mark.parametrize(
