@@ -39,6 +39,7 @@ onstart:
     )
     tell_in_silence(PROGRESS)
     print(*filter(None, [clock.reset_future_times(Path())]), file=sys.stderr)
+    forget_what_is_forced(workflow)
     for told in own_source.edited(STUDY):
         print(told, file=sys.stderr)
 

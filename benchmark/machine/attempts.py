@@ -29,6 +29,11 @@ _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
 
 
+def record_of(output: Path) -> Path:
+    """Return the file of the record of a job, beside its ``output``."""
+    return output.with_suffix(".attempts")
+
+
 class _EndedError(BaseException):
     """A signal asks for the end of this process; no clause for errors of a method takes it."""
 
@@ -111,7 +116,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
     leaves the block as an exception, so that temporary files are deleted; the second ends the
     process at once.
     """
-    tried, owner = Attempts(output.with_suffix(".attempts")), os.getpid()
+    tried, owner = Attempts(record_of(output)), os.getpid()
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -133,5 +133,19 @@ def test_what_kills_the_workflow_as_well_costs_no_cell_and_no_finished_scan(
     assert run.returncode == 0, run.stdout + run.stderr
     assert set(place.scores()["status"]) == {"ok"}
     assert not notes()
-    given = (place.folder / "given").read_text(encoding="utf-8").split()
-    assert given == ["case1", "case2", "case2"]
+    given = place.folder / "given"
+    assert given.read_text(encoding="utf-8").split() == ["case1", "case2", "case2"]
+
+    # A shard that the user forces begins again, also if it was cut off.
+    (masks,) = place.folder.glob("results/runs/*/masks/B/0.parquet")
+    forced = ("--forcerun", str(masks.relative_to(place.folder)), "--", target)
+    hold.touch()
+    (place.folder / "begun").unlink()
+    assert kill_when(place, study, lambda: (place.folder / "begun").exists(), *forced)
+    assert list(masks.with_suffix(".parts").iterdir())
+    hold.unlink()
+    given.unlink()
+    assert place.run(study, "--unlock").returncode == 0
+    run = place.run(study, *forced)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert given.read_text(encoding="utf-8").split() == ["case1", "case2"]

@@ -5,13 +5,14 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import sys
 import uuid
 from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import disk, own_source, paths, stages
+from benchmark import disk, own_source, partial_shard, paths, stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
 from benchmark.errors import UserError
@@ -141,6 +142,20 @@ def memory_of_tables(wildcards, input):
     """
     size = sum(path.stat().st_size for path in map(Path, input) if path.is_file())
     return max(stages.MEMORY_MB, int(MEMORY_PER_SIZE * size / 2**20))
+
+
+def forget_what_is_forced(workflow):
+    """Delete what jobs of `predict` that were cut off have left, if the user forces them.
+
+    Snakemake itself also forces jobs that were cut off, which are to continue.
+    """
+    settings = workflow.dag_settings
+    for job in workflow.dag.needrun_jobs():
+        named = {job.rule.name, *map(str, job.output)} & {*settings.forcerun}
+        if job.rule.name == "predict" and (settings.forceall or named):
+            folder = partial_shard.folder_of(Path(job.output.masks))
+            shutil.rmtree(folder, ignore_errors=True)
+            attempts.record_of(Path(job.output.times)).unlink(missing_ok=True)
 
 
 # For jobs that may need a GPU: scale=0 sets limits, without which Kubernetes assigns no GPU.
