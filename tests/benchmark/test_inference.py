@@ -140,7 +140,7 @@ class Departs(Good):
 
 
 class DepartsBadly(Good):
-    protocol_overrides = {"size": np.float32(96)}  # type: ignore[assignment]
+    protocol_overrides = {"size": np.float32(96)}
 
 
 class Exits(Good):
