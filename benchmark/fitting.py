@@ -24,7 +24,7 @@ from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_err
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.objects import not_evaluated
-from benchmark.segmenting import print_traceback
+from benchmark.segmenting import own_folder, print_traceback
 from benchmark.sources.status import State, Status
 from benchmark.specs import Fit
 from benchmark.splits import Split
@@ -152,7 +152,8 @@ def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
         return _status(folder, learner, "failed", reason)
     names = list(dict.fromkeys(name for source in sources for name in source.structures()))
     try:
-        learner.plan(cases, names, folder / "work")
+        with own_folder():
+            learner.plan(cases, names, folder / "work")
     except METHOD_ERRORS as error:  # becomes the reason of the method's cells
         raise_if_machine_error(error)
         print_traceback(error)
@@ -181,7 +182,8 @@ def fit(
         reason = f"no weights to start from: {weights.reason}"
         return _status(folder, learner, "manual", reason)
     try:
-        learner.fit(folder / "work", device, start)
+        with own_folder():
+            learner.fit(folder / "work", device, start)
     except METHOD_ERRORS as error:
         raise_if_machine_error(error)
         if several_processes():

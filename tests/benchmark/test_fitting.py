@@ -1,6 +1,7 @@
 """Methods that learn: the cases they are given, and the prompts they are asked."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,27 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
     assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
     assert len(masks) == 4
     assert {r["reason"] for r in masks if r["status"] == "skipped"} == {"a training case"}
+
+
+def test_a_method_that_changes_the_working_folder_is_brought_back(
+    shard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paths of a job are relative, and what it writes at its end lies below them."""
+
+    def moving(work: Any) -> Any:
+        def moved(self: Mean, *given: Any) -> None:
+            work(self, *given)
+            os.chdir(tmp_path)
+
+        return moved
+
+    for name in ("plan", "fit"):
+        monkeypatch.setattr(Mean, name, moving(getattr(Mean, name)))
+    before, run = Path.cwd(), run_of()
+    planned = plan(run.fit, [source_of(shard)], tmp_path)
+    assert (planned.state, Path.cwd()) == ("ready", before)
+    assert fit(run.fit, planned, tmp_path, "cpu").state == "ready"
+    assert Path.cwd() == before
 
 
 def test_options_of_speed_reach_the_training(shard: Any, tmp_path: Path) -> None:
