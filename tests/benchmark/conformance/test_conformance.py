@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,18 @@ class Dice(Wrong):
         return Prediction(mask & (np.random.default_rng(random.getrandbits(32)).random() > 0.5))
 
 
+class Rounds(Wrong):
+    """Loses another voxel of the border in each second run, as on a GPU."""
+
+    info = replace(BoxFill.info, gpu=True)
+    runs = 0
+
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        Rounds.runs += 1
+        mask[tuple(np.argwhere(mask)[-(Rounds.runs % 2)])] = False
+        return Prediction(mask)
+
+
 class Hoards(Wrong):
     def bent(self, mask: Any, volume: Volume) -> Any:
         self.last = volume.array[1:]
@@ -350,6 +363,22 @@ def test_each_mistake_is_found_and_told(
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
     assert re.search(message, broken(findings("mine"))[rule])
+
+
+@pytest.mark.parametrize(
+    ("adapter", "device", "ok"),
+    [(Rounds, "cpu", False), (Rounds, "cuda", True), (Dice, "cuda", False)],
+)
+def test_two_runs_on_a_gpu_may_differ_by_rounding(
+    adapter: type[Adapter], device: str, ok: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random.seed(3)
+    monkeypatch.setattr(Dice, "info", Rounds.info)
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
+    monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
+    told = {finding.name: finding for finding in findings("mine", device=device)}["two runs, box3d"]
+    assert told.ok == ok
+    assert ("rounding on the GPU (DSC of 0.98 or more)" in told.detail) == (device == "cuda")
 
 
 def test_a_heavy_import_at_the_top_is_found(
