@@ -5,16 +5,18 @@ them. So each job takes the first visible GPU whose lock is free, before torch i
 hides the others. The kernel releases the lock when the process ends, even by SIGKILL. Locks are
 named by the UUID of the GPU, because indices are renumbered in a process that sees only some GPUs.
 
+Where a GPU is divided by MIG, each part of it counts as a GPU.
+
 The same holds on a cluster, where Snakemake itself may run in an allocation all of whose jobs see
-the same GPUs. Only a single device that a cluster assigned under a name other than a GPU's UUID,
-such as a part of a GPU, is not locked.
+the same GPUs. Only a single device that a cluster assigned under an index, with no driver to tell
+its UUID, is not locked.
 """
 
-import csv
 import fcntl
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,14 +39,15 @@ WAIT = "PAMBENCH_GPU_WAIT"
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
 """Environment variables whose presence means that a cluster assigned the visible devices."""
 
-_QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
-_UUID = "GPU-"
+_QUERY = ["nvidia-smi", "-L"]
+_LISTED = re.compile(r"^(?:GPU (\d+):|\s+MIG ).*\(UUID: ([^)]+)\)", re.MULTILINE)
+_UUID = ("GPU-", "MIG-")
 _REPORT_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by its absolute id: the UUID, or its name in ``CUDA_VISIBLE_DEVICES``."""
+    """A GPU, or its part by MIG, by its UUID or else its name in ``CUDA_VISIBLE_DEVICES``."""
 
     id: str
 
@@ -56,24 +59,37 @@ class Gpu:
 def visible(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
     """List the GPUs that this process may use; indices follow the order of the PCI bus."""
     uuids = _uuids()
+    every = [uuid for parts in uuids.values() for uuid in parts]
     named = environment.get("CUDA_VISIBLE_DEVICES")
     if named is None:
-        return [Gpu(uuid) for uuid in uuids.values()]
-    gpus: list[Gpu] = []
+        return list(map(Gpu, every))
+    found: list[str] = []
     for name in filter(None, map(str.strip, named.split(","))):
-        if name == "-1" or (uuids and name.isdigit() and name not in uuids):
-            break  # as in CUDA: devices after an invalid one are not visible
-        gpus.append(Gpu(uuids.get(name, name)))
-    return gpus
+        if name.startswith(_UUID):  # CUDA takes its beginning too
+            found.append(next((uuid for uuid in every if uuid.startswith(name)), name))
+        elif name.isdigit() and (name in uuids or not uuids):
+            found += uuids.get(name, [name])
+        else:
+            break  # as in CUDA: devices after an invalid one, such as -1, are not visible
+    return list(map(Gpu, found))
 
 
-def _uuids() -> dict[str, str]:
-    """Return the UUID of each GPU by its index on the PCI bus; none without a driver."""
+def _uuids() -> dict[str, list[str]]:
+    """Return by index on the PCI bus the UUID of each GPU, or those of its parts.
+
+    Without a driver there are none.
+    """
     try:
         listed = subprocess.run(_QUERY, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return {}
-    return {row[0].strip(): row[1].strip() for row in csv.reader(listed.stdout.splitlines()) if row}
+    found: dict[str, list[str]] = {}
+    for index, uuid in _LISTED.findall(listed.stdout):
+        if index:
+            found[index] = own = [uuid]
+        else:  # a part of the GPU before it, which is itself not used then
+            own.append(uuid)
+    return {index: own[1:] or own for index, own in found.items()}
 
 
 @contextmanager
@@ -81,10 +97,18 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     """Reserve a free GPU for this process and hide the others; yield None without any.
 
     ``purpose``: what processes that wait are told about the holder; ``pause``: waits for a number
-    of seconds. Raises `UserError` if no GPU became free in time. Enter before torch is imported:
-    CUDA reads the environment once.
+    of seconds. Raises `UserError` if no GPU became free in time, or if torchrun started more
+    processes than there are GPUs. Enter before torch is imported: CUDA reads the environment once.
     """
     gpus = visible()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < len(gpus) < processes:
+        raise UserError(
+            f"The training is on {processes} GPUs, and {len(gpus)} can be seen here: "
+            f"{', '.join(gpu.id for gpu in gpus)}. Nothing was trained. Next step: set `gpus` in "
+            "the options of the method, or run where as many are visible (CUDA_VISIBLE_DEVICES, "
+            "or what the cluster assigns)."
+        )
     if not gpus or (_assigned() and len(gpus) == 1 and not gpus[0].id.startswith(_UUID)):
         yield None
         return

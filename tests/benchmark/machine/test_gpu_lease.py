@@ -44,11 +44,16 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(LOCKS, str(tmp_path / "locks"))
     driver = tmp_path / "bin" / "nvidia-smi"
     driver.parent.mkdir()
-    rows = "".join(f"{index}, GPU-{letter}\\n" for index, letter in enumerate("abcd"))
-    driver.write_text(f"#!/bin/sh\nprintf '{rows}'\n", encoding="utf-8")
-    driver.chmod(0o755)
+    driver.touch(0o755)
+    lists(tmp_path, *(f"GPU {i}: NVIDIA H200 (UUID: GPU-{x})" for i, x in enumerate("abcd")))
     monkeypatch.setenv("PATH", f"{driver.parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
+
+
+def lists(machine: Path, *rows: str) -> None:
+    """Let the driver list these rows, as ``nvidia-smi -L`` does."""
+    text = "\n".join(["#!/bin/sh", "cat <<END", *rows, "END", ""])
+    (machine / "bin" / "nvidia-smi").write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -60,11 +65,47 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("1,-1,2", ["GPU-b"]),
         ("1,7,2", ["GPU-b"]),
         ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),  # of Slurm, for a job without a GPU
+        ("0,none,1", ["GPU-a"]),
     ],
 )
 def test_visible_gpus_are_those_of_cuda(named: str | None, ids: list[str]) -> None:
     environment = {} if named is None else {"CUDA_VISIBLE_DEVICES": named}
     assert visible(environment) == [Gpu(name) for name in ids]
+
+
+@pytest.mark.parametrize(
+    ("named", "ids"),
+    [
+        (None, ["GPU-5d5ba0d6", "MIG-c6d4f1ef", "MIG-cba663e8"]),
+        ("1", ["MIG-c6d4f1ef", "MIG-cba663e8"]),
+        ("MIG-cba663e8,0", ["MIG-cba663e8", "GPU-5d5ba0d6"]),
+        ("GPU-5d5b,MIG-cb", ["GPU-5d5ba0d6", "MIG-cba663e8"]),
+        ("MIG-GPU-c0ffee/1/0", ["MIG-GPU-c0ffee/1/0"]),  # of drivers before R470
+    ],
+)
+def test_a_part_of_a_gpu_is_a_gpu(named: str | None, ids: list[str], machine: Path) -> None:
+    """Rows as in NVIDIA's MIG user guide."""
+    lists(
+        machine,
+        "GPU 0: A100-SXM4-40GB (UUID: GPU-5d5ba0d6)",
+        "GPU 1: A100-SXM4-40GB (UUID: GPU-8d2b8a77)",
+        "  MIG 3g.20gb     Device  0: (UUID: MIG-c6d4f1ef)",
+        "  MIG 3g.20gb     Device  1: (UUID: MIG-cba663e8)",
+    )
+    environment = {} if named is None else {"CUDA_VISIBLE_DEVICES": named}
+    assert visible(environment) == [Gpu(name) for name in ids]
+
+
+def test_a_training_on_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of torchrun
+    with (
+        pytest.raises(UserError, match="on 2 GPUs, and 1 can be seen here: GPU-c"),
+        lease("training"),
+    ):
+        pass
 
 
 def test_a_machine_without_a_driver_has_none(
@@ -118,32 +159,31 @@ def test_who_waits_too_long_is_told_who_holds_it(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("device", ["MIG-7", "0"])
-def test_what_a_cluster_hands_out_by_another_name_is_left_alone(
-    scheduler: str, device: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_cluster_hands_out_by_index_alone_is_not_locked(
+    scheduler: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part of a GPU, and an index without nvidia-smi, which may be another GPU in each job."""
-    if device == "0":
-        (machine / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
+    """Without nvidia-smi: it may be another GPU in each job."""
+    (machine / "bin" / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
     monkeypatch.setenv(scheduler, "17")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", device)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with lease("anything") as gpu:
         assert gpu is None
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
     assert not (machine / "locks").exists()
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(("named", "taken"), [("1", "GPU-b"), ("MIG-7", "MIG-7")])
 def test_the_only_one_of_an_allocation_is_taken_once(
-    scheduler: str, monkeypatch: pytest.MonkeyPatch
+    scheduler: str, named: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(scheduler, "17")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     monkeypatch.setenv(WAIT, "0")
     with lease("one") as gpu:
-        assert gpu == Gpu("GPU-b")
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # of another job of the allocation
-        with pytest.raises(UserError, match="GPU-b: one"), lease("other"):
+        assert gpu == Gpu(taken)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)  # of another job of the allocation
+        with pytest.raises(UserError, match=f"{taken}: one"), lease("other"):
             pass
 
 
