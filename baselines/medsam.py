@@ -17,6 +17,7 @@ from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job, Rectangle, Slices
 from benchmark import boxes
 from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
+from benchmark.machine.batch import Batches
 from benchmark.machine.precision import Precision
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class MedSAM(Adapter):
             to the middle slice only, and each next slice outward the box of the previous mask,
             widened by ``margin`` pixels of the network's image (the authors' LiteMedSAM script).
         ``axis``: array axis of the slices; null is z, or the axis with by far the thickest slices.
-        ``batch``: slices embedded at a time.
+        ``batch``: slices embedded at a time, halved where they do not fit into GPU memory.
         ``precision``: of the embedding.
         """
 
@@ -65,7 +66,7 @@ class MedSAM(Adapter):
         from baselines import medsam_network
 
         self.network = medsam_network.load(self.require_weights(weights)).to(device)
-        self.device = device
+        self.device, self.batches = device, Batches()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Segment all objects; a slice that several of them need is embedded once."""

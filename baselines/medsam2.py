@@ -18,6 +18,7 @@ from baselines.medsam_preprocess import WindowOptions
 from baselines.medsam_slices import Job
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.boxes import in_plane
+from benchmark.machine.batch import Batches
 from benchmark.machine.precision import Precision, default_precision
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Sam2(Adapter):
         ``reach_mm``: how far to track the object from its guiding slice; null is to both ends of
             the scan.
         ``largest``: keep only the largest connected component.
-        ``batch``: slices embedded at a time.
+        ``batch``: slices embedded at a time, halved where they do not fit into GPU memory.
         ``precision``: null is bfloat16 on a GPU, as in the released scripts, and float32 elsewhere.
         """
 
@@ -63,7 +64,7 @@ class Sam2(Adapter):
         from baselines import medsam2_network
 
         self.network = medsam2_network.load(self.require_weights(weights), self.image).to(device)
-        self.device = device
+        self.device, self.batches = device, Batches()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Track each object; slices of a view are embedded once for all objects."""
@@ -99,6 +100,7 @@ class _Video:
         from baselines.medsam2_video import Features
 
         self.options, self.axis = method.options, axis
+        self.batch = method.batches[method.options.batch]
         self.size: int = method.network.config.image_size
         precision = self.options.precision or default_precision(method.device)
         self.features = Features(method.network, method.device, precision)
@@ -117,10 +119,11 @@ class _Video:
         """Embed the recorded slices that are not embedded yet."""
         from baselines.medsam2_video import to_frames
 
-        missing = sorted(self.wanted - self.features.maps.keys())
-        for start in range(0, len(missing), self.options.batch):
-            batch = missing[start : start + self.options.batch]
-            self.features.embed(batch, to_frames(self.grey[batch], self.size))
+        def embed(part: list[int]) -> None:
+            self.features.embed(part, to_frames(self.grey[part], self.size))
+
+        for _ in self.batch.over(sorted(self.wanted - self.features.maps.keys()), embed):
+            pass
 
     def follow(self, prompt: "Box2D | Mask2D") -> Prediction:
         """Track an object forward and backward from its guiding slice."""

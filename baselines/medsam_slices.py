@@ -64,6 +64,7 @@ class Slices:
     def __init__(self, method: "MedSAM", volume: "Volume", axis: int) -> None:
         """Take network and options from ``method``; nothing is computed yet."""
         self.network, self.device, self.options = method.network, method.device, method.options
+        self.batch = method.batches[method.options.batch]
         self.volume, self.axis = volume, axis
         self.size: int = method.network.config.vision_config.image_size
 
@@ -75,16 +76,14 @@ class Slices:
     def at_once(self, jobs: Sequence[Job]) -> None:
         """Segment every slice by itself, a batch at a time."""
         wanted = sorted({index for job in jobs for index in job.rectangles})
-        for start in range(0, len(wanted), self.options.batch):
-            batch = wanted[start : start + self.options.batch]
-            embedded = dict(zip(batch, self.embed(batch), strict=True))
+        for part, maps in self.batch.over(wanted, self.embed):
             asked = [
                 (index, job, job.rectangles[index])
-                for index in batch
+                for index in part
                 for job in jobs
                 if index in job.rectangles
             ]
-            self.decode(embedded, asked)
+            self.decode(dict(zip(part, maps, strict=True)), asked)
 
     def outward(self, jobs: Sequence[Job]) -> None:
         """Segment each object from its middle slice upward, then downward.
@@ -92,14 +91,10 @@ class Slices:
         The embeddings of all slices are kept on the device: 4 MB each at full size.
         """
         wanted = sorted({index for job in jobs for index in job.rectangles})
-        batches = (
-            wanted[start : start + self.options.batch]
-            for start in range(0, len(wanted), self.options.batch)
-        )
         embedded = {
             index: one
-            for batch in batches
-            for index, one in zip(batch, self.embed(batch), strict=True)
+            for part, maps in self.batch.over(wanted, self.embed)
+            for index, one in zip(part, maps, strict=True)
         }
         middles = [(min(job.rectangles) + max(job.rectangles)) // 2 for job in jobs]
         for step, order in ((1, wanted), (-1, wanted[::-1])):

@@ -14,6 +14,7 @@ from pydantic import Field
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.boxes import start
 from benchmark.errors import UserError
+from benchmark.machine.batch import Batches
 from benchmark.machine.precision import in_precision
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class SegVol(Adapter):
     class Options(Adapter.Options):
         """Options of SegVol.
 
-        ``batch``: windows per forward pass; bounds the memory.
+        ``batch``: windows per forward pass; bounds the memory, halved where that of a GPU does not
+            suffice.
         ``corrected``: correct two faults of the released code, which are kept by default: the box
             in a window larger than the crop is off by the padding, and windows where zoom-out found
             nothing are segmented with a box outside the window.
@@ -54,7 +56,7 @@ class SegVol(Adapter):
         from baselines import segvol_network
 
         self.network = segvol_network.load(self.require_weights(weights)).to(device)
-        self.device = device
+        self.device, self.batches = device, Batches()
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Segment all objects; embeddings that they share are computed once."""
@@ -76,7 +78,7 @@ class SegVol(Adapter):
                 scan.image,
                 self.network.size.window,
                 device=self.device,
-                batch=self.options.batch,
+                batch=self.batches[self.options.batch],
                 corrected=self.options.corrected,
             )
             boxes = [scan.inside(prompt.box) for prompt in prompts]

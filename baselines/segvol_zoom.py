@@ -6,10 +6,9 @@ and so is a window that several objects share; windows of several objects are ba
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,8 +28,7 @@ from baselines.segvol_windows import (
     window_boxes,
 )
 from benchmark.boxes import EMPTY, Box, Crop, extent, moved, slices
-
-T = TypeVar("T")
+from benchmark.machine.batch import Batch
 
 _KEPT = 64  # number of cached window embeddings, of 6 MB each
 
@@ -66,22 +64,23 @@ class ZoomOutZoomIn:
         window: Triple,
         *,
         device: str = "cpu",
-        batch: int = 1,
+        batch: int | Batch = 1,
         corrected: bool = False,
     ) -> None:
         """Store the cropped ``image``, [z, y, x] in 0..1; ``batch``: windows per forward pass."""
         self.network, self.image, self.window = network, image, window
-        self.device, self.batch, self.corrected = device, batch, corrected
+        self.device, self.batch, self.corrected = device, Batch.of(batch), corrected
         self.shape: Triple = image.shape
         self.cache: OrderedDict[tuple[Box, Triple], Tensor] = OrderedDict()
 
     def logits(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Floats] | None]:
         """Yield crop and logits of each box (half-open in the image), or None if it is empty."""
         waiting: deque[Zoomed | None] = deque()
-        for looks in _batches(self._looks(boxes, waiting), self.batch):
-            embeddings = self._embeddings(looks)
-            asked = torch.tensor([look.box for look in looks], dtype=torch.float32)
-            answers = self.network.decode(embeddings, asked.to(self.device)).float().cpu().numpy()
+
+        def segment(looks: list[_Look]) -> Floats:
+            return self._decode(self._embeddings(looks), [look.box for look in looks])
+
+        for looks, answers in self.batch.over(self._looks(boxes, waiting), segment):
             for look, answer in zip(looks, answers, strict=True):
                 look.zoomed.add(look.start, answer)
             yield from _done(waiting)
@@ -94,11 +93,15 @@ class ZoomOutZoomIn:
         ]
         whole = self.image[np.ix_(*maps)]
         embedding = self.network.embed(torch.from_numpy(whole)[None, None].to(self.device))
-        for some in _batches(boxes, self.batch):
-            corners = [_zoomed_corners(box, maps, self.shape) for box in some]
-            asked = torch.tensor(corners, dtype=torch.float32).to(self.device)
-            answers = self.network.decode(embedding, asked).float().cpu().numpy()
-            yield from zip(corners, answers, strict=True)
+        given = [_zoomed_corners(box, maps, self.shape) for box in boxes]
+        for some, answers in self.batch.over(given, lambda part: self._decode(embedding, part)):
+            yield from zip(some, answers, strict=True)
+
+    def _decode(self, embeddings: Tensor, boxes: Sequence[Corners]) -> Floats:
+        """Return logits [n, z, y, x] of ``boxes``; ``embeddings``: one each, or one for all."""
+        asked = torch.tensor(boxes, dtype=torch.float32).to(self.device)
+        found: Floats = self.network.decode(embeddings, asked).float().cpu().numpy()
+        return found
 
     def _looks(self, boxes: Sequence[Box], waiting: deque[Zoomed | None]) -> Iterator[_Look]:
         """Zoom out and yield the windows of each object; append the objects to ``waiting``."""
@@ -192,9 +195,3 @@ def _at_full_size(found: Bools, maps: Sequence[NDArray[np.int64]]) -> Box:
 def _half_open(corners: Corners) -> Box:
     z0, y0, x0, z1, y1, x1 = corners
     return z0, z1 + 1, y0, y1 + 1, x0, x1 + 1
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -3,8 +3,8 @@
 A method is one class in one file, which imports its heavy libraries inside `Adapter.load` and
 `Adapter.segment`, so that listing methods does not import torch. Besides this module, such a file
 imports `benchmark.prompts.Prompt` and `benchmark.volume.Volume` and, where it needs them,
-`benchmark.boxes`, `benchmark.errors.UserError` and `benchmark.machine.precision.in_precision`.
-`benchmark.method_registry` finds the class.
+`benchmark.boxes`, `benchmark.errors.UserError`, `benchmark.machine.precision.in_precision` and
+`benchmark.machine.batch.Batches`. `benchmark.method_registry` finds the class.
 """
 
 from abc import ABC, abstractmethod

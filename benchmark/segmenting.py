@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.adapter import Adapter, Prediction
 from benchmark.errors import UserError, reason_of
 from benchmark.machine.device import release_memory
-from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_error
+from benchmark.machine.machine_errors import METHOD_ERRORS, advice, raise_if_machine_error
 from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
@@ -56,7 +56,7 @@ def _until_failure(
     except METHOD_ERRORS as error:
         raise_if_machine_error(error)
         print_traceback(error)
-        return error_text(error)
+        return error_text(error) + (advice(error) if len(prompts) == 1 else "")
     return None
 
 

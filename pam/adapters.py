@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.machine.batch import Batch, Batches
 from benchmark.machine.precision import Precision
 from pam import presets
 from pam.box_presets import Conversion
@@ -20,7 +21,6 @@ from pam.presets import Propagation, Protocol
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
-    from pam.batch import Batch
     from pam.preprocess import Scan
     from pam.rounds import ObjectState
 
@@ -63,7 +63,6 @@ class Pam(Adapter):
 
     def load(self, weights: Path | None, device: str) -> None:
         """Load the networks onto ``device``; raises `UserError` if weights are missing or unfit."""
-        from pam.batch import Batch
         from pam.network import Box2Mask, PropMask
         from pam.weight_files import read_network
 
@@ -73,18 +72,15 @@ class Pam(Adapter):
             "weights: pam-released for those of its authors.",
         )
         self.device = device
-        self._batches: dict[int, Batch] = {}  # by option: shared by the variants
+        self.batches = Batches()
         self.network: PropMask = read_network(folder, PropMask).to(device)
         if self.needs_boxes:
             self.box_network: Box2Mask = read_network(folder, Box2Mask).to(device)
 
     @property
-    def batch(self) -> "Batch":
+    def batch(self) -> Batch:
         """Slices per forward pass, at first as the options say."""
-        from pam.batch import Batch
-
-        size = self.options.batch or (8 if self.device == "cpu" else 64)
-        return self._batches.setdefault(size, Batch(size))
+        return self.batches[self.options.batch or (8 if self.device == "cpu" else 64)]
 
     @property
     def propagation(self) -> Propagation:

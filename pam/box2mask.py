@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import UserError
+from benchmark.machine.batch import Batch
 from benchmark.machine.precision import Precision, in_precision
 from benchmark.windows import CLINICAL
 from pam import preprocess
-from pam.batch import Batch
 from pam.box_presets import RIGOROUS, Conversion
 from pam.preprocess import Scan
 from pam.propagation import Device, foreground_margin, probability
@@ -127,18 +127,12 @@ class _Passes:
 
     def _looks(self, limits: Sequence[tuple[float, float]]) -> Iterator[Sequence[Tensor]]:
         """Yield the logits of the crop under the windows ``limits``, a batch at a time."""
-        ends = torch.tensor(limits, dtype=torch.float32)[..., None, None]
-        while len(ends):
-            logits, part = None, ends[: self.batch.size]
-            with self.batch.attempt():
-                logits = self._look(part)
-            if logits is not None:
-                ends = ends[len(part) :]
-                yield logits
+        for _, logits in self.batch.over(limits, self._look):
+            yield logits
 
-    def _look(self, ends: Tensor) -> Sequence[Tensor]:
-        """Return the logits of the crop under windows [N, 2, 1, 1]."""
-        low, high = ends.unbind(1)
+    def _look(self, limits: Sequence[tuple[float, float]]) -> Sequence[Tensor]:
+        """Return the logits of the crop under N windows."""
+        low, high = torch.tensor(limits, dtype=torch.float32)[..., None, None].unbind(1)
         image = self.crop.float().clamp(low, high)
         if self.settings.stretch == "crop":
             low, high = image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True)

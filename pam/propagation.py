@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.machine.batch import Batch
 from benchmark.machine.precision import Precision, in_precision
 from pam import preprocess
-from pam.batch import Batch
 from pam.preprocess import Scan, View
 from pam.presets import RIGOROUS, Propagation
 from pam.rounds import ObjectState, Sweep

@@ -13,7 +13,7 @@ from benchmark.errors import MachineError, UserError, reason_of
 METHOD_ERRORS = (Exception, SystemExit)
 """What a method may raise as its own failure: research code also calls `sys.exit`."""
 
-_FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory")
+_FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory|_STATUS_ALLOC_FAILED")
 # Refused calls; if the GPU is lost, the next call says so.
 _OF_A_CALL = "CUBLAS_|HIPBLAS_|invalid argument|invalid configuration|too many resources requested"
 _BROKEN = re.compile(rf"\b(CUDA|HIP) (unknown error|(driver )?error: (?!{_OF_A_CALL}))")
@@ -38,6 +38,22 @@ _PASSING = {  # of a disk, a network share or a process; no fault of the file th
 
 class KernelError(MachineError):
     """An invalid operation of a GPU kernel: its input may be the cause, or the GPU."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether ``error`` says that the memory of a GPU did not suffice."""
+    return bool(_FULL.search(str(error)))
+
+
+def advice(error: BaseException) -> str:
+    """Return what to do, as a sentence, if a prompt alone did not fit into GPU memory, else ""."""
+    if not is_full(error):
+        return ""
+    return (
+        " This prompt was alone on the GPU. Next step: take a larger GPU or end other programs on "
+        "it and repeat the masks (docs/clusters.md), or give the method options that need less, "
+        "such as precision: bfloat16 if it has it (pambench methods show NAME)."
+    )
 
 
 def is_gpu_error(line: str) -> bool:
@@ -70,7 +86,7 @@ def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> No
     """
     raise_if_disk_full(error)
     told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if _FULL.search(str(error)):
+    if is_full(error):
         if loading:
             raise MachineError(
                 f"The model does not fit into GPU memory ({told}). Likely cause: another program "

@@ -248,6 +248,33 @@ def test_all_that_it_computes_with_is_on_its_device(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("slice_box", ["3d", "propagate"])
+def test_slices_that_do_not_fit_into_memory_are_halved(
+    method: Callable[..., MedSAM],
+    volume: Volume,
+    box: Box3D,
+    slice_box: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then they stay so, also for a variant; one slice that does not fit is an error."""
+    expected = dense(method(slice_box=slice_box), volume, [box, box])
+    adapter, embed, seen, most = method(slice_box=slice_box, batch=4), Slices.embed, [], 1
+
+    def limited(self: Slices, indices: Sequence[int]) -> Any:
+        seen.append(len(indices))
+        if len(indices) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return embed(self, indices)
+
+    monkeypatch.setattr(Slices, "embed", limited)
+    np.testing.assert_array_equal(dense(adapter, volume, [box, box]), expected)
+    np.testing.assert_array_equal(dense(adapter.with_options({}), volume, [box, box]), expected)
+    assert [number for number in seen if number > 1] == [4, 2]
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        list(adapter.segment(volume, [box]))
+
+
 def test_weights_are_needed_and_named() -> None:
     with pytest.raises(UserError, match="weights: medsam-vit-b"):
         MedSAM().load(None, "cpu")

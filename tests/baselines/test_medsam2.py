@@ -130,6 +130,24 @@ def test_all_that_it_computes_with_is_on_its_device(
     np.testing.assert_array_equal(found, expected)
 
 
+def test_slices_that_do_not_fit_into_memory_are_halved(
+    method: Callable[..., MedSam2], volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = dense(method(reach_mm=9, batch=1), volume, box())
+    adapter, seen = method(reach_mm=9, batch=4), []
+    embed = adapter.network.get_image_features
+
+    def limited(frames: torch.Tensor, **more: Any) -> Any:
+        seen.append(len(frames))
+        if len(frames) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return embed(frames, **more)
+
+    monkeypatch.setattr(adapter.network, "get_image_features", limited)
+    np.testing.assert_array_equal(dense(adapter, volume, box()), expected)
+    assert seen == [4, 2, *7 * [1]]  # the guiding slice, and 3 to either side
+
+
 def test_the_ct_of_a_pet_ct_is_followed_in_the_window_of_ct(
     method: Callable[..., MedSam2], volume: Volume
 ) -> None:

@@ -1,15 +1,19 @@
 """SegVol as a method: from a scan to masks on its grid."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from baselines import segvol_network
 from baselines.segvol import SegVol
 from benchmark.boxes import Crop
 from benchmark.conformance.checks import findings
 from benchmark.errors import UserError
+from benchmark.machine.batch import Batches
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
 from benchmark.volume import Volume
@@ -46,6 +50,7 @@ def test_masks_lie_where_the_objects_are() -> None:
         array[truth] = 100
     adapter = SegVol({"corrected": True})  # the released way is off by the padding of a window
     adapter.network, adapter.device = Counting(), "cpu"  # type: ignore[assignment]
+    adapter.batches = Batches()
     prompts = [Box3D(Crop.of(truth).box) for truth in truths]
     scan = Volume(array, (2.0, 1.0, 1.0), "CT")
     for truth, answer in zip(truths, adapter.segment(scan, prompts), strict=True):
@@ -74,6 +79,38 @@ def test_all_that_it_computes_with_is_on_its_device(file: Path) -> None:
     assert any(mask.voxels for mask in expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.dense(), other.dense())
+
+
+def test_windows_that_do_not_fit_into_memory_are_halved(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.random.default_rng(2).normal(size=(40, 140, 160)).astype(np.float32)
+    scan = Volume(array, (2.0, 1.0, 1.0), "CT")
+    prompts = [Box3D((4, 12, 10, 30, 10, 40)), Box3D((8, 15, 40, 60, 20, 60))]
+
+    def made() -> SegVol:
+        adapter = SegVol({"batch": 8})
+        adapter.load(file, "cpu")
+        return adapter
+
+    expected = [x.mask for x in made().segment(scan, prompts)]
+    adapter, seen = made(), []
+
+    def limited(pass_: Callable[..., Any]) -> Callable[..., Any]:
+        def passed(first: torch.Tensor, *others: Any) -> Any:
+            seen.append(max(map(len, (first, *others))))
+            if seen[-1] > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return pass_(first, *others)
+
+        return passed
+
+    for name in ("embed", "decode"):
+        monkeypatch.setattr(adapter.network, name, limited(getattr(adapter.network, name)))
+    for found, mask in zip(adapter.segment(scan, prompts), expected, strict=True):
+        np.testing.assert_array_equal(found.mask, mask)
+    assert adapter.batches[8].size == 2
+    assert 1 <= sum(number > 2 for number in seen) <= 2
 
 
 def test_a_constant_scan_fails_with_the_reason(file: Path) -> None:

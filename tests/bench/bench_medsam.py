@@ -27,6 +27,7 @@ from baselines import medsam_network
 from baselines.medsam import MedSAM
 from baselines.medsam_network import SamSize
 from baselines.medsam_preprocess import WINDOWS, to_uint8
+from benchmark.machine.batch import Batches
 from benchmark.machine.precision import in_precision
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D
@@ -118,7 +119,7 @@ def main() -> None:
         torch.set_num_threads(1)
     adapter = MedSAM({"batch": asked.batch})
     adapter.network = network(SamSize() if asked.full else REDUCED).to(asked.device)
-    adapter.device = asked.device
+    adapter.device, adapter.batches = asked.device, Batches()
     volume, boxes = scan(512 if asked.full else 192)
     clock = process_time if asked.device == "cpu" else perf_counter
     runs: dict[str, Callable[[MedSAM, Volume, list[Box3D]], Masks]] = {

@@ -429,7 +429,10 @@ def test_out_of_gpu_memory_smaller_batches_succeed(
     assert max(Good.calls) == Memory.places
     monkeypatch.setattr(Memory, "places", 0)
     told = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
-    assert {(row["status"], row["reason"]) for row in cells(Hungry)} == {("failed", told)}
+    rows = cells(Hungry)
+    assert {row["status"] for row in rows} == {"failed"}
+    assert all(row["reason"].startswith(f"{told} This prompt was alone") for row in rows)
+    assert all("precision: bfloat16" in row["reason"] for row in rows)
 
 
 def test_the_guiding_mask_cannot_be_written(cells: Cells) -> None:

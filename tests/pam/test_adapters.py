@@ -204,7 +204,8 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
     assert 1 <= sum(number > most for number in seen) <= 4
     most = 0
     reason = "OutOfMemoryError: CUDA out of memory."
-    assert segment_prompts(adapter, volume, asked) == 3 * [reason]
+    answers = segment_prompts(adapter, volume, asked)
+    assert [str(answer)[: len(reason)] for answer in answers] == 3 * [reason]
 
 
 def test_unknown_switches_are_refused_when_the_study_is_read() -> None:

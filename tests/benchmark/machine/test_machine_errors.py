@@ -18,6 +18,8 @@ FULL = [
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB",
     "CUDA error: out of memory\nCUDA kernel errors might be reported",
     "HIP out of memory. Tried to allocate 2.00 GiB",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
 ]
 WORKERS = [
     "DataLoader worker (pid 4711) is killed by signal: Killed. ",
