@@ -13,7 +13,6 @@ from benchmark import paths
 from benchmark.digest import code
 from benchmark.method_registry import find
 from benchmark.specs import Run
-from benchmark.tables import read_record
 
 if TYPE_CHECKING:
     from benchmark.study import Study
@@ -77,6 +76,9 @@ def _present(files: Iterable[str], root: Path) -> dict[str, str]:
 
 
 def _sources(study: "Study", run: Run, workdir: Path) -> list[dict[str, str]]:
+    # Imported late: it brings pandas, and the workflow imports this file each time it is parsed.
+    from benchmark.tables import read_record
+
     shards = (workdir / path for _, path in study.shards(paths.MASKS, run=run.id))
     return [read_record(path).get(RECORDED, {}) for path in shards if path.exists()]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, SNAKEMAKE, Workplace
+from tests.workflow.conftest import ON_A_CLUSTER, ROOT, Workplace
 from tests.workflow.kubernetes_api import GPU, Cluster, serve
 
 FOLDER = ROOT / "profiles" / "kubernetes"
@@ -55,7 +55,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def snakemake(workplace: Workplace, kubeconfig: Path, *arguments: str) -> None:
     """Run Snakemake under the profile."""
-    command = [*SNAKEMAKE[:5], "--profile", str(FOLDER), "--nocolor"]
+    command = [*ON_A_CLUSTER, "--profile", str(FOLDER), "--nocolor"]
     quick = ["--latency-wait", "5", "--seconds-between-status-checks", "1"]
     done = subprocess.run(
         [*command, *quick, "--directory", str(workplace.folder), *arguments],

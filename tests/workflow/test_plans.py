@@ -22,7 +22,7 @@ from benchmark.study import Study
 from benchmark.weights import registry as weights
 from pam.adapters import Pam
 from pam.learning import Pam2DMaskTrained
-from tests.workflow.conftest import ROOT, SNAKEMAKE
+from tests.workflow.conftest import ON_A_CLUSTER, ROOT, SNAKEMAKE
 
 CAPPED = ("released", "paper")
 """Studies whose methods reach no further than so many slices, each by its protocol."""
@@ -83,7 +83,7 @@ def test_a_study_that_is_none_is_refused(content: str, told: str, tmp_path: Path
 
 
 def test_parsing_imports_no_large_library(tmp_path: Path) -> None:
-    # Snakemake parses the workflow again in the process of each job. Its plugins bring pandas.
+    # Snakemake parses the workflow again in the process of each job on a cluster.
     told = "import atexit, sys; atexit.register(lambda: print('loaded:', *sys.modules))"
     (tmp_path / "sitecustomize.py").write_text(told, encoding="utf-8")
     done = subprocess.run(
@@ -95,7 +95,7 @@ def test_parsing_imports_no_large_library(tmp_path: Path) -> None:
     )
     loaded = done.stdout.partition("loaded:")[2].split()
     assert "benchmark.study" in loaded
-    assert not {"torch", "SimpleITK", "skimage", "scipy", "matplotlib"} & {*loaded}
+    assert not {"pandas", "torch", "SimpleITK", "skimage", "scipy", "matplotlib"} & {*loaded}
 
 
 def test_a_network_would_have_been_noticed(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_resources_of_the_command_line_leave_the_others_as_they_are(
     )
     given = ["--set-resources", "train:gpu_model=a100", "predict:mem_mb=32000"]
     given += ["--default-resources", "slurm_account=mine"]
-    command = [*SNAKEMAKE[:5], "--profile", str(ROOT / "profiles" / profile), "--nocolor"]
+    command = [*ON_A_CLUSTER, "--profile", str(ROOT / "profiles" / profile), "--nocolor"]
     command += ["--configfile", str(tmp_path / "study.yaml"), "--directory", str(tmp_path)]
     done = subprocess.run(
         [*command, "--dry-run", "--cores", "1", *given],

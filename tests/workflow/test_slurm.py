@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import ROOT, SNAKEMAKE, Workplace
+from tests.workflow.conftest import ON_A_CLUSTER, ROOT, Workplace
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scancel")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
@@ -105,7 +105,7 @@ def test_a_study_on_a_cluster_and_a_kill(
     quick = ["--latency-wait", "5", "--slurm-status-command", "squeue"]
     quick += ["--slurm-init-seconds-before-status-checks", "1"]
     where = ["--configfile", str(study), "--directory", str(cluster.folder)]
-    command = [*SNAKEMAKE[:5], *profile, *quick, "--resources", "gpu=4", *where]
+    command = [*ON_A_CLUSTER, *profile, *quick, "--resources", "gpu=4", *where]
 
     prepared = cluster.run(study, target, "--until", "prompts")
     assert prepared.returncode == 0, prepared.stderr
