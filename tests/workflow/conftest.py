@@ -203,6 +203,5 @@ def entry(name: str) -> dict[str, Any]:
         "source": {"kind": "local", "path": name},
         "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
         "labels": {1: "lesion"},
-        "shards": 2 if name == "A" else 1,
         "licence": {"redistributable": True},
     }

@@ -44,7 +44,7 @@ def make_place(folder: Path, *, least: bool = False) -> Workplace:
     (folder / "mymethods.py").write_text(METHODS, encoding="utf-8")
     for number in (1, 2, 3):
         place.add_scan("A", f"case{number}", seed=number)
-    place.write("A.yaml", entry("A") | ({"shards": 1} if least else {}))
+    place.write("A.yaml", entry("A") | {"shards": 1 if least else 2})
     if least:
         slab = {"adapter": "mymethods:Slab", "prompt": "mask2d"}
         place.study(datasets=["A.yaml"], methods={"slab": slab})
