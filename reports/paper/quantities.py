@@ -121,7 +121,7 @@ def _p(results: "Results", metrics: str) -> Measured:
 
 
 def _structure(results: "Results", structure: str, dataset: str, *roles: str) -> Measured:
-    """Return the best mean DSC of a structure over ``roles``, with its 95 % t interval over scans.
+    """Return the best mean DSC of a structure over ``roles``, with its t interval over scans.
 
     ``structure`` matches as a part of names; with ``dataset`` "all", the best over all datasets.
     """
@@ -140,7 +140,8 @@ def _structure(results: "Results", structure: str, dataset: str, *roles: str) ->
         raise NotAvailableError(f"no score of it in {dataset}")
     best = rows.loc[rows["mean"].idxmax()]
     scans = int(best["n"])
-    half = float(stats.t.isf(0.025, scans - 1)) * float(best["sd"]) / scans**0.5
+    tail = (1 - results.analysis.confidence) / 2
+    half = float(stats.t.isf(tail, scans - 1)) * float(best["sd"]) / scans**0.5
     where = f"{best['structure']} of {best['dataset']}"
     where = _joined(where, contamination_of(rows[rows.index == best.name]))
     value = float(best["mean"])

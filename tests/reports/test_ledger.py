@@ -485,6 +485,10 @@ def test_the_best_structure_is_given_with_the_interval_of_its_scans(bare: Result
     )
     assert (row["n"], row["verdict"]) == (100, DIFFERS)  # of 0.963
     assert row["why"] == "outside our interval; liver of D06"
+    settings = {"analysis": {"confidence": 0.9}}
+    write_json(bare.folder / "settings.json", settings)
+    row = judged(Results(bare.folder)).loc["dsc_pam_liver"]
+    assert row[["low", "high"]].tolist() == pytest.approx(stats.t.interval(0.9, 99, 0.95, 0.005))
     table.loc[table["method"] == "pam-2dmask", "mean"] -= 0.03  # now it is that of 2DBox
     row = judged(put(bare, by_structure=table)).loc["dsc_pam_liver"]
     assert (row["ours"], row["n"]) == (0.93, 400)
