@@ -54,6 +54,9 @@ NONE_DRAWN = "none-drawn"
 _ENTRY_MM, _LETTER_MM = 13.0, 1.4
 """Width of an entry of a legend besides its text, and of a letter of that, on average."""
 
+_CONTRAST = 4.5
+"""Least contrast of text, as WCAG 2 asks of small letters."""
+
 SMALL = 6.0
 """Smallest font size in any figure, in points."""
 
@@ -97,6 +100,25 @@ class MethodStyle:
     def dash(self) -> list[float]:
         """Dash and gap lengths in units of the line width; empty for a solid line."""
         return [] if isinstance(self.line, str) else list(self.line[1])
+
+    @property
+    def ink(self) -> str:
+        """The colour for text on white: darkened to a contrast of at least 4.5 (WCAG 2)."""
+        from matplotlib.colors import to_hex, to_rgb
+
+        rgb: Any = np.asarray(to_rgb(self.colour))
+        while 1.05 / (luminance(to_hex(rgb)) + 0.05) < _CONTRAST:
+            rgb = 0.97 * rgb
+        return to_hex(rgb)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2), from 0 for black to 1 for white."""
+    from matplotlib.colors import to_rgb
+
+    rgb = np.asarray(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def method_styles(

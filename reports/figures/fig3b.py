@@ -39,6 +39,8 @@ def draw(fingerprint: "pd.DataFrame") -> "Figure":
     with styled():
         if fingerprint.empty:
             return nothing("No dataset was prepared.")
+        if not _compared(fingerprint):
+            return nothing("No z-score: there are no two datasets that differ.")
         table = fingerprint.sort_values("modality", kind="stable")
         scores = table[[f"z_{name}" for name in PROPERTIES]].to_numpy(float).T
         figure = Figure(figsize=(WIDTH, 72 * MM), layout="constrained")
@@ -71,6 +73,11 @@ def caption(fingerprint: "pd.DataFrame") -> str:
     """Return the caption."""
     if fingerprint.empty:
         return "Fingerprints of the datasets: none, since no dataset was prepared."
+    if not _compared(fingerprint):
+        return (
+            "Fingerprints of the datasets: none, since a z-score is over datasets that differ. The "
+            "properties are in statistics/fingerprint.csv."
+        )
     least, most = int(fingerprint["scans"].min()), int(fingerprint["scans"].max())
     span = count_noun(least, "scan") if least == most else f"{least:,} to {most:,} scans"
     text = (
@@ -83,3 +90,8 @@ def caption(fingerprint: "pd.DataFrame") -> str:
     if constant:
         text += f" No z-score, since all are equal: {', '.join(constant)}."
     return text
+
+
+def _compared(fingerprint: "pd.DataFrame") -> bool:
+    """Return whether any property has a z-score."""
+    return bool(fingerprint[[f"z_{name}" for name in PROPERTIES]].notna().any(axis=None))

@@ -187,7 +187,7 @@ def _radars(wide: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure"
         for angle, name in zip(radar.angles(len(wide)), wide.index, strict=True):
             radar.turned_name(axes, float(angle), str(name))
         place_mm = ((column + 0.5) * side / 180, (top - title + 0.8) / height_mm)
-        figure.text(*place_mm, titles[method], color=style.colour, fontweight="bold", ha="center")
+        figure.text(*place_mm, titles[method], color=style.ink, fontweight="bold", ha="center")
     return figure
 
 

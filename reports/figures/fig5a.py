@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from benchmark.boxes import Box, in_plane
 from reports import panels, surface
 from reports.cases.loading import Answer, Case
-from reports.style import MM, PAGE_MM, SMALL, TRUTH, WIDTH, MethodStyle, nothing, styled
+from reports.style import (
+    MM,
+    PAGE_MM,
+    SMALL,
+    TRUTH,
+    WIDTH,
+    MethodStyle,
+    luminance,
+    nothing,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +30,10 @@ if TYPE_CHECKING:
 
 _WIDEST_MM, _LEAST_MM = 45.0, 12.0
 """Width of a panel: at most, and where an object can just be made out."""
+_MOST_METHODS = 12
+"""Most methods: with more, one case of each rank does not fit a page."""
+_DARK = 0.15
+"""Luminance below which a line is lost on dark tissue."""
 _TITLE_MM, _HEADING_MM, _GAP_MM = 7.0, 8.5, 1.5
 """Height of a case's title and of the headings of its panels, and of the gap between panels."""
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
@@ -29,16 +43,27 @@ _EDGE = {0: "RL", 1: "RL", 2: "AP"}
 def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     chosen = panels.load(results)
-    shown = {m: style for m, style in results.styles.items() if m not in results.controls}
+    known = {m: style for m, style in results.styles.items() if m not in results.controls}
+    shown = {m: known[m] for m in methods_shown(list(known), results.panel_method)}
     cases = fitting(chosen, 1 + len(shown))
-    return draw(cases, shown), caption(cases, results.panel_method, len(chosen))
+    text = caption(cases, results.panel_method, len(chosen))
+    if cases and len(shown) < len(known):
+        left_out = ", ".join(method for method in known if method not in shown)
+        text += f" No room on the page for: {left_out}."
+    return draw(cases, shown), text
+
+
+def methods_shown(methods: Sequence[str], judge: str | None) -> list[str]:
+    """Return the methods that fit a page, in their order: the first ones, ``judge`` among them."""
+    kept = sorted(methods, key=lambda method: method != judge)[:_MOST_METHODS]
+    return [method for method in methods if method in kept]
 
 
 def fitting(cases: Sequence[Case], panels: int) -> list[Case]:
     """Return the cases that fit a page, equally many of each rank, and at least one of each.
 
     These are the very best and worst, and the middle of the median ones. ``panels`` is the number
-    of panels of a case; one case of each rank always fits with up to 13.
+    of panels of a case; one case of each rank always fits with the most methods that are shown.
     """
     ranks = [list(part) for _, part in itertools.groupby(cases, lambda case: case.rank)]
     for count in range(max(map(len, ranks), default=0), 1, -1):
@@ -187,7 +212,8 @@ def _block(
         colour = styles[method].colour if method else "black"
         heading = "Reference\nand prompt" if method is None else _heading(method, answer, width)
         left = (edge + column * (width + _GAP_MM) + _GAP_MM / 2) / 180
-        figure.text(left, (upper + 0.6) / total, heading, color=colour, fontsize=6, va="bottom")
+        ink = styles[method].ink if method else "black"
+        figure.text(left, (upper + 0.6) / total, heading, color=ink, fontsize=6, va="bottom")
         bottoms = (upper - heights[0], upper - _GAP_MM - sum(heights[:2]))
         views = ((case.axis, case.index), across(case))
         for (axis, index), bottom, height in zip(views, bottoms, heights[:2], strict=True):
@@ -247,7 +273,8 @@ def _plane(axes: Any, case: Case, axis: int, index: int, window: tuple[float, fl
     for spine in axes.spines.values():
         spine.set_visible(False)
     for letter, x, side in zip(_EDGE[axis], (0.02, 0.98), ("left", "right"), strict=True):
-        axes.text(x, 0.03, letter, transform=axes.transAxes, ha=side, fontsize=SMALL, color="white")
+        place: Any = {"transform": axes.transAxes, "ha": side, "path_effects": _halo(0.4)}
+        axes.text(x, 0.03, letter, fontsize=SMALL, color="white", **place)
     _outline(axes, case.truth.take([index], axis=axis).squeeze(axis), TRUTH, 0.8)
 
 
@@ -261,15 +288,17 @@ def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> 
         lines = axes.contour(*place, padded, [0.5], colors=[colour], linewidths=width)
         if colour == TRUTH:
             lines.set_path_effects(_halo(width))
+        elif luminance(colour) < _DARK:
+            lines.set_path_effects(_halo(width, "white"))
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
 
 
-def _halo(width: float) -> list[Any]:
-    """Return path effects that give a pale line a dark edge, visible on bright tissue."""
+def _halo(width: float, edge: str = "black") -> list[Any]:
+    """Return path effects that give a pale line a dark edge, to be seen on any tissue."""
     from matplotlib.patheffects import Normal, Stroke
 
-    return [Stroke(linewidth=width + 0.6, foreground="black"), Normal()]
+    return [Stroke(linewidth=width + 0.6, foreground=edge), Normal()]
 
 
 def _prompt(axes: Any, box: Box, axis: int) -> None:

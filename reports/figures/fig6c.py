@@ -68,7 +68,7 @@ def draw(
         columns = min(columns, len(drawn))
         entries = legend_columns(styles, 4)
         lines, legend = -(-len(drawn) // columns), max(9.0, 4.2 * -(-len(styles) // entries))
-        titles = [radar.title(f"{method} on {dataset}") for method, dataset, _ in drawn]
+        titles = [radar.title(f"{dataset}: {method}") for method, dataset, _ in drawn]
         title = 9.0 if "\n" in "".join(titles) else 6.0
         side = min(180 / max(columns, 3), (PAGE_MM - legend) / lines - title)
         height = lines * (side + title) + legend

@@ -99,6 +99,28 @@ def test_more_panels_than_fit_a_page_leave_out_the_less_extreme() -> None:
     assert fig5a.fitting([], 1 + methods) == []
 
 
+def test_more_methods_than_fit_a_page_leave_out_the_last() -> None:
+    methods = [f"method-{i:02d}" for i in range(20)]
+    assert fig5a.methods_shown(methods[:3], None) == methods[:3]
+    kept = fig5a.methods_shown(methods, methods[19])
+    assert kept == [*methods[: len(kept) - 1], methods[19]]
+    cases = [case(rank, len(METHODS)) for rank in ("best", "median", "worst")]
+    deep = [replace(c, spacing=(9.0, 4.0, 1.0)) for c in cases]  # as tall as panels become
+    figure = fig5a.draw(deep, method_styles(kept))
+    assert figure.get_figheight() <= PAGE_MM * MM + 1e-6
+
+
+def test_charts_of_methods_with_long_names_name_their_dataset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long = "own-network-with-weights-of-three-hospitals-30-mm"
+    monkeypatch.setattr(extremes, "METHODS", [long, "MedSAM"])
+    extremes.training.cache_clear()
+    titles = {text.get_text().partition(":")[0] for text in DRAWN["fig6c"](3, 2).texts}
+    extremes.training.cache_clear()
+    assert titles >= set(IDS)
+
+
 def test_no_text_lies_on_another_or_leaves_the_page(drawn: Figure) -> None:
     places = [(text, outline(text)) for text in written(drawn)]
     width, height = drawn.get_size_inches() * 100

@@ -28,7 +28,17 @@ from reports.notes import weights
 from reports.paper.caption import STATED, stated
 from reports.paper.ledger import NUMBERS
 from reports.results import Results
-from reports.style import CONTROL, method_styles, nothing, save, styled
+from reports.style import (
+    COLOURS,
+    CONTROL,
+    NONE_DRAWN,
+    MethodStyle,
+    luminance,
+    method_styles,
+    nothing,
+    save,
+    styled,
+)
 from reports.supplement import SUPPLEMENT
 from tests.reports.conftest import statistics
 
@@ -112,6 +122,15 @@ def test_many_methods_have_a_radar_each_with_the_others_behind() -> None:
         np.testing.assert_array_equal(np.asarray(line.get_ydata())[:-1], values)
         assert to_hex(line.get_color()).upper() == method_styles(names)[name].colour
     assert "One chart per method" in fig4a.caption(table, ranks(table), names, [])
+
+
+def test_text_in_the_colour_of_a_method_is_legible_on_white() -> None:
+    """#767676 is the lightest grey of contrast 4.5 on white; WCAG 2 asks that of small text."""
+    inks = {c: MethodStyle(c, "o", "-").ink.upper() for c in (*COLOURS, CONTROL, "#767676")}
+    assert inks["#767676"] == "#767676"
+    assert inks["#0072B2"] == "#0072B2"
+    assert {colour for colour, ink in inks.items() if ink != colour} >= {"#E69F00", "#56B4E9"}
+    assert max(map(luminance, inks.values())) < luminance("#777777")
 
 
 def test_methods_of_one_colour_are_told_apart_by_their_dashes() -> None:
@@ -338,6 +357,15 @@ def test_panels_show_image_reference_and_each_mask() -> None:
     assert "out of memory" in texts(figure)
 
 
+def test_contours_and_letters_are_seen_on_any_tissue() -> None:
+    shown = case(first=Answer(case().truth, 1.0))
+    for colour, edges in (("#000000", ["black", "white"]), ("#FFFFFF", ["black"])):
+        axes = fig5a.draw([shown], {"first": MethodStyle(colour, "o", "-")}).axes[3]
+        effects: list[Any] = [line.get_path_effects() for line in axes.collections]
+        assert [found[0]._gc["foreground"] for found in effects if found] == edges
+        assert all(letter.get_path_effects() for letter in axes.texts)
+
+
 @pytest.mark.parametrize("name", ["fig4a", "fig4d", "fig5a"])
 def test_no_rows_are_said_in_the_place_of_the_figure(name: str) -> None:
     figures = {
@@ -555,6 +583,16 @@ def test_fingerprints_hold_the_z_scores_by_modality() -> None:
     np.testing.assert_array_equal(shown, expected)
     labels = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
     assert labels == ordered["dataset"].tolist()
+
+
+def test_one_dataset_has_no_fingerprint_to_compare() -> None:
+    """Over one value there is no standard deviation, so no z-score."""
+    table = fingerprint(1)
+    table.loc[:, table.columns.str.startswith("z_")] = np.nan
+    figure = fig3b.draw(table)
+    assert figure.axes == []
+    assert figure.texts[0].get_gid() == NONE_DRAWN
+    assert "statistics/fingerprint.csv" in fig3b.caption(table)
 
 
 def test_voxels_are_told_apart_from_those_of_a_scan() -> None:
