@@ -26,7 +26,8 @@ def page(results: "Results") -> dict[str, Any]:
 
     ``index`` is read by the script: the cases without pixels, the methods with colours and dashes,
     and the scores of all objects as ``points``. ``links`` and ``datasets`` hold the keys and
-    datasets of the cases, ``places`` the anchors that figures may link to.
+    datasets of the cases, ``places`` the anchors that figures may link to, ``forbidden`` the
+    datasets left out by licence.
     """
     path = results.folder / NAME
     if not path.exists():
@@ -48,7 +49,9 @@ def page(results: "Results") -> dict[str, Any]:
         "cases": cases,
     }
     known = results.dataset_records
-    licences = {name: known[name].licence or "unknown" for name in kept["forbidden"]}
+    licences: dict[str, list[str]] = {}
+    for name in kept["forbidden"]:
+        licences.setdefault(known[name].licence or "unknown", []).append(name)
     return kept | {
         "index": index,
         "pixels": pixels,

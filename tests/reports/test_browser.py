@@ -111,6 +111,16 @@ def seen(many: Results, tmp_path_factory: pytest.TempPathFactory) -> Any:
       return part.matches(":focus-visible") && getComputedStyle(part).outlineStyle === "none";
     }).map((part) => part.outerHTML.slice(0, 80));
     found.focused = reachable.length;
+    document.querySelector("main").style.width = "20rem";
+    const regions = [...document.querySelectorAll(".scroll")].filter((region) =>
+      region.getClientRects().length && region.scrollWidth > region.clientWidth);
+    found.wide = regions.length;
+    found.cut = regions.filter((region) => {
+      region.scrollLeft = region.scrollWidth;
+      const parts = [region.querySelector("caption"), region];
+      const [part, seen] = parts.map((box) => box.getBoundingClientRect());
+      return part.left < seen.left - 1 || part.right > seen.right + 1;
+    }).map((region) => region.getAttribute("aria-label"));
     found.nameless = [...document.querySelectorAll("button, input, a[href], [role=region]")]
       .filter((part) => !(part.getAttribute("aria-label") ?? part.labels?.[0]?.textContent
         ?? part.textContent).trim()).length;
@@ -157,6 +167,11 @@ def test_a_table_is_saved_as_it_is_shown(seen: Any, many: Results) -> None:
     head, row = text.splitlines()
     assert head.split(",")[4:] == list(many.methods_in_table_order)
     assert row.startswith("D02")
+
+
+def test_the_caption_of_a_wide_table_is_seen_whole_however_it_is_scrolled(seen: Any) -> None:
+    assert seen["wide"] > 5
+    assert seen["cut"] == []
 
 
 def test_on_paper_what_is_folded_is_shown(seen: Any) -> None:

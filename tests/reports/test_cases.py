@@ -225,6 +225,12 @@ def test_what_is_not_there_is_named(study: Path, tmp_path: Path) -> None:
     content = build.content(Results(alone), 12.0)
     assert content["cases"] == []
     assert {entry["object"].split("/")[0] for entry in content["missing"]} == {"D01"}
+    assert len(content["missing"]) == 4
+    build.make(Results(alone), 12.0)
+    told = html.render(Results(alone)).partition("because files are missing: ")[2]
+    told = told.partition("</li>")[0]
+    assert told.count("/1 (") == 3  # a reason each
+    assert told.endswith(" and 1 more: see <code>cases.json</code>")
 
 
 def test_images_are_found_from_any_folder(
@@ -240,14 +246,14 @@ def test_images_are_found_from_any_folder(
 
 
 def test_the_report_says_what_is_left_out(made: Callable[..., Path], tmp_path: Path) -> None:
-    folder = made(tmp_path, 2, 1, failing=False)
+    folder = made(tmp_path, 3, 1, failing=False)
     assert "run <code>pambench cases</code>" in html.render(Results(folder))
     build.make(Results(folder), 12.0)
     text = html.render(Results(folder))
-    assert "4 of 8 objects" in text
-    assert "D02 (licence: CC-BY-4.0)" in text
+    assert "4 of 12 objects" in text
+    assert "D02, D03 (licence: CC-BY-4.0)" in text
     assert "Filled: in the case browser and the table below; hollow: only in <code>" in text
-    assert text.count('<th scope="row"><a href="#case:') == 4  # of the 8 objects of the plot
+    assert text.count('<th scope="row"><a href="#case:') == 4  # of the 12 objects of the plot
     assert "as well" not in text.partition("<figcaption>DSC of")[2].partition("</figcaption>")[0]
     assert "the table of cases says the same" not in text
     assert "case-pixels-3" in text

@@ -149,6 +149,18 @@ def test_the_lead_counts_scans_that_were_set_aside(
     assert "scored. A cell is" in re.sub(r" \([^)]*\)", "", read(html.render(Results(folder))).text)
 
 
+def test_large_counts_have_separators(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made(tmp_path, 1, 1, failing=False)
+    table = pd.read_csv(folder / "statistics/overall.csv")
+    table.assign(ok=1200, expected=1500, failed=300).to_csv(
+        folder / "statistics/overall.csv", index=False
+    )
+    told = re.sub(r"\s+", " ", read(html.render(Results(folder))).text)
+    rows = int(((table["metric"] == "dsc") & (table["split"] == "all")).sum())
+    assert rows == 2  # the method and the oracle
+    assert "2,400 of 3,000 expected cells were scored (0 skipped, 600 failed)" in told
+
+
 def test_the_headline_has_intervals_and_ranks(
     reported: Reader, study: Path, tmp_path: Path
 ) -> None:
