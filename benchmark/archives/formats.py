@@ -37,12 +37,12 @@ def pour(archive: Path, password: str | None, guard: Guard) -> None:
     """
     name = archive.name.lower()
     read = _zip if name.endswith(".zip") else _seven if name.endswith(".7z") else _tar
-    with _told(archive, password):
+    with _as_archive_errors(archive, password):
         read(archive, password, guard)
 
 
 @contextmanager
-def _told(archive: Path, password: str | None) -> Iterator[None]:
+def _as_archive_errors(archive: Path, password: str | None) -> Iterator[None]:
     """Convert exceptions of the archive libraries to `ArchiveError`."""
     from py7zr.exceptions import ArchiveError as SevenError
     from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError

@@ -45,7 +45,7 @@ class Guard:
         folder: folder that members are written to.
         wanted: patterns of the members to write; all if empty.
         limits: bounds on all members.
-        told: called with the number of bytes of each block that is written.
+        on_bytes: called with the number of bytes of each block that is written.
         files: number of files accepted so far.
         bytes: number of bytes written so far.
         members: number of members seen so far, of any kind.
@@ -56,7 +56,7 @@ class Guard:
     folder: Path
     wanted: tuple[str, ...]
     limits: Limits
-    told: Callable[[int], object]
+    on_bytes: Callable[[int], object]
     files: int = 0
     bytes: int = 0
     members: int = 0
@@ -101,7 +101,7 @@ class Guard:
         bound = self.limits.bytes or max(10 << 30, 200 * self.archive.stat().st_size)
         if self.bytes > bound:
             self._refuse(f"more than {bound:,} bytes, far more than its size")
-        self.told(size)
+        self.on_bytes(size)
 
     def _below(self, name: str) -> str:
         path = PurePosixPath(name.replace("\\", "/"))

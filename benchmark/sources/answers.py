@@ -49,7 +49,7 @@ def shown(url: str) -> str:
     return f"{urlsplit(url).scheme}://{host_of(url)}{urlsplit(url).path}"
 
 
-def asking(url: str, action: Callable[[], T]) -> T:
+def with_download_errors(url: str, action: Callable[[], T]) -> T:
     """Call ``action``, which sends a request, and convert errors of the HTTP libraries to our own.
 
     Raises `InterruptedDownloadError` where another attempt may help, otherwise `DownloadError`. The
@@ -68,8 +68,8 @@ def asking(url: str, action: Callable[[], T]) -> T:
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise broken(host_of(url), error) from None
     except requests.RequestException as error:
-        told = f"{shown(url)} cannot be asked ({type(error).__name__})."
-        raise DownloadError(f"{told} Check the address in the entry.") from None
+        problem = f"{shown(url)} could not be requested ({type(error).__name__})."
+        raise DownloadError(f"{problem} Check the address in the entry.") from None
 
 
 def broken(host: str, error: Exception) -> InterruptedDownloadError:

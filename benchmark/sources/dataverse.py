@@ -7,7 +7,7 @@ from pydantic import Field
 from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.raw_folder import FetchedFile, RawFolder
-from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
+from benchmark.sources.records import Published, choose, download_all, get_json, parse_answer
 
 _ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
 
@@ -32,7 +32,7 @@ class DataverseSource(FetchedSource):
         where = f"{self.server}, doi:{self.doi}"
         version = self.version or ":latest-published"
         dataset = f"{self._api}/datasets/:persistentId/versions/{version}/files"
-        content = ask(place, f"{dataset}?persistentId=doi:{self.doi}")
+        content = get_json(place, f"{dataset}?persistentId=doi:{self.doi}")
         chosen = choose(self.files, parse_answer(where, lambda: self._published(content)), where)
         store = f"dataverse/{self.doi.replace('/', '_')}-{self.version or 'latest'}"
         return download_all(place, store, chosen)

@@ -41,9 +41,9 @@ def download(
     with locked(target):
         if already_there(target, expected):
             return target
-        with nullcontext(session) if session else requests.Session() as asking:
+        with nullcontext(session) if session else requests.Session() as opened:
             kept = patience or Patience()
-            Transfer(url, target, expected, headers or {}, asking, kept, quiet).run()
+            Transfer(url, target, expected, headers or {}, opened, kept, quiet).run()
     return target
 
 

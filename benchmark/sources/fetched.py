@@ -122,7 +122,7 @@ class FetchedSource(Settings):
                     tree = lay_out(gathered)
                     # links of another source of the weights, or of the entry before it was changed,
                     # are removed
-                    others = {key: {**told, "ready": False} for key, told in others.items()}
+                    others = {key: {**last, "ready": False} for key, last in others.items()}
                     make_links(tree, place.files, place.links)
                     inventory.write(place, gathered)
                     if inventory.read(place) != known:

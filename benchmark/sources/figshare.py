@@ -7,7 +7,7 @@ from pydantic import Field
 from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.raw_folder import FetchedFile, RawFolder
-from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
+from benchmark.sources.records import Published, choose, download_all, get_json, parse_answer
 
 API = "https://api.figshare.com/v2/articles"
 
@@ -27,7 +27,7 @@ class FigshareSource(FetchedSource):
     def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the files of the version, and download those of the entry."""
         where = f"Figshare article {self.article}, version {self.version}"
-        content = ask(place, f"{API}/{self.article}/versions/{self.version}")
+        content = get_json(place, f"{API}/{self.article}/versions/{self.version}")
         chosen = choose(self.files, parse_answer(where, lambda: _published(content)), where)
         return download_all(place, f"figshare/{self.article}-{self.version}", chosen)
 

@@ -55,7 +55,7 @@ class File(Checked):
     ``count`` is the number of files that match. ``unpack`` tells whether it is an archive to
     unpack; None decides by the suffix. ``members`` are patterns of the members to unpack (default:
     all). ``holds`` gives, for patterns of names, how many members match: the check of an archive
-    that its server packs anew on each request, so that hash and size change. ``into`` is the
+    that its server packs again on each request, so that hash and size change. ``into`` is the
     folder, below that of the dataset, for the file or the contents of the archive. ``password`` is
     the password that the owners of the archive publish, ``password_variable`` the environment
     variable that holds one given to a person.

@@ -58,6 +58,6 @@ def fingerprint_of(files: Collection[Path], folder: Path) -> str:
     digest = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        told = f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-        digest.update(told.encode("utf-8", "surrogateescape"))  # a name may be no UTF-8
+        state = f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+        digest.update(state.encode("utf-8", "surrogateescape"))  # a name may be no UTF-8
     return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.patience import DownloadError
 from benchmark.sources.raw_folder import FetchedFile, RawFolder
-from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
+from benchmark.sources.records import Published, choose, download_all, get_json, parse_answer
 
 API = "https://api.github.com/repos"
 FILES = "https://raw.githubusercontent.com"
@@ -32,7 +32,7 @@ class GitHubSource(FetchedSource):
     def gather(self, place: RawFolder) -> list[FetchedFile]:
         """List the tree of the commit, and download the files of the entry one by one."""
         where = f"GitHub {self.repo} at {self.commit[:10]}"
-        content = ask(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
+        content = get_json(place, f"{API}/{self.repo}/git/trees/{self.commit}?recursive=1")
         chosen = choose(self.files, parse_answer(where, lambda: self._published(content)), where)
         return download_all(place, f"github/{self.repo}/{self.commit[:12]}", chosen)
 

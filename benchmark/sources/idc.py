@@ -103,22 +103,22 @@ class IdcSource(FetchedSource):
         ).to_pylist()
         found = []
         for row in rows:
-            told = {columns[name]: value for name, value in row.items()}
-            if self._means(told.pop("description"), told.pop("by"), told):
-                found.append(Series(**{**told, "bytes": round(told["bytes"] * 1e6)}))
+            facts = {columns[name]: value for name, value in row.items()}
+            if self._fits(facts.pop("description"), facts.pop("by"), facts):
+                found.append(Series(**{**facts, "bytes": round(facts["bytes"] * 1e6)}))
         if self.studies_with:
             studies = {series.study for series in found if series.modality == self.studies_with}
             found = [series for series in found if series.study in studies]
         self._check_numbers(found)
         return sorted(found, key=lambda series: series.folder)
 
-    def _means(self, description: str | None, by: str | None, told: dict[str, str]) -> bool:
-        modality = told["modality"]
+    def _fits(self, description: str | None, by: str | None, facts: dict[str, str]) -> bool:
+        modality = facts["modality"]
         described = self.descriptions.get(modality)
         return (
             modality in self.series
             and (by is None or by in self.analysis_results)
-            and fnmatchcase(told["patient"], self.patients)
+            and fnmatchcase(facts["patient"], self.patients)
             and (described is None or description in described)
         )
 

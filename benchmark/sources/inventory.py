@@ -50,7 +50,9 @@ def verify(place: RawFolder) -> tuple[int, list[str]]:
     def read(path: Path) -> str:
         return hashes_of(path, ["sha256"])["sha256"]
 
-    wrong = [told for row in progress(rows, "verify", "file") for told in _wrong(place, row, read)]
+    wrong = [
+        problem for row in progress(rows, "verify", "file") for problem in _wrong(place, row, read)
+    ]
     if not place.links_are_intact:
         wrong.append(f"links below {place.files} lead nowhere: fetch again")
     return len(rows), wrong
@@ -61,7 +63,7 @@ def is_unchanged(place: RawFolder) -> bool:
     if not _inventory(place).is_file():
         return False
     rows = read_json(_inventory(place))
-    return not any(told for row in rows for told in _wrong(place, row, sha256_of))
+    return not any(problem for row in rows for problem in _wrong(place, row, sha256_of))
 
 
 def _wrong(place: RawFolder, row: dict[str, Any], read: Callable[[Path], str]) -> Iterator[str]:

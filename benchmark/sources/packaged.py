@@ -40,7 +40,7 @@ class PackagedSource(Settings):
     def fetch(self, raw: Path) -> Status:
         """Return a status that points at the folder in the package; nothing is copied."""
         files = len(folder.listing(self.root))
-        missing = f"The package {self.package} has no file in {self.folder}: install it anew."
+        missing = f"The package {self.package} has no file in {self.folder}: reinstall it."
         return Status(
             state="ready" if files else "failed",
             root=str(self.root),

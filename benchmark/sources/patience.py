@@ -20,10 +20,10 @@ class DownloadError(UserError):
 class InterruptedDownloadError(Exception):
     """A transfer was interrupted; another attempt may help."""
 
-    def __init__(self, message: str, asked: float | None = None) -> None:
-        """Take the message and ``asked``, the seconds that the server asks to wait."""
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """Take the message and ``retry_after_s``, the seconds that the server asks to wait."""
         super().__init__(message)
-        self.asked = asked
+        self.retry_after_s = retry_after_s
 
 
 class UnreachableError(InterruptedDownloadError):
@@ -50,13 +50,13 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     _connected: bool = field(default=False, init=False)
 
-    def wait(self, attempt: int, asked: float | None) -> float:
+    def wait(self, attempt: int, retry_after_s: float | None) -> float:
         """Return the seconds to wait after ``attempt`` (from 1) has failed.
 
-        ``asked`` is the delay that the server asks for, if any.
+        ``retry_after_s`` is the delay that the server asks for, if any.
         """
-        if asked is not None:
-            return min(max(asked, 0.0), self.longest)
+        if retry_after_s is not None:
+            return min(max(retry_after_s, 0.0), self.longest)
         return min(self.first * 2.0 ** (attempt - 1), self.longest) * random.uniform(0.75, 1.25)
 
     def retry(self, what: str, action: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
@@ -86,6 +86,6 @@ class Patience:
                         f"{what}: {error}; given up after {failed} attempts. What has arrived is "
                         "kept: run again to continue."
                     ) from None
-                wait = self.wait(failed, error.asked)
+                wait = self.wait(failed, error.retry_after_s)
                 print(f"{what}: {error}; next attempt in {wait:.0f} s", file=sys.stderr)
                 self.sleep(wait)

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.errors import unknown_name
 from benchmark.machine.progress import progress
-from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, shown
+from benchmark.sources.answers import TIMEOUT, check_status, host_of, shown, with_download_errors
 from benchmark.sources.download import download
 from benchmark.sources.files import File, below
 from benchmark.sources.patience import DownloadError
@@ -57,12 +57,12 @@ def choose(
 
 def _agree(file: File, one: Published, where: str) -> None:
     known = {**file.hashes, **({"size": file.size} if file.size else {})}
-    told = {**one.hashes, **({"size": one.size} if one.size else {})}
-    for name in known.keys() & told.keys():
-        if known[name] != told[name]:
+    published = {**one.hashes, **({"size": one.size} if one.size else {})}
+    for name in known.keys() & published.keys():
+        if known[name] != published[name]:
             raise DownloadError(
-                f"{where} publishes {one.name} with the {name} {told[name]}, but the entry knows "
-                f"{known[name]}: another version. Look at its page, and correct the entry."
+                f"{where} publishes {one.name} with the {name} {published[name]}, but the entry "
+                f"knows {known[name]}: another version. Look at its page, and correct the entry."
             )
 
 
@@ -95,7 +95,7 @@ def download_all(
     return got
 
 
-def ask(place: RawFolder, url: str) -> Any:
+def get_json(place: RawFolder, url: str) -> Any:
     """Return the JSON response of an address; raises `DownloadError`."""
     import requests
 
@@ -111,7 +111,7 @@ def ask(place: RawFolder, url: str) -> Any:
             ) from None
 
     with place.host_slot(host_of(url)):
-        return place.patience.retry(shown(url), lambda: asking(url, once))
+        return place.patience.retry(shown(url), lambda: with_download_errors(url, once))
 
 
 def parse_answer(where: str, read: Callable[[], list[Published]]) -> list[Published]:

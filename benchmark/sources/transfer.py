@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.machine.progress import byte_bar
-from benchmark.sources.answers import TIMEOUT, asking, check_status, host_of, is_page, shown
+from benchmark.sources.answers import (
+    TIMEOUT,
+    check_status,
+    host_of,
+    is_page,
+    shown,
+    with_download_errors,
+)
 from benchmark.sources.checks import Expected, give_receipt
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
 
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 _PART = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _SUFFIX_OF_TYPE = {"application/json": "json", "application/xml": "xml", "text/xml": "xml"}
-_ASKING = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "pambench (segmentation benchmark)", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,10 @@ class Transfer:
     def _once(self) -> None:
         if self.expected.size is not None and self.done >= self.expected.size:
             return  # complete, or too long, which the check detects
-        asking(self.url, self._ask_and_receive)
+        with_download_errors(self.url, self._request)
 
-    def _ask_and_receive(self) -> None:
-        headers = {**_ASKING, **self.headers, **self._going_on()}
+    def _request(self) -> None:
+        headers = {**_HEADERS, **self.headers, **self._resume_headers()}
         answer = self.session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT)
         with closing(answer):
             if answer.status_code == 416:  # range not satisfiable: complete, or another file
@@ -100,9 +107,9 @@ class Transfer:
             self._check_total(total)
             self._receive(answer, total)
 
-    def _check_type(self, told: str) -> None:
+    def _check_type(self, content_type: str) -> None:
         """Raise `DownloadError` for a page, or for the error of a service in place of the file."""
-        kind = told.partition(";")[0].strip().lower()
+        kind = content_type.partition(";")[0].strip().lower()
         if kind == "text/html":
             self._refuse_page()
         suffix = _SUFFIX_OF_TYPE.get(kind, "")
@@ -112,7 +119,7 @@ class Transfer:
                 "likely an error of the service. Open the address in a browser to see which."
             )
 
-    def _going_on(self) -> dict[str, str]:
+    def _resume_headers(self) -> dict[str, str]:
         """Return headers that request the rest of the file.
 
         They are empty if neither a version tag nor a hash could reveal that the file has changed.
@@ -127,14 +134,14 @@ class Transfer:
     def _begin(self, answer: "Response") -> int | None:
         """Keep the partial data if the response continues them, else drop them.
 
-        Returns the total size in bytes, None if the server does not tell.
+        Returns the total size in bytes, None if the server does not give it.
         """
         length = answer.headers.get("Content-Length", "")
         start, total = 0, int(length) if length.isdigit() else None
         if answer.status_code == 206:
-            told = _PART.fullmatch(answer.headers.get("Content-Range", ""))
-            start = int(told[1]) if told else -1
-            total = int(told[2]) if told and told[2] != "*" else None
+            served = _PART.fullmatch(answer.headers.get("Content-Range", ""))
+            start = int(served[1]) if served else -1
+            total = int(served[2]) if served and served[2] != "*" else None
         if start != self.done:
             self._discard()
             if start:
@@ -182,7 +189,7 @@ class Transfer:
         chunked = answer.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if total is None and not chunked and self.expected == Expected():
             print(
-                f"{self.target.name}: {host_of(self.url)} does not tell its size, so that a "
+                f"{self.target.name}: {host_of(self.url)} does not give its size, so a "
                 "transfer that broke off would go unnoticed. Check the file.",
                 file=sys.stderr,
             )

@@ -8,7 +8,7 @@ from pydantic import Field
 from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.raw_folder import FetchedFile, RawFolder
-from benchmark.sources.records import Published, ask, choose, download_all, parse_answer
+from benchmark.sources.records import Published, choose, download_all, get_json, parse_answer
 
 API = "https://zenodo.org/api/records"
 FILES = "https://zenodo.org/records"
@@ -31,7 +31,7 @@ class ZenodoSource(FetchedSource):
             chosen = [(file, Published(file.name, self._address(file.name))) for file in self.files]
         else:
             where = f"Zenodo record {self.record}"
-            content = ask(place, f"{API}/{self.record}")
+            content = get_json(place, f"{API}/{self.record}")
             chosen = list(
                 choose(self.files, parse_answer(where, lambda: self._published(content)), where)
             )

@@ -224,9 +224,9 @@ def test_a_file_whose_size_nobody_tells_is_warned_of(
 ) -> None:
     page = server.put("/a", CONTENT, length=False)
     download(f"{server.address}/a", tmp_path / "known", hashes={"sha256": page.sha256})
-    assert "does not tell its size" not in capsys.readouterr().err
+    assert "does not give its size" not in capsys.readouterr().err
     download(f"{server.address}/a", tmp_path / "unknown")
-    assert "unknown: 127.0.0.1 does not tell its size" in capsys.readouterr().err
+    assert "unknown: 127.0.0.1 does not give its size" in capsys.readouterr().err
 
 
 def test_redirects_are_followed_and_tokens_stay_behind(server: Server, tmp_path: Path) -> None:
