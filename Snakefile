@@ -37,11 +37,11 @@ onstart:
         ),
         submits=not workflow.local_exec,
     )
-    tell_in_silence(PROGRESS)
+    write_while_silent(PROGRESS)
     print(*filter(None, [clock.reset_future_times(Path())]), file=sys.stderr)
     forget_what_is_forced(workflow)
-    for told in own_source.edited(STUDY):
-        print(told, file=sys.stderr)
+    for note in own_source.edited(STUDY):
+        print(note, file=sys.stderr)
 
 
 onsuccess:

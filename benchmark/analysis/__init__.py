@@ -85,7 +85,7 @@ ANALYSES = {
 MEMORY_PER_SIZE = 20
 """Ratio of an analysis's peak memory to the size of its tables on disk; measured: 16 to 24."""
 
-BROUGHT = ("interaction", "runs")
+OPTIONAL_TABLES = ("interaction", "runs")
 """Tables that a study may lack.
 
 They exist if the study file names them; ``runs`` also if the study trains models.
@@ -100,7 +100,7 @@ def analyse(
     Args:
         name: key of `ANALYSES`.
         inputs: csv or parquet file of each table in ``ANALYSES[name].takes``. The tables in
-            `BROUGHT`, and ``objects`` for the thickness analysis, may be missing.
+            `OPTIONAL_TABLES`, and ``objects`` for the thickness analysis, may be missing.
         output: folder to write to.
         settings: settings of the statistics.
     """

@@ -94,12 +94,12 @@ def require_range(table: pd.DataFrame, name: str, limits: tuple[float, float], o
         return
     row = int(np.argmax(infinite | outside))
     if infinite[row]:
-        told = "Leave the field empty, or write a number that stands for it."
+        advice = "Leave the field empty, or write a number that stands for it."
     elif isfinite(limits[1]):
-        told = f"It lies between {limits[0]:g} and {limits[1]:g}."
+        advice = f"It lies between {limits[0]:g} and {limits[1]:g}."
     else:
-        told = f"It is at least {limits[0]:g}."
-    raise UserError(f"{origin}: the column {name!r} is {values[row]:g} in row {row + 1}. {told}")
+        advice = f"It is at least {limits[0]:g}."
+    raise UserError(f"{origin}: the column {name!r} is {values[row]:g} in row {row + 1}. {advice}")
 
 
 def measured(table: pd.DataFrame, columns: Iterable[str], origin: str) -> pd.DataFrame:

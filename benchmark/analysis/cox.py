@@ -30,8 +30,8 @@ def fit(table: pd.DataFrame, tail: float) -> list[dict[str, Any]]:
             model = CoxPHFitter(alpha=2 * tail).fit(known.astype(float), "time", "event")
             check = proportional_hazard_test(model, known.astype(float), time_transform="rank")
         except (ConvergenceError, Warning) as error:
-            told = str(error).strip().partition("\n")[0]
-            reason = f"the model did not converge ({type(error).__name__}: {told:.80})"
+            message = str(error).strip().partition("\n")[0]
+            reason = f"the model did not converge ({type(error).__name__}: {message:.80})"
             return [{"term": term, **base, "reason": reason} for term in terms]
     ends = np.exp(model.confidence_intervals_)
     schoenfeld = np.atleast_1d(check.p_value)

@@ -131,9 +131,9 @@ def _pair(both: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
     means = both.mean(axis=0) if len(both) else np.full(2, np.nan)
     numbers = {"unit": "dataset", "n": len(both), "mean_a": means[0], "mean_b": means[1]}
     numbers["ratio"] = means[0] / means[1] if means[1] else np.nan
-    told = {} if len(both) else {"reason": "no object and no scan was timed with both"}
+    missing = {} if len(both) else {"reason": "no object and no scan was timed with both"}
     for row in rank_tests(both[:, 0], both[:, 1], both[:, 0] - both[:, 1], unit="dataset"):
-        yield {**numbers, **row, **told}
+        yield {**numbers, **row, **missing}
 
 
 def _costs(times: pd.DataFrame) -> pd.DataFrame:

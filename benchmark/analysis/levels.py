@@ -135,11 +135,11 @@ class _Levels:
         means = self._means(complete, places)
         means = means[np.isfinite(means).all(axis=1)]
         about = {"groups": len(places), **self._counts(complete, reached), "n": len(means)}
-        told = {}
+        missing = {}
         if len(places) > 1 and not reached.any():
-            told = {"reason": "there is no object to which every level is a different one"}
+            missing = {"reason": "there is no object to which every level is a different one"}
         for test, outcome in anovas(means):
-            yield {"test": test, **about, **vars(outcome), **told}
+            yield {"test": test, **about, **vars(outcome), **missing}
         for place, level in enumerate(self.levels[1:], start=1):
             counted = self._both(place)
             pairs = self._means(counted, (place, 0))

@@ -78,8 +78,8 @@ def _described(scores: pd.DataFrame, objects: pd.DataFrame, dimension: str) -> p
     """Return one row per object: its description and shape; DSC and failure of each method."""
     columns = {f"{shape}_{dimension}": shape for shape in SHAPE_NAMES}
     checks.require_columns(objects, (*columns, "volume_mm3"), "The table of objects")
-    told = scores.assign(failed=scores["status"].eq("failed").astype(float))
-    wide = told.pivot(index=["dataset", "object"], columns="method", values=["dsc", "failed"])
+    flagged = scores.assign(failed=scores["status"].eq("failed").astype(float))
+    wide = flagged.pivot(index=["dataset", "object"], columns="method", values=["dsc", "failed"])
     wide.columns = wide.columns.map(" of ".join)
     facts = scores.drop_duplicates(["dataset", "object"])[[*_FACTS, *_OF_OBJECT]]
     shapes = objects[["dataset", "object", *columns, "volume_mm3"]].rename(columns=columns)

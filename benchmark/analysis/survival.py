@@ -143,8 +143,8 @@ def _joined(patients: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     reasons = reasons.mask(no_size, "nothing was segmented before treatment")
     reasons = reasons.mask(missed & (reasons == ""), "nothing was segmented after treatment")
     lacking = {f"{measure}_change": f"no change of {measure}" for measure in SIZE_OF_MEASURE}
-    for name, told in {"time": "no time", "event": "no event", **lacking}.items():
-        reasons = reasons.mask(rows[name].isna() & (reasons == ""), told)
+    for name, missing in {"time": "no time", "event": "no event", **lacking}.items():
+        reasons = reasons.mask(rows[name].isna() & (reasons == ""), missing)
     rows["reason"] = reasons
     rows["status"] = np.where(rows["reason"] == "", "ok", "failed")
     return rows

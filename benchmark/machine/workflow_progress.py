@@ -44,7 +44,7 @@ class ProgressLine(logging.Handler):
         self.waiting: Counter[_Kind] = Counter()
         self.does = "running"
         self.total = self.done = 0
-        self.begun = self.told = self.clock()
+        self.begun = self.written_at = self.clock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Process a record of the workflow, and write the line when it is due."""
@@ -61,12 +61,12 @@ class ProgressLine(logging.Handler):
         self.waiting = Counter(_kind(rule, wildcards) for rule, wildcards in jobs)
         self.does = "submitted" if submits else "running"
 
-    def tell_if_silent(self) -> None:
+    def write_if_silent(self) -> None:
         """Write the line if jobs run and it was not written for long."""
         self.acquire()
         try:
-            if self.started and self.clock() - self.told >= _SILENCE * self.every:
-                self._tell()
+            if self.started and self.clock() - self.written_at >= _SILENCE * self.every:
+                self._write()
         finally:
             self.release()
 
@@ -116,7 +116,7 @@ class ProgressLine(logging.Handler):
         stats = dict(getattr(record, "stats", None) or {})
         self.total = int(stats.pop("total", 0))
         self.waiting = Counter({(rule, ""): int(count) for rule, count in stats.items()})
-        self.begun = self.told = self.clock()
+        self.begun = self.written_at = self.clock()
 
     def _job_info(self, record: logging.LogRecord) -> None:
         wildcards = getattr(record, "wildcards", None) or {}
@@ -143,11 +143,11 @@ class ProgressLine(logging.Handler):
     def _progress(self, record: logging.LogRecord) -> None:
         # The record's total counts all jobs of the graph, also those that --until leaves out.
         self.done = int(record.done)  # type: ignore[attr-defined]
-        if self.clock() - self.told >= self.every or self.done == self.total:
-            self._tell()
+        if self.clock() - self.written_at >= self.every or self.done == self.total:
+            self._write()
 
-    def _tell(self) -> None:
-        self.told = self.clock()
+    def _write(self) -> None:
+        self.written_at = self.clock()
         print(self.line(), file=self.stream, flush=True)
 
 
@@ -160,13 +160,13 @@ def replace_job_lines(logger: logging.Logger) -> ProgressLine:
     return line
 
 
-def tell_in_silence(line: ProgressLine) -> None:
+def write_while_silent(line: ProgressLine) -> None:
     """Write ``line`` now and then while no job ends, until the process does."""
 
     def work() -> None:
         while True:
             time.sleep(line.every)
-            line.tell_if_silent()
+            line.write_if_silent()
 
     threading.Thread(target=work, daemon=True).start()
 

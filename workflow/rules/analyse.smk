@@ -5,10 +5,10 @@ from benchmark.digest import code, digest
 
 # Metadata of datasets and weights (licences, citations, training data) is part of no earlier stage's
 # digest. Everything from here on is cheap, and is rerun when its code changes.
-TOLD = digest(
+METADATA = digest(
     [entry.model_dump(mode="json") for entry in (*DATASETS.values(), *WEIGHTS.values())]
 )
-COUNTED_BY = code(
+STATISTICS_CODE = code(
     *(
         Path(benchmark.__file__).with_name(name)
         for name in (
@@ -55,10 +55,10 @@ rule collect:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
-        told=TOLD,
-        code=COUNTED_BY,
+        metadata=METADATA,
+        code=STATISTICS_CODE,
     shell:
         f"pambench collect --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -94,9 +94,9 @@ rule measure:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
-        code=COUNTED_BY,
+        code=STATISTICS_CODE,
     shell:
         f"pambench measure --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -122,10 +122,10 @@ rule training_runs:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
-        told=TOLD,
-        code=COUNTED_BY,
+        metadata=METADATA,
+        code=STATISTICS_CODE,
     shell:
         f"pambench training-runs --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -153,9 +153,9 @@ for ANALYSIS, OF in ANALYSES.items():
         conda:
             "../../environment.yml"
         resources:
-            **asked(memory_of_tables),
+            **job_resources(memory_of_tables),
         params:
-            code=COUNTED_BY,
+            code=STATISTICS_CODE,
             analysis=ANALYSIS,  # not in the shell line, which is evaluated after the loop
             tables=" ".join(
                 f"--{name} {shlex.quote(path)}" for name, path in tables_of(OF).items()

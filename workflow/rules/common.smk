@@ -14,12 +14,12 @@ from snakemake.logging import logger
 
 from benchmark import disk, own_source, partial_shard, paths, stages
 from benchmark.adapter import Learner
-from benchmark.analysis import ANALYSES, BROUGHT, MEMORY_PER_SIZE
+from benchmark.analysis import ANALYSES, MEMORY_PER_SIZE, OPTIONAL_TABLES
 from benchmark.errors import UserError
 from benchmark.external_state import recorded
 from benchmark.files import CHECKSUM
 from benchmark.machine import attempts, clock, cluster_jobs
-from benchmark.machine.workflow_progress import replace_job_lines, tell_in_silence
+from benchmark.machine.workflow_progress import replace_job_lines, write_while_silent
 from benchmark.method_registry import find
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
@@ -116,11 +116,11 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def asked(mem_mb=stages.MEMORY_MB, minutes=240):
+def job_resources(mem_mb=stages.MEMORY_MB, minutes=240):
     """Return a job's resources for a cluster; `mem_mb` may be a function of wildcards and input.
 
-    Both grow with each of the first three attempts; the minutes to a day at most, or what is asked
-    at first, because partitions often allow no more, and Slurm would let the job wait for ever.
+    Both grow with each of the first three attempts; the minutes only up to a day or to `minutes`,
+    whichever is longer, because partitions often allow no more and Slurm would never start the job.
     They are set in the rules because --default-resources and --set-resources on the command line
     replace all of those in a profile.
     """
@@ -177,16 +177,18 @@ def tables_of(analysis):
     Tables provided by the user are included only if the study names them. Training runs are such a
     table, unless the study makes them itself.
     """
-    brought = {name: getattr(STUDY.analysis, name) for name in BROUGHT}
+    optional = {name: getattr(STUDY.analysis, name) for name in OPTIONAL_TABLES}
     if STUDY.training.makes_runs:
-        brought["runs"] = f"{STUDY_FOLDER}/runs.csv"
+        optional["runs"] = f"{STUDY_FOLDER}/runs.csv"
     made = {
         name: f"{STUDY_FOLDER}/{name}.parquet"
         for name in analysis.takes
-        if name not in BROUGHT
+        if name not in OPTIONAL_TABLES
     }
     return made | {
-        name: brought[name] for name in analysis.takes if brought.get(name) is not None
+        name: optional[name]
+        for name in analysis.takes
+        if optional.get(name) is not None
     }
 
 

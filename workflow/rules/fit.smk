@@ -15,7 +15,7 @@ rule split:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
         images=lambda wildcards, input: Path(input[0]).parent,
         version=stages.SPLIT,
@@ -46,7 +46,7 @@ rule plan:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].plan_resources.threads
     resources:
-        **asked(memory_of_plan, minutes=1440),
+        **job_resources(memory_of_plan, minutes=1440),
     params:
         at_hand=lambda wildcards: external_state_param(
             wildcards.fit, paths.PLAN.format(**wildcards)
@@ -76,7 +76,7 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: FITTED[wildcards.fit].fit_resources.threads
     resources:
-        **asked(memory_of_training, minutes=2880),
+        **job_resources(memory_of_training, minutes=2880),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: FITTED[wildcards.fit].fit_resources.gpus,
         nodes=1,  # for Slurm: the processes of a training must be on one node

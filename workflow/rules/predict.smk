@@ -22,7 +22,7 @@ rule predict:
         "../../environment.yml"
     threads: lambda wildcards: RESOURCES[wildcards.run].threads
     resources:
-        **asked(memory_of_method, minutes=1440),
+        **job_resources(memory_of_method, minutes=1440),
         **KUBERNETES_GPU,
         gpu=lambda wildcards: RESOURCES[wildcards.run].gpus,
     params:

@@ -17,7 +17,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
         entry=entry_name,
         digest=lambda wildcards: DATASETS[wildcards.dataset].digest("prepare"),

@@ -16,7 +16,7 @@ rule prompts:
     conda:
         "../../environment.yml"
     resources:
-        **asked(mem_mb=2000),
+        **job_resources(mem_mb=2000),
     shell:
         "pambench prompts --settings {input.settings:q} --images {input.images:q}"
         " --objects {input.objects:q} --reference {input.reference:q}"

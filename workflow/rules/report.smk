@@ -7,7 +7,7 @@ from reports.supplement import NAMES, SOURCES
 
 # Appearance is part of no digest: everything below is cheap, and is rerun when it changes.
 LOOK = f"{STUDY_FOLDER}/figures/settings.json"
-DRAWN_BY = code(Path(reports.__file__).parent)
+REPORTS_CODE = code(Path(reports.__file__).parent)
 
 
 rule figures:
@@ -37,9 +37,9 @@ rule figure:
     conda:
         "../../environment.yml"
     resources:
-        **asked(memory_of_tables),
+        **job_resources(memory_of_tables),
     params:
-        code=DRAWN_BY,
+        code=REPORTS_CODE,
     shell:
         f"pambench figures --study {STUDY_FOLDER} --only {{wildcards.figure}} > {{log:q}} 2>&1"
 
@@ -64,9 +64,9 @@ rule tables:
     conda:
         "../../environment.yml"
     resources:
-        **asked(memory_of_tables),
+        **job_resources(memory_of_tables),
     params:
-        code=DRAWN_BY,
+        code=REPORTS_CODE,
     shell:
         f"pambench tables --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -86,9 +86,9 @@ rule cases:
     conda:
         "../../environment.yml"
     resources:
-        **asked(memory_of_tables),
+        **job_resources(memory_of_tables),
     params:
-        code=DRAWN_BY,
+        code=REPORTS_CODE,
         room=STUDY.report.cases_mb,
         private=(
             "--private-images"
@@ -114,9 +114,9 @@ rule ledger:
     conda:
         "../../environment.yml"
     resources:
-        **asked(),
+        **job_resources(),
     params:
-        code=DRAWN_BY,
+        code=REPORTS_CODE,
     shell:
         f"pambench ledger --study {STUDY_FOLDER} > {{log:q}} 2>&1"
 
@@ -146,8 +146,8 @@ rule report:
     conda:
         "../../environment.yml"
     resources:
-        **asked(memory_of_tables),
+        **job_resources(memory_of_tables),
     params:
-        code=DRAWN_BY,
+        code=REPORTS_CODE,
     shell:
         f"pambench report --study {STUDY_FOLDER} > {{log:q}} 2>&1"

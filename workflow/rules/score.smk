@@ -19,7 +19,7 @@ rule score:
     conda:
         "../../environment.yml"
     resources:
-        **asked(mem_mb=2000),
+        **job_resources(mem_mb=2000),
     params:
         tolerances=lambda wildcards: json.dumps(DATASETS[wildcards.dataset].tolerances),
     shell:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmark.analysis import ANALYSES, BROUGHT, analyse, frames, read_statistics
+from benchmark.analysis import ANALYSES, OPTIONAL_TABLES, analyse, frames, read_statistics
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.cli import app
 from benchmark.errors import UserError
@@ -247,7 +247,7 @@ def test_tables_of_nothing_have_their_columns(name: str, tmp_path: Path) -> None
     for table in ANALYSES[name].takes:
         inputs[table] = tmp_path / f"{table}.csv"
         pd.DataFrame(columns=list(heads[table])).to_csv(inputs[table], index=False)
-    some = {table: path for table, path in inputs.items() if table not in BROUGHT}
+    some = {table: path for table, path in inputs.items() if table not in OPTIONAL_TABLES}
     for given in (inputs, some):
         analyse(name, given, tmp_path / "out", SETTINGS)
         for table in ANALYSES[name].gives:

@@ -90,12 +90,12 @@ def test_of_a_method_without_an_ended_job_the_time_is_not_known() -> None:
 
 def test_while_no_job_ends_a_line_comes_now_and_then(workflow: Workflow) -> None:
     workflow.now = 1000
-    workflow.line.tell_if_silent()
+    workflow.line.write_if_silent()
     assert workflow.stream.getvalue() == ""  # nothing runs
     workflow.start(1, "predict", run="pam")
     for _ in range(60):
         workflow.now += 60
-        workflow.line.tell_if_silent()
+        workflow.line.write_if_silent()
     lines = workflow.stream.getvalue().splitlines()
     assert len(lines) == 12  # an hour
     assert lines[-1].startswith("0 of 8 jobs done (0%) in 73 min; running: predict pam")
