@@ -15,12 +15,12 @@ _SAME = 0.98  # lowest DSC at which runs that differ by rounding alone count as 
 ROUNDED = f"equal up to rounding on the GPU (DSC of {_SAME} or more)"
 
 
-def say(expected: str, got: str, step: str) -> str:
+def violation(expected: str, got: str, step: str) -> str:
     """Return the sentence that describes a violation."""
     return f"Expected {expected}; got {got}. Next step: {step}."
 
 
-class Run:
+class Trial:
     """The prompts of a scene with an adapter, and its predictions (None for a failure)."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Run:
             return None
         step = "seed whatever is random, and keep no state between calls"
         equal = f"masks of two runs {ROUNDED}" if rounds else "equal masks in two runs"
-        return say(equal, f"a DSC of {lowest:.4f} between them", step)
+        return violation(equal, f"a DSC of {lowest:.4f} between them", step)
 
     def order(self) -> str | None:
         """Return how predictions depend on order or number of the prompts, or None."""
@@ -63,7 +63,9 @@ class Run:
                 if (dsc := _dsc(first, second)) < _SAME:
                     got = f"a DSC of {dsc:.3f} between both"
                     step = "yield in the order of the prompts, and let no object change another"
-                    return say(f"the mask of prompt {index} also with prompts {how}", got, step)
+                    return violation(
+                        f"the mask of prompt {index} also with prompts {how}", got, step
+                    )
         return None
 
     def prompts(self, cases: Sequence[tuple[Prompt, Mask]] | None = None) -> list[Prompt]:
@@ -90,10 +92,12 @@ class Run:
         before = volume.array.copy()
         given = list(self.adapter.segment(volume, self.prompts(cases)))
         if not np.array_equal(before, volume.array):
-            return say("an unchanged volume", "other grey values", "work on a copy of the array")
+            return violation(
+                "an unchanged volume", "other grey values", "work on a copy of the array"
+            )
         if len(given) != len(cases):
             step = "yield one Prediction a prompt, also where nothing is found"
-            return say(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
+            return violation(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
         for index, prediction in enumerate(given):
             if wrong := _malformed(prediction, self.scene):
                 return f"Prompt {index}: {wrong}"
@@ -105,31 +109,33 @@ class Run:
 
 def _malformed(prediction: object, scene: Scene) -> str | None:
     if not isinstance(prediction, Prediction):
-        return say("a Prediction", type(prediction).__name__, "yield Prediction(mask)")
+        return violation("a Prediction", type(prediction).__name__, "yield Prediction(mask)")
     if (prediction.mask is None) == (prediction.failure is None):
         got = "neither" if prediction.mask is None else "both"
-        return say("either a mask or a failure", got, "give one of the two")
+        return violation("either a mask or a failure", got, "give one of the two")
     if prediction.mask is None:
         if scene.odd and str(prediction.failure).strip():
             return None
-        return say("a mask on a plain volume", f"failure: {prediction.failure}", "see the reason")
+        return violation(
+            "a mask on a plain volume", f"failure: {prediction.failure}", "see the reason"
+        )
     mask = prediction.mask
     if not isinstance(mask, np.ndarray) or mask.ndim != 3:
         got = f"{type(mask).__name__} of shape {getattr(mask, 'shape', None)}"
-        return say("a numpy array (z, y, x)", got, "bring it to the cpu, drop other axes")
+        return violation("a numpy array (z, y, x)", got, "bring it to the cpu, drop other axes")
     if not _is_binary(mask):
         got = f"{mask.dtype} from {mask.min():g} to {mask.max():g}"
-        return say("bool, or 0 and 1", got, "threshold the scores: mask > 0.5")
+        return violation("bool, or 0 and 1", got, "threshold the scores: mask > 0.5")
     grid, offset = scene.volume.shape, prediction.offset
     if offset is None and mask.shape != grid:
         step = "resample to volume.shape, or give the offset of a part; check the order of axes"
-        return say(f"the shape of the volume, {grid}", str(mask.shape), step)
+        return violation(f"the shape of the volume, {grid}", str(mask.shape), step)
     if offset is not None and any(
         start < 0 or start + length > size
         for start, length, size in zip(offset, mask.shape, grid, strict=True)
     ):
         got = f"{mask.shape} at {offset}"
-        return say(f"a part inside the grid {grid}", got, "clip the part at the border")
+        return violation(f"a part inside the grid {grid}", got, "clip the part at the border")
     return None
 
 

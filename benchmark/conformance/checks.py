@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter
 from benchmark.conformance import resources
-from benchmark.conformance.answers import ROUNDED, Run, say
+from benchmark.conformance.answers import ROUNDED, Trial, violation
 from benchmark.conformance.cases import made_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError, place
@@ -71,7 +71,7 @@ def findings(
     wanted = [kind for kind in cls.info.prompts if kind in kinds]
     if not wanted:
         takes = f"one of the prompts that it takes, {', '.join(cls.info.prompts)}"
-        yield Finding("prompts", False, say(takes, ", ".join(kinds), "ask for one of them"))
+        yield Finding("prompts", False, violation(takes, ", ".join(kinds), "ask for one of them"))
         return
     adapter = cls(options)
     if reason := adapter.missing_requirement():
@@ -100,7 +100,7 @@ def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     except UserError as error:
         wrong = str(error)
     except METHOD_ERRORS as error:
-        wrong = say("no exception", f"{error_text(error)}, {place(error)}", "mend the adapter")
+        wrong = violation("no exception", f"{error_text(error)}, {place(error)}", "fix the adapter")
     return Finding(rule, wrong is None, wrong or good)
 
 
@@ -117,20 +117,20 @@ def _segments(
         for kind in kinds:
             every = scene.name == "plain" and kind in ("box2d", "mask2d")
             for axis in (0, 1, 2) if every else (0,):
-                run = Run(adapter, scene, scene.prompts(kind, axis))
+                trial = Trial(adapter, scene, scene.prompts(kind, axis))
                 where = f"{scene.name}, {kind}" + (f", axis {axis}" if every else "")
-                first = _attempt(where, run.first, "")
-                yield replace(first, detail=run.overlap()) if first.ok else first
+                first = _attempt(where, trial.first, "")
+                yield replace(first, detail=trial.overlap()) if first.ok else first
                 if first.ok and scene.name == "plain" and axis == 0:
-                    again = partial(run.again, rounds=on_gpu)
+                    again = partial(trial.again, rounds=on_gpu)
                     yield _attempt(f"two runs, {kind}", again, equal)
-                    yield _attempt(f"order, {kind}", run.order, "answers follow their prompts")
-                    asked = (adapter, scene, run.prompts())
-                    lost = partial(resources.memory_runs_out, *asked)
+                    yield _attempt(f"order, {kind}", trial.order, "answers follow their prompts")
+                    arguments = (adapter, scene, trial.prompts())
+                    lost = partial(resources.memory_runs_out, *arguments)
                     yield _attempt(f"out of memory, {kind}", lost, "is no answer")
-                    kept = partial(resources.memory_is_released, *asked)
+                    kept = partial(resources.memory_is_released, *arguments)
                     yield _attempt(f"memory, {kind}", kept, "is released after a scan")
-                    yield Finding(f"time, {kind}", True, resources.times(*asked, load_s))
+                    yield Finding(f"time, {kind}", True, resources.times(*arguments, load_s))
 
 
 def _learns(
@@ -146,8 +146,8 @@ def _load(adapter: Adapter, weights: Path | None, device: str) -> str | None:
     try:
         adapter.load(weights, device)
     except UserError as error:
-        asked = weights is None and "weights" in str(error)
-        here = " Here they are named by --weights." if asked else ""
+        missing = weights is None and "weights" in str(error)
+        here = " Here they are named by --weights." if missing else ""
         return f"{error}{here}"
     return None
 
@@ -171,17 +171,21 @@ def _heavy(module: str) -> str | None:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return say("a module that imports by itself", last, f"run: python -c 'import {module}'")
+        return violation(
+            "a module that imports by itself", last, f"run: python -c 'import {module}'"
+        )
     if loaded := done.stdout.strip():
         step = "move these imports from the top of the file into load and segment"
-        return say("an import without deep-learning libraries", loaded, step)
+        return violation("an import without deep-learning libraries", loaded, step)
     return None
 
 
 def _info(cls: type[Adapter]) -> str | None:
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
-        return say("a class attribute info = MethodInfo(...)", repr(info), "add it to the class")
+        return violation(
+            "a class attribute info = MethodInfo(...)", repr(info), "add it to the class"
+        )
     wrong = []
     if not info.summary.strip() or "\n" in info.summary:
         wrong.append(f"summary is one line of text, not {info.summary!r}")
@@ -201,7 +205,7 @@ def _info(cls: type[Adapter]) -> str | None:
         wrong.append("sees_reference is true for a ReferenceAdapter and for no other class")
     if info.sees_reference and not info.control:
         wrong.append("what sees the reference is a control, so control must be true")
-    return say("a valid info", "; ".join(wrong), "mend these fields") if wrong else None
+    return violation("a valid info", "; ".join(wrong), "correct these fields") if wrong else None
 
 
 def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | None:
@@ -213,10 +217,10 @@ def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | Non
     if type(variant) is not cls or variant.options != adapter.options:
         got = f"{type(variant).__name__} with {variant.options}"
         step = "do not override __init__ or with_options; declare fields in Options"
-        return say(f"a variant with the same options, {adapter.options}", got, step)
+        return violation(f"a variant with the same options, {adapter.options}", got, step)
     try:
         adapter.with_options({"no-such-option": 1})
     except UserError:
         return None
     step = "let the nested Options inherit Adapter.Options unchanged"
-    return say("an unknown option to be refused", "silence", step)
+    return violation("an unknown option to be refused", "silence", step)

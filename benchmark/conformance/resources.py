@@ -24,14 +24,14 @@ def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -
     The adapter may raise or yield failures, which both end up in the tables. A mask would be taken
     for a prediction.
     """
-    _Full.asked = False
+    _Full.used = False
     full = scene.volume.array.view(_Full)
     scan = replace(scene.volume, array=full)
     try:
         given = list(adapter.segment(scan, prompts))
     except METHOD_ERRORS:  # a library may wrap the error
         return None
-    if _Full.asked and any(prediction.mask is not None for prediction in given):
+    if _Full.used and any(prediction.mask is not None for prediction in given):
         return (
             "Expected an exception or failures where memory runs out; got a mask. Next step: do "
             "not catch MemoryError, or yield Prediction(failure=...)."
@@ -69,9 +69,9 @@ def memory_is_released(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]
 def times(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt], load_s: float) -> str:
     """Describe the time for loading, for all objects at once and for the objects one by one."""
 
-    def seconds(asked: Sequence[Prompt]) -> float:
+    def seconds(chosen: Sequence[Prompt]) -> float:
         start = perf_counter()
-        list(adapter.segment(scene.volume, asked))
+        list(adapter.segment(scene.volume, chosen))
         return perf_counter() - start
 
     together = seconds(prompts)
@@ -86,18 +86,18 @@ def times(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt], load_s: flo
 class _Full(np.ndarray[Any, Any]):
     """An array that raises `MemoryError` at any computation with it."""
 
-    asked = False
+    used = False
 
     def __array_ufunc__(self, *arguments: Any, **options: Any) -> Any:
-        _Full.asked = True
+        _Full.used = True
         raise MemoryError("out of memory, as a test")
 
     def __array_function__(self, *arguments: Any, **options: Any) -> Any:
-        _Full.asked = True
+        _Full.used = True
         raise MemoryError("out of memory, as a test")
 
     def astype(self, *arguments: Any, **options: Any) -> NDArray[Any]:
-        _Full.asked = True
+        _Full.used = True
         raise MemoryError("out of memory, as a test")
 
 
