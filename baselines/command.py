@@ -68,7 +68,7 @@ class Command(Adapter):
             return value
 
         @model_validator(mode="after")
-        def _is_told_the_folder(self) -> "Command.Options":
+        def _gets_the_folder_once(self) -> "Command.Options":
             if self.keep_running == any("{folder}" in word for word in self.command):
                 raise ValueError(
                     "command holds {folder} unless keep_running is true: then it reads the folders "
@@ -113,7 +113,7 @@ class Command(Adapter):
         program = command, tuple(sorted(options.env.items()))
         if program not in self.servers:
             self.servers[program] = process.Server(command, env=options.env)
-        self.servers[program].ask(str(folder), timeout_s=options.timeout_s)
+        self.servers[program].request(str(folder), timeout_s=options.timeout_s)
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

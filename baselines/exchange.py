@@ -37,8 +37,8 @@ def exchange(
         image = _header(folder)  # now, since the program may change or delete what it was given
         try:
             run(folder)
-            told = folder / "failures.json"
-            failures = read_json(told) if told.is_file() else {}
+            path = folder / "failures.json"
+            failures = read_json(path) if path.is_file() else {}
             if not isinstance(failures, dict):
                 raise UserError("failures.json holds no object of reasons by the ids of prompts")
         except (RuntimeError, UserError) as error:
@@ -72,7 +72,7 @@ def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: s
     for number, channel in enumerate(volume.channel_arrays):
         images.append(f"image_{number:04d}.nii.gz")
         volumes.write(channel, grid, folder / images[-1])
-    asked = []
+    described = []
     for number, prompt in enumerate(prompts):
         about: dict[str, Any] = {"id": number, "kind": prompt.kind, "box": list(prompt.box)}
         for field in ("axis", "slice", "structure"):
@@ -81,7 +81,7 @@ def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: s
         if isinstance(prompt, Mask2D):
             about["mask"] = f"prompt_{number}.nii.gz"
             volumes.write(prompt.mask.dense(), grid, folder / about["mask"])
-        asked.append(about)
+        described.append(about)
     content = {
         "version": VERSION,
         "images": images,
@@ -90,7 +90,7 @@ def write(folder: Path, volume: "Volume", prompts: Sequence["Prompt"], device: s
         "shape": list(volume.shape),
         "spacing": list(volume.spacing),
         "device": device,
-        "prompts": asked,
+        "prompts": described,
     }
     write_json(folder / "job.json", content)
     (folder / "masks").mkdir()

@@ -128,8 +128,10 @@ class External(Adapter):
         else:
             places = _values_of_dataset(volume.dataset, structure, labels.array)
         if not places:
-            told = [*(names.values() if names else labels.segments)]
-            raise UserError(f"{path} has no {structure!r}; it names {', '.join(told) or 'nothing'}")
+            known = [*(names.values() if names else labels.segments)]
+            raise UserError(
+                f"{path} has no {structure!r}; it names {', '.join(known) or 'nothing'}"
+            )
         found = np.zeros(volume.shape, dtype=bool)
         for layer, value in places:
             part = labels.array if layer is None else labels.array[layer : layer + 1]

@@ -71,12 +71,12 @@ class Sam2(Adapter):
         from benchmark.prompts import Box2D, Mask2D
 
         videos: dict[int, _Video] = {}
-        asked = [prompt for prompt in prompts if isinstance(prompt, Box2D | Mask2D)]
-        for prompt in asked:
+        on_slices = [prompt for prompt in prompts if isinstance(prompt, Box2D | Mask2D)]
+        for prompt in on_slices:
             if prompt.axis not in videos:
                 videos[prompt.axis] = _Video(self, volume, prompt.axis)
             videos[prompt.axis].want(prompt.slice)
-        for prompt in asked:
+        for prompt in on_slices:
             yield videos[prompt.axis].follow(prompt)
 
 

@@ -77,13 +77,13 @@ class Slices:
         """Segment every slice by itself, a batch at a time."""
         wanted = sorted({index for job in jobs for index in job.rectangles})
         for part, maps in self.batch.over(wanted, self.embed):
-            asked = [
+            tasks = [
                 (index, job, job.rectangles[index])
                 for index in part
                 for job in jobs
                 if index in job.rectangles
             ]
-            self.decode(dict(zip(part, maps, strict=True)), asked)
+            self.decode(dict(zip(part, maps, strict=True)), tasks)
 
     def outward(self, jobs: Sequence[Job]) -> None:
         """Segment each object from its middle slice upward, then downward.
@@ -130,15 +130,15 @@ class Slices:
         with torch.inference_mode(), in_precision(self.options.precision, self.device):
             return self.network.get_image_embeddings(images).float()
 
-    def decode(self, embedded: dict[int, Any], asked: Sequence[tuple[int, Job, Rectangle]]) -> None:
+    def decode(self, embedded: dict[int, Any], tasks: Sequence[tuple[int, Job, Rectangle]]) -> None:
         """Decode rectangles on their slices, a few at a time, and store the masks."""
         import torch
         from torch.nn.functional import interpolate
 
         height, width = self.grey.shape[1:]
         scale = np.array([width, height, width, height]) / self.size
-        for start in range(0, len(asked), 16):
-            part = asked[start : start + 16]
+        for start in range(0, len(tasks), 16):
+            part = tasks[start : start + 16]
             corners = np.array([rectangle for _, _, rectangle in part]) / scale
             boxes = torch.from_numpy(corners.astype(np.float32))[:, None].to(self.device)
             with torch.inference_mode(), in_precision("float32", self.device):

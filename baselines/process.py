@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from benchmark.machine.machine_errors import is_gpu_error
 
-_TOLD = 3  # last lines of a program's errors to quote in a reason
+_QUOTED = 3  # last lines of a program's errors to quote in a reason
 _READ = 1 << 16  # bytes at the end of a program's output to search for them
 _STEP_S = 1.0  # between two looks at whether a program has ended
 _END_S = 10.0  # for a program to end that has closed its input or output
@@ -37,16 +37,16 @@ def run(
     command: Sequence[str], *, timeout_s: float | None, env: Mapping[str, str] | None = None
 ) -> None:
     """Run ``command`` to its end; a `ProcessError` tells the exit code, or that time ran out."""
-    with tempfile.TemporaryFile() as said:
-        program = _Program(command, env, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+    with tempfile.TemporaryFile() as output:
+        program = _Program(command, env, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
             code = program.process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            raise ProcessError(f"no end after {timeout_s:g} s{_tail(said)}") from None
+            raise ProcessError(f"no end after {timeout_s:g} s{_tail(output)}") from None
         finally:
             program.end()
         if code:
-            raise ProcessError(f"{reason(code)}{_tail(said)}")
+            raise ProcessError(f"{reason(code)}{_tail(output)}")
 
 
 def reason(code: int) -> str:
@@ -83,7 +83,7 @@ class Server:
             if self._answer(_READY, None) is None:
                 raise self._end("before it was ready")
 
-    def ask(self, line: str, *, timeout_s: float | None = None) -> None:
+    def request(self, line: str, *, timeout_s: float | None = None) -> None:
         """Send ``line`` and wait for the answer; raises `ProcessError` unless it is ``done``."""
         process = self._running()
         assert process.stdin is not None
@@ -105,7 +105,7 @@ class Server:
         """End the program if it is running."""
         if self._program is not None:
             self._program.end()
-            self._said.close()
+            self._output.close()
             self._program = None
 
     def _end(self, when: str) -> ProcessError:
@@ -117,9 +117,9 @@ class Server:
         return self._failure(f"it ended {when}: {reason(code)}")
 
     def _failure(self, what: str) -> ProcessError:
-        told = _tail(self._said)
+        quoted = _tail(self._output)
         self.stop()
-        return ProcessError(what + told)
+        return ProcessError(what + quoted)
 
     def __del__(self) -> None:
         """End the program with its owner."""
@@ -127,14 +127,14 @@ class Server:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._program is None:
-            self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
+            self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
             self._lines: queue.Queue[str | None] = queue.Queue()
             self._program = _Program(
                 self.command,
                 self.env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._output,
             )
             Thread(target=_read, args=(self._program.process, self._lines), daemon=True).start()
         return self._program.process
@@ -211,15 +211,15 @@ class _Program:
                     pipe.close()
 
 
-def _tail(said: IO[bytes]) -> str:
+def _tail(output: IO[bytes]) -> str:
     """Return the last lines, and the last about a GPU, which torch follows with advice."""
-    said.seek(0, os.SEEK_END)
-    said.seek(max(said.tell() - _READ, 0))
-    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
-    told = [line for line in lines if line][-_TOLD:]
-    if not any(map(is_gpu_error, told)):
-        told = [*filter(is_gpu_error, lines)][-1:] + told
-    return f": {' / '.join(told)}" if told else ""
+    output.seek(0, os.SEEK_END)
+    output.seek(max(output.tell() - _READ, 0))
+    lines = [line.strip() for line in output.read().decode(errors="replace").splitlines()]
+    quoted = [line for line in lines if line][-_QUOTED:]
+    if not any(map(is_gpu_error, quoted)):
+        quoted = [*filter(is_gpu_error, lines)][-1:] + quoted
+    return f": {' / '.join(quoted)}" if quoted else ""
 
 
 def program(command: Sequence[str]) -> Path | None:

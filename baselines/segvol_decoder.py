@@ -41,10 +41,10 @@ class MaskDecoder(nn.Module):
         """
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
-        told, seen = self.transformer(
+        updated, seen = self.transformer(
             image.flatten(2).transpose(1, 2), pe.flatten(2).transpose(1, 2), tokens
         )
-        weights = self.output_hypernetworks_mlps[0](told[:, 1])
+        weights = self.output_hypernetworks_mlps[0](updated[:, 1])
         return self.upscaled(seen, weights)[:, None]
 
     def upscaled(self, seen: Tensor, weights: Tensor) -> Tensor:
@@ -72,8 +72,8 @@ class MaskDecoder(nn.Module):
             (F.gelu(_parts(second, part)) @ weights[:, None, :, None]).squeeze(-1)
             for part in torch.split(parts.flatten(1, 2), _AT_ONCE, dim=1)
         ]
-        told = torch.cat(found, dim=1).reshape(-1, z, y, x, 2, 2, 2, 2, 2, 2)
-        return told.permute(0, 1, 4, 7, 2, 5, 8, 3, 6, 9).reshape(-1, 4 * z, 4 * y, 4 * x)
+        parts = torch.cat(found, dim=1).reshape(-1, z, y, x, 2, 2, 2, 2, 2, 2)
+        return parts.permute(0, 1, 4, 7, 2, 5, 8, 3, 6, 9).reshape(-1, 4 * z, 4 * y, 4 * x)
 
 
 def _parts(layer: nn.ConvTranspose3d, places: Tensor) -> Tensor:
@@ -169,8 +169,8 @@ class TwoWayTransformer(nn.Module):
         ``image``: [n or 1, p, c]. ``pe``: its positional encoding, [1, p, c]. ``tokens``: [n, t,
         c].
         """
-        told = tokens
+        updated = tokens
         for number, layer in enumerate(self.layers):
-            told, image = layer(told, image, tokens, pe, first=number == 0)
-        looked = self.final_attn_token_to_image(told + tokens, image + pe, image)
-        return self.norm_final_attn(told + looked), image
+            updated, image = layer(updated, image, tokens, pe, first=number == 0)
+        looked = self.final_attn_token_to_image(updated + tokens, image + pe, image)
+        return self.norm_final_attn(updated + looked), image

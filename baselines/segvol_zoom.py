@@ -99,8 +99,8 @@ class ZoomOutZoomIn:
 
     def _decode(self, embeddings: Tensor, boxes: Sequence[Corners]) -> Floats:
         """Return logits [n, z, y, x] of ``boxes``; ``embeddings``: one each, or one for all."""
-        asked = torch.tensor(boxes, dtype=torch.float32).to(self.device)
-        found: Floats = self.network.decode(embeddings, asked).float().cpu().numpy()
+        rows = torch.tensor(boxes, dtype=torch.float32).to(self.device)
+        found: Floats = self.network.decode(embeddings, rows).float().cpu().numpy()
         return found
 
     def _looks(self, boxes: Sequence[Box], waiting: deque[Zoomed | None]) -> Iterator[_Look]:

@@ -35,9 +35,9 @@ def channel_names(named: Collection[tuple[str, ...]]) -> dict[str, str]:
     all of them. Raises `UserError` if cases have different numbers of channels.
     """
     if len({len(names) for names in named}) > 1:
-        told = "; ".join(sorted(", ".join(names) for names in named))
+        listed = "; ".join(sorted(", ".join(names) for names in named))
         raise UserError(
-            f"nnU-Net takes as many channels of every case, and got {told}. Next step: let it "
+            f"nnU-Net takes as many channels of every case, and got {listed}. Next step: let it "
             "learn from datasets of the same channels."
         )
     together = ("/".join(sorted(set(names))) for names in zip(*named, strict=True))
@@ -48,11 +48,11 @@ def check_structures(cases: Sequence["Case"]) -> None:
     """Raise `UserError` if the datasets of ``cases`` do not all annotate the same structures."""
     named = {", ".join(sorted(case.structures)): case.dataset for case in cases}
     if len(named) > 1:
-        told = "; ".join(f"{names} (as {dataset})" for names, dataset in sorted(named.items()))
+        listed = "; ".join(f"{names} (as {dataset})" for names, dataset in sorted(named.items()))
         raise UserError(
             "nnU-Net learns as background what a dataset does not annotate, so all that one model "
-            f"learns from must annotate the same structures. They annotate: {told}. Next step: let "
-            "it learn from datasets of the same structures."
+            f"learns from must annotate the same structures. They annotate: {listed}. Next step: "
+            "let it learn from datasets of the same structures."
         )
 
 
@@ -102,8 +102,8 @@ class NnUNet(Learner):
 
     @property
     def _python(self) -> Path:
-        told = self.options.python or os.environ.get("PAMBENCH_NNUNET_PYTHON")
-        return Path(told).expanduser() if told else PYTHON
+        named = self.options.python or os.environ.get("PAMBENCH_NNUNET_PYTHON")
+        return Path(named).expanduser() if named else PYTHON
 
     @property
     def fit_resources(self) -> Resources:
@@ -173,18 +173,18 @@ class NnUNet(Learner):
 
     def segment(self, volume: "Volume", prompts: Sequence["Prompt"]) -> Iterator[Prediction]:
         """Predict the scan once for all prompts."""
-        yield from exchange.exchange(volume, prompts, self.device, self._ask)
+        yield from exchange.exchange(volume, prompts, self.device, self._request)
 
-    def _ask(self, folder: Path) -> None:
+    def _request(self, folder: Path) -> None:
         try:
             self.server.start()  # after a failure, this loads the model again
         except process.ProcessError as error:
             raise_if_machine_error(error, loading=True)
             raise
-        self.server.ask(str(folder))
+        self.server.request(str(folder))
 
     def _command(self, what: str, workdir: Path, device: str) -> list[str]:
         threads = (self.fit_resources if what == "train" else self.resources).threads
-        told = self.options.model_dump(exclude={"python"}) | {"threads": threads}
-        words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(told))
+        options = self.options.model_dump(exclude={"python"}) | {"threads": threads}
+        words = (self._python, DRIVER, what, workdir.resolve(), device, json.dumps(options))
         return [str(word) for word in words]

@@ -63,12 +63,12 @@ def processes(options: dict[str, Any]) -> int:
 def shrink(path: Path, configuration: str) -> None:
     """Replace the planned network by one of three stages on patches of at most 32."""
     plans = json.loads(path.read_text(encoding="utf-8"))
-    told = plans["configurations"][configuration]
-    told["patch_size"] = [min(32, size) for size in told["patch_size"]]
-    told["patch_size"] = [max(size // 4 * 4, 4) for size in told["patch_size"]]
-    told["batch_size"] = 2
-    network = told["architecture"]["arch_kwargs"]
-    axes = len(told["patch_size"])
+    plan = plans["configurations"][configuration]
+    plan["patch_size"] = [min(32, size) for size in plan["patch_size"]]
+    plan["patch_size"] = [max(size // 4 * 4, 4) for size in plan["patch_size"]]
+    plan["batch_size"] = 2
+    network = plan["architecture"]["arch_kwargs"]
+    axes = len(plan["patch_size"])
     network["n_stages"], network["features_per_stage"] = 3, [8, 16, 32]
     network["kernel_sizes"] = [[3] * axes] * 3
     network["strides"] = [[1] * axes, [2] * axes, [2] * axes]

@@ -242,7 +242,7 @@ def test_a_program_ends_with_a_killed_parent_and_so_do_its_children(
     command = [sys.executable, "-c", source]
     call = f"process.run({command!r}, timeout_s=None)"
     if stays:
-        call = f"process.Server({command!r}).ask('')"
+        call = f"process.Server({command!r}).request('')"
     parent = subprocess.Popen([sys.executable, "-c", f"from baselines import process; {call}"])
     try:
         while len(pids := told.read_text().split() if told.exists() else []) < 2:
