@@ -68,12 +68,12 @@ def adapt_to_dataset(
         _begin(planned, out)
     begun = (out / _SPLIT).exists()
     if any(path.name != _PLANNED for path in out.iterdir()) and not (begun and resume):
-        told = (
+        advice = (
             "Go on with what is there by --resume, or take"
             if begun
             else "What is there is no training to go on with, and is left as it is: take"
         )
-        raise UserError(f"{out} is in use. {told} another folder.")
+        raise UserError(f"{out} is in use. {advice} another folder.")
     if begun:
         _check_begun(out, entry.id, everything)
     else:
@@ -183,7 +183,7 @@ def _entry(
 
     The id contains the name of the folder, so that one study can hold several trainings on a
     dataset. Of a dataset that is not in the catalogue, its collection and the datasets that it
-    overlaps are told too: a study with the weights may not contain it.
+    overlaps are named too: a study with the weights may not contain it.
     """
     folder = files[0].parent.resolve()
     before = general.trained_on if general else None
@@ -191,8 +191,8 @@ def _entry(
     trained: dict[str, Any] = before.model_dump(mode="json") if before else {"complete": False}
     key = "datasets" if shipped else "local"
     related = () if shipped else (entry.collection, *entry.overlaps)
-    told = (*trained.get(key, ()), entry.id, *related)
-    trained[key] = list(dict.fromkeys(filter(None, told)))
+    named = (*trained.get(key, ()), entry.id, *related)
+    trained[key] = list(dict.fromkeys(filter(None, named)))
     return {
         "id": f"pam-{entry.id}-{_FOREIGN.sub('-', folder.name)}",
         "name": f"PAM, fine-tuned on {entry.name}",

@@ -68,7 +68,7 @@ class Pam(Adapter):
 
         folder = self.require_weights(
             weights,
-            "say weights: pam-small in the study file for those that ship with the project, or "
+            "set weights: pam-small in the study file for those that ship with the project, or "
             "weights: pam-released for those of its authors.",
         )
         self.device = device
@@ -104,9 +104,9 @@ class Pam(Adapter):
 
         scans: dict[int, Scan] = {}
         for axis, group in groupby(prompts, key=lambda prompt: self._axis(volume, prompt)):
-            asked = list(group)
-            for start in range(0, len(asked), self.options.objects):
-                part = asked[start : start + self.options.objects]
+            same_view = list(group)
+            for start in range(0, len(same_view), self.options.objects):
+                part = same_view[start : start + self.options.objects]
                 try:
                     if axis not in scans:
                         scans[axis] = Scan.along(volume, axis)

@@ -69,12 +69,12 @@ def guiding_mask(
         found = _adaptive(inside)
     elif settings.by == "box2mask" and (settings.halved or np.ptp(inside)):
         if network is None:
-            raise UserError("Box2Mask needs its network; without one say by: full-box or adaptive.")
+            raise UserError("Box2Mask needs its network; without one set by: full-box or adaptive.")
         seen = _enlarged(box, settings.box_ratio, scan.volume.shape[1:])
         crop = scan.volume[index, seen[0] : seen[1], seen[2] : seen[3]]
         with in_precision(precision, device):
-            ahead = _Passes(network, crop, settings, device, batch).ahead()
-        within = ahead[y0 - seen[0] : y1 - seen[0], x0 - seen[2] : x1 - seen[2]]
+            margin = _Passes(network, crop, settings, device, batch).margin()
+        within = margin[y0 - seen[0] : y1 - seen[0], x0 - seen[2] : x1 - seen[2]]
         marked = _reaching(probability(within, settings.average)) if settings.tight else within > 0
         found = marked.cpu().numpy() if marked.any() else found
     mask = np.zeros(scan.volume.shape[1:], np.bool_)
@@ -100,7 +100,7 @@ class _Passes:
             self.crop = resize_int16(_int16(crop), settings.size // 2)
         self.values: NDArray[Any] = self.crop.numpy()
 
-    def ahead(self) -> Tensor:
+    def margin(self) -> Tensor:
         """Return the final `pam.propagation.foreground_margin`, float [h, w]."""
         if self.settings.normalisation == "dynamic":
             if self.settings.final == "vote":
@@ -109,8 +109,8 @@ class _Passes:
             limits = self._final(pixels)
         else:
             limits = CLINICAL[self.settings.normalisation]
-        (ahead,) = self._leads([limits], self.shape)
-        return ahead
+        (margin,) = self._margins([limits], self.shape)
+        return margin
 
     def _candidates(self) -> list[tuple[float, float]]:
         """Return both ends of each candidate window; the upper percentile varies fastest."""
@@ -125,12 +125,12 @@ class _Passes:
             low, high = preprocess.integer_window(low, high)
         return float(low), float(high)
 
-    def _looks(self, limits: Sequence[tuple[float, float]]) -> Iterator[Sequence[Tensor]]:
+    def _batches(self, limits: Sequence[tuple[float, float]]) -> Iterator[Sequence[Tensor]]:
         """Yield the logits of the crop under the windows ``limits``, a batch at a time."""
-        for _, logits in self.batch.over(limits, self._look):
+        for _, logits in self.batch.over(limits, self._logits):
             yield logits
 
-    def _look(self, limits: Sequence[tuple[float, float]]) -> Sequence[Tensor]:
+    def _logits(self, limits: Sequence[tuple[float, float]]) -> Sequence[Tensor]:
         """Return the logits of the crop under N windows."""
         low, high = torch.tensor(limits, dtype=torch.float32)[..., None, None].unbind(1)
         image = self.crop.float().clamp(low, high)
@@ -140,29 +140,29 @@ class _Passes:
         grey = preprocess.grey_levels(image, low, high, arithmetic, self.settings.halved)
         return self.network(preprocess.network_input(grey.to(self.device), self.settings.size))
 
-    def _leads(
+    def _margins(
         self, limits: Sequence[tuple[float, float]], shape: tuple[int, int]
     ) -> Iterator[Tensor]:
         """Yield the margin of the foreground under each window, resampled to ``shape`` (h, w)."""
-        for logits in self._looks(limits):
+        for logits in self._batches(limits):
             scales = [scale[None] for scale in logits]
             if self.settings.resampling == "corners":
                 yield from foreground_margin(scales, shape, self.settings.average)[0]
             else:
                 size = (self.settings.size, self.settings.size)
-                ahead = foreground_margin(scales, size, self.settings.average)[0]
+                margin = foreground_margin(scales, size, self.settings.average)[0]
                 # CUDA's antialiased kernel fails for large shrink factors: it keeps a row of
                 # weights in the shared memory of one block.
-                yield from resize_smooth(ahead.cpu(), shape)
+                yield from resize_smooth(margin.cpu(), shape)
 
     def _pool(self) -> NDArray[Any]:
         """Return the values of the pixels found under all candidate windows, with repetitions."""
         times = np.zeros(self.values.shape, np.int64)
-        for logits in self._looks(self._candidates()):
+        for logits in self._batches(self._candidates()):
             if len(logits) < 2:
                 raise UserError(
                     "estimate pool reads the scale of half the size, and this Box2Mask has one "
-                    "scale alone: it has two stages. Say estimate: vote, as rigorous does, or take "
+                    "scale alone: it has two stages. Set estimate: vote, as rigorous does, or take "
                     "weights of three stages or more."
                 )
             second = logits[1]  # at half of ``size``, the resolution of the halved crop
@@ -176,7 +176,7 @@ class _Passes:
 
     def _vote(self, shape: tuple[int, int]) -> Tensor:
         """Return the margin of the foreground averaged over all candidate windows, float [h, w]."""
-        return torch.stack(list(self._leads(self._candidates(), shape))).mean(dim=0)
+        return torch.stack(list(self._margins(self._candidates(), shape))).mean(dim=0)
 
     def _final(self, pixels: NDArray[Any]) -> tuple[float, float]:
         """Return the window of the final pass, from the values of the estimated pixels."""
@@ -252,6 +252,6 @@ def _checked(scan: Scan, index: int, box: Rectangle, settings: Conversion) -> Re
         if y0 == y1 or x0 == x1:
             raise UserError(
                 "The box is one pixel high or wide, and the released code takes it short of its "
-                "last row and column: nothing is left. Say last_pixel: true, as rigorous does."
+                "last row and column: nothing is left. Set last_pixel: true, as rigorous does."
             )
     return y0, y1, x0, x1

@@ -105,7 +105,7 @@ def load(path: Path, kind: type[N] | None = None) -> Network:
     if found is None:
         raise UserError(
             f"{path} does not say what network it is for: its header has no valid entry {HEADER!r}."
-            " Make it anew from the released file."
+            " Convert it again from the released file."
         )
     network = _class_of(found[0])
     if kind is not None and network is not kind:

@@ -62,10 +62,10 @@ def train(
         )
     if dataset is not None:
         if start is None:
-            raise UserError("Say by --from which weights are adapted, such as --from general.")
+            raise UserError("Name the weights to adapt, such as --from general.")
         options = {"recipe": recipe, "workers": workers}
         options |= {"training": {"steps": steps}} if steps is not None else {}
-        told = adapt.adapt_to_dataset(
+        entry = adapt.adapt_to_dataset(
             dataset,
             start,
             output,
@@ -74,7 +74,7 @@ def train(
             everything=everything,
             resume=resume,
         )
-        print(told)
+        print(entry)
         return
     content = recipes.load(recipe)
     if steps is not None:

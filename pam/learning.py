@@ -98,15 +98,15 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         if plain.kind != "propmask":
             raise UserError(f"the recipe {self.options.recipe} is for {plain.kind}, not propmask")
         inference, own = plain.network.inference, self.options.training.get("tasks", {})
-        asked: dict[str, Any] = {}
+        tasks: dict[str, Any] = {}
         if network is not None:
             replaced = own.keys() & set(recipes.SHOWN)  # inference must match the training
             inference = {k: v for k, v in network["inference"].items() if k not in replaced}
             content["network"] = {**network, "inference": inference}
             seen = {"size": Propagation().size, **inference}
-            asked = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
-        asked["resampling"] = self.options.propagation_settings(inference).resampling
-        content["tasks"] = {**content.get("tasks", {}), **asked, **own}
+            tasks = {_TASKS[switch]: seen[switch] for switch in _TASKS if switch in seen}
+        tasks["resampling"] = self.options.propagation_settings(inference).resampling
+        content["tasks"] = {**content.get("tasks", {}), **tasks, **own}
         return recipes.read(content, _ORIGIN)
 
     def plan(self, cases: "Sequence[Case]", structures: Sequence[str], workdir: Path) -> None:

@@ -266,24 +266,24 @@ def covered(mask: Tensor, size: int) -> Tensor:
     return ((share >= least) & (share > 0)).to(mask.dtype)
 
 
-def resize_to_crop(ahead: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
+def resize_to_crop(margin: Tensor, sides: Sequence[int], settings: Propagation) -> Tensor:
     """Resize predictions [B, N, size, size] to pixels of the slices, [B, N, most, most].
 
     ``sides``: of the B squares, in pixels; ``most`` is the longest. Values beyond the side of a
     square are meaningless.
     """
-    most, size = max(sides), ahead.shape[-1]
+    most, size = max(sides), margin.shape[-1]
     if settings.resampling == "nearest":
         padded = np.zeros((len(sides), most), np.int64)
         for row, side in zip(padded, sides, strict=True):
             row[:side] = nearest_taps(size, side)
-        index = torch.from_numpy(padded).to(ahead.device)[:, None]
-        first, second = (torch.arange(n, device=ahead.device) for n in ahead.shape[:2])
+        index = torch.from_numpy(padded).to(margin.device)[:, None]
+        first, second = (torch.arange(n, device=margin.device) for n in margin.shape[:2])
         rows, columns = index[..., None], index[..., None, :]
-        return ahead[first[:, None, None, None], second[:, None, None], rows, columns]
-    weights = smooth_weights(size, torch.tensor(sides, device=ahead.device), most)[:, None]
-    with torch.autocast(ahead.device.type, enabled=False):  # float32, whatever the network uses
-        return weights @ ahead @ weights.mT
+        return margin[first[:, None, None, None], second[:, None, None], rows, columns]
+    weights = smooth_weights(size, torch.tensor(sides, device=margin.device), most)[:, None]
+    with torch.autocast(margin.device.type, enabled=False):  # float32, whatever the network uses
+        return weights @ margin @ weights.mT
 
 
 def distance(

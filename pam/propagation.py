@@ -223,11 +223,11 @@ class _Work:
         if getattr(self.network, "priors", None):
             apart = np.stack([run.distance(number) for run in runs])
             more["distance"] = torch.from_numpy(apart).to(self.device)
-        ahead = foreground_margin(
+        margin = foreground_margin(
             self.network.decode(adjacent, guide, **more), (size, size), settings.average
         )
         sides = [run.sweep.square.side for run in runs]
-        back = preprocess.resize_to_crop(ahead, sides, settings)
+        back = preprocess.resize_to_crop(margin, sides, settings)
         masks = (back > 0).cpu().numpy()
         shares = (
             probability(back, settings.average).cpu().numpy() if self.keep_probabilities else None
@@ -261,6 +261,6 @@ def foreground_margin(logits: Sequence[Tensor], size: tuple[int, int], average: 
     return torch.stack(scales).mean(dim=0)
 
 
-def probability(ahead: Tensor, average: str) -> Tensor:
+def probability(margin: Tensor, average: str) -> Tensor:
     """Convert a result of `foreground_margin` to the probability of the foreground."""
-    return ahead.sigmoid() if average == "logits" else ahead + 0.5
+    return margin.sigmoid() if average == "logits" else margin + 0.5

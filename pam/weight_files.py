@@ -24,13 +24,13 @@ def read_network(weights: Path, kind: type[N]) -> N:
     found = list(_holding(weights, kind))
     if len(found) != 1:
         folder = weights if weights.is_dir() else weights.parent
-        told = f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
+        count = f"{len(found)} files of {folder} hold a {kind.kind}, expected one"
         if found:
             names = ", ".join(path.name for path in found)
-            raise UserError(f"{told}: {names}. Keep only one of them.")
+            raise UserError(f"{count}: {names}. Keep only one of them.")
         others = [path.name for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES]
         passed = f" Of another model, or damaged: {', '.join(others)}." if others else ""
-        raise UserError(f"{told}.{passed} Put its .safetensors or .pth file there.")
+        raise UserError(f"{count}.{passed} Put its .safetensors or .pth file there.")
     (path,) = found
     if path.suffix == ".safetensors":
         return checkpoints.load(path, kind)

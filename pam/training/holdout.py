@@ -58,7 +58,7 @@ def examples(cases: int, visible: float = 0.0) -> Iterator[Example]:
 
 
 def score(
-    network: PropMask, settings: Propagation, asked: Iterable[Example], device: str = "cpu"
+    network: PropMask, settings: Propagation, examples: Iterable[Example], device: str = "cpu"
 ) -> Rows:
     """Score a PropMask; returns a row per object and distance, and one per whole object.
 
@@ -69,7 +69,7 @@ def score(
     the object.
     """
     rows = []
-    for number, example in enumerate(asked):
+    for number, example in enumerate(examples):
         truth = example.truth
         guide = truth[example.index]
         for z, marked in _round(network, example, settings, device):
@@ -108,8 +108,8 @@ def _round(
     distance = torch.from_numpy(apart)[None].to(device)
     with in_precision("float32", device):
         logits = network(images[:, 0], prompt, images[:, 1:], distance=distance)
-    ahead = foreground_margin(logits, (settings.size, settings.size), settings.average)
-    found = (preprocess.resize_to_crop(ahead, [square.side], settings)[0] > 0).cpu().numpy()
+    margin = foreground_margin(logits, (settings.size, settings.size), settings.average)
+    found = (preprocess.resize_to_crop(margin, [square.side], settings)[0] > 0).cpu().numpy()
     rows, columns = square.inside(*guide.shape)
     for z, mask in zip(slices, found, strict=True):
         plane = np.zeros_like(guide)
@@ -125,11 +125,11 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def score_boxes(
-    network: Box2Mask, settings: Conversion, asked: Iterable[Example], device: str = "cpu"
+    network: Box2Mask, settings: Conversion, examples: Iterable[Example], device: str = "cpu"
 ) -> Rows:
     """Score a Box2Mask on the largest slices: ``dsc`` of its mask, ``copied`` that of the box."""
     rows = []
-    for number, example in enumerate(asked):
+    for number, example in enumerate(examples):
         truth = example.truth[example.index]
         _, _, y0, y1, x0, x1 = Mask.of(truth[None]).box
         scan = example.case.scan

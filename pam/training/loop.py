@@ -115,7 +115,7 @@ def _restore(state: TrainingState, path: Path, *, resume: bool, start: Network |
         state.load(path)
         if start is not None and state.began != fingerprint(start):
             raise UserError(
-                f"{path} began with other weights than those given. Start anew in another folder, "
+                f"{path} began with other weights than those given. Start again in another folder, "
                 "or delete it."
             )
     elif start is not None:

@@ -34,9 +34,9 @@ class Loss(Settings):
     def __call__(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
         """Return the loss of logits [R, 2, h, w] per scale for targets, bool [R, S, S]."""
         truth = target.float()
-        ahead = [(scale[:, 1] - scale[:, 0]).float() for scale in logits]
+        margins = [(scale[:, 1] - scale[:, 0]).float() for scale in logits]
         each = []
-        for scale in ahead:
+        for scale in margins:
             if self.scales == "prediction":
                 each.append(self._one(_enlarged(scale, truth), truth, truth))
             else:
@@ -46,16 +46,16 @@ class Loss(Settings):
                 each.append(self._one(scale, small, truth))
         loss = torch.stack(each).mean()
         if self.vote:
-            vote = torch.stack([_enlarged(scale, truth) for scale in ahead]).mean(dim=0)
+            vote = torch.stack([_enlarged(scale, truth) for scale in margins]).mean(dim=0)
             loss = loss + self.vote * self._one(vote, truth, truth)
         return loss
 
-    def _one(self, ahead: Tensor, truth: Tensor, full: Tensor) -> Tensor:
-        share = ahead.shape[-1] * ahead.shape[-2] / (full.shape[-1] * full.shape[-2])
-        loss = soft_dice(ahead.sigmoid(), truth, self.pool, self.smooth * share)
+    def _one(self, margin: Tensor, truth: Tensor, full: Tensor) -> Tensor:
+        share = margin.shape[-1] * margin.shape[-2] / (full.shape[-1] * full.shape[-2])
+        loss = soft_dice(margin.sigmoid(), truth, self.pool, self.smooth * share)
         if self.cross_entropy:
             weight = torch.where(full.any(dim=(1, 2)), 1.0, self.absent)[:, None, None]
-            entropy = F.binary_cross_entropy_with_logits(ahead, truth, weight.expand_as(ahead))
+            entropy = F.binary_cross_entropy_with_logits(margin, truth, weight.expand_as(margin))
             loss = loss + self.cross_entropy * entropy
         return loss
 

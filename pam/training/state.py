@@ -123,14 +123,14 @@ class TrainingState:
             changed = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
             raise UserError(
                 f"{path} was trained by another recipe: {', '.join(changed)} differ. Go on with "
-                "the recipe beside it, or start anew in another folder."
+                "the recipe beside it, or start again in another folder."
             )
         processes = content.get("processes", self.processes)  # older checkpoints lack the key
         if processes != self.processes:
             raise UserError(
                 f"{path} is of a training on {processes} processes, and here are "
-                f"{self.processes}: each has batches of its own. Go on with as many, or start anew "
-                "in another folder."
+                f"{self.processes}: each has batches of its own. Go on with as many, or start "
+                "again in another folder."
             )
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
@@ -165,7 +165,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError):
-        raise UserError(f"{path} is damaged. Delete it; the training then starts anew.") from None
+        raise UserError(f"{path} is damaged. Delete it; the training then starts again.") from None
     return content
 
 
