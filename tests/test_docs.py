@@ -449,6 +449,16 @@ def test_the_protocols_are_told() -> None:
     assert told == REFERENCE_OF_PROTOCOL
 
 
+def test_the_architecture_names_every_module_of_the_benchmark() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {
+        f"`{path.name}{'/' if path.is_dir() else ''}`"
+        for path in (ROOT / "benchmark").iterdir()
+        if not path.name.startswith(("_", ".")) and path.suffix in ("", ".py")
+    }
+    assert {name for name in modules if name not in text} == set()
+
+
 def test_the_readme_begins_with_demo_and_test() -> None:
     text = "".join(blocks(ROOT / "README.md", "sh"))
     places = [text.index(c) for c in ("make demo", "make test", "snakemake --cores 32")]
