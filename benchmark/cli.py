@@ -49,8 +49,8 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(analyse.app, name="analyse")
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(f"pambench {version('pambench')}")
         raise typer.Exit
 

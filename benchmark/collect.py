@@ -137,7 +137,7 @@ def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
         seen = {e.id: contaminated(run, e, study.entries) for e in study.entries.values()}
         fields = {"run": run.id, "scoring": study.scoring.id}
         for entry, path in study.shards(paths.SCORES, **fields):
-            told = _with(
+            part = _with(
                 read_arrow(path),
                 method=name,
                 split=entry.split,
@@ -145,7 +145,7 @@ def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
                 collection=collections[entry.id],
                 contaminated=seen[entry.id],
             )
-            yield entry, path.name, told
+            yield entry, path.name, part
 
 
 def _times(study: Study) -> Iterator[pa.Table]:
@@ -235,7 +235,7 @@ def _weights(run: Run) -> dict[str, Any]:
     if entry is None:
         return {"weights": None}
     trained = entry.trained_on
-    told = [*trained.datasets, *trained.local, *trained.others] if trained else None
+    trained_on = [*trained.datasets, *trained.local, *trained.others] if trained else None
     status = WeightsStatus.load(paths.at(paths.WEIGHTS_STATUS, weights=entry.id))
     return {
         "weights": run.weights,
@@ -245,7 +245,7 @@ def _weights(run: Run) -> dict[str, Any]:
         "weights_command": fetch_command(entry, run.weights),
         "weights_sha256": run.weights_sha256 or ", ".join(status.sha256.values()) or None,
         "weights_licence": entry.licence.text,
-        "weights_trained_on": told,
+        "weights_trained_on": trained_on,
         "weights_trained_on_complete": trained.complete if trained else False,
         "weights_trained_on_source": trained.source if trained else None,
     }

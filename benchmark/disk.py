@@ -53,10 +53,10 @@ def raise_if_disk_full(error: BaseException) -> None:
     if isinstance(error, OSError) and error.errno in _DISK:
         place = Path(error.filename).parent if error.filename else Path()
         raise MachineError(_message("A file was not written", _DISK[error.errno], place)) from error
-    if _FULL.search(told := " ".join(str(error).split())):
+    if _FULL.search(text := " ".join(str(error).split())):
         raise MachineError(
-            f"A file was not written, for the disk is full ({told}). Completed work is kept. Make "
-            "room where the program writes, then run the same command again."
+            f"A file was not written because the disk is full ({text}). Completed work is kept. "
+            "Make room where the program writes, then run the same command again."
         ) from error
 
 
@@ -76,8 +76,8 @@ def write_problem(folders: Iterable[Path]) -> str | None:
 
 def require_writable_folders(folders: Iterable[Path]) -> None:
     """Raise `MachineError` if one of ``folders`` cannot be written to; missing ones are skipped."""
-    if told := write_problem(folders):
-        raise MachineError(told)
+    if problem := write_problem(folders):
+        raise MachineError(problem)
 
 
 def _why(error: Exception, folder: Path) -> str | None:

@@ -63,8 +63,8 @@ class Rate(Settings):
 
     @model_validator(mode="after")
     def _one_cost(self) -> Self:
-        told = [x for x in (self.cpu_s, self.gpu_s, self.gpu_gflop) if x is not None]
-        if len(told) > 1 or bool(told) == (self.basis == "not known"):
+        costs = [x for x in (self.cpu_s, self.gpu_s, self.gpu_gflop) if x is not None]
+        if len(costs) > 1 or bool(costs) == (self.basis == "not known"):
             raise ValueError(f"{self.of}: one of cpu_s, gpu_s, gpu_gflop, or the basis 'not known'")
         return self
 
@@ -223,8 +223,8 @@ def longest_job(study: Study, rates: Rates, objects: int | None = None) -> Job:
 def _units_of(study: Study, name: str, rates: Rates, there: Count) -> dict[Unit, float]:
     """Return the units that depend on the prompts of a method, for what is ``there``."""
     method = study.methods[name]
-    asked = there.structures if method.prompt == "structure" else there.objects
-    prompts = asked * _repeats(method, study)
+    prompted = there.structures if method.prompt == "structure" else there.objects
+    prompts = prompted * _repeats(method, study)
     return {
         "prompt": prompts,
         "slice": prompts * rates.slices_per_object,

@@ -19,10 +19,10 @@ def text(done: Sequence[Work], *, gpus: int, cores: int) -> Iterator[str]:
     yield "| work | units | one costs | CPU hours | GPU hours | basis |"
     yield "|---|---:|---|---:|---:|---|"
     for item in done:
-        told = f"{_number(item.cpu_hours)} | {_number(item.gpu_hours)}"
+        hours = f"{_number(item.cpu_hours)} | {_number(item.gpu_hours)}"
         units = f"{item.units:,.0f} x {item.rate.per}"
         basis = f"{item.rate.basis}: {item.rate.source}"
-        yield f"| {item.name} | {units} | {_one(item.rate)} | {told} | {basis} |"
+        yield f"| {item.name} | {units} | {_one(item.rate)} | {hours} | {basis} |"
     cpu = sum(item.cpu_hours or 0 for item in done)
     gpu = sum(item.gpu_hours or 0 for item in done)
     yield f"| all | | | {_number(cpu)} | {_number(gpu)} | |"

@@ -65,7 +65,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path, *, unique_keys: bool = False) -> Any:
     """Read a JSON file; raise `UserError` if it is missing, invalid or not as it was written.
 
-    ``unique_keys`` refuses a key that is there twice, of which JSON keeps the last.
+    ``unique_keys`` refuses a key that occurs twice, of which JSON keeps the last.
     """
     hook = _unique if unique_keys else None
     try:
@@ -77,8 +77,8 @@ def read_json(path: Path, *, unique_keys: bool = False) -> Any:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}). {recovery_hint(path)}") from None
     if isinstance(content, dict) and CHECKSUM in content:
-        told = content.pop(CHECKSUM)
-        if told != _checksum(content):
+        recorded = content.pop(CHECKSUM)
+        if recorded != _checksum(content):
             raise UserError(
                 f"{path} is not as it was written: it was edited, or the disk has damaged it. "
                 f"{recovery_hint(path)}"
@@ -90,7 +90,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise ValueError(f"the key {key!r} is there twice")
+            raise ValueError(f"the key {key!r} occurs twice")
         made[key] = value
     return made
 
@@ -99,8 +99,8 @@ def recovery_hint(path: Path) -> str:
     """Return advice on a damaged file: to delete it if the workflow made it, else to repair it."""
     made = (Path(folder).absolute() for folder in (paths.DATA, paths.RESULTS))
     if not any(path.absolute().is_relative_to(folder) for folder in made):
-        return "Mend the file, or name another."
-    return f"Delete it, and the next run makes it anew: rm {shlex.quote(str(path))}"
+        return "Repair the file, or name another."
+    return f"Delete it, and the next run makes it again: rm {shlex.quote(str(path))}"
 
 
 def _checksum(content: Any) -> str:

@@ -204,7 +204,7 @@ def model_folder(trained: Status, path: Path) -> Path | None:
     folder = Path(trained.root)
     if not folder.is_dir():
         raise UserError(
-            f"The model was trained and is not here any more: no folder {folder}. What was made "
+            f"The model was trained but is no longer here: no folder {folder}. What was made "
             f"with it stays. To train it again, run Snakemake with --forcerun {path}"
         )
     return folder

@@ -88,8 +88,8 @@ def _why_not(entry: "Dataset") -> str:
     ):
         return ""
     status = Status.load(paths.at(paths.STATUS, dataset=entry.id))
-    told = "no scan could be used" if status.is_ready else f"the dataset is {status.state}"
-    return f"no data: {told}"
+    reason = "no scan could be used" if status.is_ready else f"the dataset is {status.state}"
+    return f"no data: {reason}"
 
 
 def _patients(dataset: str, cohort: "Cohort") -> "pd.DataFrame":
@@ -125,9 +125,9 @@ def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[
         reference = _of_structure(whole, cohort)
         masks = {name: _table(paths.MASKS, run=run.id, **place) for name, run in study.runs.items()}
         for image in records(_table(paths.IMAGES, **place)):
-            asked = prompts[prompts["scan"] == image["scan"]]
+            prompted = prompts[prompts["scan"] == image["scan"]]
             about = {key: image[key] for key in ("dataset", "scan", "patient")}
-            about |= _guiding_mask_sizes(records(asked[asked["kind"] == "mask2d"]), image)
+            about |= _guiding_mask_sizes(records(prompted[prompted["kind"] == "mask2d"]), image)
             outside = not_evaluated(
                 records(whole[whole["scan"] == image["scan"]]), row_shape(image)
             )
@@ -135,7 +135,7 @@ def _size_rows(study: "Study", dataset: str, cohort: "Cohort") -> Iterator[dict[
             measured = _union_volume(records(truth), image, outside)
             yield {**about, "method": REFERENCE_METHOD, **measured}
             for method, table in masks.items():
-                names = set(asked.loc[asked["kind"] == study.runs[method].prompt, "object"])
+                names = set(prompted.loc[prompted["kind"] == study.runs[method].prompt, "object"])
                 mine = table[(table["variant"] == "") & (table["deviation"] == 0)]
                 rows = records(mine[mine["object"].isin(names)])
                 yield {**about, "method": method, **_union_volume(rows, image, outside, len(names))}

@@ -22,9 +22,11 @@ def require_same_prompt(scores: "pd.DataFrame", methods: Sequence[str]) -> str:
             raise UserError(unknown_name("method", name, known))
     rows = scores[scores["method"].isin(methods) & scores["prompt_hash"].notna()]
     kinds = rows.groupby("method")["prompt"].unique()
-    told = {name: sorted(kinds.get(name, ())) for name in methods}
-    if len({tuple(kind) for kind in told.values()}) != 1 or len(told[methods[0]]) != 1:
-        listed = "; ".join(f"{name}: {', '.join(kind) or 'none'}" for name, kind in told.items())
+    kinds_of = {name: sorted(kinds.get(name, ())) for name in methods}
+    if len({tuple(kind) for kind in kinds_of.values()}) != 1 or len(kinds_of[methods[0]]) != 1:
+        listed = "; ".join(
+            f"{name}: {', '.join(kind) or 'none'}" for name, kind in kinds_of.items()
+        )
         raise UserError(
             f"These methods do not receive the same prompt ({listed}). A comparison under the same "
             "prompt needs methods with one kind of prompt. Next step: name such methods, or "
@@ -40,4 +42,4 @@ def require_same_prompt(scores: "pd.DataFrame", methods: Sequence[str]) -> str:
             f"{', '.join(methods)}, and so for {int((hashes > 1).sum())} prompts in all. They come "
             "from other rules or other references. Next step: run these methods in one study."
         )
-    return str(told[methods[0]][0])
+    return str(kinds_of[methods[0]][0])

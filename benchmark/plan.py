@@ -73,13 +73,13 @@ def text(planned: Sequence[Item]) -> Iterator[str]:
     here = [item for item in planned if item.ready]
     by_hand = [item for item in planned if item.steps and not item.ready]
     alone = [item for item in planned if not item.steps and not item.ready]
-    for told, group in (
+    for heading, group in (
         ("Here already", here),
         ("Comes by itself", alone),
         ("To be done by hand", by_hand),
     ):
         if group:
-            yield f"{told}: {_count(group)}"
+            yield f"{heading}: {_count(group)}"
             for item in group:
                 yield from _lines(item)
             yield ""

@@ -142,8 +142,8 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
         if kept:
             about = {"object": name, "structure": item.structure, "instance": item.instance}
             measured = objects.describe(item, image.spacing, axis)
-            told = {"label_note": found.note, "partly_annotated": scan.layout.partly_annotated}
-            rows.append({**names, **about, **measured, **told})
+            notes = {"label_note": found.note, "partly_annotated": scan.layout.partly_annotated}
+            rows.append({**names, **about, **measured, **notes})
     if found.not_evaluated is not None:
         outside = {"scan": scan.id, "structure": None, "object": None}
         reference.append({**outside, **found.not_evaluated.to_row()})

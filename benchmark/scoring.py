@@ -109,31 +109,31 @@ class _ScanScores:
                 for structure in dict.fromkeys(self.objects["structure"]):
                     yield self._structure(variant, deviation, structure)
 
-    def _object(self, variant: str, asked: dict[str, Any]) -> dict[str, Any]:
-        name = asked["object"]
+    def _object(self, variant: str, prompt: dict[str, Any]) -> dict[str, Any]:
+        name = prompt["object"]
         about = {
-            **self._about("object", variant, asked["deviation"], asked["structure"]),
+            **self._about("object", variant, prompt["deviation"], prompt["structure"]),
             "object": name,
-            "effective_deviation": asked["effective_deviation"],
-            "shift": asked["shift"],
-            "prompt_hash": asked["hash"],
+            "effective_deviation": prompt["effective_deviation"],
+            "shift": prompt["shift"],
+            "prompt_hash": prompt["hash"],
         }
-        cell = self._cell(variant, asked)
+        cell = self._cell(variant, prompt)
         if cell["status"] != "ok":
             return {**about, "status": cell["status"], "reason": cell["reason"]}
         reference = [r for r in self.reference if r["object"] == name]
-        values = self._compare(reference, [cell], asked["structure"])
-        if self.settings.in_prompt and asked["kind"] != "structure":
-            values |= self._in_prompt(reference, cell, asked)
+        values = self._compare(reference, [cell], prompt["structure"])
+        if self.settings.in_prompt and prompt["kind"] != "structure":
+            values |= self._in_prompt(reference, cell, prompt)
         return {**about, **values}
 
     def _in_prompt(
-        self, reference: list[dict[str, Any]], cell: dict[str, Any], asked: dict[str, Any]
+        self, reference: list[dict[str, Any]], cell: dict[str, Any], prompt: dict[str, Any]
     ) -> dict[str, float]:
         """Return the overlap in the prompt's box; a 2D box is extended through all slices."""
-        sides = [int(asked[name]) for name in masks.BOX_FIELDS]
-        if asked["kind"] != "box3d":
-            axis = int(asked["axis"])
+        sides = [int(prompt[name]) for name in masks.BOX_FIELDS]
+        if prompt["kind"] != "box3d":
+            axis = int(prompt["axis"])
             sides[2 * axis : 2 * axis + 2] = 0, self.shape[axis]
         z0, z1, y0, y1, x0, x1 = sides
         truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
@@ -148,12 +148,12 @@ class _ScanScores:
         about = self._about("structure", variant, deviation, structure)
         if self.is_unfair:
             return {**about, "status": "skipped", "reason": _PARTLY}
-        asked = [
+        prompts = [
             row
             for row in self.expected
             if row["structure"] == structure and row["deviation"] == deviation
         ]
-        cells = [self._cell(variant, row) for row in asked]
+        cells = [self._cell(variant, row) for row in prompts]
         bad = [cell for cell in cells if cell["status"] != "ok"]
         if bad:
             count = f"{len(bad)} of {len(cells)} objects: " if len(cells) > 1 else ""
@@ -176,13 +176,13 @@ class _ScanScores:
             "deviation": deviation,
         }
 
-    def _cell(self, variant: str, asked: dict[str, Any]) -> dict[str, Any]:
+    def _cell(self, variant: str, prompt: dict[str, Any]) -> dict[str, Any]:
         """Return the prediction for a prompt; if it is missing or for another prompt, a failure."""
-        cell = self.predicted.get((variant, asked["deviation"], asked["object"]))
+        cell = self.predicted.get((variant, prompt["deviation"], prompt["object"]))
         if cell is None:
             return {"status": "failed", "reason": "no row for this prompt in the masks"}
-        if cell["prompt_hash"] != asked["hash"]:
-            reason = f"made for the prompt {cell['prompt_hash']}, expected {asked['hash']}"
+        if cell["prompt_hash"] != prompt["hash"]:
+            reason = f"made for the prompt {cell['prompt_hash']}, expected {prompt['hash']}"
             return {"status": "failed", "reason": reason}
         return cell
 

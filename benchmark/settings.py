@@ -52,8 +52,8 @@ class _Loader(_FAST):  # type: ignore[misc]
                 continue
             value = self.construct_object(key)
             if value in known:
-                told = f"the key {value!r} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, told, key.start_mark)
+                problem = f"the key {value!r} occurs twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             known.add(value)
 
 
@@ -99,8 +99,8 @@ def parse_yaml(text: str, origin: str) -> Any:
         return yaml.load(text, _Loader)
     # not all are YAMLError: 2025-02-30, !!int '', !!timestamp x
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        told = str(error).replace(' in "<unicode string>",', " at")
-        raise UserError(f"{origin} is not valid YAML: {told}") from None
+        problem = str(error).replace(' in "<unicode string>",', " at")
+        raise UserError(f"{origin} is not valid YAML: {problem}") from None
 
 
 def _refuse_deep(text: str) -> None:
@@ -122,9 +122,9 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             known = owner.model_fields if owner else ()
             lines.append(unknown_name("key", str(item["loc"][-1]), known) + f" (at {where})")
         else:
-            told = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+            problem = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
             got = f"{_SHORT.repr(item['input']):.80}"
-            lines.append(f"{where or 'the whole file'}: {told} (got {got})")
+            lines.append(f"{where or 'the whole file'}: {problem} (got {got})")
     return "\n".join(lines)
 
 

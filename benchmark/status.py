@@ -18,8 +18,8 @@ from benchmark.tables import read_table
 from benchmark.training_status import models_of, named_runs, one_line, trainings
 
 STATES = ("ok", "skipped", "failed")
-_ASKED = ["kind", "deviation"]
-_ANSWERED = ["variant", "deviation", "status", "reason"]
+_PROMPT_COLUMNS = ["kind", "deviation"]
+_MASK_COLUMNS = ["variant", "deviation", "status", "reason"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Stage:
 class Cell:
     """Progress of a method on a dataset: shards predicted, predictions by status, and a reason.
 
-    ``asked``: number of predictions expected, as far as the prompts exist; variants count as well.
+    ``expected``: number of predictions, as far as the prompts exist; variants count as well.
     ``reason``: the most frequent one.
     """
 
@@ -43,14 +43,14 @@ class Cell:
     dataset: str
     shards_done: int
     shards: int
-    asked: int
+    expected: int
     states: dict[str, int]
     reason: str | None
 
     @property
     def waiting(self) -> int:
         """Number of predictions that are still missing."""
-        return max(self.asked - sum(self.states.values()), 0)
+        return max(self.expected - sum(self.states.values()), 0)
 
 
 def stages(study: Study, root: Path) -> list[Stage]:
@@ -91,15 +91,15 @@ def cells(study: Study, root: Path) -> list[Cell]:
         for dataset, entry in study.entries.items():
             states: Counter[str] = Counter()
             reasons: Counter[str] = Counter()
-            asked = done = 0
+            expected = done = 0
             for shard in range(entry.shards):
                 where = {"dataset": dataset, "shard": shard}
                 prompts = root / paths.PROMPTS.format(rules=run.prompts, **where)
-                if (found_prompts := _there(prompts, _ASKED)) is not None:
+                if (found_prompts := _there(prompts, _PROMPT_COLUMNS)) is not None:
                     mine = found_prompts.loc[found_prompts["kind"] == run.prompt, "deviation"]
-                    asked += sum(len(run.variants_at(deviation)) for deviation in mine)
+                    expected += sum(len(run.variants_at(deviation)) for deviation in mine)
                 masks = root / paths.MASKS.format(run=run.id, **where)
-                if (rows := _there(masks, _ANSWERED)) is not None:
+                if (rows := _there(masks, _MASK_COLUMNS)) is not None:
                     # Shards from when every variant ran at every deviation are still valid.
                     pairs = zip(rows["variant"], rows["deviation"], strict=True)
                     kept = [variant in run.variants_at(at) for variant, at in pairs]
@@ -107,10 +107,10 @@ def cells(study: Study, root: Path) -> list[Cell]:
                     states.update(rows["status"])
                     reasons.update(rows["reason"].dropna())
                     done += 1
-            told = reasons.most_common(1)
+            frequent = reasons.most_common(1)
             counted = {state: states[state] for state in STATES}
-            reason = told[0][0] if told else _why_nothing(dataset, root)
-            found.append(Cell(name, dataset, done, entry.shards, asked, counted, reason))
+            reason = frequent[0][0] if frequent else _why_nothing(dataset, root)
+            found.append(Cell(name, dataset, done, entry.shards, expected, counted, reason))
     return found
 
 
@@ -138,8 +138,8 @@ def final_check(study: Study, root: Path) -> str:
         return "passed"
     if not _made_after(log, scores):
         return "has not run"
-    told = one_line(log.read_text(encoding="utf-8", errors="replace"))
-    return f"failed: {told}" if told else "has not ended"
+    message = one_line(log.read_text(encoding="utf-8", errors="replace"))
+    return f"failed: {message}" if message else "has not ended"
 
 
 def summary(study: Study, root: Path) -> str:
@@ -148,9 +148,9 @@ def summary(study: Study, root: Path) -> str:
     for stage in stages(study, root):
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
     lines.append(f"  {'check':8} {final_check(study, root)}")
-    if told := trainings(study, root):
-        seeds = ["" if one.seed is None else str(one.seed) for one in told]
-        found = [(t.name, seed, t.model, t.state) for t, seed in zip(told, seeds, strict=True)]
+    if learning := trainings(study, root):
+        seeds = ["" if one.seed is None else str(one.seed) for one in learning]
+        found = [(t.name, seed, t.model, t.state) for t, seed in zip(learning, seeds, strict=True)]
         lines += ["", *_aligned([("training", "seed", "learns from", "state"), *found])]
     rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
     for cell in cells(study, root):

@@ -51,8 +51,8 @@ class Method(Settings):
             weights.load(self.weights)
         elif cls.info.weights is not None:
             raise ValueError(
-                f"{self.adapter} needs weights: say weights: {cls.info.weights}, or what else "
-                "`pambench weights list` has, or an entry of your own"
+                f"{self.adapter} needs weights: set weights: {cls.info.weights}, another "
+                "entry of `pambench weights list`, or an entry of your own"
             )
         return self
 

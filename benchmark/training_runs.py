@@ -33,7 +33,7 @@ def table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(frames.RUN_COLUMNS)).fillna({"seed": 0})
 
 
-class _Asked(NamedTuple):
+class _ComparedRun(NamedTuple):
     """A run or a ``variant`` of it; ``about`` are the columns that identify it in the table."""
 
     run: Run
@@ -56,54 +56,54 @@ class _Scored:
             for dataset in self.study.entries
         }
 
-    def rows(self, compared: Sequence[_Asked]) -> list[dict[str, Any]]:
+    def rows(self, compared: Sequence[_ComparedRun]) -> list[dict[str, Any]]:
         """Return one row per run, dataset and metric, in this order, for runs to compare."""
         found = [row for name in self.study.entries for row in self._of_dataset(compared, name)]
         return [row for _, row in sorted(found, key=lambda placed: placed[0])]
 
     def _of_dataset(
-        self, compared: Sequence[_Asked], dataset: str
+        self, compared: Sequence[_ComparedRun], dataset: str
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the rows of one dataset, each with the index of its run."""
-        cells = [self._cells(asked, dataset) for asked in compared]
+        cells = [self._cells(one, dataset) for one in compared]
         means = {
             metric: records(_matched([part[metric] for part in cells])) for metric in RUN_METRICS
         }
-        for place, (asked, part) in enumerate(zip(compared, cells, strict=True)):
-            about = {"tested_on": dataset, **asked.about}
-            if asked.about["kind"] in ("finetuned", "scratch"):
-                about["trained_on"] = asked.about.get("trained_on", dataset)
+        for place, (one, part) in enumerate(zip(compared, cells, strict=True)):
+            about = {"tested_on": dataset, **one.about}
+            if one.about["kind"] in ("finetuned", "scratch"):
+                about["trained_on"] = one.about.get("trained_on", dataset)
             bad = part[part["status"] != "ok"]
             about |= {"ok": len(part) - len(bad), "expected": len(part)}
             about["reason"] = next(iter(bad["reason"]), None)
             entries = self.study.entries
-            about["contaminated"] = contaminated(asked.run, entries[dataset], entries)
-            about |= self._costs(asked, dataset)
+            about["contaminated"] = contaminated(one.run, entries[dataset], entries)
+            about |= self._costs(one, dataset)
             for metric, found in means.items() if len(part) else ():
                 yield place, {**about, "metric": metric, **found[place]}
 
-    def _cells(self, asked: _Asked, dataset: str) -> pd.DataFrame:
+    def _cells(self, item: _ComparedRun, dataset: str) -> pd.DataFrame:
         """Return status, reason and metrics of structures in held-back scans at deviation 0."""
-        scores = self._table(paths.SCORES, asked, dataset)
+        scores = self._table(paths.SCORES, item, dataset)
         chosen = (scores["level"] == "structure") & (scores["deviation"] == 0)
         chosen &= scores["scan"].isin(self.held_back[dataset])
-        told = scores[chosen].set_index(["scan", "structure"])
-        return told[["status", "reason", *RUN_METRICS]]
+        found = scores[chosen].set_index(["scan", "structure"])
+        return found[["status", "reason", *RUN_METRICS]]
 
-    def _costs(self, asked: _Asked, dataset: str) -> dict[str, float]:
+    def _costs(self, item: _ComparedRun, dataset: str) -> dict[str, float]:
         """Average all costs over the same objects: those whose operations were counted, if any."""
-        times = self._table(paths.TIMES, asked, dataset)
+        times = self._table(paths.TIMES, item, dataset)
         counted = times.dropna(subset="flops")
         times = times if counted.empty else counted
         means = {name: times[column].mean() for name, column in COST_SOURCES.items()}
         return {**means, frames.COST_OBJECTS: len(times)}
 
-    def _table(self, pattern: str, asked: _Asked, dataset: str) -> pd.DataFrame:
-        fields = {"run": asked.run.id, "scoring": self.study.scoring.id}
+    def _table(self, pattern: str, item: _ComparedRun, dataset: str) -> pd.DataFrame:
+        fields = {"run": item.run.id, "scoring": self.study.scoring.id}
         shards = self.study.shards(pattern, **fields)
         table = pa.concat_tables(read_arrow(path) for of, path in shards if of.id == dataset)
         frame: pd.DataFrame = table.to_pandas()
-        return frame[frame["variant"] == asked.variant]
+        return frame[frame["variant"] == item.variant]
 
 
 def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
@@ -120,13 +120,13 @@ def _matched(values: Sequence["pd.Series[float]"]) -> pd.DataFrame:
     return found.reindex(side_by_side.columns).fillna({"matched": 0}).astype({"matched": int})
 
 
-def _comparisons(study: Study) -> Iterator[list[_Asked]]:
+def _comparisons(study: Study) -> Iterator[list[_ComparedRun]]:
     """Yield the runs to compare: all models together, then the settings of each ablation."""
     training = study.training
     named = [("general", model.method) for model in training.models.values()]
     named += [("reference", name) for name in training.references]
     models = [
-        _Asked(study.runs[name], {"kind": kind, "method": name})
+        _ComparedRun(study.runs[name], {"kind": kind, "method": name})
         for kind, name in dict.fromkeys(named)
     ]
     for trained in study.trained:
@@ -134,25 +134,25 @@ def _comparisons(study: Study) -> Iterator[list[_Asked]]:
         if trained.learns_from:
             about["trained_on"] = trained.learns_from[0]
         if trained.model.kind != "together":
-            models.append(_Asked(trained.run, about))
+            models.append(_ComparedRun(trained.run, about))
     if models:
         yield models
     for ablation in training.ablations:
         yield list(_settings(study, ablation))
 
 
-def _settings(study: Study, ablation: str) -> Iterator[_Asked]:
+def _settings(study: Study, ablation: str) -> Iterator[_ComparedRun]:
     settings = study.training.ablations[ablation]
     default = next(iter(settings))
     about = {"kind": "ablation", "ablation": ablation, "method": _base(study, settings[default])}
     for setting, name in settings.items():
-        told = {**about, "setting": setting, "default": setting == default}
+        facts = {**about, "setting": setting, "default": setting == default}
         models = [trained for trained in study.trained if trained.name == name]
         for trained in models:
-            yield _Asked(trained.run, {**told, "seed": trained.seed})
+            yield _ComparedRun(trained.run, {**facts, "seed": trained.seed})
         if not models:
             method, _, variant = name.partition("/")
-            yield _Asked(study.runs[method], told, variant)
+            yield _ComparedRun(study.runs[method], facts, variant)
 
 
 def _base(study: Study, name: str) -> str:

@@ -18,7 +18,7 @@ from benchmark.sources.identity import without_notes
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 
-_TOLD = (
+_INFORMATIVE = (
     "name",
     "split",
     "sequence",
@@ -112,10 +112,10 @@ class Dataset(Settings):
         """Return the digest of the keys of the entry that a stage depends on."""
         if stage == "fetch":
             return digest(without_notes(self.source.model_dump()))
-        told: dict[str, Any] = dict.fromkeys(_TOLD, True)
-        told["layout"] = {"__all__": {"unverified"}}
-        told["labels"] = {"__all__": {"nsd_tolerance_mm"}}  # a param of `score`
-        content = self.model_dump(mode="json", exclude=told)
+        excluded: dict[str, Any] = dict.fromkeys(_INFORMATIVE, True)
+        excluded["layout"] = {"__all__": {"unverified"}}
+        excluded["labels"] = {"__all__": {"nsd_tolerance_mm"}}  # a param of `score`
+        content = self.model_dump(mode="json", exclude=excluded)
         content["source"] = without_notes(content["source"])
         return digest([stages.PREPARE, content])
 

@@ -84,23 +84,25 @@ def _related(entry: Dataset, entries: list[Dataset]) -> list[str]:
 def _unverified(entries: list[Dataset]) -> list[str]:
     found = []
     for entry in entries:
-        told = dict.fromkeys(layout.unverified for layout in entry.layout if layout.unverified)
-        found += [f"- **{entry.id}** {entry.name}: {text}." for text in told]
+        unverified = dict.fromkeys(
+            layout.unverified for layout in entry.layout if layout.unverified
+        )
+        found += [f"- **{entry.id}** {entry.name}: {text}." for text in unverified]
     return found
 
 
 def _quirks(entries: list[Dataset]) -> list[str]:
     lines = []
     for entry in entries:
-        told = [*entry.quirks]
+        notes = [*entry.quirks]
         if entry.spacing_note:
-            told.append(entry.spacing_note)
+            notes.append(entry.spacing_note)
         if entry.registration:
-            told.insert(0, f"Needs {entry.registration}.")
+            notes.insert(0, f"Needs {entry.registration}.")
         if entry.licence.note:
-            told.append(f"Licence: {entry.licence.note}")
-        if told:
-            lines.append(f"- **{entry.id}** {entry.name}. {' '.join(told)}")
+            notes.append(f"Licence: {entry.licence.note}")
+        if notes:
+            lines.append(f"- **{entry.id}** {entry.name}. {' '.join(notes)}")
     return lines
 
 

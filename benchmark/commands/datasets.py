@@ -149,7 +149,7 @@ def verify(names: Names) -> None:
             continue
         count, wrong = inventory.verify(RawFolder(paths.raw_folder(entry.id)))
         print(f"{entry.id}: {count - len(wrong):,} of {count:,} files unchanged")
-        print(*(f"  {told}" for told in wrong), sep="\n", end="\n" * bool(wrong))
+        print(*(f"  {problem}" for problem in wrong), sep="\n", end="\n" * bool(wrong))
         bad += [entry.id] * bool(wrong)
     if bad:
         raise UserError(

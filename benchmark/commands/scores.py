@@ -71,11 +71,11 @@ def score(
     from benchmark.metrics import EmptyPolicy
     from benchmark.tables import read_table, write_csv, write_table
 
-    told = finished.read_labels(labels) if labels else finished.LabelFile()
+    named = finished.read_labels(labels) if labels else finished.LabelFile()
     options = finished.Options(
-        names=told.names,
-        not_evaluated=told.not_evaluated,
-        tolerances=told.tolerances,
+        names=named.names,
+        not_evaluated=named.not_evaluated,
+        tolerances=named.tolerances,
         tolerance_mm=tolerance,
         empty=EmptyPolicy.read({"distance": empty}, "--empty"),
         threads=threads or finished.cores(),

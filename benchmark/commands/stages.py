@@ -295,8 +295,8 @@ def predict_shard(
     with claim(times, inputs) as wanted:
         if not wanted:
             return
-        asked = read_table(prompts)
-        computes = inference.needs_method(run, asked, weights, training_scans)
+        prompt_rows = read_table(prompts)
+        computes = inference.needs_method(run, prompt_rows, weights, training_scans)
         chosen = device(run.adapter, purpose, run.options) if computes else nullcontext(None)
         with attempts(times) as tried, chosen as where:
             about = facts(where) if where else {}
@@ -309,7 +309,7 @@ def predict_shard(
             results = inference.predict(
                 run,
                 read_table(images),
-                asked,
+                prompt_rows,
                 weights=weights,
                 weights_path=path,
                 reference=read_table(reference) if reference else None,
@@ -320,8 +320,8 @@ def predict_shard(
                 partial=partial,
             )
             source = own_source.loaded_source(run.adapter) | source  # as it was when loaded
-            told = {**about, "departures": results.departures, own_source.RECORDED: source}
-            write_table(results.masks, inference.MASK_SCHEMA, masks, facts=told)
+            mask_facts = {**about, "departures": results.departures, own_source.RECORDED: source}
+            write_table(results.masks, inference.MASK_SCHEMA, masks, facts=mask_facts)
             write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
             external_state.record(run, masks)
             partial.forget()

@@ -28,7 +28,7 @@ def list_weights() -> None:
     for name in weights.names():
         entry = weights.load(name)
         trained = entry.trained_on
-        told = [*trained.datasets, *trained.others] if trained else ["unknown"]
+        data = [*trained.datasets, *trained.others] if trained else ["unknown"]
         sizes = [file.size for file in entry.files]
         size = f"{sum(filter(None, sizes)) / 1e6:,.0f} MB" if all(sizes) else "unknown"
         print(f"{entry.id}: {entry.name}")
@@ -37,8 +37,8 @@ def list_weights() -> None:
             "here": _here(entry),
             "size": size,
             "licence": entry.licence.text,
-            "trained on": ", ".join(told) or "none of the catalogue's datasets",
-            "told by": trained.source if trained else "nobody",
+            "trained on": ", ".join(data) or "none of the catalogue's datasets",
+            "according to": trained.source if trained else "nobody",
             "get": weights_store.fetch_command(entry),
         }.items():
             print(f"{key:>12}: {value}")

@@ -76,8 +76,8 @@ class LabelFile(Settings):
     @property
     def tolerances(self) -> dict[str, float]:
         """Tolerance of NSD in mm of each structure that has one."""
-        told = {of.name: of.nsd_tolerance_mm for of in self.labels.values()}
-        return {name: mm for name, mm in told.items() if mm is not None}
+        found = {of.name: of.nsd_tolerance_mm for of in self.labels.values()}
+        return {name: mm for name, mm in found.items() if mm is not None}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmark.image_io.imagefile import refusal
 SIZE = 5e-4
 """Tolerated relative difference in pixel size: a quarter of a pixel in 512."""
 _TURN = 0.01  # tolerated difference in direction cosines between the header and ITK, which rounds
-_TOLD = {  # tags, and the functional groups that hold them instead in a file of frames
+_GEOMETRY_TAGS = {  # tags, and the functional groups that hold them instead in a file of frames
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
@@ -21,7 +21,7 @@ _TOLD = {  # tags, and the functional groups that hold them instead in a file of
 }
 _SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
 _HEADER = (
-    *_TOLD,
+    *_GEOMETRY_TAGS,
     *_SIZES,
     "Modality",
     "PhotometricInterpretation",
@@ -29,7 +29,7 @@ _HEADER = (
     "PerFrameFunctionalGroupsSequence",
 )
 _PIXEL_DATA = 0x7FE00010
-_NOT_TOLD = 0xFFFFFFFF  # length of compressed pixels
+_UNKNOWN_LENGTH = 0xFFFFFFFF  # length of compressed pixels
 
 
 def check_header(file: Path, header: Any = None) -> None:
@@ -45,21 +45,21 @@ def check_header(file: Path, header: Any = None) -> None:
     lengths = []
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        lengths.append(length if tag == _PIXEL_DATA else _NOT_TOLD)
+        lengths.append(length if tag == _PIXEL_DATA else _UNKNOWN_LENGTH)
         return tag == _PIXEL_DATA
 
     try:
         with file.open("rb") as stream:
             tags: list[BaseTag | int] = [Tag(name) for name in _HEADER]
-            told = read_partial(stream, at_pixels, force=True, specific_tags=tags)
-        sizes = [int(told.get(name) or 1) for name in _SIZES]
-        wrong = _invented(told, header) if header else ""
-        negative = told.get("PhotometricInterpretation") == "MONOCHROME1"
-        inverted = negative and told.get("Modality") in ("CT", "PT")
+            tags_read = read_partial(stream, at_pixels, force=True, specific_tags=tags)
+        sizes = [int(tags_read.get(name) or 1) for name in _SIZES]
+        wrong = _invented(tags_read, header) if header else ""
+        negative = tags_read.get("PhotometricInterpretation") == "MONOCHROME1"
+        inverted = negative and tags_read.get("Modality") in ("CT", "PT")
     except Exception as error:  # pydicom raises exceptions of any type for a damaged header
         sizes, wrong = [], f"from the reader: {error}" if header else ""
         inverted = False
-    if sizes and min(lengths, default=_NOT_TOLD) < (promised := math.prod(sizes) // 8):
+    if sizes and min(lengths, default=_UNKNOWN_LENGTH) < (promised := math.prod(sizes) // 8):
         raise refusal(
             file,
             "fewer pixels than the header promises",
@@ -89,14 +89,14 @@ def check_header(file: Path, header: Any = None) -> None:
         )
 
 
-def _invented(told: Any, header: Any) -> str:
+def _invented(dataset: Any, header: Any) -> str:
     """Return the tag that does not tell what ITK read, with its value; empty if all do.
 
     Of two tags for the size of the pixels, ITK takes the one that the kind of image goes by.
     """
     axes = np.reshape(header.GetDirection(), (3, 3))[:, :2].T
     size = np.array(header.GetSpacing()[1::-1])
-    position, turn, *sizes = (header_values(told, name) for name in _TOLD)
+    position, turn, *sizes = (header_values(dataset, name) for name in _GEOMETRY_TAGS)
     if position.shape != (3,) or not np.allclose(position, header.GetOrigin(), atol=0.01):
         return f"ImagePositionPatient {position.tolist()}, read as {list(header.GetOrigin())}"
     if turn.shape != (6,) or not np.allclose(_units(turn.reshape(2, 3)), axes, atol=_TURN):
@@ -106,12 +106,12 @@ def _invented(told: Any, header: Any) -> str:
     return ""
 
 
-def header_values(told: Any, name: str) -> NDArray[np.float64]:
+def header_values(dataset: Any, name: str) -> NDArray[np.float64]:
     """Return the numbers of a tag, of a slice or of the first frame; empty if there are none."""
-    value = told.get(name)
-    if value is None and (frames := told.get("PerFrameFunctionalGroupsSequence")):
-        shared = (told.get("SharedFunctionalGroupsSequence") or [{}])[0]
-        group = _TOLD.get(name, "PixelMeasuresSequence")
+    value = dataset.get(name)
+    if value is None and (frames := dataset.get("PerFrameFunctionalGroupsSequence")):
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [{}])[0]
+        group = _GEOMETRY_TAGS.get(name, "PixelMeasuresSequence")
         if group and (group in frames[0] or group in shared):
             value = functional_group(frames[0], shared, group).get(name)
     return np.array([] if value is None else value, dtype=float)

@@ -58,10 +58,10 @@ class Attempts:
         self.ended_by: int | None = None
         """The signal by which the process was asked to end."""
         known = path is not None and path.is_file()
-        told = read_json(path) if path is not None and known else {"at": None, "deaths": {}}
-        self._deaths: dict[str, int] = told["deaths"]
-        if told["at"] is not None and told.get("workflow") == self._workflow:
-            self._deaths[told["at"]] = self._deaths.get(told["at"], 0) + 1
+        record = read_json(path) if path is not None and known else {"at": None, "deaths": {}}
+        self._deaths: dict[str, int] = record["deaths"]
+        if record["at"] is not None and record.get("workflow") == self._workflow:
+            self._deaths[record["at"]] = self._deaths.get(record["at"], 0) + 1
         if known:
             self._write(None)
 

@@ -40,15 +40,15 @@ def _runs(logs: Path) -> Iterator[str]:
     newest = sorted(logs.glob("*.log"), key=lambda path: path.name, reverse=True)
     for path in newest[:_LOGS]:
         with path.open(encoding="utf-8", errors="replace") as file:
-            if told := _RUN_ID.search(file.read(_HEAD)):
-                yield told[1]
+            if found := _RUN_ID.search(file.read(_HEAD)):
+                yield found[1]
 
 
 def _waiting_or_running(run: str) -> int:
     """Count the jobs of a run; 0 if Slurm does not answer."""
     command = ["squeue", "--noheader", "--name", run, "--states", "PD,R,S,CF", "--format", "%i"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return 0
-    return len(told.stdout.split())
+    return len(answer.stdout.split())

@@ -52,9 +52,11 @@ def peak_memory_mb() -> float:
     Snakemake.
     """
     if _STATUS.exists():
-        told = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines())
-        if "VmHWM" in told:
-            return int(told["VmHWM"].split()[0]) / 2**10
+        fields = dict(
+            line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines()
+        )
+        if "VmHWM" in fields:
+            return int(fields["VmHWM"].split()[0]) / 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -159,7 +159,7 @@ def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tupl
     """Return the first GPU that is or becomes free, and the open file that holds its lock."""
     folder = _folder()
     limit = _limit_s()
-    waited, told = 0.0, -_REPORT_EVERY_S
+    waited, reported = 0.0, -_REPORT_EVERY_S
     while True:
         for gpu in gpus:
             if (lock := _try(gpu.lock(folder), purpose)) is not None:
@@ -171,9 +171,9 @@ def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tupl
                 "More jobs that need a GPU run than there are GPUs, or one of them hangs: give "
                 f"--resources gpu={len(gpus)}, end what hangs, or raise {WAIT}."
             )
-        if waited - told >= _REPORT_EVERY_S:
+        if waited - reported >= _REPORT_EVERY_S:
             print(f"waiting for a GPU since {waited:.0f} s; {holders}", file=sys.stderr)
-            told = waited
+            reported = waited
         step = min(random.uniform(0.5, 2.0), limit - waited)
         pause(step)
         waited += step

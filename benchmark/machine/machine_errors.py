@@ -85,30 +85,30 @@ def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> No
     another environment has nothing else.
     """
     raise_if_disk_full(error)
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if is_full(error):
         if loading:
             raise MachineError(
-                f"The model does not fit into GPU memory ({told}). Likely cause: another program "
+                f"The model does not fit into GPU memory ({text}). Likely cause: another program "
                 "uses it, or the GPU is too small. Next step: end that program, or take a larger "
                 "GPU or a smaller method, then run the same command again."
             ) from error
     elif _WORKER.search(str(error)):
         raise MachineError(
-            f"A process that made batches was killed ({told}). Likely cause: too little memory, or "
+            f"A process that made batches was killed ({text}). Likely cause: too little memory, or "
             "too little shared memory (/dev/shm). Completed work is kept. Next step: give "
             "the job more memory or fewer workers, then run the same command again."
         ) from error
     elif _UNFIT.search(str(error)):
         raise MachineError(
-            f"The installed build of torch does not support the GPU here ({told}). Next step: "
+            f"The installed build of torch does not support the GPU here ({text}). Next step: "
             "install one that does (pytorch.org lists them), or hide the GPU to compute on the CPU "
             "(export CUDA_VISIBLE_DEVICES=), then run the same command again."
         ) from error
     elif _BROKEN.search(str(error)):
         kind = KernelError if _OF_A_KERNEL.search(str(error)) else MachineError
         raise kind(
-            f"The GPU failed, and this process cannot use it any more ({told}). Nothing that was "
+            f"The GPU failed, and this process cannot use it any more ({text}). Nothing that was "
             "done is lost: run the same command again. If it fails again on the same shard, the "
             "method is at fault: fix it, or leave it out."
         ) from error

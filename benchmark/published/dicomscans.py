@@ -49,8 +49,8 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
         same = [s for s in images if s.patient == fields["patient"]]
         if same:
             label = resolve(root, layout.label, fields)
-            told, candidates, label, grid = _found(layout, same[0], same, label, known)
-            yield {**told, **fields}, candidates, label, grid
+            common, candidates, label, grid = _found(layout, same[0], same, label, known)
+            yield {**common, **fields}, candidates, label, grid
 
 
 def _found(

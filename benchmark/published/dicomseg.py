@@ -215,8 +215,8 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     heights = np.array([frame.corner @ normal for frame in frames])
     heights -= heights.min()
     measures = dataset.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence") or [{}]
-    told = measures[0].get("SpacingBetweenSlices") or measures[0].get("SliceThickness")
-    apart = _distance(path, heights, abs(float(told)) if told else None)
+    distance = measures[0].get("SpacingBetweenSlices") or measures[0].get("SliceThickness")
+    apart = _distance(path, heights, abs(float(distance)) if distance else None)
     numbers = np.rint(heights / apart).astype(int)
     if numbers.max() > _FINER * max(grid.size):
         raise ValueError(f"frames {apart:.3g} mm apart in a stack of {heights.max():.3g} mm")
@@ -235,17 +235,17 @@ def _resampled(path: Path, dataset: Any, frames: list[_Frame], grid: Geometry) -
     return mask
 
 
-def _distance(path: Path, heights: NDArray[np.float64], told: float | None) -> float:
+def _distance(path: Path, heights: NDArray[np.float64], given: float | None) -> float:
     """Return the distance of neighbouring slices in mm, although empty slices may be missing.
 
-    ``heights`` are the positions of the frames in mm above the lowest. ``told``, the distance in
+    ``heights`` are the positions of the frames in mm above the lowest. ``given``, the distance in
     the header, is used only if the gaps are multiples of it, as slices may be thicker than their
     distance.
     """
     gaps = np.diff(np.unique(np.round(heights, 3)))
     if not gaps.size:
-        return told or 1.0
-    for guess in (told or gaps.min(), gaps.min()):
+        return given or 1.0
+    for guess in (given or gaps.min(), gaps.min()):
         steps = np.rint(gaps / guess)
         if steps.min() > 0 and np.abs(gaps / guess - steps).max() <= _ON_GRID:
             apart = float((gaps / steps).mean())

@@ -59,9 +59,9 @@ def find(dataset: Dataset, root: Path) -> list[Scan]:
                 )
             found[scan.id] = scan
     if not found:
-        told, key = _unfit(dataset.layout[0], root)
+        missing, key = _unfit(dataset.layout[0], root)
         raise UserError(
-            f"{dataset.id}: no {told} below {root}. Check layout.{key} of the entry against the "
+            f"{dataset.id}: no {missing} below {root}. Check layout.{key} of the entry against the "
             "files."
         )
     return [found[name] for name in sorted(found)]
@@ -104,9 +104,9 @@ def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
         images = tuple(resolve(root, channel, fields) for channel in layout.image)
         further = placeholders(pattern) - set(fields) - {"structure"}
         for more in matches(root, fill(pattern, fields), layout.where) if further else [{}]:
-            told = {**fields, **more}
-            file = resolve(root, pattern, told)
-            yield from _volumes(dataset, layout, root, told, images, file)
+            known = {**fields, **more}
+            file = resolve(root, pattern, known)
+            yield from _volumes(dataset, layout, root, known, images, file)
 
 
 def _unfit(layout: Layout, root: Path) -> tuple[str, str]:

@@ -126,9 +126,9 @@ class GreyValues(Settings):
             array[(raster.array >= first) & (raster.array <= last)] = label
         lost = np.unique(raster.array[(array == 0) & (raster.array != 0)])
         if lost.size:
-            told = ", ".join(f"{a} to {b}" for a, b in self.ranges.values())
+            expected = ", ".join(f"{a} to {b}" for a, b in self.ranges.values())
             raise UserError(
-                f"{raster.path}: grey values that mean nothing. Expected {told}; got "
+                f"{raster.path}: grey values that mean nothing. Expected {expected}; got "
                 f"{lost[:5].tolist()}. Likely cause: another file, or pictures saved with loss. "
                 "Next step: look at the pictures, then add a range to grey-values."
             )

@@ -92,10 +92,10 @@ class Weights(Settings):
         the catalogue.
         """
         trained = self.trained_on
-        told = {*trained.datasets, *trained.local} if trained else set()
-        shipped = told & set(catalogue.names())
-        known = [catalogue.load(name) for name in shipped] + [e for e in own if e.id in told]
-        seen = {*told, *(entry.collection for entry in known)} - {None}
+        named = {*trained.datasets, *trained.local} if trained else set()
+        shipped = named & set(catalogue.names())
+        known = [catalogue.load(name) for name in shipped] + [e for e in own if e.id in named]
+        seen = {*named, *(entry.collection for entry in known)} - {None}
         return not seen.isdisjoint({dataset.id, dataset.collection, *dataset.overlaps}) or any(
             catalogue.overlap(entry, dataset) for entry in known
         )
@@ -105,12 +105,12 @@ class Weights(Settings):
 
         ``own`` are the user's own datasets.
         """
-        told = set(self.trained_on.datasets) if self.trained_on else set()
+        named = set(self.trained_on.datasets) if self.trained_on else set()
         known = {*catalogue.names(), *(entry.id for entry in own)}
-        if told <= known:
+        if named <= known:
             return
         known |= _collections() | {entry.collection for entry in own if entry.collection}
-        for name in sorted(told - known):
+        for name in sorted(named - known):
             raise UserError(
                 f"Weights {self.id!r}, trained_on: {unknown_name('dataset', name, known)} Data "
                 "that are not in the catalogue go under trained_on.others."

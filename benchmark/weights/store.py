@@ -125,17 +125,20 @@ def path_for_adapter(status: WeightsStatus, raw: Path, name: str) -> Path | None
     root, made = Path(status.root), raw / "converted"
     files = [root / file for file in status.sha256]
     record = made / "from.json"
-    told = read_json(record) if record.is_file() else {}
-    if told and told.get("origin") == _origin(status.sha256, registry.load(name)):
-        root, files = made, [made / file for file in told["sha256"]]
+    converted = read_json(record) if record.is_file() else {}
+    if converted and converted.get("origin") == _origin(status.sha256, registry.load(name)):
+        root, files = made, [made / file for file in converted["sha256"]]
     for path in files:
         if not path.is_file():
             raise UserError(
-                f"The weights {name!r} were here and are not any more: no file {path}. What was "
+                f"The weights {name!r} were here but are no longer: no file {path}. What was "
                 f"made with them stays. To get them again: "
                 f"{fetch_command(registry.load(name), name)}"
             )
-        if root == made and sha256_of(path) != told["sha256"][path.relative_to(made).as_posix()]:
+        if (
+            root == made
+            and sha256_of(path) != converted["sha256"][path.relative_to(made).as_posix()]
+        ):
             raise UserError(
                 f"{path} is not as it was converted: it was edited, or the disk has damaged it. "
                 f"Convert it again: pambench weights convert {name}"

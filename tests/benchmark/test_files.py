@@ -103,7 +103,7 @@ def test_json_that_was_changed_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match=rf"not as it was written.* rm {path}"):
         read_json(path)
     mine = path.rename(tmp_path / "mine.json")  # which no run would make anew
-    with pytest.raises(UserError, match=r"not as it was written.* Mend the file, or name another"):
+    with pytest.raises(UserError, match=r"not as it was written.* Repair the file"):
         read_json(mine)
     path.write_text(json.dumps(content))  # of other origin
     assert read_json(path) == content

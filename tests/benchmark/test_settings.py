@@ -116,13 +116,13 @@ def test_a_key_that_is_there_twice_is_refused(
 ) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(content)
-    with pytest.raises(UserError, match=rf"the key {key} is there twice\s.*line {line},"):
+    with pytest.raises(UserError, match=rf"the key {key} occurs twice\s.*line {line},"):
         load_yaml(path)
 
 
 def test_a_key_that_is_there_twice_in_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "my.json").write_text('{"a": {"b": 1, "b": 2}}')
-    with pytest.raises(UserError, match=r"my\.json is not valid JSON \(the key 'b' is there twice"):
+    with pytest.raises(UserError, match=r"my\.json is not valid JSON \(the key 'b' occurs twice"):
         load_yaml(tmp_path / "my.json")
 
 

@@ -87,10 +87,10 @@ def test_answers_are_counted_and_what_waits_is_the_rest(study: Study) -> None:
 
     assert done(study)["predict"] == (1, 4)
     box, slab = cells(study, Path())
-    assert (box.shards_done, box.asked, box.waiting) == (1, 5, 2)
+    assert (box.shards_done, box.expected, box.waiting) == (1, 5, 2)
     assert box.states == {"ok": 2, "skipped": 0, "failed": 1}
     assert box.reason == "the network is on fire"
-    assert (slab.shards_done, slab.asked, slab.waiting) == (0, 12, 12)
+    assert (slab.shards_done, slab.expected, slab.waiting) == (0, 12, 12)
 
 
 def test_the_text_has_a_line_a_stage_and_a_line_a_cell(study: Study) -> None:

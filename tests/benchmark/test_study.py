@@ -75,7 +75,7 @@ REFUSED = [
     ({"methods": {"a": {**METHODS["fill"], "weights": "nothing"}}}, "Unknown weights 'nothing'"),
     (
         {"methods": {"a": {"adapter": "pam.adapters:Pam2DMask", "prompt": "mask2d"}}},
-        "needs weights: say weights: pam-small",
+        "needs weights: set weights: pam-small",
     ),
     ({"deviations": [0.1]}, "must hold 0"),
     ({"deviations": [0, 20]}, "between -1 and 1"),

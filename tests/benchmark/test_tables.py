@@ -123,7 +123,7 @@ def test_a_table_that_cannot_be_read_is_told(
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"a\.parquet cannot be read .* Delete it"):
         read_table(path)
-    with pytest.raises(UserError, match=r"mine\.parquet cannot be read .* Mend the file"):
+    with pytest.raises(UserError, match=r"mine\.parquet cannot be read .* Repair the file"):
         read_table(path.rename("mine.parquet"))
     for read in (read_table, column_names):
         with pytest.raises(UserError, match="The folder data holds no tables"):
@@ -146,7 +146,7 @@ def test_no_damage_gives_another_table(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_bytes(whole[:-1] + b"x")
     read: Any
     for read in (read_table, read_record, column_names, lambda path: list(read_groups(path, []))):
-        with pytest.raises(UserError, match=rf"damaged.*the next run makes it anew: rm {path}"):
+        with pytest.raises(UserError, match=rf"damaged.*the next run makes it again: rm {path}"):
             read(path)
 
 

@@ -116,7 +116,7 @@ def _obey(printed: str, case: Disturbed) -> str:
         if unlocked.returncode:
             raise SoakError(f"the lock stays:\n{unlocked.stdout}{unlocked.stderr}")
         return "unlocked"
-    asked = re.search(r"the next run makes it anew: rm (\S+)", printed)
+    asked = re.search(r"the next run makes it again: rm (\S+)", printed)
     if asked is None:
         raise SoakError(f"an unclear refusal:\n{printed}")
     (case.place.folder / asked.group(1)).unlink(missing_ok=True)

@@ -78,7 +78,7 @@ def test_deleted_downloads_cost_nothing_and_are_got_again_as_told(
     new = place.study("new", **changes)
     ended = place.run(new, "--retries", "0", "--until", "predict")
     assert ended.returncode != 0
-    told = "The weights 'w.yaml' were here and are not any more"
+    told = "The weights 'w.yaml' were here but are no longer"
     assert told in ended.stdout + ended.stderr
     assert "To get them again: pambench weights fetch w.yaml" in ended.stdout + ended.stderr
     assert len(list(place.folder.glob("results/runs/weighted-*/masks"))) == 1

@@ -66,7 +66,7 @@ def test_the_whole_paper_is_under_five_thousand_jobs(tmp_path: Path) -> None:
     [
         # It is not taken for that of the paper.
         ("methods: {fill: {adapter: box-fill, prompt: box3d}}", "study: Field required"),
-        ("methods:\n  fill: {}\n  fill: {adapter: box-fill}", "the key 'fill' is there twice"),
+        ("methods:\n  fill: {}\n  fill: {adapter: box-fill}", "the key 'fill' occurs twice"),
     ],
 )
 def test_a_study_that_is_none_is_refused(content: str, told: str, tmp_path: Path) -> None:

@@ -541,7 +541,7 @@ def test_orientation_does_not_matter(tmp_path: Path) -> None:
         ([], None, "No files of labels in"),
         (["scan_1.nii.gz"], "1: {name: a, nsd_tolerence_mm: 2}", "mean: nsd_tolerance_mm"),
         (["scan_1.nii.gz"], "1: a\n2: a", "more than one value is named a"),
-        (["scan_1.nii.gz"], "1: a\n1: b", "the key 1 is there twice"),
+        (["scan_1.nii.gz"], "1: a\n1: b", "the key 1 occurs twice"),
         (["scan_1.nii.gz"], "1: {name: a, nsd_tolerance_mm: -2}", "greater than or equal to 0"),
         (["scan_1.nii.gz"], "[liver]", "one 'value: name' per line, such as '1: liver'"),
         (["scan_1.nii.gz"], "liver: 1", "names before values"),

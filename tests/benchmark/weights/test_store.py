@@ -148,7 +148,7 @@ def test_files_of_an_installed_package(tmp_path: Path) -> None:
     assert (folder / "overlap.py").is_file()
     for wrong in ({"folder": "nothing"}, {"package": "no_such_package"}):
         reason = store.fetch(of("a", source=source | wrong), tmp_path).reason
-        assert "install it anew" in str(reason)
+        assert "reinstall it" in str(reason)
 
 
 def test_news_is_what_a_person_did_and_not_the_fetch_itself(tmp_path: Path) -> None:
