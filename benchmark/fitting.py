@@ -87,7 +87,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Source:
+class PreparedDataset:
     """The prepared tables of a dataset, and its split."""
 
     images: pd.DataFrame
@@ -96,7 +96,7 @@ class Source:
     split: Split
 
     @classmethod
-    def read(cls, folder: Path, split: Path) -> "Source":
+    def read(cls, folder: Path, split: Path) -> "PreparedDataset":
         """Read the tables in the dataset's ``folder``, and the file ``split``."""
         images, objects, reference = (
             read_table(folder / f"{name}.parquet") for name in ("images", "objects", "reference")
@@ -129,28 +129,28 @@ class Source:
         return [str(name) for name in self.reference["structure"].dropna().unique()]
 
 
-def plan(settings: Fit, sources: Sequence[Source], folder: Path) -> Status:
-    """Run the method's planning on the training cases of ``sources``, in ``folder/work``.
+def plan(settings: Fit, datasets: Sequence[PreparedDataset], folder: Path) -> Status:
+    """Run the method's planning on the training cases of ``datasets``, in ``folder/work``.
 
-    A patient that any of the sources holds back is excluded from all of them; so are scans that are
+    A patient that any of them holds back is excluded from all; so are scans that are
     annotated in part, if the method finds the objects itself. Returns the status: ready, manual or
     failed, and why.
     """
     learner = _learner(settings)
     if reason := learner.missing_requirement():
         return _status(folder, learner, "manual", reason)
-    held_back = {patient for source in sources for patient in source.held_back()}
-    found = [case for source in sources for case in source.cases()]
+    held_back = {patient for dataset in datasets for patient in dataset.held_back()}
+    found = [case for dataset in datasets for case in dataset.cases()]
     cases = [case for case in found if case.patient not in held_back]
     if learner.info.prompts == ("structure",):
         cases = [case for case in cases if not case.is_partly_annotated]
     if not cases:
-        count = sum(len(source.images) for source in sources)
+        count = sum(len(dataset.images) for dataset in datasets)
         reason = (
             f"nothing to learn from: {count} scans of fewer than two patients, or annotated in part"
         )
         return _status(folder, learner, "failed", reason)
-    names = list(dict.fromkeys(name for source in sources for name in source.structures()))
+    names = list(dict.fromkeys(name for dataset in datasets for name in dataset.structures()))
     try:
         with own_folder():
             learner.plan(cases, names, folder / "work")

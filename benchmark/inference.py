@@ -31,7 +31,7 @@ from benchmark.partial_shard import PartialShard, ScanRows
 from benchmark.prompts import Prompt
 from benchmark.segmenting import (
     error_text,
-    own_folder,
+    preserved_cwd,
     print_traceback,
     segment_prompts,
     validated_mask,
@@ -206,7 +206,7 @@ def _load(
     if attempts.is_given_up(_LOADING):
         return f"the process ended {MAX_DEATHS} times while it was loaded"
     try:
-        with own_folder(), attempts.running(_LOADING):
+        with preserved_cwd(), attempts.running(_LOADING):
             adapter.load(weights, device)
             results.departures = _storable(adapter.protocol_overrides)
     except METHOD_ERRORS as error:
@@ -329,7 +329,7 @@ class _ScanJob:
                 try:
                     scan = self.read()
                     read = perf_counter()
-                    with own_folder():
+                    with preserved_cwd():
                         predictions = list(islice(variant.segment(scan, [task.prompt]), 2))
                     done = perf_counter()
                     found = validated_mask(predictions[0], scan.shape)
@@ -353,7 +353,7 @@ class _ScanJob:
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
-                with own_folder():
+                with preserved_cwd():
                     flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
             except METHOD_ERRORS as error:  # e.g. memory that sufficed without counting
                 raise_if_machine_error(error)

@@ -46,7 +46,7 @@ def _until_failure(
 ) -> str | None:
     """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
     try:
-        with own_folder():
+        with preserved_cwd():
             for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
                 answers.append(validated_mask(prediction, scan.shape))
         if len(answers) != len(prompts):
@@ -60,7 +60,7 @@ def _until_failure(
     return None
 
 
-def own_folder() -> AbstractContextManager[None]:
+def preserved_cwd() -> AbstractContextManager[None]:
     """Return a context that ends in the working folder in which it began.
 
     A method may change it, and the paths of a job are relative.

@@ -16,7 +16,7 @@ from benchmark.study import Study
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingProgress:
     """A training: ``name`` of the method, or of the model in the section ``training``.
 
     ``seed``: None for a method; ``model``: name from `benchmark.adapter.Learner.model_for`;
@@ -29,10 +29,10 @@ class Training:
     state: str
 
 
-def trainings(study: Study, root: Path) -> list[Training]:
+def trainings(study: Study, root: Path) -> list[TrainingProgress]:
     """Return the state of each training below ``root``; two names may share a training."""
     return [
-        Training(name, seed, model, _state(learner, root, fit=run.fit.id, model=model))
+        TrainingProgress(name, seed, model, _state(learner, root, fit=run.fit.id, model=model))
         for name, seed, run, learner, model in _learners(study)
     ]
 

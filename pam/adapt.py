@@ -12,7 +12,7 @@ from benchmark import catalogue, objects, paths, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
 from benchmark.files import atomic, require_writable, write_json
-from benchmark.fitting import Source, several_processes
+from benchmark.fitting import PreparedDataset, several_processes
 from benchmark.sources.checks import sha256_of
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
@@ -77,16 +77,16 @@ def adapt_to_dataset(
     if begun:
         _check_begun(out, entry.id, everything)
     else:
-        source = _source(entry, method.options.seed, everything)
-        if not (cases := source.cases()):
+        prepared = _prepared_dataset(entry, method.options.seed, everything)
+        if not (cases := prepared.cases()):
             raise UserError(
                 f"{entry.id}: nothing to learn from. Expected scans that are not held back for "
-                f"testing; got none of {len(source.images)} (patients are never divided: "
-                f"{source.images['patient'].nunique()}). Next step: add scans of other patients, "
+                f"testing; got none of {len(prepared.images)} (patients are never divided: "
+                f"{prepared.images['patient'].nunique()}). Next step: add scans of other patients, "
                 "or train on everything with --all."
             )
-        method.plan(cases, source.structures(), planned)
-        write_json(planned / _SPLIT, source.split.model_dump())
+        method.plan(cases, prepared.structures(), planned)
+        write_json(planned / _SPLIT, prepared.split.model_dump())
         _begin(planned, out)
     method.fit(out, device, path)
     files = [out / "propmask.safetensors", *_box2mask(path, out)]
@@ -134,7 +134,7 @@ def resolve_weights(name: str) -> tuple[Path, Weights | None]:
     return path, entry
 
 
-def _source(entry: Dataset, seed: int, everything: bool) -> Source:
+def _prepared_dataset(entry: Dataset, seed: int, everything: bool) -> PreparedDataset:
     """Return the tables of a dataset, prepared by a study or else now, and its split."""
     folder = paths.at(paths.PREPARED, dataset=entry.id)
     ready = [paths.at(paths.REFERENCE, dataset=entry.id, shard=n) for n in range(entry.shards)]
@@ -142,15 +142,15 @@ def _source(entry: Dataset, seed: int, everything: bool) -> Source:
         tables = [read_table(folder / f"{name}.parquet") for name in _TABLES]
     else:
         with TemporaryDirectory() as temporary:
-            tables = _prepared(entry, Path(temporary))
+            tables = _prepared_tables(entry, Path(temporary))
     images, objects, reference = tables
     divided = split(records(images), seed)
     if everything:
         divided = Split(seed=seed, share=1.0, train=tuple(sorted(images["scan"])), test=())
-    return Source(images, objects, reference, divided)
+    return PreparedDataset(images, objects, reference, divided)
 
 
-def _prepared(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
+def _prepared_tables(entry: Dataset, folder: Path) -> list[pd.DataFrame]:
     """Prepare a dataset in ``folder``; raises `UserError` if its files are not available."""
     status = entry.source.fetch(paths.raw_folder(entry.id))
     if not status.is_ready:

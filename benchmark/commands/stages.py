@@ -198,12 +198,12 @@ def plan_training(
     from benchmark.machine.claim import claim
 
     learnt = _read_fit(settings, speed)
-    sources = [fitting.Source.read(*pair) for pair in zip(data, split, strict=True)]
-    divided = {folder.name: source.split for folder, source in zip(data, sources, strict=True)}
+    datasets = [fitting.PreparedDataset.read(*pair) for pair in zip(data, split, strict=True)]
+    divided = {folder.name: dataset.split for folder, dataset in zip(data, datasets, strict=True)}
     with claim(output, [settings, *data, *split]) as wanted:
         if not wanted:
             return
-        status = fitting.plan(learnt, sources, output.parent)
+        status = fitting.plan(learnt, datasets, output.parent)
         external_state.record(learnt, output)
         content = {name: one.model_dump() for name, one in divided.items()}
         write_json(output.parent / "split.json", content)

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmark import prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
-from benchmark.fitting import Case
+from benchmark.fitting import Case, PreparedDataset
 from benchmark.sources import Status
+from benchmark.splits import Split
 
 _ENTRY = {
     "id": "made",
@@ -40,13 +42,6 @@ def made_cases(folder: Path) -> list[Case]:
     found = prepare.prepare(entry, status, 0)
     if found.failures:
         raise UserError(f"The made cases cannot be prepared: {found.failures[0]['reason']}")
-    return [
-        Case(
-            image["scan"],
-            image,
-            [row for row in found.objects if row["scan"] == image["scan"]],
-            [row for row in found.reference if row["scan"] == image["scan"]],
-            (STRUCTURE,),
-        )
-        for image in found.images
-    ]
+    images, objects, reference = map(pd.DataFrame, (found.images, found.objects, found.reference))
+    split = Split(seed=0, share=1.0, train=tuple(images["scan"]), test=())
+    return PreparedDataset(images, objects, reference, split).cases()

@@ -26,7 +26,7 @@ from benchmark.fitting import Case
 from benchmark.machine.machine_errors import METHOD_ERRORS
 from benchmark.method_registry import find
 from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
-from benchmark.segmenting import error_text, own_folder
+from benchmark.segmenting import error_text, preserved_cwd
 
 _HEAVY = ("torch", "tensorflow", "jax")
 
@@ -95,7 +95,7 @@ def findings(
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     """Run ``action``, which returns a violation or None, and turn exceptions into findings."""
     try:
-        with own_folder():
+        with preserved_cwd():
             wrong = action()
     except UserError as error:
         wrong = str(error)

@@ -14,7 +14,7 @@ import pytest
 from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
 from benchmark.errors import MachineError, UserError
-from benchmark.fitting import Case, Source, fit, model_folder, plan
+from benchmark.fitting import Case, PreparedDataset, fit, model_folder, plan
 from benchmark.inference import predict
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
@@ -89,10 +89,10 @@ def run_of(**options: Any) -> Run:
     return Run.read(content, "the test's run")
 
 
-def source_of(shard: Any, **images: Any) -> Source:
+def source_of(shard: Any, **images: Any) -> PreparedDataset:
     """The tables of a shard, with columns of its images changed, and its split."""
     told = shard.images.assign(**images)
-    return Source(told, shard.objects, shard.reference, split(records(told), 3))
+    return PreparedDataset(told, shard.objects, shard.reference, split(records(told), 3))
 
 
 def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
@@ -292,7 +292,7 @@ def test_voxels_that_are_not_evaluated_are_told_apart_from_background() -> None:
     images = pd.DataFrame([{"scan": "a", **case.image}])
     reference = pd.DataFrame([{"scan": "a", **row} for row in rows])
     everything = Split(seed=0, share=1, train=("a",), test=())
-    source = Source(images, pd.DataFrame({"scan": []}), reference, everything)
+    source = PreparedDataset(images, pd.DataFrame({"scan": []}), reference, everything)
     assert source.structures() == ["organ"]
     assert source.cases()[0].structures == ("organ",)
 
@@ -302,7 +302,9 @@ def test_a_patient_whom_another_dataset_holds_back_is_learnt_from_in_none(
 ) -> None:
     one = source_of(shard)
     sides = {"train": one.split.test, "test": one.split.train}
-    other = Source(one.images, one.objects, one.reference, one.split.model_copy(update=sides))
+    other = PreparedDataset(
+        one.images, one.objects, one.reference, one.split.model_copy(update=sides)
+    )
     assert one.cases()
     assert other.cases()
     assert plan(run_of().fit, [one, other], tmp_path).state == "failed"

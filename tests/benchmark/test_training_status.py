@@ -10,7 +10,7 @@ from benchmark.files import write_json
 from benchmark.sources import Status
 from benchmark.status import stages, summary
 from benchmark.study import Study
-from benchmark.training_status import Training, trainings
+from benchmark.training_status import TrainingProgress, trainings
 from tests.benchmark.test_training import Learning
 
 
@@ -78,7 +78,7 @@ def test_a_method_has_a_training_for_each_dataset_and_models_that_are_equal_shar
     assert told == [(*who, dataset) for who in expected for dataset in ("P01", "P02")]
     assert {one.state for one in trainings(study, Path())} == {"waiting"}
     end(paths.MODEL, study.trained[1].run.fit.id, "P02")
-    assert Training("one", 0, "P02", "trained") in trainings(study, Path())
+    assert TrainingProgress("one", 0, "P02", "trained") in trainings(study, Path())
     counted = {stage.name: (stage.done, stage.expected) for stage in stages(study, Path())}
     assert counted["train"] == (1, 4)
     shards = sum(entry.shards for entry in study.entries.values())

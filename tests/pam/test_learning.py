@@ -17,7 +17,7 @@ from benchmark.catalogue import Dataset
 from benchmark.conformance.checks import findings
 from benchmark.errors import UserError
 from benchmark.files import write_json
-from benchmark.fitting import Source, fit, plan
+from benchmark.fitting import PreparedDataset, fit, plan
 from benchmark.sources import Status
 from benchmark.specs import Fit, Run
 from benchmark.splits import split
@@ -36,10 +36,10 @@ SCANS = ("a", "b", "c", "d", "e")
 @pytest.fixture
 def source(
     tmp_path: Path, entry: Callable[..., Dataset], ready: Callable[[Path], Status]
-) -> Callable[..., Source]:
+) -> Callable[..., PreparedDataset]:
     """Give a function that makes a dataset of five scans, some of them of another content."""
 
-    def make(other: tuple[str, ...] = ()) -> Source:
+    def make(other: tuple[str, ...] = ()) -> PreparedDataset:
         root = tmp_path / "raw" / "-".join(("x", *other))
         for number, scan in enumerate(SCANS):
             rng = np.random.default_rng(number + 100 * (scan in other))
@@ -54,7 +54,7 @@ def source(
         assert not found.failures
         rows = list(found.images)
         images, objects, reference = _through_files(found, tmp_path / "tables" / root.name)
-        return Source(images, objects, reference, split(rows, 0))
+        return PreparedDataset(images, objects, reference, split(rows, 0))
 
     return make
 
@@ -74,7 +74,9 @@ def _through_files(found: prepare.Prepared, folder: Path) -> list[Any]:
     return tables
 
 
-def fitted(source: Source, workdir: Path, start: Path | None = None, **options: Any) -> bytes:
+def fitted(
+    source: PreparedDataset, workdir: Path, start: Path | None = None, **options: Any
+) -> bytes:
     method = Pam2DMaskTrained({**TINY, **options})
     method.plan(source.cases(), ["lesion"], workdir)
     method.fit(workdir, "cpu", start)
@@ -82,7 +84,7 @@ def fitted(source: Source, workdir: Path, start: Path | None = None, **options: 
 
 
 def test_nothing_of_a_held_back_case_reaches_the_weights(
-    source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Callable[..., PreparedDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = source()
     train, test = plain.split.train, plain.split.test
@@ -107,7 +109,7 @@ def test_nothing_of_a_held_back_case_reaches_the_weights(
 
 
 def test_it_goes_on_from_weights_of_another_size(
-    source: Callable[..., Source], tmp_path: Path
+    source: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     content = recipes.load("tiny").model_dump(mode="json")
     seen = {"size": 48, "resampling": "smooth"}
@@ -166,7 +168,7 @@ def test_keys_that_make_no_recipe_are_told(tmp_path: Path, told: dict[str, Any])
 
 
 def test_other_weights_to_start_from_start_it_anew(
-    source: Callable[..., Source], tmp_path: Path
+    source: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     tiny = recipes.load("tiny")
     one, other = (train(tiny, tmp_path / str(n), device="cpu", workers=0, stop=n) for n in (1, 2))
@@ -180,7 +182,9 @@ def test_other_weights_to_start_from_start_it_anew(
     assert (tmp_path / "work" / WEIGHTS).read_bytes() == expected != old
 
 
-def test_a_training_that_diverges_has_failed(source: Callable[..., Source], tmp_path: Path) -> None:
+def test_a_training_that_diverges_has_failed(
+    source: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
     training = {"steps": 4, "block": 1, "uses": 4, "optimiser": {"rate": 1e30, "clip": None}}
     settings = Fit(
         adapter="pam-2dmask-trained",
@@ -220,7 +224,7 @@ def test_it_keeps_the_contract_of_a_method(one_thread: None) -> None:
 
 
 def test_a_recipe_of_the_other_network_is_refused(
-    source: Callable[..., Source], tmp_path: Path
+    source: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     method = Pam2DMaskTrained({"recipe": "small-box2mask"})
     with pytest.raises(UserError, match="not propmask"):
@@ -237,7 +241,7 @@ def one_thread() -> Iterator[None]:
 
 
 def test_a_job_killed_in_mid_training_ends_as_an_undisturbed_one(
-    source: Callable[..., Source], tmp_path: Path, one_thread: None
+    source: Callable[..., PreparedDataset], tmp_path: Path, one_thread: None
 ) -> None:
     steps = 60
     training = {"steps": steps, "block": 1, "checkpoint": 2}
