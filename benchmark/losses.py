@@ -20,7 +20,7 @@ def require_within_budget(folder: Path, lost_share: float) -> None:
     weights are absent, are not losses.
     """
     names, kinds = ["dataset", "scan"], ["method", "status"]
-    scans, lost, bereft, cells = set(), set(), set(), Counter[tuple[str, str]]()
+    scans, lost, unprepared, cells = set(), set(), set(), Counter[tuple[str, str]]()
     for part in read_groups(folder / "scores.parquet", [*names, *kinds, "level", "prompt"]):
         scans |= _distinct(part, names)
         counts = prompted_cells(part).group_by(kinds).aggregate([([], "count_all")])
@@ -29,11 +29,11 @@ def require_within_budget(folder: Path, lost_share: float) -> None:
     for part in read_groups(folder / "failures.parquet", [*names, "method", "stage"]):
         prepared = pc.and_(pc.is_null(part["method"]), pc.equal(part["stage"], "prepare"))
         lost |= _distinct(part.filter(pc.and_(prepared, pc.is_valid(part["scan"]))), names)
-        bereft |= _distinct(part.filter(prepared), ["dataset"])
+        unprepared |= _distinct(part.filter(prepared), ["dataset"])
     used = {(dataset,) for dataset, _ in scans}
     shares = [
         ("scans", len(lost), len(scans | lost)),
-        ("whole datasets", len(bereft - used), len(bereft | used)),
+        ("whole datasets", len(unprepared - used), len(unprepared | used)),
     ]
     for method in dict.fromkeys(method for method, _ in cells):
         failed = cells[method, "failed"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.archives.formats import pour
+from benchmark.archives.formats import extract_members
 from benchmark.archives.guard import (
     ArchiveError,
     DamagedArchiveError,
@@ -63,7 +63,7 @@ def unpack(
     try:
         with byte_bar(f"unpack {archive.name}", None) as bar:
             guard = Guard(archive, unfinished, tuple(members), limits or Limits(), bar.update)
-            pour(archive, password, guard)
+            extract_members(archive, password, guard)
         if not guard.files:
             wanted = f" like {', '.join(members)}" if members else ""
             raise ArchiveError(f"{archive.name} holds no file{wanted}.")

@@ -30,13 +30,13 @@ _EXTENSIONS = (
 )
 
 
-def pour(archive: Path, password: str | None, guard: Guard) -> None:
+def extract_members(archive: Path, password: str | None, guard: Guard) -> None:
     """Write all members that ``guard`` accepts; the suffix of ``archive`` decides on its format.
 
     Raise a `DamagedArchiveError`, a `PasswordError`, or another `ArchiveError` of the guard.
     """
     name = archive.name.lower()
-    read = _zip if name.endswith(".zip") else _seven if name.endswith(".7z") else _tar
+    read = _zip if name.endswith(".zip") else _sevenzip if name.endswith(".7z") else _tar
     with _as_archive_errors(archive, password):
         read(archive, password, guard)
 
@@ -147,7 +147,7 @@ class _StrictMember(tarfile.TarInfo):
         return member
 
 
-def _seven(archive: Path, password: str | None, guard: Guard) -> None:
+def _sevenzip(archive: Path, password: str | None, guard: Guard) -> None:
     from py7zr import SevenZipFile
     from py7zr.io import Py7zIO, WriterFactory
 

@@ -83,7 +83,7 @@ class Trial:
         if not found:
             return "failed with a reason, as allowed here"
         total = f"{len(found)} of {len(self.cases)} masks"
-        return f"{total}, mean DSC {sum(found) / len(found):.2f} with the made objects"
+        return f"{total}, mean DSC {sum(found) / len(found):.2f} with the synthetic objects"
 
     def _segment(
         self, cases: Sequence[tuple[Prompt, Mask]], answers: list[Mask | None]

@@ -15,7 +15,7 @@ from benchmark.splits import Split
 
 _ENTRY = {
     "id": "made",
-    "name": "Made volumes",
+    "name": "Synthetic volumes",
     "split": "local",
     "modality": "CT",
     "layout": {"image": "images/{scan}.nii.gz", "label": "labels/{scan}.nii.gz"},
@@ -23,7 +23,7 @@ _ENTRY = {
 }
 
 
-def made_cases(folder: Path) -> list[Case]:
+def synthetic_cases(folder: Path) -> list[Case]:
     """Write the scenes that are not odd below ``folder``, prepare them and return their cases.
 
     Each case is complete, with the rows of its image, its objects and its reference masks.
@@ -37,11 +37,13 @@ def made_cases(folder: Path) -> list[Case]:
         name = f"{scene.name.replace(' ', '-')}.nii.gz"
         volume.write(scene.volume.array, scene.volume.spacing, folder / "images" / name)
         volume.write(labels, scene.volume.spacing, folder / "labels" / name)
-    entry = Dataset.read({**_ENTRY, "source": {"kind": "local", "path": str(folder)}}, "made cases")
+    entry = Dataset.read(
+        {**_ENTRY, "source": {"kind": "local", "path": str(folder)}}, "synthetic cases"
+    )
     status = Status(state="ready", root=str(folder), fingerprint="")
     found = prepare.prepare(entry, status, 0)
     if found.failures:
-        raise UserError(f"The made cases cannot be prepared: {found.failures[0]['reason']}")
+        raise UserError(f"The synthetic cases cannot be prepared: {found.failures[0]['reason']}")
     images, objects, reference = map(pd.DataFrame, (found.images, found.objects, found.reference))
     split = Split(seed=0, share=1.0, train=tuple(images["scan"]), test=())
     return PreparedDataset(images, objects, reference, split).cases()

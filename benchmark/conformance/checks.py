@@ -19,7 +19,7 @@ from typing import Any
 from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter
 from benchmark.conformance import resources
 from benchmark.conformance.answers import ROUNDED, Trial, violation
-from benchmark.conformance.cases import made_cases
+from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError, place
 from benchmark.fitting import Case
@@ -75,14 +75,14 @@ def findings(
         return
     adapter = cls(options)
     if reason := adapter.missing_requirement():
-        yield Finding("at hand", False, reason)
+        yield Finding("requirements", False, reason)
         return
     with tempfile.TemporaryDirectory(prefix="pambench-") as folder:
         if isinstance(adapter, Learner):
             start, weights = weights, Path(folder) / "work"
-            cases = made_cases(Path(folder) / "cases")
+            cases = synthetic_cases(Path(folder) / "cases")
             for rule, step in _learns(adapter, cases, weights, device, start):
-                yield (first := _attempt(rule, step, "done, on made cases"))
+                yield (first := _attempt(rule, step, "done, on synthetic cases"))
                 if not first.ok:
                     return
         begun = perf_counter()

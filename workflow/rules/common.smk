@@ -281,7 +281,7 @@ def split_of_run(wildcards):
     return [paths.SPLIT.format(seed=STUDY.seed, dataset=wildcards.dataset)]
 
 
-def learnt_by(wildcards):
+def datasets_of_model(wildcards):
     return FITTED[wildcards.fit].datasets_of(wildcards.model)
 
 

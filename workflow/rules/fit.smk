@@ -29,12 +29,12 @@ rule plan:
         settings="results/models/{fit}/settings.json",
         splits=lambda wildcards: [
             paths.SPLIT.format(seed=STUDY.seed, dataset=name)
-            for name in learnt_by(wildcards)
+            for name in datasets_of_model(wildcards)
         ],
         prepared=lambda wildcards: [
             path
             for pattern in (paths.IMAGES, paths.OBJECTS, paths.REFERENCE)
-            for path in shards(pattern, learnt_by(wildcards))
+            for path in shards(pattern, datasets_of_model(wildcards))
         ],
     output:
         paths.PLAN,
@@ -54,7 +54,7 @@ rule plan:
         speed=speed_of_fit,
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
-            for name, split in zip(learnt_by(wildcards), input.splits, strict=True)
+            for name, split in zip(datasets_of_model(wildcards), input.splits, strict=True)
         ),
     shell:
         "pambench plan --settings {input.settings:q} --speed {params.speed:q} {params.sources}"

@@ -16,7 +16,7 @@ from baselines.controls import BoxFill
 from benchmark import objects, prepare
 from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
 from benchmark.boxes import slices
-from benchmark.conformance.cases import made_cases
+from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.checks import Finding, findings
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
@@ -170,8 +170,8 @@ def test_the_template_learns_with_the_options_of_what_learns(
     assert Study.read({**content, "methods": {"m": {**method, "adapter": "learnt:Template"}}}, "s")
 
 
-def test_made_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
-    cases = {case.scan: case for case in made_cases(tmp_path)}
+def test_synthetic_cases_are_those_of_a_prepared_dataset(tmp_path: Path) -> None:
+    cases = {case.scan: case for case in synthetic_cases(tmp_path)}
     plain = [scene for scene in scenes() if not scene.odd]
     assert {case.dataset for case in cases.values()} == {"made"}
     assert len(cases) == len(plain) > 1
