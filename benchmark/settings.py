@@ -23,7 +23,7 @@ _WORDS = {
     "dict_type": "Expected a mapping, such as {name: value}",
     "model_type": "Expected a mapping, such as {key: value}",
 }
-"""Errors that pydantic tells in words of Python, in those of YAML."""
+"""Messages for errors that pydantic describes in terms of Python, in terms of YAML."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 

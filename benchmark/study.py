@@ -62,7 +62,7 @@ class Study(Settings):
             raise ValueError("are shares of an object's slices, between -1 and 1")
         return tuple(sorted(set(value)))
 
-    # The validators run in this order, so that the first mistake is told first.
+    # The validators run in this order, so that the first mistake is reported first.
     @model_validator(mode="after")
     def _datasets_and_tolerances_exist(self) -> "Study":
         if len(self.entries) < len(self.datasets):

@@ -251,7 +251,7 @@ def _checked(scan: Scan, index: int, box: Rectangle, settings: Conversion) -> Re
         y1, x1 = y1 - 1, x1 - 1
         if y0 == y1 or x0 == x1:
             raise UserError(
-                "The box is one pixel high or wide, and the released code takes it short of its "
+                "The box is one pixel high or wide, and the released code leaves out its "
                 "last row and column: nothing is left. Set last_pixel: true, as rigorous does."
             )
     return y0, y1, x0, x1

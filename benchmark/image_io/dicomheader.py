@@ -1,4 +1,4 @@
-"""What the header of a DICOM file tells, and checks of it against what ITK reads."""
+"""Checks of the header of a DICOM file against what ITK reads."""
 
 import math
 from pathlib import Path
@@ -90,7 +90,7 @@ def check_header(file: Path, header: Any = None) -> None:
 
 
 def _invented(dataset: Any, header: Any) -> str:
-    """Return the tag that does not tell what ITK read, with its value; empty if all do.
+    """Return the tag that differs from what ITK read, with its value; empty if none does.
 
     Of two tags for the size of the pixels, ITK takes the one that the kind of image goes by.
     """

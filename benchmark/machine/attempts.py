@@ -17,8 +17,8 @@ from benchmark.machine.machine_errors import KernelError
 MAX_DEATHS = 3
 """Number of deaths after which a step is not tried again.
 
-As many as the profiles' retries, so that a step is tried with the most memory that is asked of a
-cluster, and one attempt is left for the other steps.
+As many as the profiles' retries, so that a step is tried with the most memory that is requested,
+and one attempt is left for the other steps.
 """
 WORKFLOW = "PAMBENCH_WORKFLOW"
 """Environment variable: id of the workflow that runs the job.
@@ -51,8 +51,8 @@ class Attempts:
     def __init__(self, path: Path | None = None) -> None:
         """Read the record; a step that is still marked as running ended with its process.
 
-        That was its death if the workflow that ran it lived on to run it again. What killed a
-        workflow as well, such as a power cut, is not the fault of a step.
+        That counts as a death only if the same workflow runs the job again. What ended the workflow
+        as well, such as a power cut, is not the fault of a step.
         """
         self._path, self._workflow = path, os.environ.get(WORKFLOW)
         self.ended_by: int | None = None

@@ -18,8 +18,8 @@ _HEAD = 1 << 16
 def require_no_jobs_left(folder: Path) -> None:
     """Raise `UserError` if jobs of an earlier workflow in ``folder`` still wait or run.
 
-    Nothing is asked of Slurm where no workflow used it. Jobs may be those of another workflow that
-    lives, whose lock is there besides our own; then nothing is raised.
+    Slurm is not queried where no workflow used it. The jobs may belong to another workflow that is
+    still running, whose lock is then there besides our own; in that case nothing is raised.
     """
     if shutil.which("squeue") is None:
         return

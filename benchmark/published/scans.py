@@ -110,7 +110,7 @@ def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
 
 
 def _unfit(layout: Layout, root: Path) -> tuple[str, str]:
-    """Return what is missing for a layout without scans, and the key of the layout that tells."""
+    """Return what is missing for a layout without scans, and the key of the layout to check."""
     image, label = layout.image[:1], layout.label
     if image and not any(matches(root, image[0], layout.where)):
         return f"image fits the pattern {image[0]!r}", "image"

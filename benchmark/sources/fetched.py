@@ -49,7 +49,7 @@ class FetchedSource(Settings):
         """
 
     def size(self) -> tuple[float, bool]:
-        """Return the size in bytes as far as the entry tells, and whether it is complete."""
+        """Return the size in bytes as far as the entry gives it, and whether it is complete."""
         if self.about_gb is not None:
             return self.about_gb * 1e9, True
         sizes = [file.size for file in self.listed_files]

@@ -11,9 +11,9 @@ State = Literal["ready", "manual", "failed"]
 class Status(Settings):
     """Content of ``status.json``; a fetch always writes one and never fails the workflow.
 
-    ``root`` is the folder in which the patterns of the layout are looked up. ``fingerprint`` tells
-    what was available, so that the file changes with it. ``reason`` says what is missing and what
-    to do next.
+    ``root`` is the folder in which the patterns of the layout are looked up. ``fingerprint``
+    identifies what was available, so that the file changes with it. ``reason`` says what is missing
+    and what to do next.
     """
 
     state: State

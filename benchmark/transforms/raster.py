@@ -13,7 +13,7 @@ from benchmark.geometry import Geometry
 class Raster:
     """Pixels (channel, z, y, x) in the voxel order of a file, and the grid they lie on.
 
-    ``sized`` is false where the file does not tell the size of its voxels, and 1 mm was taken.
+    ``sized`` is false where the file does not give the size of its voxels, and 1 mm was taken.
     """
 
     path: Path
