@@ -15,8 +15,8 @@ _SAME = 0.98  # lowest DSC at which runs that differ by rounding alone count as 
 ROUNDED = f"equal up to rounding on the GPU (DSC of {_SAME} or more)"
 
 
-def violation(expected: str, got: str, step: str) -> str:
-    """Return the sentence that describes a violation."""
+def fault(expected: str, got: str, step: str) -> str:
+    """Return the sentence that describes a fault."""
     return f"Expected {expected}; got {got}. Next step: {step}."
 
 
@@ -31,7 +31,7 @@ class Trial:
         self.answers: list[Mask | None] = []
 
     def first(self) -> str | None:
-        """Segment once and keep the predictions; return the violation, or None."""
+        """Segment once and keep the predictions; return the fault, or None."""
         return self._segment(self.cases, self.answers)
 
     def again(self, *, rounds: bool = False) -> str | None:
@@ -47,7 +47,7 @@ class Trial:
             return None
         step = "seed whatever is random, and keep no state between calls"
         equal = f"masks of two runs {ROUNDED}" if rounds else "equal masks in two runs"
-        return violation(equal, f"a DSC of {lowest:.4f} between them", step)
+        return fault(equal, f"a DSC of {lowest:.4f} between them", step)
 
     def order(self) -> str | None:
         """Return how predictions depend on order or number of the prompts, or None."""
@@ -63,9 +63,7 @@ class Trial:
                 if (dsc := _dsc(first, second)) < _SAME:
                     got = f"a DSC of {dsc:.3f} between both"
                     step = "yield in the order of the prompts, and let no object change another"
-                    return violation(
-                        f"the mask of prompt {index} also with prompts {how}", got, step
-                    )
+                    return fault(f"the mask of prompt {index} also with prompts {how}", got, step)
         return None
 
     def prompts(self, cases: Sequence[tuple[Prompt, Mask]] | None = None) -> list[Prompt]:
@@ -92,12 +90,10 @@ class Trial:
         before = volume.array.copy()
         given = list(self.adapter.segment(volume, self.prompts(cases)))
         if not np.array_equal(before, volume.array):
-            return violation(
-                "an unchanged volume", "other grey values", "work on a copy of the array"
-            )
+            return fault("an unchanged volume", "other grey values", "work on a copy of the array")
         if len(given) != len(cases):
             step = "yield one Prediction a prompt, also where nothing is found"
-            return violation(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
+            return fault(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
         for index, prediction in enumerate(given):
             if wrong := _malformed(prediction, self.scene):
                 return f"Prompt {index}: {wrong}"
@@ -109,33 +105,31 @@ class Trial:
 
 def _malformed(prediction: object, scene: Scene) -> str | None:
     if not isinstance(prediction, Prediction):
-        return violation("a Prediction", type(prediction).__name__, "yield Prediction(mask)")
+        return fault("a Prediction", type(prediction).__name__, "yield Prediction(mask)")
     if (prediction.mask is None) == (prediction.failure is None):
         got = "neither" if prediction.mask is None else "both"
-        return violation("either a mask or a failure", got, "give one of the two")
+        return fault("either a mask or a failure", got, "give one of the two")
     if prediction.mask is None:
         if scene.odd and str(prediction.failure).strip():
             return None
-        return violation(
-            "a mask on a plain volume", f"failure: {prediction.failure}", "see the reason"
-        )
+        return fault("a mask on a plain volume", f"failure: {prediction.failure}", "see the reason")
     mask = prediction.mask
     if not isinstance(mask, np.ndarray) or mask.ndim != 3:
         got = f"{type(mask).__name__} of shape {getattr(mask, 'shape', None)}"
-        return violation("a numpy array (z, y, x)", got, "bring it to the cpu, drop other axes")
+        return fault("a numpy array (z, y, x)", got, "bring it to the cpu, drop other axes")
     if not _is_binary(mask):
         got = f"{mask.dtype} from {mask.min():g} to {mask.max():g}"
-        return violation("bool, or 0 and 1", got, "threshold the scores: mask > 0.5")
+        return fault("bool, or 0 and 1", got, "threshold the scores: mask > 0.5")
     grid, offset = scene.volume.shape, prediction.offset
     if offset is None and mask.shape != grid:
         step = "resample to volume.shape, or give the offset of a part; check the order of axes"
-        return violation(f"the shape of the volume, {grid}", str(mask.shape), step)
+        return fault(f"the shape of the volume, {grid}", str(mask.shape), step)
     if offset is not None and any(
         start < 0 or start + length > size
         for start, length, size in zip(offset, mask.shape, grid, strict=True)
     ):
         got = f"{mask.shape} at {offset}"
-        return violation(f"a part inside the grid {grid}", got, "clip the part at the border")
+        return fault(f"a part inside the grid {grid}", got, "clip the part at the border")
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmark.adapter import Adapter, Learner, MethodInfo, ReferenceAdapter
 from benchmark.conformance import resources
-from benchmark.conformance.answers import ROUNDED, Trial, violation
+from benchmark.conformance.answers import ROUNDED, Trial, fault
 from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError, place
@@ -71,7 +71,7 @@ def findings(
     wanted = [kind for kind in cls.info.prompts if kind in kinds]
     if not wanted:
         takes = f"one of the prompts that it takes, {', '.join(cls.info.prompts)}"
-        yield Finding("prompts", False, violation(takes, ", ".join(kinds), "ask for one of them"))
+        yield Finding("prompts", False, fault(takes, ", ".join(kinds), "ask for one of them"))
         return
     adapter = cls(options)
     if reason := adapter.missing_requirement():
@@ -93,14 +93,14 @@ def findings(
 
 
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
-    """Run ``action``, which returns a violation or None, and turn exceptions into findings."""
+    """Run ``action``, which returns a fault or None, and turn exceptions into findings."""
     try:
         with preserved_cwd():
             wrong = action()
     except UserError as error:
         wrong = str(error)
     except METHOD_ERRORS as error:
-        wrong = violation("no exception", f"{error_text(error)}, {place(error)}", "fix the adapter")
+        wrong = fault("no exception", f"{error_text(error)}, {place(error)}", "fix the adapter")
     return Finding(rule, wrong is None, wrong or good)
 
 
@@ -171,21 +171,17 @@ def _heavy(module: str) -> str | None:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return violation(
-            "a module that imports by itself", last, f"run: python -c 'import {module}'"
-        )
+        return fault("a module that imports by itself", last, f"run: python -c 'import {module}'")
     if loaded := done.stdout.strip():
         step = "move these imports from the top of the file into load and segment"
-        return violation("an import without deep-learning libraries", loaded, step)
+        return fault("an import without deep-learning libraries", loaded, step)
     return None
 
 
 def _info(cls: type[Adapter]) -> str | None:
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
-        return violation(
-            "a class attribute info = MethodInfo(...)", repr(info), "add it to the class"
-        )
+        return fault("a class attribute info = MethodInfo(...)", repr(info), "add it to the class")
     wrong = []
     if not info.summary.strip() or "\n" in info.summary:
         wrong.append(f"summary is one line of text, not {info.summary!r}")
@@ -205,7 +201,7 @@ def _info(cls: type[Adapter]) -> str | None:
         wrong.append("sees_reference is true for a ReferenceAdapter and for no other class")
     if info.sees_reference and not info.control:
         wrong.append("what sees the reference is a control, so control must be true")
-    return violation("a valid info", "; ".join(wrong), "correct these fields") if wrong else None
+    return fault("a valid info", "; ".join(wrong), "correct these fields") if wrong else None
 
 
 def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | None:
@@ -217,10 +213,10 @@ def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | Non
     if type(variant) is not cls or variant.options != adapter.options:
         got = f"{type(variant).__name__} with {variant.options}"
         step = "do not override __init__ or with_options; declare fields in Options"
-        return violation(f"a variant with the same options, {adapter.options}", got, step)
+        return fault(f"a variant with the same options, {adapter.options}", got, step)
     try:
         adapter.with_options({"no-such-option": 1})
     except UserError:
         return None
     step = "let the nested Options inherit Adapter.Options unchanged"
-    return violation("an unknown option to be refused", "silence", step)
+    return fault("an unknown option to be refused", "silence", step)
