@@ -3,11 +3,11 @@
 import math
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,6 +32,9 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 _SHEAR = 0.01  # tolerated cosine between two index axes; distances are off by at most half of it
 _SPACING = (1e-7, 1e4)  # mm; beyond, squares and volumes overflow, or are told in a wrong unit
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
+_SHEAR_ALLOWED = RLock()  # held while ITK corrects sheared grids, in all threads of the process
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,8 @@ def pixels(path: Path, contents: Contents) -> NDArray[Any]:
     names = [itk_name(file) for file in contents.files]
     try:
         broken = check_pixels(contents.files[0]) if len(names) == 1 else 0
-        with _shear_allowed():
-            image = sitk.ReadImage(names if len(names) > 1 else names[0], contents.pixel_type)
+        file = names if len(names) > 1 else names[0]
+        image = _corrected(lambda: sitk.ReadImage(file, contents.pixel_type))
     except DamagedError as error:
         raise refusal(
             path,
@@ -246,13 +249,8 @@ def open_header(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetFileName(itk_name(path))
     try:
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            if "orthonormal" not in str(error):
-                raise
-            with _shear_allowed():
-                reader.ReadImageInformation()
+        with _SHEAR_ALLOWED:  # by no other thread: the grid of some files depends on it
+            _corrected(reader.ReadImageInformation)
     except RuntimeError as error:
         raise unreadable(path, error) from None
     if reader.HasMetaDataKey("srow_x"):
@@ -261,19 +259,27 @@ def open_header(path: Path) -> Any:
     return reader
 
 
-@contextmanager
-def _shear_allowed() -> Iterator[None]:
-    """Let ITK correct a sheared sform; ITK reads the variable anew for each file."""
-    name = "ITK_NIFTI_SFORM_PERMISSIVE"
-    before = os.environ.get(name)
-    os.environ[name] = "ON"
+def _corrected(read: Callable[[], T]) -> T:
+    """Call ``read``, a second time if ITK refuses a sheared sform, and then let ITK correct it.
+
+    ITK reads the environment variable that allows it anew for each file.
+    """
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        return read()
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+    name = "ITK_NIFTI_SFORM_PERMISSIVE"
+    with _SHEAR_ALLOWED:
+        before = os.environ.get(name)
+        os.environ[name] = "ON"
+        try:
+            return read()
+        finally:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
 
 
 def _check_sform(path: Path, reader: Any) -> None:

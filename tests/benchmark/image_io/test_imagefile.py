@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,21 @@ def test_slightly_sheared_nifti_gets_the_nearest_grid(
     direction = np.reshape(volume.native.direction, (3, 3))
     assert np.allclose(direction.T @ direction, np.eye(3), atol=1e-6)
     assert np.allclose(direction, np.diag([-1, -1, 1]), atol=shear + 1e-9)
+
+
+def test_threads_read_sheared_files_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `pambench score` does. Whether ITK corrects a sform is a setting of the whole process."""
+    monkeypatch.delenv("ITK_NIFTI_SFORM_PERMISSIVE", raising=False)
+    sheared = nifti(tmp_path / "sheared.nii", affine(0.003), (2, 2, 3), (30, 30, 30))
+    plain = bytearray(nifti_bytes(affine(0.5, (2, 2, 6)), (2, 2, 3), (5, 6, 7)))
+    struct.pack_into("<2h", plain, 252, 1, 1)  # by its qform, unless ITK corrects the sform
+    (other := tmp_path / "other.nii").write_bytes(plain)
+    with ThreadPoolExecutor(8) as pool:
+        volumes = list(pool.map(lambda n: read([(sheared, other)[n % 2]]), range(400)))
+    assert {volume.spacing for volume in volumes} == {(3, 2, 2)}
+    assert "ITK_NIFTI_SFORM_PERMISSIVE" not in os.environ
 
 
 @pytest.mark.parametrize("shear", [0.02, 0.5])
