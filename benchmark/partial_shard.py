@@ -39,11 +39,6 @@ def key_of(run: Run, inputs: Iterable[Path | None], device: Mapping[str, Any]) -
     return digest([state_of(inputs), software, own_code, outside, dict(device)])
 
 
-def folder_of(masks: Path) -> Path:
-    """Return the folder of the finished scans of a shard, given its file of ``masks``."""
-    return masks.with_suffix(".parts")
-
-
 class ScanRows(NamedTuple):
     """Rows of a scan for the tables of masks and of times."""
 

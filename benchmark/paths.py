@@ -57,3 +57,8 @@ def raw_folder(dataset: str) -> Path:
 def weights_folder(weights: str) -> Path:
     """Return the folder of the files of weights, and of their status."""
     return at(WEIGHTS_STATUS, weights=weights).parent
+
+
+def parts_folder(masks: Path) -> Path:
+    """Return the folder of the finished scans of a shard, given its file of ``masks``."""
+    return masks.with_suffix(".parts")

@@ -274,7 +274,7 @@ def predict_shard(
     Reads images and prompts, writes masks; sees no labels. Continues after the
     scans of a job that was cut off.
     """
-    from benchmark import external_state, inference, own_source, partial_shard
+    from benchmark import external_state, inference, own_source, partial_shard, paths
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
@@ -302,9 +302,8 @@ def predict_shard(
             about = facts(where) if where else {}
             source = own_source.loaded_source(run.adapter)
             key = partial_shard.key_of(run, inputs, about)
-            folder = partial_shard.folder_of(masks)
             partial = partial_shard.PartialShard(
-                inference.MASK_SCHEMA, folder, key, adapter=run.adapter
+                inference.MASK_SCHEMA, paths.parts_folder(masks), key, adapter=run.adapter
             )
             results = inference.predict(
                 run,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import disk, own_source, partial_shard, paths, stages
+from benchmark import disk, own_source, paths, stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, MEMORY_PER_SIZE, OPTIONAL_TABLES
 from benchmark.errors import UserError
@@ -153,8 +153,9 @@ def forget_what_is_forced(workflow):
     for job in workflow.dag.needrun_jobs():
         named = {job.rule.name, *map(str, job.output)} & {*settings.forcerun}
         if job.rule.name == "predict" and (settings.forceall or named):
-            folder = partial_shard.folder_of(Path(job.output.masks))
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(
+                paths.parts_folder(Path(job.output.masks)), ignore_errors=True
+            )
             attempts.record_of(Path(job.output.times)).unlink(missing_ok=True)
 
 

@@ -54,7 +54,9 @@ rule plan:
         speed=speed_of_fit,
         sources=lambda wildcards, input: " ".join(
             f"--data {paths.PREPARED.format(dataset=name)} --split {split}"
-            for name, split in zip(datasets_of_model(wildcards), input.splits, strict=True)
+            for name, split in zip(
+                datasets_of_model(wildcards), input.splits, strict=True
+            )
         ),
     shell:
         "pambench plan --settings {input.settings:q} --speed {params.speed:q} {params.sources}"
