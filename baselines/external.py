@@ -37,8 +37,8 @@ class External(Adapter):
 
         ``files``: pattern of the paths. It contains ``{scan}``, and optionally ``{dataset}``; with
             ``{structure}`` each file is the mask of one structure, under its name in the catalogue
-            or in the dataset. ``~`` and environment variables
-            are expanded, and the suffix may be omitted.
+            or in the dataset. ``~`` and environment variables are expanded, and the suffix may be
+            omitted.
         ``labels``: value -> structure of the label maps; by default the names of the segments
             (.seg.nrrd), else the values of the dataset.
         """

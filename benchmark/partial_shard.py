@@ -74,8 +74,8 @@ class PartialShard:
                 continue
             source = record[own_source.RECORDED]
             if edited := own_source.edited_since(adapter, source) if source else ():
-                told = ", ".join(edited)
-                print(f"{told} was edited; scans are predicted again", file=sys.stderr)
+                names = ", ".join(edited)
+                print(f"{names} was edited; scans are predicted again", file=sys.stderr)
                 continue
             for row in masks:
                 self._finished.setdefault(row["scan"], ScanRows([], [])).masks.append(row)

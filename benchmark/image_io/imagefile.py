@@ -24,7 +24,7 @@ from benchmark.image_io.integrity import (
     nifti_scale,
     nifti_voxel_size,
 )
-from benchmark.image_io.voxelsize import SET_SIZE, not_told, sform
+from benchmark.image_io.voxelsize import SET_SIZE, missing_size, sform
 
 # The relevant warnings of ITK are replaced by checks below; its errors are exceptions and stay.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -156,7 +156,7 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
             cause="a tilted gantry, or an affine registration stored in the header",
             step="resample the scan to a rectangular grid, or leave it out",
         )
-    lost = not_told(path, reader)
+    lost = missing_size(path, reader)
     if lost and needs_spacing:
         raise refusal(
             path,
@@ -293,8 +293,8 @@ def _check_sform(path: Path, reader: Any) -> None:
     lengths = np.linalg.norm(columns, axis=0)
     if other and not corrected:
         stored = nifti_voxel_size(path) or (0.0,)
-        told = all(stored) and np.isfinite(stored).all()  # otherwise `not_told` says so
-        if not (code == 1 and told and lengths.all() and _shear(columns) <= _SHEAR):
+        known = all(stored) and np.isfinite(stored).all()  # otherwise `missing_size` says so
+        if not (code == 1 and known and lengths.all() and _shear(columns) <= _SHEAR):
             return
     if not (corrected or code):
         return

@@ -1,4 +1,4 @@
-"""Whether an image file tells the size of its voxels; ITK takes 1 mm where it does not."""
+"""Whether an image file gives the size of its voxels; ITK takes 1 mm where it does not."""
 
 import re
 from pathlib import Path
@@ -14,25 +14,25 @@ SET_SIZE = (
     "write the size into the file, set it in the entry with the transform spacing (or give a label "
     "that of its image with image-grid), or leave the scan out"
 )
-"""Next step for the user where a file does not tell it."""
+"""Next step for the user where a file does not give it."""
 
 _META = re.compile(rb"\s*Element(Spacing|Size)\s*[=:]")
 _NRRD = re.compile(rb"(spacings|space directions)\s*:(?!=)(.*)", re.IGNORECASE)
 
 
-def not_told(path: Path, reader: Any) -> str:
-    """Return what the header holds in place of a voxel size; empty if it tells one.
+def missing_size(path: Path, reader: Any) -> str:
+    """Return what the header holds in place of a voxel size; empty if it gives one.
 
     ``reader`` is SimpleITK's, with the header read. Of other formats than NIfTI, MetaImage and NRRD
     nothing is known, and the result is empty.
     """
     if reader.HasMetaDataKey("pixdim[1]"):
-        return _not_told_by_nifti(path, reader)
+        return _missing_in_nifti(path, reader)
     if not (lines := header_lines(path)):
         return ""
     if is_meta(path):
-        told = any(_META.match(line) for line in lines)
-        return "" if told else "neither ElementSpacing nor ElementSize"
+        known = any(_META.match(line) for line in lines)
+        return "" if known else "neither ElementSpacing nor ElementSize"
     found = [match for line in lines if (match := _NRRD.match(line))]
     if any(_sizes(match) >= 3 for match in found):  # more if the time between volumes has one
         return ""
@@ -45,8 +45,8 @@ def sform(reader: Any) -> NDArray[np.float64]:
     return np.array(rows, dtype=float)
 
 
-def _not_told_by_nifti(path: Path, reader: Any) -> str:
-    """Look into pixdim and, if that tells no size, into the sform.
+def _missing_in_nifti(path: Path, reader: Any) -> str:
+    """Look into pixdim and, if that gives no size, into the sform.
 
     A single slice may do without a thickness, as in DICOM.
     """

@@ -241,10 +241,15 @@ def test_formats_under_the_name_of_another(tmp_path: Path, second: bool) -> None
 @pytest.mark.parametrize(
     ("slope", "intercept", "expected"),
     [
-        (2, 5, [5, 7, 9]), (0, 0, [0, 1, 2]), (np.nan, np.nan, [0, 1, 2]), (np.nan, 0, [0, 1, 2]),
-        (0, 5, None), (np.nan, 5, None), (1, np.nan, None),
+        (2, 5, [5, 7, 9]),
+        (0, 0, [0, 1, 2]),
+        (np.nan, np.nan, [0, 1, 2]),
+        (np.nan, 0, [0, 1, 2]),
+        (0, 5, None),
+        (np.nan, 5, None),
+        (1, np.nan, None),
     ],
-)  # fmt: skip
+)
 def test_scale_of_the_values(
     tmp_path: Path, slope: float, intercept: float, expected: list[int] | None
 ) -> None:
