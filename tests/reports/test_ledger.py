@@ -88,6 +88,7 @@ def test_where_the_paper_disagrees_with_itself_is_told(paper: Any, bare: Results
         ("dsc_gain_2dbox_vs_segvol", "19.3 in the article and 18.1"),
         ("table1_segvol_asd", "ADS"),
         ("norm_ablation_wins", "5 and 95"),
+        ("norm_ablation_wins", "caption of Fig. 6"),
     ):
         assert told in paper.loc[key, "remark"]
     ledger.make(bare)
@@ -543,6 +544,32 @@ def test_counts_of_the_paper_are_the_sums_of_their_parts(key: str, parts: tuple[
     known: Any = pd.read_csv(ledger.NUMBERS, dtype=str).set_index("key")
     assert int(known.loc[key, "stated"]) == sum(parts)
     assert all(f"{part:,}" in known.loc[key, "scope"] for part in parts)
+
+
+def test_numbers_that_cannot_be_as_the_paper_says_are_remarked_on() -> None:
+    """The deviation of a paired difference is at least the difference of both deviations."""
+    known: Any = pd.read_csv(ledger.NUMBERS, dtype=str).set_index("key")
+
+    def least_p(metric: str, pam: str, other: str) -> float:
+        a, b = (
+            [float(known.loc[f"{what}_{name}_{metric}", "stated"]) for what in ("table1", "sd")]
+            for name in (pam, other)
+        )
+        t = (abs(a[0] - b[0]) + 1e-3) / (abs(a[1] - b[1]) - 1e-3) * 10**0.5  # as far as rounded
+        return float(2 * stats.t.sf(t, 9))
+
+    pairs = list(product(("pam_2dbox", "pam_2dmask"), ("medsam", "segvol")))
+    boundary = known.loc["p_boundary_metrics_max"]
+    worst = max(least_p(*pair) for pair in ((m, *p) for m in ("hd95", "nsd", "asd") for p in pairs))
+    assert worst == least_p("hd95", "pam_2dbox", "segvol")
+    assert float(boundary["stated"]) < 0.17 < worst
+    assert "below 0.17 for HD95 of PAM-2DBox against SegVol" in boundary["remark"]
+    sensitivity = known.loc["p_sensitivity_max"]
+    assert max(least_p("sensitivity", *pair) for pair in pairs) < float(sensitivity["stated"])
+    assert pd.isna(sensitivity["remark"])
+    samples = known.loc["n_box2mask_samples"]
+    assert int(samples["stated"]) % 5
+    assert "no multiple of five" in samples["remark"]
 
 
 def test_each_count_is_of_its_own_column(bare: Results) -> None:
