@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 
 from benchmark.errors import UserError
+from pam import box_presets
 from pam.presets import PAPER, PRESETS, RELEASED, RIGOROUS, TUTORIAL, Propagation, Protocol, preset
 
 
@@ -20,6 +21,18 @@ def test_presets_differ_where_their_sources_do() -> None:
         *("stop_high", "stop_counts", "count_padding", "average", "connectivity"),
     }
     assert RIGOROUS.stop_low == RIGOROUS.stop_high
+
+
+def test_what_the_text_of_the_paper_states() -> None:
+    """Methods (Dynamic image normalization, soft voting, Algorithm 1) and Results (thickness)."""
+    assert PAPER.percentiles == (5, 95)
+    assert (PAPER.average, PAPER.thickness, PAPER.memory) == ("probabilities", 20, "guide")
+    assert PAPER.stop_low == PAPER.stop_high > 0
+    assert PAPER.stop_counts == "mask"
+    box = box_presets.PAPER
+    assert (box.lower[0], box.lower[-1]) == (5, 20)
+    assert (box.upper[0], box.upper[-1]) == (90, 95)
+    assert (box.percentiles, box.final, box.average) == ((5, 95), "pass", "probabilities")
 
 
 def test_an_unknown_preset_is_told_its_neighbour() -> None:

@@ -44,6 +44,37 @@ def test_the_recipes_of_the_paper_learn_from_its_internal_datasets(name: str) ->
     assert data["split"] is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch", "rate"),
+    [("paper-propmask", 4500, 160, 5e-4), ("paper-box2mask", 4100, 1024, 1e-3)],
+)
+def test_the_recipes_of_the_paper_have_its_schedule(
+    name: str, epochs: int, batch: int, rate: float
+) -> None:
+    """Methods, Training configuration: epochs of 10,000, on four GPUs, a cosine of 100 epochs."""
+    recipe = recipes.load(name)
+    assert 4 * recipe.batch == batch
+    assert recipe.steps == pytest.approx(epochs * 10_000 / batch, abs=1)
+    found = recipe.optimiser
+    assert found.period == pytest.approx(100 * 10_000 / batch, abs=1)
+    assert (found.rate, found.last_rate, found.weight_decay) == (rate, 1e-5, 1e-4)
+    assert (found.warm_up, recipe.loss.cross_entropy, recipe.loss.scales) == (0, 0, "target")
+
+
+def test_the_recipes_of_the_paper_make_its_tasks() -> None:
+    """Methods, Data pre-processing and Data augmentation."""
+    tasks = recipes.load("paper-propmask").tasks.model_dump()
+    assert (tasks["crop_ratio"], tasks["percentiles"]) == ((1, 2), (5, 95))
+    assert (tasks["queries"], tasks["reach_mm"], tasks["size"]) == (4, 20, 224)
+    tasks = recipes.load("paper-box2mask").tasks.model_dump()
+    assert (tasks["box_ratio"], tasks["low"], tasks["high"]) == ((1, 1.25), (5, 20), (90, 95))
+    assert (tasks["least_pixels"], tasks["percentiles"], tasks["size"]) == (101, (5, 95), 224)
+    for name, grey in (("paper-propmask", 0), ("paper-box2mask", 0.2)):
+        change = recipes.load(name).augmentation
+        assert (change.flip, change.turn, change.degrees, change.fill) == (0.5, 0.5, 45, "black")
+        assert (change.grey, change.apart) == (grey, True)
+
+
 def test_no_shipped_recipe_sees_the_hold_out() -> None:
     from pam.training.generator import HOLDOUT_SEED
     from pam.training.recipe import Generated
