@@ -277,17 +277,20 @@ def a_file_a_vertebra(tree: Tree) -> None:
     labels = scene(1, 2, 3, 4)
     picture = sitk.GetImageFromArray((grey(labels) + 200).astype(np.uint16))
     picture.SetSpacing((0.7, 0.8, 2.5))
-    sitk.WriteImage(picture, str(tree.place("SpineDatasets/Case1.dcm")))
-    for value, name in enumerate(("T12", "L1", "L2", "S1"), start=1):
-        mask = (labels == value).astype(np.uint8) * np.uint8(200)
-        tree.raw(f"SpineSegmented/Case1/{name}.mha", mask)
     objects = {
         "thoracic vertebra/1": labels == 1,
         "lumbar vertebra/1": labels == 2,
         "lumbar vertebra/2": labels == 3,
         "sacral vertebra/1": labels == 4,
     }
-    tree.scans["Case1"] = Expected(grey(labels) + 200, objects, "Case1")
+    for scan, patient in (("DzZ_T1", "DzZ"), ("DzZ_T2", "DzZ"), ("S01", "S01")):
+        sitk.WriteImage(picture, str(tree.place(f"SpineDatasets/{scan}.dcm")))
+        for value, name in enumerate(("T12", "L1", "L2", "S1"), start=1):
+            mask = (labels == value).astype(np.uint8) * np.uint8(200)
+            tree.raw(f"SpineSegmented/{scan}/{name}.mha", mask)
+        whole = (labels > 0).astype(np.uint8)
+        tree.raw(f"SpineSegmented/{scan}/{scan}_mask.mha", whole)
+        tree.scans[scan] = Expected(grey(labels) + 200, objects, patient)
 
 
 def four_axes(tree: Tree, task: str, scan: str, channels: list[str], names: dict[int, str]) -> None:
@@ -430,18 +433,22 @@ def annotated_in_part(tree: Tree) -> None:
 
 @quirk("D40")
 def slices_first_and_two_raters(tree: Tree) -> None:
+    """The cases of a patient, as of case 1 here, are numbered."""
     labels = scene(1)
     other = np.roll(labels, 1, axis=2)
-    for part, task, name in (
-        ("training_data_v3_QC", "pancreas/Training", "pancreas"),
-        ("validation_data_qubiq2021_QC", "pancreatic-lesion/Validation", "pancreatic lesion"),
+    train, validation = "training_data_v3_QC", "validation_data_qubiq2021_QC"
+    for part, task, between, case, patient in (
+        (train, "pancreas", "", "case1-1", "case1"),
+        (train, "pancreas", "Training/", "case1-2", "case1"),
+        (train, "pancreatic-lesion", "", "case1-1", "case1"),
+        (validation, "pancreatic-lesion", "Validation/", "case13-1", "case13"),
     ):
-        folder = f"{part}/{task}/case01"
+        folder = f"{part}/{task}/{between}{case}"
         tree.raw(f"{folder}/image.nii.gz", grey(labels).transpose(2, 1, 0))
         for rater, drawn in (("1", labels), ("2", other)):
             tree.raw(f"{folder}/task01_seg0{rater}.nii.gz", drawn.transpose(2, 1, 0))
-            start = f"{part}-{task.partition('/')[0]}-case01"
-            tree.expect(f"{start}-0{rater}", drawn, {1: name}, grey(labels), start)
+            scan = f"{part}-{task}-{case}-0{rater}"
+            tree.expect(scan, drawn, {1: task.replace("-", " ")}, grey(labels), patient)
 
 
 @quirk("D43")
