@@ -21,7 +21,7 @@ from benchmark.tables import write_table
 DATASETS = tuple(f"D{number:02d}" for number in range(1, 45))
 SHAPE = (8, 24, 24)
 GLOMERULI = 33729
-"""Objects of D44, the only dataset with a published number of instances."""
+"""Objects that D44 gets here, as in the three whole kidneys, so that some scans have many."""
 SCANS = {"D03": 1014, "D04": 1014, "D27": 100, "D29": 17, "D40": 62}
 """Number of labelled studies as published, for entries of the catalogue without it."""
 
@@ -36,7 +36,7 @@ class Count:
 
 
 def counts(share: float = 1.0) -> list[Count]:
-    """Return the real numbers of scans and objects, or ``share`` of the scans."""
+    """Return the real numbers of scans, or ``share`` of them, and the objects of each."""
     found = []
     for name in DATASETS:
         entry = catalogue.load(name)

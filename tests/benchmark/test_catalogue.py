@@ -105,7 +105,7 @@ def test_what_a_microscope_sees_is_not_measured_in_millimetres() -> None:
     cube = np.zeros((40, 20, 20), dtype=bool)
     cube[2:10, 5:15, 5:15] = True
     settings: Any = {"grid_voxels": cube.size, "tolerance_mm": tolerances["D44"] or 2.0}
-    spacing = (0.0016, 0.0016, 0.0016)
+    spacing = (0.001625, 0.001625, 0.001625)
     # 20 voxels on, the two cubes are 12 voxels apart: no surface is within two of the other
     assert metrics.score(cube, np.roll(cube, 20, axis=0), spacing, **settings)["nsd"] == 0
     assert metrics.score(cube, np.roll(cube, 1, axis=0), spacing, **settings)["nsd"] == 1

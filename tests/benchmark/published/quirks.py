@@ -477,10 +477,11 @@ def grey_values(tree: Tree) -> None:
 
 @quirk("D44")
 def micrometres(tree: Tree) -> None:
+    """The folders are those of the file list of the study."""
     labels = scene(1)
-    folder = "Kidney_2/D4_training_data/glomeruli"
     for block in ("h3_glomeruli_roi1", "h4_glomeruli_roi2", "h5_glomeruli_roi3"):  # all there are
         scan = f"kidney2_D4_{block}"
-        tree.ome_tiff(f"{folder}/{scan}_raw_pag.ome.tiff", grey(labels), 1.6)
-        tree.ome_tiff(f"{folder}/{scan}_annotation.ome.tiff", labels * np.uint8(255), 1.6)
+        tree.ome_tiff(f"Kidney_2/{scan}_raw_pag.ome.tiff", grey(labels), 1.625)
+        annotation = f"Kidney_2/D4_training_data/glomeruli/{scan}_annotation.ome.tiff"
+        tree.ome_tiff(annotation, labels * np.uint8(255), 1.625)
         tree.expect(scan, labels, {1: "glomerulus"}, patient="kidney2")
