@@ -107,6 +107,7 @@ DATASET_CHANGES: dict[str, Any] = {
     "layout.series.grid": "PT",
     "layout.scan": "x-{scan}",
     "layout.patient": "(.)",
+    "layout.scans_per_patient": 2,
     "layout.where": {"scan": "case.*"},
     "layout.each_channel": True,
     "layout.partly_annotated": True,

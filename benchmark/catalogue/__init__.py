@@ -117,6 +117,9 @@ class Dataset(Settings):
         excluded["labels"] = {"__all__": {"nsd_tolerance_mm"}}  # a param of `score`
         content = self.model_dump(mode="json", exclude=excluded)
         content["source"] = without_notes(content["source"])
+        for part in content["layout"]:
+            if part["scans_per_patient"] == 1:  # entries without the key keep their digest
+                del part["scans_per_patient"]
         return digest([stages.PREPARE, content])
 
     @property

@@ -4,7 +4,7 @@ import re
 import string
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from benchmark.settings import ONE_OR_MORE, Settings
 from benchmark.transforms import AnyTransform
@@ -58,6 +58,7 @@ class Layout(Settings):
     label: str | None = None
     scan: str | None = None
     patient: Expression = "(.*)"
+    scans_per_patient: int = Field(default=1, ge=1)
     where: dict[str, Expression] = {}
     each_channel: bool = False
     unlabelled: Literal["set-aside", "leave-out", "keep-empty"] = "set-aside"

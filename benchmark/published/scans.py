@@ -171,4 +171,14 @@ def _patient(dataset: Dataset, layout: Layout, scan: str) -> str:
             f"{dataset.id}: layout.patient {layout.patient!r} finds no group in the scan "
             f"id {scan!r}. It is a regular expression whose first group is the patient."
         )
-    return matched[1]
+    if layout.scans_per_patient == 1:
+        return matched[1]
+    if not matched[1].isdecimal():
+        raise UserError(
+            f"{dataset.id}: layout.scans_per_patient needs a number. Expected one as the first "
+            f"group of layout.patient {layout.patient!r} in the scan id {scan!r}; got "
+            f"{matched[1]!r}. Next step: correct layout.patient."
+        )
+    place = (int(matched[1]) - 1) % layout.scans_per_patient
+    first = int(matched[1]) - place
+    return f"{first}-{first + layout.scans_per_patient - 1}"

@@ -53,6 +53,8 @@ WORD = (
     "left femoral head",
     "right femoral head",
 )
+PERSONS = {"hippocampus_001": "1-2", "hippocampus_009": "9-10"}
+"""Patients by the numbers of both hippocampi; in the other tasks each scan is one."""
 Scan = tuple[str, str, str, str]
 FILES: dict[str, tuple[tuple[str, ...], list[Scan]]] = {
     name: (
@@ -62,7 +64,7 @@ FILES: dict[str, tuple[tuple[str, ...], list[Scan]]] = {
                 f"{task}/imagesTr/{scan}.nii.gz",
                 f"{task}/labelsTr/{scan}.nii.gz",
                 scan,
-                scan,
+                PERSONS.get(scan, scan),
             )
             for scan in (first, f"{first[:-1]}9")
         ],

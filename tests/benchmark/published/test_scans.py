@@ -202,6 +202,15 @@ def test_the_patient_is_the_first_group(tmp_path: Path, entry: Make) -> None:
         find(entry(layout={**layout, "patient": "q([0-9]+)"}), tmp_path)
 
 
+def test_scans_of_a_patient_may_be_numbered_in_a_row(tmp_path: Path, entry: Make) -> None:
+    touch(tmp_path, *(f"images/h_{n:03d}.nii.gz" for n in (1, 2, 9, 10, 11)))
+    layout = entry().layout[0].model_dump() | {"patient": "_([0-9]+)$", "scans_per_patient": 2}
+    found = find(entry(layout=layout), tmp_path)
+    assert [scan.patient for scan in found] == ["1-2", "1-2", "9-10", "9-10", "11-12"]
+    with pytest.raises(UserError, match=r"layout\.scans_per_patient needs a number.*got 'h_001'"):
+        find(entry(layout=layout | {"patient": "(.*)"}), tmp_path)
+
+
 def test_no_file_fits(tmp_path: Path, entry: Make) -> None:
     with pytest.raises(UserError, match=r"T1: no image fits .*images/\{scan\}\.nii\.gz.* below"):
         find(entry(), tmp_path)
