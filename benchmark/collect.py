@@ -197,6 +197,7 @@ def _dataset(entry: Dataset, counts: Mapping[str, int]) -> DatasetRecord:
         data_citations=entry.data_citations,
         state=status.state,
         reason=status.reason,
+        quirks=entry.quirks,
         spacing_note=entry.spacing_note,
         published=entry.published,
         **counts,

@@ -26,6 +26,7 @@ class DatasetRecord(_Entry):
         data_citations: further works to cite: the data themselves, and those they were made from.
         state: ``ready``, ``manual`` or ``failed``, see `benchmark.sources.Status`.
         reason: why it is not ready.
+        quirks: what a reader should know of the data and of how they are used.
         spacing_note: caveat on its voxel spacing.
         published: number of scans in the published dataset.
         scans: number of scans with cells; None if not recorded.
@@ -45,6 +46,7 @@ class DatasetRecord(_Entry):
     data_citations: tuple[str, ...] = ()
     state: str = "ready"
     reason: str | None = None
+    quirks: tuple[str, ...] = ()
     spacing_note: str | None = None
     published: int | None = None
     scans: int | None = None

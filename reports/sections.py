@@ -143,6 +143,7 @@ def datasets(results: "Results") -> list[dict[str, Any]]:
                 "scans": NONE if entry.scans is None else entry.scans,
                 "objects": NONE if entry.objects is None else entry.objects,
                 "published": entry.published or NONE,
+                "quirks": entry.quirks,
             }
         )
     return found

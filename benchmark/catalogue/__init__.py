@@ -40,6 +40,10 @@ _RELEASED = ("source", "layout", "labels", "ignore", "not_evaluated", "channels"
 
 _VARIANT = "@released"
 
+_AS_RELEASED = (
+    "Used as in the scripts of the authors of PAM, where these notes say that they differ."
+)
+
 _DATASETS = Path(__file__).parent / "datasets"
 
 
@@ -254,5 +258,6 @@ def _released(dataset: Dataset, content: dict[str, Any], path: Path) -> Dataset:
         "id": f"{dataset.id}-released",
         "name": f"{dataset.name} (as released)",
         "collection": dataset.collection or dataset.id,
+        "quirks": [_AS_RELEASED, *dataset.quirks],
     }
     return Dataset.read(changed, f"{path}, released")

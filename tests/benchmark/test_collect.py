@@ -221,10 +221,12 @@ def test_what_was_set_aside_is_listed(collected: Collected) -> None:
 
 
 def test_what_an_entry_tells_of_its_scans_is_recorded(collected: Collected) -> None:
-    record = read_json(collected(scans=5, spacing_note="It is lost.") / "record.json")
+    about: dict[str, Any] = {"scans": 5, "spacing_note": "It is lost.", "quirks": ["One.", "Two."]}
+    record = read_json(collected(**about) / "record.json")
     entry = record["datasets"]["T1"]
     assert (entry["scans"], entry["published"]) == (4, 5)
     assert entry["spacing_note"] == "It is lost."
+    assert entry["quirks"] == ["One.", "Two."]
 
 
 def test_held_back_patients_are_counted(collected: Collected) -> None:

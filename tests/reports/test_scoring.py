@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,19 @@ def test_patients_that_are_held_back_are_counted_and_few_pointed_out(
     for text in (html.render(results), (folder / "tables" / "datasets.md").read_text("utf-8")):
         assert counted in text
         assert few in text
+
+
+def test_the_report_tells_what_to_know_of_the_data(study: Path, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    record = read_json(folder / "record.json")
+    quirks = catalogue.load("D34@released").quirks
+    assert len(quirks) > len(catalogue.load("D34").quirks) > 0
+    record["datasets"]["D01"]["quirks"] = quirks
+    write_json(folder / "record.json", record)
+    data = html.render(Results(folder)).partition('<h2 id="data">')[2].partition("</section>")[0]
+    told = unescape(data.partition("What to know of each dataset")[2])
+    for quirk in quirks:
+        assert told.count(quirk) == 1
 
 
 def test_scans_stand_beside_those_that_are_published(study: Path, tmp_path: Path) -> None:
