@@ -25,7 +25,7 @@ from benchmark.sources import Status
 from benchmark.specs import Run
 from benchmark.splits import Split
 from benchmark.study import Study
-from benchmark.study_record import DatasetRecord, MethodRecord, StudyRecord
+from benchmark.study_record import OVERRIDES_RECORDED, DatasetRecord, MethodRecord, StudyRecord
 from benchmark.tables import read_arrow, read_record, read_table, table_of_parts
 from benchmark.weights import registry as weights
 from benchmark.weights.store import WeightsStatus, fetch_command
@@ -208,7 +208,7 @@ def _method(study: Study, name: str, run: Run) -> MethodRecord:
     adapter = study.methods[name].adapter_class(run.options)
     info = adapter.info
     records = [read_record(masks) for _, masks in study.shards(paths.MASKS, run=run.id)]
-    loaded = (record for record in records if record.get("departures"))
+    loaded = (record for record in records if record.get(OVERRIDES_RECORDED))
     devices = (record.get("gpu") or record["device"] for record in records if "device" in record)
     return MethodRecord(
         run=run.id,

@@ -98,7 +98,7 @@ class ShardPredictions:
 
     masks: list[dict[str, Any]]
     times: list[dict[str, Any]]
-    departures: dict[str, Any] = field(default_factory=dict)
+    protocol_overrides: dict[str, Any] = field(default_factory=dict)
 
 
 def predict(
@@ -208,7 +208,7 @@ def _load(
     try:
         with preserved_cwd(), attempts.running(_LOADING):
             adapter.load(weights, device)
-            results.departures = _storable(adapter.protocol_overrides)
+            results.protocol_overrides = _storable(adapter.protocol_overrides)
     except METHOD_ERRORS as error:
         raise_if_machine_error(error, loading=True)
         print_traceback(error)

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UserError
 
+OVERRIDES_RECORDED = "departures"
+"""Key of `Adapter.protocol_overrides` in the record of masks; it is that of existing masks."""
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -115,9 +118,9 @@ class MethodRecord(_Entry):
     mixed_source: tuple[str, ...] = ()
 
     @property
-    def departures(self) -> dict[str, Any]:
+    def protocol_overrides(self) -> dict[str, Any]:
         """Settings that differ from those of the protocol, by group."""
-        return dict(self.made_by.get("departures") or {})
+        return dict(self.made_by.get(OVERRIDES_RECORDED) or {})
 
 
 class StudyRecord(_Entry):

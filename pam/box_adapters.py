@@ -53,7 +53,7 @@ class _PamBox(Pam):
 
     @property
     def protocol_overrides(self) -> dict[str, Any]:
-        """Departures of the propagation, and those of Box2Mask."""
+        """Switches of the propagation, and those of Box2Mask, that differ from the preset."""
         options = self.options
         switches = options.box2mask_settings(self.box_network.config.inference)
         found = overrides(switches, box_presets.preset(options.protocol))

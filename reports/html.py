@@ -94,7 +94,7 @@ def content(results: "Results") -> dict[str, Any]:
         "study": results.settings.get("study", results.folder.name),
         "protocol": results.settings.get("protocol", "unknown"),
         "protocol_means": PROTOCOLS.get(str(results.settings.get("protocol")), ""),
-        "departing": _departing(results),
+        "overriding": _overriding(results),
         "machine": _machine(results.record),
         "private": results.restricted_images_shown,
         "sources": [_SOURCES[s] for s in splits if s in _SOURCES],
@@ -142,9 +142,11 @@ def content(results: "Results") -> dict[str, Any]:
     }
 
 
-def _departing(results: "Results") -> list[str]:
+def _overriding(results: "Results") -> list[str]:
     """Return the methods that override settings of the protocol."""
-    return [m for m in results.methods_in_table_order if results.method_record(m).departures]
+    return [
+        m for m in results.methods_in_table_order if results.method_record(m).protocol_overrides
+    ]
 
 
 def _machine(record: dict[str, Any]) -> str:

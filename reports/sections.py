@@ -200,7 +200,7 @@ def methods(results: "Results") -> list[dict[str, Any]]:
                 "clicks": costs[method][1],
                 "weights": weights_of(entry),
                 "options": plain_text(entry.options),
-                "departures": plain_text(entry.departures),
+                "protocol_overrides": plain_text(entry.protocol_overrides),
                 "licence": entry.licence or "none",
                 "control": method in results.controls,
             }

@@ -280,6 +280,7 @@ def predict_shard(
     from benchmark.machine.device import device, facts
     from benchmark.specs import Run
     from benchmark.splits import Split
+    from benchmark.study_record import OVERRIDES_RECORDED
     from benchmark.tables import read_table, write_table
 
     run = Run.load(settings)
@@ -319,7 +320,11 @@ def predict_shard(
                 partial=partial,
             )
             source = own_source.loaded_source(run.adapter) | source  # as it was when loaded
-            mask_facts = {**about, "departures": results.departures, own_source.RECORDED: source}
+            mask_facts = {
+                **about,
+                OVERRIDES_RECORDED: results.protocol_overrides,
+                own_source.RECORDED: source,
+            }
             write_table(results.masks, inference.MASK_SCHEMA, masks, facts=mask_facts)
             write_table(results.times, inference.TIME_SCHEMA, times, facts=about)
             external_state.record(run, masks)

@@ -12,14 +12,14 @@ def test_keys_that_are_absent_have_defaults_and_unknown_ones_are_ignored() -> No
     about = {"methods": {"a": {"prompt": "box2d", "later": 1}}, "datasets": {"D1": {}}}
     record = StudyRecord.read({"commit": None, **about}, PATH)
     assert record.methods == {"a": MethodRecord(prompt="box2d")}
-    assert record.methods["a"].departures == {}
+    assert record.methods["a"].protocol_overrides == {}
     assert record.datasets["D1"].scans is None  # not recorded, which is not 0
 
 
-def test_departures_are_those_of_the_job_that_made_the_masks() -> None:
+def test_protocol_overrides_are_those_of_the_job_that_made_the_masks() -> None:
     found = {"propagation": {"max_slices": 3}}
-    assert MethodRecord(made_by={"departures": found}).departures == found
-    assert MethodRecord(made_by={"departures": None}).departures == {}
+    assert MethodRecord(made_by={"departures": found}).protocol_overrides == found
+    assert MethodRecord(made_by={"departures": None}).protocol_overrides == {}
 
 
 def test_what_is_written_is_what_was_set() -> None:
