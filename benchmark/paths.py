@@ -59,6 +59,11 @@ def weights_folder(weights: str) -> Path:
     return at(WEIGHTS_STATUS, weights=weights).parent
 
 
+def attempts_file(output: Path) -> Path:
+    """Return the file that records on which scans a job died, given the job's ``output``."""
+    return output.with_suffix(".attempts")
+
+
 def parts_folder(masks: Path) -> Path:
     """Return the folder of the finished scans of a shard, given its file of ``masks``."""
     return masks.with_suffix(".parts")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from benchmark import paths
 from benchmark.files import read_json, write_json
 from benchmark.machine.machine_errors import KernelError
 
@@ -27,11 +28,6 @@ It is not set in pods, nor for a job that is called directly: then each death co
 """
 _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
-
-
-def record_of(output: Path) -> Path:
-    """Return the file of the record of a job, beside its ``output``."""
-    return output.with_suffix(".attempts")
 
 
 class _EndedError(BaseException):
@@ -116,7 +112,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
     leaves the block as an exception, so that temporary files are deleted; the second ends the
     process at once.
     """
-    tried, owner = Attempts(record_of(output)), os.getpid()
+    tried, owner = Attempts(paths.attempts_file(output)), os.getpid()
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -156,7 +156,7 @@ def forget_what_is_forced(workflow):
             shutil.rmtree(
                 paths.parts_folder(Path(job.output.masks)), ignore_errors=True
             )
-            attempts.record_of(Path(job.output.times)).unlink(missing_ok=True)
+            paths.attempts_file(Path(job.output.times)).unlink(missing_ok=True)
 
 
 # For jobs that may need a GPU: scale=0 sets limits, without which Kubernetes assigns no GPU.
