@@ -16,10 +16,9 @@ from benchmark.fitting import PreparedDataset, several_processes
 from benchmark.sources.checks import sha256_of
 from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
-from benchmark.weights import registry, store
+from benchmark.weights import store
 from benchmark.weights.registry import Weights
 
-GENERAL = {"general": "pam-released"}
 ENTRY = "weights.yaml"
 _PLANNED = ".planned"
 _SPLIT = "split.json"
@@ -44,11 +43,11 @@ def adapt_to_dataset(
     """Train the PropMask of the weights ``start`` on ``dataset``; returns the new entry's path.
 
     ``dataset``: id, or file of an entry, whose files are available. ``start``: as in
-    `resolve_weights`. ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: hold no case
-    back. The folder ``out`` receives the weights (with the Box2Mask of ``start``, if there is one,
-    so that boxes can be prompts too), the split, the loss by step and `ENTRY`. Raises `UserError`
-    if anything is missing, and for a folder in use unless this function began it and ``resume`` is
-    set.
+    `starting_weights`. ``options``: of `pam.learning.Pam2DMaskTrained`. ``everything``: hold no
+    case back. The folder ``out`` receives the weights (with the Box2Mask of ``start``, if there is
+    one, so that boxes can be prompts too), the split, the loss by step and `ENTRY`. Raises
+    `UserError` if anything is missing, and for a folder in use unless this function began it and
+    ``resume`` is set.
     """
     from pam.learning import Pam2DMaskTrained
     from pam.training import recipe as recipes
@@ -61,7 +60,7 @@ def adapt_to_dataset(
     entry = catalogue.load(dataset)
     method = Pam2DMaskTrained(options)
     recipes.load(method.options.recipe)  # refuse an unknown name before anything is made
-    path, general = resolve_weights(start)
+    path, general = starting_weights(start)
     require_writable(out)
     planned = out / _PLANNED  # apart, so that a failed plan is not taken for a training
     if (planned / _SPLIT).exists():
@@ -117,21 +116,12 @@ def _check_begun(out: Path, dataset: str, everything: bool) -> None:
         )
 
 
-def resolve_weights(name: str) -> tuple[Path, Weights | None]:
-    """Find weights by the path of a file, the id or file of an entry, or "general".
+def starting_weights(name: str) -> tuple[Path, Weights | None]:
+    """Return the path and entry of weights as `store.locate` does; "general" is the paper's model.
 
-    "general" is the model of the paper. Returns the path, and the entry if there is one. Raises
-    `UserError`, with advice, for weights that are not available.
+    They are downloaded if need be.
     """
-    if name.endswith((".safetensors", ".pth")):
-        return Path(name), None
-    name = GENERAL.get(name, name)
-    entry = registry.load(name)
-    status = store.fetch(entry, paths.weights_folder(entry.id), name)
-    path = store.path_for_adapter(status, paths.weights_folder(entry.id), name)
-    if path is None:
-        raise UserError(f"The weights {entry.id!r} are not here. {status.reason}")
-    return path, entry
+    return store.locate("pam-released" if name == "general" else name, download=True)
 
 
 def _prepared_dataset(entry: Dataset, seed: int, everything: bool) -> PreparedDataset:

@@ -81,7 +81,7 @@ def train(
         content = content.model_copy(update={"steps": steps})
     network: Network | None = None
     if start is not None:
-        path, _ = adapt.resolve_weights(start)
+        path, _ = adapt.starting_weights(start)
         box = content.kind == "box2mask"
         network = read_network(path, Box2Mask) if box else read_network(path, PropMask)
     require_writable(output)

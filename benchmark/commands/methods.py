@@ -29,7 +29,7 @@ def check_adapter(
     from benchmark.conformance.checks import findings
     from benchmark.prompt_kinds import PROMPT_KINDS
     from benchmark.settings import parse_yaml
-    from benchmark.weights.store import local_path
+    from benchmark.weights.store import locate
 
     kinds = [kind for kind in PROMPT_KINDS if prompt in (None, kind)]
     if not kinds:
@@ -41,7 +41,7 @@ def check_adapter(
         )
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise UserError(f"Unknown device {device!r}; a method runs on cpu, cuda or cuda:1.")
-    file = local_path(weights) if weights else None
+    file = locate(weights, download=False)[0] if weights else None
     failed = 0
     for finding in findings(name, given, device, file, kinds):
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}: {finding.detail}", flush=True)

@@ -146,31 +146,30 @@ def path_for_adapter(status: WeightsStatus, raw: Path, name: str) -> Path | None
     return files[0] if status.file else root
 
 
-def local_path(name: str) -> Path:
-    """Return what an adapter is given for weights on this machine.
+def locate(name: str, *, download: bool) -> tuple[Path, Weights | None]:
+    """Return what an adapter is given for weights, and their entry, None if they are just a file.
 
-    ``name`` is that of an entry or of a file. Raises `UserError`, with the command that gets them,
-    if the weights are not here.
+    ``name`` is the id of an entry, its YAML file, or else a file or folder of weights. Raises
+    `UserError`, with the command that gets them, if the weights are not here and, if they may be
+    ``download``ed, cannot be had.
     """
-    if not name.endswith((".yaml", ".yml")):
+    if not name.endswith((".yaml", ".yml")) and name not in registry.names():
         if Path(name).exists():
-            return Path(name)
-        if name not in registry.names():
-            nearest = unknown_name("weights", name, registry.names())
-            raise UserError(f"There is no file {name} here. {nearest}")
+            return Path(name), None
+        nearest = unknown_name("weights", name, registry.names())
+        raise UserError(f"There is no file {name} here. {nearest}")
     entry = registry.load(name)
     raw = paths.weights_folder(entry.id)
-    here = all(isinstance(source, _ON_THIS_DISK) for source in entry.source)
     last = raw / "status.json"
-    known = None if here or not last.is_file() else WeightsStatus.load(last)
-    status = fetch(entry, raw, name) if here else known
+    if download or all(isinstance(source, _ON_THIS_DISK) for source in entry.source):
+        status = fetch(entry, raw, name)
+    else:
+        status = WeightsStatus.load(last) if last.is_file() else None
     path = path_for_adapter(status, raw, name) if status else None
     if path is None:
-        raise UserError(
-            f"The weights {name!r} are not on this machine. To get them: "
-            f"{fetch_command(entry, name)}"
-        )
-    return path
+        why = (status and status.reason) or f"To get them: {fetch_command(entry, name)}"
+        raise UserError(f"The weights {name!r} are not on this machine. {why}")
+    return path, entry
 
 
 def fetch_command(entry: Weights, name: str | None = None) -> str:

@@ -322,15 +322,22 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert here["pam-small"] == "yes, not checked yet"  # ships with the package
 
 
-def test_local_path_of_weights_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, weights that ship, an entry that was fetched; all else is asked for."""
     monkeypatch.chdir(tmp_path)
     Path("net.pt").write_bytes(CONTENT)
-    assert store.local_path("net.pt") == Path("net.pt")
-    assert (store.local_path("pam-small") / "pam-small-propmask.safetensors").is_file()
-    with pytest.raises(UserError, match=r"no file medsam here\. .*Did you mean: medsam2"):
-        store.local_path("medsam")
+    assert store.locate("net.pt", download=False) == (Path("net.pt"), None)
+    Path("pam-small").mkdir()  # an id means the entry, as in a study file
+    path, entry = store.locate("pam-small", download=False)
+    assert (path / "pam-small-propmask.safetensors").is_file()
+    assert entry is not None
+    assert entry.id == "pam-small"
+    for download in (False, True):
+        with pytest.raises(UserError, match=r"no file medsam here\. .*Did you mean: medsam2"):
+            store.locate("medsam", download=download)
     with pytest.raises(
         UserError, match=r"are not on this machine\. To get them: pambench weights fetch medsam2"
     ):
-        store.local_path("medsam2")
+        store.locate("medsam2", download=False)
+    with pytest.raises(UserError, match=r"not on this machine.*weights fetch pam-released --from"):
+        store.locate("pam-released", download=True)
