@@ -18,11 +18,11 @@ from benchmark.geometry import Geometry
 from benchmark.image_io.detached import ElsewhereError, pixel_file
 from benchmark.image_io.integrity import (
     DamagedError,
+    NiftiHeader,
     check_pixels,
     is_gzip,
     is_nifti2,
-    nifti_scale,
-    nifti_voxel_size,
+    nifti_header,
 )
 from benchmark.image_io.voxelsize import SET_SIZE, missing_size, sform
 
@@ -122,6 +122,7 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
     it ``needs_spacing``, also for a file that does not tell its voxel size.
     """
     reader = open_header(path)
+    nifti = _checked_nifti(path, reader) if reader.HasMetaDataKey("srow_x") else None
     size = reader.GetSize()
     # the two parts of a complex number, which `pixels` refuses, would count as two components
     components = 1 if reader.GetPixelIDValue() in _COMPLEX else reader.GetNumberOfComponents()
@@ -156,7 +157,7 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
             cause="a tilted gantry, or an affine registration stored in the header",
             step="resample the scan to a rectangular grid, or leave it out",
         )
-    lost = missing_size(path, reader)
+    lost = missing_size(path, reader, nifti)
     if lost and needs_spacing:
         raise refusal(
             path,
@@ -253,9 +254,6 @@ def open_header(path: Path) -> Any:
             _corrected(reader.ReadImageInformation)
     except RuntimeError as error:
         raise unreadable(path, error) from None
-    if reader.HasMetaDataKey("srow_x"):
-        _check_sform(path, reader)
-        _check_scale(path)
     return reader
 
 
@@ -282,7 +280,16 @@ def _corrected(read: Callable[[], T]) -> T:
                 os.environ[name] = before
 
 
-def _check_sform(path: Path, reader: Any) -> None:
+def _checked_nifti(path: Path, reader: Any) -> NiftiHeader | None:
+    """Return the header as stored; refuse a contradictory one."""
+    header = nifti_header(path)
+    _check_sform(path, reader, header)
+    if header:
+        _check_scale(path, header)
+    return header
+
+
+def _check_sform(path: Path, reader: Any, header: NiftiHeader | None) -> None:
     """Refuse a NIfTI grid that is sheared, or whose sform contradicts the voxel size.
 
     Beside a qform, ITK takes the directions of an sform of code 1, if it is rectangular.
@@ -292,7 +299,7 @@ def _check_sform(path: Path, reader: Any) -> None:
     columns = sform(reader)
     lengths = np.linalg.norm(columns, axis=0)
     if other and not corrected:
-        stored = nifti_voxel_size(path) or (0.0,)
+        stored = header.voxel_size if header else (0.0,)
         known = all(stored) and np.isfinite(stored).all()  # otherwise `missing_size` says so
         if not (code == 1 and known and lengths.all() and _shear(columns) <= _SHEAR):
             return
@@ -326,12 +333,12 @@ def _shear(columns: NDArray[np.float64]) -> float:
     return float(np.abs(units.T @ units - np.eye(3)).max())
 
 
-def _check_scale(path: Path) -> None:
+def _check_scale(path: Path, header: NiftiHeader) -> None:
     """Refuse a NIfTI file with an intercept and no slope, or the reverse.
 
     The standard says to ignore an intercept without a slope, but ITK adds it.
     """
-    slope, intercept = nifti_scale(path) or (0.0, 0.0)
+    slope, intercept = header.slope, header.intercept
     scaled = bool(slope) and math.isfinite(slope)
     if scaled != math.isfinite(intercept) and (scaled or intercept):
         raise refusal(

@@ -13,7 +13,7 @@ import sys
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -58,17 +58,34 @@ def check_pixels(path: Path) -> int:
     return 0
 
 
-def nifti_voxel_size(path: Path) -> tuple[float, ...] | None:
-    """Return pixdim (x, y, z) as stored; ITK makes 1 of zero, NaN and infinity.
+class NiftiHeader(NamedTuple):
+    """What a NIfTI-1 header stores and ITK changes.
+
+    Attributes:
+        voxel_size: pixdim (x, y, z); ITK makes 1 of zero, NaN and infinity.
+        slope, intercept: scale of the values.
+    """
+
+    voxel_size: tuple[float, ...]
+    slope: float
+    intercept: float
+
+
+def nifti_header(path: Path) -> NiftiHeader | None:
+    """Read the header of a NIfTI-1 file or pair.
 
     None for a header that is not NIfTI-1 or cannot be read, which `check_pixels` tells.
     """
-    return _stored(path, "3f", 80)
-
-
-def nifti_scale(path: Path) -> tuple[float, ...] | None:
-    """Return slope and intercept of the values as stored; None as in `nifti_voxel_size`."""
-    return _stored(path, "2f", 112)
+    try:
+        with _opened(_of_pair(path, "hdr")) as stream:
+            header = stream.read(_HEADER)
+    except (EOFError, OSError, zlib.error):
+        return None
+    order = _byte_order(header)
+    if len(header) < _HEADER or struct.unpack_from(f"{order}i", header)[0] != _HEADER:
+        return None
+    slope, intercept = struct.unpack_from(f"{order}2f", header, 112)
+    return NiftiHeader(struct.unpack_from(f"{order}3f", header, 80), slope, intercept)
 
 
 def is_gzip(path: Path) -> bool:
@@ -85,19 +102,6 @@ def is_nifti2(path: Path) -> bool:
     except (EOFError, OSError, zlib.error):
         return False
     return size in (struct.pack("<i", _HEADER_2), struct.pack(">i", _HEADER_2))
-
-
-def _stored(path: Path, what: str, offset: int) -> tuple[float, ...] | None:
-    """Return the numbers of a NIfTI-1 header at ``offset``, in the notation of `struct`."""
-    try:
-        with _opened(_of_pair(path, "hdr")) as stream:
-            header = stream.read(_HEADER)
-    except (EOFError, OSError, zlib.error):
-        return None
-    order = _byte_order(header)
-    if len(header) < _HEADER or struct.unpack_from(f"{order}i", header)[0] != _HEADER:
-        return None
-    return struct.unpack_from(f"{order}{what}", header, offset)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.image_io.detached import header_lines, is_meta
-from benchmark.image_io.integrity import nifti_voxel_size
+from benchmark.image_io.integrity import NiftiHeader
 
 SET_SIZE = (
     "write the size into the file, set it in the entry with the transform spacing (or give a label "
@@ -20,14 +20,14 @@ _META = re.compile(rb"\s*Element(Spacing|Size)\s*[=:]")
 _NRRD = re.compile(rb"(spacings|space directions)\s*:(?!=)(.*)", re.IGNORECASE)
 
 
-def missing_size(path: Path, reader: Any) -> str:
+def missing_size(path: Path, reader: Any, nifti: NiftiHeader | None) -> str:
     """Return what the header holds in place of a voxel size; empty if it gives one.
 
-    ``reader`` is SimpleITK's, with the header read. Of other formats than NIfTI, MetaImage and NRRD
-    nothing is known, and the result is empty.
+    ``reader`` is SimpleITK's, with the header read; ``nifti`` is that of a NIfTI file as stored. Of
+    other formats than NIfTI, MetaImage and NRRD nothing is known, and the result is empty.
     """
     if reader.HasMetaDataKey("pixdim[1]"):
-        return _missing_in_nifti(path, reader)
+        return _missing_in_nifti(nifti, reader) if nifti else ""
     if not (lines := header_lines(path)):
         return ""
     if is_meta(path):
@@ -45,15 +45,13 @@ def sform(reader: Any) -> NDArray[np.float64]:
     return np.array(rows, dtype=float)
 
 
-def _missing_in_nifti(path: Path, reader: Any) -> str:
+def _missing_in_nifti(header: NiftiHeader, reader: Any) -> str:
     """Look into pixdim and, if that gives no size, into the sform.
 
     A single slice may do without a thickness, as in DICOM.
     """
-    stored = nifti_voxel_size(path)
+    stored = header.voxel_size
     size = reader.GetSize()[:3]
-    if stored is None:
-        return ""
     if all(np.isfinite(mm) and (mm or n == 1) for mm, n in zip(stored, size, strict=True)):
         return ""
     lengths = np.linalg.norm(sform(reader), axis=0)
