@@ -1,22 +1,26 @@
 """One line on what runs, what waits, how far and how much longer, while Snakemake runs.
 
 Whole lines, at most one every few seconds on a terminal and two a minute in a log file, so that
-they can stand between other messages; fewer while no job ends. Snakemake is not imported: its log
-records name their event.
+they can stand between other messages; fewer while no job ends. Of a job that fails, the end of its
+log is written: Snakemake's own --show-failed-logs writes the whole, which may be pages. Snakemake
+is not imported: its log records name their event.
 """
 
 import logging
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 EVERY_S = {True: 5.0, False: 30.0}
 """Seconds between two lines, on a terminal (True) and elsewhere."""
 _SILENCE = 10
 """While no job ends, a line is written after so many times `EVERY_S`."""
+_LAST_LINES = 20
+"""Lines of the log of a failed job that are written."""
 
 _Kind = tuple[str, str]
 """A rule, and the run or model that its job is for, or "" if for none: such jobs take alike."""
@@ -139,6 +143,8 @@ class ProgressLine(logging.Handler):
 
     def _job_error(self, record: logging.LogRecord) -> None:
         self.started.pop(int(record.jobid), None)  # type: ignore[attr-defined]
+        for log in getattr(record, "log", ()):
+            print(_end_of_log(log), file=self.stream, flush=True)
 
     def _progress(self, record: logging.LogRecord) -> None:
         # The record's total counts all jobs of the graph, also those that --until leaves out.
@@ -174,6 +180,16 @@ def write_while_silent(line: ProgressLine) -> None:
 def _is_replaced(record: logging.LogRecord) -> bool:
     events = ("job_started", "job_finished", "progress")
     return _event(record) in events or record.msg == "Select jobs to execute..."
+
+
+def _end_of_log(path: str) -> str:
+    """Return the last lines of a job's log, under a line that names the file."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as stream:
+            lines = deque(stream, _LAST_LINES)
+    except OSError as error:  # e.g. on another machine
+        return f"The log of the failed job, {path}, cannot be read: {error.strerror}"
+    return f"The end of {path}:\n" + "".join(f"    {line.rstrip()}\n" for line in lines).rstrip()
 
 
 def _event(record: logging.LogRecord) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,18 @@ def test_a_failed_job_runs_no_more(workflow: Workflow) -> None:
     workflow.start(1, "predict")
     workflow.tell("job_error", jobid=1)
     assert "running: nothing" in workflow.line.line()
+
+
+def test_of_a_failed_job_the_end_of_the_log_is_shown(workflow: Workflow, tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    log.write_text("".join(f"line {n}\n" for n in range(500)) + "pambench: no such file\n")
+    workflow.tell("job_error", jobid=1, log=[str(log)])
+    told = workflow.stream.getvalue().splitlines()
+    assert told[0] == f"The end of {log}:"
+    assert told[1] == "    line 481"
+    assert told[-1] == "    pambench: no such file"
+    workflow.tell("job_error", jobid=2, log=[str(tmp_path / "none.log")])
+    assert "none.log, cannot be read: No such file" in workflow.stream.getvalue()
 
 
 @pytest.mark.parametrize(("stream", "lines"), [(io.StringIO(), 4), (Terminal(), 10)])
