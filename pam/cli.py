@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
 from benchmark.files import require_writable
 
 app = typer.Typer(help="Training of PropMask and Box2Mask.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "train finetune --dataset my/liver.yaml --from general --output my/tuned",
+        "train my/recipe.yaml --output my/run --resume",
+    )
+)
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
     output: Annotated[Path, typer.Option(help="Folder for weights, checkpoint and curve.")],

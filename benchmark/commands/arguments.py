@@ -16,6 +16,12 @@ Input = Annotated[Path, typer.Option(help="File to read.")]
 Folder = Annotated[Path, typer.Option(help="Folder of the study: results/<study>.")]
 
 
+def examples(*commands: str) -> str:
+    """Return the end of a help page: ``commands`` as a user types them after ``pambench``."""
+    lines = (f"  pambench {command}" for command in commands)
+    return "\n".join(["\b", "Examples:", *lines])  # \b: lines are not joined
+
+
 def only_study() -> Path:
     """Return the folder of the only study in ``results``; raise `UserError` if there is not one."""
     begun = Path().glob(f"{paths.STUDY.format(study='*')}/settings.json")

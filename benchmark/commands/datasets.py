@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def show(name: Name) -> None:
     print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
 
 
-@app.command()
+@app.command(epilog=examples("datasets plan config/paper.yaml", "datasets plan D35 my/liver.yaml"))
 def plan(names: Names) -> None:
     """Show what a study fetches.
 
@@ -73,7 +74,7 @@ def fetch(names: Names) -> None:
         raise UserError(f"Not there yet: {', '.join(missing)}. The reasons are given above.")
 
 
-@app.command()
+@app.command(epilog=examples("datasets prepare my/liver.yaml", "datasets prepare D35 --shard 0"))
 def prepare(
     name: Name,
     shard: Annotated[int | None, typer.Option(help="Prepare only this shard, from 0.")] = None,

@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.arguments import examples
 from benchmark.errors import UserError, unknown_name
 
 app = typer.Typer()
 methods = typer.Typer(help="List and show methods.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "check-adapter mymethods.threshold:Threshold --options '{quantile: 0.6}'",
+        "check-adapter pam-2dmask --weights pam-small --device cuda",
+    )
+)
 def check_adapter(
     name: Annotated[str, typer.Argument(help="Registered name, or module:Class.")],
     options: Annotated[str, typer.Option(help="Options of the method, as YAML.")] = "{}",
@@ -52,7 +58,7 @@ def check_adapter(
     print(f"{name} conforms")
 
 
-@methods.command("list")
+@methods.command("list", epilog=examples("methods list", "methods show pam-2dmask"))
 def list_methods() -> None:
     """List the registered methods."""
     from benchmark.method_registry import available

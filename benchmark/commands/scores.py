@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
 
 app = typer.Typer()
@@ -13,7 +14,12 @@ app = typer.Typer()
 Labels = Annotated[Path, typer.Option(help="Folder of label files, one per scan.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "score --reference labels --prediction masks --labels labels.yaml",
+        "score --reference labels --prediction masks --tolerance 1 --convention monai",
+    )
+)
 def score(
     reference: Labels,
     prediction: Labels,

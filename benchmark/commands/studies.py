@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.commands.arguments import OnlyStudy, only_study, read_study
+from benchmark.commands.arguments import OnlyStudy, examples, only_study, read_study
 from benchmark.errors import UserError, unknown_name
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("status", "status --study results/demo"))
 def status(study: OnlyStudy) -> None:
     """Show the progress of a study.
 
@@ -23,7 +23,12 @@ def status(study: OnlyStudy) -> None:
     print(summary(read_study(study), study.absolute().parents[1]))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "estimate config/paper.yaml --gpus 4 --cores 32",
+        "estimate my/study.yaml --gpus 0 --cores 8 --objects 500",
+    )
+)
 def estimate(
     study: Annotated[Path, typer.Argument(help="Study file.")],
     rates: Annotated[
@@ -56,7 +61,12 @@ def estimate(
     print(estimate_text.memory(read, done, gpus=gpus, cores=cores))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "export --study results/demo --method pam-2dmask --dataset P01 --output masks",
+        "export --method pam-2dmask --dataset P01 --output masks --by structure",
+    )
+)
 def export(
     dataset: Annotated[str, typer.Option(help="Id of the dataset.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark import paths
+from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def list_weights() -> None:
             print(f"{key:>12}: {value}")
 
 
-@app.command()
+@app.command(
+    epilog=examples("weights fetch medsam2", "weights fetch pam-released --from ~/Downloads/pam")
+)
 def fetch(
     name: Name,
     given: Annotated[

@@ -1,6 +1,7 @@
 """The command line: its help, and its messages for mistakes."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,25 @@ def test_no_summary_of_a_command_is_cut_off() -> None:
     assert {"score", "datasets", "datasets plan", "train", "report"} <= {name for name, _ in found}
     cut = [name for name, command in found if command.get_short_help_str(45).endswith("...")]
     assert cut == []
+
+
+def test_examples_of_the_help_pages_parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "demo").mkdir(parents=True)
+    (tmp_path / "results" / "demo" / "settings.json").touch()  # the only study
+    apps = [cli.app, *(point.load() for point in entry_points(group=cli.COMMANDS))]
+    found = dict(pair for app in apps for pair in commands(get_group(app)))
+    pages = {name: command.epilog for name, command in found.items() if command.epilog}
+    assert {"score", "export", "check-adapter", "datasets plan", "estimate"} <= set(pages)
+    assert {"weights fetch", "train", "status", "methods list"} <= set(pages)
+    for name, page in pages.items():
+        examples = re.findall(r"^  pambench (.*)$", page, re.MULTILINE)
+        assert examples[0].startswith(name)
+        for example in examples:
+            words = shlex.split(example)
+            named = max((n for n in found if words[: n.count(" ") + 1] == n.split()), key=len)
+            found[named].make_context(named, words[named.count(" ") + 1 :])
+    assert "\n    pambench estimate my/study.yaml" in invoke("estimate", "--help").output
 
 
 def test_an_option_without_a_default_is_shown_as_required() -> None:
