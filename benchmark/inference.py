@@ -89,6 +89,28 @@ class Task:
     prompt: Prompt
 
 
+@dataclass(frozen=True)
+class Model:
+    """What a method loads: weights, or a model that was trained for the study.
+
+    ``status``: of the fetch or of the training; None if the method needs neither. ``path``: passed
+    to `Adapter.load`.
+    """
+
+    status: Status | None = None
+    path: Path | None = None
+    is_trained: bool = False
+
+    @property
+    def missing(self) -> tuple[str, str] | None:
+        """Status and reason of all cells if what is needed is not there."""
+        if self.status is None or self.status.is_ready:
+            return None
+        failed = self.is_trained and self.status.state == "failed"
+        what = "model" if self.is_trained else "weights"
+        return "failed" if failed else "skipped", f"no {what}: {self.status.reason}"
+
+
 @dataclass
 class ShardPredictions:
     """Rows of the tables, and `Adapter.protocol_overrides` if the method was loaded.
@@ -106,11 +128,9 @@ def predict(
     images: pd.DataFrame,
     prompt_rows: pd.DataFrame,
     *,
-    weights: Status | None = None,
-    weights_path: Path | None = None,
+    model: Model = Model(),
     reference: pd.DataFrame | None = None,
     training_scans: Collection[str] = (),
-    is_trained_model: bool = False,
     device: str = "cpu",
     attempts: Attempts | None = None,
     partial: PartialShard | None = None,
@@ -119,12 +139,9 @@ def predict(
 
     - ``images``: rows of `benchmark.prepare.IMAGE_SCHEMA`.
     - ``prompt_rows``: rows of `benchmark.prompts.SCHEMA`; kinds other than the run's are ignored.
-    - ``weights``: status of the weights or of the model; ``weights_path``: passed to
-      `Adapter.load`.
     - ``reference``: rows of `benchmark.objects.REFERENCE_SCHEMA`, only for controls that may see
       them.
     - ``training_scans``: scans that the method was trained on, which are skipped.
-    - ``is_trained_model``: whether ``weights`` are a model that was trained for the study.
     - ``attempts``: the steps in which earlier processes died.
     - ``partial``: the scans that earlier processes finished; those finished now are added.
     """
@@ -133,12 +150,8 @@ def predict(
     mine, seen = _prompts_of(run, prompt_rows, training_scans)
     results = ShardPredictions(_unanswered_rows(run, mine[seen], "skipped", "a training case"), [])
     mine = mine[~seen]
-    if weights is not None and not weights.is_ready:
-        lost = is_trained_model and weights.state == "failed"
-        what = "model" if is_trained_model else "weights"
-        results.masks += _unanswered_rows(
-            run, mine, "failed" if lost else "skipped", f"no {what}: {weights.reason}"
-        )
+    if missing := model.missing:
+        results.masks += _unanswered_rows(run, mine, *missing)
         return results
     adapter = find(run.adapter)(run.options)
     if reason := adapter.missing_requirement():
@@ -147,7 +160,7 @@ def predict(
     if mine.empty:
         return results
     start = perf_counter()
-    if failure := _load(adapter, weights_path, device, attempts, results):
+    if failure := _load(adapter, model.path, device, attempts, results):
         reason = f"the model did not load: {failure}"
         results.masks += _unanswered_rows(run, mine, "failed", reason)
         return results
@@ -174,7 +187,7 @@ def predict(
 
 
 def needs_method(
-    run: Run, prompt_rows: pd.DataFrame, weights: Status | None, training_scans: Collection[str]
+    run: Run, prompt_rows: pd.DataFrame, model: Model, training_scans: Collection[str]
 ) -> bool:
     """Return whether `predict` would load the method, for which it may need a GPU.
 
@@ -182,7 +195,7 @@ def needs_method(
     else that it requires are missing.
     """
     _, seen = _prompts_of(run, prompt_rows, training_scans)
-    if seen.all() or (weights is not None and not weights.is_ready):
+    if seen.all() or model.missing:
         return False
     return find(run.adapter)(run.options).missing_requirement() is None
 

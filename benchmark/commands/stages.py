@@ -284,11 +284,10 @@ def predict_shard(
     from benchmark.tables import read_table, write_table
 
     run = Run.load(settings)
-    weights: Status | None
     if model_status:
-        weights, path = _trained_model(model_status)
+        model = inference.Model(*_trained_model(model_status), is_trained=True)
     else:
-        weights, path = _fetched_weights(weights_status, run)
+        model = inference.Model(*_fetched_weights(weights_status, run))
     training_scans = Split.load(split).train if split else ()
     purpose = f"{run.adapter} on {images.parent.parent.name}"
     inputs = [settings, images, prompts, weights_status, reference, model_status, split]
@@ -297,7 +296,7 @@ def predict_shard(
         if not wanted:
             return
         prompt_rows = read_table(prompts)
-        computes = inference.needs_method(run, prompt_rows, weights, training_scans)
+        computes = inference.needs_method(run, prompt_rows, model, training_scans)
         chosen = device(run.adapter, purpose, run.options) if computes else nullcontext(None)
         with attempts(times) as tried, chosen as where:
             about = facts(where) if where else {}
@@ -310,11 +309,9 @@ def predict_shard(
                 run,
                 read_table(images),
                 prompt_rows,
-                weights=weights,
-                weights_path=path,
+                model=model,
                 reference=read_table(reference) if reference else None,
                 training_scans=training_scans,
-                is_trained_model=model_status is not None,
                 device=where or "cpu",
                 attempts=tried,
                 partial=partial,

@@ -56,7 +56,9 @@ def through(study: Study, with_weights: bool) -> None:
             for run in {run.id: run for run in study.runs.values()}.values():
                 of_run = {"run": run.id, **at}
                 have = status if with_weights else status.model_copy(update={"state": "manual"})
-                done = inference.predict(run, images, asked, weights=have if run.weights else None)
+                done = inference.predict(
+                    run, images, asked, model=inference.Model(have if run.weights else None)
+                )
                 masks = write(done.masks, inference.MASK_SCHEMA, paths.MASKS, **of_run)
                 write(done.times, inference.TIME_SCHEMA, paths.TIMES, **of_run)
                 inputs = scoring.Inputs(images, found, reference, asked, masks)

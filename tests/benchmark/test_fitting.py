@@ -15,7 +15,7 @@ from benchmark import stages
 from benchmark.adapter import Learner, MethodInfo, Prediction
 from benchmark.errors import MachineError, UserError
 from benchmark.fitting import Case, PreparedDataset, fit, model_folder, plan
-from benchmark.inference import predict
+from benchmark.inference import Model, predict
 from benchmark.masks import Mask
 from benchmark.prompts import Prompt
 from benchmark.scoring import Inputs, score
@@ -112,10 +112,8 @@ def test_a_method_learns_from_its_cases_and_is_asked_for_the_others(
         run,
         shard.images,
         shard.prompts,
-        weights=fitted,
-        weights_path=Path(fitted.root),
+        model=Model(fitted, Path(fitted.root), is_trained=True),
         training_scans=divided.train,
-        is_trained_model=True,
     ).masks
     ended = {(row["scan"], row["status"]) for row in masks}
     assert ended == {(divided.train[0], "skipped"), (divided.test[0], "ok")}
@@ -172,9 +170,8 @@ def test_what_cannot_be_learnt_is_told_in_the_cells(
         run,
         shard.images,
         shard.prompts,
-        weights=fitted,
+        model=Model(fitted, is_trained=True),
         training_scans=learnt,
-        is_trained_model=True,
     ).masks
     held_back = [row for row in masks if row["scan"] not in learnt]
     assert {row["status"] for row in held_back} == {status}
@@ -203,7 +200,7 @@ def test_one_patient_is_not_enough(shard: Any, tmp_path: Path) -> None:
     assert planned.state == "failed"
     assert "fewer than two patients" in str(planned.reason)
     assert source.split.train == ()  # and so no cell is skipped for having been learnt from
-    rows = predict(run, shard.images, shard.prompts, weights=planned, is_trained_model=True).masks
+    rows = predict(run, shard.images, shard.prompts, model=Model(planned, is_trained=True)).masks
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["reason"] for row in rows} == {f"no model: {planned.reason}"}
 
@@ -222,7 +219,7 @@ def test_scans_annotated_in_part_are_neither_learnt_from_nor_scored(
 
     about: Any = {"nsd_tolerance_mm": 2, "tolerances": {}, "reference": "kept", "empty": {}}
     settings = Scoring.read(about, "the test's scoring")
-    masks = pd.DataFrame(predict(run, shard.images, shard.prompts, weights=planned).masks)
+    masks = pd.DataFrame(predict(run, shard.images, shard.prompts, model=Model(planned)).masks)
     given = Inputs(shard.images, objects, shard.reference, shard.prompts, masks)
     reasons = {row["scan"]: (row["status"], row["reason"]) for row in score(run, settings, given)}
     assert reasons[learnt][0] == "skipped"

@@ -20,7 +20,7 @@ from benchmark.adapter import Adapter, MethodInfo, Prediction, ReferenceAdapter
 from benchmark.commands.stages import predict_shard
 from benchmark.errors import MachineError
 from benchmark.files import read_json, write_json
-from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, ShardPredictions, predict
+from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, Model, ShardPredictions, predict
 from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask
 from benchmark.prepare import IMAGE_SCHEMA
@@ -473,7 +473,7 @@ def test_variants_share_what_was_loaded(shard: Any) -> None:
     run = run_of(Good, variants=variants, options={"level": 1}, timed_objects=1)
     ready = Status(state="ready", root="somewhere", fingerprint="x")
     path = Path("somewhere/net.pt")
-    got = predict(run, shard.images, shard.prompts, weights=ready, weights_path=path, device="cuda")
+    got = predict(run, shard.images, shard.prompts, model=Model(ready, path), device="cuda")
     assert Good.loads == [(Path("somewhere/net.pt"), "cuda")]
     assert {row["variant"] for row in got.masks} == {"", "thin", "thinner"}
     of_lesion = [r for r in got.masks if r["object"] == "a/lesion/1"]
@@ -536,7 +536,7 @@ def test_without_weights_every_cell_is_skipped(shard: Any) -> None:
     Good.loads.clear()
     absent = Status(state="manual", root="x", fingerprint="absent", reason="Sign the form.")
     run = run_of(Good, variants={"thin": {"level": 3}}, prompt="mask2d", timed_objects=2)
-    got = predict(run, shard.images, shard.prompts, weights=absent)
+    got = predict(run, shard.images, shard.prompts, model=Model(absent))
     assert not Good.loads
     assert not got.times
     assert len(got.masks) == 18 + 6  # the variant at the deviation 0 alone
