@@ -28,7 +28,7 @@ def make(results: "Results") -> "tuple[Figure, str]":
     """Return the figure of a study and its caption."""
     names = ("ablation", "ablation_overall", "ablation_tests")
     ablation, overall, tests = (results.statistics(name) for name in names)
-    return draw(ablation, overall, tests), caption(ablation, overall, tests)
+    return draw(ablation, overall, tests), caption(ablation, overall)
 
 
 def draw(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> "Figure":
@@ -124,7 +124,7 @@ def verdict(tests: "pd.DataFrame", ablation: str, method: str) -> str:
     return text
 
 
-def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame", tests: "pd.DataFrame") -> str:
+def caption(ablation: "pd.DataFrame", overall: "pd.DataFrame") -> str:
     """Return the caption: the mean of each setting, and its spread over seeds."""
     rows = ablation[ablation["metric"] == trained_models.METRIC]
     if rows.empty:
