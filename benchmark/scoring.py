@@ -140,9 +140,7 @@ class _ScanScores:
         found = Mask.from_row(cell, self.shape).without(self.not_evaluated)
         region = (z0, z1, y0, y1, x0, x1)
         outside = int(clip(self.not_evaluated, region).crop.sum())
-        return metrics.metrics_in_region(
-            truth, found, region, region_voxels=voxel_count(region) - outside
-        )
+        return metrics.metrics_in_region(truth, found, region, voxel_count(region) - outside)
 
     def _structure(self, variant: str, deviation: float, structure: str) -> dict[str, Any]:
         about = self._about("structure", variant, deviation, structure)

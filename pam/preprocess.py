@@ -221,9 +221,7 @@ def _taps(
     return index, np.where(inside, weights, 0).astype(np.int32)
 
 
-def grey_levels(
-    image: Tensor, low: Tensor, high: Tensor, arithmetic: str, integer: bool = False
-) -> Tensor:
+def grey_levels(image: Tensor, low: Tensor, high: Tensor, arithmetic: str, integer: bool) -> Tensor:
     """Map float32 images from ``low``..``high`` to 0..255, truncated to uint8.
 
     ``arithmetic``: as in `Propagation`; ``integer``: whether the volume was of an integer type. An

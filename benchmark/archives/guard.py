@@ -62,7 +62,7 @@ class Guard:
     members: int = 0
     names: set[str] = field(default_factory=set)
 
-    def accept(self, name: str, kind: str = "file") -> Path | None:
+    def accept(self, name: str, kind: str) -> Path | None:
         """Return where to write a member; None for a folder, and for a member not wanted.
 
         ``kind`` is "file", "folder", or a description of any other kind. Raise an `ArchiveError`

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip, voxel_count
+from benchmark.boxes import EMPTY, Box, Boxed, Crop, clip
 from benchmark.metrics import engines, surface_numpy
 from benchmark.metrics.definitions import METRICS, PROMPT_REGION_METRICS
 from benchmark.metrics.engines import Engine, EngineModule
@@ -114,15 +114,14 @@ def surface_metrics(
 
 
 def metrics_in_region(
-    reference: Boxed, prediction: Boxed, region: Box, *, region_voxels: int | None = None
+    reference: Boxed, prediction: Boxed, region: Box, evaluated: int
 ) -> dict[str, float]:
     """Compute the metrics in `PROMPT_REGION_METRICS`, restricted to the voxels in ``region``.
 
-    ``region_voxels``: how many of these are evaluated, by default all. The metrics are NaN where
-    undefined, as in `score`.
+    ``evaluated``: how many of these are evaluated. The metrics are NaN where undefined, as in
+    `score`.
     """
     counts = surface_numpy.counts(clip(reference, region), clip(prediction, region))
-    evaluated = voxel_count(region) if region_voxels is None else region_voxels
     values = overlap_metrics(confusion(*counts, evaluated))
     return {name: values[name.removesuffix("_in_prompt")] for name in PROMPT_REGION_METRICS}
 

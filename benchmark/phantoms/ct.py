@@ -13,8 +13,8 @@ def _trunk(
     rng: Generator,
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
+    centre: tuple[float, float, float],
     fine: int = 1,
-    centre: tuple[float, float, float] = (0, 0, 0),
 ) -> Canvas:
     size = rng.uniform(0.95, 1.02)
     return Canvas(

@@ -16,7 +16,7 @@ def tube(points: ArrayLike, radii: ArrayLike) -> list[Shape]:
     return [capsule(a, b, float(s), float(t)) for a, b, s, t in pairs]
 
 
-def curve(points: ArrayLike, steps: int = 24) -> Points:
+def curve(points: ArrayLike, steps: int) -> Points:
     """Return ``steps`` points (steps, 3) on the cubic spline through ``points`` (n, 3)."""
     p = np.asarray(points, float)
     spline = CubicSpline(np.linspace(0, 1, len(p)), p)

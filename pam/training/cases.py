@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from benchmark.masks import Mask
 from pam.preprocess import Scan
 
+_SMALLEST = 30  # voxels of an object
+_LARGEST_SHARE = 0.35  # of a slice; what fills more is background rather than an object
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -23,13 +26,11 @@ class Case:
         return self.scan.spacing
 
 
-def components(
-    labels: NDArray[np.integer], smallest: int = 30, largest_share: float = 0.35
-) -> list[Mask]:
+def components(labels: NDArray[np.integer]) -> list[Mask]:
     """Return the 26-connected components of the labels of a map [z, y, x]; 0 is background.
 
-    Components of fewer than ``smallest`` voxels are left out, and so are those that fill more than
-    ``largest_share`` of a slice, which are backgrounds rather than objects.
+    Those of fewer than 30 voxels are left out, and so are those that fill more than 35 % of a
+    slice.
     """
     import cc3d
 
@@ -39,10 +40,10 @@ def components(
     found = []
     for number in range(1, count + 1):
         box = statistics["bounding_boxes"][number]
-        if statistics["voxel_counts"][number] < smallest or box is None:
+        if statistics["voxel_counts"][number] < _SMALLEST or box is None:
             continue
         part = parts[box] == number
-        if part.sum(axis=(1, 2)).max() > largest_share * shape[1] * shape[2]:
+        if part.sum(axis=(1, 2)).max() > _LARGEST_SHARE * shape[1] * shape[2]:
             continue
         offset = (box[0].start, box[1].start, box[2].start)
         found.append(Mask.of(part, offset=offset, shape=shape))

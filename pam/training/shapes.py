@@ -83,10 +83,10 @@ def lump(
     return label
 
 
-def random_lump(canvas: Canvas, low: float = 0.02, high: float = 0.25) -> int:
-    """Paint an ellipsoid of random place, shape and size, ``low`` to ``high`` of the field."""
+def random_lump(canvas: Canvas, high: float = 0.25) -> int:
+    """Paint an ellipsoid of random place, shape and size, 0.02 to ``high`` of the field."""
     rng = canvas.rng
-    base = canvas.field * float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    base = canvas.field * float(np.exp(rng.uniform(np.log(0.02), np.log(high))))
     radii = base * np.exp(rng.normal(0, 0.4, 3))
     turn = turned(canvas) if rng.random() < 0.7 else tilted(canvas)
     rough = float(rng.choice([0.0, 0.1, 0.25, 0.4]))
