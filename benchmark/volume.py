@@ -128,7 +128,33 @@ def read(
     """
     if not paths:
         raise UserError("No image to read. Expected one path per channel; got none.")
-    found = [inspect_path(path) for path in paths]
+    return _read(paths, [inspect_path(path) for path in paths], modality, channels)
+
+
+def _read(
+    paths: Sequence[Path], found: Sequence[Contents], modality: str, channels: Sequence[str]
+) -> Volume:
+    """Read a scan from files whose headers were ``found``."""
+    _check_channels(paths, found, channels)
+    parts = [
+        contents.grid.to_canonical(pixels(path, contents))
+        for path, contents in zip(paths, found, strict=True)
+    ]
+    array = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    native = found[0].grid
+    return Volume(
+        np.ascontiguousarray(array if len(array) > 1 else array[0]),
+        native.rounded_spacing,
+        modality,
+        tuple(channels),
+        native,
+    )
+
+
+def _check_channels(
+    paths: Sequence[Path], found: Sequence[Contents], channels: Sequence[str]
+) -> None:
+    """Refuse files with more volumes than there are names for, and those on different grids."""
     total = sum(contents.channels for contents in found)
     for path, contents in zip(paths, found, strict=True):
         if contents.channels > 1 and len(channels) != total:
@@ -158,18 +184,6 @@ def read(
                 cause="channels that were not registered, or files of different scans",
                 step="resample the channels to one grid, or read them as scans of their own",
             )
-    parts = [
-        contents.grid.to_canonical(pixels(path, contents))
-        for path, contents in zip(paths, found, strict=True)
-    ]
-    array = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return Volume(
-        np.ascontiguousarray(array if total > 1 else array[0]),
-        headers[0].spacing,
-        modality,
-        tuple(channels),
-        headers[0].native,
-    )
 
 
 def read_row(row: Mapping[str, Any], *, root: Path = Path()) -> Volume:
@@ -210,7 +224,8 @@ def read_labels(path: Path, *, layered: bool = False) -> Volume:
     type that holds them. Raises `UserError` for other values, and for several layers unless
     ``layered``.
     """
-    layers = read_header(path).channels
+    contents = inspect_path(path)
+    layers = contents.channels
     if layers > 1 and not layered:
         raise refusal(
             path,
@@ -221,7 +236,7 @@ def read_labels(path: Path, *, layered: bool = False) -> Volume:
             step="check which file holds the labels",
         )
     names = [f"layer {number}" for number in range(layers)] if layers > 1 else []
-    volume = read([path], channels=names)
+    volume = _read([path], [contents], "unknown", names)
     return Volume(whole_numbers(path, volume.array), volume.spacing, native=volume.native)
 
 
