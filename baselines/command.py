@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from baselines import exchange, process
 from benchmark.adapter import Adapter, MethodInfo, Prediction, Resources
+from benchmark.published.patterns import fill
 from benchmark.sources.secrets import is_secret
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Command(Adapter):
     def _run(self, folder: Path) -> None:
         options = self.options
         values = {**self.placeholders, "folder": str(folder)}
-        command = tuple(_filled(word, values) for word in options.command)
+        command = tuple(fill(word, values) for word in options.command)
         if not options.keep_running:
             process.run(command, timeout_s=options.timeout_s, env=options.env)
             return
@@ -114,9 +115,3 @@ class Command(Adapter):
         if program not in self.servers:
             self.servers[program] = process.Server(command, env=options.env)
         self.servers[program].request(str(folder), timeout_s=options.timeout_s)
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
