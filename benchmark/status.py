@@ -149,8 +149,9 @@ def summary(study: Study, root: Path) -> str:
         lines.append(f"  {stage.name:8} {stage.done:6} of {stage.expected:<6} {_bar(stage)}")
     lines.append(f"  {'check':8} {final_check(study, root)}")
     if learning := trainings(study, root):
-        seeds = ["" if one.seed is None else str(one.seed) for one in learning]
-        found = [(t.name, seed, t.model, t.state) for t, seed in zip(learning, seeds, strict=True)]
+        found = [
+            (t.name, "" if t.seed is None else str(t.seed), t.model, t.state) for t in learning
+        ]
         lines += ["", *_aligned([("training", "seed", "learns from", "state"), *found])]
     rows: list[tuple[str, ...]] = [("method", "dataset", "shards", *STATES, "waiting", "reason")]
     for cell in cells(study, root):
