@@ -166,22 +166,21 @@ def segments(path: Path) -> dict[str, Place]:
     reader = open_header(path)
     keys = set(reader.GetMetaDataKeys())
     found: dict[str, Place] = {}
+
+    def number(name: str, default: int) -> int:
+        try:
+            return int(reader.GetMetaData(name)) if name in keys else default
+        except ValueError:
+            raise UserError(
+                f"{path}: {name} is {reader.GetMetaData(name)!r}, not a whole number. Likely "
+                "cause: a damaged header. Next step: save it again."
+            ) from None
+
     for key in sorted(key for key in keys if key.startswith("Segment") and key.endswith("_Name")):
         segment = key.removesuffix("_Name")
-
-        def number(field: str, default: int, segment: str = segment) -> int:
-            name = f"{segment}_{field}"
-            try:
-                return int(reader.GetMetaData(name)) if name in keys else default
-            except ValueError:
-                raise UserError(
-                    f"{path}: {name} is {reader.GetMetaData(name)!r}, not a whole number. Likely "
-                    "cause: a damaged header. Next step: save it again."
-                ) from None
-
         if (structure := reader.GetMetaData(key)) in found:
             raise UserError(
                 f"{path}: two segments are named {structure!r}. Rename one, or join them."
             )
-        found[structure] = (number("Layer", 0), number("LabelValue", 1))
+        found[structure] = (number(f"{segment}_Layer", 0), number(f"{segment}_LabelValue", 1))
     return found
