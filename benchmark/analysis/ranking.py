@@ -139,11 +139,7 @@ def _ranked(
     if len(methods) < 2:
         reason = f"{len(methods)} methods with values: there is nothing to rank"
     if reason:
-        for scheme in SCHEMES:
-            yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
-            for about in facts:
-                last = worst[scheme][about["method"]]
-                yield "ranking", {"scheme": scheme, **about, "rank_worst": last, "reason": reason}
+        yield from _unranked(facts, worst, reason)
         return
     inner = {name: sign * drawn[name][:, valued] for name in names}
     draws = list(bootstrap.draws(inner, collections, settings.seed))
@@ -167,6 +163,17 @@ def _ranked(
             for rank, count in zip(*np.unique(of_method, return_counts=True), strict=True):
                 share = {"scheme": scheme, "method": about["method"], "rank": rank}
                 yield "rank_shares", {**share, "share": count / len(of_method)}
+
+
+def _unranked(
+    facts: Sequence[dict[str, Any]], worst: Mapping[str, Mapping[str, float]], reason: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of methods that cannot be ranked; ``worst`` has ranks by scheme and method."""
+    for scheme, ranks in worst.items():
+        yield "rank_agreement", {"scheme": scheme, "resamples": 0, "reason": reason}
+        for about in facts:
+            last = ranks[about["method"]]
+            yield "ranking", {"scheme": scheme, **about, "rank_worst": last, "reason": reason}
 
 
 def _failures_as_worst(grid: Grid, metric: str, failed: NDArray[np.bool_], values: Array) -> Array:
