@@ -83,22 +83,8 @@ def draw(times: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
         upper, *below = figure.subfigures(len(tall), 1, height_ratios=tall, squeeze=False)[:, 0]
         axes = upper.subplots()
         for place, (method, _, seconds, places) in enumerate(groups):
-            colour = styles[method].colour
-            axes.boxplot(
-                seconds,
-                positions=[place],
-                orientation="horizontal",
-                widths=0.55,
-                showfliers=False,
-                patch_artist=True,
-                boxprops={"facecolor": "white", "edgecolor": colour},
-                medianprops={"color": colour, "linewidth": 1.8},
-                whiskerprops={"color": colour},
-                capprops={"color": colour},
-            )
-            height = place + _spread(len(seconds))
-            axes.plot(seconds, height, "o", color=colour, ms=2.4, alpha=0.6)
-            links.mark(axes, seconds, height, places)
+            _box(axes, place, seconds, styles[method].colour)
+            links.mark(axes, seconds, place + _spread(len(seconds)), places)
         axes.set_xscale("log")
         _time_axis(axes.xaxis, [second for _, _, seconds, _ in groups for second in seconds])
         labels = [f"{method} ({device}, n = {len(s)})" for method, device, s, _ in groups]
@@ -112,6 +98,23 @@ def draw(times: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figure":
             _each(part.subplots(), means, styles)
             part.legend(loc="outside lower center", ncols=columns)
         return figure
+
+
+def _box(axes: "Axes", place: int, seconds: NDArray[np.float64], colour: str) -> None:
+    """Draw a horizontal box and its points."""
+    axes.boxplot(
+        seconds,
+        positions=[place],
+        orientation="horizontal",
+        widths=0.55,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": "white", "edgecolor": colour},
+        medianprops={"color": colour, "linewidth": 1.8},
+        whiskerprops={"color": colour},
+        capprops={"color": colour},
+    )
+    axes.plot(seconds, place + _spread(len(seconds)), "o", color=colour, ms=2.4, alpha=0.6)
 
 
 def _places(points: "pd.DataFrame") -> list[str]:
