@@ -160,11 +160,11 @@ def locate(name: str, *, download: bool) -> tuple[Path, Weights | None]:
         raise UserError(f"There is no file {name} here. {nearest}")
     entry = registry.load(name)
     raw = paths.weights_folder(entry.id)
-    last = raw / "status.json"
+    last, status = raw / "status.json", None
     if download or all(isinstance(source, _ON_THIS_DISK) for source in entry.source):
         status = fetch(entry, raw, name)
-    else:
-        status = WeightsStatus.load(last) if last.is_file() else None
+    elif last.is_file():
+        status = WeightsStatus.load(last)
     path = path_for_adapter(status, raw, name) if status else None
     if path is None:
         why = (status and status.reason) or f"To get them: {fetch_command(entry, name)}"
