@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +93,12 @@ def _uuids() -> dict[str, list[str]]:
 
 
 @contextmanager
-def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Iterator[Gpu | None]:
+def lease(purpose: str) -> Iterator[Gpu | None]:
     """Reserve a free GPU for this process and hide the others; yield None without any.
 
-    ``purpose``: what processes that wait are told about the holder; ``pause``: waits for a number
-    of seconds. Raises `UserError` if no GPU became free in time, or if torchrun started more
-    processes than there are GPUs. Enter before torch is imported: CUDA reads the environment once.
+    ``purpose``: what processes that wait are told about the holder. Raises `UserError` if no GPU
+    became free in time, or if torchrun started more processes than there are GPUs. Enter before
+    torch is imported: CUDA reads the environment once.
     """
     gpus = visible()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -112,7 +112,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
     if not gpus or (_assigned() and len(gpus) == 1 and not gpus[0].id.startswith(_UUID)):
         yield None
         return
-    gpu, lock = _take(gpus, purpose, pause)
+    gpu, lock = _take(gpus, purpose)
     chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.id}
     before = {name: os.environ.pop(name) for name in chosen if name in os.environ}
     os.environ.update(chosen)
@@ -126,9 +126,7 @@ def lease(purpose: str, *, pause: Callable[[float], None] = time.sleep) -> Itera
 
 
 @contextmanager
-def lease_unlisted(
-    purpose: str, count: int, *, pause: Callable[[float], None] = time.sleep
-) -> Iterator[None]:
+def lease_unlisted(purpose: str, count: int) -> Iterator[None]:
     """Reserve together all ``count`` GPUs that torch sees although none is `visible`.
 
     So jobs that would all choose the first of them run one after another. Those that a cluster
@@ -143,7 +141,7 @@ def lease_unlisted(
         f"another. For one job per GPU: export CUDA_VISIBLE_DEVICES={every}",
         file=sys.stderr,
     )
-    _, lock = _take([Gpu("unlisted")], purpose, pause)
+    _, lock = _take([Gpu("unlisted")], purpose)
     try:
         yield
     finally:
@@ -155,7 +153,7 @@ def _assigned() -> bool:
     return any(name in os.environ for name in SCHEDULERS)
 
 
-def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tuple[Gpu, int]:
+def _take(gpus: list[Gpu], purpose: str) -> tuple[Gpu, int]:
     """Return the first GPU that is or becomes free, and the open file that holds its lock."""
     folder = _folder()
     limit = _limit_s()
@@ -175,7 +173,7 @@ def _take(gpus: list[Gpu], purpose: str, pause: Callable[[float], None]) -> tupl
             print(f"waiting for a GPU since {waited:.0f} s; {holders}", file=sys.stderr)
             reported = waited
         step = min(random.uniform(0.5, 2.0), limit - waited)
-        pause(step)
+        time.sleep(step)
         waited += step
 
 

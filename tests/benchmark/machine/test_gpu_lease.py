@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from benchmark.errors import UserError
+from benchmark.machine import gpu_lease
 from benchmark.machine.device import device, facts
 from benchmark.machine.gpu_lease import LOCKS, SCHEDULERS, WAIT, Gpu, lease, visible
 
@@ -23,10 +25,12 @@ with lease("holder") as gpu:
 CLASH = """
 import os, sys
 from pathlib import Path
-from benchmark.machine.gpu_lease import lease
+from types import SimpleNamespace
+from benchmark.machine import gpu_lease
+gpu_lease.time = SimpleNamespace(sleep=lambda seconds: None)
 assert "torch" not in sys.modules
 for turn in range(5):
-    with lease("worker", pause=lambda seconds: None) as gpu:
+    with gpu_lease.lease("worker") as gpu:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu.id
         assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
         mark = Path(sys.argv[1]) / gpu.id
@@ -139,7 +143,8 @@ def test_a_killed_holder_frees_its_gpu(
             holder.send_signal(signal.SIGKILL)
             holder.wait()
 
-        with lease("next", pause=kill) as gpu:
+        monkeypatch.setattr(gpu_lease, "time", SimpleNamespace(sleep=kill))
+        with lease("next") as gpu:
             assert gpu == Gpu("GPU-d")
     assert holder.returncode == -signal.SIGKILL
     assert f"GPU-d: holder (process {holder.pid})" in capsys.readouterr().err
@@ -149,10 +154,11 @@ def test_who_waits_too_long_is_told_who_holds_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv(WAIT, "30")
     pauses: list[float] = []
+    monkeypatch.setattr(gpu_lease, "time", SimpleNamespace(sleep=pauses.append))
     with lease("medsam on D35"):
         with (
             pytest.raises(UserError, match=rf"GPU-a: medsam on D35 \(process {os.getpid()}\)"),
-            lease("segvol on D35", pause=pauses.append),
+            lease("segvol on D35"),
         ):
             pass
         assert sum(pauses) == pytest.approx(30)
