@@ -12,6 +12,7 @@ from pydantic import field_validator
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
+from benchmark.published.patterns import fill
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt
@@ -105,14 +106,8 @@ class External(Adapter):
         )
 
     def _named(self, volume: "Volume", structure: str) -> Path:
-        pattern = self._pattern
-        for field, value in (
-            ("dataset", volume.dataset),
-            ("scan", volume.scan),
-            ("structure", structure),
-        ):
-            pattern = pattern.replace(f"{{{field}}}", value)
-        return Path(pattern).expanduser()
+        names = {"dataset": volume.dataset, "scan": volume.scan, "structure": structure}
+        return Path(fill(self._pattern, names)).expanduser()
 
     def _mask(
         self, labels: "Labels", volume: "Volume", structure: str, path: Path
