@@ -201,12 +201,8 @@ def predict(predictor: Any, reader: Any, values: dict[str, int], folder: Path) -
 
 def main() -> None:
     """Set nnU-Net's folders below the working folder, then run the command."""
-    what, work, device, options = (
-        sys.argv[1],
-        Path(sys.argv[2]),
-        sys.argv[3],
-        json.loads(sys.argv[4]),
-    )
+    what, folder, device, given = sys.argv[1:]
+    work, options = Path(folder), json.loads(given)
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str(work / name)
         (work / name).mkdir(parents=True, exist_ok=True)
