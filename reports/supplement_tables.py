@@ -11,6 +11,7 @@ from reports.formatting import (
     NONE,
     denominators,
     format_p,
+    interval,
     is_missing,
     marked,
     mean_cell,
@@ -109,10 +110,6 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _interval(low: float, high: float) -> str:
-    return NONE if is_missing(high) else f"{low:.3f} to {high:.3f}"
-
-
 def _of(part: float, whole: float) -> str:
     return f"{part:,.0f}" if is_missing(whole) else f"{part:,.0f}/{whole:,.0f}"
 
@@ -137,7 +134,7 @@ _FORMATTERS: dict[CellFormat, Callable[..., str]] = {
     "timed": lambda seconds, objects: f"{_short(seconds)} ({objects:,.0f})",
     "p": format_p,
     "pm": mean_sd,
-    "interval": _interval,
+    "interval": lambda low, high: interval(low, high) or NONE,
     "share": mean_cell,
     "mm": lambda mean, known, expected, trained: mean_cell(mean, known, expected, trained, 2),
 }
