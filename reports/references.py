@@ -29,14 +29,20 @@ def cited_works(results: "Results") -> dict[str, Any]:
 
 
 def _row(
-    kind: str, key: str, licence: str | None, citation: str | None, **more: str
+    kind: str,
+    key: str,
+    licence: str | None,
+    citation: str | None,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    site: str = "",
 ) -> dict[str, Any]:
-    site = more.get("site", "")
     return {
         "kind": kind,
-        "name": more.get("name", key),
+        "name": name or key,
         "key": key,
-        "title": more.get("title"),
+        "title": title,
         "licence": licence or "none stated",
         "citation": citation or "",
         "address": address(citation) if citation else None,
@@ -57,9 +63,9 @@ def _methods(results: "Results") -> list[dict[str, Any]]:
             continue
         rows.append(_row("method", name, entry.licence, entry.citation))
         if entry.weights:
-            known = entry.weights_name or entry.weights
-            weights = _row("weights", f"{name}-weights", entry.weights_licence, None)
-            rows.append(weights | {"name": f"{known}, of {name}"})
+            known = f"{entry.weights_name or entry.weights}, of {name}"
+            key = f"{name}-weights"
+            rows.append(_row("weights", key, entry.weights_licence, None, name=known))
     return rows
 
 
@@ -71,9 +77,12 @@ def _datasets(results: "Results") -> list[dict[str, Any]]:
             continue
         title = entry.name or key
         name = key if title == key else f"{key} {title}"
-        more = {"name": name, "title": title, "site": entry.homepage or ""}
-        rows.append(_row("dataset", key, entry.licence, entry.citation, **more))
+        site = entry.homepage or ""
+        rows.append(
+            _row("dataset", key, entry.licence, entry.citation, name=name, title=title, site=site)
+        )
         for number, citation in enumerate(entry.data_citations, start=1):
             about = {"name": f"{name}: data", "title": f"{title}: data"}
-            rows.append(_row("dataset", f"{key}-data-{number}", entry.licence, citation, **about))
+            own_key = f"{key}-data-{number}"
+            rows.append(_row("dataset", own_key, entry.licence, citation, **about))
     return rows
