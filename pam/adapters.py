@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", Propagation, Conversion)
 PAPER = "doi:10.1038/s41746-025-02087-y"
+LICENCE = "Apache-2.0 (this project; github.com/czifan/PAM states none)"
 
 
 class Pam(Adapter):
@@ -177,7 +178,7 @@ class Pam2DMask(Pam):
         version=4,
         gpu=True,
         memory_mb=4000,
-        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
+        licence=LICENCE,
         citation=PAPER,
         weights="pam-small",
     )

@@ -13,7 +13,7 @@ from benchmark.boxes import extent, in_plane
 from benchmark.errors import UserError
 from benchmark.masks import Mask
 from pam import box_presets
-from pam.adapters import PAPER, Pam, overrides, require_valid_size
+from pam.adapters import LICENCE, PAPER, Pam, overrides, require_valid_size
 from pam.box_presets import Conversion
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Pam2DBox(_PamBox):
         version=4,
         gpu=True,
         memory_mb=4000,
-        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
+        licence=LICENCE,
         citation=PAPER,
         weights="pam-small",
     )
@@ -122,7 +122,7 @@ class Pam3DBox(_PamBox):
         version=7,
         gpu=True,
         memory_mb=4000,
-        licence="Apache-2.0 (this project; github.com/czifan/PAM states none)",
+        licence=LICENCE,
         citation=PAPER,
         weights="pam-small",
     )

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from benchmark.adapter import Learner, MethodInfo, Resources
 from benchmark.errors import UserError
 from benchmark.settings import merged
-from pam.adapters import PAPER, Pam2DMask
+from pam.adapters import LICENCE, PAPER, Pam2DMask
 from pam.presets import Propagation
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Pam2DMaskTrained(Pam2DMask, Learner):
         gpu=True,
         memory_mb=8000,
         citation=PAPER,
-        licence=Pam2DMask.info.licence,
+        licence=LICENCE,
     )
 
     class Options(Pam2DMask.Options, Learner.Options):
