@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -54,6 +54,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = near or [spelt[n] for n in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
     hint = f" Did you mean: {', '.join(near)}?" if near else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}."
+
+
+def require_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise ValueError, with the message of `unknown_name`, for the first name not in ``known``."""
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown_name(kind, name, known))
 
 
 def _unpadded(name: str) -> str:

@@ -15,7 +15,7 @@ from benchmark import catalogue, paths
 from benchmark.adapter import Learner
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
-from benchmark.errors import unknown_name
+from benchmark.errors import require_known
 from benchmark.method_registry import find
 from benchmark.settings import Name, Settings, merged
 from benchmark.specs import PromptRules, Run, Scoring
@@ -71,8 +71,7 @@ class Study(Settings):
             raise ValueError(f"datasets named twice: {', '.join(sorted(twice))}")
         structures = {s.name for entry in self.entries.values() for s in entry.labels.values()}
         for name in self.metrics.tolerances:
-            if name not in structures:
-                raise ValueError(unknown_name("structure in metrics.tolerances", name, structures))
+            require_known("structure in metrics.tolerances", [name], structures)
             same = {
                 other for other in structures if catalogue.words(other) == catalogue.words(name)
             }
@@ -99,41 +98,32 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _methods_of_the_report_exist(self) -> "Study":
-        named = [*self.report.colours, self.report.panel_method or next(iter(self.methods))]
-        for name in named:
-            if name not in self.methods:
-                raise ValueError(unknown_name("method in report", name, self.methods))
+        panel = [self.report.panel_method] if self.report.panel_method else []
+        require_known("method in report", [*self.report.colours, *panel], self.methods)
         return self
 
     @model_validator(mode="after")
     def _names_of_the_analysis_exist(self) -> "Study":
         reference = [self.analysis.reference] if self.analysis.reference else []
-        for name in (*self.analysis.thickness, *self.analysis.controls, *reference):
-            if name not in self.methods:
-                raise ValueError(unknown_name("method in analysis", name, self.methods))
+        named = (*self.analysis.thickness, *self.analysis.controls, *reference)
+        require_known("method in analysis", named, self.methods)
         for name, reach in self.analysis.thickness.items():
-            known = self.methods[name].variants
-            for variant in reach.variants:
-                if variant not in known:
-                    where = f"variant in analysis.thickness.{name}"
-                    raise ValueError(unknown_name(where, variant, known))
+            where = f"variant in analysis.thickness.{name}"
+            require_known(where, reach.variants, self.methods[name].variants)
         for name, cohort in self.analysis.cohorts.items():
-            if name not in self.entries:
-                raise ValueError(unknown_name("dataset in analysis.cohorts", name, self.entries))
-            lesions = {s.name for s in self.entries[name].labels.values()}
-            if cohort.structure is not None and cohort.structure not in lesions:
-                where = f"structure in analysis.cohorts.{name}"
-                raise ValueError(unknown_name(where, cohort.structure, lesions))
+            require_known("dataset in analysis.cohorts", [name], self.entries)
+            if cohort.structure is not None:
+                lesions = {s.name for s in self.entries[name].labels.values()}
+                require_known(f"structure in analysis.cohorts.{name}", [cohort.structure], lesions)
         return self
 
     @model_validator(mode="after")
     def _trainings_fit_the_study(self) -> "Study":
         for name, run in {**self.runs, **{t.name: t.run for t in self.trained}}.items():
             cls = find(run.adapter)
-            for dataset in cls(run.options).options.learns_from if issubclass(cls, Learner) else ():
-                if dataset not in self.entries:
-                    where = f"dataset in learns_from of {name}"
-                    raise ValueError(unknown_name(where, dataset, self.entries))
+            if issubclass(cls, Learner):
+                learns_from = cls(run.options).options.learns_from
+                require_known(f"dataset in learns_from of {name}", learns_from, self.entries)
         self.training.check({name: method.variants for name, method in self.methods.items()})
         if self.training.makes_runs and self.analysis.runs:
             raise ValueError(
@@ -212,9 +202,8 @@ class Study(Settings):
 
     def _trained(self) -> Iterator[Trained]:
         for name, model in self.training.models.items():
-            if model.method not in self.methods:
-                key = f"training.models.{name}.method"
-                raise ValueError(unknown_name(f"method in {key}", model.method, self.methods))
+            where = f"method in training.models.{name}.method"
+            require_known(where, [model.method], self.methods)
             general = self.methods[model.method]
             known = find(model.adapter).Options.model_fields
             shared = {key: value for key, value in general.options.items() if key in known}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import unknown_name
+from benchmark.errors import require_known
 from benchmark.settings import Name, Settings
 from benchmark.specs import Run
 
@@ -92,9 +92,7 @@ class Training(Settings):
 
         ``methods``: variants by method of the study.
         """
-        for name in self.references:
-            if name not in methods:
-                raise ValueError(unknown_name("method in training.references", name, methods))
+        require_known("method in training.references", self.references, methods)
         if twice := methods.keys() & self.models.keys():
             raise ValueError(f"{min(twice)} is both a method and a model of training")
         variants = {f"{m}/{v}" for m, given in methods.items() for v in given}
@@ -103,7 +101,5 @@ class Training(Settings):
         for ablation, settings in self.ablations.items():
             if len(settings) < 2:
                 raise ValueError(f"training.ablations.{ablation} needs at least two settings")
-            for name in settings.values():
-                if name not in known:
-                    where = f"method, variant or model in training.ablations.{ablation}"
-                    raise ValueError(unknown_name(where, name, known))
+            where = f"method, variant or model in training.ablations.{ablation}"
+            require_known(where, settings.values(), known)

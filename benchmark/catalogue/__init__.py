@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from benchmark import stages
 from benchmark.catalogue.layout import Layout
 from benchmark.digest import digest
-from benchmark.errors import UserError, unknown_name
+from benchmark.errors import UserError, require_known, unknown_name
 from benchmark.settings import ONE_OR_MORE, Label, Settings, Title, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.identity import without_notes
@@ -162,9 +162,7 @@ class Dataset(Settings):
     @field_validator("released")
     @classmethod
     def _changes_what_is_prepared(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if name not in _RELEASED:
-                raise ValueError(unknown_name("key of released", name, _RELEASED))
+        require_known("key of released", value, _RELEASED)
         plain: dict[str, Any] = json.loads(json.dumps(value))  # types as read from a file
         return plain
 

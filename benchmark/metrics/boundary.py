@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.boxes import tight
-from benchmark.errors import unknown_name
+from benchmark.errors import require_known
 from benchmark.metrics.surface import Spacing
 from benchmark.metrics.surface_numpy import nearest_distances
 
@@ -63,8 +63,7 @@ def boundary_metrics(
     Raises:
         ValueError: the masks differ in shape, or the convention is unknown.
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(unknown_name("convention", convention, CONVENTIONS))
+    require_known("convention", [convention], CONVENTIONS)
     if reference.shape != prediction.shape:
         raise ValueError(f"Masks of different shapes: {reference.shape} and {prediction.shape}.")
     names = METRICS_OF_CONVENTION[convention]

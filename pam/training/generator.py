@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field as Setting
 from pydantic import field_validator
 
-from benchmark.errors import unknown_name
+from benchmark.errors import require_known
 from benchmark.settings import Settings
 from pam.preprocess import Scan
 from pam.training import appearance
@@ -48,9 +48,7 @@ class Generator(Settings):
     @field_validator("scenes")
     @classmethod
     def _are_drawn(cls, value: dict[str, float]) -> dict[str, float]:
-        for name in value:
-            if name not in SCENES:
-                raise ValueError(unknown_name("scene", name, SCENES))
+        require_known("scene", value, SCENES)
         if min(value.values(), default=0) < 0 or not sum(value.values()) > 0:
             raise ValueError("scenes come with shares of 0 or more, one of them above 0")
         return value
