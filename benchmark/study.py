@@ -159,7 +159,7 @@ class Study(Settings):
     @property
     def all_prompt_rules(self) -> tuple[PromptRules, ...]:
         """The rules of all prompts that this study needs: its own first, then those of its runs."""
-        kinds = {run.prompt for run in (*self.runs.values(), *(t.run for t in self.trained))}
+        kinds = {run.prompt for run in self._all_runs}
         return tuple(
             dict.fromkeys([self.prompt_rules, *map(self.prompt_rules.of_kind, sorted(kinds))])
         )
@@ -194,10 +194,14 @@ class Study(Settings):
         return tuple(self._trained())
 
     @property
+    def _all_runs(self) -> tuple[Run, ...]:
+        """The runs of the methods, then those of the models that the study trains."""
+        return (*self.runs.values(), *(trained.run for trained in self.trained))
+
+    @property
     def splits_patients(self) -> bool:
         """Whether patients are held back, from methods that learn or to compare training runs."""
-        adapters = {run.adapter for run in [*self.runs.values(), *(t.run for t in self.trained)]}
-        learns = any(issubclass(find(name), Learner) for name in adapters)
+        learns = any(issubclass(find(run.adapter), Learner) for run in self._all_runs)
         return learns or self.training.makes_runs
 
     def _trained(self) -> Iterator[Trained]:
