@@ -233,7 +233,11 @@ def test_the_spread_over_seeds_is_drawn_and_told() -> None:
         ),
         (fig6b.draw, fig6b.caption, ("recovery",)),
         (lambda t: fig6c.draw(t, KNOWN, {}), fig6c.caption, ("transfer",)),
-        (fig6d.draw, fig6d.caption, OF_ABLATIONS),
+        (
+            fig6d.draw,
+            lambda ablation, overall, tests: fig6d.caption(ablation, overall),
+            OF_ABLATIONS,
+        ),
     ],
 )
 def test_a_figure_without_runs_says_so(figure: Any, caption: Any, takes: tuple[str, ...]) -> None:
