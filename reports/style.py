@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.files import atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MM = 1 / 25.4
@@ -160,6 +161,16 @@ def legend_columns(names: Collection[str], most: int) -> int:
     """Return how many columns of a legend with these names fit the page, at most ``most``."""
     longest = max((len(name) for name in names), default=0)
     return max(1, min(most, len(names), int(WIDTH / MM / (_ENTRY_MM + _LETTER_MM * longest))))
+
+
+def legend_below(figure: "Figure", axes: "Axes", columns: int | None = None) -> None:
+    """Draw one legend below all panels, with the entries of one of them, ``axes``.
+
+    ``columns``: by default, all entries are on one line.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    columns = columns or max(len(labels), 1)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def nothing(text: str) -> "Figure":

@@ -14,7 +14,16 @@ from reports.cases import links
 from reports.formatting import count_noun
 from reports.leaders import leaders
 from reports.notes import skipped_in, trained_on, unscored
-from reports.style import MM, WIDTH, MethodStyle, dodge, legend_columns, nothing, styled
+from reports.style import (
+    MM,
+    WIDTH,
+    MethodStyle,
+    dodge,
+    legend_below,
+    legend_columns,
+    nothing,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +108,7 @@ def draw(by_dataset: "pd.DataFrame", styles: Mapping[str, MethodStyle]) -> "Figu
             axes.grid(axis="y")
             axes.set_xticks(range(len(wide)), list(wide.index), rotation=90 * (len(wide) > 20))
             axes.tick_params(axis="x", length=0)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        legend_below(figure, panels[0], columns)
         return figure
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.cases import links
 from reports.formatting import is_missing, p_statement
-from reports.style import MM, MODALITIES, OTHER, WIDTH, nothing, styled
+from reports.style import MM, MODALITIES, OTHER, WIDTH, legend_below, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +83,7 @@ def draw(values: "pd.DataFrame", found: "pd.DataFrame") -> "Figure":
                 if line is panels[-1]:
                     axes.set_xlabel(name)
             line[0].set_ylabel(f"DSC of {method}\nminus {reference}")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=max(len(labels), 1))
+        legend_below(figure, panels[0, 0])
         return figure
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.formatting import count_noun, is_missing, p_statement
-from reports.style import COLOURS, MM, PAGE_MM, WIDTH, nothing, styled
+from reports.style import COLOURS, MM, PAGE_MM, WIDTH, legend_below, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +75,7 @@ def draw(
                 of = cohort if measure == "area" else f"{cohort}, {method}"
                 axes.set_title(f"{of}: {name}\n{_told(tests, cohort, method, measure)}")
             line[0].set_ylabel("Survival")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        legend_below(figure, panels[0, 0], 2)
         return figure
 
 

@@ -14,6 +14,7 @@ from reports.style import (
     PAGE_MM,
     WIDTH,
     MethodStyle,
+    legend_below,
     legend_columns,
     nothing,
     styled,
@@ -60,8 +61,7 @@ def draw(finetuning: "pd.DataFrame", known: Mapping[str, MethodStyle]) -> "Figur
         panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
         for line, axes in enumerate(panels):
             _bars(axes, wide.iloc[line * each : (line + 1) * each], styles, each)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        legend_below(figure, panels[0], columns)
         return figure
 
 
