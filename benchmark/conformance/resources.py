@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.adapter import Adapter
 from benchmark.conformance.scenes import Scene
@@ -88,17 +87,11 @@ class _Full(np.ndarray[Any, Any]):
 
     used = False
 
-    def __array_ufunc__(self, *arguments: Any, **options: Any) -> Any:
+    def _run_out(self, *arguments: Any, **options: Any) -> Any:
         _Full.used = True
         raise MemoryError("out of memory, as a test")
 
-    def __array_function__(self, *arguments: Any, **options: Any) -> Any:
-        _Full.used = True
-        raise MemoryError("out of memory, as a test")
-
-    def astype(self, *arguments: Any, **options: Any) -> NDArray[Any]:
-        _Full.used = True
-        raise MemoryError("out of memory, as a test")
+    __array_ufunc__ = __array_function__ = astype = _run_out
 
 
 def _on_gpu() -> int:
