@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -18,6 +18,9 @@ from benchmark.splits import Split, split
 from benchmark.tables import read_table, records, write_table
 from benchmark.weights import store
 from benchmark.weights.registry import Weights
+
+if TYPE_CHECKING:
+    from pam.learning import Pam2DMaskTrained
 
 ENTRY = "weights.yaml"
 _PLANNED = ".planned"
@@ -76,16 +79,7 @@ def adapt_to_dataset(
     if begun:
         _check_begun(out, entry.id, everything)
     else:
-        prepared = _prepared_dataset(entry, method.options.seed, everything)
-        if not (cases := prepared.cases()):
-            raise UserError(
-                f"{entry.id}: nothing to learn from. Expected scans that are not held back for "
-                f"testing; got none of {len(prepared.images)} (patients are never divided: "
-                f"{prepared.images['patient'].nunique()}). Next step: add scans of other patients, "
-                "or train on everything with --all."
-            )
-        method.plan(cases, prepared.structures(), planned)
-        write_json(planned / _SPLIT, prepared.split.model_dump())
+        _plan(method, entry, planned, everything)
         _begin(planned, out)
     method.fit(out, device, path)
     files = [out / "propmask.safetensors", *_box2mask(path, out)]
@@ -93,6 +87,20 @@ def adapt_to_dataset(
     with atomic(out / ENTRY) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return out / ENTRY
+
+
+def _plan(method: "Pam2DMaskTrained", entry: Dataset, planned: Path, everything: bool) -> None:
+    """Prepare the training in ``planned``; raise `UserError` if there is nothing to learn from."""
+    prepared = _prepared_dataset(entry, method.options.seed, everything)
+    if not (cases := prepared.cases()):
+        raise UserError(
+            f"{entry.id}: nothing to learn from. Expected scans that are not held back for "
+            f"testing; got none of {len(prepared.images)} (patients are never divided: "
+            f"{prepared.images['patient'].nunique()}). Next step: add scans of other patients, "
+            "or train on everything with --all."
+        )
+    method.plan(cases, prepared.structures(), planned)
+    write_json(planned / _SPLIT, prepared.split.model_dump())
 
 
 def _begin(planned: Path, out: Path) -> None:
