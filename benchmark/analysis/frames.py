@@ -1,6 +1,6 @@
 """Read, check and normalise the input tables of the analyses, of this project or from elsewhere."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -139,10 +139,8 @@ def checked_scores(table: pd.DataFrame, origin: str = "The table of scores") -> 
         raise UserError(
             f"{origin} has no metric: expected at least one column of {', '.join(METRICS)}."
         )
-    filled = table.assign(
-        **{name: value for name, value in SCORE_DEFAULTS.items() if name not in table},
-        **{name: numbers(table, name, origin) for name in metrics},
-    )
+    filled = _with_defaults(table, SCORE_DEFAULTS)
+    filled = filled.assign(**{name: numbers(table, name, origin) for name in metrics})
     for name in (name for name, value in SCORE_DEFAULTS.items() if value is not None):
         filled[name] = filled[name].where(filled[name].notna(), SCORE_DEFAULTS[name])
     if unclear := sorted({str(x) for x in filled["contaminated"] if x not in (True, False)}):
@@ -205,7 +203,7 @@ def read_times(path: Path) -> pd.DataFrame:
     require_columns(table, (*required, "segment_s"), str(path))
     require_filled(table, required, str(path))
     defaults = {"scan": "", "variant": "", "device": "unknown"}
-    table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
+    table = _with_defaults(table, defaults)
     table["variant"] = table["variant"].fillna("")
     require_unique(table, ("method", "dataset", "scan", "object", "variant", "device"), str(path))
     return measured(table, [str(c) for c in table if str(c).endswith("_s")], str(path))
@@ -224,7 +222,7 @@ def read_interaction(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: seconds must be positive.")
     require_range(table, "seconds", (0.0, inf), str(path))
     require_unique(table, INTERACTION_COLUMNS[:-1], str(path))
-    return table if "generated" in table else table.assign(generated=False)
+    return _with_defaults(table, {"generated": False})
 
 
 def read_runs(path: Path) -> pd.DataFrame:
@@ -235,13 +233,12 @@ def read_runs(path: Path) -> pd.DataFrame:
     require_filled(table, required, str(path))
     defaults: dict[str, Any] = {"trained_on": "", "metric": "dsc", "seed": 0, **_ABLATION}
     defaults["contaminated"] = False
-    table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
+    table = _with_defaults(table, defaults)
     for name, value in {"trained_on": "", **_ABLATION}.items():
         table[name] = table[name].where(table[name].notna(), value)
     for name in ("default", "contaminated"):
         table[name] = table[name].isin([True, "True", "true", 1])
-    unknown = [name for name in _NUMBERS if name not in table]
-    table = table.assign(**dict.fromkeys(unknown, float("nan")))
+    table = _with_defaults(table, dict.fromkeys(_NUMBERS, float("nan")))
     table["value"] = numbers(table, "value", str(path))
     require_range(table, "value", (-inf, inf), str(path))
     table = measured(table, _NUMBERS, str(path))
@@ -259,7 +256,7 @@ def read_cohorts(path: Path) -> pd.DataFrame:
     """
     table = read(path)
     defaults = {"cohort": "cohort", "dataset": "study"}
-    return cohorts_table([table.assign(**{k: v for k, v in defaults.items() if k not in table})])
+    return cohorts_table([_with_defaults(table, defaults)])
 
 
 def cohorts_table(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -290,16 +287,20 @@ def read_measures(path: Path) -> pd.DataFrame:
 
     Without the column, ``status`` is ok if there is a volume, else failed.
     """
-    table = read(path)
-    table = table if "dataset" in table else table.assign(dataset="study")
+    table = _with_defaults(read(path), {"dataset": "study"})
     require_columns(table, ("scan", "method", *SIZE_COLUMNS), str(path))
     require_filled(table, ("dataset", "method"), str(path))
     table = measured(table, SIZE_COLUMNS, str(path))
     if "status" not in table:
         table["status"] = table["volume_mm3"].notna().map({True: "ok", False: "failed"})
-    table = table if "reason" in table else table.assign(reason=None)
+    table = _with_defaults(table, {"reason": None})
     require_unique(table, ("dataset", "scan", "method"), str(path))
     return table
+
+
+def _with_defaults(table: pd.DataFrame, defaults: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table with a column of each value of ``defaults`` that it lacks, at its end."""
+    return table.assign(**{k: v for k, v in defaults.items() if k not in table})
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
