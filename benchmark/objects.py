@@ -53,7 +53,8 @@ SCHEMA = pa.schema(
 - ``extent``: number of slices that the object is on; ``slices_over_100``: number of those on which
   it has more than 100 pixels (the paper's training samples).
 - ``*_2d``: shape on the largest slice; ``*_3d``: shape of the whole object.
-- ``label_note``: what was done to the label to bring it onto the image's grid.
+- ``label_note``: what was done to the label to bring it onto the image's grid, or how its image was
+  found.
 - ``partly_annotated``: whether the scan shows further objects, which have no mask.
 """
 

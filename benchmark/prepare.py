@@ -120,6 +120,7 @@ def _add(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> N
 
 
 def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path) -> None:
+    scan = conversion.resolved(scan)
     paths, image = conversion.image_of(dataset, scan, converted)
     if image.native is None:
         raise ValueError("an image that was read has a grid of its own")
@@ -142,7 +143,8 @@ def _add_rows(prepared: Prepared, dataset: Dataset, scan: Scan, converted: Path)
         if kept:
             about = {"object": name, "structure": item.structure, "instance": item.instance}
             measured = objects.describe(item, image.spacing, axis)
-            notes = {"label_note": found.note, "partly_annotated": scan.layout.partly_annotated}
+            note = "; ".join(filter(None, (scan.note, found.note))) or None
+            notes = {"label_note": note, "partly_annotated": scan.layout.partly_annotated}
             rows.append({**names, **about, **measured, **notes})
     if found.not_evaluated is not None:
         outside = {"scan": scan.id, "structure": None, "object": None}

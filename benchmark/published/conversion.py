@@ -3,6 +3,7 @@
 The converted image keeps its own grid, unless the layout changes it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark import volume
@@ -15,15 +16,16 @@ from benchmark.transforms import Channel, resample
 from benchmark.volume import Volume
 
 _SHOWN = 5  # series named in a reason
+BY_GRID = "image found by its grid: the label names another series"
 
 
 def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ...], Volume]:
-    """Read the image of a scan; return the paths to read it from later on, and the volume.
+    """Read the image of a `resolved` scan; return the paths to read it from later, and the volume.
 
     DICOM, TIFF and Zarr files, and images that the layout transforms, are converted into
     ``folder``. Everything else stays where it is.
     """
-    paths = (_chosen(scan),) if scan.layout.series else scan.images
+    paths = scan.images
     names = (scan.channel[1],) if scan.channel else dataset.channels
     plain = not scan.layout.image_transforms and scan.region is None and scan.grid is None
     # a channel has to be extracted only if it has no file of its own
@@ -34,6 +36,22 @@ def image_of(dataset: Dataset, scan: Scan, folder: Path) -> tuple[tuple[Path, ..
             _convert(scan, path, target, dataset.channels if picked else ())
         paths = converted
     return paths, volume.read(paths, modality=dataset.modality, channels=names)
+
+
+def resolved(scan: Scan) -> Scan:
+    """Return the scan with the one series that its label was drawn on, and a note if it was found.
+
+    A series in another frame of reference than the label is taken if the label names a series
+    which it lies in no part of, and if this one alone has its exact grid. Raises `UserError` where
+    there is no series or the choice is ambiguous.
+    """
+    if not scan.layout.series:
+        return scan
+    if scan.elsewhere and not any(_may_hold(scan, path) for path in scan.images):
+        fitting = [path for path in scan.elsewhere if _fits(scan, path)]
+        if len(fitting) == 1:
+            return replace(scan, images=(fitting[0],), note=BY_GRID)
+    return replace(scan, images=(_chosen(scan),))
 
 
 def discard(scan: Scan, folder: Path) -> None:
@@ -81,9 +99,10 @@ def _chosen(scan: Scan) -> Path:
         raise UserError(
             f"{scan.label}: no image series. Expected one of the modality "
             f"{scan.layout.series and scan.layout.series.modality} in the same study, and with the "
-            "same FrameOfReferenceUID unless the label refers to it. Likely cause: an incomplete "
-            "download, or a label of another series. Next step: fetch the dataset again; if it is "
-            "complete, leave the scan out."
+            "same FrameOfReferenceUID unless the label refers to it; got "
+            f"{len(scan.elsewhere)} in other frames, not one of which alone has its grid. Likely "
+            "cause: an incomplete download, or a label of another series. Next step: fetch the "
+            "dataset again; if it is complete, leave the scan out."
         )
     if len(scan.images) == 1:
         return scan.images[0]

@@ -4,16 +4,28 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.catalogue.layout import Layout
 from benchmark.published.dicomindex import Series, series_below
 from benchmark.published.patterns import matches, resolve
 
-Found = tuple[dict[str, str], tuple[Path, ...], Path, Path | None]
-"""Fields of the scan's id, image candidates, label, and the series that defines the grid.
 
-The fields include ``referred`` where the label refers to the first candidate.
-"""
+class Found(NamedTuple):
+    """A label with the series that may be its image.
+
+    ``fields``: those of the scan's id, and ``referred`` where the label refers to the first of the
+        ``images``.
+    ``images``: candidates for the image.
+    ``elsewhere``: further series of the study, in other frames of reference.
+    ``grid``: the series that defines the grid, if it is not the image.
+    """
+
+    fields: dict[str, str]
+    images: tuple[Path, ...]
+    label: Path
+    grid: Path | None
+    elsewhere: tuple[Path, ...] = ()
 
 
 def of_series(layout: Layout, root: Path) -> Iterator[Found]:
@@ -27,7 +39,9 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
     The candidates for the image of a segmentation are the matching series of its study, the one
     that it refers to first; all are kept because some references are missing or wrong. A series in
     another frame of reference is none unless the segmentation refers to it, or the entry itself
-    names another series for the grid: the same position means another place there.
+    names another series for the grid: the same position means another place there. It is kept
+    ``elsewhere`` if the segmentation refers to a series: programs copy the frame from it, so that
+    with a wrong reference the frame is wrong too.
     """
     assert layout.series is not None
     known = series_below(root)
@@ -41,16 +55,19 @@ def of_series(layout: Layout, root: Path) -> Iterator[Found]:
         for seg in (series for series in known if series.modality == "SEG"):
             if _describes(layout.series.segmentation, seg) and _patient_fits(layout, seg):
                 same = [s for s in images if (s.patient, s.study) == (seg.patient, seg.study)]
-                same = [s for s in same if layout.series.grid or _placed_alike(s, seg)]
-                same.sort(key=lambda s: s.uid not in seg.refers_to)
-                yield _found(layout, seg, same, seg.path, known)
+                near = [s for s in same if layout.series.grid or _placed_alike(s, seg)]
+                near.sort(key=lambda s: s.uid not in seg.refers_to)
+                found = _found(layout, seg, near, seg.path, known)
+                if seg.refers_to and not _names_another_image(seg, same, known):
+                    found = found._replace(elsewhere=tuple(s.path for s in same if s not in near))
+                yield found
         return
     for fields in _unique(matches(root, layout.label, layout.where)):
         same = [s for s in images if s.patient == fields["patient"]]
         if same:
             label = resolve(root, layout.label, fields)
-            common, candidates, label, grid = _found(layout, same[0], same, label, known)
-            yield {**common, **fields}, candidates, label, grid
+            found = _found(layout, same[0], same, label, known)
+            yield found._replace(fields={**found.fields, **fields})
 
 
 def _found(
@@ -64,7 +81,7 @@ def _found(
         grid = next((s.path for s in same if s.modality == layout.series.grid), None)
     if candidates and candidates[0].uid in of.refers_to:
         fields["referred"] = candidates[0].uid
-    return fields, tuple(series.path for series in candidates), label, grid
+    return Found(fields, tuple(series.path for series in candidates), label, grid)
 
 
 def _describes(pattern: str | None, series: Series) -> bool:
@@ -74,6 +91,13 @@ def _describes(pattern: str | None, series: Series) -> bool:
 def _placed_alike(image: Series, seg: Series) -> bool:
     told = image.frame and seg.frame
     return not told or image.frame == seg.frame or image.uid in seg.refers_to
+
+
+def _names_another_image(seg: Series, images: list[Series], known: list[Series]) -> bool:
+    """Return whether a segmentation refers to a series of its study that is not of the layout."""
+    ours = {s.uid for s in images}
+    study = {s.uid for s in known if (s.patient, s.study) == (seg.patient, seg.study)}
+    return any(uid in study - ours for uid in seg.refers_to)
 
 
 def _patient_fits(layout: Layout, series: Series) -> bool:

@@ -28,7 +28,9 @@ class Scan:
     with the one that it refers to first. ``label`` is the label file, which may be absent, or the
     pattern of the label files where each structure has its own. ``channel`` is index and name of
     the only channel used, ``region`` the only part, (z, y, x), and ``grid`` a series whose grid the
-    image is resampled to. ``fault`` tells why the scan cannot be used, if listing it found that.
+    image is resampled to. ``elsewhere`` holds series of the study in other frames of reference than
+    a DICOM segmentation. ``note`` tells how the image was found, where that is not obvious, and
+    ``fault`` why the scan cannot be used, if listing it found that.
     """
 
     id: str
@@ -40,6 +42,8 @@ class Scan:
     channel: tuple[int, str] | None = None
     region: tuple[slice, slice, slice] | None = None
     grid: Path | None = None
+    elsewhere: tuple[Path, ...] = ()
+    note: str = ""
     fault: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,8 +100,9 @@ def check_id(scan: Scan) -> None:
 
 def _of_layout(dataset: Dataset, layout: Layout, root: Path) -> Iterator[Scan]:
     if layout.series is not None:
-        for fields, images, label, grid in of_series(layout, root):
-            yield _scan(dataset, layout, root, fields, images, label, grid=grid)
+        for found in of_series(layout, root):
+            scan = _scan(dataset, layout, root, found.fields, found.images, found.label)
+            yield replace(scan, grid=found.grid, elsewhere=found.elsewhere)
         return
     first, pattern = layout.image[0], layout.label or ""
     for fields in matches(root, first, layout.where):
@@ -157,11 +162,10 @@ def _scan(
     fields: Mapping[str, str],
     images: tuple[Path, ...],
     label: Path,
-    grid: Path | None = None,
 ) -> Scan:
     name = fill(layout.id_template, fields)
     patient = fields.get("patient") or _patient(dataset, layout, name)
-    return Scan(name, patient, images, label, layout, root, grid=grid, fields=dict(fields))
+    return Scan(name, patient, images, label, layout, root, fields=dict(fields))
 
 
 def _patient(dataset: Dataset, layout: Layout, scan: str) -> str:
