@@ -24,6 +24,7 @@ _HEADER = (
     *_GEOMETRY_TAGS,
     *_SIZES,
     "Modality",
+    "AcquisitionNumber",
     "PhotometricInterpretation",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
@@ -32,12 +33,14 @@ _PIXEL_DATA = 0x7FE00010
 _UNKNOWN_LENGTH = 0xFFFFFFFF  # length of compressed pixels
 
 
-def check_header(file: Path, header: Any = None) -> None:
-    """Refuse a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
+def check_header(file: Path, header: Any = None) -> str:
+    """Return the acquisition number of a slice of CT, else nothing; refuse what ITK misreads.
 
-    Also refuse values of CT and PET that are shown from white to black: ITK inverts them.
-    With the ``header`` that ITK read of a slice, also refuse one whose position, orientation or
-    pixel size ITK had to invent.
+    That is a file with fewer bytes of pixels than ITK reads, which would go on in its memory.
+
+    Also values of CT and PET that are shown from white to black: ITK inverts them. With the
+    ``header`` that ITK read of a slice, also a position, orientation or pixel size that ITK had to
+    invent.
     """
     from pydicom.filereader import read_partial
     from pydicom.tag import BaseTag, Tag
@@ -56,9 +59,11 @@ def check_header(file: Path, header: Any = None) -> None:
         wrong = _invented(tags_read, header) if header else ""
         negative = tags_read.get("PhotometricInterpretation") == "MONOCHROME1"
         inverted = negative and tags_read.get("Modality") in ("CT", "PT")
+        acquisition = str(tags_read.get("AcquisitionNumber") or "")
+        acquisition = acquisition if tags_read.get("Modality") == "CT" else ""
     except Exception as error:  # pydicom raises exceptions of any type for a damaged header
         sizes, wrong = [], f"from the reader: {error}" if header else ""
-        inverted = False
+        inverted, acquisition = False, ""
     if sizes and min(lengths, default=_UNKNOWN_LENGTH) < (promised := math.prod(sizes) // 8):
         raise refusal(
             file,
@@ -87,6 +92,7 @@ def check_header(file: Path, header: Any = None) -> None:
             cause="a damaged header, or a program that removed tags",
             step="fetch the series again; if it is complete, leave the scan out",
         )
+    return acquisition
 
 
 def _invented(dataset: Any, header: Any) -> str:

@@ -1,12 +1,13 @@
 """Grid of a DICOM series, with the checks that ITK does not make.
 
 ITK stacks all slices that it can read at their mean distance: a missing, duplicate or unreadable
-slice, or a tilted gantry, gives a wrong volume and at most a warning. In a multi-frame file it uses
-the positions of only a few frames, and the rescaling of one frame for all.
+slice, a second acquisition, or a tilted gantry, gives a wrong volume and at most a warning. In a
+multi-frame file it uses the positions of only a few frames, and the rescaling of one for all.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from benchmark.geometry import Geometry, Triple
 from benchmark.image_io.dicomheader import SIZE, check_header, functional_group, header_values
-from benchmark.image_io.imagefile import Contents, inspect, itk_name, open_header, refusal
+from benchmark.image_io.imagefile import (
+    Contents,
+    inspect,
+    itk_name,
+    open_header,
+    refusal,
+    unreadable,
+)
 from benchmark.image_io.voxelsize import SET_SIZE
 
 _UNEVEN = 0.1  # tolerated displacement of a slice, as a share of the slice distance
@@ -36,8 +44,8 @@ def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
     if len(files) == 1:
         return inspect_frames(files[0], needs_spacing=needs_spacing)
     headers = {file: open_header(file) for file in files}
-    for file, header in headers.items():
-        check_header(file, header)
+    _check_single_frames(folder, headers)
+    acquisitions = {file: check_header(file, header) for file, header in headers.items()}
     normal = np.array(headers[files[0]].GetDirection()).reshape(3, 3)[:, 2]
     files = tuple(sorted(files, key=lambda file: float(headers[file].GetOrigin() @ normal)))
     first = headers[files[0]]
@@ -47,13 +55,14 @@ def inspect_series(folder: Path, *, needs_spacing: bool = True) -> Contents:
     width, height = first.GetSize()[:2]
     dx, dy = first.GetSpacing()[:2]
     _check_regular(folder, origins, directions, normal, min(dx, dy))
+    _check_acquisitions(folder, [acquisitions[file] for file in files])
     dz = float((origins[-1] - origins[0]) @ normal) / (len(files) - 1)
     size = (width, height, len(files))
     grid = Geometry(size, (dx, dy, dz), first.GetOrigin(), tuple(directions[0].tolist()))
     # ITK would read all slices with the pixel type of the first, but PET slices differ in scale
     mixed = len({header.GetPixelID() for header in headers.values()}) > 1
     pixel_type = sitk.sitkFloat32 if mixed else sitk.sitkUnknown
-    return Contents(files, size, grid, pixel_type=pixel_type)
+    return Contents(files, size, grid, first.GetNumberOfComponents(), pixel_type)
 
 
 def inspect_frames(file: Path, *, needs_spacing: bool = True) -> Contents:
@@ -193,7 +202,10 @@ def files_of_series(folder: Path) -> tuple[Path, ...]:
     """Return the slices of the one series in ``folder``; a `UserError` if it is not one series."""
     reader = sitk.ImageSeriesReader
     name = itk_name(folder)
-    series = reader.GetGDCMSeriesIDs(name)
+    try:
+        series = reader.GetGDCMSeriesIDs(name)
+    except RuntimeError as error:  # for example of a palette without colours
+        raise unreadable(folder, error) from None
     if len(series) != 1:
         raise refusal(
             folder,
@@ -230,6 +242,38 @@ def claims_dicom(path: Path) -> bool:
     with suppress(OSError), path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
     return False
+
+
+def _check_single_frames(folder: Path, headers: dict[Path, Any]) -> None:
+    """Refuse a series with several frames in a file, of which only the first would be placed."""
+    stacks = [file.name for file, header in headers.items() if header.GetSize()[2:] > (1,)]
+    if stacks:
+        raise refusal(
+            folder,
+            "more than one file of frames",
+            expected="one slice in each file, or one file with all frames",
+            got=f"{len(headers)} files, and several frames in {', '.join(stacks[:3])}",
+            cause="several scans in one series, or one scan divided into several files",
+            step="name the file of each scan, or convert the series to NIfTI",
+        )
+
+
+def _check_acquisitions(folder: Path, numbers: list[str]) -> None:
+    """Refuse slices of one acquisition between those of another, as of two phases of CT.
+
+    ``numbers``: the acquisition of each slice, in the order of their positions. Acquisitions that
+    follow each other, as of one table position each, are one scan.
+    """
+    parts = 1 + sum(a != b for a, b in pairwise(numbers))
+    if parts > len(set(numbers)):
+        raise refusal(
+            folder,
+            "slices of several acquisitions between each other",
+            expected="one AcquisitionNumber, or one for each part of the body",
+            got=f"{parts} parts of {len(set(numbers))}: {', '.join(sorted(set(numbers))[:3])}",
+            cause="several phases in one series",
+            step="give each acquisition a folder of its own, or leave the scan out",
+        )
 
 
 def _check_sizes(path: Path, sizes: NDArray[np.float64]) -> None:

@@ -162,9 +162,9 @@ def inspect(path: Path, *, needs_spacing: bool = True) -> Contents:
         raise refusal(
             path,
             "no valid grid",
-            expected="the size of a voxel along each axis",
+            expected="the size of a voxel along each axis, in mm",
             got=lost,
-            cause="a program that wrote the voxels without their size",
+            cause="a program that wrote the voxels without their size, or in another unit",
             step=SET_SIZE,
         )
     grid = Geometry(size[:3], spacing, origin, tuple(matrix.ravel().tolist()))

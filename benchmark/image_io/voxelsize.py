@@ -1,4 +1,9 @@
-"""Whether an image file gives the size of its voxels; ITK takes 1 mm where it does not."""
+"""Whether an image file gives the size of its voxels in mm; ITK takes 1 mm where it gives none.
+
+ITK converts the units of NIfTI to mm, but reads NRRD and MetaImage as mm whatever their header
+says. Such files are refused and not converted: other programs with ITK, which may have made a
+prediction or show an exported mask, would have the image on another grid.
+"""
 
 import re
 from pathlib import Path
@@ -11,17 +16,23 @@ from benchmark.image_io.detached import header_lines, is_meta
 from benchmark.image_io.integrity import NiftiHeader
 
 SET_SIZE = (
-    "write the size into the file, set it in the entry with the transform spacing (or give a label "
-    "that of its image with image-grid), or leave the scan out"
+    "write the size in mm into the file, set it in the entry with the transform spacing (or give a "
+    "label that of its image with image-grid), or leave the scan out"
 )
 """Next step for the user where a file does not give it."""
 
 _META = re.compile(rb"\s*Element(Spacing|Size)\s*[=:]")
 _NRRD = re.compile(rb"(spacings|space directions)\s*:(?!=)(.*)", re.IGNORECASE)
+_META_UNIT = re.compile(rb"\s*DistanceUnits\s*[=:]\s*(\S*)")
+_NRRD_UNITS = re.compile(rb"(?:space )?units\s*:(?!=)(.*)", re.IGNORECASE)
+_OTHER_LENGTH = re.compile(  # than mm; the axes of channels and time have other units
+    "[nu\u00b5\u03bcc]?m|microns?|(nano|micro|centi)?met(er|re)s?|in|inch(es)?|pixels?|voxels?",
+    re.IGNORECASE,
+)
 
 
 def missing_size(path: Path, reader: Any, nifti: NiftiHeader | None) -> str:
-    """Return what the header holds in place of a voxel size; empty if it gives one.
+    """Return what the header holds in place of a voxel size in mm; empty if it gives one.
 
     ``reader`` is SimpleITK's, with the header read; ``nifti`` is that of a NIfTI file as stored. Of
     other formats than NIfTI, MetaImage and NRRD nothing is known, and the result is empty.
@@ -30,6 +41,8 @@ def missing_size(path: Path, reader: Any, nifti: NiftiHeader | None) -> str:
         return _missing_in_nifti(nifti, reader) if nifti else ""
     if not (lines := header_lines(path)):
         return ""
+    if unit := next(filter(None, map(_other_unit, lines)), ""):
+        return unit
     if is_meta(path):
         known = any(_META.match(line) for line in lines)
         return "" if known else "neither ElementSpacing nor ElementSize"
@@ -37,6 +50,18 @@ def missing_size(path: Path, reader: Any, nifti: NiftiHeader | None) -> str:
     if any(_sizes(match) >= 3 for match in found):  # more if the time between volumes has one
         return ""
     return found[0].string.decode(errors="replace") if found else "no spacings or space directions"
+
+
+def _other_unit(line: bytes) -> str:
+    """Return a line of a MetaImage or NRRD header that names a unit of length other than mm."""
+    if found := _META_UNIT.match(line):
+        units = [found[1]]
+    elif found := _NRRD_UNITS.match(line):
+        units = re.findall(rb'"([^"]*)"', found[1])
+    else:
+        return ""
+    other = any(_OTHER_LENGTH.fullmatch(unit.decode(errors="replace").strip()) for unit in units)
+    return line.decode(errors="replace") if other else ""
 
 
 def sform(reader: Any) -> NDArray[np.float64]:

@@ -11,7 +11,13 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+)
 from scipy.spatial.transform import Rotation
 
 from benchmark.errors import UserError
@@ -180,6 +186,72 @@ def test_slice_of_another_direction(tmp_path: Path, code: str) -> None:
         read_header(folder)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "accepted"),
+    [
+        ([1, 2, 1, 2, 1, 2], False),  # evenly spaced, as two phases half a slice apart can be
+        ([1, 1, 2, 2, 1, 1], False),
+        ([1, 1, 1, 2, 2, 2], True),  # table positions
+        ([6, 5, 4, 3, 2, 1], True),
+    ],
+)
+def test_two_acquisitions_in_one_series(tmp_path: Path, numbers: list[int], accepted: bool) -> None:
+    for file, acquisition in zip(
+        save_series(tmp_path / "series", source(np.eye(3))), numbers, strict=True
+    ):
+        change(file, AcquisitionNumber=acquisition)
+    if accepted:
+        assert np.array_equal(read([tmp_path / "series"]).array, ARRAY)
+    else:
+        with pytest.raises(UserError, match=r"several acquisitions.*of 2: 1, 2.*several phases"):
+            read_header(tmp_path / "series")
+
+
+def test_slices_in_colour(tmp_path: Path) -> None:
+    """Bytes of red, green and blue are not three neighbouring voxels."""
+    colours = np.random.default_rng(1).integers(0, 255, (6, 7, 8, 3), dtype=np.uint8)
+    files = save_series(tmp_path / "series", source(np.eye(3)))
+    for file, plane in zip(files, colours, strict=True):
+        change(
+            file, SamplesPerPixel=3, PlanarConfiguration=0, PhotometricInterpretation="RGB",
+            BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0,
+            RescaleIntercept=None, RescaleSlope=None, PixelData=plane.tobytes(),
+        )  # fmt: skip
+    with pytest.raises(UserError, match=r"more than one volume.*3 values per voxel.*colours"):
+        read([tmp_path / "series"])
+    named = read([tmp_path / "series"], channels=["red", "green", "blue"]).array
+    np.testing.assert_array_equal(named, np.moveaxis(colours, -1, 0))
+
+
+def test_a_palette_without_colours(tmp_path: Path) -> None:
+    for file in save_series(tmp_path / "series", source(np.eye(3))):
+        change(file, PhotometricInterpretation="PALETTE COLOR")
+    with pytest.raises(UserError, match=r"unreadable image.*Next step"):
+        read_header(tmp_path / "series")
+
+
+@pytest.mark.parametrize("syntax", ["deflated", "big endian", "JPEG-LS", "RLE"])
+def test_pixels_that_are_stored_in_other_ways(tmp_path: Path, syntax: str) -> None:
+    array = np.random.default_rng(1).integers(-1000, 1000, (3, 32, 32)).astype(np.int16)
+    for file in save_series(tmp_path / "series", sitk.GetImageFromArray(array)):
+        stored: Any = dcmread(file)
+        if syntax == "JPEG-LS":
+            pytest.importorskip("jpeg_ls")
+            stored.compress(JPEGLSLossless)
+        elif syntax == "RLE":
+            stored.compress(RLELossless)
+        elif syntax == "deflated":
+            stored.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        else:
+            pixels, meta = stored.pixel_array.astype(">i2").tobytes(), stored.file_meta
+            stored = group(**{e.keyword: e.value for e in stored if e.keyword})
+            stored.file_meta, stored.PixelData = meta, pixels
+            stored["PixelData"].VR = "OW"
+            meta.TransferSyntaxUID = ExplicitVRBigEndian
+        stored.save_as(file, enforce_file_format=True)
+    assert np.array_equal(read([tmp_path / "series"]).array, array)
+
+
 @pytest.mark.parametrize("which", [0, 3, 5])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.95])
 def test_truncated_slice(tmp_path: Path, which: int, share: float) -> None:
@@ -346,6 +418,17 @@ def test_irregular_frames(tmp_path: Path, told: dict[str, Any], message: str) ->
     for path in (file, file.parent, unnamed):
         with pytest.raises(UserError, match=message):
             read_header(path)
+
+
+def test_frames_in_several_files(tmp_path: Path) -> None:
+    """A scan of 6 slices that are 2.5 mm apart is not one of 2 that are 7.5 mm apart."""
+    (tmp_path / "series").mkdir()
+    for number, heights in enumerate((UP[:3], UP[3:])):
+        file = save_frames(tmp_path / str(number), heights)
+        change(file, SOPInstanceUID=f"1.2.3.4.{number}")
+        file.rename(tmp_path / "series" / f"{number}.dcm")
+    with pytest.raises(UserError, match=r"more than one file of frames.*2 files.*0\.dcm, 1\.dcm"):
+        read_header(tmp_path / "series")
 
 
 def test_frames_with_pixels_of_their_own_size(tmp_path: Path) -> None:

@@ -173,8 +173,12 @@ def test_voxel_size_that_a_transform_sets(tmp_path: Path, transform: ImageGrid |
         rasters.read(path)
 
 
-def test_micrometres_become_millimetres(tmp_path: Path) -> None:
-    path = nifti(tmp_path / "image.nii", affine(scale=(2.6, 2.6, 325)), (2.6, 2.6, 325), units=3)
+@pytest.mark.parametrize("units", [0, 1, 2, 3, 3 | 8])
+def test_units_of_nifti_become_millimetres(tmp_path: Path, units: int) -> None:
+    """xyzt_units of nifti1.h: none, metres, millimetres and micrometres; 8 is about time."""
+    factor = {1: 1e-3, 3: 1e3}.get(units & 7, 1)
+    size = tuple(mm * factor for mm in (0.0026, 0.0026, 0.325))
+    path = nifti(tmp_path / "image.nii", affine(scale=size), size, units=units)
     assert read([path]).spacing == (0.325, 0.0026, 0.0026)
 
 

@@ -30,6 +30,9 @@ endian: little
 """
 
 
+CUBE = ("space: LPS", "space directions: (1,0,0) (0,2,0) (0,0,3)")
+
+
 def save(folder: Path, suffix: str, *fields: str) -> Path:
     path = folder / f"image{suffix}"
     header = (META if suffix == ".mha" else NRRD).format("".join(f"{field}\n" for field in fields))
@@ -46,6 +49,11 @@ def save(folder: Path, suffix: str, *fields: str) -> Path:
         (".nrrd", ("spacings: nan nan nan",)),
         (".nrrd", ("spacings: 0.8 0.9 NaN",)),
         (".nrrd", ("kinds: domain domain domain", "axis mins: 0 0 0", "axis maxs: 7 6 5")),
+        (".nrrd", ("spacings: 1 2 3", 'units: "um" "um" "um"')),
+        (".nrrd", (*CUBE, 'space units: "microns" "microns" "microns"')),
+        (".nrrd", (*CUBE, 'SPACE UNITS: "\u00b5m" "\u00b5m" "\u00b5m"')),
+        (".nrrd", (*CUBE, 'space units: "mm" "mm" "cm"')),
+        (".mha", ("DistanceUnits = um", "ElementSpacing = 1 2 3")),
     ],
 )
 def test_a_size_that_is_not_told_is_not_1_mm(
@@ -70,6 +78,8 @@ def test_a_size_that_is_not_told_is_not_1_mm(
         (".mha", ("ElementSize = 0.8 0.9 2.5",)),
         (".nrrd", ("spacings: 0.8 0.9 2.5",)),
         (".nrrd", ("space: LPS", "space directions: (0.8,0,0) (0,0.9,0) (0,0,2.5)")),
+        (".nrrd", ("spacings: 0.8 0.9 2.5", 'units: "mm" "" "???"')),
+        (".mha", ("DistanceUnits = mm", "ElementSpacing = 0.8 0.9 2.5", "Comment = um")),
     ],
 )
 def test_a_size_that_is_told(tmp_path: Path, suffix: str, fields: tuple[str, ...]) -> None:
