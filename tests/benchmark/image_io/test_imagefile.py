@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
+from benchmark.geometry import same_grid
 from benchmark.published import rasters
 from benchmark.transforms import ImageGrid, Spacing
 from benchmark.volume import read, read_header, write
@@ -286,3 +287,17 @@ def test_a_size_that_the_sform_contradicts(
             read_header(path)
     else:
         assert read_header(path).spacing == (3, 2, 2)
+
+
+@pytest.mark.parametrize(("sform_code", "same"), [(1, True), (2, False), (3, False), (4, False)])
+def test_two_grids_in_one_header(tmp_path: Path, sform_code: int, same: bool) -> None:
+    """nibabel takes the sform and writes a label with it alone; ITK goes by its code."""
+    moved = affine()
+    moved[:, 3] = 10, 20, 30
+    plain = bytearray(nifti_bytes(moved, (2, 2, 3), (5, 6, 7)))
+    struct.pack_into("<2h", plain, 252, 1, sform_code)  # the qform is at the origin
+    (image := tmp_path / "image.nii").write_bytes(plain)
+    label = nifti(tmp_path / "label.nii", moved, (2, 2, 3))
+    difference = same_grid(read_header(image), read_header(label))
+    assert (difference is None) == same
+    assert same or "The origin differs" in str(difference)
