@@ -35,7 +35,7 @@ class Sam2(Adapter):
         prompts=("box2d", "mask2d"),
         version=5,
         gpu=True,
-        memory_mb=8000,
+        memory_mb=12000,
         licence="Apache-2.0 (transformers, and github.com/facebookresearch/sam2)",
         citation="arXiv:2408.00714",
         weights="sam2.1-hiera-tiny",
@@ -86,6 +86,7 @@ class MedSam2(Sam2):
     info = replace(
         Sam2.info,
         summary="MedSAM2: one prompted slice followed through the scan as through a video",
+        memory_mb=8000,
         licence="Apache-2.0 (transformers, and github.com/bowang-lab/MedSAM2)",
         citation="arXiv:2504.03600",
         weights="medsam2",

@@ -32,10 +32,13 @@ def to_frames(planes: NDArray[np.uint8], size: int) -> Tensor:
 
 
 class Features:
-    """Embeddings of the slices; replaces the cache of a session, which keeps only the last one."""
+    """Embeddings of the slices; replaces the cache of a session, which keeps only the last one.
+
+    They are kept in main memory, because those of a long scan may not fit into that of a GPU.
+    """
 
     def __init__(self, network: Any, device: str, precision: Precision) -> None:
-        """Compute in ``precision``; with bfloat16, also store the embeddings in it."""
+        """Compute in ``precision`` on ``device``; with bfloat16, also keep the embeddings in it."""
         self.network, self.device, self.precision = network, device, precision
         self.maps: dict[int, list[Tensor]] = {}
         self.positions: list[Tensor] = []
@@ -48,11 +51,13 @@ class Features:
         self.positions = [places[:, :1] for places in found.fpn_position_encoding]
         for place, index in enumerate(indices):
             maps = [level[:, place : place + 1] for level in found.fpn_hidden_states]
-            self.maps[index] = [x.bfloat16() if self.precision == "bfloat16" else x for x in maps]
+            if self.precision == "bfloat16":
+                maps = [level.bfloat16() for level in maps]
+            self.maps[index] = [level.cpu() for level in maps]
 
     def get_vision_features(self, index: int) -> dict[str, list[Tensor]]:
-        """Return a slice's embedding, in the interface of a session's cache."""
-        maps = [level.float() for level in self.maps[index]]
+        """Return a slice's embedding on the device, in the interface of a session's cache."""
+        maps = [level.to(self.device).float() for level in self.maps[index]]
         return {"vision_feats": maps, "vision_pos_embeds": self.positions}
 
 

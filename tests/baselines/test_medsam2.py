@@ -19,7 +19,7 @@ from transformers import Sam2VideoInferenceSession
 
 from baselines import medsam2_network
 from baselines.medsam2 import MedSam2, Sam2, largest_component
-from baselines.medsam2_video import MEAN, STD, to_frames
+from baselines.medsam2_video import MEAN, STD, Features, to_frames
 from baselines.medsam_preprocess import to_uint8
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
@@ -128,6 +128,21 @@ def test_all_that_it_computes_with_is_on_its_device(
         found = dense(there, volume, prompt)
     assert expected.any()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_embeddings_of_a_long_scan_do_not_fill_a_gpu(file: Path) -> None:
+    frames = torch.rand(3, 3, SMALL.image, SMALL.image)
+    here = Features(medsam2_network.load(file, SMALL.image), "cpu", "float32")
+    here.embed(range(3), frames)
+    with PretendedGpu() as gpu:
+        network = medsam2_network.load(file, SMALL.image).to("cuda")
+        there = Features(network, "cuda", "float32")
+        there.embed(range(3), frames)
+        assert not any(gpu.holds(level) for maps in there.maps.values() for level in maps)
+        found = there.get_vision_features(1)["vision_feats"]
+        assert all(level.is_cuda for level in found)
+    for level, expected in zip(found, here.get_vision_features(1)["vision_feats"], strict=True):
+        np.testing.assert_array_equal(level.numpy(), expected.numpy())
 
 
 def test_slices_that_do_not_fit_into_memory_are_halved(
