@@ -1,7 +1,7 @@
 """Export predicted masks on the grids of the image files: NIfTI label maps, or .seg.nrrd."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -82,7 +82,7 @@ def export(
         rows = records(found[found["scan"] == image["scan"]])
         by_object = {row["object"]: value for value, row in enumerate(rows, start=1)}
         numbers = by_object if by == "object" else by_structure
-        masks = _masks(rows, row_shape(image), by)
+        masks = _Masks(rows, row_shape(image), by)
         path = output / f"{image['scan']}{suffix}"
         lost = _write(masks, numbers, image, path)
         if by == "object":
@@ -130,13 +130,26 @@ def _tables(run: Path, dataset: str, variant: str) -> tuple[pd.DataFrame, pd.Dat
     return images, found, left_out
 
 
-def _masks(rows: list[dict[str, Any]], shape: Shape, by: By) -> dict[str, Mask]:
-    """Return the masks of a scan by the name of their object or structure."""
-    grouped: dict[str, list[Mask]] = {}
-    for row in rows:
-        if row["status"] == "ok":
-            grouped.setdefault(row[by], []).append(Mask.from_row(row, shape))
-    return {name: Mask.union(masks, shape) for name, masks in grouped.items()}
+class _Masks(Mapping[str, Mask]):
+    """The masks of a scan by the name of their object or structure, decoded on each access.
+
+    Those of a thousand objects may not fit into memory together.
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], shape: Shape, by: By) -> None:
+        self._shape, self._rows = shape, dict[str, list[dict[str, Any]]]()
+        for row in rows:
+            if row["status"] == "ok":
+                self._rows.setdefault(row[by], []).append(row)
+
+    def __getitem__(self, name: str) -> Mask:
+        return Mask.union_of_rows(self._rows[name], self._shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def _write(
@@ -151,7 +164,8 @@ def _write(
     labels = np.zeros(shape, dtype=np.uint16)
     sizes = {name: mask.voxels for name, mask in masks.items()}
     for name in sorted(masks, key=lambda name: -sizes[name]):
-        labels[slices(masks[name].box)][masks[name].crop] = numbers[name]
+        mask = masks[name]
+        labels[slices(mask.box)][mask.crop] = numbers[name]
     volume.write(labels, grid, path)
     kept = np.bincount(labels.ravel(), minlength=max(numbers.values()) + 1)
     lost = {name: size - int(kept[numbers[name]]) for name, size in sizes.items()}

@@ -30,6 +30,7 @@ from benchmark.method_registry import find
 from benchmark.partial_shard import PartialShard, ScanRows
 from benchmark.prompts import Prompt
 from benchmark.segmenting import (
+    Answer,
     error_text,
     preserved_cwd,
     print_traceback,
@@ -277,23 +278,21 @@ class _ScanJob:
         ]
         self.truth = self._truth(reference)
 
-    def _truth(self, reference: pd.DataFrame | None) -> dict[int, Mask]:
-        """Map the ``id`` of each prompt to its reference mask.
+    def _truth(self, reference: pd.DataFrame | None) -> dict[int, dict[str, Any]]:
+        """Map the ``id`` of each prompt to the row of its reference mask.
 
         Its hash cannot be the key: two objects may share a 3D box and so its hash.
         """
         if reference is None:
             return {}
         rows = {row["object"]: row for row in records(reference)}
-        return {
-            id(task.prompt): Mask.from_row(rows[task.object], self.shape) for task in self.tasks
-        }
+        return {id(task.prompt): rows[task.object] for task in self.tasks}
 
     def variants(self) -> Iterator[tuple[str, Adapter]]:
         for name in ("", *self.run.variants):
             variant = self.adapter.with_options(self.run.variants.get(name, {}))
             if isinstance(variant, ReferenceAdapter):
-                variant.reference = lambda prompt: self.truth[id(prompt)]
+                variant.reference = lambda prompt: Mask.from_row(self.truth[id(prompt)], self.shape)
             yield name, variant
 
     def read(self) -> Volume:
@@ -317,15 +316,15 @@ class _ScanJob:
             for task, result in zip(tasks, answers, strict=True):
                 self._keep(name, task, result)
 
-    def _keep(self, variant: str, task: Task, result: Mask | str) -> None:
-        found = isinstance(result, Mask)
+    def _keep(self, variant: str, task: Task, result: Answer) -> None:
+        found = isinstance(result, dict)
         self.results.masks.append(
             {
                 **self._cell(variant, task),
                 "deviation": task.deviation,
                 "prompt_hash": task.prompt.hash,
                 "status": "ok" if found else "failed",
-                **(result.to_row() if isinstance(result, Mask) else {"reason": reason_of(result)}),
+                **(result if isinstance(result, dict) else {"reason": reason_of(result)}),
             }
         )
 

@@ -171,6 +171,6 @@ def _union_volume(
     if expected is not None and len(rows) < expected:
         return {"status": "failed", "reason": f"{expected - len(rows)} prompts have no mask"}
     shape, spacing = row_shape(image), row_spacing(image)
-    union = Mask.union([Mask.from_row(row, shape) for row in rows], shape)
+    union = Mask.union_of_rows(rows, shape)
     voxels = union.without(outside).voxels
     return {"status": "ok", "volume_mm3": voxels * float(np.prod(spacing))}

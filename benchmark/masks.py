@@ -1,6 +1,6 @@
 """Compact masks: a bounding box and packed bits, a few KB per lesion; masks may overlap."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -71,7 +71,20 @@ class Mask:
     @classmethod
     def union(cls, masks: Sequence["Mask"], shape: Shape) -> Self:
         """Return the union of ``masks``; the empty mask on ``shape`` if there are none."""
-        box = bounding_box([mask.box for mask in masks])
+        return cls._union([mask.box for mask in masks], masks, shape)
+
+    @classmethod
+    def union_of_rows(cls, rows: Sequence[Mapping[str, Any]], shape: Shape) -> Self:
+        """Return the union of the masks that `to_row` made ``rows`` from, on a grid of ``shape``.
+
+        One mask at a time is decoded, since each may be as large as the scan.
+        """
+        decoded = (cls.from_row(row, shape) for row in rows)
+        return cls._union([box_of(row) for row in rows], decoded, shape)
+
+    @classmethod
+    def _union(cls, boxes: Sequence[Box], masks: Iterable["Mask"], shape: Shape) -> Self:
+        box = bounding_box(boxes)
         crop = np.zeros(size(box), dtype=bool)
         for mask in masks:
             if mask.voxels:

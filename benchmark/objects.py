@@ -81,7 +81,7 @@ def not_evaluated(reference: Iterable[Mapping[str, Any]], shape: Shape) -> Mask:
     ``reference``: the scan's rows of `REFERENCE_SCHEMA`; ``shape``: (z, y, x) of its grid.
     """
     rows = [row for row in reference if not isinstance(row["structure"], str)]
-    return Mask.union([Mask.from_row(row, shape) for row in rows], shape)
+    return Mask.union_of_rows(rows, shape)
 
 
 @dataclass(frozen=True)

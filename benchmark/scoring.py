@@ -136,7 +136,7 @@ class _ScanScores:
             axis = int(prompt["axis"])
             sides[2 * axis : 2 * axis + 2] = 0, self.shape[axis]
         z0, z1, y0, y1, x0, x1 = sides
-        truth = Mask.union([Mask.from_row(row, self.shape) for row in reference], self.shape)
+        truth = Mask.union_of_rows(reference, self.shape)
         found = Mask.from_row(cell, self.shape).without(self.not_evaluated)
         region = (z0, z1, y0, y1, x0, x1)
         outside = int(clip(self.not_evaluated, region).crop.sum())
@@ -205,8 +205,7 @@ class _ScanScores:
         uncounted: Sequence[dict[str, Any]],
     ) -> dict[str, float]:
         truth, found, dropped = (
-            Mask.union([Mask.from_row(row, self.shape) for row in rows], self.shape)
-            for rows in (reference, predicted, uncounted)
+            Mask.union_of_rows(rows, self.shape) for rows in (reference, predicted, uncounted)
         )
         found = without_dropped(found.without(self.not_evaluated), dropped, truth)
         tolerance = self.settings.tolerance_of(structure)

@@ -18,8 +18,14 @@ from benchmark.masks import Mask, Shape
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
 
+Answer = dict[str, int | bytes] | str
+"""A mask as `Mask.to_row` compresses it, or why there is none.
 
-def segment_prompts(adapter: Adapter, scan: Volume, prompts: Sequence[Prompt]) -> list[Mask | str]:
+The dense masks of all objects and deviations of a scan may not fit into memory together.
+"""
+
+
+def segment_prompts(adapter: Adapter, scan: Volume, prompts: Sequence[Prompt]) -> list[Answer]:
     """Return a mask or the reason of its failure for each prompt, whatever the adapter does.
 
     When the adapter raises, the prompts without an answer are run in two halves, recursively: what
@@ -27,7 +33,7 @@ def segment_prompts(adapter: Adapter, scan: Volume, prompts: Sequence[Prompt]) -
     caused it. All prompts are run again like this if the number of predictions is wrong, because
     then none can be matched to its prompt. An exception after the last answer is ignored.
     """
-    answers: list[Mask | str] = []
+    answers: list[Answer] = []
     failure = _until_failure(adapter, scan, prompts, answers)
     if failure is None or len(answers) == len(prompts):
         return answers
@@ -42,13 +48,14 @@ def segment_prompts(adapter: Adapter, scan: Volume, prompts: Sequence[Prompt]) -
 
 
 def _until_failure(
-    adapter: Adapter, scan: Volume, prompts: Sequence[Prompt], answers: list[Mask | str]
+    adapter: Adapter, scan: Volume, prompts: Sequence[Prompt], answers: list[Answer]
 ) -> str | None:
     """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
     try:
         with preserved_cwd():
             for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
-                answers.append(validated_mask(prediction, scan.shape))
+                found = validated_mask(prediction, scan.shape)
+                answers.append(found.to_row() if isinstance(found, Mask) else found)
         if len(answers) != len(prompts):
             count = len(answers) if len(answers) < len(prompts) else f"more than {len(prompts)}"
             answers.clear()

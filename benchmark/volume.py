@@ -247,20 +247,28 @@ def whole_numbers(path: Path, array: NDArray[Any]) -> NDArray[np.integer[Any]]:
     """
     if np.issubdtype(array.dtype, np.integer):
         return array
-    whole = np.rint(array)
-    broken = np.abs(array - whole) > _WHOLE
-    if broken.any():
+    count, first, low, high = 0, 0.0, 0, 0
+    planes = array.reshape(-1, *array.shape[-2:])  # one at a time: a scan of float64 is over 1 GB
+    for plane in planes:
+        whole = np.rint(plane)
+        broken = np.abs(plane - whole) > _WHOLE
+        if not count and broken.any():
+            first = plane[broken][0]
+        count += int(broken.sum())
+        low, high = min(low, int(whole.min())), max(high, int(whole.max()))
+    if count:
         raise refusal(
             path,
             "not a label map",
             expected="whole numbers",
-            got=f"{int(broken.sum())} other values, the first {array[broken][0]:.6g}",
+            got=f"{count} other values, the first {first:.6g}",
             cause="labels resampled with interpolation, or an image in their place",
             step="check which file holds the labels; resample labels to the nearest neighbour",
         )
-    low, high = int(whole.min()), int(whole.max())
     kind = np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
-    integers: NDArray[np.integer[Any]] = whole.astype(kind)
+    integers: NDArray[np.integer[Any]] = np.empty(array.shape, kind)
+    for plane, out in zip(planes, integers.reshape(planes.shape), strict=True):
+        np.rint(plane, out=out, casting="unsafe")
     return integers
 
 

@@ -197,8 +197,9 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
     for network, passes in networks:
         monkeypatch.setattr(network, passes, limited(getattr(network, passes)))
     found = segment_prompts(adapter, volume, asked)
-    for mask, prediction in zip(found, expected, strict=True):
-        assert isinstance(mask, Mask)
+    for row, prediction in zip(found, expected, strict=True):
+        assert isinstance(row, dict)
+        mask = Mask.from_row(row, volume.shape)
         assert (mask.dense() != prediction.mask).mean() <= 1e-4
     assert adapter.batch.size == most
     assert 1 <= sum(number > most for number in seen) <= 4
