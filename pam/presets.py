@@ -55,7 +55,8 @@ class Propagation(Settings):
         next square has room.
     ``overlap``: an outward round also ends after the first slice whose mask has a lower DSC than
         this with that of the guiding slice, so that objects that move or change are followed in
-        short rounds; 0 disables it.
+        short rounds; 0 disables it. Pixels outside a 3D box count in the former alone, so that a
+        mask that leaves the box ends the round sooner.
     ``memory``: attend to the guiding slice alone (``guide``; paper, released code), or also to the
         ``prompt``'s slice, which is free of propagation errors; needs a network that can
         `PropMask.remember`.

@@ -209,6 +209,19 @@ def test_a_round_ends_where_the_mask_has_moved_off_its_guide(batch: int) -> None
     assert scores[0.0] < 0.6  # the network looks near the mask of its guide, and loses it
 
 
+def test_a_mask_that_leaves_its_box_ends_a_round_sooner() -> None:
+    """A guide of 20 pixels, which the mask repeats, and 40 beyond the box: a DSC of 40/80."""
+    scan = Scan(np.arange(1800.0).reshape(3, 20, 30), (1.0, 1.0, 1.0))
+    prompt = np.zeros((20, 30), np.bool_)
+    prompt[5:9, 5:10] = True
+    mask = np.zeros((30, 30), np.bool_)
+    mask[5:9, 5:20] = True
+    for overlap, moved in ((0.49, False), (0.51, True)):
+        settings = small(RIGOROUS, overlap=overlap)
+        state = ObjectState(scan, 1, prompt, settings, box=(0, 3, 5, 9, 5, 10))
+        assert state.moved(mask, state.guiding(1), Square(0, 0, 30)) == moved
+
+
 def test_a_mask_is_cut_off_only_where_there_is_more_of_the_image() -> None:
     settings = small(RIGOROUS)
     volume = np.arange(1800.0).reshape(3, 20, 30)
