@@ -1,7 +1,8 @@
 """PAM from boxes: Box2Mask converts them to the guiding masks that are propagated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -208,7 +209,7 @@ class Pam3DBox(_PamBox):
         """Return the common answer of ``states`` in their box, bool [z, y, x] of its region."""
         from pam.rounds import touching
 
-        mask = voted([state.probability() for state in states])
+        mask = voted(state.probability() for state in states)  # each as large as the box
         connectivity = states[0].settings.connectivity
         if connectivity is None:
             return mask
@@ -218,15 +219,16 @@ class Pam3DBox(_PamBox):
         return touching(mask, seed, connectivity)
 
 
-def voted(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
+def voted(answers: Iterable[NDArray[np.float32]]) -> NDArray[np.bool_]:
     """Return where the mean of probability maps [z, y, x] exceeds 0.5, slice by slice.
 
     A propagation that marks nothing on a slice is left out of the mean there: the object is on
     every slice of its box, so the propagation must have lost it.
     """
-    total = np.zeros_like(answers[0])
-    voters = np.zeros(len(total), np.float32)
-    for likely in answers:
+    answers = iter(answers)
+    first = next(answers)
+    total, voters = np.zeros_like(first), np.zeros(len(first), np.float32)
+    for likely in chain([first], answers):
         marked = (likely > 0.5).any(axis=(1, 2))
         total[marked] += likely[marked]
         voters += marked
