@@ -1,8 +1,12 @@
 """Common style of all figures: a method keeps its colour, marker and line everywhere."""
 
+import re
+import sys
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +62,23 @@ _ENTRY_MM, _LETTER_MM = 13.0, 1.4
 _CONTRAST = 4.5
 """Least contrast of text, as WCAG 2 asks of small letters."""
 
+_DARK = 0.15
+"""Luminance below which a line is lost on dark tissue."""
+
 SMALL = 6.0
 """Smallest font size in any figure, in points."""
 
+_FALLBACK = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Noto Sans JP", "Noto Sans SC"),
+    *("Source Han Sans", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("IPAexGothic", "NanumGothic", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS", "Unifont"),
+)
+"""Fonts for letters that DejaVu Sans lacks, above all Chinese, Japanese and Korean ones."""
+
+_MISSING = re.compile(r"Glyph (\d+) .* missing from font")
+
 _STYLE: Any = {
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "font.size": 7.0,
     "axes.titlesize": 7.5,
@@ -122,6 +138,16 @@ def luminance(colour: str) -> float:
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
+def border_on_tissue(colour: str) -> str:
+    """Return the colour of the border that a contour needs to be seen on tissue; empty if none.
+
+    Purple and brown are as dark as tissue, and the yellow of the reference as light as bone.
+    """
+    if colour == TRUTH:
+        return "#000000"
+    return "#FFFFFF" if luminance(colour) < _DARK else ""
+
+
 def method_styles(
     methods: Sequence[str], controls: Sequence[str] = (), colours: Mapping[str, str] | None = None
 ) -> dict[str, MethodStyle]:
@@ -144,10 +170,17 @@ def method_styles(
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Context manager that applies the figure style and restores matplotlib's settings."""
-    import matplotlib as mpl
+    """Context manager that applies the figure style and restores matplotlib's settings.
 
-    with mpl.rc_context(_STYLE):
+    Letters that no installed font has are drawn as boxes, of which `save` tells.
+    """
+    import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    families = ["sans-serif", *(name for name in _FALLBACK if name in installed)]
+    with mpl.rc_context({**_STYLE, "font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _MISSING.pattern)
         yield
 
 
@@ -192,16 +225,36 @@ def nothing(text: str) -> "Figure":
 def save(figure: "Figure", stem: Path, caption: str) -> None:
     """Write ``stem``.pdf, .svg and .png, and the caption as .txt.
 
-    The files contain no dates, so that equal figures give equal bytes.
+    The files contain no dates, so that equal figures give equal bytes. If letters of the figure are
+    in no installed font, a line on stderr says so, once for all figures with the same ones.
     """
     dateless: dict[str, dict[str, None]] = {
         "pdf": {"CreationDate": None},
         "svg": {"Date": None},
         "png": {},
     }
-    with styled():
+    with styled(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         for suffix, metadata in dateless.items():
             with atomic(stem.with_name(f"{stem.name}.{suffix}")) as temporary:
                 figure.savefig(temporary, metadata=metadata)
+    missing = [_MISSING.match(str(warning.message)) for warning in caught]
+    for warning, found in zip(caught, missing, strict=True):
+        if not found:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if letters := {chr(int(found[1])) for found in missing if found}:
+        _tell_missing("".join(sorted(letters)))
     with atomic(stem.with_name(f"{stem.name}.txt")) as temporary:
         temporary.write_text(caption + "\n", encoding="utf-8")
+
+
+@cache
+def _tell_missing(letters: str) -> None:
+    print(
+        f"Figures show boxes in place of the letters {letters}, which no installed font has. "
+        "Install one, such as Noto Sans CJK (Debian: fonts-noto-cjk), remove matplotlib's cache of "
+        "fonts (~/.cache/matplotlib) and draw the figures again.",
+        file=sys.stderr,
+    )

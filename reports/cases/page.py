@@ -9,7 +9,7 @@ from benchmark.files import read_json
 from reports.cases.build import NAME, judges
 from reports.cases.choice import CASE_KINDS, judged
 from reports.formatting import is_missing
-from reports.style import TRUTH
+from reports.style import TRUTH, border_on_tissue
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -24,7 +24,7 @@ NIIVUE = "niivue-0.69.0.umd.js"
 def page(results: "Results") -> dict[str, Any]:
     """Return the template variables of the case browser; empty without ``cases.json``.
 
-    ``index`` is read by the script: the cases without pixels, the methods with colours and dashes,
+    ``index`` is read by the script: the cases without pixels, the methods with their lines,
     and the scores of all objects as ``points``. ``links`` and ``datasets`` hold the keys and
     datasets of the cases, ``places`` the anchors that figures may link to, ``forbidden`` the
     datasets left out by licence.
@@ -42,7 +42,7 @@ def page(results: "Results") -> dict[str, Any]:
         "kinds": CASE_KINDS,
         "methods": [
             {"name": m, "colour": styles[m].colour, "dash": styles[m].dash}
-            | {"control": m in results.controls}
+            | {"border": border_on_tissue(styles[m].colour), "control": m in results.controls}
             for m in results.methods_in_table_order
         ],
         "points": points(results, set(keys)),

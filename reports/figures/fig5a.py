@@ -18,7 +18,7 @@ from reports.style import (
     TRUTH,
     WIDTH,
     MethodStyle,
-    luminance,
+    border_on_tissue,
     nothing,
     styled,
 )
@@ -32,8 +32,6 @@ _WIDEST_MM, _LEAST_MM = 45.0, 12.0
 """Width of a panel: at most, and where an object can just be made out."""
 _MOST_METHODS = 12
 """Most methods: with more, one case of each rank does not fit a page."""
-_DARK = 0.15
-"""Luminance below which a line is lost on dark tissue."""
 _TITLE_MM, _HEADING_MM, _GAP_MM = 7.0, 8.5, 1.5
 """Height of a case's title and of the headings of its panels, and of the gap between panels."""
 _EDGE = {0: "RL", 1: "RL", 2: "AP"}
@@ -286,16 +284,14 @@ def _outline(axes: Any, plane: NDArray[np.bool_], colour: str, width: float) -> 
         limits = axes.get_xlim(), axes.get_ylim()
         padded = np.pad(plane, 1).astype(float)
         lines = axes.contour(*place, padded, [0.5], colors=[colour], linewidths=width)
-        if colour == TRUTH:
-            lines.set_path_effects(_halo(width))
-        elif luminance(colour) < _DARK:
-            lines.set_path_effects(_halo(width, "white"))
+        if border := border_on_tissue(colour):
+            lines.set_path_effects(_halo(width, border))
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
 
 
 def _halo(width: float, edge: str = "black") -> list[Any]:
-    """Return path effects that give a pale line a dark edge, to be seen on any tissue."""
+    """Return path effects that give a line a border, to be seen on any tissue."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=width + 0.6, foreground=edge), Normal()]

@@ -43,10 +43,12 @@ async function unpack(text, entry) {
 
 class Viewer {
   // `colours`: of the reference and the methods; `dashes`: dash and gap of the methods' lines, in
-  // widths, empty for a line drawn through; `moved` is called after every change of place.
-  constructor(places, colours, dashes, moved) {
+  // widths, empty for a line drawn through; `borders`: colours around lines that tissue would hide;
+  // `moved` is called after every change of place.
+  constructor(places, colours, dashes, borders, moved) {
     this.colours = colours;
     this.dashes = dashes;
+    this.borders = borders;
     this.moved = moved;
     this.drawn = "line";
     this.errorOf = null;
@@ -216,9 +218,10 @@ class Viewer {
     const [wide, thin] = [3.4, THIN].map((width) => width * devicePixelRatio);
     for (const name of this.visible()) {
       const path = this.#outline(this.pixels.masks.get(name), plane, place);
-      const reference = name === REFERENCE;
-      if (reference) this.#stroke(context, path, "#000", wide + 1.5 * devicePixelRatio);
-      this.#stroke(context, path, this.colours.get(name), reference ? wide : thin, this.dashes.get(name));
+      const width = name === REFERENCE ? wide : thin;
+      const border = this.borders.get(name);
+      if (border) this.#stroke(context, path, border, width + 1.5 * devicePixelRatio);
+      this.#stroke(context, path, this.colours.get(name), width, this.dashes.get(name));
     }
   }
 

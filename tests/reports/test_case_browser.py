@@ -18,6 +18,7 @@ from reports.cases.choice import choose, judged
 from reports.cases.loading import load_case
 from reports.figures import make
 from reports.results import Results
+from reports.style import COLOURS, border_on_tissue
 
 pytestmark = pytest.mark.chromium
 PATIENCE_MS = 120_000  # without a graphics card, on a busy machine
@@ -185,6 +186,28 @@ def test_a_method_is_dashed_as_in_the_figures(context: BrowserContext, shown: Re
         drawn.append(seen(page)["coloured"])
         page.close()
     assert drawn[1] == pytest.approx(drawn[0] * 15 / 25, rel=0.15)
+
+
+def test_a_dark_line_has_a_light_border(context: BrowserContext, shown: Results) -> None:
+    """Brown has a contrast of 1.3 with the grey of soft tissue in a usual window."""
+    text = (shown.folder / "report.html").read_text(encoding="utf-8")
+    line = r'"border": "", "colour": "#\w+"(, "control": false, "dash": \[\], "name": "PAM-1")'
+    assert re.search(line, text)
+    bright = []
+    for border in ("", border_on_tissue(COLOURS[7])):
+        path = shown.folder / "brown.html"
+        brown = rf'"border": "{border}", "colour": "{COLOURS[7]}"\1'
+        path.write_text(re.sub(line, brown, text), encoding="utf-8")
+        page = context.new_page()
+        page.goto(path.as_uri())
+        expect(page.locator("#case-name")).not_to_be_empty()
+        page.get_by_label("crosshair").uncheck()
+        page.get_by_role("button", name="None").click()
+        page.locator("[data-mask='reference']").uncheck()
+        page.locator("[data-mask='PAM-1']").check()
+        bright.append(seen(page)["bright"])
+        page.close()
+    assert bright[1] > bright[0] + 50
 
 
 def test_windows(page: Page) -> None:
