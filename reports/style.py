@@ -144,8 +144,8 @@ def border_on_tissue(colour: str) -> str:
     Purple and brown are as dark as tissue, and the yellow of the reference as light as bone.
     """
     if colour == TRUTH:
-        return "#000000"
-    return "#FFFFFF" if luminance(colour) < _DARK else ""
+        return "black"
+    return "white" if luminance(colour) < _DARK else ""
 
 
 def method_styles(
