@@ -66,8 +66,7 @@ def collect(study: Study, folder: Path) -> None:
 
     Works shard by shard, so that memory does not grow with the study.
     """
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    lost: Counter[str] = Counter()
+    counts = {name: Counter(scans=0, objects=0, set_aside=0) for name in study.entries}
     with (
         table_of_parts(STUDY_SCORE_SCHEMA, folder / "scores.parquet") as add,
         table_of_parts(STUDY_FAILURE_SCHEMA, folder / "failures.parquet") as add_failures,
@@ -75,12 +74,10 @@ def collect(study: Study, folder: Path) -> None:
         for entry, path in study.shards(paths.SET_ASIDE):
             aside = read_arrow(path)
             add_failures(aside)
-            lost[entry.id] += aside["scan"].length() - aside["scan"].null_count
-        for entry, shard, part in progress(_scores(study), "collect", "shard"):
+            counts[entry.id]["set_aside"] += aside["scan"].length() - aside["scan"].null_count
+        for part in progress(_scores(study), "collect", "shard"):
             add(part)
             add_failures(_not_ok(part))
-            seen = found.get((entry.id, shard), (0, 0))
-            found[entry.id, shard] = max(seen, _counted(part))
     with table_of_parts(STUDY_TIME_SCHEMA, folder / "times.parquet") as add:
         for part in _times(study):
             add(part)
@@ -88,11 +85,9 @@ def collect(study: Study, folder: Path) -> None:
         for entry, path in study.shards(paths.IMAGES):
             add(_with(read_arrow(path), split=entry.split))
     with table_of_parts(STUDY_OBJECT_SCHEMA, folder / "objects.parquet") as add:
-        for frame in _objects(study):
+        for entry, frame in _objects(study):
             add(frame)
-    counts = {name: Counter(scans=0, objects=0, set_aside=lost[name]) for name in study.entries}
-    for (name, _), (scans, count) in found.items():
-        counts[name].update(scans=scans, objects=count)
+            counts[entry.id].update(scans=frame["scan"].nunique(), objects=len(frame))
     if study.splits_patients:
         for name, patients, held_back in _held_back(study, read_table(folder / "images.parquet")):
             counts[name].update(patients=patients, held_back=held_back)
@@ -115,15 +110,6 @@ def _not_ok(scores: pa.Table) -> pa.Table:
     return _with(cells.select(shared), stage="predict")
 
 
-def _counted(scores: pa.Table) -> tuple[int, int]:
-    """Count the scans and objects of a shard in the cells at the level of objects.
-
-    Both are 0 for a method that is scored per structure only.
-    """
-    cells = scores.filter(pc.equal(scores["level"], "object"))
-    return pc.count_distinct(cells["scan"]).as_py(), pc.count_distinct(cells["object"]).as_py()
-
-
 def _with(table: pa.Table, **values: str | bool) -> pa.Table:
     """Append a constant column for each of ``values``."""
     for name, value in values.items():
@@ -131,13 +117,13 @@ def _with(table: pa.Table, **values: str | bool) -> pa.Table:
     return table
 
 
-def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
+def _scores(study: Study) -> Iterator[pa.Table]:
     collections = clusters(study.entries.values())
     for name, run in study.runs.items():
         seen = {e.id: contaminated(run, e, study.entries) for e in study.entries.values()}
         fields = {"run": run.id, "scoring": study.scoring.id}
         for entry, path in study.shards(paths.SCORES, **fields):
-            part = _with(
+            yield _with(
                 read_arrow(path),
                 method=name,
                 split=entry.split,
@@ -145,7 +131,6 @@ def _scores(study: Study) -> Iterator[tuple[Dataset, str, pa.Table]]:
                 collection=collections[entry.id],
                 contaminated=seen[entry.id],
             )
-            yield entry, path.name, part
 
 
 def _times(study: Study) -> Iterator[pa.Table]:
@@ -154,14 +139,14 @@ def _times(study: Study) -> Iterator[pa.Table]:
             yield _with(read_arrow(path), method=name)
 
 
-def _objects(study: Study) -> Iterator[pd.DataFrame]:
+def _objects(study: Study) -> Iterator[tuple[Dataset, pd.DataFrame]]:
     both = zip(study.shards(paths.OBJECTS), study.shards(paths.IMAGES), strict=True)
-    for (_, objects_path), (_, images_path) in both:
+    for (entry, objects_path), (_, images_path) in both:
         part = read_table(objects_path)
         images = read_table(images_path).set_index("scan")
         spacing = images[[f"spacing_{axis}" for axis in "zyx"]].reindex(part["scan"]).to_numpy()
         axis = part[["axis"]].to_numpy(dtype=np.intp)
-        yield part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
+        yield entry, part.assign(slice_mm=np.take_along_axis(spacing, axis, axis=1).ravel())
 
 
 def _record(study: Study, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

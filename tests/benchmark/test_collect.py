@@ -146,6 +146,7 @@ def test_three_tables_and_the_record(collected: Collected) -> None:
     assert record["methods"]["empty"]["run"] == record["methods"]["twin"]["run"]
     assert record["methods"]["fill"]["weights"] == "net.yaml"
     assert record["methods"]["fill"]["weights_trained_on"] == ["from T2", "a private one"]
+    assert record["methods"]["fill"]["weights_trained_on_source"] == "its card"
     assert record["methods"]["fill"]["weights_state"] == "manual"
     assert "pambench weights fetch net" in record["methods"]["fill"]["weights_reason"]
     assert record["methods"]["fill"]["made_by"]["python"]
@@ -262,11 +263,11 @@ def test_a_dataset_that_waits_for_a_person_is_no_loss(collected: Collected) -> N
     require_within_budget(folder, 0.0)
 
 
-def test_scans_and_objects_are_counted_beside_a_method_without_cells_of_objects(
+def test_scans_and_objects_are_counted_where_no_method_has_cells_of_objects(
     collected: Collected,
 ) -> None:
     named = {"adapter": "tests.benchmark.test_scoring:Bright", "prompt": "structure"}
-    folder = collected(methods={"empty": METHODS["empty"], "named": named})
+    folder = collected(methods={"named": named})
     record = read_json(folder / "record.json")["datasets"]["T1"]
     assert (record["scans"], record["objects"]) == (4, 12)
 
