@@ -36,3 +36,10 @@ def test_a_box_is_moved_and_told_relative_to_another() -> None:
     assert boxes.moved(BOX, (3, -2, 1)) == (4, 7, 8, 28, 6, 7)
     assert boxes.relative(boxes.moved(BOX, (3, -2, 1)), BOX) == (3, 6, -2, 18, 1, 2)
     assert boxes.overlap(boxes.of_shape((2, 20, 9)), BOX) == (1, 2, 10, 20, 5, 6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_boxes_that_only_touch_do_not_overlap(axis: int) -> None:
+    offset = [0, 0, 0]
+    offset[axis] = boxes.size(BOX)[axis]
+    assert boxes.overlap(BOX, boxes.moved(BOX, offset)) == boxes.EMPTY

@@ -164,6 +164,27 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     )
 
 
+def test_times_of_prompts_by_hand() -> None:
+    rows = [
+        *(("1", "box2d", 1.0, False), ("2", "box2d", 2.0, False), ("3", "box2d", 6.0, False)),
+        *(("1", "box3d", 4.0, False), ("2", "box3d", 8.0, True)),
+    ]
+    table = pd.DataFrame(rows, columns=["object", "prompt", "seconds", "generated"])
+    table = table.assign(reader="R", dataset="D")
+    found: Any = interaction.analyse({"interaction": table}, SETTINGS)
+    summary = found["interaction"].set_index("prompt")
+    columns = ["n", "readers", "objects", "mean", "median", "q1", "q3"]
+    assert summary.loc["box2d", columns].tolist() == [3, 1, 3, 3.0, 2.0, 1.5, 4.0]
+    assert summary.loc["box2d", "sd"] == pytest.approx(7**0.5)
+    assert summary["generated"].to_dict() == {"box2d": False, "box3d": True}
+    row = found["interaction_tests"].set_index("test").loc["wilcoxon rank-sum"]
+    assert row[["prompt_a", "n_a", "mean_a"]].tolist() == ["box2d", 3, 3.0]
+    assert row[["prompt_b", "n_b", "mean_b"]].tolist() == ["box3d", 2, 6.0]
+    assert (row["generated"], row["reduction_percent"]) == (True, 50)
+    theirs = stats.mannwhitneyu([1, 2, 6], [4, 8], method="exact")
+    assert (row["statistic"], row["p"]) == pytest.approx((theirs.statistic, theirs.pvalue))
+
+
 def readings(readers: int, objects: int, prompts: int = 2) -> pd.DataFrame:
     """Objects differ much, readers of one hardly: further readers tell little."""
     rng = np.random.default_rng(11)

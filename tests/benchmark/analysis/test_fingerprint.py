@@ -95,12 +95,14 @@ def test_object_types_and_training_samples(tmp_path: Path) -> None:
         ("D01", "lesion"): 1,
         ("D35", "lesion"): 1,
     }
-    assert types.loc[("D01", "liver"), "voxels_median"] == 500
+    liver = types.loc[("D01", "liver"), ["scans", "voxels_median", "volume_mm3_median"]]
+    assert liver.tolist() == [2, 500, 1000]
     samples = found["training_samples"].set_index(["dataset", "part"])
-    assert samples[["slices", "samples", "tasks"]].to_dict("index") == {
-        ("D01", "train"): {"slices": 4, "samples": 20, "tasks": 1},
-        ("D01", "validation"): {"slices": 4, "samples": 20, "tasks": 2},
-        ("D35", "external"): {"slices": 2, "samples": 10, "tasks": 1},
+    columns = ["scans", "objects", "slices", "samples", "tasks"]
+    assert {key: row.tolist() for key, row in samples[columns].iterrows()} == {
+        ("D01", "train"): [1, 2, 4, 20, 1],
+        ("D01", "validation"): [1, 2, 4, 20, 2],
+        ("D35", "external"): [1, 1, 2, 10, 1],
     }
 
 

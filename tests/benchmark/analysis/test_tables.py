@@ -1,6 +1,7 @@
 """Every analysis table has the columns documented in ``docs/analyses.md``, for any input."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.analysis import ANALYSES, OPTIONAL_TABLES, analyse, frames, read_statistics
+from benchmark.analysis.regularity import DIMENSIONS, SHAPE_NAMES
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.cli import app
 from benchmark.errors import UserError
@@ -65,6 +67,30 @@ def test_tables_have_their_columns_and_no_silent_gap(name: str, what: str, tmp_p
         if "p" in found:
             assert (found["p"].isna() == found["reason"].notna()).all()
             assert found["p"].dropna().between(0, 1).all()
+
+
+@pytest.mark.parametrize("name", ["comparison", "ranking", "regularity", "efficiency"])
+def test_a_control_is_compared_with_no_method(name: str) -> None:
+    """The tables are those without its rows."""
+    table = scores(level="object" if name == "regularity" else "structure")
+    table = frames.checked_scores(table.assign(object=table["scan"] + "/" + table["structure"]))
+    objects = table[["dataset", "object"]].drop_duplicates(ignore_index=True)
+    shapes = {f"{shape}_{d}": objects.index / 99.0 for shape in SHAPE_NAMES for d in DIMENSIONS}
+    objects = objects.assign(volume_mm3=objects.index + 1.0, **shapes)
+    times = table[["method", "dataset", "scan", "object"]]
+    times = times.assign(variant="", device="cpu", segment_s=table["dsc"])
+
+    def analysed(method: str, **changed: Any) -> Any:
+        tables = {"scores": table, "times": times}
+        tables = {key: rows[rows["method"] != method] for key, rows in tables.items()}
+        module = import_module(f"benchmark.analysis.{ANALYSES[name].module}")
+        settings = AnalysisSettings(resamples=100, **changed)
+        return module.analyse({**tables, "objects": objects}, settings)
+
+    with_control, without = analysed("", controls=("m1",)), analysed("m1")
+    for key in without.keys() - {"times", "times_by_dataset", "costs"}:
+        assert len(without[key])
+        pd.testing.assert_frame_equal(with_control[key], without[key])
 
 
 @pytest.mark.parametrize("name", ON_SCORES)
