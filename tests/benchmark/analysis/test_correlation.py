@@ -200,6 +200,27 @@ def test_each_correlation_is_of_its_own_column() -> None:
             assert rows["r"].to_dict() == pytest.approx(expected)
 
 
+def test_points_are_means_over_the_objects_of_a_structure() -> None:
+    at = {"dataset": "D", "scan": "s", "structure": "x", "level": "object"}
+    scores = [
+        {**at, "object": name, "method": method, "prompt": prompt, "dsc": dsc}
+        for method, prompt, values in (("r", "mask2d", (0.5, 0.7)), ("m", "box2d", (0.6, 0.9)))
+        for name, dsc in zip("12", values, strict=True)
+    ]
+    objects = pd.DataFrame({"dataset": "D", "object": ["1", "2"], "volume_mm3": [10.0, 30.0]})
+    for place, name in enumerate(regularity.SHAPE_NAMES, 1):
+        objects = objects.assign(**{f"{name}_2d": [0.0, place / 10], f"{name}_3d": [0.1, place]})
+    tables = {"scores": frames.checked_scores(pd.DataFrame(scores)), "objects": objects}
+    found = regularity.analyse(tables, AnalysisSettings(resamples=100))["regularity_values"]
+    row: Any = found.set_index("dimension").loc["2d"]
+    assert row[["method", "prompt"]].tolist() == ["m", "box2d"]
+    assert row[["reference", "prompt_reference"]].tolist() == ["r", "mask2d"]
+    assert (row["same_prompt"], row["objects"]) == (False, 2)
+    columns = ["dsc", "dsc_reference", "change", "volume_mm3", *regularity.SHAPE_NAMES]
+    expected = [0.75, 0.6, 0.15, 20, 0.05, 0.1, 0.15]
+    assert row[columns].tolist() == pytest.approx(expected)
+
+
 def test_datasets_of_one_collection_are_one_cluster() -> None:
     """As if they were one dataset that has the structures of both."""
     found, merged = shaped({"D1": "D0"}), shaped(merged=True)

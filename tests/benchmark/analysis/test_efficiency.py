@@ -62,7 +62,7 @@ def test_times_and_costs_by_hand() -> None:
     """The variant is the slowest and the largest by far, and counts nowhere."""
     rows = [
         timed("a", "D0", "s/1", 1.0, parameters=10, flops=100.0, peak_memory_mb=5.0),
-        timed("a", "D0", "s/2", 2.0, parameters=10, flops=300.0, peak_memory_mb=7.0),
+        timed("a", "D0", "s/2", 2.0, peak_memory_mb=7.0, flops=300.0, peak_gpu_mb=3.0),
         timed("a", "D1", "t/1", 6.0, parameters=10, flops=np.nan, peak_memory_mb=6.0),
         timed("b", "D0", "s/1", 0.5),
         timed("b", "D0", "s/2", 1.5),
@@ -72,8 +72,8 @@ def test_times_and_costs_by_hand() -> None:
     rows.append(timed("a", "D0", "s/1", 500.0, **large))
     found: Any = efficiency.analyse({"times": pd.DataFrame(rows)}, SETTINGS)
     cost = found["costs"].set_index("method").loc["a"]
-    wanted = ["parameters", "flops", "peak_memory_mb", "objects"]
-    assert cost[wanted].tolist() == [10, 200, 7, 3]
+    wanted = ["parameters", "flops", "peak_memory_mb", "peak_gpu_mb", "objects"]
+    assert cost[wanted].tolist() == [10, 200, 7, 3, 3]
     times = found["times"].set_index(["method", "phase", "unit"])
     row = times.loc[("a", "total", "object")]
     assert row[["q1", "median", "q3", "mean", "n"]].tolist() == [1.5, 2.0, 4.0, 3.0, 3]
@@ -84,6 +84,17 @@ def test_times_and_costs_by_hand() -> None:
     assert means[["objects", "seconds"]].to_numpy().tolist() == [[2, 1.5], [1, 6.0]]
     test = total_tests(rows).iloc[0]  # dataset means 1.5 and 6 against 1 and 4
     assert test[["n", "mean_a", "mean_b", "ratio"]].tolist() == [2, 3.75, 2.5, 1.5]
+    assert test[["method_a", "method_b", "unit"]].tolist() == ["a", "b", "dataset"]
+
+
+def test_the_total_is_from_reading_to_writing_and_loading_stands_apart() -> None:
+    taken = {"read_s": 10.0, "write_s": 100.0, "load_s": 1000.0}
+    rows = pd.DataFrame([timed("a", "D0", "s/1", 1.0, **taken)])
+    found = efficiency.analyse({"times": rows}, SETTINGS)["times"].query("unit == 'object'")
+    assert dict(zip(found["phase"], found["mean"], strict=True)) == {
+        **{"read": 10, "segment": 1, "write": 100, "total": 111},
+        **{"load": 1000, "total_with_load": 1111},
+    }
 
 
 def test_methods_are_compared_over_the_objects_that_both_timed() -> None:

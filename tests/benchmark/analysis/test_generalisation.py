@@ -52,6 +52,7 @@ def test_by_hand(tmp_path: Path) -> None:
     found = result(tmp_path, table)
     assert found["recovery"]["recovery_percent"].to_numpy() == pytest.approx(90)
     assert found["recovery"]["runs"].eq(2).all()
+    assert found["recovery"]["scratch_sd"].to_numpy() == pytest.approx(0.02 / 2**0.5)
     transfer = found["transfer"].set_index(["kind", "tested_on"])["mean"]
     for name, value in GENERAL.items():
         assert transfer["scratch", name] == pytest.approx(0.9 * value)
@@ -65,6 +66,9 @@ def test_by_hand(tmp_path: Path) -> None:
     gain_over = (by_kind["general"] - by_kind["reference"]).reindex(DATASETS)
     gains = found["finetuning"].set_index("dataset").reindex(DATASETS)
     assert gains["gain"].to_numpy() == pytest.approx(gain.to_numpy())
+    for column, kind in (("general", "general"), ("finetuned", "finetuned")):
+        assert gains[column].to_dict() == pytest.approx(by_kind[kind].to_dict())
+    assert gains["reference_value"].to_dict() == pytest.approx(by_kind["reference"].to_dict())
     assert gains["gain_over_reference"].to_numpy() == pytest.approx(gain_over.to_numpy())
     tested = found["finetuning_tests"].query("test == 'paired t'").set_index("comparison")
     for comparison, of in (
@@ -98,7 +102,10 @@ def test_the_gain_by_fine_tuning_is_tested_once_whatever_the_references(referenc
         for name in ("medsam", "segvol")[:references]
     ]
     rows = pd.concat([table, again, *others])
-    tests = generalisation.analyse({"runs": rows}, AnalysisSettings())["finetuning_tests"]
+    found = generalisation.analyse({"runs": rows}, AnalysisSettings())
+    tests, tuned = found["finetuning_tests"], found["finetuning"]
+    assert set(tuned["runs"]) == {2}
+    assert tuned["finetuned_sd"].to_numpy() == pytest.approx(0.02 / 2**0.5)
     (row,) = tests[
         tests["comparison"].eq("fine-tuned minus general") & tests["test"].eq("paired t")
     ].to_dict("records")
@@ -218,9 +225,19 @@ def test_the_spread_of_seeds_is_over_the_datasets_that_all_of_them_have() -> Non
     about |= {"metric": "dsc", "default": True}
     values = {("D35", 0): 0.9, ("D36", 0): 0.3, ("D36", 1): 0.32, ("D35", 1): np.nan}
     about |= {"objects": 3, "seconds": 2.0}
-    rows = [{**about, "tested_on": d, "seed": s, "value": v} for (d, s), v in values.items()]
+    about["parameters"] = 5
+    flops = {"D35": 1.0, "D36": 4.0}
+    rows = [
+        {**about, "tested_on": d, "seed": s, "value": v, "flops": flops[d]}
+        for (d, s), v in values.items()
+    ]
     found = generalisation.analyse({"runs": pd.DataFrame(rows)}, AnalysisSettings())
+    by_dataset = found["ablation"].set_index("dataset")
+    assert by_dataset["flops"].to_dict() == flops
+    assert by_dataset["sd"]["D36"] == pytest.approx(np.std([0.3, 0.32], ddof=1))
     (row,) = found["ablation_overall"].to_dict("records")
+    assert row["sd_datasets"] == pytest.approx(np.std([0.9, 0.31], ddof=1))
+    assert (row["flops"], row["parameters"]) == (2.5, 5)
     assert row["sd_runs"] == pytest.approx(np.std([0.3, 0.32], ddof=1))
     assert (row["mean"], row["runs"], row["datasets"]) == (pytest.approx(0.605), 2, 2)
     assert (row["seconds"], row["objects"]) == (2, 6)  # of both datasets, the same for all seeds

@@ -163,6 +163,8 @@ def test_collections_are_drawn_whole() -> None:
     share = [found["ranking"]["first_share"].iloc[0] for found in (alone, copied, apart)]
     assert share[1] == pytest.approx(share[0], abs=0.05)
     assert share[2] > share[0] + 0.07
+    of_two = alone["ranking"]  # without ties the rank of a draw is 1 or 2
+    assert of_two["rank_mean"].tolist() == pytest.approx((2 - of_two["first_share"]).tolist())
     (first,) = set(alone["ranking"].loc[alone["ranking"]["rank"] == 1, "high"])
     narrow = nearly(1, 1, resamples=200, confidence=0.55)["ranking"]
     (nearer,) = set(narrow.loc[narrow["rank"] == 1, "high"])
@@ -233,4 +235,6 @@ def test_tau_is_scipys() -> None:
     whole = np.asarray(rng.permutation(6) + 1.0, dtype=np.float64)
     drawn = stats.rankdata(rng.integers(0, 4, (5, 6)), axis=1)
     theirs = [stats.kendalltau(whole, draw).statistic for draw in drawn]
-    assert _agreement(whole, drawn, 0.025)["tau_mean"] == pytest.approx(np.mean(theirs))
+    found = _agreement(whole, drawn, 0.025)
+    assert found["tau_mean"] == pytest.approx(np.mean(theirs))
+    assert found["tau_median"] == pytest.approx(np.median(theirs))

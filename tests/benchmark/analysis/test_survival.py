@@ -32,6 +32,7 @@ def test_cox_is_that_of_r_on_lung() -> None:
     assert row["hazard_ratio"] == pytest.approx(0.5880, abs=5e-5)
     assert (row["low"], row["high"]) == pytest.approx((0.4237, 0.816), abs=5e-4)
     assert row["p"] == pytest.approx(0.00149, abs=5e-6)
+    assert row["z"] == pytest.approx(-3.176, abs=5e-4)
     assert 0.05 < row["ph_p"] < 0.15  # cox.zph: 0.091 on its own scale of time
 
 
@@ -60,14 +61,20 @@ def test_a_model_that_cannot_be_fitted(changed: dict[str, Any], reason: str) -> 
 
 
 def test_logrank_is_that_of_r_on_lung() -> None:
-    """R, survdiff(Surv(time, status) ~ sex, lung): 10.3 on 1 degree of freedom, P 0.00131."""
+    """R, survdiff(Surv(time, status) ~ sex, lung): 10.3 on 1 degree of freedom, P 0.00131.
+
+    It observes 112 events in 138 patients, and 53 in 90.
+    """
     table = lung()
     time, event, sex = (table[name].to_numpy(float) for name in ("time", "event", "sex"))
-    _, curves, found = _cut(time, event.astype(bool), sex, SETTINGS)
+    cut, curves, found = _cut(time, event.astype(bool), sex, SETTINGS)
+    assert cut == {"cut": 1, "n_low": 138, "n_high": 90}
     assert found["logrank_p"] == pytest.approx(0.00131, abs=5e-6)
     assert found["logrank_statistic"] == pytest.approx(10.3, abs=0.05)
-    first = pd.DataFrame(curves).groupby("group").first()
-    assert first["at_risk"].to_dict() == {"high": 90, "low": 138}
+    groups = pd.DataFrame(curves).groupby("group")
+    assert groups["at_risk"].first().to_dict() == {"high": 90, "low": 138}
+    assert groups["events"].sum().to_dict() == {"high": 53, "low": 112}
+    assert groups["censored"].sum().to_dict() == {"high": 37, "low": 26}
 
 
 def test_the_first_step_of_a_curve_in_closed_form() -> None:
@@ -160,6 +167,8 @@ def test_difference_of_concordance() -> None:
     rows = found["survival_difference"].set_index(["measure_a", "measure_b"])
     row: Any = rows.loc[("area", "volume")]
     assert row["difference"] == pytest.approx(both["volume"] - both["area"])
+    alone = [both["area"], both["volume"]]
+    assert row[["concordance_a", "concordance_b"]].tolist() == pytest.approx(alone)
     assert 0 < row["low"] < row["difference"] < row["high"]
     assert row["p"] < 0.05
     # The area is the square of the diameter: of the same draws, no difference at all.
