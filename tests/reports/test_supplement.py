@@ -418,6 +418,116 @@ def test_cells_in_print() -> None:
     ]
 
 
+IN_CELLS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "fingerprint": (
+        {"scans": 1, "patients": 2, "voxels": 3, "voxels_median": 4, "size_anisotropy": 0.5}
+        | {
+            "spacing_anisotropy": 0.6,
+            "structures": 7,
+            "objects": 8,
+            "dataset": "D",
+            "modality": "M",
+        },
+        {"Dataset": "D", "Modality": "M", "Scans": "1", "Voxels (median of a scan)": "4"}
+        | {"Size anisotropy": "0.500", "Spacing anisotropy": "0.600", "Object types": "7"}
+        | {"Objects": "8"},
+    ),
+    "object_types": (
+        {"dataset": "D", "modality": "M", "structure": "x", "objects": 1, "scans": 2}
+        | {"voxels_median": 3, "volume_mm3_median": 444},
+        {"Structure": "x", "Objects": "1", "Scans": "2", "Volume (mm³, median)": "444"},
+    ),
+    "training_samples": (
+        {"dataset": "D", "modality": "M", "part": "train", "scans": 1, "objects": 2, "slices": 3}
+        | {"samples": 4, "tasks": 5},
+        {"Part": "train", "Scans": "1", "Objects": "2", "Samples": "4", "Tasks": "5"},
+    ),
+    "averages": (
+        {"split": "all", "metric": "dsc", "method": "m", "mean": 0.1, "sd": 0.2, "low": 0.3}
+        | {"high": 0.4, "n": 5, "datasets": 6, "cells": 7, "expected": 8, "ok": 9}
+        | {"contaminated": 0},
+        {"Mean ± SD": "0.100 ± 0.200", "INTERVAL": "0.300 to 0.400", "n": "5", "Datasets": "6"}
+        | {"Cells with a value": "7", "Expected": "8"},
+    ),
+    "comparison": (
+        {"split": "all", "method_a": "a", "method_b": "b", "contaminated_a": 0, "contaminated_b": 1}
+        | {"n": 1, "cells": 2, "expected": 3, "failed_a": 4, "failed_b": 5, "skipped_a": 6}
+        | {"mean_a": 0.7, "mean_b": 0.8, "difference": -0.1, "low": -0.2, "high": 0.3, "test": "t"}
+        | {"p": 0.15, "p_holm": 0.25, "p_holm_chosen": 0.35, "effect": 0.9, "effect_name": "d"}
+        | {"reason": None, "statistic": 7.0, "normality_p": 0.45},
+        {"Method": "a", "Against": "b†", "n": "1", "Cells": "2/3", "Failed": "4/5"}
+        | {"Difference": "-0.100", "INTERVAL": "-0.200 to 0.300", "Test": "t", "P": "0.150"}
+        | {"P (Holm)": "0.350", "Effect": "0.900", "Effect is": "d"},
+    ),
+    "prompt_times": (
+        {"prompt": "box2d", "n": 1, "mean": 2.0, "sd": 3.0, "median": 4.0, "q1": 5.0, "q3": 6.0}
+        | {"low": 7.0, "high": 8.0, "generated": True},
+        {"n": "1", "Mean ± SD": "2.000 ± 3.000", "Median": "4.000", "Generated": "yes"},
+    ),
+    "prompt_time_tests": (
+        {"prompt_a": "box2d", "prompt_b": "box3d", "mean_a": 1.0, "mean_b": 4.0, "test": "t"}
+        | {
+            "reduction_percent": 75.0,
+            "p": 0.15,
+            "p_holm": 0.25,
+            "generated": False,
+            "reason": None,
+        },
+        {"Prompt": "box2d", "Against": "box3d", "Reduction (%)": "75.0", "P": "0.150"}
+        | {"P (Holm)": "0.250", "Generated": "no"},
+    ),
+    "regularity": (
+        {"method": "m", "reference": "r", "dimension": "2d", "shape": "iri", "correlation": "c"}
+        | {"n": 1, "clusters": 2, "expected": 3, "r": -0.4, "low": -0.5, "high": -0.3, "p": 0.15}
+        | {"p_independent": 0.25, "reason": None},
+        {"Method": "m", "Against": "r", "n": "1", "Collections": "2", "r": "-0.400"}
+        | {"INTERVAL": "-0.500 to -0.300", "P": "0.150", "P (independent)": "0.250"},
+    ),
+    "ranking": (
+        {"split": "all", "scheme": "mean", "method": "m", "contaminated": 0, "value": 0.1}
+        | {"rank": 2.0, "rank_mean": 2.5, "low": 1.0, "high": 3.0, "first_share": 0.4}
+        | {"rank_worst": 5.0, "datasets": 6, "cells": 7, "expected": 8, "failed": 9, "skipped": 10}
+        | {"reason": None},
+        {"Value": "0.100", "Rank": "2", "INTERVAL": "1.000 to 3.000"}
+        | {"Share of first ranks": "0.400", "Rank, failures as worst": "5", "Datasets": "6"}
+        | {"Cells": "7/8", "Failed": "9"},
+    ),
+    "survival": (
+        {"cohort": "c", "method": "m", "measure": "volume", "patients": 2, "n": 1, "events": 3}
+        | {"logrank_p": 0.15, "hazard_ratio": 1.5, "hr_low": 1.1, "hr_high": 1.9, "cox_p": 0.25}
+        | {"ph_p": 0.35, "concordance": 0.6, "c_low": 0.5, "c_high": 0.7, "reason": None},
+        {"n/patients": "1/2", "Events": "3", "Log-rank P": "0.150", "Concordance": "0.600"}
+        | {"Hazard ratio (per SD)": "1.500", "INTERVAL": "1.100 to 1.900"},
+    ),
+    "finetuning": (
+        {"dataset": "D", "method": "m", "reference": "r", "general": 0.1, "finetuned": 0.2}
+        | {"finetuned_sd": 0.3, "reference_value": 0.4, "gain": 0.5, "gain_over_reference": -0.6}
+        | {"runs": 7, "expected": 8, "matched": 8, "matched_finetuned": 8, "matched_reference": 8}
+        | dict.fromkeys(("contaminated_general", "contaminated_reference"), False)
+        | {"contaminated_finetuned": False},
+        {"General": "0.100", "Fine-tuned (SD of seeds)": "0.200 ± 0.300", "Seeds": "7"}
+        | {"Gain": "+0.500", "Reference": "r", "DSC of the reference": "0.400"}
+        | {"Gain over it": "-0.600"},
+    ),
+    "ablation_overall": (
+        {"ablation": "scales", "setting": "R3", "method": "m", "mean": 0.1, "sd_datasets": 0.2}
+        | {"sd_runs": 0.3, "runs": 4, "datasets": 5, "seconds": 6.0, "flops": 7.0}
+        | {"parameters": 8, "objects": 9, "matched": 3, "expected": 3, "contaminated": False},
+        {"DSC (SD of seeds)": "0.100 ± 0.300", "Seeds": "4", "Datasets": "5", "Seconds": "6.00"}
+        | {"Operations": "7.00", "Parameters": "8", "Timed objects": "9"},
+    ),
+}
+"""A row of the statistics with a number of its own in each column, and its cells by heading."""
+
+
+@pytest.mark.parametrize("name", IN_CELLS)
+def test_each_number_stands_under_its_heading(name: str) -> None:
+    row, expected = IN_CELLS[name]
+    head, (cells,) = supplement_tables.layout(pd.DataFrame([row]), SUPPLEMENT[name], (), "INTERVAL")
+    shown = {key.removesuffix(" interval"): cell for key, cell in zip(head, cells, strict=True)}
+    assert {key: shown[key] for key in expected} == expected
+
+
 def test_levels_are_columns_in_ascending_order_with_gaps() -> None:
     rows = pd.DataFrame(
         {"method": ["a", "a", "b"], "dataset": "D1", "level": [0.2, 0.05, 0.05]}
