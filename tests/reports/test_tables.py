@@ -45,6 +45,12 @@ def test_files_hold_numbers_and_denominators(study: Path) -> None:
         assert "Bold: best mean" in (folder / f"table1.{kind}").read_text(encoding="utf-8")
     wide = (folder / "dsc_by_dataset.md").read_text(encoding="utf-8")
     assert "†" in wide
+    lines = [row.strip("|").split("|") for row in wide.splitlines() if row.startswith("|")]
+    head, _, *body = [[cell.strip() for cell in row] for row in lines]
+    cells = {(row[0], method): row[i] for row in body for i, method in enumerate(head)}
+    means = read_statistics(study / "statistics" / "by_dataset.csv").query("metric == 'dsc'")
+    for found in means.to_dict("records"):
+        assert cells[found["dataset"], found["method"]].startswith(f"{found['mean']:.3f}")
 
 
 def test_dsc_of_a_dataset_has_its_interval(made: Callable[..., Path], tmp_path: Path) -> None:
