@@ -64,9 +64,9 @@ def test_times_and_costs_by_hand() -> None:
         timed("a", "D0", "s/1", 1.0, parameters=10, flops=100.0, peak_memory_mb=5.0),
         timed("a", "D0", "s/2", 2.0, peak_memory_mb=7.0, flops=300.0, peak_gpu_mb=3.0),
         timed("a", "D1", "t/1", 6.0, parameters=10, flops=np.nan, peak_memory_mb=6.0),
-        timed("b", "D0", "s/1", 0.5),
-        timed("b", "D0", "s/2", 1.5),
-        timed("b", "D1", "t/1", 4.0),
+        timed("b", "D0", "s/1", 0.5, flops=1.0),
+        timed("b", "D0", "s/2", 1.5, flops=2.0),
+        timed("b", "D1", "t/1", 4.0, flops=6.0),
     ]
     large = {"variant": "x", "parameters": 99, "flops": 9e9, "peak_memory_mb": 900.0}
     rows.append(timed("a", "D0", "s/1", 500.0, **large))
@@ -74,6 +74,7 @@ def test_times_and_costs_by_hand() -> None:
     cost = found["costs"].set_index("method").loc["a"]
     wanted = ["parameters", "flops", "peak_memory_mb", "peak_gpu_mb", "objects"]
     assert cost[wanted].tolist() == [10, 200, 7, 3, 3]
+    assert found["costs"].set_index("method")["flops"]["b"] == 3
     times = found["times"].set_index(["method", "phase", "unit"])
     row = times.loc[("a", "total", "object")]
     assert row[["q1", "median", "q3", "mean", "n"]].tolist() == [1.5, 2.0, 4.0, 3.0, 3]
@@ -173,6 +174,9 @@ def test_reduction_in_percent(tmp_path: Path) -> None:
     assert gain["dsc_per_second"] == pytest.approx(
         0.7 / table.groupby("prompt")["seconds"].mean()["box2d"]
     )
+    other = scores.rename(columns={"dsc": "nsd"})
+    of_nothing = interaction.analyse({"interaction": table, "scores": other}, SETTINGS)
+    assert of_nothing["interaction_gain"].empty
 
 
 def test_times_of_prompts_by_hand() -> None:

@@ -177,8 +177,9 @@ def test_difference_of_concordance() -> None:
 
 
 def test_the_p_value_of_a_difference_is_twice_the_share_of_draws_beyond_zero() -> None:
-    draws = np.append(np.full(40, -0.1), np.full(960, 0.1))
-    drawn = {"area": (0.5, np.zeros(1000)), "volume": (0.6, draws)}
+    """Draws without a comparable pair, which have no concordance, do not count."""
+    draws = np.repeat([-0.1, 0.1, np.nan], [40, 960, 500])
+    drawn = {"area": (0.5, np.zeros(1500)), "volume": (0.6, draws)}
     found = _difference("area", "volume", drawn, 50, "", SETTINGS)
     assert found["p"] == pytest.approx(2 * 41 / 1001)
     assert (found["low"], found["high"]) == (-0.1, 0.1)
