@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.machine.precision import Precision
 from benchmark.windows import CLINICAL
-from pam.box2mask import _reaching, guiding_mask
+from pam.box2mask import _enlarged, _reaching, guiding_mask
 from pam.box_presets import PAPER, PRESETS, RELEASED, RIGOROUS, Conversion, preset
 from pam.preprocess import Scan, network_input
 from pam.resize import resize_int16
@@ -159,6 +159,7 @@ def test_more_around_the_box_can_be_shown_and_the_mask_stays_inside() -> None:
     wide = Bright()
     guiding_mask(wide, volume, 0, (6, 30, 8, 44), small(RIGOROUS))
     np.testing.assert_array_equal(np.stack(network.shown)[:8], np.stack(wide.shown)[:8])
+    assert _enlarged((0, 4, 4, 12), 1.5, (10, 13)) == (0, 5, 2, 13)
 
 
 @pytest.mark.parametrize("settings", [PAPER, RELEASED, RIGOROUS])

@@ -225,6 +225,15 @@ def test_prompt_image() -> None:
     np.testing.assert_array_equal(shown.numpy(), expected)
 
 
+def test_a_prompt_is_shown_by_nearest_pixels_or_by_half_coverage() -> None:
+    """Column 1 of 3 as 8 columns: those that begin in it, or those covered by 0.44 and 0.81."""
+    mask = box((3, 3), slice(0, 3), slice(1, 2))
+    for preset, columns in ((TUTORIAL, [3, 4, 5]), (RIGOROUS, [2, 3, 4, 5])):
+        sized = preset.model_copy(update={"size": 8})
+        shown = prompt_image(mask, Square(0, 0, 3), sized)[0].numpy()
+        assert [np.flatnonzero(row).tolist() for row in shown] == [columns] * 8
+
+
 def there_and_back(mask: NDArray[np.bool_], switches: Propagation) -> NDArray[np.bool_]:
     """The mask as a network that copies it would give it."""
     square = square_around(mask, switches)

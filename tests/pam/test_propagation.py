@@ -265,6 +265,13 @@ def test_a_box_holds_what_is_marked_and_what_is_kept(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("settings", [RIGOROUS, TUTORIAL])
+def test_a_box_beside_the_prompt_holds_nothing(settings: Propagation) -> None:
+    volume, mask = ball()
+    state = ObjectState(Scan(volume, (1.0, 1.0, 1.0)), 17, mask[17], settings, (10, 20, 0, 5, 0, 5))
+    assert not state.result().any()
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_batch_does_not_matter(name: str) -> None:
     volume, mask = ball()
