@@ -195,6 +195,9 @@ def test_tables_of_what_is_recorded(
     assert datasets.index.tolist() == list(results.dataset_records)
     assert datasets.loc["D01", "homepage"] == "https://example.org/data"
     assert "Table S1: " in (written / "datasets.md").read_text(encoding="utf-8")
+    (printed,) = (t for t in record_tables.printed(results) if t.name == "datasets")
+    line = dict(zip(printed.head, printed.cells[0], strict=True))
+    assert (line["Dataset"], line["Scans"], line["Objects"]) == ("D01", "2", "4")
     failures = read_statistics(written / "failures.csv")
     assert len(failures) == len(results.failures)
     assert "Sign the agreement at the data's site." in set(failures["reason"])
