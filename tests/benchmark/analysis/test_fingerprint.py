@@ -95,11 +95,11 @@ def test_object_types_and_training_samples(tmp_path: Path) -> None:
         ("D01", "lesion"): 1,
         ("D35", "lesion"): 1,
     }
-    liver = types.loc[("D01", "liver"), ["scans", "voxels_median", "volume_mm3_median"]]
+    liver: Any = types.loc[("D01", "liver"), ["scans", "voxels_median", "volume_mm3_median"]]
     assert liver.tolist() == [2, 500, 1000]
     samples = found["training_samples"].set_index(["dataset", "part"])
     columns = ["scans", "objects", "slices", "samples", "tasks"]
-    assert {key: row.tolist() for key, row in samples[columns].iterrows()} == {
+    assert dict(zip(samples.index, samples[columns].to_numpy().tolist(), strict=True)) == {
         ("D01", "train"): [1, 2, 4, 20, 1],
         ("D01", "validation"): [1, 2, 4, 20, 2],
         ("D35", "external"): [1, 1, 2, 10, 1],
