@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmark.digest import digest
 from benchmark.disk import writing
 from benchmark.errors import UserError
+from benchmark.machine.own_lock import held
 
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """Errors of a file system that knows no locks, such as Lustre mounted without ``-o flock``."""
@@ -41,15 +42,15 @@ def claim(
         if lock is not None:
             os.ftruncate(lock, 0)
             os.pwrite(lock, mine, 0)
-    try:
-        already_made = other == mine and output.exists()
-        if already_made:
-            print(f"{output} was made by another process in the meantime")
-        yield not already_made
-    finally:
-        if lock is not None:
-            path.unlink(missing_ok=True)
-            os.close(lock)
+    with held(lock):
+        try:
+            already_made = other == mine and output.exists()
+            if already_made:
+                print(f"{output} was made by another process in the meantime")
+            yield not already_made
+        finally:
+            if lock is not None:
+                path.unlink(missing_ok=True)
 
 
 def state_of(inputs: Iterable[Path | str | None]) -> str:
@@ -85,6 +86,7 @@ def _lock(path: Path, wait: bool) -> tuple[int | None, bytes | None]:
                     "processes cannot wait for it together. Nothing was done. Next step: let that "
                     "job end, or end it, then run the same command again."
                 ) from None
+            print(f"waiting for another job that makes this output (lock: {path})", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
             other = os.pread(lock, 1000, 0)
         except OSError as error:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from benchmark.disk import writing
 from benchmark.errors import UserError
+from benchmark.machine.own_lock import held
 
 LOCKS = "PAMBENCH_GPU_LOCKS"
 """Environment variable: folder of the locks, local to the machine.
@@ -116,13 +117,13 @@ def lease(purpose: str) -> Iterator[Gpu | None]:
     chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.id}
     before = {name: os.environ.pop(name) for name in chosen if name in os.environ}
     os.environ.update(chosen)
-    try:
-        yield gpu
-    finally:
-        for name in chosen:
-            del os.environ[name]
-        os.environ.update(before)
-        os.close(lock)
+    with held(lock):
+        try:
+            yield gpu
+        finally:
+            for name in chosen:
+                os.environ.pop(name, None)  # a method may have deleted it
+            os.environ.update(before)
 
 
 @contextmanager
@@ -142,10 +143,8 @@ def lease_unlisted(purpose: str, count: int) -> Iterator[None]:
         file=sys.stderr,
     )
     _, lock = _take([Gpu("unlisted")], purpose)
-    try:
+    with held(lock):
         yield
-    finally:
-        os.close(lock)
 
 
 def _assigned() -> bool:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -134,6 +135,31 @@ def test_a_killed_holder_leaves_the_output_to_the_next(
     when_blocked(monkeypatch, holder.kill)
     with claim(tmp_path / "shard" / "0.parquet", [source]) as wanted:
         assert wanted
+
+
+def test_a_child_that_outlives_a_killed_holder_does_not_hold_its_lock(tmp_path: Path) -> None:
+    """As a worker of a process pool does, for which nothing tells that its parent was killed."""
+    output = tmp_path / "out" / "0.parquet"
+    script = """
+import os, signal, sys, time
+from pathlib import Path
+from benchmark.machine.claim import claim
+with claim(Path(sys.argv[1]), []):
+    if child := os.fork():
+        print(child, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+"""
+    command = [sys.executable, "-c", script, str(output)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        child = int(killed.stdout.readline())
+    try:
+        with claim(output, [], wait=False) as wanted:
+            assert wanted
+        os.kill(child, 0)  # it still runs
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_who_cannot_wait_is_told(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
