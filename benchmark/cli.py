@@ -14,6 +14,7 @@ from benchmark.commands import analyse, datasets, methods, scores, stages, studi
 from benchmark.commands.stages import STAGES
 from benchmark.disk import raise_if_disk_full
 from benchmark.errors import UserError
+from benchmark.machine.leftovers import end_soon
 
 COMMANDS = "pambench.commands"
 """Entry-point group of further commands: each entry is a `typer.Typer` whose commands are added."""
@@ -81,11 +82,16 @@ def main() -> None:
     """Run the command line; print a `UserError` without a traceback and exit with status 1."""
     for point in entry_points(group=COMMANDS):
         app.registered_commands += point.load().registered_commands
+    code = 1
     try:
         _run()
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
-        sys.exit(1)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        end_soon(code)
+    sys.exit(code)
 
 
 def _run() -> None:
