@@ -24,7 +24,7 @@ from benchmark.machine.machine_errors import METHOD_ERRORS, raise_if_machine_err
 from benchmark.masks import Mask
 from benchmark.method_registry import find
 from benchmark.objects import not_evaluated
-from benchmark.segmenting import preserved_cwd, print_traceback
+from benchmark.segmenting import preserved_state, print_traceback
 from benchmark.sources.status import State, Status
 from benchmark.specs import Fit
 from benchmark.splits import Split
@@ -152,7 +152,7 @@ def plan(settings: Fit, datasets: Sequence[PreparedDataset], folder: Path) -> St
         return _status(folder, learner, "failed", reason)
     names = list(dict.fromkeys(name for dataset in datasets for name in dataset.structures()))
     try:
-        with preserved_cwd():
+        with preserved_state():
             learner.plan(cases, names, folder / "work")
     except METHOD_ERRORS as error:  # becomes the reason of the method's cells
         raise_if_machine_error(error)
@@ -182,7 +182,7 @@ def fit(
         reason = f"no weights to start from: {weights.reason}"
         return _status(folder, learner, "manual", reason)
     try:
-        with preserved_cwd():
+        with preserved_state():
             learner.fit(folder / "work", device, start)
     except METHOD_ERRORS as error:
         raise_if_machine_error(error)

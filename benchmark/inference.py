@@ -32,7 +32,7 @@ from benchmark.prompts import Prompt
 from benchmark.segmenting import (
     Answer,
     error_text,
-    preserved_cwd,
+    preserved_state,
     print_traceback,
     segment_prompts,
     validated_mask,
@@ -183,7 +183,10 @@ def predict(
                 scan = _ScanJob(run, adapter, image, rows, reference, results)
                 scan.segment()
                 scan.time(timed, loaded, device)
-            partial.add(ScanRows(results.masks[masks:], results.times[times:]))
+            # What has died may do so again before the next file is due: memory may grow from scan
+            # to scan, and each process would die on the same one.
+            rows_of_scan = ScanRows(results.masks[masks:], results.times[times:])
+            partial.add(rows_of_scan, at_once=attempts.any_death)
     return results
 
 
@@ -220,7 +223,7 @@ def _load(
     if attempts.is_given_up(_LOADING):
         return f"the process ended {MAX_DEATHS} times while it was loaded"
     try:
-        with preserved_cwd(), attempts.running(_LOADING):
+        with preserved_state(), attempts.running(_LOADING):
             adapter.load(weights, device)
             results.protocol_overrides = _storable(adapter.protocol_overrides)
     except METHOD_ERRORS as error:
@@ -341,7 +344,7 @@ class _ScanJob:
                 try:
                     scan = self.read()
                     read = perf_counter()
-                    with preserved_cwd():
+                    with preserved_state():
                         predictions = list(islice(variant.segment(scan, [task.prompt]), 2))
                     done = perf_counter()
                     found = validated_mask(predictions[0], scan.shape)
@@ -365,7 +368,7 @@ class _ScanJob:
         flops = None
         if parameters is not None and all(row["variant"] != name for row in self.results.times):
             try:
-                with preserved_cwd():
+                with preserved_state():
                     flops = compute_cost.flops(lambda: list(variant.segment(scan, [task.prompt])))
             except METHOD_ERRORS as error:  # e.g. memory that sufficed without counting
                 raise_if_machine_error(error)

@@ -88,8 +88,8 @@ class PartialShard:
         """Return the rows of a scan that an earlier job has finished; None if there are none."""
         return self._finished.get(scan)
 
-    def add(self, rows: ScanRows) -> None:
-        """Keep the rows of a finished scan; write them if the last file is `EVERY_S` old.
+    def add(self, rows: ScanRows, *, at_once: bool = False) -> None:
+        """Keep the rows of a finished scan; write them ``at_once``, or every `EVERY_S`.
 
         Raises `MachineError` if the disk is full.
         """
@@ -97,7 +97,7 @@ class PartialShard:
             return
         self._unwritten.masks.extend(rows.masks)
         self._unwritten.times.extend(rows.times)
-        if monotonic() - self._written_at < EVERY_S:
+        if not at_once and monotonic() - self._written_at < EVERY_S:
             return
         first = stable_hash(self._unwritten.masks[0]["scan"])
         path = self._folder / f"{self._key}-{first:016x}.parquet"

@@ -1,9 +1,10 @@
 """Segment the prompts of a scan, whatever the method does: isolate each prompt that fails."""
 
+import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, chdir
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -52,8 +53,9 @@ def _until_failure(
 ) -> str | None:
     """Append to ``answers`` until the method fails; return the reason, or None if it does not."""
     try:
-        with preserved_cwd():
-            for prediction in islice(adapter.segment(scan, prompts), len(prompts) + 1):
+        with preserved_state():
+            # Its own list, which it may empty or sort.
+            for prediction in islice(adapter.segment(scan, list(prompts)), len(prompts) + 1):
                 found = validated_mask(prediction, scan.shape)
                 answers.append(found.to_row() if isinstance(found, Mask) else found)
         if len(answers) != len(prompts):
@@ -67,12 +69,22 @@ def _until_failure(
     return None
 
 
-def preserved_cwd() -> AbstractContextManager[None]:
-    """Return a context that ends in the working folder in which it began.
+@contextmanager
+def preserved_state() -> Iterator[None]:
+    """Restore at the end what a method may change and the rest of the job uses too.
 
-    A method may change it, and the paths of a job are relative.
+    That is the working folder, because the paths of a job are relative, the umask of its files, and
+    the streams of its messages.
     """
-    return chdir(Path.cwd())
+    umask = os.umask(0)
+    os.umask(umask)
+    streams = sys.stdout, sys.stderr
+    with chdir(Path.cwd()):
+        try:
+            yield
+        finally:
+            os.umask(umask)
+            sys.stdout, sys.stderr = streams
 
 
 def validated_mask(prediction: Prediction, shape: Shape) -> Mask | str:

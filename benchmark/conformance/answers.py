@@ -1,6 +1,7 @@
 """Check the predictions of an adapter on one synthetic scan: their form and reproducibility."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -88,19 +89,34 @@ class Trial:
     ) -> str | None:
         volume = self.scene.volume
         before = volume.array.copy()
-        given = list(self.adapter.segment(volume, self.prompts(cases)))
+        # Each is taken before the next: an adapter may use one array for all of them.
+        given = [
+            _taken(prediction, self.scene)
+            for prediction in islice(
+                self.adapter.segment(volume, self.prompts(cases)), len(cases) + 1
+            )
+        ]
         if not np.array_equal(before, volume.array):
             return fault("an unchanged volume", "other grey values", "work on a copy of the array")
         if len(given) != len(cases):
+            got = str(len(given)) if len(given) < len(cases) else f"more than {len(cases)}"
             step = "yield one Prediction a prompt, also where nothing is found"
-            return fault(f"{len(cases)} predictions for as many prompts", str(len(given)), step)
-        for index, prediction in enumerate(given):
-            if wrong := _malformed(prediction, self.scene):
-                return f"Prompt {index}: {wrong}"
-            mask, offset = prediction.mask, prediction.offset or (0, 0, 0)
-            found = None if mask is None else Mask.of(mask, offset=offset, shape=volume.shape)
-            answers.append(found)
+            return fault(f"{len(cases)} predictions for as many prompts", got, step)
+        for index, answer in enumerate(given):
+            if isinstance(answer, str):
+                return f"Prompt {index}: {answer}"
+            answers.append(answer)
         return None
+
+
+def _taken(prediction: Prediction, scene: Scene) -> Mask | str | None:
+    """Return the mask of a prediction, None if it is a failure, or what is wrong with it."""
+    if wrong := _malformed(prediction, scene):
+        return wrong
+    if prediction.mask is None:
+        return None
+    offset = prediction.offset or (0, 0, 0)
+    return Mask.of(prediction.mask, offset=offset, shape=scene.volume.shape)
 
 
 def _malformed(prediction: object, scene: Scene) -> str | None:

@@ -23,10 +23,10 @@ from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError, place
 from benchmark.fitting import Case
-from benchmark.machine.machine_errors import METHOD_ERRORS
+from benchmark.machine.machine_errors import INTERRUPTIONS, METHOD_ERRORS
 from benchmark.method_registry import find
 from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
-from benchmark.segmenting import error_text, preserved_cwd
+from benchmark.segmenting import error_text, preserved_state
 
 _HEAVY = ("torch", "tensorflow", "jax")
 
@@ -74,8 +74,9 @@ def findings(
         yield Finding("prompts", False, fault(takes, ", ".join(kinds), "ask for one of them"))
         return
     adapter = cls(options)
-    if reason := adapter.missing_requirement():
-        yield Finding("requirements", False, reason)
+    needs = _attempt("requirements", partial(_requirements, adapter), "none is missing")
+    if not needs.ok:
+        yield needs
         return
     with tempfile.TemporaryDirectory(prefix="pambench-") as folder:
         if isinstance(adapter, Learner):
@@ -95,10 +96,12 @@ def findings(
 def _attempt(rule: str, action: Callable[[], str | None], good: str) -> Finding:
     """Run ``action``, which returns a fault or None, and turn exceptions into findings."""
     try:
-        with preserved_cwd():
+        with preserved_state():
             wrong = action()
     except UserError as error:
         wrong = str(error)
+    except INTERRUPTIONS:
+        raise
     except METHOD_ERRORS as error:
         wrong = fault("no exception", f"{error_text(error)}, {place(error)}", "fix the adapter")
     return Finding(rule, wrong is None, wrong or good)
@@ -202,6 +205,12 @@ def _info(cls: type[Adapter]) -> str | None:
     if info.sees_reference and not info.control:
         wrong.append("what sees the reference is a control, so control must be true")
     return fault("a valid info", "; ".join(wrong), "correct these fields") if wrong else None
+
+
+def _requirements(adapter: Adapter) -> str | None:
+    """Return what is missing; raise what would end a study at its start."""
+    adapter.external_state()
+    return adapter.missing_requirement()
 
 
 def _options(cls: type[Adapter], options: Mapping[str, Any] | None) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.adapter import Adapter
 from benchmark.conformance.scenes import Scene
-from benchmark.machine.machine_errors import METHOD_ERRORS
+from benchmark.machine.machine_errors import INTERRUPTIONS, METHOD_ERRORS
 from benchmark.prompts import Prompt
 from benchmark.volume import Volume
 
@@ -28,6 +28,8 @@ def memory_runs_out(adapter: Adapter, scene: Scene, prompts: Sequence[Prompt]) -
     scan = replace(scene.volume, array=full)
     try:
         given = list(adapter.segment(scan, prompts))
+    except INTERRUPTIONS:
+        raise
     except METHOD_ERRORS:  # a library may wrap the error
         return None
     if _Full.used and any(prediction.mask is not None for prediction in given):

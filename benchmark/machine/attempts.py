@@ -13,7 +13,7 @@ from types import FrameType
 
 from benchmark import paths
 from benchmark.files import read_json, write_json
-from benchmark.machine.machine_errors import KernelError
+from benchmark.machine.machine_errors import EndedError, KernelError
 
 MAX_DEATHS = 3
 """Number of deaths after which a step is not tried again.
@@ -28,14 +28,6 @@ It is not set in pods, nor for a job that is called directly: then each death co
 """
 _ENDED_BY_OTHERS = (signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user, Snakemake or a cluster ends a job; SIGINT raises an exception anyway."""
-
-
-class _EndedError(BaseException):
-    """A signal asks for the end of this process; no clause for errors of a method takes it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Attempts:
@@ -65,6 +57,11 @@ class Attempts:
         """Return whether `MAX_DEATHS` processes have died in ``step``."""
         return self._deaths.get(step, 0) >= MAX_DEATHS
 
+    @property
+    def any_death(self) -> bool:
+        """Whether a process has died in any step."""
+        return bool(self._deaths)
+
     @contextmanager
     def running(self, step: str) -> Iterator[None]:
         """Mark ``step`` as running in the block.
@@ -74,7 +71,7 @@ class Attempts:
         blame.
         """
         if self.ended_by is not None:  # its exception was lost, as all those raised in `__del__`
-            raise _EndedError(self.ended_by)
+            raise EndedError(self.ended_by)
         self._write(step)
         try:
             yield
@@ -120,7 +117,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
             os.kill(os.getpid(), number)
         tried.interrupted()
         tried.ended_by = number
-        raise _EndedError(number)
+        raise EndedError(number)
 
     # A signal that is ignored, as under nohup, stays ignored.
     taken = [n for n in _ENDED_BY_OTHERS if signal.getsignal(n) is signal.SIG_DFL]
@@ -128,7 +125,7 @@ def attempts(output: Path) -> Iterator[Attempts]:
         signal.signal(number, end)
     try:
         yield tried
-    except _EndedError as ended:
+    except EndedError as ended:
         signal.signal(ended.number, signal.SIG_DFL)
         os.kill(os.getpid(), ended.number)
     finally:

@@ -10,8 +10,13 @@ import traceback
 from benchmark.disk import raise_if_disk_full
 from benchmark.errors import MachineError, UserError, reason_of
 
-METHOD_ERRORS = (Exception, SystemExit)
-"""What a method may raise as its own failure: research code also calls `sys.exit`."""
+METHOD_ERRORS = BaseException
+"""What a method may raise as its own failure.
+
+Research code calls `sys.exit`, and neither a cancelled task of asyncio nor a panic of a library in
+Rust is an `Exception`. Who catches this raises `INTERRUPTIONS` again, as `raise_if_machine_error`
+does.
+"""
 
 _FULL = re.compile(r"\b(CUDA|HIP) (driver )?(error: )?out of memory|_STATUS_ALLOC_FAILED")
 # Refused calls; if the GPU is lost, the next call says so.
@@ -34,6 +39,19 @@ _PASSING = {  # of a disk, a network share or a process; no fault of the file th
     errno.ENOMEM,
     errno.EAGAIN,
 }
+
+
+class EndedError(BaseException):
+    """A signal asks for the end of this process; no clause for errors of a library takes it."""
+
+    def __init__(self, number: int) -> None:
+        """Store the ``number`` of the signal."""
+        super().__init__(number)
+        self.number = number
+
+
+INTERRUPTIONS = (KeyboardInterrupt, EndedError)
+"""Exceptions by which a user or a cluster ends a job."""
 
 
 class KernelError(MachineError):
@@ -78,12 +96,16 @@ def reason_for_scan(error: Exception) -> str:
 def raise_if_machine_error(error: BaseException, *, loading: bool = False) -> None:
     """Raise `MachineError` if ``error`` is one, or comes from a full disk or a broken GPU.
 
+    `INTERRUPTIONS` are raised again.
+
     A killed process of a data loader counts too. After any CUDA error except out of memory, the GPU
     cannot be used in this process any more. Out of memory is a fault of the machine only while
     ``loading`` the model, when no prompt can be the cause; a training may be too large for any GPU
     here. Errors are recognised by their messages, because torch is not imported, and a program in
     another environment has nothing else.
     """
+    if isinstance(error, INTERRUPTIONS):
+        raise error
     raise_if_disk_full(error)
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if is_full(error):

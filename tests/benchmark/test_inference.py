@@ -1,5 +1,7 @@
 """Every prompt ends in a row with its status, whatever the method does."""
 
+import asyncio
+import io
 import os
 import re
 import sys
@@ -23,6 +25,7 @@ from benchmark.files import read_json, write_json
 from benchmark.inference import MASK_SCHEMA, TIME_SCHEMA, Model, ShardPredictions, predict
 from benchmark.machine.attempts import Attempts
 from benchmark.masks import Mask, box_of
+from benchmark.partial_shard import PartialShard
 from benchmark.prepare import IMAGE_SCHEMA
 from benchmark.prompts import SCHEMA, Box3D, Mask2D, Prompt
 from benchmark.segmenting import segment_prompts
@@ -149,6 +152,48 @@ class Exits(Good):
     def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
         if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
             sys.exit("no organs")
+        return super().one(volume, prompt, number)
+
+
+class Panics(Good):
+    """Raises what is no `Exception`, as a panic in Rust and a cancelled task are none."""
+
+    kind: ClassVar[type[BaseException]]
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        if prompt.box[0] >= 3 and prompt.box[4] == 9:  # the organ's
+            raise self.kind("index out of bounds")
+        return super().one(volume, prompt, number)
+
+
+class PanicsAtLoad(Good):
+    def load(self, weights: Path | None, device: str) -> None:
+        raise asyncio.CancelledError("too late")
+
+
+class Interrupted(Good):
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        raise KeyboardInterrupt
+
+
+class Empties(RaisesForOrgan):
+    """Takes the prompts off their list, and fails for the organ."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        assert isinstance(prompts, list)
+        while prompts:
+            yield self.one(volume, prompts.pop(0), 0)
+
+
+class Silences(Good):
+    """Hides what its libraries print, for good."""
+
+    def load(self, weights: Path | None, device: str) -> None:
+        sys.stdout = None
+        os.umask(0o777)
+
+    def one(self, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        sys.stderr = io.StringIO()
         return super().one(volume, prompt, number)
 
 
@@ -596,6 +641,76 @@ def test_a_method_that_exits_fails_where_it_does(cells: Cells) -> None:
     rows = cells(Exits, timed_objects=9)
     assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
     assert {row.get("reason") for row in rows} == {None, "SystemExit: no organs"}
+
+
+class PanicException(BaseException):
+    """What a library written in Rust raises where its code panics."""
+
+
+@pytest.mark.parametrize("kind", [PanicException, asyncio.CancelledError, GeneratorExit])
+def test_what_is_no_exception_fails_where_it_is_raised_too(
+    cells: Cells, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Panics, "kind", kind, raising=False)
+    rows = cells(Panics, timed_objects=9)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+    assert {row.get("reason") for row in rows} == {None, f"{kind.__name__}: index out of bounds"}
+
+
+def test_what_is_no_exception_fails_a_model_that_does_not_load(cells: Cells) -> None:
+    reason = "the model did not load: CancelledError: too late"
+    assert {row["reason"] for row in cells(PanicsAtLoad)} == {reason}
+
+
+def test_an_interruption_by_the_user_fails_no_cell(cells: Cells) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        cells(Interrupted)
+
+
+def test_a_method_may_empty_its_list_of_prompts(cells: Cells, shard: Any) -> None:
+    rows = cells(Empties)
+    assert status(rows) == {"lesion/1": {"ok"}, "lesion/2": {"ok"}, "organ/1": {"failed"}}
+    assert same_masks([row for row in rows if row["status"] == "ok"], shard.prompts)
+
+
+def test_streams_and_umask_of_the_job_are_restored(cells: Cells, shard: Any) -> None:
+    before, streams = os.umask(0o022), (sys.stdout, sys.stderr)
+    try:
+        got = predict(run_of(Silences, timed_objects=2), shard.images, shard.prompts)
+        assert os.umask(before) == 0o022
+        assert (sys.stdout, sys.stderr) == streams
+    finally:
+        os.umask(before)
+        sys.stdout, sys.stderr = streams
+    assert {row["status"] for row in got.masks} == {"ok"}
+
+
+def test_a_method_whose_memory_grows_resumes_where_it_died(
+    shard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short jobs keep nothing; one that died keeps each scan, so the next begins at the next."""
+    note, folder = tmp_path / "0.attempts", tmp_path / "parts"
+    write_json(note, {"at": "scan b", "deaths": {}})
+    run = run_of(Good)
+
+    def one_scan(method: Good, volume: Volume, prompt: Prompt, number: int) -> Prediction:
+        if volume.scan == "b":
+            raise KeyboardInterrupt  # in place of the kill
+        return Prediction(filled(prompt))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Good, "one", one_scan)
+        with pytest.raises(KeyboardInterrupt):
+            predict(
+                run,
+                shard.images,
+                shard.prompts,
+                attempts=Attempts(note),
+                partial=PartialShard(MASK_SCHEMA, folder),
+            )
+    resumed = PartialShard(MASK_SCHEMA, folder)
+    assert resumed.finished("a") is not None
+    assert resumed.finished("b") is None
 
 
 def test_a_scan_on_which_three_processes_died_is_failed_and_the_others_are_not(

@@ -1,5 +1,7 @@
 """The conformance check: sound adapters pass, each broken one fails by the right rule."""
 
+import asyncio
+import io
 import random
 import re
 import sys
@@ -320,6 +322,43 @@ class Sorted(BoxFill):
         yield from super().segment(volume, sorted(prompts, key=lambda prompt: prompt.box))
 
 
+class Endless(BoxFill):
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        while True:
+            yield from super().segment(volume, prompts)
+
+
+class Panics(Wrong):
+    def bent(self, mask: Any, volume: Volume) -> Any:
+        raise asyncio.CancelledError("index out of bounds")
+
+
+class Undecided(BoxFill):
+    def missing_requirement(self) -> str | None:
+        raise FileNotFoundError("no tool")
+
+
+class Unknowable(BoxFill):
+    def external_state(self) -> str:
+        raise FileNotFoundError("no program")
+
+
+class OneBuffer(BoxFill):
+    """Uses one array for all its answers, and clears it afterwards."""
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
+        buffer = np.zeros(volume.shape, dtype=bool)
+        for prompt in prompts:
+            buffer[slices(prompt.box)] = True
+            yield Prediction(buffer)
+            buffer[:] = False
+
+
+class Silences(BoxFill):
+    def load(self, weights: Path | None, device: str) -> None:
+        sys.stdout = io.StringIO()
+
+
 class BadInfo(BoxFill):
     info = MethodInfo(summary="", prompts=("box3d", "point"), threads=0)  # type: ignore[arg-type]
 
@@ -352,6 +391,10 @@ class NoInfo(Adapter):
         (Swallows, "out of memory, box3d", "got a mask"),
         (Fewer, "plain, box3d", "3 predictions for as many prompts; got 2"),
         (Sorted, "order, box3d", "yield in the order of the prompts"),
+        (Endless, "plain, box3d", "3 predictions for as many prompts; got more than 3"),
+        (Panics, "plain, box3d", "CancelledError: index out of bounds, in line"),
+        (Undecided, "requirements", "FileNotFoundError: no tool, in line"),
+        (Unknowable, "requirements", "FileNotFoundError: no program, in line"),
         (BadInfo, "info", "summary is.*prompts is.*threads is"),
         (NoInfo, "info", "a class attribute info"),
     ],
@@ -363,6 +406,20 @@ def test_each_mistake_is_found_and_told(
     monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
     monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
     assert re.search(message, broken(findings("mine"))[rule])
+
+
+@pytest.mark.parametrize("adapter", [OneBuffer, Silences])
+def test_answers_in_one_array_and_silence_are_no_mistakes(
+    adapter: type[Adapter], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmark.conformance.checks.find", lambda name: adapter)
+    monkeypatch.setattr("benchmark.conformance.checks._heavy", lambda module: None)
+    for finding in findings("mine"):
+        print(finding.name, finding.ok, finding.detail)
+    told = capsys.readouterr().out
+    assert "False" not in told
+    expected = [f.detail for f in findings("box-fill") if f.name == "plain, box3d"]
+    assert f"plain, box3d True {expected[0]}" in told
 
 
 @pytest.mark.parametrize(
