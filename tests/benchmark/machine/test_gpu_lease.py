@@ -284,3 +284,10 @@ def test_a_program_that_uses_no_gpu_takes_none(monkeypatch: pytest.MonkeyPatch) 
         with device("command", "anything", {"command": "run {folder}", "gpu": gpu}) as where:
             assert where == ("cuda" if gpu else "cpu")
             assert ("CUDA_VISIBLE_DEVICES" in os.environ) == gpu
+
+
+def test_a_method_may_delete_what_names_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with lease("this"):
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
