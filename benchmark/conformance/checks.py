@@ -133,7 +133,9 @@ def _segments(
                     yield _attempt(f"out of memory, {kind}", lost, "is no answer")
                     kept = partial(resources.memory_is_released, *arguments)
                     yield _attempt(f"memory, {kind}", kept, "is released after a scan")
-                    yield Finding(f"time, {kind}", True, resources.times(*arguments, load_s))
+                    with preserved_state():
+                        times = resources.times(*arguments, load_s)
+                    yield Finding(f"time, {kind}", True, times)
 
 
 def _learns(

@@ -355,8 +355,9 @@ class OneBuffer(BoxFill):
 
 
 class Silences(BoxFill):
-    def load(self, weights: Path | None, device: str) -> None:
+    def segment(self, volume: Volume, prompts: Sequence[Prompt]) -> Iterator[Prediction]:
         sys.stdout = io.StringIO()
+        yield from super().segment(volume, prompts)
 
 
 class BadInfo(BoxFill):
