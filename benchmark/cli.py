@@ -3,6 +3,8 @@
 Each command does its imports when it is called, so that ``--help`` and small jobs start quickly.
 """
 
+import atexit
+import gc
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any
@@ -80,6 +82,8 @@ _WRONG_FILE_TYPE = {
 
 def main() -> None:
     """Run the command line; print a `UserError` without a traceback and exit with status 1."""
+    # The collection at exit, over all that was imported, is a fifth of the CPU time of small jobs.
+    atexit.register(gc.freeze)
     for point in entry_points(group=COMMANDS):
         app.registered_commands += point.load().registered_commands
     code = 1

@@ -31,6 +31,19 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
+def test_nothing_is_collected_at_exit() -> None:
+    """`gc.freeze` excludes what exists from collection; handlers of `atexit` run last first."""
+    script = (
+        "import atexit, gc; from benchmark.cli import main\n"
+        "atexit.register(lambda: print('frozen:', gc.get_freeze_count() > 0))\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "frozen: True"
+
+
 def test_help_lists_the_commands() -> None:
     result = invoke("--help")
     assert result.exit_code == 0

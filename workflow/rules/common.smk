@@ -1,6 +1,8 @@
 # The study, and what the rules of the stages need from it.
 
+import atexit
 import functools
+import gc
 import json
 import logging
 import os
@@ -26,6 +28,9 @@ from benchmark.sources import lost
 from benchmark.sources.local import LocalSource
 from benchmark.study import Study
 from benchmark.weights import registry, store
+
+# As in `benchmark.cli`: Snakemake's own start and end are most of a dry run, and of a small job.
+atexit.register(gc.freeze)
 
 # Refuse duplicate keys, of which Snakemake itself silently takes the last.
 for path in map(Path, workflow.configfiles):
