@@ -1,7 +1,12 @@
 """A small study in its own folder, and Snakemake to run it."""
 
+import atexit
+import functools
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +26,57 @@ ON_A_CLUSTER = [sys.executable, "-m", "snakemake", *SNAKEFILE]
 
 # Snakemake imports each plugin that is installed: pandas and the client of Kubernetes, which take
 # half of the time of its start, and of these tests' hundred starts only a few need them.
-WITHOUT_PLUGINS = """
+IMPORT = """
 import pkgutil, sys
 every = pkgutil.iter_modules
 plugin = "snakemake_executor_plugin_"
 pkgutil.iter_modules = lambda *where: (m for m in every(*where) if not m.name.startswith(plugin))
 from snakemake.cli import main
-sys.exit(main())
 """
-SNAKEMAKE = [sys.executable, "-c", WITHOUT_PLUGINS, *SNAKEFILE]
-SNAKEMAKE += ["--profile", str(ROOT / "profiles" / "default"), "--cores", "2", "--nocolor"]
+ARGUMENTS = [*SNAKEFILE, "--profile", str(ROOT / "profiles" / "default")]
+ARGUMENTS += ["--cores", "2", "--nocolor"]
+SNAKEMAKE = [sys.executable, "-c", f"{IMPORT}sys.exit(main())", *ARGUMENTS]
+
+# Imports Snakemake, and nothing of the project, once for all runs; each is a process of its own.
+FORKS = f"""{IMPORT}
+import json, os
+for line in sys.stdin:
+    sys.argv[1:], environment, out, err = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for number, path in enumerate((os.devnull, out, err)):
+            os.dup2(os.open(path, os.O_RDWR), number)
+        os.environ.clear()
+        os.environ.update(environment)
+        main()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def forking() -> subprocess.Popen[str]:
+    """Start the process that forks a run for each line of its input."""
+    pipe = subprocess.PIPE
+    started = subprocess.Popen([sys.executable, "-c", FORKS], stdin=pipe, stdout=pipe, text=True)
+    atexit.register(started.communicate)  # it ends with its input
+    return started
+
+
+def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake with `ARGUMENTS` and ``arguments``, without the time of its import."""
+    process = forking()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    given = [*ARGUMENTS, *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "stdout"), Path(folder, "stderr")
+        for path in (out, err):
+            path.touch()
+        order = json.dumps([given, dict(os.environ), str(out), str(err)])
+        print(order, file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        return subprocess.CompletedProcess(given, code, out.read_text(), err.read_text())
+
 
 METHODS = '''
 """Methods of a user's own, beside the study file."""
@@ -145,14 +191,14 @@ class Workplace:
         }
         return self.write(f"{name}.yaml", content | changes)
 
+    def arguments(self, study: Path) -> list[str]:
+        return ["--configfile", str(study), "--directory", str(self.folder)]
+
     def command(self, study: Path, *arguments: str) -> list[str]:
-        config = ["--configfile", str(study), "--directory", str(self.folder)]
-        return [*SNAKEMAKE, *config, *arguments]
+        return [*SNAKEMAKE, *self.arguments(study), *arguments]
 
     def run(self, study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(study, *arguments), capture_output=True, text=True, check=False
-        )
+        return snakemake(*self.arguments(study), *arguments)
 
     def rerun(self, study: Path, *targets: str) -> set[str]:
         """Return the names of the rules that a run would execute now."""

@@ -22,7 +22,7 @@ from benchmark.study import Study
 from benchmark.weights import registry as weights
 from pam.adapters import Pam
 from pam.learning import Pam2DMaskTrained
-from tests.workflow.conftest import ON_A_CLUSTER, ROOT, SNAKEMAKE
+from tests.workflow.conftest import ON_A_CLUSTER, ROOT, SNAKEMAKE, snakemake
 
 CAPPED = ("released", "paper")
 """Studies whose methods reach no further than so many slices, each by its protocol."""
@@ -72,12 +72,8 @@ def test_the_whole_paper_is_under_five_thousand_jobs(tmp_path: Path) -> None:
 def test_a_study_that_is_none_is_refused(content: str, told: str, tmp_path: Path) -> None:
     nameless = tmp_path / "nameless.yaml"
     nameless.write_text(f"datasets: [P01]\n{content}\n")
-    done = subprocess.run(
-        [*SNAKEMAKE, "--configfile", str(nameless), "--dry-run", "--directory", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    where = ["--configfile", str(nameless), "--directory", str(tmp_path)]
+    done = snakemake(*where, "--dry-run")
     assert done.returncode != 0
     assert told in done.stdout + done.stderr
 
@@ -219,9 +215,8 @@ def test_what_is_trained_for_an_ablation_differs_in_its_switch_alone(
 def dry_run(content: Mapping[str, object], folder: Path, *more: str) -> str:
     """What a dry run tells of the jobs."""
     (folder / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [*SNAKEMAKE, *more, "--configfile", str(folder / "study.yaml")]
-    command += ["--directory", str(folder), "--dry-run", "--printshellcmds"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    where = ["--configfile", str(folder / "study.yaml"), "--directory", str(folder)]
+    done = snakemake(*more, *where, "--dry-run", "--printshellcmds")
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     return told
@@ -375,10 +370,8 @@ def test_a_training_on_more_gpus_than_jobs_may_use_is_refused(tmp_path: Path) ->
     for gpus, refused in ((4, True), (8, False)):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         where = ["--configfile", str(tmp_path / "study.yaml"), "--directory", str(tmp_path)]
-        command = [*SNAKEMAKE, *where, "--dry-run", "--resources", f"gpu={gpus}"]
-        done = subprocess.run(
-            [*command, "--", "results/gpus/runs.csv"], capture_output=True, text=True, check=False
-        )
+        resources = ["--resources", f"gpu={gpus}"]
+        done = snakemake(*where, "--dry-run", *resources, "--", "results/gpus/runs.csv")
         told = done.stdout + done.stderr
         assert bool(done.returncode) == refused, told
         assert ("is on 8 GPUs, and all running jobs together may use 4" in told) == refused
