@@ -85,11 +85,16 @@ class Pam(Adapter):
 
     @property
     def propagation(self) -> Propagation:
-        """The propagation switches in force; raises `UserError` for an unsuitable ``size``."""
+        """The propagation switches in force.
+
+        Raises `UserError` for a ``size`` or ``context`` that does not suit the network.
+        """
         config = self.network.config
-        return require_valid_size(
-            self.options.propagation_settings(config.inference), config.multiple
-        )
+        settings = self.options.propagation_settings(config.inference)
+        if bool(settings.context) != (config.inputs == 2):
+            seen = "one window; leave it at 0" if config.inputs == 1 else "two; set it above 0"
+            raise UserError(f"context {settings.context:g}; these weights see a slice in {seen}.")
+        return require_valid_size(settings, config.multiple)
 
     @property
     def protocol_overrides(self) -> dict[str, Any]:

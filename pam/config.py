@@ -57,6 +57,7 @@ class PropMaskConfig(UNetConfig):
         as in the released code because the paper does not say from which end it counts.
     ``mask_encoder``: a ``separate`` encoder for the guiding mask, or one ``shared`` with the image
         (Fig. 6f).
+    ``inputs``: channels of a slice; 2 (not in the paper) for `pam.presets.Propagation.context`.
     ``prior``: not in the paper. Every stage also sees the guiding slice at the same position, and
         its distance, so that a near slice starts from a copy of the mask.
     ``statistics``: the mean and standard deviation by which the encoder normalises an adjacent
@@ -67,6 +68,7 @@ class PropMaskConfig(UNetConfig):
     switches: ClassVar = Propagation
     attended: int = Field(default=4, ge=0)
     mask_encoder: Literal["separate", "shared"] = "separate"
+    inputs: Literal[1, 2] = 1
     prior: bool = False
     statistics: Literal["own", "guide"] = "own"
 
@@ -74,6 +76,12 @@ class PropMaskConfig(UNetConfig):
     def _stages_suffice(self) -> Self:
         if self.attended > self.stages:
             raise ValueError(f"attended {self.attended} of {self.stages} stages")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_have_one_channel(self) -> Self:
+        if self.mask_encoder == "shared" and self.inputs > 1:
+            raise ValueError("a shared mask_encoder takes masks too: inputs 1, as they have")
         return self
 
     @property

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 TABLES = "cases"
 WEIGHTS = "propmask.safetensors"
-_TASKS = {"size": "size", "thickness": "reach_mm", "max_slices": "reach_slices"}
+_TASKS = {
+    "size": "size",
+    "context": "context",
+    "thickness": "reach_mm",
+    "max_slices": "reach_slices",
+}
 """Inference switch of the weights -> the key of a recipe's tasks that it sets."""
 _ORIGIN = "options of pam-2dmask-trained"
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -170,6 +170,12 @@ class View:
     square: Square
     limits: tuple[float, float]
 
+    def widened(self, share: float) -> "View":
+        """Return it with a window that is wider by ``share`` of its width at both ends."""
+        low, high = self.limits
+        more = share * (high - low)
+        return replace(self, limits=(low - more, high + more))
+
 
 def images(
     scan: Scan,
@@ -177,12 +183,15 @@ def images(
     settings: Propagation,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Crop, window and resize views of N slices; returns float32 [B, N, 1, size, size] in -1..1.
+    """Crop, window and resize views of N slices; returns float32 [B, N, C, size, size] in -1..1.
 
-    All views have the same N. Intensities are quantised to 256 grey levels, as in the network's
-    training. Pixels of the square outside the slice are black. The number of tensor operations does
-    not depend on the number of views, since many small operations would dominate the time on a GPU.
+    C is 1, or 2 with ``context``. All views have the same N. Intensities are quantised to 256 grey
+    levels, as in the network's training. Pixels of the square outside the slice are black. The
+    number of tensor operations does not depend on the number of views, since many small operations
+    would dominate the time on a GPU.
     """
+    if settings.context:
+        views = [*views, *(view.widened(settings.context) for view in views)]
     chosen = np.array([view.slices for view in views])
     low, high = np.array([view.limits for view in views], np.float32).T[..., None]
     least, greatest = low, high
@@ -207,7 +216,8 @@ def images(
     low, high, least, greatest = limits[..., None, None]
     grey = grey_levels(raw.clamp(low, high), least, greatest, settings.arithmetic, scan.integer)
     down, across = ((index[:, None], part) for part in weighed[:, None].unbind(2))
-    return _scaled(blended(grey, down, across))[:, :, None]
+    shown = _scaled(blended(grey, down, across))[:, :, None]
+    return torch.cat(shown.chunk(2), dim=2) if settings.context else shown
 
 
 def _taps(

@@ -25,6 +25,9 @@ class Propagation(Settings):
     ``normalisation``: ``dynamic``, or a fixed clinical window, which ignores the percentiles,
         ``integer_ct_window`` and ``flat_window``.
     ``percentiles``: the two ends of the window.
+    ``context``: above 0, the network sees each slice a second time, as another channel, in a window
+        that is wider by this share of its width at both ends, so that tissue is told apart whose
+        grey leaves the window; needs a network with two ``inputs``.
     ``integer_ct_window``: in CT, truncate the window to an integer centre and width.
     ``stretch``: what is mapped to 0..255: the ends of the ``window``, or the extremes of each
         ``slice`` after clipping.
@@ -75,6 +78,7 @@ class Propagation(Settings):
 
     normalisation: Normalisation = "dynamic"
     percentiles: tuple[float, float] = (0.5, 99.5)
+    context: float = Field(default=0.0, ge=0, le=10)
     integer_ct_window: bool = False
     stretch: Literal["slice", "window"] = "window"
     arithmetic: Literal["float32", "native"] = "float32"

@@ -29,13 +29,13 @@ class Network(Protocol):
     """What `propagate` needs of a network; `pam.network.PropMask` implements it."""
 
     def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
-        """Encode B guiding slices in -1..1 and their masks of 0 and 1, [B, 1, H, W] each.
+        """Encode B guiding slices in -1..1 [B, C, H, W] and their masks of 0 and 1 [B, 1, H, W].
 
         Returns tensors [B, ...], which are concatenated with those of other guides.
         """
 
     def decode(self, adjacent: Tensor, guide: Guide) -> Sequence[Tensor]:
-        """Map slices [B, N, 1, H, W] to logits [B, N, 2, h, w] at any number of scales.
+        """Map slices [B, N, C, H, W] to logits [B, N, 2, h, w] at any number of scales.
 
         A network that has ``priors`` also receives ``distance``, see `pam.network.PropMask.decode`.
         """

@@ -87,16 +87,16 @@ def _stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Map one channel to features at each resolution, finest first."""
+    """Map an image to features at each resolution, finest first."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], inputs: int = 1) -> None:
         """Create the layers; ``widths``: channels of each stage, finest first."""
         super().__init__()
-        first = _stage(1, widths[0])
+        first = _stage(inputs, widths[0])
         self.stages = nn.ModuleList([first, *(_stage(a, b, stride=2) for a, b in pairwise(widths))])
 
     def forward(self, x: Tensor, moments: Moments | None = None) -> list[Tensor]:
-        """Map [B, 1, H, W] to [B, widths[i], H / 2^i, W / 2^i] for each stage i."""
+        """Map [B, inputs, H, W] to [B, widths[i], H / 2^i, W / 2^i] for each stage i."""
         features = []
         for stage in self.stages:
             for block in cast(nn.Sequential, stage):

@@ -31,7 +31,7 @@ class PropMask(nn.Module):
         super().__init__()
         self.config = config or PropMaskConfig()
         widths = self.config.widths
-        self.encoder = Encoder(widths)
+        self.encoder = Encoder(widths, self.config.inputs)
         self.mask_encoder = Encoder(widths) if self.config.mask_encoder == "separate" else None
         self.attentions = nn.ModuleList(CrossAttention(w) for w in self.config.attended_widths)
         self.priors = nn.ModuleList(Prior(w) for w in widths if self.config.prior)
@@ -40,11 +40,16 @@ class PropMask(nn.Module):
     def encode_guide(self, image: Tensor, mask: Tensor) -> Guide:
         """Encode guiding slices once for all their adjacent slices.
 
-        ``image``: float [B, 1, H, W] in -1..1. ``mask``: [B, 1, H, W], 0 or 1, not rescaled. Raises
-        ValueError for shapes that differ or are not multiples of ``config.multiple``.
+        ``image``: float [B, C, H, W] in -1..1, of ``config.inputs`` channels. ``mask``: [B, 1, H,
+        W], 0 or 1, not rescaled. Raises ValueError for shapes that differ or are not multiples of
+        ``config.multiple``.
         """
-        if image.shape != mask.shape:
-            raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ")
+        fit = (len(mask), self.config.inputs, *mask.shape[2:])
+        if image.shape != fit or mask.shape[1] != 1:
+            raise ValueError(
+                f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ from {fit} and "
+                f"{(fit[0], 1, *fit[2:])}"
+            )
         check_size(image, self.config.multiple)
         of_mask = self.encoder if self.mask_encoder is None else self.mask_encoder
         moments = Moments() if self.config.statistics == "guide" else None
@@ -78,7 +83,7 @@ class PropMask(nn.Module):
     ) -> list[Tensor]:
         """Segment N slices adjacent to each of the B guiding slices.
 
-        ``adjacent``: float [B, N, 1, H, W] in -1..1. ``chunk``: slices per guide computed at a
+        ``adjacent``: float [B, N, C, H, W] in -1..1. ``chunk``: slices per guide computed at a
         time, by default all; it bounds the memory and changes the result by rounding only.
         ``distance``: of each slice from its guide in mm over the side of the crop in mm, float [B,
         N]; only needed by a network with ``config.prior``. Returns logits (background, foreground)
@@ -86,9 +91,12 @@ class PropMask(nn.Module):
         the guide or the network.
         """
         guides = {len(part) for part in guide} or {len(adjacent)}
-        if adjacent.ndim != 5 or guides != {len(adjacent)} or not adjacent.shape[1]:
+        channels = self.config.inputs
+        fit = adjacent.ndim == 5 and guides == {len(adjacent)} and adjacent.shape[2] == channels
+        if not fit or not adjacent.shape[1]:
             raise ValueError(
-                f"adjacent slices {tuple(adjacent.shape)}; expected [{max(guides)}, N, 1, H, W]"
+                f"adjacent slices {tuple(adjacent.shape)}; expected [{max(guides)}, N, {channels}, "
+                "H, W]"
             )
         check_size(adjacent, self.config.multiple)
         if distance is None and not self.config.prior:

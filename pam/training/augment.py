@@ -54,9 +54,9 @@ class Augmentation(Settings):
             adjacent = torch.stack([a for a, _ in pairs])
             target = torch.cat([t for _, t in pairs])
         else:
-            flat = [guide, prompt, adjacent[:, 0], target]
+            flat = [guide, prompt, adjacent.flatten(0, 1), target]
             guide, prompt, rows, target = self._moved(flat, rng)
-            adjacent = rows[:, None]
+            adjacent = rows.reshape(adjacent.shape)
         both = self._shaded(torch.cat((guide[None], adjacent)), rng)
         return Task(both[0], prompt, both[1:], task.distance, target)
 

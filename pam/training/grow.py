@@ -20,14 +20,15 @@ def widened_network(network: Network, into: Network) -> Network:
 
     Both may be on any device; the result is on the CPU. A change of ``statistics`` is allowed,
     though it changes the output until the network is trained. Raises ValueError if the
-    configurations differ in anything but ``channels``, ``max_channels``, ``statistics`` and
-    ``inference``, or if a layer would become narrower.
+    configurations differ in anything but ``channels``, ``max_channels``, ``inputs``, ``statistics``
+    and ``inference``, or if a layer would become narrower.
     """
     larger = NETWORKS[into.kind](into.config)  # type: ignore[arg-type]
-    free = {"channels", "max_channels", "statistics", "inference"}
+    free = {"channels", "max_channels", "inputs", "statistics", "inference"}
     same = network.config.model_dump(exclude=free) == into.config.model_dump(exclude=free)
     pairs = zip(network.config.widths, into.config.widths, strict=False)
-    if network.kind != into.kind or not same or any(a > b for a, b in pairs):
+    narrower = any(a > b for a, b in pairs) or _inputs(network) > _inputs(into)
+    if network.kind != into.kind or not same or narrower:
         raise ValueError(f"{network.config} does not grow into {into.config}")
     old = network.state_dict()
     new = {name: _widened(name, old[name].cpu(), x.cpu()) for name, x in into.state_dict().items()}
@@ -40,6 +41,10 @@ def widened_network(network: Network, into: Network) -> Network:
                 query[a:] = 0
                 query *= (b / a) ** 0.5  # scores are divided by the square root of the channels
     return larger
+
+
+def _inputs(network: Network) -> int:
+    return network.config.inputs if isinstance(network, PropMask) else 1
 
 
 def _widened(name: str, old: Tensor, new: Tensor) -> Tensor:

@@ -54,13 +54,16 @@ def train(
 
     Raises `UserError` for a folder that is in use, a checkpoint that began with other weights than
     ``start``, a recipe with ``keep_start`` without ``start``, a training that diverges (it leaves
-    the last checkpoint as it is), and as `TrainingState.load`, `Prepared.check`, `check_compiler`
-    and `check_distinct` do.
+    the last checkpoint as it is), and as `TrainingState.load`, `Prepared.check`, `PropTasks.check`,
+    `check_compiler` and `check_distinct` do.
     """
     rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     device = resolve_device(device)
+    # Here, since errors of worker processes come with a traceback.
     if recipe.data.kind == "prepared":
-        recipe.data.check()  # here, since errors of worker processes come with a traceback
+        recipe.data.check()
+    if recipe.kind == "propmask":
+        recipe.tasks.check()
     if recipe.compiled:
         check_compiler(device)
     together = world > 1 and not dist.is_initialized()

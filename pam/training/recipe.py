@@ -15,7 +15,7 @@ from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks, PropTasks
 
 RECIPES = Path(__file__).parent / "recipes"
-SHOWN = ("size", "resampling")  # keys of tasks that are also switches of the inference
+SHOWN = ("size", "resampling", "context")  # keys of tasks that are also switches of the inference
 
 
 class Generated(Generator):
@@ -195,5 +195,10 @@ def read(content: Any, origin: str) -> Recipe:
                 "Images and masks are to be shown as they were in training: give the former alone, "
                 "or the same."
             )
+    if recipe.kind == "propmask" and (recipe.network.inputs == 2) != bool(recipe.tasks.context):
+        raise UserError(
+            f"{origin}: network.inputs is {recipe.network.inputs}, tasks.context "
+            f"{recipe.tasks.context:g}. Two inputs go with a context above 0, one with none."
+        )
     network = recipe.network.model_copy(update={"inference": inference})
     return recipe.model_copy(update={"network": network})

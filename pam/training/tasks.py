@@ -1,6 +1,7 @@
 """What a network is asked in training: slices of a case as it sees them, and the targets."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Self
 
 import numpy as np
@@ -13,11 +14,16 @@ from torch import Tensor
 
 from benchmark.masks import Mask
 from benchmark.settings import Settings
-from pam import preprocess
+from benchmark.weights import store
+from pam import box_presets, preprocess
+from pam.box2mask import guiding_mask
+from pam.box_presets import Conversion
+from pam.network import Box2Mask
 from pam.presets import Propagation
 from pam.resize import resize_linear, resize_nearest
 from pam.training.cases import Case
 from pam.training.ranges import Percentiles, Ratios
+from pam.weight_files import read_network
 
 Plane = NDArray[np.bool_]
 
@@ -26,9 +32,10 @@ Plane = NDArray[np.bool_]
 class Task:
     """One task, or a batch of them with an additional first axis B.
 
-    ``image``: uint8 [1, S, S], the guiding slice (for Box2Mask the image).
+    ``image``: uint8 [C, S, S], the guiding slice (for Box2Mask the image); C is 1, or 2 with
+        ``context``.
     ``mask``: bool [1, S, S], its prompt.
-    ``adjacent``: uint8 [N, 1, S, S], the slices asked for, nearest first.
+    ``adjacent``: uint8 [N, C, S, S], the slices asked for, nearest first.
     ``distance``: float32 [N], their distance from the guiding slice over the side of the crop,
         negative for slices before it.
     ``target``: bool [N, S, S], their true masks (for Box2Mask [1, S, S]).
@@ -60,8 +67,8 @@ class PropTasks(Settings):
     ``size``: side of its image, in pixels.
     ``percentiles``: of the window, from the pixels under the mask (released code 0.5 and 99.5,
         paper 5 and 95).
-    ``stretch``, ``integer_ct_window``, ``arithmetic``, ``flat_window``, ``resampling``,
-        ``min_crop``, ``last_pixel``, ``border``: as in `pam.presets.Propagation`.
+    ``context``, ``stretch``, ``integer_ct_window``, ``arithmetic``, ``flat_window``,
+        ``resampling``, ``min_crop``, ``last_pixel``, ``border``: as in `pam.presets.Propagation`.
     ``window_of_largest``: share of tasks with the window of the object's largest slice, as in later
         rounds of a propagation.
     ``crop_ratio``: range of the crop's side over the longer side of the mask's bounding box.
@@ -72,11 +79,16 @@ class PropTasks(Settings):
     ``near``: slices within ``near_slices`` are asked for.
     ``ends``: slices around an end of the object, where it is absent on some, are asked for. In all
         other tasks they are any within ``reach_mm`` and ``reach_slices``, as in the paper.
-    ``damaged``: the guiding mask is as wrong as a prediction may be.
+    ``boxed``: the guiding mask is what the Box2Mask of ``box_weights`` makes of the box of the true
+        one, and crop and window follow from it, as in `pam-2dbox`.
+    ``damaged``: of the other tasks, the guiding mask is as wrong as a prediction may be.
+
+    ``box_weights``: an entry of the weights' catalogue or a file, on this machine.
     """
 
     size: int = Field(default=224, ge=16, le=1024)
     percentiles: Percentiles = (0.5, 99.5)
+    context: float = Field(default=0.0, ge=0, le=10)
     stretch: Literal["slice", "window"] = "window"
     integer_ct_window: bool = False
     arithmetic: Literal["float32", "native"] = "float32"
@@ -95,7 +107,9 @@ class PropTasks(Settings):
     near: float = Field(default=0.0, ge=0, le=1)
     near_slices: int = Field(default=3, ge=1)
     ends: float = Field(default=0.0, ge=0, le=1)
+    boxed: float = Field(default=0.0, ge=0, le=1)
     damaged: float = Field(default=0.0, ge=0, le=1)
+    box_weights: str = "pam-small"
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
@@ -108,6 +122,11 @@ class PropTasks(Settings):
         if self.percentiles[0] == self.percentiles[1]:
             raise ValueError(f"percentiles {self.percentiles}; need first < second")
         return self
+
+    def check(self) -> None:
+        """Raise `UserError` if the weights of Box2Mask are needed and not here."""
+        if self.boxed:
+            _box2mask(self.box_weights)
 
     def draw(self, case: Case, rng: Generator) -> Task:
         """Draw a task from a case; raises `UserError` as `pam.preprocess.window` does."""
@@ -123,12 +142,17 @@ class PropTasks(Settings):
         slices = rng.choice(choice, self.queries, replace=len(choice) < self.queries).tolist()
         slices.sort(key=lambda z: abs(z - guide))
         truth = _planes(found, [guide, largest, *slices])
+        # Where the share is 0 no random number is drawn, so that recipes without it keep their
+        # batches.
+        boxed = self.boxed > 0 and rng.random() < self.boxed
+        if boxed:
+            truth[0] = _mask_in_box(case, guide, truth[0], self.box_weights)
         ratio = float(rng.uniform(*self.crop_ratio))
         same = PropTasks.model_fields.keys() & Propagation.model_fields.keys()
         shown = {name: getattr(self, name) for name in same}
         settings = Propagation.model_validate({**shown, "crop_ratio": ratio})
         window_slice, window_mask = guide, truth[0]
-        if rng.random() < self.window_of_largest:
+        if not boxed and rng.random() < self.window_of_largest:
             window_slice, window_mask = largest, truth[1]
         limits = preprocess.window(
             case.scan.volume[window_slice], window_mask, case.scan.modality, settings
@@ -138,7 +162,7 @@ class PropTasks(Settings):
         (images,) = preprocess.images(case.scan, [view], settings)
         masks = [preprocess.prompt_image(t, square, settings) > 0 for t in (truth[0], *truth[2:])]
         prompt = masks[0]
-        if rng.random() < self.damaged:
+        if not boxed and rng.random() < self.damaged:
             prompt = perturb_mask(prompt, rng)
         grey = (images * 127.5 + 127.5).round().to(torch.uint8)
         return Task(
@@ -258,3 +282,18 @@ def perturb_mask(mask: Tensor, rng: Generator) -> Tensor:
     bumps *= rng.uniform(0.05, 0.35) / max(float(bumps.std()), 1e-6)
     wrong = soft + bumps * (soft > 0.02) + rng.uniform(-0.12, 0.12) * (soft > 0.02) > 0.5
     return torch.from_numpy(wrong)[None] if wrong.any() else mask
+
+
+def _mask_in_box(case: Case, index: int, truth: Plane, weights: str) -> Plane:
+    """Return the mask [y, x] that Box2Mask makes of the box of the mask ``truth`` on a slice."""
+    network, settings = _box2mask(weights)
+    _, _, *box = Mask.of(truth[None]).box
+    rectangle = box[0], box[1], box[2], box[3]
+    return guiding_mask(network, case.scan, index, rectangle, settings, precision="bfloat16")
+
+
+@cache
+def _box2mask(weights: str) -> tuple[Box2Mask, Conversion]:
+    """Read a Box2Mask once per process, with the switches of its header."""
+    network = read_network(store.locate(weights, download=False)[0], Box2Mask)
+    return network, box_presets.preset("rigorous", network.config.inference)

@@ -243,6 +243,17 @@ def test_the_size_of_the_weights_goes_before_the_presets_and_an_option_before_it
     assert "size 30; these weights need a multiple of 4" in answer.failure
 
 
+def test_windows_that_the_weights_did_not_see(folder: Path) -> None:
+    volume, inside = scene()
+    wide = loaded("pam-2dmask", folder, {"propagation": {"context": 1.5}})
+    (answer,) = wide.segment(volume, prompts(inside, "mask2d"))
+    assert "context 1.5; these weights see a slice in one window" in str(answer.failure)
+    small = find("pam-2dmask")({"propagation": {"context": 0}})
+    small.load(weights_store.locate("pam-small", download=False)[0], "cpu")
+    (answer,) = small.segment(volume, prompts(inside, "mask2d"))
+    assert "context 0; these weights see a slice in two" in str(answer.failure)
+
+
 def test_what_is_not_the_protocols_is_told(folder: Path) -> None:
     """Of weights and options alike; an option that says what the preset does is none of it."""
     options = {"protocol": "released", "propagation": {"thickness": 45, "max_slices": 10}}

@@ -108,6 +108,7 @@ def test_conversion(tmp_path: Path, network: PropMask, released: State) -> None:
                 "inference": {},
                 "attended": 2,
                 "mask_encoder": "separate",
+                "inputs": 1,
                 "prior": False,
                 "statistics": "own",
             },

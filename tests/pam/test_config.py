@@ -22,11 +22,23 @@ def test_no_stage_attended() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"attended": 7}, {"stages": 1}, {"channels": 0}, {"mask_encoder": "none"}, {"scales": 4}],
+    [
+        {"attended": 7},
+        {"stages": 1},
+        {"channels": 0},
+        {"mask_encoder": "none"},
+        {"scales": 4},
+        {"inputs": 3},
+    ],
 )
 def test_what_cannot_be_built_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
         PropMaskConfig.read(wrong, "a header")
+
+
+def test_a_mask_has_no_second_window() -> None:
+    with pytest.raises(UserError, match="mask_encoder"):
+        PropMaskConfig.read({"inputs": 2, "mask_encoder": "shared"}, "a header")
 
 
 def test_a_plain_network_attends_nothing() -> None:

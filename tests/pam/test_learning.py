@@ -112,9 +112,9 @@ def test_it_goes_on_from_weights_of_another_size(
     source: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     content = recipes.load("tiny").model_dump(mode="json")
-    seen = {"size": 48, "resampling": "smooth"}
+    seen = {"size": 48, "resampling": "smooth", "context": 1.5}
     inference = {**seen, "thickness": 45.0, "max_slices": 12}
-    content["network"] |= {"channels": 6, "stages": 3, "inference": inference}
+    content["network"] |= {"channels": 6, "stages": 3, "inputs": 2, "inference": inference}
     content["tasks"] |= seen
     start = train(
         recipes.read(content, "test"), tmp_path / "start", device="cpu", workers=0, stop=1
@@ -139,7 +139,7 @@ def test_the_inference_follows_what_a_study_has_learned(tmp_path: Path, started:
     method = Pam2DMaskTrained({"recipe": "scratch", "training": training})
     recipe = method.recipe(tmp_path, network if started else None)
     kept = {"crop_ratio": 1.25} if started else {}
-    assert recipe.network.inference == {**training["tasks"], **kept}
+    assert recipe.network.inference == {**training["tasks"], "context": 0, **kept}
 
 
 @pytest.mark.parametrize(("protocol", "resampling"), [("paper", "nearest"), ("rigorous", "smooth")])

@@ -187,6 +187,21 @@ def test_views_of_all_sides_together_are_as_each_alone(preset: Propagation, inte
         np.testing.assert_array_equal((shown[:, 0] * 127.5 + 127.5).round(), expected)
 
 
+@pytest.mark.parametrize("preset", [RELEASED, RIGOROUS])
+def test_with_context_a_slice_is_seen_in_two_windows(preset: Propagation) -> None:
+    volume = np.random.default_rng(0).normal(0, 100, (5, 30, 33)).astype(np.float32)
+    scan, settings = Scan(volume, SPACING), preset.model_copy(update={"size": 24})
+    squares = Square(3, 4, 20), Square(0, 0, 40)
+    narrow, wide = (
+        [View((0, 4), square, limits) for square in squares]
+        for limits in ((-20.0, 40.0), (-110.0, 130.0))  # wider by one and a half of 60 at each end
+    )
+    both = images(scan, narrow, settings.model_copy(update={"context": 1.5}))
+    assert both.shape == (2, 2, 2, 24, 24)
+    torch.testing.assert_close(both[:, :, :1], images(scan, narrow, settings), rtol=0, atol=0)
+    torch.testing.assert_close(both[:, :, 1:], images(scan, wide, settings), rtol=0, atol=0)
+
+
 def test_what_lies_outside_a_slice_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     gathered = []
 

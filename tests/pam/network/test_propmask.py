@@ -155,12 +155,14 @@ def test_shapes_that_do_not_fit() -> None:
         network.encode_guide(image[..., :44], mask[..., :44])
     with pytest.raises(ValueError, match="at least 16"):
         network.encode_guide(image[..., :8], mask[..., :8])
-    with pytest.raises(ValueError, match="differ"):
-        network.encode_guide(image, mask[:1])
+    for wrong in ((image, mask[:1]), (torch.cat((image, image), dim=1), mask)):
+        with pytest.raises(ValueError, match="differ"):
+            network.encode_guide(*wrong)
     guide = network.encode_guide(image, mask)
-    for wrong in (adjacent[:1], adjacent[:, :0], adjacent[:, 0]):
+    two = torch.cat((adjacent, adjacent), dim=2)
+    for slices in (adjacent[:1], adjacent[:, :0], adjacent[:, 0], two):
         with pytest.raises(ValueError, match=r"expected \[2, N, 1, H, W\]"):
-            network.decode(wrong, guide)
+            network.decode(slices, guide)
     with pytest.raises(ValueError, match="multiples of 8"):
         network.decode(adjacent[..., :44], guide)
 

@@ -14,7 +14,7 @@ SMALL: dict[str, Any] = {"channels": 4, "stages": 3, "max_channels": 8, "attende
 
 @pytest.mark.parametrize(
     "wider",
-    [{}, {"channels": 6}, {"channels": 5, "max_channels": 20}, {"max_channels": 12}],
+    [{}, {"channels": 6}, {"channels": 5, "max_channels": 20}, {"max_channels": 12}, {"inputs": 2}],
 )
 @torch.inference_mode()
 def test_nothing_changes_as_it_grows(wider: dict[str, Any]) -> None:
@@ -23,10 +23,17 @@ def test_nothing_changes_as_it_grows(wider: dict[str, Any]) -> None:
     first, into = PropMask(config), PropMask(config.model_copy(update=wider))
     image, adjacent = torch.rand(2, 1, 16, 24) * 2 - 1, torch.rand(2, 3, 1, 16, 24) * 2 - 1
     mask, distance = torch.rand(2, 1, 16, 24) > 0.5, torch.rand(2, 3)
-    asked = (image, mask, adjacent)
     larger = widened_network(first, into)
     assert larger.config == into.config
-    scales = zip(*(n(*asked, distance=distance) for n in (first, larger, into)), strict=True)
+
+    def asked(network: PropMask) -> list[torch.Tensor]:
+        """New channels of the input are not read either."""
+        new = network.config.inputs - 1
+        seen = (torch.cat((x, torch.rand_like(x)), dim=-3) if new else x for x in (image, adjacent))
+        logits: list[torch.Tensor] = network(next(seen), mask, next(seen), distance=distance)
+        return logits
+
+    scales = zip(*(asked(network) for network in (first, larger, into)), strict=True)
     for one, same, other in scales:
         torch.testing.assert_close(one, same)
         assert not torch.allclose(one, other, atol=1e-3)
@@ -41,9 +48,10 @@ def test_a_box2mask_grows() -> None:
         torch.testing.assert_close(one, same)
 
 
-@pytest.mark.parametrize("other", [{"channels": 3}, {"stages": 4}, {"prior": True}])
+@pytest.mark.parametrize("other", [{"channels": 3}, {"stages": 4}, {"prior": True}, {"inputs": 1}])
 def test_what_is_no_larger_network_is_refused(other: dict[str, Any]) -> None:
-    first, into = (PropMask(PropMaskConfig(**{**SMALL, **more})) for more in ({}, other))
+    small = {**SMALL, "inputs": 2}
+    first, into = (PropMask(PropMaskConfig(**{**small, **more})) for more in ({}, other))
     with pytest.raises(ValueError, match="does not grow into"):
         widened_network(first, into)
     with pytest.raises(ValueError, match="does not grow into"):

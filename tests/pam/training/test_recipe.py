@@ -116,6 +116,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         ("tasks", {"size": 2048}, "less than or equal to 1024"),
         ("tasks", {"size": 30}, "multiples of 4, from 8"),
         ("tasks", {"size": 64}, "tasks.size is 64, network.inference.size 32"),
+        ("tasks", {"context": 1}, "tasks.context is 1.0, network.inference.context 0"),
+        ("network", {"inputs": 2}, "network.inputs is 2, tasks.context 0"),
         ("tasks", {"resampling": "smooth"}, "tasks.resampling is smooth, network.inference.res"),
         ("augmentation", {"apart": True}, "one place of all images"),
     ],
@@ -132,7 +134,7 @@ def test_what_is_shown_in_training_is_shown_at_inference() -> None:
     content["network"]["inference"] = {"thickness": 9}
     content["tasks"]["resampling"] = "smooth"
     found = recipes.read(content, "r.yaml").network.inference
-    assert found == {"thickness": 9, "size": 32, "resampling": "smooth"}
+    assert found == {"thickness": 9, "size": 32, "resampling": "smooth", "context": 0}
 
 
 @given(st.floats(0, 1), st.integers(1, 400))

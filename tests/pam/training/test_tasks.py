@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.random import default_rng
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmark.errors import UserError
 from benchmark.masks import Mask
 from pam.preprocess import Scan
 from pam.training.augment import Augmentation
@@ -166,6 +168,62 @@ def test_damage_is_a_plausible_error() -> None:
     assert max(overlaps) < 1
 
 
+def test_the_guiding_mask_may_be_that_of_box2mask(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that marks the rows of the box above its centre, of a cone that grows darker."""
+    shown: list[tuple[int, ...]] = []
+
+    def upper_half(
+        _network: object, scan: Scan, index: int, box: tuple[int, ...], *_: object, **__: object
+    ) -> NDArray[np.bool_]:
+        shown.append((index, *box))
+        mask = np.zeros(scan.volume.shape[1:], np.bool_)
+        mask[box[0] : 16, box[2] : box[3]] = True
+        return mask
+
+    monkeypatch.setattr("pam.training.tasks.guiding_mask", upper_half)
+    rows = np.arange(SIDE, dtype=np.float32)[:, None] * np.ones(SIDE, np.float32)
+    ramp = Case(Scan(np.tile(rows, (20, 1, 1)), case.spacing, "MR"), case.objects)
+    seen = {"largest": 1.0, "percentiles": (0.0, 100.0), "damaged": 1.0, "window_of_largest": 1.0}
+    task = _tasks(boxed=1.0, **seen).draw(ramp, default_rng(0))
+    assert shown == [(14, 6, 27, 6, 27)]  # a disc of radius 10 about (16, 16)
+    expected = np.zeros((SIDE, SIDE), np.bool_)
+    expected[6:16, 6:27] = True
+    assert torch.equal(task.mask[0], torch.from_numpy(expected))
+    levels = (rows.clip(6, 15) - 6) / 9 * 255  # the window of that mask, rows 6 to 15
+    assert np.abs(task.image[0].numpy() - levels).max() <= 1
+    plain = _tasks(**seen).draw(ramp, default_rng(0))
+    assert not torch.equal(plain.mask, task.mask)
+
+
+def test_the_shipped_box2mask_marks_a_disc_in_its_box(case: Case) -> None:
+    task = _tasks(boxed=1.0, largest=1.0).draw(case, default_rng(0))
+    y, x = np.ogrid[:SIDE, :SIDE]
+    disc = torch.from_numpy(np.hypot(y - 16, x - 16) < 11)
+    assert 2 * float((task.mask[0] & disc).sum()) / float(task.mask.sum() + disc.sum()) > 0.9
+
+
+def test_weights_that_the_boxes_need_are_missing() -> None:
+    _tasks(box_weights="nowhere.safetensors").check()
+    with pytest.raises(UserError, match=r"nowhere\.safetensors"):
+        _tasks(boxed=0.1, box_weights="nowhere.safetensors").check()
+
+
+def test_with_context_slices_are_seen_in_a_wider_window_too(case: Case) -> None:
+    """A ramp whose window is rows 6 to 26, of a disc of radius 10 about row 16."""
+    rows = np.arange(SIDE, dtype=np.float32)[:, None] * np.ones(SIDE, np.float32)
+    ramp = Case(Scan(np.tile(rows, (20, 1, 1)), case.spacing, "MR"), case.objects)
+    seen = {"largest": 1.0, "percentiles": (0.0, 100.0)}
+    task = _tasks(context=0.5, **seen).draw(ramp, default_rng(0))
+    assert task.image.shape == (2, SIDE, SIDE)
+    assert task.adjacent.shape == (6, 2, SIDE, SIDE)
+    for image in (task.image, *task.adjacent):
+        for shown, (low, high) in zip(image, ((6, 26), (-4, 36)), strict=True):
+            levels = (rows.clip(low, high) - low) / (high - low) * 255
+            assert np.abs(shown.numpy() - levels).max() <= 1
+
+
 def test_box_tasks_show_the_box_alone(case: Case) -> None:
     tasks = BoxTasks(size=64, box_ratio=(1.0, 1.0), window="object", percentiles=(0, 100))
     for seed in range(5):
@@ -197,23 +255,25 @@ def test_box_tasks_leave_small_slices_out(case: Case, least: int) -> None:
     assert drawn == (set(large[large > 0]) if large.any() else {areas.max()})
 
 
-def _drawing() -> Task:
+def _drawing(channels: int = 1) -> Task:
     mask = torch.zeros(1, 24, 24, dtype=torch.bool)
     mask[:, 3:14, 5:19] = True
     mask[:, 3:6, 15:23] = True
-    grey = mask.to(torch.uint8) * 255
-    several = grey.expand(3, 24, 24)[:, None].clone()
+    grey = (mask.to(torch.uint8) * 255).repeat(channels, 1, 1)
+    several = grey.repeat(3, 1, 1, 1)
     return Task(grey, mask, several, torch.ones(3), mask.expand(3, 24, 24).clone())
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("apart", [True, False])
-def test_augmentation_moves_image_and_answer_alike(apart: bool) -> None:
+def test_augmentation_moves_image_and_answer_alike(apart: bool, channels: int) -> None:
     same = []
     for seed in range(6):
-        task = Augmentation(apart=apart, turn=1.0)(_drawing(), default_rng(seed))
+        task = Augmentation(apart=apart, turn=1.0)(_drawing(channels), default_rng(seed))
         answers = torch.cat((task.mask, task.target))
-        images = torch.cat((task.image, task.adjacent[:, 0])) > 127
-        assert (images == answers).float().mean() > 0.97
+        for channel in range(channels):
+            images = torch.cat((task.image[None], task.adjacent))[:, channel] > 127
+            assert (images == answers).float().mean() > 0.97
         same.append(all(torch.equal(answers[0], other) for other in answers[1:]))
     assert any(same) != apart
     assert all(same) != apart
