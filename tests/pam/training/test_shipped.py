@@ -59,8 +59,8 @@ def test_propmask_beats_a_copy_of_true_length_and_stops() -> None:
     rows = score(network, settings, examples(6))
     whole = [r for r in rows if r["distance"] == 0]
     assert len(whole) >= 30
-    assert np.mean([r["dsc"] for r in whole]) == pytest.approx(0.798, abs=0.01)
-    assert np.mean([r["dsc"] - r["copied"] for r in whole]) == pytest.approx(0.105, abs=0.01)
+    assert np.mean([r["dsc"] for r in whole]) == pytest.approx(0.797, abs=0.01)
+    assert np.mean([r["dsc"] - r["copied"] for r in whole]) == pytest.approx(0.103, abs=0.01)
     assert np.mean([r["dsc"] for r in rows if r["absent"]]) > 0.7
 
 
