@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from baselines import exchange, process
 from benchmark.adapter import Adapter, MethodInfo, Prediction, Resources
-from benchmark.published.patterns import fill
+from benchmark.prepare.patterns import fill
 from benchmark.sources.secrets import is_secret
 
 if TYPE_CHECKING:

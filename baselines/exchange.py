@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.adapter import Prediction
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.machine.machine_errors import raise_if_machine_error
+from benchmark.storage.files import read_json, write_json
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt

@@ -4,7 +4,7 @@ A method is one class in one file, which imports its heavy libraries inside `Ada
 `Adapter.segment`, so that listing methods does not import torch. Besides this module, such a file
 imports `benchmark.prompts.Prompt` and `benchmark.volume.Volume` and, where it needs them,
 `benchmark.boxes`, `benchmark.errors.UserError`, `benchmark.machine.precision.in_precision` and
-`benchmark.machine.batch.Batches`. `benchmark.method_registry` finds the class.
+`benchmark.machine.batch.Batches`. `benchmark.methods.registry` finds the class.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 from benchmark.settings import Settings, merged
 
 if TYPE_CHECKING:
-    from benchmark.fitting import Case
+    from benchmark.learning.fitting import Case
     from benchmark.masks import Mask
     from benchmark.prompt_kinds import PromptKind
     from benchmark.prompts import Prompt
@@ -173,7 +173,7 @@ class Adapter(ABC):
 
         All prompts of a scan are passed at once, so that work can be shared; the answers must not
         depend on scans that came before. ``volume.array`` is read-only. An exception counts as the
-        failure of the prompt that caused it; see `benchmark.segmenting.segment_prompts`.
+        failure of the prompt that caused it; see `benchmark.inference.segmenting.segment_prompts`.
         """
 
 
@@ -181,7 +181,7 @@ class Learner(Adapter):
     """A method that is trained on cases of the study before it predicts.
 
     `plan` and `fit` run once per model; `load` then receives their folder in place of weights. Only
-    scans that were held back are predicted; see `benchmark.fitting`.
+    scans that were held back are predicted; see `benchmark.learning.fitting`.
 
     - ``runtime_options``: names of options that change only the speed of `fit`. They are in no
       digest, so that a training continues when they change.

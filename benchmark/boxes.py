@@ -115,7 +115,7 @@ def tight(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
 class Boxed(Protocol):
     """A mask on a grid, stored as its tight bounding box and the voxels inside it.
 
-    `benchmark.masks.Mask`, `benchmark.labelmap.Label` and `Crop` are of this kind.
+    `benchmark.masks.Mask`, `benchmark.masks.labelmap.Label` and `Crop` are of this kind.
     """
 
     @property

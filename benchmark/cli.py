@@ -14,9 +14,9 @@ from typer.core import TyperGroup
 
 from benchmark.commands import analyse, datasets, methods, scores, stages, studies, weights
 from benchmark.commands.stages import STAGES
-from benchmark.disk import raise_if_disk_full
 from benchmark.errors import UserError
 from benchmark.machine.leftovers import end_soon
+from benchmark.storage.disk import raise_if_disk_full
 
 COMMANDS = "pambench.commands"
 """Entry-point group of further commands: each entry is a `typer.Typer` whose commands are added."""

@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmark import paths, volume
+from benchmark import volume
 from benchmark.boxes import slices
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import atomic, write_json
 from benchmark.geometry import row_shape
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask, Shape
 from benchmark.slicer import SUFFIX, write_segments
-from benchmark.tables import parts, read_table, records
+from benchmark.storage import paths
+from benchmark.storage.files import atomic, write_json
+from benchmark.storage.tables import parts, read_table, records
 
 By = Literal["object", "structure"]
 Suffix = Literal[".nii.gz", ".seg.nrrd"]

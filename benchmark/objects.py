@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from benchmark import masks
 from benchmark.boxes import EMPTY, moved, start
 from benchmark.catalogue import Dataset, Structure
-from benchmark.components import connected
-from benchmark.labelmap import Label, LabelMap
 from benchmark.masks import Mask, Shape
+from benchmark.masks.components import connected
+from benchmark.masks.labelmap import Label, LabelMap
 from benchmark.metrics.shape import shape_2d, shape_3d
 
 _SHAPE_2D = ("box_ratio", "convex_ratio", "iri", "elongation")

@@ -188,7 +188,7 @@ def shard_rows(
     The prompts of all objects come first, then those that name a structure, one per structure of a
     scan that has objects.
     """
-    from benchmark.tables import records
+    from benchmark.storage.tables import records
 
     shapes = {row["scan"]: row_shape(row) for row in records(images)}
     stored = {row["object"]: row for row in records(reference)}

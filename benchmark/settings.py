@@ -10,7 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.files import read_json
+from benchmark.storage.files import read_json
 
 # Every cluster job reads all entries of the study, for which libyaml is several times faster.
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from benchmark.boxes import of_shape, overlap, relative, size, slices
 from benchmark.errors import UserError
-from benchmark.files import atomic
 from benchmark.geometry import Geometry, same_grid
 from benchmark.masks import Mask, Shape
+from benchmark.storage.files import atomic
 from benchmark.volume import Header, to_native
 
 SUFFIX = ".seg.nrrd"

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from benchmark import stages
 from benchmark.adapter import Learner
-from benchmark.digest import digest
-from benchmark.method_registry import find, slug
+from benchmark.methods.registry import find, slug
 from benchmark.metrics.empty import EmptyPolicy
 from benchmark.metrics.engines import Engine
 from benchmark.prompt_kinds import PromptKind
 from benchmark.settings import Settings
+from benchmark.storage.digest import digest
 
 ReferenceChoice = Literal["kept", "label"]
 """The reference of a structure: its kept objects, or its whole label."""

@@ -11,11 +11,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmark.errors import MachineError, UserError
-from benchmark.files import atomic
 from benchmark.geometry import Geometry, Triple, row_shape, row_spacing, same_grid
 from benchmark.image_io.dicomseries import claims_dicom, inspect_frames, inspect_series
 from benchmark.image_io.imagefile import Contents, inspect, pixels, refusal
 from benchmark.image_io.integrity import DamagedError, check_pixels
+from benchmark.storage.files import atomic
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 """Suffixes of the formats that are read and written, in lower case."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
-from benchmark import catalogue, objects, paths, prepare
+from benchmark import catalogue, objects, prepare
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import atomic, require_writable, write_json
-from benchmark.fitting import PreparedDataset, several_processes
+from benchmark.learning.fitting import PreparedDataset, several_processes
+from benchmark.learning.splits import Split, split
 from benchmark.sources.checks import sha256_of
-from benchmark.splits import Split, split
-from benchmark.tables import read_table, records, write_table
+from benchmark.storage import paths
+from benchmark.storage.files import atomic, require_writable, write_json
+from benchmark.storage.tables import read_table, records, write_table
 from benchmark.weights import store
 from benchmark.weights.registry import Weights
 

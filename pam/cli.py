@@ -7,7 +7,7 @@ import typer
 
 from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
-from benchmark.files import require_writable
+from benchmark.storage.files import require_writable
 
 app = typer.Typer(help="Training of PropMask and Box2Mask.", no_args_is_help=True)
 
@@ -121,7 +121,7 @@ def holdout(
     import pandas as pd
 
     from benchmark.settings import parse_yaml
-    from benchmark.tables import write_csv
+    from benchmark.storage.tables import write_csv
     from pam import box_presets, checkpoints, presets
     from pam.adapters import require_valid_size
     from pam.network import PropMask

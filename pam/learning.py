@@ -15,7 +15,7 @@ from pam.adapters import LICENCE, PAPER, Pam2DMask
 from pam.presets import Propagation
 
 if TYPE_CHECKING:
-    from benchmark.fitting import Case
+    from benchmark.learning.fitting import Case
     from pam.training.recipe import Recipe
 
 TABLES = "cases"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.bootstrap import MIN_UNITS_FOR_INTERVAL
 from benchmark.analysis.frames import ALL
-from benchmark.tables import records
+from benchmark.storage.tables import records
 from reports import prompts
 from reports.formatting import NONE, count_noun, interval, is_missing, mean_cell, split_title
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.frames import ALL
-from benchmark.files import atomic
+from benchmark.storage.files import atomic
 from reports import (
     appendix,
     detail_tables,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.study_record import MethodRecord
+    from benchmark.collecting.study_record import MethodRecord
     from reports.results import Results
 
 TRAINED_ON = (

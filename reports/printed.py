@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from benchmark.files import atomic
+from benchmark.storage.files import atomic
 from reports.formatting import DAGGER, NONE
 
 if TYPE_CHECKING:

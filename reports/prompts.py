@@ -7,7 +7,7 @@ from reports.formatting import NONE, is_missing
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.study_record import MethodRecord
+    from benchmark.collecting.study_record import MethodRecord
     from reports.results import Results
 
 TOLD = {

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis import read_statistics
 from benchmark.errors import UserError
-from benchmark.files import read_json
-from benchmark.tables import read_table
+from benchmark.storage.files import read_json
+from benchmark.storage.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.analysis.settings import AnalysisSettings
-    from benchmark.study_record import DatasetRecord, MethodRecord, StudyRecord
-    from benchmark.study_sections import ReportSettings
+    from benchmark.collecting.study_record import DatasetRecord, MethodRecord, StudyRecord
+    from benchmark.study.sections import ReportSettings
     from reports.style import MethodStyle
 
 
@@ -65,7 +65,7 @@ class Results:
 
     @cached_property
     def _described(self) -> "StudyRecord":
-        from benchmark.study_record import StudyRecord
+        from benchmark.collecting.study_record import StudyRecord
 
         return StudyRecord.read(self.record, self.folder / "record.json")
 
@@ -81,7 +81,7 @@ class Results:
 
     def method_record(self, method: str) -> "MethodRecord":
         """Return the record of a method; that of an unknown method is empty."""
-        from benchmark.study_record import MethodRecord
+        from benchmark.collecting.study_record import MethodRecord
 
         return self.method_records.get(method) or MethodRecord()
 
@@ -93,7 +93,7 @@ class Results:
     @cached_property
     def report_settings(self) -> "ReportSettings":
         """The study file's ``report`` section, stored apart since no statistics depend on it."""
-        from benchmark.study_sections import ReportSettings
+        from benchmark.study.sections import ReportSettings
 
         path = self.folder / "figures" / "settings.json"
         return ReportSettings.load(path) if path.exists() else ReportSettings()

@@ -6,7 +6,7 @@ The rules are read from the study's record; without them the notes are empty.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.tables import read_table
+from benchmark.storage.tables import read_table
 
 if TYPE_CHECKING:
     from reports.results import Results

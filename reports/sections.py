@@ -20,7 +20,7 @@ from reports.formatting import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.study_record import MethodRecord
+    from benchmark.collecting.study_record import MethodRecord
     from reports.results import Results
 
 _FEW_PATIENTS = 3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.files import atomic
+from benchmark.storage.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.aggregate import by_dataset, by_structure, overall
 from benchmark.analysis.frames import ALL
-from benchmark.tables import read_groups
+from benchmark.storage.tables import read_groups
 from reports import appendix
 from reports.formatting import NONE, marked, mean_sd, plain_text
 from reports.printed import PrintedTable

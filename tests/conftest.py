@@ -37,7 +37,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _path() -> Iterator[None]:
-    """Restore ``sys.path`` after each test, since `benchmark.method_registry.find` extends it."""
+    """Restore ``sys.path`` after each test, since `benchmark.methods.registry.find` extends it."""
     before = sys.path.copy()
     yield
     sys.path[:] = before
@@ -103,7 +103,7 @@ class Shard:
 
     def __init__(self, folder: Path, prepared: prepare.Prepared, deviations: tuple[float, ...]):
         from benchmark import objects
-        from benchmark.tables import read_table, write_table
+        from benchmark.storage.tables import read_table, write_table
 
         def through_file(rows: Any, schema: Any, name: str) -> Any:
             path = folder / f"{name}.parquet"

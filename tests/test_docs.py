@@ -14,13 +14,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from baselines.command import Command
-from benchmark import catalogue, paths, prepare, volume
+from benchmark import catalogue, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.catalogue.layout import Layout
 from benchmark.metrics import metrics_markdown
 from benchmark.settings import Settings
+from benchmark.storage import paths
 from benchmark.study import Study
-from benchmark.study_sections import REFERENCE_OF_PROTOCOL
+from benchmark.study.sections import REFERENCE_OF_PROTOCOL
 
 ROOT = Path(__file__).parents[1]
 METHOD = ROOT / "docs" / "add-a-method.md"

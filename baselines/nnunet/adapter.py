@@ -19,7 +19,7 @@ from benchmark.errors import UserError
 from benchmark.machine.machine_errors import raise_if_machine_error
 
 if TYPE_CHECKING:
-    from benchmark.fitting import Case
+    from benchmark.learning.fitting import Case
     from benchmark.prompts import Prompt
     from benchmark.volume import Volume
 

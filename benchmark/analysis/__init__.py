@@ -105,7 +105,7 @@ def analyse(
         settings: settings of the statistics.
     """
     from benchmark.analysis import frames
-    from benchmark.tables import write_csv
+    from benchmark.storage.tables import write_csv
 
     analysis = ANALYSES[name]
     tables = {key: frames.READERS[key](inputs[key]) for key in analysis.takes if key in inputs}

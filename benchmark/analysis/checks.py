@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], origin: str) -> None:

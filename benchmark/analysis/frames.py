@@ -19,7 +19,7 @@ from benchmark.analysis.checks import (
 )
 from benchmark.errors import UserError, unknown_name
 from benchmark.metrics.definitions import METRICS
-from benchmark.tables import column_names, read_arrow
+from benchmark.storage.tables import column_names, read_arrow
 
 ALL = "all"
 """The value of ``split`` in the statistics that stands for all datasets; no split has this name."""

@@ -20,7 +20,7 @@ from benchmark.analysis.comparison import COMPARED
 from benchmark.analysis.grid import CELL_KEY, Grid, codes, common
 from benchmark.analysis.paired import signed_ranks, tidy
 from benchmark.metrics.definitions import METRICS
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings

@@ -20,7 +20,7 @@ from benchmark.analysis.bootstrap import generator, interval, multiplicities
 from benchmark.analysis.concordance import concordances
 from benchmark.analysis.paired import constant, tidy
 from benchmark.errors import UserError
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 if TYPE_CHECKING:
     from benchmark.analysis.settings import AnalysisSettings

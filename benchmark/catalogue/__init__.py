@@ -10,11 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark import stages
 from benchmark.catalogue.layout import Layout
-from benchmark.digest import digest
 from benchmark.errors import UserError, require_known, unknown_name
 from benchmark.settings import ONE_OR_MORE, Label, Settings, Title, load_yaml, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.identity import without_notes
+from benchmark.storage.digest import digest
 
 View = Literal["axial", "coronal", "sagittal", "acquisition"]
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark import paths
 from benchmark.errors import UserError
+from benchmark.storage import paths
 
 if TYPE_CHECKING:
     from benchmark.study import Study

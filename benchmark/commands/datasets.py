@@ -49,7 +49,7 @@ def plan(names: Names) -> None:
 
     Sizes, licences, and what has to be done by hand. Needs no network.
     """
-    from benchmark import plan
+    from benchmark.overview import plan
 
     for line in plan.text(plan.items(plan.datasets(names))):
         print(line)
@@ -61,8 +61,8 @@ def fetch(names: Names) -> None:
 
     The workflow then finds them.
     """
-    from benchmark import paths
-    from benchmark.plan import datasets
+    from benchmark.overview.plan import datasets
+    from benchmark.storage import paths
 
     missing = []
     for entry in datasets(names):
@@ -84,8 +84,8 @@ def prepare(
     Prepares what is fetched and shows what was found and what was set aside. Writes no table.
     """
     from benchmark import catalogue, prepare
-    from benchmark.published import labels
-    from benchmark.published import scans as published
+    from benchmark.prepare import labels
+    from benchmark.prepare import scans as published
 
     entry = catalogue.load(name)
     status = _at_hand(entry, name)
@@ -119,9 +119,9 @@ def prepare(
 
 def _at_hand(entry: "Dataset", name: str) -> "Status":
     """Return the status of the files without a download; `UserError` if they need one."""
-    from benchmark import paths
     from benchmark.sources import Status
     from benchmark.sources.fetched import FetchedSource
+    from benchmark.storage import paths
 
     raw = paths.raw_folder(entry.id)
     if not isinstance(entry.source, FetchedSource):
@@ -137,11 +137,11 @@ def verify(names: Names) -> None:
 
     Reads them all again.
     """
-    from benchmark import paths
-    from benchmark.plan import datasets
+    from benchmark.overview.plan import datasets
     from benchmark.sources import inventory
     from benchmark.sources.fetched import FetchedSource
     from benchmark.sources.raw_folder import RawFolder
+    from benchmark.storage import paths
 
     bad = []
     for entry in datasets(names):
@@ -169,7 +169,7 @@ def cite(
     As far as their entries say.
     """
     from benchmark import citations
-    from benchmark.plan import datasets
+    from benchmark.overview.plan import datasets
 
     for entry in datasets(names):
         if bibtex:

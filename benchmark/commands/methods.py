@@ -61,7 +61,7 @@ def check_adapter(
 @methods.command("list", epilog=examples("methods list", "methods show pam-2dmask"))
 def list_methods() -> None:
     """List the registered methods."""
-    from benchmark.method_registry import available
+    from benchmark.methods.registry import available
 
     for name, target in available().items():
         print(f"{name:20} {target}")
@@ -75,7 +75,7 @@ def show_method(name: str) -> None:
     """
     from dataclasses import asdict
 
-    from benchmark.method_registry import find
+    from benchmark.methods.registry import find
 
     cls = find(name)
     for key, value in asdict(cls.info).items():

@@ -71,11 +71,11 @@ def score(
     another grid is reported as a failure. Writes scores.parquet and scores.csv, with one row per
     structure and scan, and prints a table of means.
     """
-    from benchmark.files import require_writable
     from benchmark.finished import pairs as finished
     from benchmark.finished import summary
     from benchmark.metrics import EmptyPolicy
-    from benchmark.tables import read_table, write_csv, write_table
+    from benchmark.storage.files import require_writable
+    from benchmark.storage.tables import read_table, write_csv, write_table
 
     named = finished.read_labels(labels) if labels else finished.LabelFile()
     options = finished.Options(

@@ -30,9 +30,9 @@ Speed = Annotated[
 
 def _read_fit(settings: Path, speed: str) -> "Fit":
     """Read what a model depends on, with ``speed``, the options that do not affect it."""
-    from benchmark.files import read_json
     from benchmark.settings import parse_yaml
     from benchmark.specs import Fit
+    from benchmark.storage.files import read_json
 
     content = read_json(settings) | {"speed": parse_yaml(speed, "--speed")}
     return Fit.read(content, str(settings))
@@ -52,7 +52,7 @@ def _fetched_weights(
 
 def _trained_model(path: Path) -> "tuple[Status, Path | None]":
     """Return the status of a training, and the folder of the model."""
-    from benchmark import fitting
+    from benchmark.learning import fitting
     from benchmark.sources import Status
 
     status = Status.load(path)
@@ -64,7 +64,7 @@ def write_settings(content: str, output: Output) -> None:
     """Write a stage's settings to a JSON file."""
     import json
 
-    from benchmark.files import write_json
+    from benchmark.storage.files import write_json
 
     write_json(output, json.loads(content))
 
@@ -76,7 +76,7 @@ def fetch_dataset(dataset: Entry, output: Output) -> None:
     Always writes a status file: ready, manual or failed, and why.
     """
     from benchmark import catalogue
-    from benchmark.files import write_json
+    from benchmark.storage.files import write_json
 
     status = catalogue.load(dataset).source.fetch(output.parent)
     write_json(output, status.model_dump())
@@ -114,12 +114,13 @@ def prepare_shard(
 
     A bad scan is set aside.
     """
-    from benchmark import catalogue, paths, prepare
+    from benchmark import catalogue, prepare
     from benchmark import objects as schemas
     from benchmark.machine.claim import claim
-    from benchmark.published import shard_files
+    from benchmark.prepare import shard_files
     from benchmark.sources import Status, lost
-    from benchmark.tables import forget_shards, write_table
+    from benchmark.storage import paths
+    from benchmark.storage.tables import forget_shards, write_table
 
     entry = catalogue.load(dataset)
     raw = paths.raw_folder(entry.id)
@@ -146,7 +147,7 @@ def derive_prompts(
     from benchmark import prompts
     from benchmark.machine.claim import claim
     from benchmark.specs import PromptRules
-    from benchmark.tables import read_table, write_table
+    from benchmark.storage.tables import read_table, write_table
 
     with claim(output, [settings, images, objects, reference]) as wanted:
         if not wanted:
@@ -166,10 +167,11 @@ def split_dataset(
 
     One part is trained on, the other is held back.
     """
-    from benchmark import splits, stages
-    from benchmark.files import write_json
+    from benchmark import stages
+    from benchmark.learning import splits
     from benchmark.machine.claim import claim
-    from benchmark.tables import read_table, records
+    from benchmark.storage.files import write_json
+    from benchmark.storage.tables import read_table, records
 
     with claim(output, [images, f"split {stages.SPLIT}"]) as wanted:
         if not wanted:
@@ -193,9 +195,10 @@ def plan_training(
 
     Writes a status file.
     """
-    from benchmark import external_state, fitting
-    from benchmark.files import write_json
+    from benchmark.learning import fitting
     from benchmark.machine.claim import claim
+    from benchmark.methods import external_state
+    from benchmark.storage.files import write_json
 
     learnt = _read_fit(settings, speed)
     datasets = [fitting.PreparedDataset.read(*pair) for pair in zip(data, split, strict=True)]
@@ -224,11 +227,11 @@ def train_model(
 
     Writes a status file. Runs under torchrun too.
     """
-    from benchmark import fitting
-    from benchmark.files import write_json
+    from benchmark.learning import fitting
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device
     from benchmark.sources import Status
+    from benchmark.storage.files import write_json
 
     learnt = _read_fit(settings, speed)
     weights, start = _fetched_weights(weights_status, learnt)
@@ -274,14 +277,17 @@ def predict_shard(
     Reads images and prompts, writes masks; sees no labels. Continues after the
     scans of a job that was cut off.
     """
-    from benchmark import external_state, inference, own_source, partial_shard, paths
+    from benchmark import inference
+    from benchmark.collecting.study_record import OVERRIDES_RECORDED
+    from benchmark.inference import partial_shard
+    from benchmark.learning.splits import Split
     from benchmark.machine.attempts import attempts
     from benchmark.machine.claim import claim
     from benchmark.machine.device import device, facts
+    from benchmark.methods import external_state, own_source
     from benchmark.specs import Run
-    from benchmark.splits import Split
-    from benchmark.study_record import OVERRIDES_RECORDED
-    from benchmark.tables import read_table, write_table
+    from benchmark.storage import paths
+    from benchmark.storage.tables import read_table, write_table
 
     run = Run.load(settings)
     if model_status:
@@ -350,7 +356,7 @@ def score_shard(
     from benchmark.machine.claim import claim
     from benchmark.settings import parse_yaml
     from benchmark.specs import Run, Scoring
-    from benchmark.tables import read_table, write_table
+    from benchmark.storage.tables import read_table, write_table
 
     inputs = (images, objects, reference, prompts, masks)
     with claim(output, [settings, metrics, tolerances, *inputs]) as wanted:
@@ -368,7 +374,7 @@ def collect_shards(study: Folder) -> None:
 
     Writes its scores, times, failures and run record.
     """
-    from benchmark.collect import collect
+    from benchmark.collecting.collect import collect
 
     collect(read_study(study), study)
 
@@ -379,8 +385,8 @@ def tabulate_training_runs(study: Folder) -> None:
 
     How well each does on each dataset.
     """
-    from benchmark.tables import write_csv
-    from benchmark.training_runs import table
+    from benchmark.collecting.training_runs import table
+    from benchmark.storage.tables import write_csv
 
     write_csv(table(read_study(study)), study / "runs.csv")
 
@@ -391,7 +397,7 @@ def measure_lesions(study: Folder) -> None:
 
     Also joins the tables of their patients.
     """
-    from benchmark.lesion_sizes import write_cohort_tables
+    from benchmark.collecting.lesion_sizes import write_cohort_tables
 
     write_cohort_tables(read_study(study), study)
 
@@ -402,8 +408,8 @@ def check_losses(study: Folder, output: Output) -> None:
 
     Compares the lost scans, datasets and cells of each method with the study's budget.
     """
-    from benchmark.files import write_json
-    from benchmark.losses import require_within_budget
+    from benchmark.collecting.losses import require_within_budget
+    from benchmark.storage.files import write_json
 
     budget = read_study(study).budgets.lost_share
     require_within_budget(study, budget)

@@ -18,7 +18,7 @@ def status(study: OnlyStudy) -> None:
 
     Running or finished: stages, trainings, and cells by method and dataset.
     """
-    from benchmark.status import summary
+    from benchmark.overview.status import summary
 
     print(summary(read_study(study), study.absolute().parents[1]))
 
@@ -46,7 +46,7 @@ def estimate(
 
     Hours by stage and method, disk, memory, and the bottleneck.
     """
-    from benchmark import estimate, estimate_text
+    from benchmark.overview import estimate, estimate_text
     from benchmark.study import Study
 
     read = Study.load(study)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark import paths
 from benchmark.commands.arguments import examples
 from benchmark.errors import UserError
+from benchmark.storage import paths
 
 if TYPE_CHECKING:
     from benchmark.weights.registry import Weights

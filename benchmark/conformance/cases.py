@@ -9,9 +9,9 @@ from benchmark import prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
-from benchmark.fitting import Case, PreparedDataset
+from benchmark.learning.fitting import Case, PreparedDataset
+from benchmark.learning.splits import Split
 from benchmark.sources import Status
-from benchmark.splits import Split
 
 _ENTRY = {
     "id": "made",

@@ -22,11 +22,11 @@ from benchmark.conformance.answers import ROUNDED, Trial, fault
 from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError, place
-from benchmark.fitting import Case
+from benchmark.inference.segmenting import error_text, preserved_state
+from benchmark.learning.fitting import Case
 from benchmark.machine.machine_errors import INTERRUPTIONS, METHOD_ERRORS
-from benchmark.method_registry import find
+from benchmark.methods.registry import find
 from benchmark.prompt_kinds import PROMPT_KINDS, PromptKind
-from benchmark.segmenting import error_text, preserved_state
 
 _HEAVY = ("torch", "tensorflow", "jax")
 

@@ -23,10 +23,10 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.finished import segmentation
 from benchmark.finished.segmentation import Segmentation, stem
 from benchmark.geometry import diagonal_mm
-from benchmark.labelmap import Label
 from benchmark.machine.machine_errors import reason_for_scan
 from benchmark.machine.progress import progress
 from benchmark.masks import Mask
+from benchmark.masks.labelmap import Label
 from benchmark.metrics import EmptyPolicy, Engine, fill_empty
 from benchmark.metrics.boundary import METRICS_OF_CONVENTION, Convention, boundary_metrics
 from benchmark.settings import Settings, load_yaml, short_for

@@ -9,8 +9,8 @@ from benchmark.boxes import EMPTY, Box, bounding_box, clip, of_shape, relative, 
 from benchmark.errors import UserError
 from benchmark.geometry import Geometry, Triple, same_grid
 from benchmark.image_io.imagefile import open_header
-from benchmark.labelmap import Label, LabelMap
 from benchmark.masks import Mask
+from benchmark.masks.labelmap import Label, LabelMap
 from benchmark.volume import Header
 
 SUFFIXES = (slicer.SUFFIX, *volume.SUFFIXES)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from benchmark import paths
-from benchmark.files import read_json, write_json
 from benchmark.machine.machine_errors import EndedError, KernelError
+from benchmark.storage import paths
+from benchmark.storage.files import read_json, write_json
 
 MAX_DEATHS = 3
 """Number of deaths after which a step is not tried again.

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.digest import digest
-from benchmark.disk import writing
 from benchmark.errors import UserError
 from benchmark.machine.own_lock import held
+from benchmark.storage.digest import digest
+from benchmark.storage.disk import writing
 
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """Errors of a file system that knows no locks, such as Lustre mounted without ``-o flock``."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.paths import DATA, RESULTS
+from benchmark.storage.paths import DATA, RESULTS
 
 _STEP_NS = 1000
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from benchmark.machine.gpu_lease import lease, lease_unlisted, visible
-from benchmark.method_registry import find
+from benchmark.methods.registry import find
 
 
 @contextmanager

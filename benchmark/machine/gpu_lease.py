@@ -26,9 +26,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.disk import writing
 from benchmark.errors import UserError
 from benchmark.machine.own_lock import held
+from benchmark.storage.disk import writing
 
 LOCKS = "PAMBENCH_GPU_LOCKS"
 """Environment variable: folder of the locks, local to the machine.

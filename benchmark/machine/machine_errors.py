@@ -7,8 +7,8 @@ import errno
 import re
 import traceback
 
-from benchmark.disk import raise_if_disk_full
 from benchmark.errors import MachineError, UserError, reason_of
+from benchmark.storage.disk import raise_if_disk_full
 
 METHOD_ERRORS = BaseException
 """What a method may raise as its own failure.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmark.labelmap import LabelMap, Labels
+from benchmark.masks.labelmap import LabelMap, Labels
 from benchmark.metrics.engines import Engine
 from benchmark.metrics.pair import score_masks
 from benchmark.metrics.surface import Spacing

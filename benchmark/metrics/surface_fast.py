@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.boxes import Box, Boxed, size
-from benchmark.labelmap import Label
+from benchmark.masks.labelmap import Label
 from benchmark.metrics import nearest_kernels, surface
 from benchmark.metrics import surface_kernels as kernels
 from benchmark.metrics.compiled import Words

@@ -86,7 +86,7 @@ def write(recipe: str, scans: int, seed: int, root: Path) -> int:
     if rows:
         import pandas as pd
 
-        from benchmark.tables import write_csv
+        from benchmark.storage.tables import write_csv
 
         write_csv(pd.DataFrame(rows), root / "cohort.csv")
         files += 1

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from benchmark.files import atomic
+from benchmark.storage.files import atomic
 
 IDENTITY = np.eye(3)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import read_json, write_json
+from benchmark.storage.files import read_json, write_json
 
 _BLOCK = 1 << 20
 

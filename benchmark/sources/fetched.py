@@ -10,12 +10,10 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.archives import ArchiveError, DamagedArchiveError, PasswordError, unpack
-from benchmark.digest import digest
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.settings import Settings
 from benchmark.sources import folder, inventory, lost
+from benchmark.sources.archives import ArchiveError, DamagedArchiveError, PasswordError, unpack
 from benchmark.sources.checks import sha256_of
 from benchmark.sources.download import locked
 from benchmark.sources.files import File
@@ -31,6 +29,8 @@ from benchmark.sources.raw_folder import (
 from benchmark.sources.secrets import redacted, token
 from benchmark.sources.status import State, Status
 from benchmark.sources.tree import Tree, insert, make_links
+from benchmark.storage.digest import digest
+from benchmark.storage.files import read_json, write_json
 
 
 class FetchedSource(Settings):

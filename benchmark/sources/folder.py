@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from benchmark.walk import walk
+from benchmark.storage.walk import walk
 
 ABSENT = "absent"
 """The fingerprint of no files."""

@@ -7,12 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.digest import digest
 from benchmark.sources.answers import host_of
 from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File
 from benchmark.sources.raw_folder import FetchedFile, RawFolder
 from benchmark.sources.records import Published, download_all
+from benchmark.storage.digest import digest
 
 
 class HttpFile(File):

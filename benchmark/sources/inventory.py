@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.archives import marker
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.machine.progress import progress
+from benchmark.sources.archives import marker
 from benchmark.sources.checks import hashes_of, sha256_of
 from benchmark.sources.raw_folder import FetchedFile, RawFolder, is_unpacked, unpacked_to
 from benchmark.sources.tree import relative
+from benchmark.storage.files import read_json, write_json
 
 
 def write(place: RawFolder, gathered: Iterable[FetchedFile]) -> None:

@@ -1,7 +1,7 @@
 """Fetched files that have become unavailable: an unmounted share or disk, an unset variable.
 
 A loss does not invalidate existing results, as with a method whose program is lost
-(`benchmark.external_state`). New work that needs the files is refused until they are back.
+(`benchmark.methods.external_state`). New work that needs the files is refused until they are back.
 """
 
 from contextlib import suppress

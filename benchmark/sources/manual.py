@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
-from benchmark.archives import marker
+from benchmark.sources.archives import marker
 from benchmark.sources.fetched import FetchedSource
 from benchmark.sources.files import File, without_suffix
 from benchmark.sources.raw_folder import (

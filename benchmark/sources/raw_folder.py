@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.archives import marker
-from benchmark.digest import digest
 from benchmark.sources import folder
+from benchmark.sources.archives import marker
 from benchmark.sources.files import File, is_archive
 from benchmark.sources.patience import Patience
 from benchmark.sources.tree import linked
+from benchmark.storage.digest import digest
 
 _AT_A_HOST = 2
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.machine.progress import byte_bar
 from benchmark.sources.answers import (
     TIMEOUT,
@@ -23,6 +22,7 @@ from benchmark.sources.answers import (
 )
 from benchmark.sources.checks import Expected, give_receipt
 from benchmark.sources.patience import DownloadError, InterruptedDownloadError, Patience
+from benchmark.storage.files import read_json, write_json
 
 if TYPE_CHECKING:
     from requests import Response, Session

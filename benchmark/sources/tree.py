@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
+from benchmark.storage.files import read_json, write_json
 
 Tree = dict[str, "Path | Tree"]
 

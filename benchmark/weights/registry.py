@@ -13,12 +13,12 @@ from pydantic import Field
 
 from benchmark import catalogue
 from benchmark.catalogue import Dataset, Licence
-from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
 from benchmark.settings import ONE_OR_MORE, Settings, short_for
 from benchmark.sources import AnySource
 from benchmark.sources.files import Below, Checked
 from benchmark.sources.identity import without_notes
+from benchmark.storage.digest import digest
 
 _WEIGHTS = Path(__file__).parents[1] / "catalogue" / "weights"
 

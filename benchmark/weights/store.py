@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark import paths
-from benchmark.digest import digest
 from benchmark.errors import UserError, unknown_name
-from benchmark.files import atomic, read_json, write_json
 from benchmark.sources import Status, folder
 from benchmark.sources.checks import give_receipt, hashes_of, sha256_of
 from benchmark.sources.local import LocalSource
 from benchmark.sources.packaged import PackagedSource
 from benchmark.sources.raw_folder import RawFolder
+from benchmark.storage import paths
+from benchmark.storage.digest import digest
+from benchmark.storage.files import atomic, read_json, write_json
 from benchmark.weights import registry
 from benchmark.weights.registry import Weights
 

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
-from benchmark.files import atomic
 from benchmark.settings import Settings
+from benchmark.storage.files import atomic
 
 S = TypeVar("S", bound=Settings)
 N = TypeVar("N", bound=nn.Module)

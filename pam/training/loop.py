@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmark.errors import UserError
-from benchmark.files import atomic, write_json
-from benchmark.record import run_record
+from benchmark.storage.files import atomic, write_json
+from benchmark.storage.record import run_record
 from pam import checkpoints
 from pam.network import Network
 from pam.propagation import foreground_margin

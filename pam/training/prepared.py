@@ -15,7 +15,7 @@ from pam.preprocess import Scan
 from pam.training.cases import Case
 
 if TYPE_CHECKING:
-    from benchmark import fitting
+    from benchmark.learning import fitting
 
 _IMAGE = [
     *("dataset", "scan", "patient", "collection", "modality", "channels", "images", "orientation"),
@@ -30,7 +30,8 @@ class Prepared(Settings):
     ``datasets``: their ids; each must have been prepared below ``folder`` (by a study that names
         it).
     ``scans``: ids of the scans to use, by default all.
-    ``split``: seed of a split by patient (`benchmark.splits`) of which only the training cases are
+    ``split``: seed of a split by patient (`benchmark.learning.splits`) of which only the training
+    cases are
         used; by default all cases. With the seed of a study, the cases that the study holds back
         are held back here too.
     """
@@ -48,7 +49,7 @@ class Prepared(Settings):
         Raises `UserError` as `check` does, or for an image that cannot be read.
         """
         from benchmark import volume
-        from benchmark.tables import read_arrow
+        from benchmark.storage.tables import read_arrow
 
         scans = self._scans
         turn, place = divmod(number, len(scans))
@@ -67,7 +68,7 @@ class Prepared(Settings):
     @cached_property
     def _scans(self) -> list[tuple[Mapping[str, Any], Path, int]]:
         """Per scan: its row of the images, the file of its masks, the axis of its view."""
-        from benchmark.tables import read_arrow
+        from benchmark.storage.tables import read_arrow
 
         sources = [
             (dataset, read_arrow(self._table(dataset, "images"), _IMAGE).to_pylist())
@@ -91,7 +92,7 @@ class Prepared(Settings):
 
     def _places(self, dataset: str) -> dict[str, tuple[Path, int]]:
         """Map each scan with objects to the file of its masks and the axis of its view."""
-        from benchmark.tables import parts, read_arrow
+        from benchmark.storage.tables import parts, read_arrow
 
         reference = self._table(dataset, "reference")
         return {
@@ -112,7 +113,7 @@ class Prepared(Settings):
 
     def _held_back(self, datasets: Sequence[list[dict[str, Any]]]) -> set[tuple[str, str]]:
         """Return the patients that are held back in any of the datasets, given as their images."""
-        from benchmark.splits import split
+        from benchmark.learning.splits import split
 
         if self.split is None:
             return set()
@@ -145,7 +146,7 @@ class Stored(Sequence[Mask]):
 def write_cases(cases: "Sequence[fitting.Case]", folder: Path) -> None:
     """Write the tables of ``cases`` alone below ``folder``, as `Prepared` reads them."""
     from benchmark import objects, prepare
-    from benchmark.tables import write_table
+    from benchmark.storage.tables import write_table
 
     for dataset in dict.fromkeys(case.dataset for case in cases):
         mine = [case for case in cases if case.dataset == dataset]

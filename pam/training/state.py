@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import UserError
-from benchmark.files import atomic
+from benchmark.storage.files import atomic
 from pam.network import NETWORKS, Network
 from pam.training.grow import widened_network
 from pam.training.recipe import Optimiser, Recipe, read_keys

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.files import write_json
+from benchmark.storage.files import write_json
 from benchmark.volume import channel_modality
 from reports.cases import encoding
 from reports.cases.choice import choose, judged

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 if TYPE_CHECKING:
     import pandas as pd

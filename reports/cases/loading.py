@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import paths
 from benchmark.boxes import Box, bounding_box, clip, dense_in, overlap, relative, slices
 from benchmark.errors import UserError
 from benchmark.geometry import row_shape, row_spacing
 from benchmark.masks import Mask, Shape, box_of
 from benchmark.objects import not_evaluated
+from benchmark.storage import paths
 
 if TYPE_CHECKING:
     from reports.results import Results
@@ -161,7 +161,7 @@ def _guide(results: "Results", dataset: str, name: str) -> dict[str, Any] | None
 
 
 def _shards(results: "Results", pattern: str, **fields: Any) -> Path:
-    """Return the folder of the shards that a pattern of `benchmark.paths` names."""
+    """Return the folder of the shards that a pattern of `benchmark.storage.paths` names."""
     return results.workdir / paths.table_folder(pattern, **fields)
 
 
@@ -189,7 +189,7 @@ def _prediction(
 
 def _rows(path: Path, **values: Any) -> list[dict[str, Any]]:
     """Return the rows of a table, or a folder of shards, whose columns have these values."""
-    from benchmark.tables import read_arrow
+    from benchmark.storage.tables import read_arrow
 
     filters = [(column, "=", value) for column, value in values.items()]
     return list(read_arrow(path, filters=filters).to_pylist())

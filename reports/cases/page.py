@@ -5,7 +5,7 @@ import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.files import read_json
+from benchmark.storage.files import read_json
 from reports.cases.build import NAME, judges
 from reports.cases.choice import CASE_KINDS, judged
 from reports.formatting import is_missing

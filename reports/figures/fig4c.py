@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from benchmark.matching import require_same_prompt
-from benchmark.tables import read_table
+from benchmark.analysis.matching import require_same_prompt
+from benchmark.storage.tables import read_table
 from reports.cases import links
 from reports.figures import fig4a
 from reports.style import MM, MethodStyle, nothing, styled

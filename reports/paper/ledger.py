@@ -26,7 +26,7 @@ WITHIN = "within our interval"
 
 def make(results: "Results") -> Path:
     """Write ``statistics/ledger.csv`` of a study and return its path."""
-    from benchmark.tables import write_csv
+    from benchmark.storage.tables import write_csv
 
     path = results.folder / "statistics" / "ledger.csv"
     write_csv(ledger(results), path)
@@ -37,7 +37,7 @@ def ledger(results: "Results") -> "pd.DataFrame":
     """Return one row per number stated in the paper, with the columns `COLUMNS`."""
     import pandas as pd
 
-    from benchmark.tables import records
+    from benchmark.storage.tables import records
     from reports.paper.quantities import evaluate
 
     rows: list[dict[str, Any]] = []

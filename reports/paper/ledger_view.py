@@ -17,7 +17,7 @@ def view(results: "Results") -> dict[str, Any]:
 
     ``remarks`` holds the names of the numbers by what is said of them. Empty without a ledger.
     """
-    from benchmark.tables import records
+    from benchmark.storage.tables import records
 
     path = results.folder / "statistics" / "ledger.csv"
     if not path.exists():

@@ -18,7 +18,7 @@ from benchmark.inference import predict
 from benchmark.prompts import StructureName
 from benchmark.scoring import Inputs, score
 from benchmark.specs import Run, Scoring
-from benchmark.tables import write_table
+from benchmark.storage.tables import write_table
 from benchmark.volume import Volume
 
 SHAPE = (5, 6, 7)
@@ -270,7 +270,7 @@ def test_a_structure_without_a_prediction_is_a_failed_cell(
 
     from benchmark.inference import MASK_SCHEMA
     from benchmark.metrics.empty import EmptyPolicy
-    from benchmark.tables import read_table
+    from benchmark.storage.tables import read_table
 
     volume.write(labels, (3.0, 1.0, 1.5), tmp_path / "made" / "a.nii.gz")
     run = run_of(files=str(tmp_path / "made" / "{scan}"))

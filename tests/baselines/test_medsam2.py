@@ -23,8 +23,8 @@ from baselines.medsam2_video import MEAN, STD, Features, to_frames
 from baselines.medsam_preprocess import to_uint8
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
-from benchmark.estimate import RATES, Rates
 from benchmark.masks import Mask
+from benchmark.overview.estimate import RATES, Rates
 from benchmark.prompts import Box2D, Mask2D
 from benchmark.settings import load_yaml
 from benchmark.volume import Volume

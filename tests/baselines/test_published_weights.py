@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 from baselines import medsam2_network, medsam_network, segvol_network
 from baselines.medsam2 import MedSam2, Sam2
-from benchmark import paths, volume
+from benchmark import volume
 from benchmark.cli import app
-from benchmark.files import write_json
 from benchmark.settings import load_yaml
 from benchmark.sources import zenodo
+from benchmark.storage import paths
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import read_table
 from benchmark.study import Study
-from benchmark.tables import read_table
 from benchmark.weights import registry
 from tests.baselines import segvol_small, test_medsam2_network, test_medsam_network
 from tests.baselines.conftest import by_rule

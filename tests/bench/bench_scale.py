@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmark import paths, volume
-from benchmark.files import write_json
+from benchmark import volume
+from benchmark.storage import paths
+from benchmark.storage.files import write_json
 from benchmark.study import Study
 from tests.bench import scale_study
 

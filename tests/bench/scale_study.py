@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmark import catalogue, inference, objects, paths, prepare, prompts, scoring
+from benchmark import catalogue, inference, objects, prepare, prompts, scoring
 from benchmark.catalogue import Dataset
-from benchmark.files import write_json
 from benchmark.masks import Mask
 from benchmark.specs import Run
+from benchmark.storage import paths
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import write_table
 from benchmark.study import Study
-from benchmark.tables import write_table
 
 DATASETS = tuple(f"D{number:02d}" for number in range(1, 45))
 SHAPE = (8, 24, 24)

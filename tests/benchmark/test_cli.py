@@ -114,7 +114,7 @@ def test_datasets() -> None:
 
 
 def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.method_registry.available", lambda: {"growth": METHOD})
+    monkeypatch.setattr("benchmark.methods.registry.available", lambda: {"growth": METHOD})
     result = invoke("methods", "list")
     assert result.output.split() == ["growth", METHOD]
     for name in ("growth", METHOD):
@@ -177,7 +177,7 @@ def test_an_adapter_is_checked() -> None:
 def test_unknown_names_suggest_the_nearest(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
-    monkeypatch.setattr("benchmark.method_registry.available", lambda: {"growth": METHOD})
+    monkeypatch.setattr("benchmark.methods.registry.available", lambda: {"growth": METHOD})
     result = invoke(*arguments)
     assert result.exit_code == 1
     assert isinstance(result.exception, UserError)

@@ -12,16 +12,17 @@ import yaml
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from benchmark import catalogue, export, inference, objects, paths, prepare, prompts, volume
+from benchmark import catalogue, export, inference, objects, prepare, prompts, volume
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.finished import segmentation
 from benchmark.finished.pairs import read_labels
 from benchmark.masks import Mask
 from benchmark.specs import Run
+from benchmark.storage import paths
+from benchmark.storage.files import read_json, write_json
+from benchmark.storage.tables import read_table, write_table
 from benchmark.study import Study
-from benchmark.tables import read_table, write_table
 
 
 def oracle_run(dataset: str) -> Path:

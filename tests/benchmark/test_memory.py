@@ -11,9 +11,9 @@ import SimpleITK as sitk
 
 from benchmark import export
 from benchmark.adapter import Adapter, MethodInfo, Prediction
+from benchmark.inference.segmenting import segment_prompts
 from benchmark.masks import Mask
 from benchmark.prompts import Box3D, Prompt
-from benchmark.segmenting import segment_prompts
 from benchmark.volume import Volume, whole_numbers, write
 
 SHAPE = (40, 128, 128)

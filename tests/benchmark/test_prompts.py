@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark import prompts
 from benchmark.masks import Mask
 from benchmark.prompts import SCHEMA, Box2D, Box3D, Mask2D, Prompt, derive, from_row
-from benchmark.tables import read_table, records, write_table
+from benchmark.storage.tables import read_table, records, write_table
 
 Rows = list[dict[str, Any]]
 OBJECTS = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9))

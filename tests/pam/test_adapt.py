@@ -9,12 +9,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchmark import catalogue, paths, volume
+from benchmark import catalogue, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.learning.splits import Split
 from benchmark.specs import Run
-from benchmark.splits import Split
+from benchmark.storage import paths
+from benchmark.storage.files import read_json
 from benchmark.study import Study
 from benchmark.weights import registry, store
 from pam import adapt, checkpoints

@@ -13,12 +13,12 @@ import pam
 from benchmark import prompts as prompting
 from benchmark.conformance import checks as conformance
 from benchmark.errors import UserError
-from benchmark.estimate import RATES, Rates
+from benchmark.inference.segmenting import segment_prompts
 from benchmark.machine import compute_cost
 from benchmark.masks import Mask
-from benchmark.method_registry import find
+from benchmark.methods.registry import find
+from benchmark.overview.estimate import RATES, Rates
 from benchmark.prompts import Mask2D, Prompt
-from benchmark.segmenting import segment_prompts
 from benchmark.settings import load_yaml
 from benchmark.volume import Volume
 from benchmark.weights import registry as weights

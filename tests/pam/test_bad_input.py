@@ -10,7 +10,7 @@ import torch
 from benchmark.adapter import Adapter, Prediction
 from benchmark.boxes import Box
 from benchmark.masks import Mask
-from benchmark.method_registry import find
+from benchmark.methods.registry import find
 from benchmark.prompts import Box2D, Box3D, Mask2D, Prompt
 from benchmark.volume import Volume
 from pam import checkpoints

@@ -16,12 +16,12 @@ from benchmark import prepare, stages, volume
 from benchmark.catalogue import Dataset
 from benchmark.conformance.checks import findings
 from benchmark.errors import UserError
-from benchmark.files import write_json
-from benchmark.fitting import PreparedDataset, fit, plan
+from benchmark.learning.fitting import PreparedDataset, fit, plan
+from benchmark.learning.splits import split
 from benchmark.sources import Status
 from benchmark.specs import Fit, Run
-from benchmark.splits import split
-from benchmark.tables import read_table
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import read_table
 from pam import checkpoints
 from pam.adapters import Pam2DMask
 from pam.learning import TABLES, WEIGHTS, Pam2DMaskTrained
@@ -61,7 +61,7 @@ def source(
 
 def _through_files(found: prepare.Prepared, folder: Path) -> list[Any]:
     from benchmark import objects
-    from benchmark.tables import write_table
+    from benchmark.storage.tables import write_table
 
     tables = []
     for name, rows, schema in (

@@ -15,13 +15,13 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmark import volume
 from benchmark.analysis import ANALYSES, analyse
 from benchmark.analysis.settings import AnalysisSettings
-from benchmark.files import write_json
 from benchmark.masks import Mask
 from benchmark.objects import REFERENCE_SCHEMA
 from benchmark.objects import SCHEMA as OBJECTS
 from benchmark.prepare import IMAGE_SCHEMA
 from benchmark.prompts import SCHEMA, derive
-from benchmark.tables import write_table
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import write_table
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHAPE = (24, 60, 70)

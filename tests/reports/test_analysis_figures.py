@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmark.analysis.paired import WILCOXON
 from benchmark.errors import UserError
-from benchmark.files import write_json
+from benchmark.storage.files import write_json
 from reports import level_boxes
 from reports.figures import fig4c, fig4e, fig5b, fig5e
 from reports.results import Results

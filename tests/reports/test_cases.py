@@ -17,11 +17,12 @@ from hypothesis.extra import numpy as arrays
 from matplotlib.figure import Figure
 from skimage.transform import downscale_local_mean
 
-from benchmark import objects, paths
-from benchmark.files import write_json
+from benchmark import objects
 from benchmark.geometry import row_shape
 from benchmark.masks import Mask
-from benchmark.tables import read_table, records, write_table
+from benchmark.storage import paths
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import read_table, records, write_table
 from reports import html, panels
 from reports.cases import build, encoding, links, page
 from reports.cases.choice import choose, judged

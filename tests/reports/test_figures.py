@@ -18,9 +18,9 @@ from matplotlib.text import Text
 
 from benchmark.analysis import aggregate, frames, ranking
 from benchmark.analysis.settings import AnalysisSettings
-from benchmark.files import read_json, write_json
 from benchmark.prompts import SCHEMA as PROMPTS
-from benchmark.tables import read_arrow, write_table
+from benchmark.storage.files import read_json, write_json
+from benchmark.storage.tables import read_arrow, write_table
 from reports import html, panels, tables
 from reports.cases.loading import Answer, Case
 from reports.figures import FIGURES, draw, fig3a, fig3b, fig4a, fig4b, fig4c, fig4d, fig5a, make

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from benchmark.analysis import analyse
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
+from benchmark.storage.files import read_json, write_json
 from reports import headline, html, record_tables, references
 from reports.cli import app
 from reports.figures import FIGURES

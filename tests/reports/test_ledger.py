@@ -23,8 +23,8 @@ from benchmark.analysis import (
 from benchmark.analysis.grid import Grid
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.errors import UserError
-from benchmark.files import write_json
-from benchmark.tables import records
+from benchmark.storage.files import write_json
+from benchmark.storage.tables import records
 from pam.network import Box2Mask, PropMask
 from reports.paper import ledger, ledger_view, quantities
 from reports.paper.ledger import DIFFERS, NOT_HERE, REPRODUCED, WITHIN, judge

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from benchmark import catalogue, metrics
-from benchmark.files import read_json, write_json
 from benchmark.metrics.empty import EmptyPolicy
+from benchmark.storage.files import read_json, write_json
 from reports import html, scoring, tables
 from reports.figures import draw
 from reports.results import Results

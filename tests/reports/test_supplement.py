@@ -19,8 +19,8 @@ from benchmark.analysis import (
 )
 from benchmark.analysis.generalisation import analyse
 from benchmark.analysis.settings import AnalysisSettings
-from benchmark.files import read_json, write_json
 from benchmark.phantoms.cohort import HAZARD_PER_SD
+from benchmark.storage.files import read_json, write_json
 from benchmark.windows import CLINICAL
 from reports import record_tables, supplement_tables, tables
 from reports.columns import Column, Table

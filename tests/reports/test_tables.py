@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis import read_statistics
-from benchmark.files import read_json, write_json
+from benchmark.storage.files import read_json, write_json
 from reports import html, main_tables, sections, tables
 from reports.formatting import NONE, decimals, mean_cell, mean_sd
 from reports.results import Results

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.files import read_json, write_json
+from benchmark.storage.files import read_json, write_json
 from reports import html, variants
 from reports.formatting import NONE
 from reports.results import Results

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from benchmark import volume
-from benchmark.tables import read_table
+from benchmark.storage.tables import read_table
 
 ROOT = Path(__file__).parents[2]
 SNAKEFILE = ["--snakefile", str(ROOT / "Snakefile")]
@@ -85,7 +85,7 @@ import os
 
 import numpy as np
 
-from benchmark import partial_shard
+from benchmark.inference import partial_shard
 from benchmark.adapter import Adapter, Learner, MethodInfo, Prediction
 
 partial_shard.EVERY_S = 0  # keep each scan, so that every killed job has something to resume

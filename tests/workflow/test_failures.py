@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmark import volume
-from benchmark.files import read_json, write_json
 from benchmark.machine.attempts import MAX_DEATHS
-from benchmark.tables import read_table
+from benchmark.storage.files import read_json, write_json
+from benchmark.storage.tables import read_table
 from tests.workflow.conftest import Workplace, entry
 from tests.workflow.faults import kill_when
 

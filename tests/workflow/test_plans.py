@@ -17,7 +17,7 @@ import yaml
 from baselines.classical import FlowPropagation
 from benchmark import catalogue
 from benchmark.analysis import thickness
-from benchmark.method_registry import find
+from benchmark.methods.registry import find
 from benchmark.study import Study
 from benchmark.weights import registry as weights
 from pam.adapters import Pam

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from benchmark.analysis import ANALYSES
-from benchmark.files import read_json
-from benchmark.published import scans
+from benchmark.prepare import scans
+from benchmark.storage.files import read_json
+from benchmark.storage.tables import read_table
 from benchmark.study import Study
-from benchmark.tables import read_table
 from tests.workflow.conftest import ROOT, Workplace, entry
 
 SLAB = {"adapter": "mymethods:Slab", "prompt": "mask2d"}

@@ -10,9 +10,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from benchmark.files import read_json
 from benchmark.specs import Run
-from benchmark.tables import read_table
+from benchmark.storage.files import read_json
+from benchmark.storage.tables import read_table
 from reports import supplement_tables
 from reports.results import Results
 from reports.supplement import SUPPLEMENT

@@ -1,7 +1,7 @@
 # All shards of the study -> its long-format tables -> the statistics.
 
 import benchmark
-from benchmark.digest import code, digest
+from benchmark.storage.digest import code, digest
 
 # Metadata of datasets and weights (licences, citations, training data) is part of no earlier stage's
 # digest. Everything from here on is cheap, and is rerun when its code changes.
@@ -13,13 +13,7 @@ STATISTICS_CODE = code(
         Path(benchmark.__file__).with_name(name)
         for name in (
             "analysis",
-            "collect.py",
-            "contamination.py",
-            "lesion_sizes.py",
-            "losses.py",
-            "prompt_cost.py",
-            "study_record.py",
-            "training_runs.py",
+            "collecting",
         )
     )
 )

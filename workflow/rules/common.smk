@@ -14,18 +14,20 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from benchmark import disk, own_source, paths, stages
+from benchmark import stages
 from benchmark.adapter import Learner
 from benchmark.analysis import ANALYSES, MEMORY_PER_SIZE, OPTIONAL_TABLES
 from benchmark.errors import UserError
-from benchmark.external_state import recorded
-from benchmark.files import CHECKSUM
 from benchmark.machine import attempts, clock, cluster_jobs
 from benchmark.machine.workflow_progress import replace_job_lines, write_while_silent
-from benchmark.method_registry import find
+from benchmark.methods import own_source
+from benchmark.methods.external_state import recorded
+from benchmark.methods.registry import find
 from benchmark.settings import load_yaml
 from benchmark.sources import lost
 from benchmark.sources.local import LocalSource
+from benchmark.storage import disk, paths
+from benchmark.storage.files import CHECKSUM
 from benchmark.study import Study
 from benchmark.weights import registry, store
 
@@ -215,7 +217,7 @@ def fingerprint_of_data(wildcards):
 @functools.cache
 def fingerprints_of_shards(dataset):
     # Imported late: it brings SimpleITK, and Snakemake parses this file for each job.
-    from benchmark.published import shard_files
+    from benchmark.prepare import shard_files
 
     entry = DATASETS[dataset]
     return shard_files.fingerprints_or_last(entry, entry.source.root)

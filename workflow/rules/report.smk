@@ -1,7 +1,7 @@
 # Statistics -> figures, tables and the report, a single file that opens in a browser.
 
 import reports
-from benchmark.digest import code
+from benchmark.storage.digest import code
 from reports.figures import FIGURES
 from reports.supplement import NAMES, SOURCES
 

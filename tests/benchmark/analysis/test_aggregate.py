@@ -15,7 +15,7 @@ from scipy import stats
 from benchmark.analysis import ANALYSES, aggregate, analyse, frames, read_statistics
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.metrics.definitions import METRICS
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 
 def row(

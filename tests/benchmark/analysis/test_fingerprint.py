@@ -16,10 +16,10 @@ from benchmark.analysis.fingerprint import PROPERTIES
 from benchmark.analysis.settings import AnalysisSettings
 from benchmark.catalogue import Dataset
 from benchmark.cli import app
-from benchmark.collect import STUDY_IMAGE_SCHEMA
+from benchmark.collecting.collect import STUDY_IMAGE_SCHEMA
 from benchmark.errors import UserError
 from benchmark.sources import Status
-from benchmark.tables import write_table
+from benchmark.storage.tables import write_table
 from tests.benchmark.analysis.test_tables import documented
 
 TABLES = ("fingerprint", "object_types", "training_samples")

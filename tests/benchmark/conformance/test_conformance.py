@@ -22,11 +22,11 @@ from benchmark.conformance.cases import synthetic_cases
 from benchmark.conformance.checks import Finding, findings
 from benchmark.conformance.scenes import STRUCTURE, scenes
 from benchmark.errors import UserError
-from benchmark.fitting import Case
-from benchmark.method_registry import available
+from benchmark.learning.fitting import Case
+from benchmark.methods.registry import available
 from benchmark.prompts import Prompt
+from benchmark.storage.tables import write_table
 from benchmark.study import Study
-from benchmark.tables import write_table
 from benchmark.volume import Volume
 
 DOCS = Path(__file__).parents[3] / "docs" / "add-a-method.md"

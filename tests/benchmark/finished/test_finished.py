@@ -18,7 +18,7 @@ from benchmark.finished import segmentation
 from benchmark.finished.summary import summary
 from benchmark.metrics import METRICS, score, surface_reference
 from benchmark.metrics.boundary import CONVENTIONS, boundary_metrics
-from benchmark.tables import records
+from benchmark.storage.tables import records
 
 Labels = NDArray[Any]
 SPACING = (3.0, 0.8, 0.7)  # (z, y, x) in mm

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from benchmark.geometry import same_grid
-from benchmark.published import rasters
+from benchmark.prepare import rasters
 from benchmark.transforms import ImageGrid, Spacing
 from benchmark.volume import read, read_header, write
 

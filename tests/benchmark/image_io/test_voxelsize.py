@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.published import rasters
+from benchmark.prepare import rasters
 from benchmark.transforms import ImageGrid, Spacing
 from benchmark.volume import read, read_header
 

@@ -29,7 +29,7 @@ with attempts(Path(sys.argv[1])) as tried:
 """
 
 WRITES = DIES.replace("os.kill(", "with atomic(Path(sys.argv[1])): os.kill(").replace(
-    "import attempts", "import attempts\nfrom benchmark.files import atomic"
+    "import attempts", "import attempts\nfrom benchmark.storage.files import atomic"
 )
 
 

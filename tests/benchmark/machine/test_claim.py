@@ -24,9 +24,9 @@ from benchmark.commands.stages import (
     train_model,
 )
 from benchmark.errors import UserError
-from benchmark.files import write_json
 from benchmark.machine.claim import claim
 from benchmark.sources import Status
+from benchmark.storage.files import write_json
 
 MAKE = """
 import sys
@@ -212,7 +212,12 @@ ENTRY = catalogue.load("P01").digest("prepare")
 COMMANDS: list[tuple[Callable[..., None], int, list[str], str]] = [
     (prepare_it, 1, [ENTRY], "benchmark.prepare.prepare"),
     (derive_prompts, 4, [], "benchmark.prompts.shard_rows"),
-    (partial(split_dataset, seed=0), 1, [f"split {stages.SPLIT}"], "benchmark.splits.split"),
+    (
+        partial(split_dataset, seed=0),
+        1,
+        [f"split {stages.SPLIT}"],
+        "benchmark.learning.splits.split",
+    ),
     (score_shard, 7, ["{}"], "benchmark.scoring.score"),
 ]
 
@@ -255,7 +260,7 @@ def test_a_plan_that_is_made_meanwhile_is_not_made_again(
     settings, output = tmp_path / "settings.json", tmp_path / "model" / "plan.json"
     learnt = {"adapter": "nnunet", "version": 1, "weights": None, "weights_sha256": None}
     write_json(settings, {**learnt, "options": {}, "seed": 0})
-    monkeypatch.setattr("benchmark.fitting.plan", lambda *_: pytest.fail("planned again"))
+    monkeypatch.setattr("benchmark.learning.fitting.plan", lambda *_: pytest.fail("planned again"))
     with making(output, settings) as orphan:
         when_blocked(monkeypatch, lambda: orphan.communicate("go on\n"))
         plan_training(settings, [], [], output)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.files import write_json
 from benchmark.sources import Source, lost
 from benchmark.sources.local import LocalSource
+from benchmark.storage.files import write_json
 from tests.benchmark.sources.conftest import Naps
 from tests.benchmark.sources.test_fetched import IMAGES, LABELS, put, source
 from tests.hosts import Server

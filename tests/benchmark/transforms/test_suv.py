@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry
 from benchmark.transforms import suv
 from benchmark.transforms.raster import Raster
-from tests.benchmark.published.tree import Tree
+from tests.benchmark.prepare.tree import Tree
 
 WEIGHT, DOSE, HALF_LIFE = 72.0, 360e6, 6588.0
 

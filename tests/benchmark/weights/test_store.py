@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmark import paths
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
 from benchmark.sources.http import HttpSource
+from benchmark.storage import paths
+from benchmark.storage.files import read_json, write_json
 from benchmark.weights import store
 from benchmark.weights.registry import Weights
 

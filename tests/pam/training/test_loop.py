@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.storage.files import read_json
 from pam import checkpoints
 from pam.config import PropMaskConfig
 from pam.network import PropMask

@@ -11,10 +11,10 @@ import pytest
 from benchmark import objects, prepare, volume
 from benchmark.catalogue import Dataset
 from benchmark.errors import UserError
+from benchmark.learning.splits import Split, split
 from benchmark.masks import Mask
 from benchmark.sources import Status
-from benchmark.splits import Split, split
-from benchmark.tables import read_table, records, write_table
+from benchmark.storage.tables import read_table, records, write_table
 from pam.training.prepared import Prepared
 from pam.training.tasks import BoxTasks
 

@@ -1,0 +1,1 @@
+"""Methods that learn: which patients they learn from, and their training."""

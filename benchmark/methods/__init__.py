@@ -1,0 +1,1 @@
+"""Methods of a study: find them by name, and tell apart their states without a version."""
