@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from baselines import exchange, process
 from benchmark.adapter import Adapter, MethodInfo, Prediction, Resources
-from benchmark.prepare.patterns import fill
 from benchmark.sources.secrets import is_secret
+from benchmark.storage.patterns import fill
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt

@@ -12,7 +12,7 @@ from pydantic import field_validator
 
 from benchmark.adapter import Adapter, MethodInfo, Prediction
 from benchmark.errors import UserError
-from benchmark.prepare.patterns import fill
+from benchmark.storage.patterns import fill
 
 if TYPE_CHECKING:
     from benchmark.prompts import Prompt

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmark.catalogue.layout import Layout
 from benchmark.prepare.dicomindex import Series, series_below
-from benchmark.prepare.patterns import matches, resolve
+from benchmark.storage.patterns import matches, resolve
 
 
 class Found(NamedTuple):

@@ -16,9 +16,10 @@ from benchmark.errors import UserError
 from benchmark.geometry import Geometry, same_grid
 from benchmark.masks import Mask
 from benchmark.objects import Region
-from benchmark.prepare import dicomseg, patterns, rasters
+from benchmark.prepare import dicomseg, rasters
 from benchmark.prepare.scans import Scan
-from benchmark.prepare.wildcards import fits, paths_like
+from benchmark.storage import patterns
+from benchmark.storage.wildcards import fits, paths_like
 from benchmark.transforms import OntoImage
 from benchmark.transforms.raster import Raster
 from benchmark.volume import SUFFIXES, Header, whole_numbers

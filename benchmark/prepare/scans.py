@@ -11,8 +11,8 @@ from benchmark.catalogue.layout import Layout, placeholders
 from benchmark.errors import UserError
 from benchmark.learning.splits import held_back
 from benchmark.prepare.dicomscans import of_series
-from benchmark.prepare.patterns import fill, matches, resolve
 from benchmark.storage.digest import stable_hash
+from benchmark.storage.patterns import fill, matches, resolve
 
 Part = Literal["train", "validation"]
 

@@ -16,6 +16,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+import benchmark
 from baselines import medsam2_network, medsam_network, segvol_network
 from baselines.medsam2 import MedSam2, Sam2
 from benchmark import volume
@@ -31,7 +32,7 @@ from tests.baselines import segvol_small, test_medsam2_network, test_medsam_netw
 from tests.baselines.conftest import by_rule
 from tests.hosts import Server
 
-ENTRIES = Path(paths.__file__).parent / "catalogue" / "weights"
+ENTRIES = Path(benchmark.__file__).parent / "catalogue" / "weights"
 METHODS = {
     "medsam": ("medsam", "box3d", "medsam-vit-b"),
     "sam2": ("sam2", "mask2d", "sam2.1-hiera-tiny"),

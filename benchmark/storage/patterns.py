@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.prepare.wildcards import paths_like
+from benchmark.storage.wildcards import paths_like
 
 
 def matches(root: Path, pattern: str, where: Mapping[str, str]) -> Iterator[dict[str, str]]:
