@@ -91,11 +91,12 @@ def main() -> None:
         _run()
     except UserError as error:
         print(f"pambench: {error}", file=sys.stderr)
+        sys.exit(code)
     except SystemExit as end:
-        code = int(end.code or 0)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
     finally:
         end_soon(code)
-    sys.exit(code)
 
 
 def _run() -> None:

@@ -42,9 +42,12 @@ def test_what_a_method_left_running_does_not_keep_the_process(
     assert f"still run 0 s later ({name})" in ended.stderr
 
 
-def test_a_process_in_which_nothing_runs_ends_at_once_and_silently() -> None:
-    script = LEAVES.format(left="pass", code=0).replace("0.1", "600")
+@pytest.mark.parametrize(("code", "status", "message"), [("0", 0, ""), ("'why'", 1, "why\n")])
+def test_a_process_in_which_nothing_runs_ends_at_once_as_python_does(
+    code: str, status: int, message: str
+) -> None:
+    script = LEAVES.format(left="pass", code=code).replace("0.1", "600")
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "done\n", message)
