@@ -66,9 +66,14 @@ def test_a_label_that_names_a_wrong_series_and_its_frame(
         kind = "MR" if named == "another kind" else "CT"
         stack = grey(np.zeros((40, *LABELS.shape[1:]), LABELS.dtype))
         wrong = tree.series(
-            "s/wrong", stack, patient="p", heights=heights, modality=kind,
-            FrameOfReferenceUID="1.2.3", spacing=(2.0, SPACING[1] / 2, SPACING[2] / 2),
-        )  # fmt: skip
+            "s/wrong",
+            stack,
+            patient="p",
+            heights=heights,
+            modality=kind,
+            FrameOfReferenceUID="1.2.3",
+            spacing=(2.0, SPACING[1] / 2, SPACING[2] / 2),
+        )
         uid = wrong[0].SeriesInstanceUID
     stored = pydicom.dcmread(path)
     stored.FrameOfReferenceUID = "1.2.3"
